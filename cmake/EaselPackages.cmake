@@ -1,0 +1,24 @@
+# Third-party packages: the distribution's, each as one target, headers SYSTEM.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(ICU REQUIRED COMPONENTS uc i18n)
+
+# The flags must be those the library was built with: its Request has another layout without them.
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
+
+find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)
+add_library(easel_stb INTERFACE)
+target_include_directories(easel_stb SYSTEM INTERFACE ${STB_INCLUDE_DIR})
+
+if(EASEL_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(benchmark REQUIRED)
+  include(GoogleTest)
+endif()
+
+if(EASEL_WITH_TORCH)
+  include(EaselTorch)
+endif()

@@ -1,0 +1,33 @@
+// 8-bit pictures: what a pipeline hands out and a client receives. No torch here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace easel {
+
+/// An 8-bit RGB picture, rows from top to bottom, no padding: pixels[(y * width + x) * 3 + channel].
+struct Image {
+  int width = 0;
+  int height = 0;
+  std::vector<std::uint8_t> pixels;  ///< width * height * 3 bytes
+};
+
+/// The picture as a PNG file (8-bit RGB, no alpha). Thread-safe.
+/// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or an edge is not positive
+std::string encode_png(const Image& image);
+
+/// Standard alphabet (RFC 4648 section 4), padded, no line breaks. Thread-safe.
+std::string base64_encode(std::string_view bytes);
+
+/// Resamples to exactly width x height: bicubic when enlarging, area-weighted when reducing, edges clamped. Thread-safe.
+/// @throws Error(kInvalidArgument)  an edge is not positive
+Image resize(const Image& image, int width, int height);
+
+/// The middle width x height of a picture that is at least as large. Odd margins leave the extra pixel right and below.
+/// @throws Error(kInvalidArgument)  larger than the picture
+Image crop_center(const Image& image, int width, int height);
+
+}  // namespace easel

@@ -1,0 +1,77 @@
+// Sampling algorithms. The one public header with torch in it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace easel {
+
+class NoiseSource;  // tensor/noise_source.h
+
+/// One sampling algorithm: which timesteps a run visits, and the update between two visits.
+///
+/// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one picture;
+/// not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps.
+/// Numbers agree with diffusers 0.42.1, operation by operation and dtype by dtype.
+class Scheduler {
+ public:
+  virtual ~Scheduler() = default;
+
+  /// A copy with the same history. Cheap: tensors are shared, and step never writes into one it shares. With it a caller
+  /// makes a step all-or-nothing.
+  virtual std::unique_ptr<Scheduler> clone() const = 0;
+
+  /// Starts a run. @throws Error(kInvalidArgument)  below 1, or above num_train_timesteps; param num_inference_steps
+  virtual void set_timesteps(std::int64_t num_inference_steps) = 0;
+
+  /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
+  const std::vector<float>& timesteps() const { return timesteps_; }
+
+  /// Factor for the first, standard normal latents. After set_timesteps. (float64, as Python's arithmetic there)
+  virtual double init_noise_sigma() const { return 1.0; }
+
+  /// What the model sees of `sample`; not modified. @return same shape, dtype and device
+  virtual at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const;
+
+  struct Step {
+    at::Tensor prev_sample;           ///< same shape, dtype and device as sample
+    at::Tensor pred_original_sample;  ///< x0 as predicted here; undefined where the algorithm has none
+  };
+  /// Moves `sample` from timesteps()[step_index] to the next, less noisy one.
+  /// @param model_output  [B, C, h, w], guided; meaning given by the config's prediction_type
+  /// @param sample        [B, C, h, w], same device as model_output; not modified
+  /// @param noise         of this picture; drawn from only by stochastic algorithms
+  /// @throws Error(kInvalidArgument)  step_index is past the end, or out of order where history matters
+  virtual Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
+                    NoiseSource& noise) = 0;
+
+ protected:
+  std::vector<float> timesteps_;
+};
+
+/// What a request may change in a scheduler beside its config.
+struct SchedulerOptions {
+  double eta = 0.0;  ///< DDIM only, as diffusers passes it only where step takes it
+};
+
+/// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
+const std::vector<std::string>& scheduler_names();
+
+/// The request name of the scheduler that a checkpoint's scheduler_config.json asks for.
+/// @throws Error(kUnsupported)  its _class_name is not in the table; the message lists those that are
+std::string scheduler_name_of(const nlohmann::json& scheduler_config);
+
+/// Makes one. An empty name means the config's own; another name follows diffusers' X.from_config(config): keys in the
+/// JSON carry over, absent ones take X's own defaults, keys X does not know are dropped.
+/// @param name   a name of scheduler_names() or a diffusers class name
+/// @throws Error(kInvalidArgument)  unknown name (param scheduler; the message lists the names)
+/// @throws Error(kUnsupported)      a config field with a value that easel does not do; names the field
+std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& scheduler_config,
+                                          const SchedulerOptions& options = {});
+
+}  // namespace easel

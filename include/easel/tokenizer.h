@@ -1,0 +1,32 @@
+// Text to token ids. No torch here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace easel {
+
+/// The ids of one text, padded to the model's length.
+struct TokenizedText {
+  std::vector<std::int64_t> input_ids;  ///< exactly model_max_length of them: bos, text, eos, padding
+  bool truncated = false;               ///< the text had more tokens than fit; the rest is not in input_ids
+};
+
+/// Thread-safe once made.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  /// @param text  UTF-8; an invalid sequence is read as U+FFFD
+  virtual TokenizedText encode(std::string_view text) const = 0;
+  virtual std::int64_t model_max_length() const = 0;
+};
+
+/// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: vocab.json, merges.txt,
+/// tokenizer_config.json and special_tokens_map.json. Ids equal those of transformers' CLIPTokenizer.
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
+std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder);
+
+}  // namespace easel

@@ -1,0 +1,26 @@
+// Where tensors live and how they are kept: device and dtype, by name.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+namespace easel {
+
+/// Decided once when a model is loaded; everything else follows the weights.
+struct Placement {
+  c10::Device device{c10::kCPU};
+  c10::ScalarType dtype = c10::kFloat;
+};
+
+/// @param device  "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:N"
+/// @param dtype   "auto" (float32 on a CPU, float16 on a GPU), "float32", "float16", "bfloat16"
+/// @throws Error(kInvalidArgument)  another name
+/// @throws Error(kUnavailable)      no such device here; says what there is
+Placement make_placement(const std::string& device, const std::string& dtype);
+
+/// "float32", ... ; torch's own name for anything else
+std::string dtype_name(c10::ScalarType dtype);
+
+}  // namespace easel

@@ -1,0 +1,86 @@
+// A component's tensors by their checkpoint names, as a model takes them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/placement.h"
+
+namespace easel {
+
+/// Where one tensor is stored.
+struct TensorInfo {
+  std::string file;  ///< file name, for messages
+  c10::ScalarType dtype;
+  std::vector<std::int64_t> shape;
+};
+
+/// Named tensors, read-only: one safetensors file, several shards, or a test's own map. Thread-safe for reading.
+class TensorStore {
+ public:
+  virtual ~TensorStore() = default;
+  virtual std::vector<std::string> names() const = 0;
+  virtual const TensorInfo* find(const std::string& name) const = 0;  ///< null when there is none
+  /// The tensor as stored, on the CPU; a view into mapped memory where possible, which it keeps alive. Not to be written.
+  virtual at::Tensor read(const std::string& name) const = 0;
+  /// Says that the tensor was copied elsewhere and its mapped pages may leave memory. Reading it again still works.
+  virtual void release(const std::string& name) const {}
+  virtual std::string where() const = 0;  ///< file or folder, for messages
+};
+
+class Weights;
+
+/// A place in the tree of names, e.g. "down_blocks.0.resnets.1". Cheap to copy; the Weights must outlive it.
+class WeightScope {
+ public:
+  WeightScope(Weights& weights, std::string prefix) : weights_(&weights), prefix_(std::move(prefix)) {}
+
+  WeightScope operator/(const std::string& child) const;
+  WeightScope operator/(std::int64_t index) const { return *this / std::to_string(index); }
+
+  bool has(const std::string& name) const;
+  /// The tensor, in the placement's dtype and on its device. When it is missing or has another shape the fault is
+  /// noted, zeros are returned, and Weights::finish throws.
+  at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
+  /// Marks a stored tensor as known and not needed.
+  void skip(const std::string& name) const;
+
+ private:
+  std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
+  Weights* weights_;
+  std::string prefix_;
+};
+
+/// Strict loading of one component: every tensor taken once, none left over.
+///
+/// Use: model takes from root(), then finish(). Not thread-safe.
+class Weights {
+ public:
+  Weights(std::shared_ptr<const TensorStore> store, Placement placement);
+  ~Weights();
+
+  WeightScope root() { return {*this, ""}; }
+  const Placement& placement() const { return placement_; }
+
+  /// @throws Error(kCorruptData)  lists every missing, wrongly shaped and unexpected tensor with its file
+  void finish();
+
+ private:
+  friend class WeightScope;
+  struct State;
+  std::shared_ptr<const TensorStore> store_;
+  Placement placement_;
+  std::unique_ptr<State> state_;
+};
+
+/// Tensors of a component folder: `stem`.safetensors, its fp16 variant, or shards with an index.
+/// @param stem  "diffusion_pytorch_model" (diffusers) or "model" (transformers)
+/// @throws Error(kNotFound)     none of these; when only .bin is there, names `easel convert`
+/// @throws Error(kCorruptData)  names the file and the tensor
+std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem);
+
+}  // namespace easel

@@ -1,0 +1,67 @@
+#include "core/config.h"
+
+#include <gtest/gtest.h>
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Config, NullCountsAsAbsent) {
+  Config config(json{{"a", nullptr}}, "unet/config.json");
+  EXPECT_EQ(config.get<std::int64_t>("a", 7), 7);
+  EXPECT_FALSE(config.has("a"));
+}
+
+TEST(Config, WrongTypeNamesFileFieldAndValue) {
+  Config config(json{{"in_channels", "four"}}, "unet/config.json");
+  EXPECT_EQ(message_of([&] { config.get<std::int64_t>("in_channels"); }),
+            "unet/config.json: `in_channels` is \"four\", expected an integer");
+  EXPECT_THROW(Config(json{{"x", 1.5}}, "c").get<std::int64_t>("x"), Error);
+  EXPECT_THROW(Config(json{{"x", 1}}, "c").get<bool>("x"), Error);
+}
+
+TEST(Config, WholeFloatsAreIntegersAndHugeOnesAreNot) {
+  EXPECT_EQ(Config(json{{"x", 64.0}}, "c").get<std::int64_t>("x"), 64);
+  EXPECT_THROW(Config(json{{"x", 1e300}}, "c").get<std::int64_t>("x"), Error);
+  EXPECT_THROW(Config(json{{"x", UINT64_MAX}}, "c").get<std::int64_t>("x"), Error);
+}
+
+TEST(Config, ListFromOneValueOrManyOfTheRightLength) {
+  Config config(json{{"one", 8}, {"many", {5, 10, 20}}}, "c");
+  EXPECT_EQ(config.get_list<std::int64_t>("one", 3, 0), (std::vector<std::int64_t>{8, 8, 8}));
+  EXPECT_EQ(config.get_list<std::int64_t>("many", 3, 0), (std::vector<std::int64_t>{5, 10, 20}));
+  EXPECT_EQ(config.get_list<std::int64_t>("none", 2, 9), (std::vector<std::int64_t>{9, 9}));
+  EXPECT_EQ(message_of([&] { config.get_list<std::int64_t>("many", 4, 0); }), "c: `many` has 3 entries, expected 4");
+}
+
+TEST(Config, UnreadFieldsAreNamed) {
+  Config config(json{{"read", 1}, {"_note", 2}, {"null", nullptr}, {"harmless", 3}, {"surprise", true}}, "c");
+  config.get<std::int64_t>("read");
+  config.ignore({"harmless"});
+  EXPECT_EQ(message_of([&] { config.finish(); }), "c: easel does not know `surprise` = true");
+}
+
+TEST(Config, RequireNamesWhatIsSupported) {
+  Config config(json{{"act_fn", "tanh"}}, "c");
+  config.require("absent", {"x"});
+  EXPECT_EQ(message_of([&] { config.require("act_fn", {"silu", "swish"}); }),
+            "c: `act_fn` is \"tanh\"; easel supports \"silu\" or \"swish\"");
+}
+
+TEST(Config, FileErrorsNameTheFile) {
+  EXPECT_EQ(message_of([] { Config::read_file("/nowhere/config.json", "vae/config.json"); }),
+            "vae/config.json is missing");
+}
+
+}  // namespace
+}  // namespace easel
