@@ -19,13 +19,18 @@ struct TokenizedText {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// @param text  UTF-8; an invalid sequence is read as U+FFFD
+  /// @param text  UTF-8, at most 2^28 bytes; each maximal subpart of an invalid sequence is read as U+FFFD
+  /// @throws Error(kInvalidArgument)  longer than that
+  /// @throws Error(kCorruptData)      a byte that the vocabulary has no token for, nor an unknown token instead
   virtual TokenizedText encode(std::string_view text) const = 0;
   virtual std::int64_t model_max_length() const = 0;
 };
 
-/// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: vocab.json, merges.txt,
-/// tokenizer_config.json and special_tokens_map.json. Ids equal those of transformers' CLIPTokenizer.
+/// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: tokenizer.json, or vocab.json and
+/// merges.txt; with tokenizer_config.json, special_tokens_map.json and added_tokens.json where present.
+///
+/// Ids equal those of CLIPTokenizer.from_pretrained(folder) in transformers 5.23.0, called as diffusers does: padded and
+/// truncated to model_max_length. Code points that are newer than the Unicode data of the system's ICU may differ.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder);
 

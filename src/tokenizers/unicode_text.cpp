@@ -1,0 +1,209 @@
+// The Unicode half of CLIP's tokenizer, after the normaliser and pre-tokeniser that transformers 5.23.0 gives it in
+// models/clip/tokenization_clip.py.
+#include "tokenizers/unicode_text.h"
+
+#include <unicode/locid.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uchar.h>
+#include <unicode/uniset.h>
+#include <unicode/unistr.h>
+#include <unicode/utf8.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "core/text.h"
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+// UTF-16 of it still fits ICU's 32-bit lengths, also after NFC, which at most triples a code unit.
+constexpr std::size_t kMaxTextBytes = std::size_t{1} << 28;
+
+icu::StringPiece to_piece(std::string_view text) {
+  return {text.data(), static_cast<std::int32_t>(text.size())};
+}
+
+// The `tokenizers` library composes by the data of Unicode 9.0 to this day: whatever is newer stays as it is there, and
+// hides what is around it from composition. Its letters, numbers and lower case are recent.
+class Composer {
+ public:
+  Composer() {
+    UErrorCode status = U_ZERO_ERROR;
+    old_.applyPattern("[:age=9.0:]", status).freeze();
+    const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(status);
+    check(status);
+    old_nfc_ = std::make_unique<icu::FilteredNormalizer2>(*nfc, old_);
+  }
+
+  icu::UnicodeString compose(std::string_view text) const {
+    UErrorCode status = U_ZERO_ERROR;
+    auto composed = old_nfc_->normalize(icu::UnicodeString::fromUTF8(to_piece(text)), status);
+    check(status);
+    return composed;
+  }
+
+ private:
+  static void check(UErrorCode status) {
+    if (U_FAILURE(status)) throw Error(ErrorCode::kInternal, concat("ICU cannot compose: ", u_errorName(status)));
+  }
+
+  icu::UnicodeSet old_;
+  std::unique_ptr<const icu::Normalizer2> old_nfc_;  // refers to old_
+};
+
+const Composer& composer() {
+  static const Composer composer;
+  return composer;
+}
+
+// A string of one code point has no neighbours, so only the unconditional mappings apply (U+0130 becomes two).
+void append_lower_case(icu::UnicodeString& out, UChar32 c) {
+  if (!u_hasBinaryProperty(c, UCHAR_CHANGES_WHEN_LOWERCASED)) {
+    out.append(c);
+  } else {
+    out.append(icu::UnicodeString(c).toLower(icu::Locale::getRoot()));
+  }
+}
+
+/// The code point at `i`, and moves `i` behind it.
+UChar32 next_code_point(std::string_view text, std::size_t& i) {
+  UChar32 c;
+  U8_NEXT_OR_FFFD(text.data(), i, text.size(), c);
+  return c;
+}
+
+UChar32 last_code_point(std::string_view text, std::size_t& i) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+  auto at = static_cast<std::int32_t>(i);
+  UChar32 c;
+  U8_PREV_OR_FFFD(bytes, 0, at, c);
+  i = static_cast<std::size_t>(at);
+  return c;
+}
+
+enum class Kind { kSpace, kLetter, kNumber, kOther };
+
+Kind kind_of(UChar32 c) {
+  if (u_isUWhiteSpace(c)) return Kind::kSpace;
+  const auto category = U_GET_GC_MASK(c);
+  if (category & U_GC_L_MASK) return Kind::kLetter;
+  return category & U_GC_N_MASK ? Kind::kNumber : Kind::kOther;
+}
+
+bool is_word_character(UChar32 c) {
+  return u_isUAlphabetic(c) || u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL) ||
+         (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
+}
+
+std::size_t end_of_run(std::string_view text, std::size_t begin, Kind kind) {
+  std::size_t end = begin;
+  for (std::size_t i = begin; i < text.size(); end = i) {
+    if (kind_of(next_code_point(text, i)) != kind) break;
+  }
+  return end;
+}
+
+std::size_t length_of_contraction(std::string_view rest) {
+  constexpr std::array<std::string_view, 7> kContractions = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+  for (const auto contraction : kContractions) {
+    if (rest.starts_with(contraction)) return contraction.size();
+  }
+  return 0;
+}
+
+// The markers are told apart first, as whole units, and then cut like any other text. They get here when they are not
+// special tokens of this vocabulary, or were typed in upper case.
+std::size_t length_of_marker(std::string_view rest) {
+  constexpr std::array<std::string_view, 2> kMarkers = {"<|startoftext|>", "<|endoftext|>"};
+  for (const auto marker : kMarkers) {
+    if (rest.starts_with(marker)) return marker.size();
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string to_valid_utf8(std::string_view text) {
+  if (text.size() > kMaxTextBytes) {
+    throw Error(ErrorCode::kInvalidArgument, concat("a text of ", text.size(), " bytes, at most ", kMaxTextBytes));
+  }
+  std::string valid;
+  icu::UnicodeString::fromUTF8(to_piece(text)).toUTF8String(valid);
+  return valid;
+}
+
+std::string normalize_prompt(std::string_view text) {
+  const icu::UnicodeString composed = composer().compose(text);
+  icu::UnicodeString result;
+  bool after_space = false;
+  for (std::int32_t i = 0; i < composed.length(); i = composed.moveIndex32(i, 1)) {
+    const UChar32 c = composed.char32At(i);
+    const bool space = u_isUWhiteSpace(c);
+    if (!space) {
+      append_lower_case(result, c);
+    } else if (!after_space) {
+      result.append(static_cast<UChar32>(' '));
+    }
+    after_space = space;
+  }
+  std::string normalized;
+  result.toUTF8String(normalized);
+  return normalized;
+}
+
+std::vector<std::string_view> split_words(std::string_view text) {
+  std::vector<std::string_view> words;
+  const auto take = [&](std::size_t& begin, std::size_t length) {
+    words.push_back(text.substr(begin, length));
+    begin += length;
+  };
+  for (std::size_t i = 0; i < text.size();) {
+    const auto rest = text.substr(i);
+    if (const auto marker = length_of_marker(rest)) {
+      take(i, 2);           // <|
+      take(i, marker - 4);  // startoftext
+      take(i, 2);           // |>
+      continue;
+    }
+    if (const auto contraction = length_of_contraction(rest)) {
+      take(i, contraction);
+      continue;
+    }
+    std::size_t after = i;
+    const Kind kind = kind_of(next_code_point(text, after));
+    const std::size_t end = kind == Kind::kNumber ? after : end_of_run(text, i, kind);
+    if (kind == Kind::kSpace) {
+      i = end;
+    } else {
+      take(i, end - i);
+    }
+  }
+  return words;
+}
+
+std::size_t leading_space(std::string_view text) {
+  return end_of_run(text, 0, Kind::kSpace);
+}
+
+std::size_t trailing_space(std::string_view text) {
+  std::size_t begin = text.size();
+  for (std::size_t i = begin; i > 0; begin = i) {
+    if (kind_of(last_code_point(text, i)) != Kind::kSpace) break;
+  }
+  return text.size() - begin;
+}
+
+bool starts_with_word_character(std::string_view text) {
+  std::size_t i = 0;
+  return !text.empty() && is_word_character(next_code_point(text, i));
+}
+
+bool ends_with_word_character(std::string_view text) {
+  std::size_t i = text.size();
+  return !text.empty() && is_word_character(last_code_point(text, i));
+}
+
+}  // namespace easel
