@@ -16,14 +16,17 @@ struct Image {
 };
 
 /// The picture as a PNG file (8-bit RGB, no alpha). Thread-safe.
-/// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or an edge is not positive
+/// @throws Error(kInvalidArgument)    pixels.size() is not width * height * 3, an edge is not positive, or it is more than
+///                                    2^28 bytes; the same holds for the pictures below
+/// @throws Error(kResourceExhausted)  out of memory
 std::string encode_png(const Image& image);
 
 /// Standard alphabet (RFC 4648 section 4), padded, no line breaks. Thread-safe.
 std::string base64_encode(std::string_view bytes);
 
-/// Resamples to exactly width x height: bicubic when enlarging, area-weighted when reducing, edges clamped. Thread-safe.
-/// @throws Error(kInvalidArgument)  an edge is not positive
+/// Resamples to exactly width x height: bicubic when enlarging, area-weighted when reducing, edges clamped.
+/// Thread-safe.
+/// @throws Error(kInvalidArgument, kResourceExhausted)  as above, for both sizes
 Image resize(const Image& image, int width, int height);
 
 /// The middle width x height of a picture that is at least as large. Odd margins leave the extra pixel right and below.

@@ -1,0 +1,38 @@
+// What every function of this layer asks of a picture.
+#pragma once
+
+#include <cstdint>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "easel/image.h"
+
+namespace easel {
+
+constexpr int kChannels = 3;
+
+/// stb counts bytes in `int` and doubles its buffers; up to here it stays far from the end.
+constexpr std::int64_t kMaxPictureBytes = std::int64_t{1} << 28;
+
+/// @throws Error(kInvalidArgument)  an edge is not positive, or the picture is larger than this layer can handle
+inline void check_size(std::int64_t width, std::int64_t height) {
+  if (width < 1 || height < 1) {
+    throw Error(ErrorCode::kInvalidArgument, concat("a picture of ", width, " x ", height, " has no pixels"));
+  }
+  if (width * height * kChannels > kMaxPictureBytes) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("a picture of ", width, " x ", height, " is too large; at most ", kMaxPictureBytes, " bytes"));
+  }
+}
+
+/// @throws Error(kInvalidArgument)  as above, or the pixels are not width * height * 3 bytes
+inline void check_image(const Image& image) {
+  check_size(image.width, image.height);
+  const auto expected = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * kChannels;
+  if (image.pixels.size() != expected) {
+    throw Error(ErrorCode::kInvalidArgument, concat("a picture of ", image.width, " x ", image.height, " has ",
+                                                    image.pixels.size(), " bytes, expected ", expected));
+  }
+}
+
+}  // namespace easel

@@ -1,0 +1,29 @@
+// PNG by stb_image_write, which is used nowhere else.
+#include "image/checks.h"
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#include <stb_image_write.h>
+
+namespace easel {
+namespace {
+
+void append(void* out, void* bytes, int size) {
+  static_cast<std::string*>(out)->append(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+}
+
+}  // namespace
+
+std::string encode_png(const Image& image) {
+  check_image(image);
+  std::string png;
+  if (!stbi_write_png_to_func(append, &png, image.width, image.height, kChannels, image.pixels.data(),
+                              image.width * kChannels)) {
+    throw Error(ErrorCode::kResourceExhausted,
+                concat("no memory to encode a picture of ", image.width, " x ", image.height));
+  }
+  return png;
+}
+
+}  // namespace easel

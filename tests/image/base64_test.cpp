@@ -1,0 +1,48 @@
+#include <gtest/gtest.h>
+
+#include "easel/image.h"
+
+namespace easel {
+namespace {
+
+TEST(Base64, VectorsOfRfc4648) {
+  EXPECT_EQ(base64_encode(""), "");
+  EXPECT_EQ(base64_encode("f"), "Zg==");
+  EXPECT_EQ(base64_encode("fo"), "Zm8=");
+  EXPECT_EQ(base64_encode("foo"), "Zm9v");
+  EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
+  EXPECT_EQ(base64_encode("fooba"), "Zm9vYmE=");
+  EXPECT_EQ(base64_encode("foobar"), "Zm9vYmFy");
+}
+
+TEST(Base64, StandardAlphabetAndHighBytes) {
+  EXPECT_EQ(base64_encode("\xFB\xEF\xBE\xFF\xFF\xFF"), "++++////");
+  EXPECT_EQ(base64_encode(std::string_view("\0\0\0\0", 4)), "AAAAAA==");
+}
+
+/// The definition, bit by bit; padding ends it.
+std::string decode(const std::string& text) {
+  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string bits;
+  for (const char c : text.substr(0, text.find('='))) {
+    for (int k = 5; k >= 0; --k) bits += alphabet.find(c) >> k & 1 ? '1' : '0';
+  }
+  std::string bytes;
+  for (std::size_t i = 0; i + 8 <= bits.size(); i += 8) {
+    bytes += static_cast<char>(std::stoi(bits.substr(i, 8), nullptr, 2));
+  }
+  return bytes;
+}
+
+TEST(Base64, RoundTripsEveryByteAtEveryPosition) {
+  std::string bytes;
+  for (int i = 0; i < 3 * 257; ++i) {
+    bytes += static_cast<char>(i * 167 + i / 256);
+    const auto text = base64_encode(bytes);
+    ASSERT_EQ(text.size() % 4, 0u);
+    ASSERT_EQ(decode(text), bytes);
+  }
+}
+
+}  // namespace
+}  // namespace easel
