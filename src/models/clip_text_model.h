@@ -1,0 +1,83 @@
+// The text encoder of Stable Diffusion.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/config.h"
+#include "nn/activation.h"
+#include "nn/layers.h"
+#include "nn/run_context.h"
+#include "weights/weights.h"
+
+namespace easel {
+
+/// text_encoder/config.json. Names and defaults are transformers'.
+struct CLIPTextConfig {
+  std::int64_t vocab_size = 49408;
+  std::int64_t hidden_size = 512;
+  std::int64_t intermediate_size = 2048;
+  std::int64_t projection_dim = 512;
+  std::int64_t num_hidden_layers = 12;
+  std::int64_t num_attention_heads = 8;
+  std::int64_t max_position_embeddings = 77;
+  Activation hidden_act = Activation::kQuickGelu;
+  double layer_norm_eps = 1e-5;
+  std::int64_t eos_token_id = 49407;
+  bool with_projection = false;  ///< `architectures` names CLIPTextModelWithProjection
+
+  /// @throws Error(kCorruptData, kUnsupported)  names the field
+  static CLIPTextConfig from(Config& config);
+};
+
+struct CLIPTextOutput {
+  at::Tensor last_hidden_state;  ///< [B, L, hidden_size], after the final LayerNorm
+  at::Tensor hidden_state;   ///< the same shape: what the last layer that was not skipped gave, before the LayerNorm
+  at::Tensor prompt_embeds;  ///< the same shape: hidden_state after the final LayerNorm
+  at::Tensor pooled_output;  ///< [B, hidden_size]: last_hidden_state at each row's end-of-text token
+  at::Tensor text_embeds;    ///< [B, projection_dim]: pooled_output projected; undefined without projection
+};
+
+/// Radford et al. 2021 (arXiv:2103.00020). Numbers agree with transformers 5.23.0, modeling_clip.py, both as
+/// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe.
+class CLIPTextModel {
+ public:
+  /// Takes its tensors from scope, with or without the prefix "text_model."; what is missing shows in Weights::finish.
+  CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope);
+
+  const CLIPTextConfig& config() const { return config_; }
+
+  /// @param input_ids  int64 [B, L] on the weights' device, L at most max_position_embeddings, each below vocab_size
+  /// @param clip_skip  layers left out of hidden_state and prompt_embeds, counted from the end: 0 to num_hidden_layers
+  /// @throws Error(kInvalidArgument)  L or clip_skip out of range
+  /// @throws Error(kCancelled)
+  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx) const;
+
+ private:
+  class EncoderLayer {
+   public:
+    EncoderLayer(const WeightScope& scope, const CLIPTextConfig& config);
+    at::Tensor operator()(const at::Tensor& hidden_states) const;  // [B, L, hidden_size] -> the same shape
+
+   private:
+    at::Tensor attend(const at::Tensor& normed) const;
+
+    LayerNorm layer_norm1_, layer_norm2_;
+    Linear q_proj_, k_proj_, v_proj_, out_proj_, fc1_, fc2_;
+    std::int64_t heads_;
+    Activation activation_;
+  };
+
+  at::Tensor pool(const at::Tensor& last_hidden_state, const at::Tensor& input_ids) const;
+
+  CLIPTextConfig config_;
+  Embedding token_embedding_, position_embedding_;
+  std::vector<EncoderLayer> layers_;
+  LayerNorm final_layer_norm_;
+  std::optional<Linear> text_projection_;
+};
+
+}  // namespace easel

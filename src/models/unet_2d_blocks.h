@@ -1,0 +1,64 @@
+// The blocks of UNet2DConditionModel, each with or without cross-attention.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "models/unet_2d_condition_config.h"
+#include "nn/resample.h"
+#include "nn/resnet.h"
+#include "nn/run_context.h"
+#include "nn/transformer_2d.h"
+#include "weights/weights.h"
+
+namespace easel {
+
+/// What every block of one call is given.
+struct UNetSignals {
+  at::Tensor emb;  ///< [B, temb_channels]
+  Conditioning prompt;
+};
+
+/// DownBlock2D and CrossAttnDownBlock2D.
+class UNetDownBlock {
+ public:
+  UNetDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  /// @param skips  gets what each layer gave, in order
+  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
+                        const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about H / 2, about W / 2]
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;  // empty, or one a resnet
+  std::optional<Downsample2D> downsampler_;
+};
+
+/// UNetMidBlock2DCrossAttn, and UNetMidBlock2D as a UNet uses it: a single residual block.
+class UNetMidBlock {
+ public:
+  UNetMidBlock(const WeightScope& scope, const UNet2DConditionConfig& config);
+  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals,
+                        const RunContext& ctx) const;  // [B, C, H, W] -> the same shape
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;  // one fewer than resnets
+};
+
+/// UpBlock2D and CrossAttnUpBlock2D.
+class UNetUpBlock {
+ public:
+  UNetUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  /// @param skips  loses its last entries, one a layer; the next one left says how large the result is
+  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
+                        const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about 2 H, about 2 W]
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;  // empty, or one a resnet
+  std::optional<Upsample2D> upsampler_;
+};
+
+}  // namespace easel

@@ -1,0 +1,105 @@
+#include "models/unet_2d_condition.h"
+
+#include "core/text.h"
+
+namespace easel {
+namespace {
+
+constexpr double kMaskedScore = -10000.0;  // diffusers' stand-in for minus infinity
+
+Conv2dOptions same_size(std::int64_t kernel) {
+  return {.kernel = kernel, .stride = 1, .padding = (kernel - 1) / 2};
+}
+
+Conditioning make_conditioning(const UNetInput& input) {
+  Conditioning prompt{.encoder_hidden_states = input.encoder_hidden_states, .bias = {}};
+  if (input.encoder_attention_mask.defined()) {
+    const auto hidden = input.encoder_attention_mask.to(input.sample.scalar_type()).neg().add_(1);  // 1 where masked
+    prompt.bias = hidden.mul_(kMaskedScore).unsqueeze(1).unsqueeze(1);                              // [B, 1, 1, S]
+  }
+  return prompt;
+}
+
+void check_shape(const at::Tensor& tensor, const char* name, at::IntArrayRef expected) {
+  if (!tensor.defined() || tensor.sizes() != expected) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("unet: ", name, " is ", tensor.defined() ? concat(tensor.sizes()) : std::string("missing"),
+                       ", expected ", expected));
+  }
+}
+
+}  // namespace
+
+UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope)
+    : config_(config),
+      embedding_(config, scope),
+      conv_in_(scope / "conv_in", config.in_channels, config.levels[0].channels, same_size(config.conv_in_kernel)),
+      conv_norm_out_(scope / "conv_norm_out", config.norm_num_groups, config.levels[0].channels, config.norm_eps),
+      conv_out_(scope / "conv_out", config.levels[0].channels, config.out_channels, same_size(config.conv_out_kernel)) {
+  const auto levels = config.levels.size();
+  for (std::size_t i = 0; i < levels; ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    down_blocks_.emplace_back(scope / "down_blocks" / index, config, i);
+    up_blocks_.emplace_back(scope / "up_blocks" / index, config, levels - 1 - i);
+  }
+  if (config.mid_block_type != UNetMidBlockType::kNone) mid_block_.emplace(scope / "mid_block", config);
+}
+
+at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunContext& ctx) const {
+  check(input);
+
+  // 1. time
+  const UNetSignals signals{.emb = embedding_(input), .prompt = make_conditioning(input)};
+
+  // 2. pre-process
+  auto sample = input.sample.contiguous(at::MemoryFormat::ChannelsLast);
+  if (config_.center_input_sample) sample = sample.mul(2).sub_(1);
+  sample = conv_in_(sample);  // [B, levels[0].channels, h, w]
+
+  // 3. down
+  std::vector<at::Tensor> skips{sample};
+  for (const auto& block : down_blocks_) sample = block(std::move(sample), signals, skips, ctx);
+  if (!input.down_block_residuals.empty()) add_residuals(input, skips);
+
+  // 4. mid
+  if (mid_block_) sample = (*mid_block_)(std::move(sample), signals, ctx);
+  if (input.mid_block_residual.defined()) sample = sample.add(input.mid_block_residual);
+
+  // 5. up
+  for (const auto& block : up_blocks_) sample = block(std::move(sample), signals, skips, ctx);
+
+  // 6. post-process
+  sample = activate_in_place(config_.act_fn, conv_norm_out_(sample));
+  return conv_out_(sample);  // [B, out_channels, h, w]
+}
+
+void UNet2DConditionModel::check(const UNetInput& input) const {
+  if (!input.sample.defined() || input.sample.dim() != 4)
+    check_shape(input.sample, "sample", {-1, config_.in_channels, -1, -1});
+  const auto batch = input.sample.size(0);
+  check_shape(input.sample, "sample", {batch, config_.in_channels, input.sample.size(2), input.sample.size(3)});
+  check_shape(input.timesteps, "timesteps", {batch});
+  const auto& prompt = input.encoder_hidden_states;
+  const auto tokens = prompt.defined() && prompt.dim() == 3 ? prompt.size(1) : -1;
+  check_shape(prompt, "encoder_hidden_states", {batch, tokens, config_.levels[0].cross_attention_dim});
+  if (input.encoder_attention_mask.defined()) {
+    check_shape(input.encoder_attention_mask, "encoder_attention_mask", {batch, tokens});
+  }
+  if (input.down_block_residuals.empty() == input.mid_block_residual.defined()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "unet: down_block_residuals and mid_block_residual come together or not at all");
+  }
+}
+
+void UNet2DConditionModel::add_residuals(const UNetInput& input, std::vector<at::Tensor>& skips) const {
+  if (input.down_block_residuals.size() != skips.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("unet: ", input.down_block_residuals.size(), " down_block_residuals, expected ", skips.size()));
+  }
+  for (std::size_t i = 0; i < skips.size(); ++i) {
+    check_shape(input.down_block_residuals[i], "a down_block_residual", skips[i].sizes());
+    skips[i] = skips[i].add(input.down_block_residuals[i]);
+  }
+}
+
+}  // namespace easel

@@ -1,0 +1,48 @@
+// The denoiser of Stable Diffusion 1.x to XL.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "models/unet_2d_blocks.h"
+#include "models/unet_2d_condition_config.h"
+#include "models/unet_embedding.h"
+#include "models/unet_input.h"
+#include "nn/layers.h"
+#include "nn/run_context.h"
+#include "weights/weights.h"
+
+namespace easel {
+
+/// Rombach et al. 2022 (arXiv:2112.10752), built from its config. Numbers agree with diffusers 0.42.1,
+/// unet_2d_condition.py. Immutable once made; calls are thread-safe.
+class UNet2DConditionModel {
+ public:
+  /// Takes its tensors from scope; what is missing shows in Weights::finish.
+  UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope);
+
+  const UNet2DConditionConfig& config() const { return config_; }
+
+  /// One evaluation. Rows do not influence each other.
+  /// @return  [B, out_channels, h, w]
+  /// @throws Error(kInvalidArgument)  a tensor of another shape, missing or without use in this model; names it
+  /// @throws Error(kCancelled)
+  at::Tensor operator()(const UNetInput& input, const RunContext& ctx) const;
+
+ private:
+  void check(const UNetInput& input) const;
+  void add_residuals(const UNetInput& input, std::vector<at::Tensor>& skips) const;
+
+  UNet2DConditionConfig config_;
+  UNetEmbedding embedding_;
+  Conv2d conv_in_;
+  std::vector<UNetDownBlock> down_blocks_;
+  std::optional<UNetMidBlock> mid_block_;
+  std::vector<UNetUpBlock> up_blocks_;
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+
+}  // namespace easel

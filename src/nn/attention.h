@@ -1,0 +1,51 @@
+// Multi-head attention: the one place where its kernel is chosen.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "nn/layers.h"
+
+namespace easel {
+
+enum class AttentionMask { kNone, kCausal };
+
+/// softmax(q k^T / sqrt(D / heads) + bias) v, each head by itself.
+///
+/// Every kernel behind it keeps scores and softmax in float32 whatever the dtype, so a config's `upcast_attention` asks
+/// for nothing that is not done anyway.
+/// @param query  [B, L, D]
+/// @param key    [B, S, D]
+/// @param value  [B, S, D]
+/// @param bias   undefined, or added to the scores: broadcastable to [B, heads, L, S], of query's dtype
+/// @return       [B, L, D]
+at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                std::int64_t heads, const at::Tensor& bias = {},
+                                AttentionMask mask = AttentionMask::kNone);
+
+struct AttentionOptions {
+  std::int64_t query_dim;
+  std::int64_t context_dim;  ///< width of what is attended to; query_dim for self-attention
+  std::int64_t heads;
+  std::int64_t head_dim;
+  Bias projection_bias = Bias::kNone;  ///< of to_q, to_k and to_v
+};
+
+/// diffusers' Attention with its default processor, without norms and residual.
+class Attention {
+ public:
+  Attention(const WeightScope& scope, const AttentionOptions& options);
+
+  /// @param hidden_states  [B, L, query_dim]
+  /// @param context        [B, S, context_dim]; hidden_states itself for self-attention
+  /// @param bias           as in multi_head_attention
+  /// @return               [B, L, query_dim]
+  at::Tensor operator()(const at::Tensor& hidden_states, const at::Tensor& context, const at::Tensor& bias = {}) const;
+
+ private:
+  Linear to_q_, to_k_, to_v_, to_out_;
+  std::int64_t heads_;
+};
+
+}  // namespace easel

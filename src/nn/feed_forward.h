@@ -1,0 +1,18 @@
+// The gated MLP of a transformer block.
+#pragma once
+
+#include "nn/layers.h"
+
+namespace easel {
+
+/// GEGLU (Shazeer 2020, arXiv:2002.05202) to four times the width and back.
+class FeedForward {
+ public:
+  FeedForward(const WeightScope& scope, std::int64_t dim);
+  at::Tensor operator()(const at::Tensor& hidden_states) const;  // [B, L, dim] -> [B, L, dim]
+
+ private:
+  Linear proj_, out_;
+};
+
+}  // namespace easel

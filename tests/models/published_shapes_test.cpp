@@ -1,0 +1,102 @@
+// The full-size published architectures, by the names and shapes of their tensors alone: nothing is allocated.
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+
+#include "models/autoencoder_kl.h"
+#include "models/clip_text_model.h"
+#include "models/unet_2d_condition.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+
+json read_json(const std::string& path) {
+  std::ifstream file(path);
+  return json::parse(file);
+}
+
+/// Knows names and shapes; its tensors have no memory.
+class ShapeStore : public TensorStore {
+ public:
+  explicit ShapeStore(const json& shapes) {
+    for (const auto& [name, shape] : shapes.items()) {
+      infos_[name] = {.file = "shapes.json", .dtype = at::kFloat, .shape = shape.get<std::vector<std::int64_t>>()};
+    }
+  }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, info] : infos_) names.push_back(name);
+    return names;
+  }
+  const TensorInfo* find(const std::string& name) const override {
+    const auto found = infos_.find(name);
+    return found == infos_.end() ? nullptr : &found->second;
+  }
+  at::Tensor read(const std::string& name) const override {
+    return at::empty(infos_.at(name).shape, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
+  }
+  std::string where() const override { return "shapes.json"; }
+
+ private:
+  std::map<std::string, TensorInfo> infos_;
+};
+
+template <class Model, class ModelConfig>
+void expect_same_tensors(const std::string& name) {
+  const auto shapes = read_json(std::string(EASEL_REFERENCE_DIR) + "/shapes.json").at(name);
+  Config config = Config::read_file(std::string(EASEL_CONFIGS_DIR) + "/" + name + ".json", name + ".json");
+  Weights weights(std::make_shared<ShapeStore>(shapes), {.device = at::kMeta, .dtype = at::kFloat});
+  const Model model(ModelConfig::from(config), weights.root());
+  EXPECT_NO_THROW(weights.finish());
+}
+
+TEST(PublishedShapes, UNets) {
+  for (const char* name : {"sd15", "sd15-inpainting", "sd21", "sdxl-base", "sdxl-refiner", "x4-upscaler"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<UNet2DConditionModel, UNet2DConditionConfig>(std::string(name) + "/unet");
+  }
+}
+
+TEST(PublishedShapes, Autoencoders) {
+  for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
+  }
+}
+
+TEST(PublishedShapes, TextEncoders) {
+  for (const char* name : {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder",
+                           "sdxl-base/text_encoder_2", "sdxl-refiner/text_encoder_2"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
+  }
+}
+
+TEST(PublishedShapes, TheLatentUpscalersBlocksAreRefusedByName) {
+  Config config = Config::read_file(std::string(EASEL_CONFIGS_DIR) + "/x2-latent-upscaler/unet.json", "unet.json");
+  try {
+    UNet2DConditionConfig::from(config);
+    FAIL() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_NE(std::string(error.what()).find("KDownBlock2D"), std::string::npos) << error.what();
+  }
+}
+
+// Whatever a config says of sizes, missing tensors are reported without being allocated.
+TEST(PublishedShapes, AHugeConfigWithoutWeightsIsAnErrorAndNotAnAllocation) {
+  Config config({{"block_out_channels", {65536, 65536}},
+                 {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
+                 {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}}},
+                "unet.json");
+  Weights weights(std::make_shared<ShapeStore>(json::object()), {.device = at::kCPU, .dtype = at::kFloat});
+  const UNet2DConditionModel unet(UNet2DConditionConfig::from(config), weights.root());
+  EXPECT_THROW(weights.finish(), Error);
+}
+
+}  // namespace
+}  // namespace easel
