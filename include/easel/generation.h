@@ -56,7 +56,7 @@ struct ModelDescription {
   double default_guidance_scale = 7.5;
   std::string default_scheduler;        ///< a name of `schedulers`
   std::vector<std::string> schedulers;  ///< names that a request may use
-  std::int64_t max_clip_skip = 0;       ///< text encoder layers minus one
+  std::int64_t max_clip_skip = 0;       ///< text encoder layers
 };
 
 }  // namespace easel

@@ -76,6 +76,7 @@ class Pipeline {
   virtual const ModelDescription& description() const = 0;
 
   /// Tokenises, encodes the prompt (cached), draws the noise and prepares the scheduler for each of the n pictures.
+  /// The engine may begin a request in parts: pictures i to i + k are the k pictures of the same request with seed + i.
   /// @throws Error(kInvalidArgument)  a value this model cannot draw; names the field
   /// @throws Error(kCancelled)        stop said so
   virtual std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) = 0;
@@ -95,7 +96,8 @@ class Pipeline {
   /// A rough picture of where a generation is heading, at latent resolution; none before its first step.
   virtual std::optional<Image> preview(const Generation& generation) = 0;
 
-  /// Decodes finished latents into pictures of the size asked for.
+  /// Decodes finished latents into pictures of the size asked for. May follow the last step before that was waited for.
+  /// The engine gives one generation at a time: a decode takes several steps' time and by far the most memory.
   /// @throws as step
   virtual std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 

@@ -1,0 +1,220 @@
+// Requests in, pictures out; bounds; the end.
+#include "easel/engine.h"
+
+#include <gmock/gmock.h>
+
+#include <ctime>
+#include <future>
+#include <set>
+#include <thread>
+
+#include "harness.h"
+
+namespace easel::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+template <class F>
+Error error_of(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return Error(ErrorCode::kInternal, "");
+}
+
+TEST(Engine, DrawsPicturesInOrderWithTheirSeeds) {
+  Studio studio;
+  auto request = ask(/*seed=*/7, /*steps=*/3, /*num_images=*/4);
+  request.width = 32;
+  request.height = 48;
+  expect_pictures(request, answer_of(*studio.engine->submit(request)));
+  EXPECT_EQ(studio.record->calls(FakeCallKind::kStep).size(), 4u * 3u);
+}
+
+TEST(Engine, SeedsWrapAround) {
+  Studio studio;
+  const auto request = ask(/*seed=*/~std::uint64_t{0}, 1, 2);
+  expect_pictures(request, answer_of(*studio.engine->submit(request)));
+}
+
+TEST(Engine, AloneOrAmongOthersThePictureIsTheSame) {
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 12; ++i) {
+    auto request = ask(100 + 10 * i, 1 + i % 5, 1 + i % 3);
+    request.prompt = "prompt " + std::to_string(i % 4);
+    if (i % 2) request.width = request.height = 24;
+    requests.push_back(request);
+  }
+  Studio crowd({.max_generations_per_step = 4});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (const auto& request : requests) jobs.push_back(crowd.engine->submit(request));
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const auto among_others = answer_of(*jobs[i]);
+    expect_pictures(requests[i], among_others);
+    Studio solitude;
+    const auto alone = answer_of(*solitude.engine->submit(requests[i]));
+    for (std::size_t k = 0; k < alone.images.size(); ++k) {
+      EXPECT_EQ(alone.images[k].image.pixels, among_others.images[k].image.pixels);
+    }
+  }
+}
+
+TEST(Engine, SaysWhatItServes) {
+  auto record = std::make_shared<FakeRecord>();
+  std::vector<ServedModel> models;
+  for (const auto* id : {"one", "two"}) models.push_back(served_fake({.description = fake_description(id)}, record));
+  const auto engine = make_engine(std::move(models), {});
+  ASSERT_EQ(engine->models().size(), 2u);
+  EXPECT_EQ(engine->models()[0].id, "one");
+  EXPECT_EQ(engine->models()[1].id, "two");
+}
+
+TEST(Engine, RefusesWhatItCannotServe) {
+  Studio studio;
+  const auto unknown = error_of([&] { studio.engine->submit(ask_of("nobody", 1)); });
+  EXPECT_EQ(unknown.code(), ErrorCode::kNotFound);
+  EXPECT_THAT(unknown.what(), ::testing::HasSubstr("nobody"));
+  EXPECT_EQ(error_of([&] { studio.engine->model_state("nobody"); }).code(), ErrorCode::kNotFound);
+  for (const std::int64_t n : {0, -1}) {
+    EXPECT_EQ(error_of([&] { studio.engine->submit(ask(1, 4, n)); }).code(), ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(Engine, RefusesToStartOnNonsense) {
+  const auto start = [](int models, EngineOptions options) {
+    std::vector<ServedModel> served;
+    for (int i = 0; i < models; ++i) served.push_back(served_fake());
+    return error_of([&] { make_engine(std::move(served), options); }).code();
+  };
+  EXPECT_EQ(start(0, {}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(start(2, {}), ErrorCode::kInvalidArgument) << "the same id twice";
+  EXPECT_EQ(start(1, {.max_waiting = 0}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(start(1, {.max_active_generations = 0}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(start(1, {.max_steps_in_flight = 0}), ErrorCode::kInvalidArgument);
+}
+
+TEST(Engine, RefusesMoreThanMayWait) {
+  const auto door = std::make_shared<Door>();
+  Studio studio(behind(door), {.max_waiting = 3});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 3; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
+  EXPECT_EQ(error_of([&] { studio.engine->submit(ask(99)); }).code(), ErrorCode::kResourceExhausted);
+  door->open();
+  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
+  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(99))).error) << "an answered request has left its place";
+}
+
+TEST(Engine, HoldsNoMorePicturesThanAllowed) {
+  for (const std::int64_t most : {1, 3}) {
+    const auto door = std::make_shared<Door>();
+    Studio studio(behind(door, {.max_generations_per_step = 8}), {.max_active_generations = most});
+    std::vector<GenerationRequest> requests;
+    for (int i = 0; i < 5; ++i) requests.push_back(ask(100 * i, 2 + i, /*num_images=*/i == 1 ? 7 : 1));
+    std::vector<std::shared_ptr<Job>> jobs;
+    for (const auto& request : requests) jobs.push_back(studio.engine->submit(request));
+    door->open();
+    for (std::size_t i = 0; i < jobs.size(); ++i) expect_pictures(requests[i], answer_of(*jobs[i]));
+    EXPECT_EQ(studio.record->most_live_generations(), most);
+  }
+}
+
+// Seven pictures in three places: whoever comes later gets a place before the fourth of them.
+TEST(Engine, ALargeRequestDoesNotKeepThePlacesToItself) {
+  const auto door = std::make_shared<Door>();
+  Studio studio(behind(door), {.max_active_generations = 3});
+  const auto large = studio.engine->submit(ask(100, 10, /*num_images=*/7));
+  const auto small = studio.engine->submit(ask(200, 10));
+  door->open();
+  EXPECT_FALSE(answer_of(*small).error);
+  EXPECT_FALSE(answer_of(*large).error);
+  std::vector<std::uint64_t> begun;
+  for (const auto& call : studio.record->calls(FakeCallKind::kBegin)) {
+    begun.insert(begun.end(), call.seeds.begin(), call.seeds.end());
+  }
+  const auto place = std::find(begun.begin(), begun.end(), 200) - begun.begin();
+  EXPECT_LE(place, 3);
+}
+
+TEST(Engine, ReportsTheSlowestPicture) {
+  const auto door = std::make_shared<Door>();
+  std::shared_ptr<Job> job;
+  std::vector<StepProgress> seen;
+  Studio studio(behind(door, {.on_call = [&](const FakeCall& call) {
+                         if (call.kind == FakeCallKind::kStep) seen.push_back(job->progress());
+                       }}));
+  job = studio.engine->submit(ask(1, /*steps=*/3, /*num_images=*/2));
+  EXPECT_EQ(job->progress().steps_total, 0);
+  door->open();
+  EXPECT_FALSE(answer_of(*job).error);
+  ASSERT_EQ(seen.size(), 6u);
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    EXPECT_EQ(seen[i].steps_done, static_cast<std::int64_t>(i) / 2) << i;
+    EXPECT_EQ(seen[i].steps_total, 3);
+  }
+  EXPECT_EQ(job->progress().steps_done, 3);
+}
+
+TEST(Engine, DrainAnswersWhatWasAcceptedAndRefusesTheRest) {
+  Studio studio({.step_time = milliseconds(1)});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 5; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
+  auto first = std::async(std::launch::async, [&] { studio.engine->drain(); });
+  studio.engine->drain();
+  first.get();
+  for (const auto& job : jobs) {
+    EXPECT_TRUE(job->wait_for(milliseconds(0)));
+    EXPECT_FALSE(answer_of(*job).error);
+  }
+  EXPECT_EQ(studio.record->live_generations(), 0);
+  EXPECT_EQ(error_of([&] { studio.engine->submit(ask(1)); }).code(), ErrorCode::kUnavailable);
+  studio.engine->drain();
+}
+
+TEST(Engine, ItsEndAnswersEverybodyWithoutDrawingOn) {
+  std::vector<std::shared_ptr<Job>> jobs;
+  {
+    Studio studio({.step_time = std::chrono::hours(1)}, {.max_active_generations = 2});
+    for (int i = 0; i < 5; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
+    while (studio.record->calls(FakeCallKind::kStep).empty()) std::this_thread::yield();
+  }
+  for (const auto& job : jobs) {
+    EXPECT_TRUE(job->wait_for(milliseconds(0)));
+    EXPECT_EQ(answer_of(*job).code(), ErrorCode::kUnavailable);
+    job->cancel();
+  }
+}
+
+TEST(Engine, ItsEndReleasesWhoDrains) {
+  auto studio = std::make_unique<Studio>(FakeOptions{.step_time = std::chrono::hours(1)});
+  const auto job = studio->engine->submit(ask(1));
+  auto draining = std::async(std::launch::async, [engine = studio->engine.get()] { engine->drain(); });
+  // Once drain has begun, submit is refused; only then may the engine go.
+  while (true) {
+    try {
+      studio->engine->submit(ask(1))->cancel();
+    } catch (const Error&) {
+      break;
+    }
+  }
+  std::this_thread::sleep_for(milliseconds(20));
+  studio.reset();
+  ASSERT_EQ(draining.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(answer_of(*job).code(), ErrorCode::kUnavailable);
+}
+
+TEST(Engine, SleepsWhenThereIsNothingToDo) {
+  Studio studio;
+  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(1))).error);
+  studio.engine->model_state("fake");
+  const auto before = std::clock();
+  std::this_thread::sleep_for(milliseconds(400));
+  const auto seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(seconds, 0.1) << "processor time of an idle engine";
+}
+
+}  // namespace
+}  // namespace easel::testing

@@ -1,0 +1,126 @@
+// What the engine's tests share: an engine over fakes, requests in one line, answers as values.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "easel/engine.h"
+#include "support/fake_pipeline.h"
+
+namespace easel::testing {
+
+// Far longer than anything here takes, far shorter than a test that hangs.
+constexpr std::chrono::seconds kPatience{60};
+
+inline GenerationRequest ask(std::uint64_t seed, std::int64_t steps = 4, std::int64_t num_images = 1) {
+  GenerationRequest request;
+  request.model = "fake";
+  request.prompt = "a fox";
+  request.seed = seed;
+  request.num_inference_steps = steps;
+  request.num_images = num_images;
+  return request;
+}
+
+inline GenerationRequest ask_of(const std::string& model, std::uint64_t seed, std::int64_t steps = 4) {
+  auto request = ask(seed, steps);
+  request.model = model;
+  return request;
+}
+
+/// How a job ended. Waits for it.
+struct Answer {
+  std::vector<GeneratedImage> images;
+  std::optional<Error> error;
+
+  ErrorCode code() const { return error ? error->code() : static_cast<ErrorCode>(-1); }
+  std::string message() const { return error ? error->what() : "no error"; }
+};
+
+inline Answer answer_of(Job& job) {
+  if (!job.wait_for(kPatience)) {
+    ADD_FAILURE() << "no answer";
+    std::abort();  // everything after would hang
+  }
+  try {
+    return {job.take(), std::nullopt};
+  } catch (const Error& error) {
+    return {{}, error};
+  }
+}
+
+/// That these are the pictures the request asked for, in order.
+inline void expect_pictures(const GenerationRequest& request, const Answer& answer) {
+  ASSERT_FALSE(answer.error) << answer.message();
+  ASSERT_EQ(answer.images.size(), static_cast<std::size_t>(request.num_images));
+  for (std::size_t i = 0; i < answer.images.size(); ++i) {
+    const auto& [image, seed] = answer.images[i];
+    EXPECT_EQ(seed, request.seed + i);
+    EXPECT_EQ(image.width, request.width.value_or(64));
+    EXPECT_EQ(image.height, request.height.value_or(64));
+    const auto color = fake_color(request.prompt, seed);
+    EXPECT_TRUE(std::equal(color.begin(), color.end(), image.pixels.begin())) << "picture " << i;
+  }
+}
+
+/// A door that the engine's thread waits at until it is opened, so that a test decides what has arrived by then.
+class Door {
+ public:
+  void open() { promise_.set_value(); }
+  void pass() { future_.wait(); }
+
+ private:
+  std::promise<void> promise_;
+  std::shared_future<void> future_ = promise_.get_future().share();
+};
+
+/// Engine and record of one fake model.
+struct Studio {
+  explicit Studio(FakeOptions options = {}, EngineOptions engine_options = {})
+      : engine(make_engine(served(std::move(options), record), engine_options)) {}
+
+  static std::vector<ServedModel> served(FakeOptions options, std::shared_ptr<FakeRecord> record) {
+    std::vector<ServedModel> models;
+    models.push_back(served_fake(std::move(options), std::move(record)));
+    return models;
+  }
+
+  /// Ends the engine. That nothing is left alive and the contract was kept is part of every test.
+  ~Studio() {
+    engine.reset();
+    EXPECT_EQ(record->live_generations(), 0);
+    for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
+  }
+
+  std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
+  std::unique_ptr<Engine> engine;
+};
+
+/// The model loads only when the door opens: what is submitted before, arrives together.
+inline FakeOptions behind(const std::shared_ptr<Door>& door, FakeOptions options = {}) {
+  options.on_call = [door, then = options.on_call](const FakeCall& call) {
+    if (call.kind == FakeCallKind::kLoad) door->pass();
+    if (then) then(call);
+  };
+  return options;
+}
+
+/// Steps that a seed took, in calls that included it.
+inline int steps_of(const FakeRecord& record, std::uint64_t seed) {
+  int steps = 0;
+  for (const auto& call : record.calls(FakeCallKind::kStep)) {
+    steps += static_cast<int>(std::count(call.seeds.begin(), call.seeds.end(), seed));
+  }
+  return steps;
+}
+
+}  // namespace easel::testing

@@ -1,0 +1,136 @@
+#include "engine/queue.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+
+namespace easel {
+namespace {
+
+using std::chrono::milliseconds;
+
+ErrorCode code_of_submit(Queue& queue) {
+  try {
+    queue.submit({});
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "submit did not throw";
+  return ErrorCode::kInternal;
+}
+
+ErrorCode code_of_take(Job& job) {
+  try {
+    job.take();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "take did not throw";
+  return ErrorCode::kInternal;
+}
+
+TEST(Queue, FirstInFirstOut) {
+  const auto queue = std::make_shared<Queue>(8);
+  const auto a = queue->submit({}), b = queue->submit({});
+  EXPECT_LT(a->number(), b->number());
+  EXPECT_EQ(queue->try_take(), a);
+  EXPECT_EQ(queue->try_take(), b);
+  EXPECT_EQ(queue->try_take(), nullptr);
+}
+
+TEST(Queue, CountsARequestUntilItEnds) {
+  const auto queue = std::make_shared<Queue>(2);
+  const auto a = queue->submit({}), b = queue->submit({});
+  EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted);
+  ASSERT_EQ(queue->try_take(), a);
+  EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted) << "taken is not ended";
+  a->succeed({});
+  EXPECT_NO_THROW(queue->submit({}));
+  b->cancel();
+  EXPECT_NO_THROW(queue->submit({}));
+}
+
+TEST(Queue, ACancelledRequestIsGoneAtOnce) {
+  const auto queue = std::make_shared<Queue>(8);
+  const auto a = queue->submit({}), b = queue->submit({});
+  a->cancel();
+  EXPECT_EQ(code_of_take(*a), ErrorCode::kCancelled);
+  EXPECT_EQ(queue->try_take(), b);
+  EXPECT_EQ(a.use_count(), 1) << "the queue still holds it";
+}
+
+TEST(Queue, ClosedTakesNothingNewAndKeepsTheRest) {
+  const auto queue = std::make_shared<Queue>(8);
+  const auto a = queue->submit({});
+  queue->close();
+  EXPECT_EQ(code_of_submit(*queue), ErrorCode::kUnavailable);
+  EXPECT_EQ(queue->try_take(), a);
+}
+
+TEST(Queue, AbortEndsEverything) {
+  const auto queue = std::make_shared<Queue>(8);
+  const auto taken = queue->submit({}), waiting = queue->submit({});
+  ASSERT_EQ(queue->try_take(), taken);
+  queue->abort({ErrorCode::kUnavailable, "the end", {}});
+  EXPECT_EQ(code_of_take(*taken), ErrorCode::kUnavailable);
+  EXPECT_EQ(code_of_take(*waiting), ErrorCode::kUnavailable);
+  EXPECT_EQ(queue->try_take(), nullptr);
+  EXPECT_FALSE(queue->wait_for_work());
+  queue->wait_until_idle();  // returns
+}
+
+TEST(Queue, IdleOnlyWhenTheDrawingThreadIsBack) {
+  const auto queue = std::make_shared<Queue>(8);
+  const auto job = queue->submit({});
+  ASSERT_EQ(queue->try_take(), job);
+  auto idle = std::async(std::launch::async, [&] { queue->wait_until_idle(); });
+  job->cancel();
+  EXPECT_EQ(idle.wait_for(milliseconds(50)), std::future_status::timeout) << "its pictures may still be in memory";
+  auto drawing = std::async(std::launch::async, [&] { return queue->wait_for_work(); });
+  idle.get();
+  queue->submit({});
+  EXPECT_TRUE(drawing.get());
+}
+
+TEST(Job, TheFirstEndCounts) {
+  int ends = 0;
+  QueuedJob job(0, {}, [&](const QueuedJob&) { ++ends; });
+  EXPECT_FALSE(job.wait_for(milliseconds(0)));
+  EXPECT_TRUE(job.fail({ErrorCode::kNotFound, "first", "model"}));
+  EXPECT_FALSE(job.succeed({}));
+  EXPECT_FALSE(job.fail({ErrorCode::kInternal, "third", {}}));
+  job.cancel();
+  EXPECT_EQ(ends, 1);
+  EXPECT_TRUE(job.wait_for(milliseconds::max())) << "no overflow";
+  for (int i = 0; i < 2; ++i) {
+    try {
+      job.take();
+      ADD_FAILURE() << "take did not throw";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+      EXPECT_STREQ(error.what(), "first");
+      EXPECT_EQ(error.param(), "model");
+    }
+  }
+}
+
+TEST(Job, PicturesAreTakenOnce) {
+  QueuedJob job(0, {}, [](const QueuedJob&) {});
+  job.succeed({GeneratedImage{{1, 1, {1, 2, 3}}, 9}});
+  job.cancel();  // too late
+  EXPECT_EQ(job.take().at(0).seed, 9u);
+  EXPECT_EQ(code_of_take(job), ErrorCode::kInternal);
+}
+
+TEST(Job, OutlivesItsQueue) {
+  auto queue = std::make_shared<Queue>(8);
+  const auto job = queue->submit({});
+  queue.reset();
+  job->cancel();
+  EXPECT_EQ(code_of_take(*job), ErrorCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace easel

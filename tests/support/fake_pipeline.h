@@ -1,0 +1,143 @@
+// A Pipeline without torch: deterministic, misbehaves on demand, and checks that it is used as easel/pipeline.h says.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "easel/engine.h"
+#include "easel/pipeline.h"
+
+namespace easel::testing {
+
+enum class FakeCallKind { kLoad, kBegin, kStep, kPreview, kFinish };
+
+/// One call of a fake, and what it was about.
+struct FakeCall {
+  FakeCallKind kind;
+  std::string model;
+  std::vector<std::uint64_t> seeds;  ///< of the generations, in order
+  std::vector<std::int64_t> steps;   ///< step each of them was about to take
+};
+
+/// What is seen of fakes from outside. Shared by any number of them, outlives them, thread-safe.
+class FakeRecord {
+ public:
+  std::vector<FakeCall> calls() const;
+  /// Calls of one kind.
+  std::vector<FakeCall> calls(FakeCallKind kind) const;
+  /// Every breach of the contract, as a sentence. Empty is what a test wants.
+  std::vector<std::string> violations() const;
+  int live_generations() const;
+  int most_live_generations() const;
+  int tickets_in_flight() const;  ///< handed out, neither waited for nor dropped
+  int most_tickets_in_flight() const;
+
+  // For the fakes themselves.
+  void add(FakeCall call);
+  void violate(std::string sentence);
+  void count_generations(int change);
+  void count_tickets(int change);
+  void enter();  ///< a call begins; two at once are a violation
+  void leave();
+
+ private:
+  mutable std::mutex mutex_;  // guards everything below
+  std::vector<FakeCall> calls_;
+  std::vector<std::string> violations_;
+  int live_ = 0, most_live_ = 0;
+  int in_flight_ = 0, most_in_flight_ = 0;
+  bool inside_call_ = false;
+};
+
+/// One thing that goes wrong, for the picture with this seed.
+struct FakeFault {
+  enum class How {
+    kError,         ///< the call throws Error(code)
+    kStdException,  ///< the call throws std::runtime_error
+    kNotException,  ///< the call throws an int
+    kDeviceError,   ///< the call's ticket throws Error(code) from wait()
+    kNotFinite,     ///< step only: finite() is false from this step on
+    kNull,          ///< load only: the loader returns null
+  };
+  FakeCallKind where = FakeCallKind::kStep;
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;  ///< counted from 0; where == kStep only
+  How how = How::kError;
+  ErrorCode code = ErrorCode::kInternal;
+};
+
+enum class FakeTickets {
+  kDoneAtOnce,      ///< as on a CPU: the call takes its time, its ticket is done when it returns
+  kTimed,           ///< as on a GPU: the call returns at once, its ticket is done when the time has passed
+  kDoneWhenWaited,  ///< the same on a virtual clock: done() is false until wait(), which takes no time
+};
+
+/// @return a plain model: id "fake", 64 x 64, 4 steps, schedulers "euler" and "ddim"
+ModelDescription fake_description(const std::string& id = "fake");
+
+struct FakeOptions {
+  ModelDescription description = fake_description();
+  int max_generations_per_step = 1;
+  FakeTickets tickets = FakeTickets::kDoneAtOnce;
+  std::chrono::microseconds load_time{0};
+  std::chrono::microseconds begin_time{0};
+  std::chrono::microseconds step_time{0};    ///< for each generation
+  std::chrono::microseconds finish_time{0};  ///< for each generation
+  std::int64_t steps_per_phase = 0;          ///< the batch key changes every so many steps; 0: never
+  int step_memory = 1 << 20;                 ///< generations; a step with more of them throws Error(kResourceExhausted)
+  int finish_memory = 1 << 20;               ///< the same for finish
+  std::vector<FakeFault> faults{};
+  bool begin_gives_too_few = false;   ///< n - 1 generations
+  bool finite_gives_too_few = false;  ///< n - 1 flags
+  bool finish_gives_too_few = false;  ///< n - 1 pictures
+  /// Called at the beginning of every call, on the caller's thread. May block, cancel jobs or throw.
+  std::function<void(const FakeCall&)> on_call{};
+};
+
+/// The colour of the picture: depends on prompt and seed alone.
+std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t seed);
+
+/// Draws solid pictures of the size asked for, or the native one. Refuses schedulers it does not list.
+class FakePipeline : public Pipeline {
+ public:
+  /// @param record  may be null
+  explicit FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> record = nullptr);
+
+  ~FakePipeline() override;
+
+  const ModelDescription& description() const override { return options_.description; }
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
+  std::string batch_key(const Generation& generation) const override;
+  std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override;
+  std::optional<Image> preview(const Generation& generation) override;
+  std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override;
+  int max_generations_per_step() const override { return options_.max_generations_per_step; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// Throws what the faults of these generations say; @return the device error that wait() is to throw, or none.
+  std::optional<Error> apply_faults(const FakeCall& call) const;
+  bool is_finite_after(std::uint64_t seed, std::int64_t step) const;
+  void announce(const FakeCall& call);
+  /// Spends the time, or books it on the device. @return when its ticket is done
+  Clock::time_point spend(std::chrono::microseconds time, const StopPredicate& stop);
+
+  FakeOptions options_;
+  std::shared_ptr<FakeRecord> record_;
+  std::shared_ptr<const int> token_ = std::make_shared<const int>(0);  ///< each of its generations holds it too
+  Clock::time_point device_free_at_{};
+};
+
+/// A model whose loader makes a FakePipeline. A fault with where == kLoad makes the loader throw (its seed is ignored).
+ServedModel served_fake(FakeOptions options = {}, std::shared_ptr<FakeRecord> record = nullptr);
+
+}  // namespace easel::testing

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <utility>
+
+#include "support/fake_pipeline.h"
+
+namespace easel::testing {
+
+std::vector<FakeCall> FakeRecord::calls() const {
+  const std::lock_guard lock(mutex_);
+  return calls_;
+}
+
+std::vector<FakeCall> FakeRecord::calls(FakeCallKind kind) const {
+  auto chosen = calls();
+  std::erase_if(chosen, [kind](const FakeCall& call) { return call.kind != kind; });
+  return chosen;
+}
+
+std::vector<std::string> FakeRecord::violations() const {
+  const std::lock_guard lock(mutex_);
+  return violations_;
+}
+
+int FakeRecord::live_generations() const {
+  const std::lock_guard lock(mutex_);
+  return live_;
+}
+
+int FakeRecord::most_live_generations() const {
+  const std::lock_guard lock(mutex_);
+  return most_live_;
+}
+
+int FakeRecord::tickets_in_flight() const {
+  const std::lock_guard lock(mutex_);
+  return in_flight_;
+}
+
+int FakeRecord::most_tickets_in_flight() const {
+  const std::lock_guard lock(mutex_);
+  return most_in_flight_;
+}
+
+void FakeRecord::add(FakeCall call) {
+  const std::lock_guard lock(mutex_);
+  calls_.push_back(std::move(call));
+}
+
+void FakeRecord::violate(std::string sentence) {
+  const std::lock_guard lock(mutex_);
+  violations_.push_back(std::move(sentence));
+}
+
+void FakeRecord::count_generations(int change) {
+  const std::lock_guard lock(mutex_);
+  live_ += change;
+  most_live_ = std::max(most_live_, live_);
+}
+
+void FakeRecord::count_tickets(int change) {
+  const std::lock_guard lock(mutex_);
+  in_flight_ += change;
+  most_in_flight_ = std::max(most_in_flight_, in_flight_);
+}
+
+void FakeRecord::enter() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(inside_call_, true)) violations_.push_back("two calls at the same time");
+}
+
+void FakeRecord::leave() {
+  const std::lock_guard lock(mutex_);
+  inside_call_ = false;
+}
+
+std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t seed) {
+  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a, then splitmix64's finaliser (Steele et al. 2014)
+  for (const unsigned char byte : prompt) hash = (hash ^ byte) * 0x100000001b3u;
+  hash += 0x9e3779b97f4a7c15u * (seed + 1);
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
+  hash ^= hash >> 31;
+  return {static_cast<std::uint8_t>(hash), static_cast<std::uint8_t>(hash >> 8), static_cast<std::uint8_t>(hash >> 16)};
+}
+
+ModelDescription fake_description(const std::string& id) {
+  ModelDescription description;
+  description.id = id;
+  description.family = "fake";
+  description.licence = "none needed";
+  description.folder = "nowhere";
+  description.parameters = 1;
+  description.weight_bytes = 4;
+  description.memory_bytes = 64;
+  description.created = 1700000000;
+  description.native_width = 64;
+  description.native_height = 64;
+  description.default_steps = 4;
+  description.default_scheduler = "euler";
+  description.schedulers = {"euler", "ddim"};
+  description.max_clip_skip = 11;
+  return description;
+}
+
+}  // namespace easel::testing
