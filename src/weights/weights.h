@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/placement.h"
@@ -25,7 +26,8 @@ class TensorStore {
   virtual ~TensorStore() = default;
   virtual std::vector<std::string> names() const = 0;
   virtual const TensorInfo* find(const std::string& name) const = 0;  ///< null when there is none
-  /// The tensor as stored, on the CPU; a view into mapped memory where possible, which it keeps alive. Not to be written.
+  /// The tensor as stored, on the CPU; a view into mapped memory where possible, which it keeps alive. Not to be
+  /// written.
   virtual at::Tensor read(const std::string& name) const = 0;
   /// Says that the tensor was copied elsewhere and its mapped pages may leave memory. Reading it again still works.
   virtual void release(const std::string& name) const {}
@@ -43,11 +45,17 @@ class WeightScope {
   WeightScope operator/(std::int64_t index) const { return *this / std::to_string(index); }
 
   bool has(const std::string& name) const;
-  /// The tensor, in the placement's dtype and on its device. When it is missing or has another shape the fault is
-  /// noted, zeros are returned, and Weights::finish throws.
+  /// The tensor, in the placement's dtype and on its device: a view on the mapped file where it is stored so, else a
+  /// copy, after which the file's pages may leave memory. Not to be written. When it is missing, has another shape or
+  /// is not of floating point, the fault is noted, zeros without memory of their own are returned, and Weights::finish
+  /// throws.
+  /// @throws Error(kInternal)  taken before: a mistake in the model
   at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
-  /// Marks a stored tensor as known and not needed.
+  /// Marks a tensor, if it is there, as known and not needed.
   void skip(const std::string& name) const;
+  /// Says that a copy was made of what take gave, which is not used any more: its mapped pages may leave memory.
+  void release(const std::string& name) const;
+  const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
 
  private:
   std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
@@ -66,21 +74,34 @@ class Weights {
   WeightScope root() { return {*this, ""}; }
   const Placement& placement() const { return placement_; }
 
-  /// @throws Error(kCorruptData)  lists every missing, wrongly shaped and unexpected tensor with its file
+  /// @throws Error(kCorruptData)  lists the missing, wrongly shaped and unexpected tensors with their files: the first
+  ///                              twenty, and how many more there are
   void finish();
 
  private:
   friend class WeightScope;
   struct State;
+  at::Tensor take(const std::string& name, at::IntArrayRef shape);
+
   std::shared_ptr<const TensorStore> store_;
   Placement placement_;
   std::unique_ptr<State> state_;
 };
 
-/// Tensors of a component folder: `stem`.safetensors, its fp16 variant, or shards with an index.
-/// @param stem  "diffusion_pytorch_model" (diffusers) or "model" (transformers)
+inline const Placement& WeightScope::placement() const {
+  return weights_->placement();
+}
+
+/// Two sets of the same weights that a folder may hold: as trained, and in half precision ("fp16" in the file names).
+enum class WeightVariant { kFull, kHalf };
+
+/// Tensors of a component folder: of the preferred variant if there is one, else of the other; of each, the file
+/// `stem`.safetensors or, without it, the shards that its index names.
+/// @param stem       "diffusion_pytorch_model" (diffusers) or "model" (transformers)
+/// @param preferred  kHalf reads half as much where models run in float16 anyway
 /// @throws Error(kNotFound)     none of these; when only .bin is there, names `easel convert`
 /// @throws Error(kCorruptData)  names the file and the tensor
-std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem);
+std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem,
+                                                  WeightVariant preferred = WeightVariant::kFull);
 
 }  // namespace easel

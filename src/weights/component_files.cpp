@@ -1,0 +1,35 @@
+#include "weights/component_files.h"
+
+#include <filesystem>
+
+namespace easel {
+namespace {
+
+ComponentFiles files_of(const std::string& stem, const std::string& extension, WeightVariant variant) {
+  const std::string infix = variant == WeightVariant::kHalf ? ".fp16" : "";
+  return {.variant = variant,
+          .single = stem + infix + extension,
+          .index = stem + extension + ".index" + infix + ".json",
+          .shard_prefix = stem};
+}
+
+}  // namespace
+
+ComponentFiles safetensors_files(const std::string& stem, WeightVariant variant) {
+  return files_of(stem, ".safetensors", variant);
+}
+
+ComponentFiles checkpoint_files(const std::string& stem, WeightVariant variant) {
+  // transformers calls the same weights by two names.
+  return files_of(stem == "model" ? "pytorch_model" : stem, ".bin", variant);
+}
+
+std::optional<std::string> find_in(const std::string& folder, const ComponentFiles& files) {
+  for (const auto& name : {files.single, files.index}) {
+    std::error_code ignored;  // a folder that cannot be searched holds nothing that could be read
+    if (std::filesystem::exists(std::filesystem::path(folder) / name, ignored)) return name;
+  }
+  return std::nullopt;
+}
+
+}  // namespace easel

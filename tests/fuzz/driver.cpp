@@ -1,0 +1,68 @@
+// Runs a fuzz target without libFuzzer: over its seeds and seeded random damage of them, for a bounded time.
+//
+//   TARGET_driver                 the test: 200,000 inputs, or as many as fit ten seconds
+//   TARGET_driver --seeds FOLDER  writes the seeds as files, for libFuzzer to begin from
+//   TARGET_driver FILE...         runs these inputs, e.g. one that libFuzzer found
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "fuzz_target.h"
+#include "mutate.h"
+
+namespace {
+
+constexpr int kInputs = 200'000;
+constexpr std::chrono::seconds kTime{10};
+constexpr std::size_t kKeptInputs = 64;
+
+void run(const std::string& input) {
+  LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
+}
+
+int run_damaged_seeds() {
+  std::mt19937_64 random(1);
+  std::vector<std::string> inputs = easel::fuzz_seeds();
+  for (const auto& seed : inputs) run(seed);
+  const auto end = std::chrono::steady_clock::now() + kTime;
+  int count = 0;
+  for (; count < kInputs && std::chrono::steady_clock::now() < end; ++count) {
+    std::string input = easel::mutated(inputs[random() % inputs.size()], random);
+    run(input);
+    // Now and then damage what is damaged already.
+    if (count % 100 != 0) continue;
+    if (inputs.size() < kKeptInputs) {
+      inputs.push_back(std::move(input));
+    } else {
+      inputs = easel::fuzz_seeds();
+    }
+  }
+  std::cout << count << " inputs, none of them harmful\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty()) return run_damaged_seeds();
+  if (arguments.size() == 2 && arguments[0] == "--seeds") {
+    std::filesystem::create_directories(arguments[1]);
+    int number = 0;
+    for (const auto& seed : easel::fuzz_seeds()) {
+      std::ofstream(arguments[1] + "/seed_" + std::to_string(number++), std::ios::binary) << seed;
+    }
+    return 0;
+  }
+  for (const auto& path : arguments) {
+    std::ifstream file(path, std::ios::binary);
+    run({std::istreambuf_iterator<char>(file), {}});
+    std::cout << path << " is harmless\n";
+  }
+  return 0;
+}

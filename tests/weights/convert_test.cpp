@@ -1,0 +1,117 @@
+#include "weights/convert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "support.h"
+#include "tensor_support.h"
+
+namespace easel {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class OldCheckpoint : public TemporaryFolder {
+ public:
+  OldCheckpoint() {
+    std::filesystem::copy(reference("old_checkpoint"), path(), std::filesystem::copy_options::recursive);
+  }
+};
+
+TEST(Convert, WritesEveryComponentThatLacksSafetensors) {
+  const OldCheckpoint folder;
+  std::map<std::string, std::size_t> reported;
+  const auto written =
+      convert_checkpoint(folder.path(), [&](const std::string& source, std::size_t done, std::size_t total) {
+        EXPECT_EQ(done, ++reported[source]);
+        EXPECT_LE(done, total);
+      });
+  std::vector<std::string> targets;
+  for (const auto& file : written) {
+    targets.push_back(file.target.substr(folder.path().size() + 1));
+    EXPECT_EQ(file.bytes, std::filesystem::file_size(file.target));
+    EXPECT_TRUE(std::filesystem::exists(file.source));
+    EXPECT_EQ(reported[file.source], file.tensors) << file.source;
+  }
+  EXPECT_THAT(targets,
+              ElementsAre("text_encoder/model.safetensors", "unet/diffusion_pytorch_model-00001-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00002-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00003-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00004-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00005-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00006-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model-00007-of-00007.safetensors",
+                          "unet/diffusion_pytorch_model.safetensors.index.json",
+                          "vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.fp16.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("safety_checker/model.safetensors")));
+  EXPECT_TRUE(convert_checkpoint(folder.path()).empty()) << "a second run has nothing to do";
+}
+
+TEST(Convert, FilesAreByteForByteWhatTheReferenceWrites) {
+  const OldCheckpoint folder;
+  convert_checkpoint(folder.path());
+  for (const std::string name : {"vae/diffusion_pytorch_model.safetensors",
+                                 "vae/diffusion_pytorch_model.fp16.safetensors", "text_encoder/model.safetensors"}) {
+    EXPECT_TRUE(read_file(folder.path(name)) == read_file(reference("expected/" + name))) << name;
+  }
+}
+
+TEST(Convert, ComponentsOpenAfterwards) {
+  const OldCheckpoint folder;
+  const std::string stem = "diffusion_pytorch_model";
+  EXPECT_THAT(error_of([&] { open_component(folder.path("unet"), stem); }),
+              HasSubstr("easel convert " + folder.path()));
+  convert_checkpoint(folder.path());
+  const auto expected = open_component(reference("expected/vae"), stem);
+  expect_same_tensors(*open_component(folder.path("unet"), stem), *expected);
+  expect_same_tensors(*open_component(folder.path("vae"), stem), *expected);
+  EXPECT_NE(open_component(folder.path("text_encoder"), "model")->find("text_model.embeddings.position_ids"), nullptr);
+}
+
+TEST(Convert, AComponentsOwnFolderWillDo) {
+  const OldCheckpoint folder;
+  EXPECT_EQ(convert_checkpoint(folder.path("vae")).size(), 2u);
+}
+
+TEST(Convert, RefusalsNameTheFileAndLeaveNothingHalfDone) {
+  const OldCheckpoint folder;
+  std::filesystem::copy_file(reference("attack.bin"), folder.path("vae/diffusion_pytorch_model.bin"),
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(error_of([&] { convert_checkpoint(folder.path()); }),
+            "unsupported: " + folder.path("vae/diffusion_pytorch_model.bin") +
+                ": the pickle asks for `posix.system`, which no state dict needs; nothing of it was run");
+  for (const auto& item : std::filesystem::directory_iterator(folder.path("vae"))) {
+    EXPECT_THAT(item.path().filename().string(), testing::AnyOf(HasSubstr(".bin"), "config.json"));
+  }
+}
+
+TEST(Convert, ShardsThatDisagreeWithTheirIndex) {
+  const std::string index_name = "unet/diffusion_pytorch_model.bin.index.json";
+  const auto with_index = [&](const std::string& before, const std::string& after) {
+    const OldCheckpoint folder;
+    std::string index = read_file(folder.path(index_name));
+    folder.write(index_name, index.replace(index.find(before), before.size(), after));
+    const std::string message = error_of([&] { convert_checkpoint(folder.path()); });
+    EXPECT_FALSE(std::filesystem::exists(folder.path("unet/diffusion_pytorch_model.safetensors.index.json")));
+    return message;
+  };
+  const std::string shard = "diffusion_pytorch_model-00001-of-00007.bin";
+  EXPECT_THAT(with_index("\"weight_map\": {", "\"weight_map\": {\"ghost\": \"" + shard + "\","),
+              HasSubstr("tensor `ghost` is not in " + shard));
+  EXPECT_THAT(with_index("\"decoder.conv_in.bias\"", "\"decoder.conv_in.other\""),
+              HasSubstr("tensor `decoder.conv_in.bias` of "));
+  EXPECT_THAT(with_index(shard, "../" + shard), HasSubstr("expected a .bin file in the same folder"));
+}
+
+TEST(Convert, NoFolder) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(error_of([&] { convert_checkpoint(folder.path("x")); }),
+            "not_found: folder " + folder.path("x") + " is missing");
+  EXPECT_TRUE(convert_checkpoint(folder.path()).empty());
+}
+
+}  // namespace
+}  // namespace easel

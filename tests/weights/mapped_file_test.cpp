@@ -1,0 +1,52 @@
+#include "weights/mapped_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "support.h"
+
+namespace easel {
+namespace {
+
+TEST(MappedFile, HoldsTheBytes) {
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", "hello"));
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()), "hello");
+  EXPECT_TRUE(MappedFile(folder.write("empty", "")).bytes().empty());
+}
+
+TEST(MappedFile, WhatIsNoReadableFileIsNamed) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(error_of([&] { MappedFile(folder.path("none")); }), "not_found: " + folder.path("none") + " is missing");
+  EXPECT_EQ(error_of([&] { MappedFile{folder.path()}; }),
+            "corrupt_data: " + folder.path() + " is a folder, expected a file");
+  const std::string below = folder.write("file", "x") + "/below";
+  EXPECT_EQ(error_of([&] { MappedFile{below}; }), "not_found: " + below + " cannot be opened: Not a directory");
+  ASSERT_EQ(mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(error_of([&] { MappedFile(folder.path("pipe")); }),
+            "corrupt_data: " + folder.path("pipe") + " is not a file, expected a file");
+}
+
+TEST(MappedFile, ShrinkingIsNoticed) {
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", std::string(10'000, 'x')));
+  EXPECT_NO_THROW(file.check_size());
+  std::filesystem::resize_file(folder.path("a"), 4000);
+  EXPECT_EQ(error_of([&] { file.check_size(); }),
+            "corrupt_data: " + folder.path("a") + " shrank from 10000 to 4000 bytes while in use");
+}
+
+TEST(MappedFile, ReleasedPagesComeBack) {
+  const TemporaryFolder folder;
+  std::string contents;
+  for (int i = 0; i < 100'000; ++i) contents += static_cast<char>(i % 251);
+  const MappedFile file(folder.write("a", contents));
+  file.release(5, contents.size() - 5);
+  file.release(contents.size(), 0);
+  file.release(contents.size() + 1, 1);
+  file.release(1, SIZE_MAX);
+  EXPECT_TRUE(std::equal(contents.begin(), contents.end(), reinterpret_cast<const char*>(file.bytes().data())));
+}
+
+}  // namespace
+}  // namespace easel

@@ -1,0 +1,120 @@
+#include "weights/weights.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support.h"
+#include "tensor_support.h"
+#include "weights/memory_store.h"
+
+namespace easel {
+namespace {
+
+using testing::HasSubstr;
+
+/// Counts what is released.
+class CountingStore : public MemoryStore {
+ public:
+  using MemoryStore::MemoryStore;
+  void release(const std::string& name) const override { released.push_back(name); }
+  mutable std::vector<std::string> released;
+};
+
+std::shared_ptr<CountingStore> small_store() {
+  return std::make_shared<CountingStore>(
+      std::map<std::string, at::Tensor>{{"conv.weight", at::arange(6, c10::kFloat).view({2, 3})},
+                                        {"conv.bias", at::full({2}, 1.0009765625, c10::kHalf)},
+                                        {"blocks.0.scale", at::full({}, 3.0, c10::kBFloat16)},
+                                        {"position_ids", at::arange(4, c10::kLong)}},
+      "unet.safetensors");
+}
+
+TEST(Weights, TakesByScopedNamesAndConverts) {
+  const auto store = small_store();
+  Weights weights(store, {});
+  const auto root = weights.root();
+  EXPECT_TRUE(same((root / "conv").take("weight", {2, 3}), store->read("conv.weight")));
+  EXPECT_TRUE(same((root / "conv").take("bias", {2}), at::full({2}, 1.0009765625, c10::kFloat)));
+  EXPECT_TRUE(same((root / "blocks" / 0).take("scale", {}), at::full({}, 3.0, c10::kFloat)));
+  EXPECT_TRUE(root.has("position_ids"));
+  EXPECT_FALSE((root / "conv").has("position_ids"));
+  root.skip("position_ids");
+  root.skip("not.there");
+  EXPECT_NO_THROW(weights.finish());
+  EXPECT_EQ(weights.placement().dtype, c10::kFloat);
+}
+
+TEST(Weights, WhatIsStoredAsWantedIsNoCopyAndTheRestIsReleased) {
+  const auto store = small_store();
+  Weights weights(store, {});
+  EXPECT_EQ(weights.root().take("conv.weight", {2, 3}).const_data_ptr(), store->read("conv.weight").const_data_ptr());
+  EXPECT_TRUE(store->released.empty());
+  weights.root().take("conv.bias", {2});
+  EXPECT_EQ(store->released, std::vector<std::string>{"conv.bias"});
+  Weights half(store, {c10::kCPU, c10::kHalf});
+  EXPECT_EQ(half.root().take("conv.bias", {2}).const_data_ptr(), store->read("conv.bias").const_data_ptr());
+  EXPECT_EQ(half.root().take("conv.weight", {2, 3}).scalar_type(), c10::kHalf);
+}
+
+TEST(Weights, AllFaultsComeInOneError) {
+  Weights weights(small_store(), {});
+  const auto root = weights.root();
+  const auto missing = (root / "norm").take("weight", {7, 2});
+  EXPECT_EQ(missing.sizes().vec(), (std::vector<std::int64_t>{7, 2}));
+  EXPECT_EQ(missing.sum().item<float>(), 0.0f);
+  root.take("conv.weight", {2, 4});
+  root.take("position_ids", {4});
+  root.skip("blocks.0.scale");
+  EXPECT_EQ(error_of([&] { weights.finish(); }),
+            "corrupt_data: unet.safetensors does not fit its config: `norm.weight` is missing; "
+            "`conv.weight` is [2, 3] in unet.safetensors, expected [2, 4]; "
+            "`position_ids` is Long in unet.safetensors, expected floating point; "
+            "`conv.bias` in unet.safetensors belongs to nothing in the model");
+}
+
+TEST(Weights, AShapeMustAgreeInEveryDimension) {
+  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{3, 2}, {6}, {1, 2, 3}, {2, 3, 1}, {}}) {
+    Weights weights(small_store(), {});
+    weights.root().take("conv.weight", shape);
+    EXPECT_THAT(error_of([&] { weights.finish(); }), HasSubstr("`conv.weight` is [2, 3]")) << shape.size();
+  }
+}
+
+// A config may ask for shapes that no memory holds.
+TEST(Weights, AHugeMissingTensorCostsNothing) {
+  Weights weights(small_store(), {});
+  EXPECT_EQ(weights.root().take("huge", {1 << 30, 1 << 30}).numel(), std::int64_t{1} << 60);
+  EXPECT_THROW(weights.finish(), Error);
+}
+
+TEST(Weights, TheListIsCapped) {
+  Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), {});
+  for (int i = 0; i < 25; ++i) weights.root().take("t" + std::to_string(i), {1});
+  const auto message = error_of([&] { weights.finish(); });
+  EXPECT_THAT(message, HasSubstr("`t19` is missing; and 5 more"));
+  EXPECT_EQ(message.find("t20"), std::string::npos);
+}
+
+TEST(Weights, TakingTwiceIsAMistakeOfTheModel) {
+  Weights weights(small_store(), {});
+  weights.root().take("conv.bias", {2});
+  EXPECT_EQ(error_of([&] { weights.root().take("conv.bias", {2}); }),
+            "internal: unet.safetensors: `conv.bias` is taken twice");
+}
+
+TEST(Weights, LoadsTheShippedLayoutFromDisk) {
+  const auto store = open_component(reference("half"), "diffusion_pytorch_model");
+  Weights weights(store, {});
+  for (const auto& name : store->names()) {
+    const auto taken = weights.root().take(name, store->find(name)->shape);
+    EXPECT_EQ(taken.scalar_type(), c10::kFloat);
+    EXPECT_TRUE(same(taken, store->read(name).to(c10::kFloat))) << name;
+  }
+  EXPECT_NO_THROW(weights.finish());
+}
+
+}  // namespace
+}  // namespace easel
