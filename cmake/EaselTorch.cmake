@@ -15,6 +15,8 @@ add_library(easel_torch INTERFACE)
 add_library(easel::torch ALIAS easel_torch)
 target_include_directories(easel_torch SYSTEM INTERFACE
   ${EASEL_LIBTORCH}/include ${EASEL_LIBTORCH}/include/torch/csrc/api/include)
+# Without it, Tensor.h brings the declaration of every operator into every file that includes it.
+target_compile_definitions(easel_torch INTERFACE AT_PER_OPERATOR_HEADERS)
 set(torch_libraries torch torch_cpu c10)
 set(EASEL_CUDA OFF)
 if(EXISTS ${EASEL_LIBTORCH}/lib/libtorch_cuda.so)

@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <limits>
+#include <string_view>
 
 #include "core/text.h"
 
@@ -10,6 +12,45 @@ namespace easel {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::pair<std::string_view, double> kPythonNumbers[] = {
+    {"-Infinity", -std::numeric_limits<double>::infinity()},
+    {"Infinity", std::numeric_limits<double>::infinity()},
+    {"NaN", std::numeric_limits<double>::quiet_NaN()},
+};
+
+// Python's json module writes these three as bare words, which JSON does not have; here they become strings.
+std::string quote_python_numbers(std::string_view text) {
+  std::string quoted;
+  bool in_string = false;
+  while (!text.empty()) {
+    std::size_t length = 1;
+    bool is_word = false;
+    if (in_string) {
+      if (text[0] == '\\' && text.size() > 1) length = 2;
+    } else {
+      for (const auto& [word, value] : kPythonNumbers) {
+        if (!is_word && text.starts_with(word)) {
+          is_word = true;
+          length = word.size();
+        }
+      }
+    }
+    if (text[0] == '"') in_string = !in_string;
+    if (is_word) quoted += '"';
+    quoted += text.substr(0, length);
+    if (is_word) quoted += '"';
+    text.remove_prefix(length);
+  }
+  return quoted;
+}
+
+std::optional<double> python_number(const json& value) {
+  for (const auto& [word, number] : kPythonNumbers) {
+    if (value == word) return number;
+  }
+  return std::nullopt;
+}
 
 bool is_integer(const json& value) {
   if (value.is_number_integer()) return !value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX;
@@ -58,7 +99,8 @@ Config::Config(nlohmann::json object, std::string where) : object_(std::move(obj
 Config Config::read_file(const std::string& path, std::string where) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(ErrorCode::kNotFound, concat(where, " is missing"));
-  json parsed = json::parse(file, nullptr, /*allow_exceptions=*/false);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  json parsed = json::parse(quote_python_numbers(text), nullptr, /*allow_exceptions=*/false);
   if (parsed.is_discarded()) throw Error(ErrorCode::kCorruptData, concat(where, " is not valid JSON"));
   return Config(std::move(parsed), std::move(where));
 }
@@ -121,6 +163,7 @@ std::int64_t Config::convert<std::int64_t>(const std::string& key, const json& v
 }
 template <>
 double Config::convert<double>(const std::string& key, const json& value) const {
+  if (const auto number = python_number(value)) return *number;
   if (!value.is_number()) throw wrong_type(key, "a number");
   return value.get<double>();
 }

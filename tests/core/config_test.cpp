@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <fstream>
+#include <limits>
+
 namespace easel {
 namespace {
 
@@ -34,6 +38,19 @@ TEST(Config, WholeFloatsAreIntegersAndHugeOnesAreNot) {
   EXPECT_EQ(Config(json{{"x", 64.0}}, "c").get<std::int64_t>("x"), 64);
   EXPECT_THROW(Config(json{{"x", 1e300}}, "c").get<std::int64_t>("x"), Error);
   EXPECT_THROW(Config(json{{"x", UINT64_MAX}}, "c").get<std::int64_t>("x"), Error);
+}
+
+TEST(Config, ReadsTheInfinitiesThatPythonWrites) {
+  const auto path = testing::TempDir() + "/config_test_python.json";
+  std::ofstream(path) << R"({"low": -Infinity, "list": [Infinity, 1], "nan": NaN, "text": "-Infinity \" NaN, \\", "x": 2})";
+  auto config = Config::read_file(path, "scheduler_config.json");
+  EXPECT_EQ(config.get<double>("low"), -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(config.get<double>("nan")));
+  EXPECT_EQ(config.get<std::string>("text"), "-Infinity \" NaN, \\");
+  EXPECT_EQ(config.get<std::int64_t>("x"), 2);
+  EXPECT_THROW(config.get<std::int64_t>("low"), Error);
+  std::ofstream(path) << R"({"low": Infinit})";
+  EXPECT_THROW(Config::read_file(path, "scheduler_config.json"), Error);
 }
 
 TEST(Config, ListFromOneValueOrManyOfTheRightLength) {

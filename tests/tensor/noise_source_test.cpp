@@ -1,0 +1,46 @@
+#include "tensor/noise_source.h"
+
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace easel {
+namespace {
+
+TEST(NoiseSource, NumbersAreThoseOfTorchGenerator) {
+  std::ifstream file(EASEL_REFERENCE_DIR "/noise.json");
+  const auto cases = nlohmann::json::parse(file);
+  ASSERT_GE(cases.size(), 9u);
+  for (const auto& c : cases) {
+    NoiseSource noise(std::stoull(c.at("seed").get<std::string>()));
+    for (const auto& draw : c.at("draws")) {
+      const auto shape = draw.at("shape").get<std::vector<std::int64_t>>();
+      const auto want = at::tensor(draw.at("values").get<std::vector<float>>()).reshape(shape);
+      const auto found = noise.normal(shape);
+      EXPECT_EQ(found.scalar_type(), at::kFloat);
+      EXPECT_TRUE(at::equal(found, want)) << "seed " << c.at("seed");
+    }
+  }
+}
+
+TEST(NoiseSource, ACopyGoesOnFromTheSamePointIndependently) {
+  NoiseSource noise(7);
+  noise.normal({1, 4, 8, 8});
+  NoiseSource copy = noise;
+  const auto next = noise.normal({20});
+  EXPECT_TRUE(at::equal(copy.normal({20}), next));
+  EXPECT_FALSE(at::equal(noise.normal({20}), next));
+  copy = noise;
+  EXPECT_TRUE(at::equal(copy.normal({20}), noise.normal({20})));
+}
+
+TEST(NoiseSource, HalfPrecisionIsTheSameNoiseRounded) {
+  NoiseSource a(3), b(3);
+  const auto half = a.normal_like(at::empty({1, 4, 8, 8}, at::kHalf));
+  EXPECT_TRUE(at::equal(half, b.normal({1, 4, 8, 8}).to(at::kHalf)));
+}
+
+}  // namespace
+}  // namespace easel
