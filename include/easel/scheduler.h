@@ -32,7 +32,8 @@ class Scheduler {
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
 
-  /// Factor for the first, standard normal latents. After set_timesteps. (float64, as Python's arithmetic there)
+  /// Factor for the first, standard normal latents. After set_timesteps; there it depends on the spacing of timesteps.
+  /// (Where the reference has a float32 number, this is that number.)
   virtual double init_noise_sigma() const { return 1.0; }
 
   /// What the model sees of `sample`; not modified. @return same shape, dtype and device
@@ -40,17 +41,28 @@ class Scheduler {
 
   struct Step {
     at::Tensor prev_sample;           ///< same shape, dtype and device as sample
-    at::Tensor pred_original_sample;  ///< x0 as predicted here; undefined where the algorithm has none
+    at::Tensor pred_original_sample;  ///< x0 as predicted here, same shape and device; can be float32 beside a half sample
   };
-  /// Moves `sample` from timesteps()[step_index] to the next, less noisy one.
-  /// @param model_output  [B, C, h, w], guided; meaning given by the config's prediction_type
-  /// @param sample        [B, C, h, w], same device as model_output; not modified
+  /// Moves `sample` from timesteps()[step_index] to the next, less noisy one. When it throws, the history is unchanged.
+  ///
+  /// Never waits for the device: no value of a tensor on it is read, and schedules live on the CPU.
+  /// @param model_output  [B, C, h, w], guided; meaning given by the config's prediction_type. Not modified, but the
+  ///                      history may share it, so the caller must not write into it afterwards
+  /// @param sample        [B, C, h, w], same dtype and device as model_output; not modified, may be shared likewise
   /// @param noise         of this picture; drawn from only by stochastic algorithms
-  /// @throws Error(kInvalidArgument)  step_index is past the end, or out of order where history matters
+  /// @throws Error(kInvalidArgument)  shapes or devices differ, not floats; step_index is past the end, or out of order
+  ///                                  where history matters (PNDM, DPM-Solver)
   virtual Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                     NoiseSource& noise) = 0;
 
  protected:
+  /// @throws Error(kInvalidArgument)  past the end
+  void check_step_index(std::size_t step_index) const;
+  /// For algorithms with a history. @throws Error(kInvalidArgument)  not the step that comes after `steps_done` steps
+  static void check_in_order(std::size_t step_index, std::size_t steps_done);
+  /// @throws Error(kInvalidArgument)  undefined, different shapes or devices, fewer than 2 dimensions, not floats
+  static void check_tensors(const at::Tensor& model_output, const at::Tensor& sample);
+
   std::vector<float> timesteps_;
 };
 

@@ -1,0 +1,50 @@
+#include "schedulers/euler_ancestral_discrete.h"
+
+#include "schedulers/numpy_math.h"
+#include "schedulers/tensor_math.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+
+EulerAncestralDiscreteScheduler::EulerAncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
+    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
+      prediction_type_(read_prediction_type(
+          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
+      timestep_spacing_(read_timestep_spacing(arguments, "linspace")),
+      steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
+      sigmas_(sigma_tensor({}, 1.0)) {}
+
+void EulerAncestralDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
+  check_num_inference_steps(num_inference_steps, schedule_);
+  const auto spaced =
+      spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_.num_train_timesteps, steps_offset_);
+  timesteps_.assign(spaced.begin(), spaced.end());
+  const auto training_sigmas = schedule_.sigmas();
+  std::vector<double> sigmas;
+  for (const float timestep : timesteps_) sigmas.push_back(numpy::interp(timestep, training_sigmas));
+  sigmas_ = sigma_tensor(sigmas, 0.0);
+}
+
+at::Tensor EulerAncestralDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
+  check_step_index(step_index);
+  return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
+}
+
+Scheduler::Step EulerAncestralDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
+                                                      const at::Tensor& half_or_float_sample, NoiseSource& noise) {
+  check_step_index(step_index);
+  check_tensors(model_output, half_or_float_sample);
+  const auto i = static_cast<std::int64_t>(step_index);
+  const auto sigma = sigmas_.select(0, i), sigma_to = sigmas_.select(0, i + 1);
+  const auto sample = half_or_float_sample.to(at::kFloat);
+  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+
+  const auto sigma_up = square_root(square(sigma_to) * (square(sigma) - square(sigma_to)) / square(sigma));
+  const auto sigma_down = square_root(square(sigma_to) - square(sigma_up));
+  const auto derivative = (sample - pred_original_sample) / sigma;
+  const auto moved = sample + derivative * (sigma_down - sigma);
+  const auto prev_sample = moved + noise.normal_like(model_output) * sigma_up;
+  return {prev_sample.to(model_output.scalar_type()), pred_original_sample};
+}
+
+}  // namespace easel

@@ -1,0 +1,91 @@
+#include "schedulers/euler_discrete.h"
+
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/log.h>
+
+#include "schedulers/numpy_math.h"
+#include "schedulers/tensor_math.h"
+
+namespace easel {
+
+EulerDiscreteScheduler::EulerDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
+    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
+      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
+                                                        {"sample", PredictionType::kSample},
+                                                        {"original_sample", PredictionType::kSample},
+                                                        {"v_prediction", PredictionType::kVPrediction}})),
+      interpolation_(arguments.choice<Interpolation>(
+          "interpolation_type", "linear",
+          {{"linear", Interpolation::kLinear}, {"log_linear", Interpolation::kLogLinear}})),
+      sigma_spacing_(read_sigma_spacing(arguments)),
+      sigma_range_(sigma_spacing_ == SigmaSpacing::kTraining ? SigmaRange{} : read_sigma_range(arguments)),
+      timestep_spacing_(read_timestep_spacing(arguments, "linspace")),
+      continuous_timesteps_(
+          prediction_type_ == PredictionType::kVPrediction &&
+          arguments.choice<bool>("timestep_type", "discrete", {{"discrete", false}, {"continuous", true}})),
+      steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
+      final_sigma_(read_final_sigma(arguments)),
+      sigmas_(sigma_tensor({}, 1.0)) {}
+
+void EulerDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
+  check_num_inference_steps(num_inference_steps, schedule_);
+  const auto spaced =
+      spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_.num_train_timesteps, steps_offset_);
+  std::vector<float> timesteps(spaced.begin(), spaced.end());
+
+  const auto training_sigmas = schedule_.sigmas();
+  auto sigmas = interpolated_sigmas(timesteps, training_sigmas, num_inference_steps);
+  if (sigma_spacing_ != SigmaSpacing::kTraining) {
+    sigmas = respaced_sigmas(sigma_spacing_, sigma_range_.sigma_max.value_or(sigmas.front()),
+                             sigma_range_.sigma_min.value_or(sigmas.back()), num_inference_steps);
+    const auto respaced = sigmas_to_timesteps(sigmas, log_of(training_sigmas));
+    timesteps.assign(respaced.begin(), respaced.end());
+  }
+  const auto visited = sigma_tensor(sigmas, final_sigma_ == FinalSigma::kZero ? 0.0 : training_sigmas.front());
+  if (continuous_timesteps_) {
+    timesteps.clear();
+    for (std::int64_t i = 0; i + 1 < visited.size(0); ++i) {
+      // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
+      timesteps.push_back(*(at::log(visited.select(0, i)) * 0.25).const_data_ptr<float>());
+    }
+  }
+  timesteps_ = std::move(timesteps);
+  sigmas_ = visited;
+}
+
+std::vector<double> EulerDiscreteScheduler::interpolated_sigmas(const std::vector<float>& timesteps,
+                                                                std::span<const float> training_sigmas,
+                                                                std::int64_t num_inference_steps) const {
+  std::vector<double> sigmas;
+  if (interpolation_ == Interpolation::kLinear) {
+    for (const float timestep : timesteps) sigmas.push_back(numpy::interp(timestep, training_sigmas));
+    return sigmas;
+  }
+  // Has one sigma more than there are steps, so that final_sigmas_type is not reached; as in the reference.
+  const auto even = at::linspace(numpy::log(training_sigmas.back()), numpy::log(training_sigmas.front()),
+                                 num_inference_steps + 1, at::kFloat)
+                        .exp();
+  const auto* first = even.const_data_ptr<float>();
+  sigmas.assign(first, first + even.numel());
+  return sigmas;
+}
+
+at::Tensor EulerDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
+  check_step_index(step_index);
+  return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
+}
+
+Scheduler::Step EulerDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
+                                             const at::Tensor& half_or_float_sample, NoiseSource&) {
+  check_step_index(step_index);
+  check_tensors(model_output, half_or_float_sample);
+  const auto i = static_cast<std::int64_t>(step_index);
+  const auto sigma = sigmas_.select(0, i);
+  const auto sample = half_or_float_sample.to(at::kFloat);
+  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+  const auto derivative = (sample - pred_original_sample) / sigma;
+  const auto dt = sigmas_.select(0, i + 1) - sigma;
+  return {(sample + derivative * dt).to(model_output.scalar_type()), pred_original_sample};
+}
+
+}  // namespace easel

@@ -1,0 +1,172 @@
+#include "schedulers/noise_schedule.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cumprod.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/sqrt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "core/text.h"
+#include "schedulers/numpy_math.h"
+#include "schedulers/tensor_math.h"
+
+namespace easel {
+namespace {
+
+// Far above any model's, and low enough that a hostile config cannot ask for much memory.
+constexpr std::int64_t kMaxTrainTimesteps = 1'000'000;
+// The smallest positive float16; what the reference puts in the place of a zero alphas_cumprod.
+constexpr double kNearlyZeroAlpha = 0x1p-24;
+
+enum class BetaSchedule { kLinear, kScaledLinear, kSquaredcosCapV2 };
+
+at::Tensor float32_tensor(const std::vector<double>& values) {
+  const std::vector<float> rounded(values.begin(), values.end());
+  return at::from_blob(const_cast<float*>(rounded.data()), {static_cast<std::int64_t>(rounded.size())}, at::kFloat)
+      .clone();
+}
+
+// Nichol and Dhariwal 2021 (arXiv:2102.09672): betas whose running product follows a squared cosine.
+at::Tensor cosine_betas(std::int64_t count) {
+  constexpr double kMaxBeta = 0.999;
+  const auto alpha_bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2.0); };
+  std::vector<double> betas;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double t1 = static_cast<double>(i) / static_cast<double>(count);
+    const double t2 = static_cast<double>(i + 1) / static_cast<double>(count);
+    betas.push_back(std::min(1 - alpha_bar(t2) / alpha_bar(t1), kMaxBeta));
+  }
+  return float32_tensor(betas);
+}
+
+struct BetaRange {
+  double start, end;
+};
+
+BetaRange read_beta_range(SchedulerArguments& arguments) {
+  return {arguments.number("beta_start", 0.0001), arguments.number("beta_end", 0.02)};
+}
+
+at::Tensor linear_betas(BetaRange range, std::int64_t count) {
+  return at::linspace(range.start, range.end, count, at::kFloat);
+}
+
+at::Tensor scaled_linear_betas(SchedulerArguments& arguments, BetaRange range, std::int64_t count) {
+  if (range.start < 0) throw arguments.corrupt("beta_start", "scaled_linear takes its square root");
+  if (range.end < 0) throw arguments.corrupt("beta_end", "scaled_linear takes its square root");
+  return square(linear_betas({std::pow(range.start, 0.5), std::pow(range.end, 0.5)}, count));
+}
+
+at::Tensor read_betas(SchedulerArguments& arguments, std::int64_t count) {
+  if (const auto trained = arguments.optional_numbers("trained_betas")) {
+    if (trained->size() < 2) throw arguments.corrupt("trained_betas", "expected at least 2 numbers");
+    return float32_tensor(*trained);
+  }
+  switch (arguments.choice<BetaSchedule>("beta_schedule", "linear",
+                                         {{"linear", BetaSchedule::kLinear},
+                                          {"scaled_linear", BetaSchedule::kScaledLinear},
+                                          {"squaredcos_cap_v2", BetaSchedule::kSquaredcosCapV2}})) {
+    case BetaSchedule::kLinear:
+      return linear_betas(read_beta_range(arguments), count);
+    case BetaSchedule::kScaledLinear:
+      return scaled_linear_betas(arguments, read_beta_range(arguments), count);
+    case BetaSchedule::kSquaredcosCapV2:
+      return cosine_betas(count);
+  }
+  throw Error(ErrorCode::kInternal, "no such beta schedule");
+}
+
+at::Tensor rescale_to_zero_terminal_snr(const at::Tensor& betas) {
+  auto alphas_bar_sqrt = at::sqrt(at::cumprod(one_minus(betas), 0));
+  const auto first = alphas_bar_sqrt.select(0, 0), last = alphas_bar_sqrt.select(0, -1);
+  alphas_bar_sqrt = (alphas_bar_sqrt - last) * (first / (first - last));
+  const auto alphas_bar = square(alphas_bar_sqrt);
+  const auto alphas = alphas_bar.slice(0, 1) / alphas_bar.slice(0, 0, -1);
+  return one_minus(at::cat({alphas_bar.slice(0, 0, 1), alphas}));
+}
+
+}  // namespace
+
+std::vector<float> NoiseSchedule::sigmas() const {
+  const auto sigmas = square_root(one_minus(alphas_cumprod) / alphas_cumprod).contiguous();
+  return {sigmas.const_data_ptr<float>(), sigmas.const_data_ptr<float>() + sigmas.numel()};
+}
+
+NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr) {
+  NoiseSchedule schedule;
+  schedule.num_train_timesteps = arguments.integer("num_train_timesteps", 1000);
+  if (schedule.num_train_timesteps < 2 || schedule.num_train_timesteps > kMaxTrainTimesteps) {
+    throw arguments.unsupported("num_train_timesteps", concat("expected 2 to ", kMaxTrainTimesteps));
+  }
+  auto betas = read_betas(arguments, schedule.num_train_timesteps);
+  const bool rescale =
+      zero_terminal_snr != ZeroTerminalSnr::kNotAField && arguments.flag("rescale_betas_zero_snr", false);
+  if (rescale) betas = rescale_to_zero_terminal_snr(betas);
+  schedule.alphas_cumprod = at::cumprod(one_minus(betas), 0);
+  if (rescale && zero_terminal_snr == ZeroTerminalSnr::kNearly) {
+    schedule.alphas_cumprod.select(0, -1).fill_(kNearlyZeroAlpha);
+  }
+  return schedule;
+}
+
+TimestepSpacing read_timestep_spacing(SchedulerArguments& arguments, const std::string& fallback) {
+  return arguments.choice<TimestepSpacing>("timestep_spacing", fallback,
+                                           {{"linspace", TimestepSpacing::kLinspace},
+                                            {"leading", TimestepSpacing::kLeading},
+                                            {"trailing", TimestepSpacing::kTrailing}});
+}
+
+std::int64_t read_steps_offset(SchedulerArguments& arguments, TimestepSpacing spacing) {
+  if (spacing != TimestepSpacing::kLeading) return 0;
+  const auto steps_offset = arguments.integer("steps_offset", 0);
+  if (steps_offset < -kMaxTrainTimesteps || steps_offset > kMaxTrainTimesteps) {
+    throw arguments.unsupported("steps_offset", concat("expected at most ", kMaxTrainTimesteps));
+  }
+  return steps_offset;
+}
+
+std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
+                                     std::int64_t num_train_timesteps, std::int64_t steps_offset) {
+  std::vector<double> timesteps;
+  const auto train = static_cast<double>(num_train_timesteps);
+  switch (spacing) {
+    case TimestepSpacing::kLinspace:
+      timesteps = numpy::linspace(0, train - 1, num_inference_steps);
+      std::reverse(timesteps.begin(), timesteps.end());
+      break;
+    case TimestepSpacing::kLeading: {
+      const auto step_ratio = num_train_timesteps / num_inference_steps;
+      for (auto i = num_inference_steps; i-- > 0;)
+        timesteps.push_back(static_cast<double>(i * step_ratio + steps_offset));
+      break;
+    }
+    case TimestepSpacing::kTrailing:
+      timesteps = numpy::arange(train, 0, -(train / static_cast<double>(num_inference_steps)));
+      for (auto& timestep : timesteps) timestep = numpy::round(timestep) - 1;
+      break;
+  }
+  return timesteps;
+}
+
+void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule) {
+  if (num_inference_steps >= 1 && num_inference_steps <= schedule.num_train_timesteps) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("num_inference_steps is ", num_inference_steps, ", expected 1 to ", schedule.num_train_timesteps,
+                     ", the number of timesteps the model was trained with"),
+              "num_inference_steps");
+}
+
+void check_timestep(std::int64_t timestep, const NoiseSchedule& schedule) {
+  const auto length = schedule.alphas_cumprod.size(0);
+  if (timestep >= -length && timestep < length) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("with this num_inference_steps and the model's steps_offset the run visits timestep ", timestep,
+                     ", outside the ", length, " of the noise schedule"),
+              "num_inference_steps");
+}
+
+}  // namespace easel

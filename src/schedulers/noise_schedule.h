@@ -1,0 +1,54 @@
+// What all schedulers share: the noise that training added at each timestep, and which timesteps a run visits.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schedulers/scheduler_arguments.h"
+
+namespace easel {
+
+/// What `rescale_betas_zero_snr` (Lin et al. 2023, arXiv:2305.08891, Alg. 1) means to a class.
+enum class ZeroTerminalSnr {
+  kNotAField,  ///< the class does not know the key, so it is dropped
+  kExact,      ///< the last alphas_cumprod is 0
+  kNearly,     ///< it is 2^-24 instead, so that the first sigma is finite
+};
+
+struct NoiseSchedule {
+  std::int64_t num_train_timesteps = 0;
+  at::Tensor
+      alphas_cumprod;  ///< [T] float32 on the CPU, falling; T is num_train_timesteps unless trained_betas says else
+
+  /// alphas_cumprod at a timestep, 0-dim. A negative one counts from the end, as a Python index.
+  at::Tensor alpha_prod(std::int64_t timestep) const { return alphas_cumprod.select(0, timestep); }
+  /// sqrt((1 - alphas_cumprod) / alphas_cumprod): noise std at each training timestep, rising. float32
+  std::vector<float> sigmas() const;
+};
+
+/// Reads num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr.
+/// @throws Error(kUnsupported, kCorruptData)  names the field
+NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr);
+
+/// Table 2 of Lin et al. 2023.
+enum class TimestepSpacing { kLinspace, kLeading, kTrailing };
+TimestepSpacing read_timestep_spacing(SchedulerArguments& arguments, const std::string& fallback);
+
+/// `steps_offset`, which "leading" spacing alone adds. @throws Error(kUnsupported)  beyond any noise schedule's length
+std::int64_t read_steps_offset(SchedulerArguments& arguments, TimestepSpacing spacing);
+
+/// Timesteps of a run, falling, in float64 and before any rounding of linspace's fractions.
+std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
+                                     std::int64_t num_train_timesteps, std::int64_t steps_offset);
+
+/// @throws Error(kInvalidArgument)  below 1 or above num_train_timesteps; param num_inference_steps
+void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule);
+
+/// @throws Error(kInvalidArgument)  alphas_cumprod has no such index; param num_inference_steps
+void check_timestep(std::int64_t timestep, const NoiseSchedule& schedule);
+
+}  // namespace easel

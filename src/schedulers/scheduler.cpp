@@ -1,0 +1,42 @@
+#include "easel/scheduler.h"
+
+#include "core/text.h"
+#include "easel/error.h"
+
+namespace easel {
+
+at::Tensor Scheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
+  check_step_index(step_index);
+  return sample;
+}
+
+void Scheduler::check_step_index(std::size_t step_index) const {
+  if (step_index < timesteps_.size()) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("scheduler: step_index is ", step_index, " of a run with ", timesteps_.size(), " steps"));
+}
+
+void Scheduler::check_in_order(std::size_t step_index, std::size_t steps_done) {
+  if (step_index == steps_done) return;
+  throw Error(ErrorCode::kInvalidArgument, concat("scheduler: step_index is ", step_index, " after ", steps_done,
+                                                  " steps; this algorithm needs them in order"));
+}
+
+void Scheduler::check_tensors(const at::Tensor& model_output, const at::Tensor& sample) {
+  const auto refuse = [](const auto&... what) {
+    throw Error(ErrorCode::kInvalidArgument, concat("scheduler: ", what...));
+  };
+  if (!sample.defined() || !model_output.defined()) refuse("sample or model_output is undefined");
+  if (sample.dim() < 2) refuse("sample has ", sample.dim(), " dimensions, expected [B, C, ...]");
+  if (sample.sizes() != model_output.sizes()) {
+    refuse("model_output is ", model_output.sizes(), ", sample is ", sample.sizes());
+  }
+  if (sample.device() != model_output.device()) {
+    refuse("model_output is on ", model_output.device(), ", sample on ", sample.device());
+  }
+  if (!sample.is_floating_point() || !model_output.is_floating_point()) {
+    refuse("model_output is ", model_output.scalar_type(), ", sample is ", sample.scalar_type(), ", expected floats");
+  }
+}
+
+}  // namespace easel

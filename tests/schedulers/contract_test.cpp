@@ -1,0 +1,271 @@
+// What every scheduler of the table promises in easel/scheduler.h.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/sin.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "easel/error.h"
+#include "easel/scheduler.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kSteps = 6;
+
+json stable_diffusion() {
+  return {{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"steps_offset", 1}};
+}
+
+json with(json config, const json& changes) {
+  config.update(changes);
+  return config;
+}
+
+// Configs that bring out different code: those that draw noise, those with a long warm-up.
+const std::vector<json>& configs() {
+  static const std::vector<json> list = {
+      with(stable_diffusion(), {{"skip_prk_steps", true}}),
+      with(stable_diffusion(), {{"thresholding", true}, {"solver_order", 3}, {"timestep_spacing", "trailing"}}),
+      with(stable_diffusion(), {{"algorithm_type", "sde-dpmsolver++"}, {"prediction_type", "v_prediction"}}),
+      with(stable_diffusion(), {{"algorithm_type", "dpmsolver"}, {"final_sigmas_type", "sigma_min"}}),
+  };
+  return list;
+}
+
+at::Tensor model(const at::Tensor& sample, float timestep) {
+  return sample.mul(0.7).add(timestep * 0.01).sin();
+}
+
+at::Tensor first_latents(const Scheduler& scheduler, NoiseSource& noise, at::ScalarType dtype = at::kFloat) {
+  return noise.normal({1, 4, 5, 3}).to(dtype).mul(scheduler.init_noise_sigma());
+}
+
+at::Tensor advance(Scheduler& scheduler, std::size_t i, const at::Tensor& sample, NoiseSource& noise) {
+  const auto output = model(scheduler.scale_model_input(sample, i), scheduler.timesteps()[i]);
+  return scheduler.step(output, i, sample, noise).prev_sample;
+}
+
+at::Tensor draw(Scheduler& scheduler, std::uint64_t seed, std::int64_t num_inference_steps = kSteps) {
+  NoiseSource noise(seed);
+  scheduler.set_timesteps(num_inference_steps);
+  auto sample = first_latents(scheduler, noise);
+  for (std::size_t i = 0; i < scheduler.timesteps().size(); ++i) sample = advance(scheduler, i, sample, noise);
+  return sample;
+}
+
+template <class F>
+ErrorCode code_of(const F& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.code();
+  }
+  ADD_FAILURE() << "throws no Error";
+  return ErrorCode::kInternal;
+}
+
+class SchedulerContract : public testing::TestWithParam<std::tuple<std::string, std::size_t>> {
+ protected:
+  std::unique_ptr<Scheduler> make() const {
+    return make_scheduler(std::get<0>(GetParam()), configs()[std::get<1>(GetParam())], {.eta = 0.4});
+  }
+};
+
+TEST_P(SchedulerContract, KeepsShapeDtypeAndInputs) {
+  for (const auto dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    const auto scheduler = make();
+    scheduler->set_timesteps(kSteps);
+    NoiseSource noise(1);
+    auto sample = first_latents(*scheduler, noise, dtype);
+    for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+      const auto sample_before = sample.clone();
+      const auto scaled = scheduler->scale_model_input(sample, i);
+      EXPECT_EQ(scaled.scalar_type(), dtype);
+      const auto output = model(scaled, scheduler->timesteps()[i]);
+      const auto output_before = output.clone();
+      const auto result = scheduler->step(output, i, sample, noise);
+      EXPECT_TRUE(at::equal(sample, sample_before));
+      EXPECT_TRUE(at::equal(output, output_before));
+      EXPECT_EQ(result.prev_sample.sizes(), sample.sizes());
+      EXPECT_EQ(result.prev_sample.scalar_type(), dtype);
+      EXPECT_EQ(result.pred_original_sample.sizes(), sample.sizes());
+      EXPECT_TRUE(result.prev_sample.isfinite().all().item<bool>()) << "step " << i;
+      EXPECT_TRUE(result.pred_original_sample.isfinite().all().item<bool>()) << "step " << i;
+      sample = result.prev_sample;
+    }
+  }
+}
+
+TEST_P(SchedulerContract, SameSeedSameResultAndAnotherSeedAnother) {
+  const auto scheduler = make();
+  const auto drawn = draw(*scheduler, 5);
+  EXPECT_TRUE(at::equal(drawn, draw(*make(), 5)));
+  EXPECT_TRUE(at::equal(drawn, draw(*scheduler, 5))) << "set_timesteps does not start afresh";
+  EXPECT_FALSE(at::equal(drawn, draw(*scheduler, 6)));
+}
+
+TEST_P(SchedulerContract, ResultDependsOnEveryModelOutput) {
+  const auto drawn = draw(*make(), 5);
+  const auto scheduler = make();
+  scheduler->set_timesteps(kSteps);
+  // A run that ends at sigma_min may be there before its last step, which then moves nothing.
+  const bool ends_early = configs()[std::get<1>(GetParam())].contains("final_sigmas_type");
+  for (std::size_t changed = 0; changed + ends_early < scheduler->timesteps().size(); ++changed) {
+    NoiseSource noise(5);
+    scheduler->set_timesteps(kSteps);
+    auto sample = first_latents(*scheduler, noise);
+    for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+      auto output = model(scheduler->scale_model_input(sample, i), scheduler->timesteps()[i]);
+      if (i == changed) output = output.mul(0.9);
+      sample = scheduler->step(output, i, sample, noise).prev_sample;
+    }
+    EXPECT_FALSE(at::equal(sample, drawn)) << "step " << changed;
+  }
+}
+
+TEST_P(SchedulerContract, TimestepsDoNotRise) {
+  const auto scheduler = make();
+  for (const std::int64_t steps : {4, 5, 20, 50, 500}) {
+    scheduler->set_timesteps(steps);
+    const auto& timesteps = scheduler->timesteps();
+    ASSERT_GE(timesteps.size(), static_cast<std::size_t>(steps));
+    for (std::size_t i = 1; i < timesteps.size(); ++i) EXPECT_LE(timesteps[i], timesteps[i - 1]);
+  }
+}
+
+TEST_P(SchedulerContract, CloneGoesOnFromTheSamePointIndependently) {
+  const auto scheduler = make();
+  const auto drawn = draw(*make(), 5);
+  scheduler->set_timesteps(kSteps);
+  NoiseSource noise(5);
+  auto sample = first_latents(*scheduler, noise);
+  for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    // A step on a clone leaves the original where it was, so the same step can be taken again.
+    const auto clone = scheduler->clone();
+    auto copied_noise = noise;
+    const auto ahead = advance(*clone, i, sample, copied_noise);
+    sample = advance(*scheduler, i, sample, noise);
+    EXPECT_TRUE(at::equal(ahead, sample)) << "step " << i;
+  }
+  EXPECT_TRUE(at::equal(sample, drawn));
+}
+
+TEST_P(SchedulerContract, StepThatThrowsChangesNothing) {
+  const auto scheduler = make();
+  const auto drawn = draw(*make(), 5);
+  scheduler->set_timesteps(kSteps);
+  NoiseSource noise(5);
+  auto sample = first_latents(*scheduler, noise);
+  for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    const auto wrong_shape = sample.slice(3, 0, 2);
+    EXPECT_EQ(code_of([&] { scheduler->step(wrong_shape, i, sample, noise); }), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code_of([&] { scheduler->step(at::Tensor(), i, sample, noise); }), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code_of([&] { scheduler->step(sample.to(at::kInt), i, sample, noise); }), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code_of([&] { scheduler->step(sample.to(at::kMeta), i, sample, noise); }), ErrorCode::kInvalidArgument);
+    sample = advance(*scheduler, i, sample, noise);
+  }
+  EXPECT_TRUE(at::equal(sample, drawn));
+}
+
+TEST_P(SchedulerContract, WrongCallsThrow) {
+  const auto scheduler = make();
+  NoiseSource noise(1);
+  const auto sample = noise.normal({1, 4, 5, 3});
+  EXPECT_EQ(code_of([&] { scheduler->step(sample, 0, sample, noise); }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code_of([&] { scheduler->scale_model_input(sample, 0); }), ErrorCode::kInvalidArgument);
+  for (const std::int64_t steps : {INT64_MIN, std::int64_t{-1}, std::int64_t{0}, std::int64_t{1001}, INT64_MAX}) {
+    try {
+      scheduler->set_timesteps(steps);
+      ADD_FAILURE() << "takes " << steps << " steps";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(e.param(), "num_inference_steps");
+    }
+  }
+  scheduler->set_timesteps(kSteps);
+  const auto total = scheduler->timesteps().size();
+  EXPECT_EQ(code_of([&] { scheduler->step(sample, total, sample, noise); }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code_of([&] { scheduler->scale_model_input(sample, total); }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code_of([&] { scheduler->scale_model_input(sample, SIZE_MAX); }), ErrorCode::kInvalidArgument);
+}
+
+// A tensor on the meta device has no values: whatever reads one, copies it to the host or branches on it throws. So a
+// step that runs there waits for no device. (Thresholding is left out: its operators have no meta kernels.)
+TEST_P(SchedulerContract, NeverReadsAValueOfTheSample) {
+  const auto scheduler = make_scheduler(
+      std::get<0>(GetParam()), with(configs()[std::get<1>(GetParam())], {{"thresholding", false}}), {.eta = 0.4});
+  for (const auto dtype : {at::kFloat, at::kHalf}) {
+    scheduler->set_timesteps(kSteps);
+    NoiseSource noise(1);
+    auto sample = first_latents(*scheduler, noise, dtype).to(at::kMeta);
+    for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+      const auto scaled = scheduler->scale_model_input(sample, i);
+      const auto result = scheduler->step(at::empty_like(scaled), i, sample, noise);
+      EXPECT_TRUE(scaled.is_meta() && result.prev_sample.is_meta() && result.pred_original_sample.is_meta());
+      EXPECT_EQ(result.prev_sample.scalar_type(), dtype);
+      sample = result.prev_sample;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, SchedulerContract,
+                         testing::Combine(testing::ValuesIn(scheduler_names()), testing::Range<std::size_t>(0, 4)),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" + std::to_string(std::get<1>(info.param));
+                         });
+
+// Of those that keep a history, a step left out or taken twice is refused; the others do not care.
+TEST(SchedulerHistory, StepsOutOfOrderThrowWhereHistoryMatters) {
+  for (const auto& name : scheduler_names()) {
+    const bool has_history = name == "pndm" || name.starts_with("dpmpp");
+    const auto scheduler = make_scheduler(name, configs()[0]);
+    scheduler->set_timesteps(kSteps);
+    NoiseSource noise(1);
+    const auto sample = noise.normal({1, 4, 5, 3});
+    const auto try_step = [&](std::size_t i) { scheduler->step(sample, i, sample, noise); };
+    if (has_history) {
+      EXPECT_EQ(code_of([&] { try_step(1); }), ErrorCode::kInvalidArgument) << name;
+      try_step(0);
+      EXPECT_EQ(code_of([&] { try_step(0); }), ErrorCode::kInvalidArgument) << name;
+      EXPECT_EQ(code_of([&] { try_step(2); }), ErrorCode::kInvalidArgument) << name;
+      EXPECT_NO_THROW(try_step(1)) << name;
+    } else {
+      EXPECT_NO_THROW(try_step(3)) << name;
+      EXPECT_NO_THROW(try_step(0)) << name;
+    }
+  }
+}
+
+TEST(SchedulerLaws, WithTheTrueNoiseEulerStaysOnTheNoiseLine) {
+  const auto scheduler = make_scheduler("euler", stable_diffusion());
+  scheduler->set_timesteps(5);
+  NoiseSource noise(7);
+  const auto x0 = noise.normal({1, 4, 8, 8}), eps = noise.normal({1, 4, 8, 8});
+  auto sample = x0 + eps.mul(scheduler->init_noise_sigma());
+  for (std::size_t i = 0; i < 5; ++i) {
+    const auto result = scheduler->step(eps, i, sample, noise);
+    // Rounding of samples of about 15 in float32.
+    EXPECT_LT((result.pred_original_sample - x0).abs().max().item<float>(), 1e-5f);
+    sample = result.prev_sample;
+  }
+  EXPECT_LT((sample - x0).abs().max().item<float>(), 1e-5f);  // the last sigma is 0
+}
+
+TEST(SchedulerLaws, EtaMattersToDdimAlone) {
+  for (const auto& name : scheduler_names()) {
+    const auto still = make_scheduler(name, configs()[0], {.eta = 0}),
+               noisy = make_scheduler(name, configs()[0], {.eta = 1});
+    EXPECT_EQ(at::equal(draw(*still, 3), draw(*noisy, 3)), name != "ddim") << name;
+  }
+}
+
+}  // namespace
+}  // namespace easel

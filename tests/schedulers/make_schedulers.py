@@ -1,0 +1,385 @@
+"""Runs diffusers' schedulers over a grid of configs and writes what they compute, for parity_test.cpp.
+
+One argument: the folder to write into. It gets cases.json (what was run, and where its numbers are) and vectors.bin (raw
+float32). The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model
+input, the next sample, and the predicted x0 where the class has one. A "light" run stops behind the timesteps, and a
+"final" run keeps only the last sample.
+"""
+
+import inspect
+import itertools
+import json
+import math
+import pathlib
+import random
+import sys
+import warnings
+
+import diffusers
+import numpy as np
+import torch
+from diffusers.schedulers import (
+    scheduling_ddim,
+    scheduling_dpmsolver_multistep,
+    scheduling_euler_ancestral_discrete,
+)
+
+warnings.simplefilter("ignore")
+diffusers.logging.set_verbosity(diffusers.logging.CRITICAL)
+torch.set_num_threads(1)
+
+# Request name -> diffusers class, and what its from_config is given besides the config.
+NAMES = {
+    "pndm": (diffusers.PNDMScheduler, {}),
+    "ddim": (diffusers.DDIMScheduler, {}),
+    "euler": (diffusers.EulerDiscreteScheduler, {}),
+    "euler_ancestral": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "dpmpp_2m": (diffusers.DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+}
+PREDICTION_TYPES = {
+    "pndm": ["epsilon", "v_prediction"],
+    "ddim": ["epsilon", "v_prediction", "sample"],
+    "euler": ["epsilon", "v_prediction", "sample"],
+    "euler_ancestral": ["epsilon", "v_prediction"],
+    "dpmpp_2m": ["epsilon", "v_prediction", "sample"],
+    "dpmpp_2m_karras": ["epsilon", "v_prediction", "sample"],
+}
+SPACINGS = ["linspace", "leading", "trailing"]
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+# randn takes another path below 16 numbers, and its vectorised path another tail when there is one.
+SMALL, TINY, ODD, BATCH = [1, 2, 3, 3], [1, 1, 3, 5], [1, 4, 3, 5], [2, 4, 2, 3]
+
+
+def class_of(case):
+    name = case["name"] or case["config"]["_class_name"]
+    return NAMES[name] if name in NAMES else (getattr(diffusers, name), {})
+
+
+def model(sample, timestep, channel_factor):
+    """Stands for the network: bounded, and depends on every element and on the timestep."""
+    output = torch.sin(sample * 0.7 + float(timestep) * 0.01)
+    return torch.cat([output] * channel_factor, dim=1) if channel_factor > 1 else output
+
+
+def float32_noise(shape, generator=None, device=None, dtype=None, layout=None):
+    """easel draws noise in float32 whatever the dtype; diffusers draws it in the dtype of the sample."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32).to(dtype)
+
+
+def draw_noise_with(function):
+    for module in (scheduling_ddim, scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discrete):
+        module.randn_tensor = function
+
+
+DIFFUSERS_NOISE = scheduling_ddim.randn_tensor
+
+
+def run(case):
+    """The numbers of one case, as a list of tensors."""
+    cls, overrides = class_of(case)
+    scheduler = cls.from_config(json.loads(json.dumps(case["config"])), **overrides)
+    scheduler.set_timesteps(case["steps"])
+    timesteps = scheduler.timesteps
+    if len(timesteps) > 1 and timesteps[0] == timesteps[1] and hasattr(scheduler, "set_begin_index"):
+        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas.
+        scheduler.set_begin_index(0)
+    numbers = [torch.tensor([float(scheduler.init_noise_sigma)]), timesteps]
+    if case["kind"] == "light":
+        return numbers, len(timesteps), False
+
+    dtype = DTYPES[case["dtype"]]
+    draw_noise_with(DIFFUSERS_NOISE if dtype == torch.float32 else float32_noise)
+    generator = torch.Generator("cpu").manual_seed(case["seed"])
+    sample = torch.randn(case["shape"], generator=generator).to(dtype) * scheduler.init_noise_sigma
+    takes = inspect.signature(scheduler.step).parameters
+    arguments = {"generator": generator} if "generator" in takes else {}
+    if "eta" in takes:
+        arguments["eta"] = case["eta"]
+    has_original_sample = False
+    for timestep in timesteps:
+        scaled = scheduler.scale_model_input(sample, timestep)
+        result = scheduler.step(model(scaled, timestep, case["channel_factor"]), timestep, sample, **arguments)
+        sample = result.prev_sample
+        numbers += [scaled, sample]
+        original = getattr(result, "pred_original_sample", None)
+        if hasattr(scheduler, "model_outputs") and scheduler.config.algorithm_type.endswith("dpmsolver++"):
+            original = scheduler.model_outputs[-1]
+        if original is not None:
+            has_original_sample = True
+            numbers.append(original)
+    if case["kind"] == "final":
+        numbers = numbers[:2] + [sample]
+    return numbers, len(timesteps), has_original_sample
+
+
+def case(group, name, config, steps, **fields):
+    return {
+        "group": group,
+        "name": name,
+        "config": config,
+        "steps": steps,
+        "shape": SMALL,
+        "dtype": "float32",
+        "seed": 7,
+        "eta": 0.0,
+        "channel_factor": 1,
+        "kind": "full",
+        **fields,
+    }
+
+
+def prk_variants(name):
+    return [{"skip_prk_steps": True}, {"skip_prk_steps": False}] if name == "pndm" else [{}]
+
+
+def grid():
+    """Scheduler x prediction type x spacing x step count."""
+    for name in NAMES:
+        for prediction, spacing, prk in itertools.product(PREDICTION_TYPES[name], SPACINGS, prk_variants(name)):
+            config = {**STABLE_DIFFUSION, "prediction_type": prediction, "timestep_spacing": spacing, **prk}
+            for steps in (1, 2, 3, 4, 5, 7, 10, 20, 33, 50, 100):
+                yield case("grid", name, config, steps)
+
+
+def variants():
+    """Noise schedules and the fields that act at a run's ends."""
+    trained = [round(0.0008 + 0.0113 * (i / 999) ** 1.5, 7) for i in range(1000)]
+    betas = [
+        {"beta_schedule": "linear"},
+        STABLE_DIFFUSION,
+        {"beta_schedule": "squaredcos_cap_v2"},
+        {"trained_betas": trained},
+    ]
+    for name in NAMES:
+        for beta, rescale, spacing, offset, to_one, prk in itertools.product(
+            betas, (False, True), SPACINGS, (0, 1), (False, True), prk_variants(name)
+        ):
+            if to_one and name not in ("pndm", "ddim"):
+                continue
+            config = {**beta, "rescale_betas_zero_snr": rescale, "timestep_spacing": spacing, "steps_offset": offset}
+            config |= {"set_alpha_to_one": to_one, "clip_sample": offset == 1, "clip_sample_range": 1.5, **prk}
+            config["prediction_type"] = "v_prediction" if rescale else "epsilon"
+            yield case("variants", name, config, 6, shape=ODD)
+
+
+def all_step_counts():
+    """Timesteps alone, for many step counts; and the longest runs, of which the last sample is kept."""
+    counts = [*range(1, 131), 150, 199, 250, 333, 500, 501, 750, 998, 999, 1000]
+    for name, spacing in itertools.product(NAMES, SPACINGS):
+        config = {**STABLE_DIFFUSION, "timestep_spacing": spacing, "skip_prk_steps": True, "steps_offset": 0}
+        for steps in counts:
+            yield case("step counts", name, config, steps, kind="light")
+        yield case("step counts", name, config, 1000 if spacing == "linspace" else 999, kind="final")
+    for extra in (
+        {"use_exponential_sigmas": True},
+        {"use_karras_sigmas": True},
+        {"interpolation_type": "log_linear"},
+        {"timestep_type": "continuous", "prediction_type": "v_prediction"},
+    ):
+        for steps in range(1, 61):
+            yield case("step counts", "euler", {**STABLE_DIFFUSION, **extra}, steps, kind="light")
+    for extra in ({"use_exponential_sigmas": True}, {"use_lu_lambdas": True}, {"use_flow_sigmas": True}):
+        for steps in range(1, 61):
+            yield case("step counts", "dpmpp_2m", {**STABLE_DIFFUSION, **extra}, steps, kind="light")
+
+
+def written_by(cls):
+    """What cls's own save_config writes."""
+    return json.loads(cls().to_json_string())
+
+
+def checkpoints():
+    """scheduler_config.json as found in checkpoints, old and new, of our classes and of others."""
+    sd = {**STABLE_DIFFUSION, "num_train_timesteps": 1000, "trained_betas": None}
+    yield {"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", **sd, "skip_prk_steps": True, "steps_offset": 1,
+           "set_alpha_to_one": False, "clip_sample": False}
+    yield {"_class_name": "PNDMScheduler", "_diffusers_version": "0.2.2", **sd}
+    yield {"_class_name": "DDIMScheduler", "_diffusers_version": "0.8.0", **sd, "clip_sample": False, "steps_offset": 1,
+           "set_alpha_to_one": False, "skip_prk_steps": True, "prediction_type": "v_prediction"}
+    yield {"_class_name": "EulerDiscreteScheduler", "_diffusers_version": "0.19.0.dev0", **sd, "clip_sample": False,
+           "interpolation_type": "linear", "prediction_type": "epsilon", "sample_max_value": 1.0,
+           "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1, "timestep_spacing": "leading",
+           "use_karras_sigmas": False}
+    yield {"_class_name": "EulerAncestralDiscreteScheduler", "_diffusers_version": "0.24.0.dev0", **sd,
+           "timestep_spacing": "trailing", "steps_offset": 1, "prediction_type": "epsilon", "clip_sample": False}
+    yield {"_class_name": "EulerDiscreteScheduler", **sd, "sigma_min": 0.002, "sigma_max": 700.0,
+           "prediction_type": "v_prediction", "timestep_type": "continuous", "use_karras_sigmas": True}
+    yield {"_class_name": "DPMSolverMultistepScheduler", **sd, "algorithm_type": "sde-dpmsolver++", "solver_order": 3,
+           "lambda_min_clipped": -5.1, "variance_type": "learned_range", "euler_at_final": True}
+    yield {"_class_name": "DEISMultistepScheduler", **sd, "algorithm_type": "deis", "solver_type": "logrho"}
+    yield {"_class_name": "DEISMultistepScheduler", **sd, "algorithm_type": "deis", "final_sigmas_type": "sigma_min"}
+    yield {"_class_name": "UniPCMultistepScheduler", **sd, "solver_type": "bh2", "predict_x0": True, "solver_order": 2}
+    yield {"_class_name": "DDPMScheduler", **sd, "variance_type": "fixed_small", "clip_sample": True}
+    yield {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0}
+    yield {"_class_name": "NotInDiffusersScheduler", **sd, "unknown_field": {"a": [1]}}
+    yield {"_class_name": "DDIMScheduler", **sd, "_use_default_values": ["beta_schedule", "clip_sample"],
+           "clip_sample": False}
+    for cls in ("PNDM", "DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep",
+                "UniPCMultistep", "DEISMultistep", "HeunDiscrete", "DDPM", "KDPM2Discrete",
+                "KDPM2AncestralDiscrete", "LCM"):
+        yield written_by(getattr(diffusers, cls + "Scheduler"))
+
+
+def nulls():
+    """null is None: false for a flag, an error for a number or a name."""
+    keys = sorted({key for cls, _ in NAMES.values() for key in inspect.signature(cls.__init__).parameters} - {"self"})
+    for key in keys:
+        yield {**STABLE_DIFFUSION, "skip_prk_steps": True, key: None}
+
+
+def mappings():
+    """X.from_config for every class from configs of every class."""
+    known = {cls.__name__ for cls, _ in NAMES.values()}
+    for config in checkpoints():
+        factor = 2 if config.get("variance_type") == "learned_range" else 1
+        shape = [1, 3, 3, 2] if factor == 2 else SMALL
+        names = [*NAMES, *known] + ([""] if config["_class_name"] in known else [])
+        for name in names:
+            yield case("mappings", name, config, 4, shape=shape, channel_factor=factor if "dpm" in name.lower() else 1)
+    for config, name in itertools.product(nulls(), NAMES):
+        yield case("mappings", name, config, 4)
+
+
+def refusals():
+    """Values that a class refuses, and the neighbours that it takes."""
+    odd = [
+        {"prediction_type": "sample"}, {"prediction_type": "original_sample"}, {"prediction_type": "flow_prediction"},
+        {"prediction_type": "epsilom"}, {"timestep_spacing": "karras"}, {"beta_schedule": "cosine"},
+        {"beta_schedule": "cosine", "trained_betas": [0.01 + 0.0005 * i for i in range(20)], "num_train_timesteps": 20},
+        {"interpolation_type": "cubic"}, {"final_sigmas_type": "sigma_max"}, {"use_beta_sigmas": True},
+        {"use_karras_sigmas": True, "use_exponential_sigmas": True}, {"algorithm_type": "dpmsolver"},
+        {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}, {"algorithm_type": "unipc"},
+        {"algorithm_type": "deis", "final_sigmas_type": "sigma_min"}, {"solver_type": "bh3"},
+        {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", "solver_order": 3},
+        {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", "prediction_type": "flow_prediction"},
+        {"skip_prk_steps": False}, {"steps_offset": 600}, {"steps_offset": 1000, "timestep_spacing": "leading"},
+        {"trained_betas": [0.01 * i for i in range(1, 30)], "num_train_timesteps": 60},
+        {"dynamic_thresholding_ratio": 1.5, "thresholding": True}, {"trained_betas": []}, {"beta_start": "0.1"},
+        {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "use_lu_lambdas": True},
+        {"timestep_type": "continuous", "prediction_type": "v_prediction", "interpolation_type": "log_linear"},
+    ]
+    for extra, name, steps in itertools.product(odd, NAMES, (5, 9)):
+        yield case("refusals", name, {**STABLE_DIFFUSION, "skip_prk_steps": True, **extra}, steps)
+
+
+def halves():
+    """float16 and bfloat16 samples: where diffusers computes in float32 and where it does not."""
+    for name in NAMES:
+        for prediction, dtype, prk in itertools.product(
+            PREDICTION_TYPES[name], ("float16", "bfloat16"), prk_variants(name)
+        ):
+            config = {**STABLE_DIFFUSION, "prediction_type": prediction, **prk}
+            yield case("halves", name, config, 8, dtype=dtype, shape=ODD, eta=0.5)
+            if "thresholding" in inspect.signature(NAMES[name][0].__init__).parameters:
+                extra = {"thresholding": True, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.9}
+                yield case("halves", name, {**config, **extra}, 8, dtype=dtype, shape=BATCH)
+    for algorithm, order, prediction in itertools.product(
+        ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"), (1, 2, 3), PREDICTION_TYPES["dpmpp_2m"]
+    ):
+        if (algorithm, order) != ("sde-dpmsolver", 3):
+            config = {**STABLE_DIFFUSION, "algorithm_type": algorithm, "solver_order": order, "prediction_type": prediction}
+            config |= {"final_sigmas_type": "sigma_min"}
+            yield case("halves", "dpmpp_2m", config, 8, dtype="float16", shape=ODD)
+
+
+def random_cases(count=900, seed=20240521):
+    """Combinations that nobody thought of."""
+    rng = random.Random(seed)
+    any_class = {
+        "num_train_timesteps": lambda: rng.choice([1000, 1000, 1000, 500, 100, 37, 1200]),
+        "beta_start": lambda: rng.choice([0.00085, 0.0001, 0.001, round(rng.uniform(0.0001, 0.002), 6)]),
+        "beta_end": lambda: rng.choice([0.012, 0.02, round(rng.uniform(0.005, 0.03), 6)]),
+        "beta_schedule": lambda: rng.choice(["linear", "scaled_linear", "scaled_linear", "squaredcos_cap_v2"]),
+        "rescale_betas_zero_snr": lambda: rng.random() < 0.3,
+        "timestep_spacing": lambda: rng.choice(SPACINGS),
+        "steps_offset": lambda: rng.choice([0, 1, 1, 3]),
+        "set_alpha_to_one": lambda: rng.random() < 0.5,
+        "skip_prk_steps": lambda: rng.random() < 0.6,
+        "clip_sample": lambda: rng.random() < 0.5,
+        "clip_sample_range": lambda: rng.choice([1.0, 2.5]),
+        "thresholding": lambda: rng.random() < 0.2,
+        "dynamic_thresholding_ratio": lambda: rng.choice([0.995, 0.8, 0.5, 1.0]),
+        "sample_max_value": lambda: rng.choice([1.0, 3.0, 0.5]),
+        "interpolation_type": lambda: rng.choice(["linear", "log_linear"]),
+        "timestep_type": lambda: rng.choice(["discrete", "discrete", "continuous"]),
+        "final_sigmas_type": lambda: rng.choice(["zero", "zero", "sigma_min"]),
+        "sigma_min": lambda: rng.choice([None, 0.03, 0.1]),
+        "sigma_max": lambda: rng.choice([None, 14.0, 80.0]),
+        "algorithm_type": lambda: rng.choice(["dpmsolver++"] * 3 + ["sde-dpmsolver++", "dpmsolver", "sde-dpmsolver"]),
+        "solver_type": lambda: rng.choice(["midpoint", "heun", "bh2"]),
+        "solver_order": lambda: rng.choice([1, 2, 2, 3, 3]),
+        "lower_order_final": lambda: rng.random() < 0.6,
+        "euler_at_final": lambda: rng.random() < 0.4,
+        "use_lu_lambdas": lambda: rng.random() < 0.2,
+        "use_flow_sigmas": lambda: rng.random() < 0.15,
+        "flow_shift": lambda: rng.choice([1.0, 3.0]),
+        "lambda_min_clipped": lambda: rng.choice([-math.inf, -5.1, -3.0]),
+        "variance_type": lambda: rng.choice([None, "fixed_small"]),
+        "use_dynamic_shifting": lambda: rng.random() < 0.5,
+        "unheard_of": lambda: rng.choice([None, 3, "x", [1, 2]]),
+        "_class_name": lambda: rng.choice(["DDIMScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"]),
+    }
+    for i in range(count):
+        name = rng.choice(list(NAMES))
+        config = {key: value() for key, value in any_class.items() if rng.random() < 0.6}
+        config["prediction_type"] = rng.choice(PREDICTION_TYPES[name])
+        if name == "dpmpp_2m":
+            config.update(rng.choice([{}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}]))
+            if rng.random() < 0.1 and config.get("algorithm_type", "dpmsolver++").endswith("++"):
+                config["prediction_type"] = "flow_prediction"
+        if name == "euler":
+            config.update(rng.choice([{}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}]))
+        if config.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver"):
+            config["final_sigmas_type"] = "sigma_min"
+        if config.get("algorithm_type") == "sde-dpmsolver" and config.get("solver_order") == 3:
+            config["solver_order"] = 2
+        yield case(
+            "random", name, config, rng.randint(1, min(40, config.get("num_train_timesteps", 1000))),
+            shape=rng.choice([SMALL, TINY, ODD, BATCH]), dtype=rng.choice(["float32"] * 4 + ["float16"]), seed=i,
+            eta=rng.choice([0.0, 0.0, 1.0, 0.3]),
+        )
+
+
+def numpy_numbers():
+    """Inputs and results of the numpy functions that easel writes again."""
+    rng = np.random.default_rng(3)
+    x = np.concatenate([np.exp(rng.uniform(-20, 20, 20000)), [1.0, 2.0, 0.5, 2**-0.5, 2**0.5, 1e-38, 1e-42, 3e38]])
+    x = x.astype(np.float32)
+    return np.stack([x, np.log(x)])
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    cases, offset = [], 0
+    with open(folder / "vectors.bin", "wb") as vectors:
+        for entry in itertools.chain(
+            grid(), variants(), all_step_counts(), mappings(), refusals(), halves(), random_cases()
+        ):
+            try:
+                numbers, entry["total_steps"], entry["has_original_sample"] = run(entry)
+                entry["raises"] = ""
+            except Exception as error:
+                numbers, entry["raises"] = [], f"{type(error).__name__}: {error}"[:200]
+            flat = b"".join(n.detach().to(torch.float32).numpy().tobytes() for n in numbers)
+            vectors.write(flat)
+            entry["offset"], entry["count"] = offset, len(flat) // 4
+            offset += len(flat) // 4
+            cases.append(entry)
+    logarithms = numpy_numbers()
+    logarithms.tofile(folder / "logarithms.bin")
+    versions = {"diffusers": diffusers.__version__, "torch": torch.__version__, "numpy": np.__version__}
+    with open(folder / "cases.json", "w") as out:
+        json.dump({"versions": versions, "cases": cases}, out)
+    groups = {}
+    for entry in cases:
+        total, raised = groups.get(entry["group"], (0, 0))
+        groups[entry["group"]] = (total + 1, raised + bool(entry["raises"]))
+    for group, (total, raised) in groups.items():
+        print(f"{group}: {total} runs, of which {raised} raise")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

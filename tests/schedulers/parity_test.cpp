@@ -1,0 +1,151 @@
+// Every number of every run equals diffusers', to the bit.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/sin.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "easel/scheduler.h"
+#include "schedulers/numpy_math.h"
+#include "schedulers/reference_cases.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+using test::ReferenceCase;
+
+// Stands for the network, as in make_schedulers.py.
+at::Tensor model(const at::Tensor& sample, float timestep, std::int64_t channel_factor) {
+  const auto output = sample.mul(0.7).add(static_cast<double>(timestep) * 0.01).sin();
+  return at::cat(std::vector<at::Tensor>(static_cast<std::size_t>(channel_factor), output), 1);
+}
+
+at::ScalarType dtype_of(const std::string& name) {
+  return name == "float16" ? at::kHalf : name == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+// Reads a run's numbers one after the other and compares; remembers the first difference.
+class Comparison {
+ public:
+  explicit Comparison(std::span<const float> expected) : expected_(expected) {}
+
+  void expect(const std::string& what, float found) {
+    if (next_ >= expected_.size()) return fail(concat(what, ": the reference has no more numbers"));
+    const float expected = expected_[next_++];
+    saw_nan_ = saw_nan_ || !std::isfinite(expected);
+    if (found != expected && !(std::isnan(found) && std::isnan(expected))) {
+      fail(concat(what, " is ", found, ", expected ", expected));
+    }
+  }
+  void expect(const std::string& what, const at::Tensor& found) {
+    const auto floats = found.to(at::kFloat).contiguous();
+    for (std::int64_t i = 0; i < floats.numel(); ++i) expect(what, floats.const_data_ptr<float>()[i]);
+  }
+  void expect_end() {
+    if (next_ != expected_.size()) fail(concat("compared ", next_, " numbers of ", expected_.size()));
+  }
+
+  const std::string& difference() const { return difference_; }
+  bool saw_nan() const { return saw_nan_; }
+
+ private:
+  void fail(const std::string& what) {
+    if (difference_.empty()) difference_ = what;
+  }
+
+  std::span<const float> expected_;
+  std::size_t next_ = 0;
+  std::string difference_;
+  bool saw_nan_ = false;
+};
+
+void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
+  const auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
+  scheduler->set_timesteps(run.steps);
+  comparison.expect("init_noise_sigma", static_cast<float>(scheduler->init_noise_sigma()));
+  for (const float timestep : scheduler->timesteps()) comparison.expect("timestep", timestep);
+  if (run.kind == "light") return;
+
+  NoiseSource noise(run.seed);
+  auto sample = noise.normal(run.shape).to(dtype_of(run.dtype)).mul(scheduler->init_noise_sigma());
+  for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    const auto scaled = scheduler->scale_model_input(sample, i);
+    const auto model_output = model(scaled, scheduler->timesteps()[i], run.channel_factor);
+    const auto result = scheduler->step(model_output, i, sample, noise);
+    sample = result.prev_sample;
+    if (run.kind == "final") continue;
+    comparison.expect(concat("step ", i, ": model input"), scaled);
+    comparison.expect(concat("step ", i, ": prev_sample"), sample);
+    if (run.has_original_sample) {
+      comparison.expect(concat("step ", i, ": pred_original_sample"), result.pred_original_sample);
+    } else if (result.pred_original_sample.sizes() != sample.sizes()) {
+      comparison.expect(concat("step ", i, ": pred_original_sample has another shape"), NAN);
+    }
+  }
+  if (run.kind == "final") comparison.expect("last sample", sample);
+}
+
+class Parity : public testing::TestWithParam<const char*> {};
+
+TEST_P(Parity, EveryNumberEqualsTheReference) {
+  int runs = 0, different = 0, with_nan = 0;
+  for (const auto& run : test::reference_cases()) {
+    if (run.group != GetParam() || !run.raises.empty()) continue;
+    ++runs;
+    Comparison comparison(run.numbers);
+    std::string difference;
+    try {
+      expect_same_run(run, comparison);
+      comparison.expect_end();
+      difference = comparison.difference();
+    } catch (const std::exception& e) {
+      difference = concat("throws ", e.what());
+    }
+    with_nan += comparison.saw_nan();
+    if (!difference.empty() && ++different <= 20) ADD_FAILURE() << run.describe() << "\n  " << difference;
+  }
+  EXPECT_EQ(different, 0) << "of " << runs << " runs";
+  EXPECT_GT(runs, 0);
+  // Infinities prove little; the grids are chosen so that they are rare.
+  EXPECT_LE(with_nan * 10, runs);
+  RecordProperty("runs", runs);
+}
+
+TEST_P(Parity, WhatTheReferenceRefusesIsRefused) {
+  for (const auto& run : test::reference_cases()) {
+    if (run.group != GetParam() || run.raises.empty()) continue;
+    try {
+      const auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
+      scheduler->set_timesteps(run.steps);
+      ADD_FAILURE() << run.describe() << "\n  is taken; diffusers raises " << run.raises;
+    } catch (const Error& e) {
+      EXPECT_NE(e.code(), ErrorCode::kInternal);
+    } catch (const std::exception& e) {
+      ADD_FAILURE() << run.describe() << "\n  throws no Error but " << e.what();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Groups, Parity,
+                         testing::Values("grid", "variants", "step counts", "mappings", "refusals", "halves", "random"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           return name == "step counts" ? "step_counts" : name;
+                         });
+
+TEST(NumpyMath, LogarithmsEqualNumpysToTheBit) {
+  const auto numbers = test::read_floats("logarithms.bin");  // [2, n]: x, log(x)
+  const auto n = numbers.size() / 2;
+  for (std::size_t i = 0; i < n; ++i) {
+    ASSERT_EQ(numpy::log(numbers[i]), numbers[n + i]) << "of " << numbers[i];
+  }
+  EXPECT_GT(n, 20000u);
+}
+
+}  // namespace
+}  // namespace easel

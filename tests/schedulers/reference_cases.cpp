@@ -1,0 +1,66 @@
+#include "schedulers/reference_cases.h"
+
+#include <fstream>
+#include <iterator>
+
+#include "core/config.h"
+#include "core/text.h"
+
+namespace easel::test {
+namespace {
+
+std::string reference_file(const std::string& file) {
+  return std::string(EASEL_REFERENCE_DIR) + "/" + file;
+}
+
+ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors) {
+  ReferenceCase run;
+  run.group = entry.at("group");
+  run.name = entry.at("name");
+  run.config = entry.at("config");
+  run.steps = entry.at("steps");
+  run.shape = entry.at("shape").get<std::vector<std::int64_t>>();
+  run.dtype = entry.at("dtype");
+  run.seed = entry.at("seed");
+  run.eta = entry.at("eta");
+  run.channel_factor = entry.at("channel_factor");
+  run.kind = entry.at("kind");
+  run.raises = entry.at("raises");
+  if (run.raises.empty()) {
+    run.total_steps = entry.at("total_steps");
+    run.has_original_sample = entry.at("has_original_sample");
+  }
+  run.numbers = vectors.subspan(entry.at("offset"), entry.at("count"));
+  return run;
+}
+
+}  // namespace
+
+std::string ReferenceCase::describe() const {
+  auto shown = config;
+  if (shown.contains("trained_betas") && shown["trained_betas"].is_array()) shown["trained_betas"] = "...";
+  return concat(group, ": \"", name, "\" ", steps, " steps ", dtype, " seed ", seed, " eta ", eta, " ", shown.dump());
+}
+
+std::vector<float> read_floats(const std::string& file) {
+  std::ifstream in(reference_file(file), std::ios::binary | std::ios::ate);
+  if (!in) throw Error(ErrorCode::kNotFound, reference_file(file) + " is missing: run the reference script first");
+  std::vector<float> numbers(static_cast<std::size_t>(in.tellg()) / sizeof(float));
+  in.seekg(0);
+  in.read(reinterpret_cast<char*>(numbers.data()), static_cast<std::streamsize>(numbers.size() * sizeof(float)));
+  return numbers;
+}
+
+const std::vector<ReferenceCase>& reference_cases() {
+  static const auto vectors = read_floats("vectors.bin");
+  static const auto cases = [] {
+    std::vector<ReferenceCase> list;
+    // Through Config, because Python writes infinities that JSON does not have.
+    const auto file = Config::read_file(reference_file("cases.json"), "cases.json");
+    for (const auto& entry : file.object().at("cases")) list.push_back(parse(entry, vectors));
+    return list;
+  }();
+  return cases;
+}
+
+}  // namespace easel::test

@@ -1,0 +1,149 @@
+// Names, classes, and which configs are refused with which words. What is taken is compared in parity_test.cpp.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "easel/error.h"
+#include "easel/scheduler.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+TEST(SchedulerRegistry, NamesComeInTheTablesOrder) {
+  EXPECT_THAT(scheduler_names(),
+              testing::ElementsAre("pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"));
+}
+
+TEST(SchedulerRegistry, ClassNamesAreNamesToo) {
+  for (const char* name : {"PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler",
+                           "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"}) {
+    EXPECT_NE(make_scheduler(name, json::object()), nullptr);
+    EXPECT_NE(make_scheduler("", json{{"_class_name", name}}), nullptr);
+  }
+}
+
+TEST(SchedulerRegistry, NameOfAConfigIsThatOfItsClass) {
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "PNDMScheduler"}}), "pndm");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}}), "dpmpp_2m");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}, {"use_karras_sigmas", true}}),
+            "dpmpp_2m_karras");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "EulerDiscreteScheduler"}, {"use_karras_sigmas", true}}), "euler");
+}
+
+struct Refusal {
+  std::string name;
+  json config;
+  ErrorCode code;
+  std::string param;
+  std::string words;  // part of the message
+};
+
+void expect_refused(const Refusal& refusal) {
+  SCOPED_TRACE(refusal.name + " " + refusal.config.dump());
+  try {
+    make_scheduler(refusal.name, refusal.config);
+    ADD_FAILURE() << "is taken";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), refusal.code);
+    EXPECT_EQ(e.param(), refusal.param);
+    EXPECT_THAT(e.what(), HasSubstr(refusal.words));
+  }
+}
+
+TEST(SchedulerRegistry, UnknownNamesAndClassesAreRefusedWithTheKnownOnes) {
+  expect_refused({"dpmpp_3m", json::object(), ErrorCode::kInvalidArgument, "scheduler",
+                  "pndm, ddim, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras"});
+  expect_refused({"",
+                  {{"_class_name", "LCMScheduler"}},
+                  ErrorCode::kUnsupported,
+                  "",
+                  "`_class_name` is \"LCMScheduler\"; easel has PNDMScheduler, DDIMScheduler"});
+  expect_refused({"", json::object(), ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_refused({"", {{"_class_name", json::array({"a"})}}, ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_refused({"", json::array(), ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_refused({"euler", json::array(), ErrorCode::kCorruptData, "", "not a JSON object"});
+}
+
+TEST(SchedulerRegistry, UnsupportedValuesAreRefusedByTheirField) {
+  const auto unsupported = ErrorCode::kUnsupported;
+  expect_refused({"pndm", {{"prediction_type", "sample"}}, unsupported, "", "`prediction_type` is \"sample\""});
+  expect_refused({"euler_ancestral", {{"prediction_type", "sample"}}, unsupported, "", "epsilon, v_prediction"});
+  expect_refused({"ddim", {{"beta_schedule", "sigmoid"}}, unsupported, "", "`beta_schedule` is \"sigmoid\""});
+  expect_refused({"ddim", {{"timestep_spacing", "karras"}}, unsupported, "", "linspace, leading, trailing"});
+  expect_refused({"ddim", {{"num_train_timesteps", 1}}, unsupported, "", "`num_train_timesteps` is 1"});
+  expect_refused({"ddim", {{"num_train_timesteps", 1e12}}, unsupported, "", "`num_train_timesteps`"});
+  expect_refused(
+      {"ddim", {{"steps_offset", INT64_MIN}, {"timestep_spacing", "leading"}}, unsupported, "", "`steps_offset`"});
+  expect_refused({"ddim", {{"steps_offset", INT64_MAX}}, unsupported, "", "`steps_offset`"});
+  expect_refused({"euler", {{"use_beta_sigmas", true}}, unsupported, "", "`use_beta_sigmas` is true"});
+  expect_refused({"euler", {{"interpolation_type", "cubic"}}, unsupported, "", "`interpolation_type`"});
+  expect_refused(
+      {"euler", {{"timestep_type", "wavy"}, {"prediction_type", "v_prediction"}}, unsupported, "", "`timestep_type`"});
+  expect_refused({"euler", {{"final_sigmas_type", "none"}}, unsupported, "", "`final_sigmas_type`"});
+  expect_refused({"dpmpp_2m_karras", {{"use_exponential_sigmas", true}}, unsupported, "", "`use_exponential_sigmas`"});
+  expect_refused({"dpmpp_2m", {{"solver_order", 4}}, unsupported, "", "`solver_order` is 4"});
+  expect_refused({"dpmpp_2m", {{"algorithm_type", "dpmsolver"}}, unsupported, "", "`algorithm_type` is \"dpmsolver\""});
+  expect_refused({"dpmpp_2m", {{"algorithm_type", "unipc"}}, unsupported, "", "dpmsolver++"});
+}
+
+TEST(SchedulerRegistry, ValuesThatCannotBeAreRefusedByTheirField) {
+  const auto corrupt = ErrorCode::kCorruptData;
+  expect_refused({"ddim", {{"beta_start", "small"}}, corrupt, "", "`beta_start` is \"small\""});
+  expect_refused({"ddim", {{"beta_start", nullptr}}, corrupt, "", "`beta_start` is null"});
+  expect_refused({"ddim", {{"beta_end", "Infinity"}}, corrupt, "", "`beta_end`"});
+  expect_refused({"ddim", {{"beta_start", -1}, {"beta_schedule", "scaled_linear"}}, corrupt, "", "`beta_start` is -1"});
+  expect_refused({"ddim", {{"trained_betas", json::array()}}, corrupt, "", "`trained_betas`"});
+  expect_refused({"ddim", {{"trained_betas", {0.1, "x"}}}, corrupt, "", "`trained_betas`"});
+  expect_refused({"ddim", {{"clip_sample", "yes"}}, corrupt, "", "`clip_sample`"});
+  expect_refused({"ddim",
+                  {{"dynamic_thresholding_ratio", 2}, {"thresholding", true}},
+                  corrupt,
+                  "",
+                  "`dynamic_thresholding_ratio` is 2"});
+  expect_refused({"euler", {{"use_karras_sigmas", nullptr}}, corrupt, "", "`use_karras_sigmas` is null"});
+  expect_refused({"euler", {{"sigma_min", 0}, {"use_karras_sigmas", true}}, corrupt, "", "`sigma_min` is 0"});
+}
+
+TEST(SchedulerRegistry, UnknownFieldsAreDropped) {
+  EXPECT_NO_THROW(make_scheduler("pndm", {{"use_beta_sigmas", true}, {"solver_order", 9}, {"shift", "x"}}));
+}
+
+TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAlone) {
+  for (const double eta : {-0.1, 1.1, std::nan("")}) {
+    try {
+      make_scheduler("ddim", json::object(), {.eta = eta});
+      ADD_FAILURE() << eta << " is taken";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.param(), "eta");
+    }
+    EXPECT_NO_THROW(make_scheduler("euler", json::object(), {.eta = eta}));
+  }
+}
+
+TEST(SchedulerRegistry, RungeKuttaNeedsFourSteps) {
+  const auto scheduler = make_scheduler("pndm", json::object());
+  for (const int steps : {1, 2, 3}) {
+    try {
+      scheduler->set_timesteps(steps);
+      ADD_FAILURE() << steps << " steps are taken";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(e.param(), "num_inference_steps");
+    }
+  }
+  scheduler->set_timesteps(4);
+  EXPECT_EQ(scheduler->timesteps().size(), 13u);
+}
+
+TEST(SchedulerRegistry, ClippedLambdasThatLeaveNoTimestepAreRefused) {
+  const auto scheduler = make_scheduler("dpmpp_2m", {{"lambda_min_clipped", 100}});
+  EXPECT_THROW(scheduler->set_timesteps(5), Error);
+}
+
+}  // namespace
+}  // namespace easel
