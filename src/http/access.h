@@ -1,0 +1,54 @@
+// Who may call: API keys, web origins, host names.
+//
+// easel often listens on a developer's own machine, where every web page the developer visits can send requests to it.
+// A browser tells where a page came from (Origin), and under which name it reached the server (Host): a foreign origin
+// is refused before its request is acted upon, and so is a foreign name on loopback (DNS rebinding).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/message.h"
+#include "http/request_head.h"
+
+namespace easel::http {
+
+struct AccessRules {
+  std::vector<std::string> api_keys = {};         ///< empty: any key, or none, will do
+  std::vector<std::string> allowed_origins = {};  ///< "*": all of them
+  std::string own_host = {};                      ///< the name or address given to listen on
+  bool loopback = false;                          ///< listening where only this machine can call
+};
+
+/// Thread-safe.
+class Access {
+ public:
+  /// @throws Error(kInvalidArgument)  an API key is empty or not writable in a header
+  explicit Access(AccessRules rules);
+
+  /// @throws HttpFailure(403)  on loopback, a Host that is neither local nor the host of an allowed origin; or an
+  /// Origin
+  ///                           that is neither this server's own nor allowed
+  void check_source(const RequestHead& head) const;
+
+  /// Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
+  /// @throws HttpFailure(401)  no key, or a wrong one
+  void check_key(const RequestHead& head) const;
+
+  /// True for a browser's question whether it may send the real request.
+  static bool is_preflight(const RequestHead& head);
+  Answer preflight_answer(const RequestHead& head) const;
+
+  /// Lets the page of an allowed origin read the answer, whatever it is.
+  void add_cors(const RequestHead& head, Answer& answer) const;
+
+ private:
+  bool host_allowed(const std::string& host) const;
+  bool origin_allowed(const std::string& origin, const std::string& host) const;
+  bool key_known(std::string_view presented) const;
+
+  AccessRules rules_;
+};
+
+}  // namespace easel::http

@@ -1,0 +1,132 @@
+// Typed reading of JSON fields.
+#include "http/fields.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/text.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxShownBytes = 60;
+
+const char* type_in_words(const json& value) {
+  switch (value.type()) {
+    case json::value_t::null:
+      return "null";
+    case json::value_t::boolean:
+      return "a boolean";
+    case json::value_t::number_integer:
+    case json::value_t::number_unsigned:
+      return "an integer";
+    case json::value_t::number_float:
+      return "a decimal number";
+    case json::value_t::string:
+      return "a string";
+    case json::value_t::array:
+      return "an array";
+    default:
+      return "an object";
+  }
+}
+
+bool is_continuation_byte(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
+
+}  // namespace
+
+HttpFailure field_error(const char* field, std::string code, std::string message) {
+  return HttpFailure({.message = std::move(message), .param = field, .code = std::move(code)});
+}
+
+HttpFailure wrong_type(const char* field, const char* expected, const json& found) {
+  return field_error(field, "invalid_type",
+                     concat("`", field, "` must be ", expected, ", but it is ", type_in_words(found), "."));
+}
+
+std::string shown(std::string_view text) {
+  if (text.size() <= kMaxShownBytes) return concat("\"", text, "\"");
+  auto end = kMaxShownBytes;
+  while (end > 0 && is_continuation_byte(text[end])) --end;
+  return concat("\"", text.substr(0, end), "...\"");
+}
+
+std::size_t count_code_points(std::string_view text) {
+  return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_continuation_byte));
+}
+
+void check_range(const char* field, double value, double min, double max, const char* kind) {
+  const bool below = value < min;
+  if (!below && value <= max) return;
+  throw field_error(field, concat(kind, below ? "_below_min_value" : "_above_max_value"),
+                    concat("`", field, "` must be from ", std::llround(min), " to ", std::llround(max), "."));
+}
+
+const json* Fields::find(const char* field) const {
+  const auto found = object_.find(field);
+  return found == object_.end() || found->is_null() ? nullptr : &*found;
+}
+
+bool Fields::is_null(const char* field) const {
+  const auto found = object_.find(field);
+  return found != object_.end() && found->is_null();
+}
+
+std::optional<std::string> Fields::string(const char* field) const {
+  const auto* value = find(field);
+  if (!value) return std::nullopt;
+  if (!value->is_string()) throw wrong_type(field, "a string", *value);
+  return value->get<std::string>();
+}
+
+std::optional<bool> Fields::boolean(const char* field) const {
+  const auto* value = find(field);
+  if (!value) return std::nullopt;
+  if (!value->is_boolean()) throw wrong_type(field, "a boolean", *value);
+  return value->get<bool>();
+}
+
+std::optional<std::int64_t> Fields::integer(const char* field, std::int64_t min, std::int64_t max) const {
+  const auto* value = find(field);
+  if (!value) return std::nullopt;
+  if (!value->is_number()) throw wrong_type(field, "an integer", *value);
+  // Digits that no 64-bit integer holds arrive as a double, so the range is checked before any conversion.
+  const auto approximate = value->get<double>();
+  if (approximate != std::floor(approximate)) throw wrong_type(field, "an integer", *value);
+  check_range(field, approximate, static_cast<double>(min), static_cast<double>(max), "integer");
+  return static_cast<std::int64_t>(approximate);
+}
+
+std::optional<double> Fields::number(const char* field, double min, double max) const {
+  const auto* value = find(field);
+  if (!value) return std::nullopt;
+  if (!value->is_number()) throw wrong_type(field, "a number", *value);
+  check_range(field, value->get<double>(), min, max, "decimal");
+  return value->get<double>();
+}
+
+std::optional<std::string> Fields::choice(const char* field, const std::vector<std::string>& choices) const {
+  auto value = string(field);
+  if (value && std::find(choices.begin(), choices.end(), *value) == choices.end()) {
+    throw field_error(field, "invalid_value",
+                      concat("`", field, "` is ", shown(*value), "; expected one of: ", join(choices), "."));
+  }
+  return value;
+}
+
+std::optional<std::string> Fields::text(const char* field, std::size_t max_chars) const {
+  auto value = string(field);
+  if (value && count_code_points(*value) > max_chars) {
+    throw field_error(
+        field, "string_above_max_length",
+        concat("`", field, "` has ", count_code_points(*value), " characters; at most ", max_chars, " are allowed."));
+  }
+  return value;
+}
+
+}  // namespace easel::http

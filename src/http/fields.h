@@ -1,0 +1,56 @@
+// Typed, strict reading of a request's JSON fields; every refusal names the field as the client wrote it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/http_error.h"
+
+namespace easel::http {
+
+/// A 400 about one field.
+HttpFailure field_error(const char* field, std::string code, std::string message);
+
+/// What a client sent, fit for a message: quoted, and cut after some 60 bytes.
+std::string shown(std::string_view text);
+
+/// Number of code points of valid UTF-8.
+std::size_t count_code_points(std::string_view text);
+
+/// The fields of one JSON object. null means absent throughout. Borrows the object.
+class Fields {
+ public:
+  explicit Fields(const nlohmann::json& object) : object_(object) {}
+
+  /// The field, or nullptr when absent or null.
+  const nlohmann::json* find(const char* field) const;
+  bool is_null(const char* field) const;
+
+  /// @throws HttpFailure(400)  code invalid_type: of another type
+  std::optional<std::string> string(const char* field) const;
+  std::optional<bool> boolean(const char* field) const;
+  /// Takes 2.0 as 2: JSON has one type of number. @throws also integer_below_min_value, integer_above_max_value
+  std::optional<std::int64_t> integer(const char* field, std::int64_t min, std::int64_t max) const;
+  /// @throws also decimal_below_min_value, decimal_above_max_value
+  std::optional<double> number(const char* field, double min, double max) const;
+  /// @throws also invalid_value: not one of `choices`
+  std::optional<std::string> choice(const char* field, const std::vector<std::string>& choices) const;
+  /// @throws also string_above_max_length, counted in code points
+  std::optional<std::string> text(const char* field, std::size_t max_chars) const;
+
+ private:
+  const nlohmann::json& object_;
+};
+
+/// code invalid_type, saying what was expected and found.
+HttpFailure wrong_type(const char* field, const char* expected, const nlohmann::json& found);
+
+/// Checks a whole number's range. @throws HttpFailure(400)  as Fields::integer
+void check_range(const char* field, double value, double min, double max, const char* kind);
+
+}  // namespace easel::http

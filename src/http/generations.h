@@ -1,0 +1,43 @@
+// POST /v1/images/generations: from a body to pictures, with an eye on the client while they are drawn.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "easel/engine.h"
+#include "easel/server.h"
+#include "http/client.h"
+#include "http/message.h"
+#include "http/request_head.h"
+
+namespace easel::http {
+
+/// Thread-safe. The engine and the options must outlive it.
+class Generations {
+ public:
+  Generations(Engine& engine, const ServerOptions& options) : engine_(engine), options_(options) {}
+
+  /// Draws what the request asks for. Blocks until it is drawn; a client that leaves cancels it.
+  /// @param default_model  meant when the body names no model; empty: the engine's first
+  /// @param summary        receives what the log says of the request, once its body is understood; no prompt text
+  /// @return none when the client has left
+  /// @throws HttpFailure
+  std::optional<Answer> answer(const RequestHead& head, const std::string& default_model, Client& client,
+                               std::string& summary);
+
+  /// From now on answer() throws 503.
+  void begin_shutdown() { shutting_down_ = true; }
+  bool shutting_down() const { return shutting_down_; }
+
+ private:
+  GenerationRequest read_request(const std::string& default_model, Client& client) const;
+
+  Engine& engine_;
+  const ServerOptions& options_;
+  std::atomic<std::size_t> drawing_ = 0;  // requests between submit and their end
+  std::atomic<bool> shutting_down_ = false;
+};
+
+}  // namespace easel::http

@@ -1,0 +1,93 @@
+// Wiring: listener, connections and service.
+//
+// HTTP/1.1 is spoken here by easel's own code, because what the contract asks of hostile requests is what the packaged
+// libraries leave out: ambiguous framing refused, a whole head and body in bounded time, bounded chunked bodies,
+// trailers, header values as they were sent, a client's leaving noticed, and an accept loop that no connection's
+// failure ends.
+#include "http/http_server.h"
+
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "http/http_error.h"
+#include "http/listener.h"
+#include "http/service.h"
+
+namespace easel {
+namespace http {
+namespace {
+
+// Threads beyond those that waiting image requests may hold, so that /health and /v1/models always find one.
+constexpr std::size_t kSpareThreads = 32;
+
+class Server final : public HttpServer {
+ public:
+  Server(Engine& engine, ServerOptions options, const Patience& patience)
+      : service_(engine, std::move(options)),
+        listener_(service_.options().host, service_.options().port, service_.options().max_waiting + kSpareThreads),
+        patience_(patience) {}
+
+  int bind() override {
+    const int port = listener_.bind();
+    service_.start(listener_.loopback());
+    return port;
+  }
+  void run() override {
+    listener_.run([this](int socket) { serve(socket); });
+  }
+  void begin_shutdown() override { service_.begin_shutdown(); }
+  void stop() override { listener_.stop(); }
+
+ private:
+  bool hurried() const { return listener_.crowded() || listener_.stopping(); }
+
+  void serve(int socket) {
+    Connection connection(socket, patience_, [this] { return hurried(); });
+    try {
+      while (serve_one(connection)) {
+      }
+    } catch (const std::exception& error) {
+      log::error(concat("a connection was dropped: ", error.what()));
+    }
+  }
+
+  // True when another request may follow.
+  bool serve_one(Connection& connection) {
+    std::optional<RequestHead> head;
+    std::optional<Answer> answer;
+    try {
+      head = connection.read_head();
+      if (!head) return false;
+      answer = service_.answer(*head, connection);
+      if (!answer) return false;
+    } catch (const HttpFailure& unreadable) {
+      answer = service_.refusal(unreadable.error());
+    }
+    const bool keep_alive = head && head->keep_alive && !answer->close && !hurried() &&
+                            connection.skip_body(service_.options().max_body_bytes);
+    if (!connection.write(*answer, keep_alive)) return false;
+    if (!keep_alive) connection.linger();
+    return keep_alive;
+  }
+
+  Service service_;
+  Listener listener_;
+  const Patience patience_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options, const Patience& patience) {
+  return std::make_unique<Server>(engine, std::move(options), patience);
+}
+
+}  // namespace http
+
+std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options) {
+  return http::make_http_server(engine, std::move(options), http::Patience{});
+}
+
+}  // namespace easel

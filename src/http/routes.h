@@ -1,0 +1,38 @@
+// What is served where, as a table.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace easel::http {
+
+enum class Endpoint {
+  kRoot,         ///< GET /v1/: what this is
+  kHealth,       ///< GET /health
+  kModels,       ///< GET /v1/models
+  kModel,        ///< GET /v1/models/{id}
+  kGenerations,  ///< POST /v1/images/generations
+};
+
+struct Route {
+  const char* method;
+  /// Segments; "{}" stands for one segment, "{...}" for all that are left.
+  const char* pattern;
+  Endpoint endpoint;
+};
+
+struct RouteMatch {
+  const Route* route = nullptr;  ///< none: the path is unknown, or `allow` says what it takes
+  std::string parameter;         ///< what stood for "{}" or "{...}", still percent-encoded
+  std::string allow;             ///< methods of this path, as the Allow field has them; empty: unknown path
+};
+
+/// Finds the route of a path, with or without /v1 (or Azure's /openai/v1), repeated and trailing slashes aside. HEAD is
+/// served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
+RouteMatch find_route(std::string_view method, std::string_view path);
+
+/// Decodes %XX once; an escape that is none stays as it is.
+std::string percent_decode(std::string_view text);
+
+}  // namespace easel::http

@@ -1,0 +1,54 @@
+// From a request's head to its answer: access, routing, the headers that every answer has, one log line a request.
+// Knows no sockets.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "easel/engine.h"
+#include "easel/server.h"
+#include "http/access.h"
+#include "http/client.h"
+#include "http/generations.h"
+#include "http/http_error.h"
+#include "http/message.h"
+#include "http/request_head.h"
+#include "http/routes.h"
+
+namespace easel::http {
+
+/// Thread-safe once start() was called. The engine must outlive it.
+class Service {
+ public:
+  /// @throws Error(kInvalidArgument)  options that make no sense, e.g. an empty API key
+  Service(Engine& engine, ServerOptions options);
+
+  /// @param loopback  listening where only this machine can call: foreign host names are refused
+  void start(bool loopback);
+
+  /// Never throws for what a client did: every failure is an answer.
+  /// @return none when the client has left and nobody reads an answer
+  std::optional<Answer> answer(const RequestHead& head, Client& client);
+
+  /// The answer to a request whose head could not be read.
+  Answer refusal(const HttpError& error) const;
+
+  /// Image requests get 503 from now on, and connections end with their next answer.
+  void begin_shutdown() { generations_.begin_shutdown(); }
+
+  const ServerOptions& options() const { return options_; }
+
+ private:
+  std::optional<Answer> dispatch(const RequestHead& head, Client& client, std::string& summary);
+  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, std::string& summary);
+  Answer root() const;
+  Answer health() const;
+  Answer model(const std::string& encoded_id) const;
+
+  Engine& engine_;
+  const ServerOptions options_;
+  std::optional<Access> access_;
+  Generations generations_;
+};
+
+}  // namespace easel::http

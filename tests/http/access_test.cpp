@@ -1,0 +1,150 @@
+// Keys, origins and hosts.
+#include "http/access.h"
+
+#include <gtest/gtest.h>
+
+#include "easel/error.h"
+#include "http/http_error.h"
+
+namespace easel::http {
+namespace {
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+RequestHead head_with(const std::string& host, const Fields& fields) {
+  RequestHead head;
+  head.method = "POST";
+  head.host = host;
+  for (const auto& [name, value] : fields) head.headers.add(name, value);
+  return head;
+}
+
+// 0: let in.
+int source_status(const AccessRules& rules, const std::string& host, const std::string& origin) {
+  try {
+    Access(rules).check_source(head_with(host, origin.empty() ? Fields{} : Fields{{"Origin", origin}}));
+  } catch (const HttpFailure& failure) {
+    return failure.error().status;
+  }
+  return 0;
+}
+
+HttpError key_refusal(const AccessRules& rules, const Fields& fields) {
+  try {
+    Access(rules).check_key(head_with("localhost", fields));
+  } catch (const HttpFailure& failure) {
+    return failure.error();
+  }
+  return {.status = 0};
+}
+
+TEST(Access, OnLoopbackTheHostMustBeLocal) {
+  const AccessRules rules{.own_host = "127.0.0.1", .loopback = true};
+  for (const char* host :
+       {"localhost", "LOCALHOST:9225", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9225", "127.8.9.1", ""}) {
+    EXPECT_EQ(source_status(rules, host, ""), 0) << host;
+  }
+  for (const char* host : {"evil.example", "evil.example:9225", "127.0.0.1.evil.example", "localhost.evil.example",
+                           "128.0.0.1", "0.0.0.0", "[::2]", "[::1", "127.1", "192.168.1.5:9225"}) {
+    EXPECT_EQ(source_status(rules, host, ""), 403) << host;
+  }
+  EXPECT_EQ(source_status({.loopback = false}, "evil.example", ""), 0);
+  EXPECT_EQ(source_status({.own_host = "workstation", .loopback = true}, "workstation:9225", ""), 0);
+}
+
+TEST(Access, AnAllowedOriginNamesItsHostToo) {
+  const AccessRules rules{.allowed_origins = {"https://pics.example"}, .loopback = true};
+  EXPECT_EQ(source_status(rules, "pics.example", "https://pics.example"), 0) << "behind a proxy on this machine";
+  EXPECT_EQ(source_status(rules, "other.example", "https://pics.example"), 403);
+  EXPECT_EQ(source_status({.allowed_origins = {"*"}, .loopback = true}, "any.example", ""), 0);
+}
+
+TEST(Access, ForeignOriginsAreRefused) {
+  const AccessRules rules{.allowed_origins = {"https://chat.example/", "http://localhost:3000"}};
+  const std::string host = "localhost:9225";
+  for (const char* origin : {"http://localhost:9225", "HTTPS://chat.example", "http://localhost:3000"}) {
+    EXPECT_EQ(source_status(rules, host, origin), 0) << origin;
+  }
+  for (const char* origin :
+       {"null", "https://evil.example", "http://localhost", "http://localhost:9226", "https://localhost:9225",
+        "http://chat.example", "https://chat.example:8443", "https://chat.example.evil.example",
+        "http://localhost:9225.evil.example", "localhost:9225", "file://"}) {
+    EXPECT_EQ(source_status(rules, host, origin), 403) << origin;
+  }
+  EXPECT_EQ(source_status({.allowed_origins = {"*"}}, host, "https://any.example"), 0);
+  EXPECT_EQ(source_status({}, "", "http://"), 403) << "no host is no one's origin";
+}
+
+TEST(Access, DefaultPortMayBeLeftOut) {
+  EXPECT_EQ(source_status({}, "studio.example", "http://studio.example"), 0);
+  EXPECT_EQ(source_status({}, "studio.example:80", "http://studio.example"), 0);
+  EXPECT_EQ(source_status({}, "studio.example:81", "http://studio.example"), 403);
+}
+
+TEST(Access, EveryOriginFieldCounts) {
+  const auto head = head_with("localhost", {{"Origin", "http://localhost"}, {"Origin", "https://evil.example"}});
+  EXPECT_THROW(Access({}).check_source(head), HttpFailure);
+}
+
+TEST(Access, WithoutKeysAnyWillDo) {
+  EXPECT_EQ(key_refusal({}, {}).status, 0);
+  EXPECT_EQ(key_refusal({}, {{"Authorization", "Bearer "}}).status, 0);
+  EXPECT_EQ(key_refusal({}, {{"Authorization", "Basic x"}, {"Authorization", "y"}}).status, 0);
+}
+
+TEST(Access, AcceptsAKeyInEverySpelling) {
+  const AccessRules rules{.api_keys = {"first%2B", "second"}};
+  for (const Fields& fields : {Fields{{"Authorization", "Bearer first%2B"}}, Fields{{"authorization", "bearer second"}},
+                               Fields{{"Authorization", "BEARER  second"}}, Fields{{"api-key", "second"}},
+                               Fields{{"Api-Key", "second"}, {"Authorization", "Bearer wrong"}}}) {
+    EXPECT_EQ(key_refusal(rules, fields).status, 0) << fields[0].second;
+  }
+}
+
+TEST(Access, RefusesEveryOther) {
+  const AccessRules rules{.api_keys = {"secret"}};
+  const auto none = key_refusal(rules, {});
+  EXPECT_EQ(none.status, 401);
+  EXPECT_EQ(none.code, "");
+  ASSERT_NE(none.headers.find("www-authenticate"), nullptr);
+  for (const Fields& fields :
+       {Fields{{"Authorization", "Bearer wrong!"}}, Fields{{"Authorization", "Bearer"}},
+        Fields{{"Authorization", "Bearer "}}, Fields{{"Authorization", "Basic secret"}},
+        Fields{{"Authorization", "secret"}}, Fields{{"Authorization", ""}}, Fields{{"Authorization", "Bearer Secret"}},
+        Fields{{"Authorization", "Bearer secretsecret"}}, Fields{{"Authorization", "Bearer secre"}},
+        Fields{{"api-key", ""}}, Fields{{"api-key", "Bearer secret"}},
+        Fields{{"Authorization", "Bearer secret"}, {"Authorization", "Bearer secret"}}}) {
+    const auto refusal = key_refusal(rules, fields);
+    EXPECT_EQ(refusal.status, 401) << fields[0].second;
+    EXPECT_EQ(refusal.code, "invalid_api_key");
+    EXPECT_EQ(refusal.message.find("ecret"), std::string::npos) << "a key must not be echoed";
+    EXPECT_NE(refusal.headers.find("www-authenticate"), nullptr);
+  }
+}
+
+TEST(Access, WillNotStartWithAKeyThatOpensTheDoor) {
+  for (const char* key : {"", " ", "a b", "a\n", "caf\xc3\xa9"}) {
+    EXPECT_THROW(Access({.api_keys = {"good", key}}), Error) << key;
+  }
+}
+
+TEST(Access, AnswersAPreflight) {
+  const Access access({.allowed_origins = {"https://chat.example"}});
+  auto head = head_with("localhost", {{"Origin", "https://chat.example"},
+                                      {"Access-Control-Request-Method", "POST"},
+                                      {"Access-Control-Request-Headers", "authorization,content-type,x-stainless-os"}});
+  EXPECT_FALSE(Access::is_preflight(head)) << "a POST is none";
+  head.method = "OPTIONS";
+  ASSERT_TRUE(Access::is_preflight(head));
+  auto answer = access.preflight_answer(head);
+  access.add_cors(head, answer);
+  EXPECT_EQ(answer.status, 204);
+  EXPECT_EQ(*answer.headers.find("access-control-allow-headers"), "authorization,content-type,x-stainless-os");
+  EXPECT_EQ(*answer.headers.find("access-control-allow-methods"), "GET, POST, OPTIONS");
+  EXPECT_EQ(*answer.headers.find("access-control-allow-origin"), "https://chat.example");
+  EXPECT_EQ(*answer.headers.find("vary"), "Origin");
+  EXPECT_NE(answer.headers.find("access-control-max-age"), nullptr);
+}
+
+}  // namespace
+}  // namespace easel::http

@@ -1,0 +1,122 @@
+// A law for every reader of bytes: whatever is changed in a good input, it is read or refused with a 4xx or 5xx of
+// ours, and nothing else happens. Most telling under the sanitizers.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <string>
+
+#include "http/access.h"
+#include "http/chunked.h"
+#include "http/http_error.h"
+#include "http/json_text.h"
+#include "http/openai_images.h"
+#include "http/request_head.h"
+#include "http/routes.h"
+#include "http/scripted_engine.h"
+
+namespace easel::http {
+namespace {
+
+constexpr int kMutants = 20'000;
+
+// Changes, drops, doubles or inserts up to three pieces.
+std::string mutant_of(std::string text, std::mt19937& random) {
+  static constexpr std::string_view kPieces[] = {"\r\n", "\n",  ":", " ",          "%",    "\"", "{",
+                                                 "[",    "\\u", "-", "9999999999", "\xff", ",",  "."};
+  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  for (auto changes = 1 + below(3); changes > 0 && !text.empty(); --changes) {
+    const auto at = below(text.size());
+    switch (below(4)) {
+      case 0:
+        text[at] = static_cast<char>(below(256));
+        break;
+      case 1:
+        text.erase(at, 1 + below(8));
+        break;
+      case 2:
+        text.insert(at, text.substr(at, 1 + below(40)));
+        break;
+      default:
+        text.insert(at, kPieces[below(std::size(kPieces))]);
+        break;
+    }
+  }
+  return text;
+}
+
+struct Outcomes {
+  int read = 0;
+  int refused = 0;
+};
+
+Outcomes try_mutants(const std::string& text, const std::function<void(const std::string&)>& reader) {
+  std::mt19937 random(1);  // the same mutants every time
+  Outcomes outcomes;
+  for (int i = 0; i < kMutants; ++i) {
+    const auto mutant = mutant_of(text, random);
+    try {
+      reader(mutant);
+      ++outcomes.read;
+    } catch (const HttpFailure& failure) {
+      EXPECT_GE(failure.error().status, 400);
+      EXPECT_STRNE(reason_phrase(failure.error().status), "Error");
+      EXPECT_LT(error_body(failure.error()).size(), 2000u);
+      ++outcomes.refused;
+    }
+  }
+  return outcomes;
+}
+
+TEST(Mutations, OfAHead) {
+  const std::string head =
+      "POST http://localhost:9225/v1/models/a%2Fb?x=1 HTTP/1.1\r\nHost: localhost:9225\r\nContent-Length: 10\r\n"
+      "Connection: keep-alive, x\r\nOrigin: http://localhost:9225\r\nAuthorization: Bearer key\r\nExpect: "
+      "100-continue\r\n\r\n";
+  const Access access({.api_keys = {"key"}, .loopback = true});
+  const auto outcomes = try_mutants(head, [&](const std::string& text) {
+    HeadScanner scanner;
+    const auto end = scanner.find_end(text);
+    if (!end) return;
+    const auto parsed = parse_request_head(std::string_view(text).substr(0, *end));
+    percent_decode(find_route(parsed.method, parsed.path).parameter);
+    access.check_source(parsed);
+    access.check_key(parsed);
+  });
+  EXPECT_GT(outcomes.read, 1000);
+  EXPECT_GT(outcomes.refused, 1000);
+}
+
+TEST(Mutations, OfAChunkedBody) {
+  const auto outcomes =
+      try_mutants("5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nT: x\r\n\r\n", [](const std::string& text) {
+        ChunkedDecoder decoder(1000);
+        EXPECT_LE(decoder.feed(text), text.size());
+        EXPECT_LE(decoder.take_body().size(), 1000u);
+      });
+  EXPECT_GT(outcomes.read, 1000);
+  EXPECT_GT(outcomes.refused, 1000);
+}
+
+TEST(Mutations, OfAnImageRequest) {
+  const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
+  const ServerOptions limits;
+  const std::string body =
+      "{\"prompt\": \"caf\xc3\xa9 \\ud83d\\ude00\", \"model\": \"tiny\", \"n\": 2, \"size\": \"512x384\", \"seed\": "
+      "\"12345\", "
+      "\"guidance_scale\": 7.5, \"steps\": 20, \"scheduler\": \"euler\", \"eta\": 0.5, \"clip_skip\": 1, \"extra\": "
+      "[[{}]]}";
+  const auto outcomes = try_mutants(body, [&](const std::string& text) {
+    const auto request = read_image_request(parse_json_object(text), models, limits, "");
+    EXPECT_TRUE(request.num_images >= 1 && request.num_images <= 10);
+    EXPECT_TRUE(!request.width || (*request.width >= 16 && *request.width <= 2048));
+    EXPECT_TRUE(!request.num_inference_steps || *request.num_inference_steps <= 250);
+    EXPECT_LT(request.seed, std::uint64_t{1} << 63);
+    EXPECT_FALSE(request.prompt.empty());
+  });
+  EXPECT_GT(outcomes.read, 1000);
+  EXPECT_GT(outcomes.refused, 1000);
+}
+
+}  // namespace
+}  // namespace easel::http

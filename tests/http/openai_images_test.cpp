@@ -1,0 +1,395 @@
+// Every field of an image request: what it may be, and how it is refused.
+#include "http/openai_images.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "easel/image.h"
+#include "http/fields.h"
+#include "http/http_error.h"
+#include "http/scripted_engine.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<ModelDescription> kModels = {test::tiny_model("tiny"), test::tiny_model("dall-e-3")};
+
+GenerationRequest read(const json& fields, const ServerOptions& limits = {}, const std::string& deployment = "") {
+  json body = {{"prompt", "a cat"}};
+  for (const auto& [field, value] : fields.items()) body[field] = value;
+  return read_image_request(body, kModels, limits, deployment);
+}
+
+HttpError refusal(const json& body, const ServerOptions& limits = {}) {
+  try {
+    read_image_request(body, kModels, limits, "");
+  } catch (const HttpFailure& failure) {
+    return failure.error();
+  }
+  return {.status = 0};
+}
+
+HttpError refusal_of(const char* field, const json& value) {
+  json body = {{"prompt", "a cat"}};
+  body[field] = value;
+  return refusal(body);
+}
+
+TEST(ImageRequest, HasDefaultsOfItsOwn) {
+  const auto request = read({});
+  EXPECT_EQ(request.model, "tiny");
+  EXPECT_EQ(request.prompt, "a cat");
+  EXPECT_EQ(request.negative_prompt, "");
+  EXPECT_EQ(request.num_images, 1);
+  EXPECT_FALSE(request.width || request.height || request.guidance_scale || request.num_inference_steps ||
+               request.scheduler || request.clip_skip);
+  EXPECT_EQ(request.eta, 0.0);
+}
+
+TEST(ImageRequest, ReadsEveryField) {
+  const auto request = read({{"model", "dall-e-3"},
+                             {"n", 3},
+                             {"size", "640x512"},
+                             {"negative_prompt", "blur"},
+                             {"seed", 7},
+                             {"guidance_scale", 3.5},
+                             {"num_inference_steps", 12},
+                             {"scheduler", "euler"},
+                             {"eta", 0.5},
+                             {"clip_skip", 2}});
+  EXPECT_EQ(request.model, "dall-e-3");
+  EXPECT_EQ(request.num_images, 3);
+  EXPECT_EQ(request.width, 640);
+  EXPECT_EQ(request.height, 512);
+  EXPECT_EQ(request.negative_prompt, "blur");
+  EXPECT_EQ(request.seed, 7u);
+  EXPECT_EQ(request.guidance_scale, 3.5);
+  EXPECT_EQ(request.num_inference_steps, 12);
+  EXPECT_EQ(request.scheduler, "euler");
+  EXPECT_EQ(request.eta, 0.5);
+  EXPECT_EQ(request.clip_skip, 2);
+}
+
+TEST(ImageRequest, NullIsAbsentButForThePrompt) {
+  for (const char* field : {"model",
+                            "n",
+                            "size",
+                            "quality",
+                            "style",
+                            "response_format",
+                            "output_format",
+                            "output_compression",
+                            "background",
+                            "moderation",
+                            "stream",
+                            "partial_images",
+                            "user",
+                            "negative_prompt",
+                            "seed",
+                            "guidance_scale",
+                            "num_inference_steps",
+                            "steps",
+                            "scheduler",
+                            "eta",
+                            "clip_skip"}) {
+    EXPECT_NO_THROW(read({{field, nullptr}})) << field;
+  }
+}
+
+TEST(ImageRequest, AcceptsWhatAnOpenAiClientSends) {
+  const json harmless[] = {{{"n", 2.0}},
+                           {{"n", 10}},
+                           {{"size", ""}},
+                           {{"size", "auto"}},
+                           {{"size", "513x512"}},
+                           {{"size", "16x2048"}},
+                           {{"prompt", "   "}},
+                           {{"prompt", "nul \0 byte"}},
+                           {{"prompt", "a\r\nb"}},
+                           {{"quality", "standard"}},
+                           {{"quality", "hd"}},
+                           {{"quality", "auto"}},
+                           {{"style", "vivid"}},
+                           {{"style", "natural"}},
+                           {{"response_format", "b64_json"}},
+                           {{"output_format", "png"}},
+                           {{"output_compression", 50}},
+                           {{"background", "opaque"}},
+                           {{"background", "auto"}},
+                           {{"moderation", "low"}},
+                           {{"stream", false}},
+                           {{"partial_images", 0}},
+                           {{"partial_images", 3}},
+                           {{"user", 123}},
+                           {{"user", ""}},
+                           {{"foo", 1}},
+                           {{"width", "x"}},
+                           {{"request_timeout", 600}},
+                           {{"safety_identifier", {1}}},
+                           {{"model", ""}},
+                           {{"guidance_scale", 0}},
+                           {{"guidance_scale", 100}},
+                           {{"eta", 1}},
+                           {{"clip_skip", 0}},
+                           {{"steps", 1}},
+                           {{"num_inference_steps", 250}},
+                           {{"num_inference_steps", 20.0}},
+                           {{"negative_prompt", ""}}};
+  for (const auto& fields : harmless) EXPECT_NO_THROW(read(fields)) << fields.dump();
+}
+
+struct Refusal {
+  const char* field;
+  json value;
+  const char* code;
+};
+
+TEST(ImageRequest, RefusesEveryBadValueByItsField) {
+  const std::string long_prompt(32001, 'x');
+  const Refusal refusals[] = {
+      {"prompt", "", "empty_string"},
+      {"prompt", nullptr, "invalid_type"},
+      {"prompt", 123, "invalid_type"},
+      {"prompt", {"a"}, "invalid_type"},
+      {"prompt", json::object(), "invalid_type"},
+      {"prompt", long_prompt, "string_above_max_length"},
+      {"model", 123, "invalid_type"},
+      {"model", json::object(), "invalid_type"},
+      {"model", "unknown", "model_not_found"},
+      {"model", "Tiny", "model_not_found"},
+      {"model", "gpt-4", "model_not_found"},
+      {"n", 0, "integer_below_min_value"},
+      {"n", -1, "integer_below_min_value"},
+      {"n", 11, "integer_above_max_value"},
+      {"n", "2", "invalid_type"},
+      {"n", "abc", "invalid_type"},
+      {"n", true, "invalid_type"},
+      {"n", 1.5, "invalid_type"},
+      {"n", json::array({1}), "invalid_type"},
+      {"n", 1e300, "integer_above_max_value"},
+      {"n", -1e300, "integer_below_min_value"},
+      {"n", 18446744073709551615u, "integer_above_max_value"},
+      {"n", 4294967297, "integer_above_max_value"},
+      {"size", "512", "invalid_value"},
+      {"size", "abc", "invalid_value"},
+      {"size", "512X512", "invalid_value"},
+      {"size", "512×512", "invalid_value"},
+      {"size", "512x", "invalid_value"},
+      {"size", "x512", "invalid_value"},
+      {"size", "x", "invalid_value"},
+      {"size", " 512x512", "invalid_value"},
+      {"size", "512x512 ", "invalid_value"},
+      {"size", "-1x512", "invalid_value"},
+      {"size", "+512x512", "invalid_value"},
+      {"size", "0x0", "invalid_value"},
+      {"size", "0512x512", "invalid_value"},
+      {"size", "1e3x512", "invalid_value"},
+      {"size", "512x512x3", "invalid_value"},
+      {"size", "512.0x512", "invalid_value"},
+      {"size", "99999999999x512", "invalid_value"},
+      {"size", "100000x100000", "invalid_value"},
+      {"size", "9x9", "invalid_value"},
+      {"size", "2049x512", "invalid_value"},
+      {"size", "512x99999", "invalid_value"},
+      {"size", "AUTO", "invalid_value"},
+      {"size", 512, "invalid_type"},
+      {"size", {512, 512}, "invalid_type"},
+      {"quality", "ultra", "invalid_value"},
+      {"quality", 1, "invalid_type"},
+      {"style", "x", "invalid_value"},
+      {"moderation", "x", "invalid_value"},
+      {"background", "x", "invalid_value"},
+      {"background", "transparent", "invalid_value"},
+      {"output_format", "bmp", "invalid_value"},
+      {"output_format", "jpeg", "invalid_value"},
+      {"output_format", "webp", "invalid_value"},
+      {"output_compression", 101, "integer_above_max_value"},
+      {"output_compression", -1, "integer_below_min_value"},
+      {"output_compression", "50", "invalid_type"},
+      {"response_format", "png", "invalid_value"},
+      {"response_format", "url", "invalid_value"},
+      {"response_format", true, "invalid_type"},
+      {"stream", "yes", "invalid_type"},
+      {"stream", 1, "invalid_type"},
+      {"stream", true, "unsupported_parameter"},
+      {"partial_images", 4, "integer_above_max_value"},
+      {"partial_images", -1, "integer_below_min_value"},
+      {"negative_prompt", 1, "invalid_type"},
+      {"negative_prompt", long_prompt, "string_above_max_length"},
+      {"guidance_scale", -0.5, "decimal_below_min_value"},
+      {"guidance_scale", 100.5, "decimal_above_max_value"},
+      {"guidance_scale", 1e308, "decimal_above_max_value"},
+      {"guidance_scale", "7", "invalid_type"},
+      {"guidance_scale", true, "invalid_type"},
+      {"num_inference_steps", 0, "integer_below_min_value"},
+      {"num_inference_steps", 251, "integer_above_max_value"},
+      {"num_inference_steps", "20", "invalid_type"},
+      {"num_inference_steps", 20.5, "invalid_type"},
+      {"steps", 0, "integer_below_min_value"},
+      {"steps", 1e9, "integer_above_max_value"},
+      {"steps", "x", "invalid_type"},
+      {"scheduler", "magic", "invalid_value"},
+      {"scheduler", "", "invalid_value"},
+      {"scheduler", 1, "invalid_type"},
+      {"eta", 1.1, "decimal_above_max_value"},
+      {"eta", -0.1, "decimal_below_min_value"},
+      {"eta", "0", "invalid_type"},
+      {"clip_skip", 3, "integer_above_max_value"},
+      {"clip_skip", -1, "integer_below_min_value"},
+      {"clip_skip", "1", "invalid_type"},
+      {"seed", -2, "integer_below_min_value"},
+      {"seed", 1.5, "invalid_type"},
+      {"seed", 1.0, "invalid_type"},
+      {"seed", 9223372036854775808u, "integer_above_max_value"},
+      {"seed", 1e20, "integer_above_max_value"},
+      {"seed", -1e20, "integer_below_min_value"},
+      {"seed", true, "invalid_type"},
+      {"seed", json::array(), "invalid_type"},
+      {"seed", "", "invalid_value"},
+      {"seed", "abc", "invalid_value"},
+      {"seed", "1.5", "invalid_value"},
+      {"seed", " 1", "invalid_value"},
+      {"seed", "+1", "invalid_value"},
+      {"seed", "-", "invalid_value"},
+      {"seed", "0x1", "invalid_value"},
+      {"seed", "-2", "integer_below_min_value"},
+      {"seed", "9223372036854775808", "integer_above_max_value"},
+      {"seed", std::string(400, '9'), "integer_above_max_value"},
+      {"seed", "-99999999999999999999", "integer_below_min_value"},
+  };
+  for (const auto& expected : refusals) {
+    const auto error = refusal_of(expected.field, expected.value);
+    SCOPED_TRACE(std::string(expected.field) + " = " + expected.value.dump().substr(0, 80) + ": " + error.message);
+    EXPECT_EQ(error.status, std::string(expected.code) == "model_not_found" ? 404 : 400);
+    EXPECT_EQ(error.type, "invalid_request_error");
+    EXPECT_EQ(error.param, expected.field);
+    EXPECT_EQ(error.code, expected.code);
+    EXPECT_LT(error.message.size(), 400u) << "a client's own megabytes must not come back";
+  }
+}
+
+TEST(ImageRequest, WantsAPrompt) {
+  const auto error = refusal(json::object());
+  EXPECT_EQ(error.code, "missing_required_parameter");
+  EXPECT_EQ(error.param, "prompt");
+}
+
+TEST(ImageRequest, MessagesSayWhatWouldDo) {
+  EXPECT_NE(refusal_of("quality", "ultra").message.find("standard, hd, low"), std::string::npos);
+  EXPECT_NE(refusal_of("scheduler", "magic").message.find("ddim, euler"), std::string::npos);
+  EXPECT_NE(refusal_of("n", 11).message.find("1 to 10"), std::string::npos);
+  EXPECT_NE(refusal_of("n", 1.5).message.find("a decimal number"), std::string::npos);
+  EXPECT_NE(refusal_of("size", "2049x512").message.find("2048"), std::string::npos);
+}
+
+TEST(ImageRequest, CountsCodePointsOfThePrompt) {
+  const ServerOptions limits{.max_prompt_chars = 4};
+  EXPECT_NO_THROW(read({{"prompt", "é😀漢x"}}, limits));
+  EXPECT_EQ(refusal({{"prompt", "é😀漢xy"}}, limits).code, "string_above_max_length");
+}
+
+TEST(ImageRequest, KeepsThePromptAsItIs) {
+  const std::string odd("  a\r\nb\t\0c \xe2\x80\xae \xf0\x9f\x98\x80 ", 21);
+  EXPECT_EQ(read({{"prompt", odd}}).prompt, odd);
+}
+
+TEST(ImageRequest, BoundsTheSizeByEdgesAndArea) {
+  const ServerOptions limits{.min_edge = 32, .max_edge = 1000, .max_pixels = 500 * 500};
+  EXPECT_NO_THROW(read({{"size", "1000x250"}}, limits));
+  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "501x500"}}, limits).param, "size");
+  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "1001x32"}}, limits).param, "size");
+  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "31x32"}}, limits).param, "size");
+}
+
+TEST(ImageRequest, ReportsFaultsInOneOrder) {
+  // Each entry is wrong; the first of those left must be the one reported.
+  const std::vector<std::pair<const char*, json>> faults = {{"model", 1},
+                                                            {"prompt", 1},
+                                                            {"n", "x"},
+                                                            {"quality", "x"},
+                                                            {"style", "x"},
+                                                            {"moderation", "x"},
+                                                            {"background", "x"},
+                                                            {"output_format", "x"},
+                                                            {"output_compression", "x"},
+                                                            {"response_format", "x"},
+                                                            {"stream", "x"},
+                                                            {"partial_images", "x"},
+                                                            {"size", "x"},
+                                                            {"negative_prompt", 1},
+                                                            {"seed", "x"},
+                                                            {"guidance_scale", "x"},
+                                                            {"steps", "x"},
+                                                            {"num_inference_steps", "x"},
+                                                            {"scheduler", "x"},
+                                                            {"eta", "x"},
+                                                            {"clip_skip", "x"}};
+  json body;
+  for (const auto& [field, value] : faults) body[field] = value;
+  for (const auto& [field, value] : faults) {
+    EXPECT_EQ(refusal(body).param, field);
+    body.erase(field);
+    body.emplace("prompt", "a cat");
+  }
+  EXPECT_EQ(refusal(body).status, 0);
+}
+
+TEST(ImageRequest, StepsIsAnotherNameAndYields) {
+  EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
+  EXPECT_EQ(read({{"steps", 5}, {"num_inference_steps", 6}}).num_inference_steps, 6);
+}
+
+TEST(ImageRequest, SeedsAreTakenAsGiven) {
+  EXPECT_EQ(read({{"seed", 0}}).seed, 0u);
+  EXPECT_EQ(read({{"seed", "0"}}).seed, 0u);
+  EXPECT_EQ(read({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read({{"seed", "9223372036854775807"}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
+}
+
+TEST(ImageRequest, SeedsAreDrawnBelowTwoToThe32) {
+  for (const json& fields : {json::object(), json{{"seed", nullptr}}, json{{"seed", -1}}, json{{"seed", "-1"}}}) {
+    std::set<std::uint64_t> seeds;
+    for (int i = 0; i < 50; ++i) seeds.insert(read(fields).seed);
+    EXPECT_GT(seeds.size(), 45u) << fields.dump();
+    EXPECT_LT(*seeds.rbegin(), std::uint64_t{1} << 32);
+  }
+}
+
+TEST(ImageRequest, OpenAisNamesMeanTheDefaultUnlessServed) {
+  for (const char* name :
+       {"dall-e-2", "gpt-image-1", "gpt-image-2.5-sunburst-2026-09-08", "chatgpt-image-latest", ""}) {
+    EXPECT_EQ(read({{"model", name}}).model, "tiny") << name;
+  }
+  EXPECT_EQ(read({{"model", "dall-e-3"}}).model, "dall-e-3");
+}
+
+TEST(ImageRequest, AzuresDeploymentIsTheDefaultModel) {
+  EXPECT_EQ(read({}, {}, "dall-e-3").model, "dall-e-3");
+  EXPECT_EQ(read({{"model", "tiny"}}, {}, "dall-e-3").model, "tiny");
+  EXPECT_EQ(read({}, {}, "gpt-image-1").model, "tiny");
+  EXPECT_THROW(read({}, {}, "unknown"), HttpFailure);
+}
+
+TEST(ImageAnswer, HoldsPicturesSeedsAndSize) {
+  GenerationRequest request;
+  request.seed = 9223372036854775807u;
+  const auto first = test::picture_of(request, 0), second = test::picture_of(request, 1);
+  const auto body = json::parse(image_answer({first, second}, 1700000000, request.seed));
+  EXPECT_EQ(body["created"], 1700000000);
+  EXPECT_EQ(body["size"], "24x16");
+  EXPECT_EQ(body["seed"], 9223372036854775807u);
+  ASSERT_EQ(body["data"].size(), 2u);
+  EXPECT_EQ(body["data"][0]["b64_json"], base64_encode(encode_png(first.image)));
+  EXPECT_EQ(body["data"][1]["b64_json"], base64_encode(encode_png(second.image)));
+  EXPECT_EQ(body["data"][0]["seed"], 9223372036854775807u);
+  EXPECT_EQ(body["data"][1]["seed"], 9223372036854775808u);
+  EXPECT_FALSE(body["data"][0].contains("url"));
+}
+
+}  // namespace
+}  // namespace easel::http

@@ -1,0 +1,111 @@
+#include "http/scripted_engine.h"
+
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "core/text.h"
+
+namespace easel::test {
+
+class ScriptedEngine::HeldJob : public Job {
+ public:
+  HeldJob(ScriptedEngine& engine, GenerationRequest request) : engine_(engine), request_(std::move(request)) {}
+
+  bool wait_for(std::chrono::milliseconds timeout) override {
+    std::unique_lock lock(engine_.mutex_);
+    ++engine_.held_;
+    const bool ended = engine_.changed_.wait_for(lock, timeout, [this] { return !engine_.holding_ || given_up_; });
+    --engine_.held_;
+    return ended;
+  }
+
+  std::vector<GeneratedImage> take() override {
+    const std::lock_guard lock(engine_.mutex_);
+    if (given_up_) throw Error(ErrorCode::kCancelled, "given up");
+    if (engine_.drawing_error_) throw *engine_.drawing_error_;
+    std::vector<GeneratedImage> pictures;
+    for (std::int64_t i = 0; i < request_.num_images; ++i) pictures.push_back(picture_of(request_, i));
+    return pictures;
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(engine_.mutex_);
+    if (!std::exchange(given_up_, true)) ++engine_.cancelled_;
+    engine_.changed_.notify_all();
+  }
+
+  StepProgress progress() const override { return {}; }
+
+ private:
+  ScriptedEngine& engine_;
+  const GenerationRequest request_;
+  bool given_up_ = false;  // guarded by the engine's mutex_
+};
+
+GeneratedImage picture_of(const GenerationRequest& request, std::int64_t index) {
+  GeneratedImage picture;
+  picture.seed = request.seed + static_cast<std::uint64_t>(index);
+  picture.image.width = request.width.value_or(24);
+  picture.image.height = request.height.value_or(16);
+  const auto colour = std::hash<std::string>()(concat(request.prompt, "|", request.negative_prompt, "|", picture.seed));
+  for (int i = 0; i < picture.image.width * picture.image.height * 3; ++i) {
+    picture.image.pixels.push_back(static_cast<std::uint8_t>(colour >> (i % 3 * 8)));
+  }
+  return picture;
+}
+
+ModelDescription tiny_model(const std::string& id) {
+  ModelDescription model;
+  model.id = id;
+  model.family = "stable-diffusion";
+  model.licence = "test-licence";
+  model.created = 1700000000;
+  model.native_width = 24;
+  model.native_height = 16;
+  model.default_steps = 8;
+  model.default_scheduler = "ddim";
+  model.schedulers = {"ddim", "euler"};
+  model.max_clip_skip = 2;
+  return model;
+}
+
+void ScriptedEngine::fail_submit(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  submit_error_ = std::move(error);
+}
+
+void ScriptedEngine::fail_drawing(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  drawing_error_ = std::move(error);
+}
+
+void ScriptedEngine::hold(bool held) {
+  const std::lock_guard lock(mutex_);
+  holding_ = held;
+  changed_.notify_all();
+}
+
+std::vector<GenerationRequest> ScriptedEngine::requests() const {
+  const std::lock_guard lock(mutex_);
+  return requests_;
+}
+
+std::size_t ScriptedEngine::held() const {
+  const std::lock_guard lock(mutex_);
+  return held_;
+}
+
+std::size_t ScriptedEngine::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
+std::shared_ptr<Job> ScriptedEngine::submit(GenerationRequest request) {
+  const std::lock_guard lock(mutex_);
+  if (submit_error_) throw *submit_error_;
+  requests_.push_back(request);
+  return std::make_shared<HeldJob>(*this, std::move(request));
+}
+
+}  // namespace easel::test

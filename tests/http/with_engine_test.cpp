@@ -1,0 +1,146 @@
+// The server in front of the real engine, with a pipeline that only pretends to draw.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+
+#include "core/text.h"
+#include "easel/image.h"
+#include "easel/server.h"
+#include "http/raw_client.h"
+#include "http/running_server.h"
+#include "support/fake_pipeline.h"
+
+namespace easel::test {
+namespace {
+
+using namespace std::chrono_literals;
+using easel::testing::fake_color;
+using easel::testing::FakeCall;
+using easel::testing::FakeCallKind;
+using easel::testing::FakeFault;
+using easel::testing::FakeOptions;
+using easel::testing::FakeRecord;
+using easel::testing::served_fake;
+
+constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
+
+class Drawing {
+ public:
+  explicit Drawing(FakeOptions options, std::size_t max_waiting = 64)
+      : engine(make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting})),
+        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1})),
+        port(server->bind()),
+        thread_([this] { server->run(); }) {}
+  ~Drawing() { shut_down(); }
+
+  /// What the program does on SIGTERM.
+  void shut_down() {
+    server->begin_shutdown();
+    engine->drain();
+    server->stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  Response draw(const std::string& body) const { return RawClient(port).exchange(image_request(body)); }
+  Response health() const { return RawClient(port).exchange(request_text("GET", "/health")); }
+
+  const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
+  const std::unique_ptr<Engine> engine;
+  const std::unique_ptr<HttpServer> server;
+  const int port;
+
+ private:
+  std::thread thread_;
+};
+
+std::string flat_picture(const std::string& prompt, std::uint64_t seed, int width, int height) {
+  Image image{.width = width, .height = height, .pixels = {}};
+  for (int i = 0; i < width * height; ++i) {
+    for (const auto channel : fake_color(prompt, seed)) image.pixels.push_back(channel);
+  }
+  return base64_encode(encode_png(image));
+}
+
+TEST(WithEngine, EveryoneGetsTheirOwnPicture) {
+  Drawing drawing({.step_time = 200us});
+  std::vector<std::future<void>> clients;
+  for (int c = 0; c < 8; ++c) {
+    clients.push_back(std::async(std::launch::async, [&drawing, c] {
+      const auto prompt = concat("picture of ", c);
+      const auto seed = static_cast<std::uint64_t>(1000 + 10 * c);
+      const auto answer =
+          drawing.draw(concat(R"({"n":3,"size":"32x48","prompt":")", prompt, R"(","seed":)", seed, "}")).json();
+      ASSERT_EQ(answer["data"].size(), 3u);
+      EXPECT_EQ(answer["size"], "32x48");
+      for (std::uint64_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(answer["data"][i]["b64_json"], flat_picture(prompt, seed + i, 32, 48));
+        EXPECT_EQ(answer["data"][i]["seed"], seed + i);
+      }
+    }));
+  }
+  for (auto& client : clients) client.get();
+  EXPECT_EQ(drawing.record->violations(), std::vector<std::string>{});
+}
+
+TEST(WithEngine, ALeavingClientFreesThePipeline) {
+  Drawing drawing({.step_time = 10ms});
+  RawClient client(drawing.port);
+  client.send(image_request(R"({"prompt":"a cat","steps":250,"n":4})"));
+  ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
+  const auto left_at = std::chrono::steady_clock::now();
+  client.close();
+  EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - left_at, 5s) << "drawing it would have taken 10 s";
+  EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
+}
+
+TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
+  std::promise<void> may_load;
+  const auto loaded = may_load.get_future().share();
+  Drawing drawing({.on_call = [loaded](const FakeCall& call) {
+    if (call.kind == FakeCallKind::kLoad) loaded.wait();
+  }});
+  EXPECT_EQ(drawing.health().json()["status"], "loading");
+  RawClient client(drawing.port);
+  client.send(image_request(kGoodBody));
+  EXPECT_EQ(drawing.health().status, 503);
+  may_load.set_value();
+  EXPECT_EQ(client.read().status, 200);
+  EXPECT_EQ(drawing.health().json()["status"], "ready");
+}
+
+TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
+  const FakeFault fault{.where = FakeCallKind::kLoad, .code = ErrorCode::kNotFound};
+  Drawing drawing({.faults = {fault}});
+  const auto response = drawing.draw(kGoodBody);
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(response.header("x-should-retry"), "false");
+  EXPECT_EQ(response.json()["error"]["code"], "image_generation_failed");
+  EXPECT_EQ(drawing.health().json()["status"], "failed");
+}
+
+TEST(WithEngine, AFullQueueIsTold) {
+  Drawing drawing({.step_time = 5ms}, /*max_waiting=*/1);
+  RawClient first(drawing.port);
+  first.send(image_request(R"({"prompt":"a cat","steps":100})"));
+  ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
+  const auto second = drawing.draw(kGoodBody);
+  EXPECT_EQ(second.status, 429);
+  EXPECT_TRUE(second.has("retry-after"));
+  EXPECT_EQ(first.read().status, 200);
+}
+
+TEST(WithEngine, ShutdownFinishesWhatIsBeingDrawn) {
+  Drawing drawing({.step_time = 10ms});
+  RawClient client(drawing.port);
+  client.send(image_request(R"({"prompt":"a cat","steps":50})"));
+  ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
+  drawing.shut_down();
+  const auto response = client.read();
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.json()["data"].size(), 1u);
+}
+
+}  // namespace
+}  // namespace easel::test
