@@ -1,0 +1,108 @@
+#include "pipelines/checkpoint_folder.h"
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+
+#include "core/config.h"
+#include "core/text.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::pair<int, int> parse_size(const std::string& text, const std::string& where) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto x = std::from_chars(text.data(), end, width);
+  const bool ok = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
+  if (!ok || width <= 0 || height <= 0) {
+    throw Error(ErrorCode::kCorruptData, concat(where, ": `native_size` is \"", text, "\", expected WIDTHxHEIGHT"));
+  }
+  return {width, height};
+}
+
+Manifest read_manifest(const std::string& path) {
+  Manifest manifest;
+  if (!fs::exists(path)) return manifest;
+  Config config = Config::read_file(path, path);
+  config.ignore({"name"});
+  manifest.licence = config.get<std::string>("licence", "");
+  if (const auto size = config.find<std::string>("native_size")) manifest.native_size = parse_size(*size, path);
+  manifest.native_size_only = config.get<bool>("native_size_only", false);
+  if (config.has("defaults")) {
+    Config defaults(config.raw("defaults"), path + ": defaults");
+    manifest.num_inference_steps = defaults.find<std::int64_t>("num_inference_steps");
+    manifest.guidance_scale = defaults.find<double>("guidance_scale");
+    manifest.scheduler = defaults.get<std::string>("scheduler", "");
+    defaults.finish();
+  }
+  config.finish();
+  return manifest;
+}
+
+std::string trimmed(std::string text) {
+  const auto first = text.find_first_not_of(" \t\r\"'");
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);
+}
+
+/// `license:` of a model card: YAML between two lines of three dashes. "other" is explained by `license_name`.
+std::string card_licence(const std::string& path) {
+  std::ifstream card(path);
+  std::string line, licence, name;
+  if (!std::getline(card, line) || trimmed(line) != "---") return "";
+  while (std::getline(card, line) && trimmed(line) != "---") {
+    if (line.starts_with("license:")) licence = trimmed(line.substr(8));
+    if (line.starts_with("license_name:")) name = trimmed(line.substr(13));
+  }
+  return licence == "other" && !name.empty() ? name : licence;
+}
+
+}  // namespace
+
+CheckpointFolder CheckpointFolder::open(const std::string& path) {
+  if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model folder ", path, " does not exist"));
+  CheckpointFolder folder;
+  folder.path = path;
+  const std::string index = folder.file("model_index.json");
+  if (!fs::exists(index)) {
+    throw Error(ErrorCode::kNotFound, concat("model folder ", path,
+                                             " has no model_index.json; easel reads checkpoints in diffusers' layout"));
+  }
+  const Config config = Config::read_file(index, index);
+  for (const auto& [key, value] : config.object().items()) {
+    if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
+    const bool pair = value.is_array() && value.size() == 2;
+    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
+  }
+  if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
+  folder.manifest = read_manifest(folder.file("easel.json"));
+  return folder;
+}
+
+void CheckpointFolder::require(const std::string& component, const std::string& expected) const {
+  const auto found = components.find(component);
+  if (found == components.end()) {
+    throw Error(ErrorCode::kCorruptData, concat(file("model_index.json"), ": `", component, "` is missing or null"));
+  }
+  if (found->second != expected) {
+    throw Error(ErrorCode::kUnsupported, concat(file("model_index.json"), ": `", component, "` is a ", found->second,
+                                                "; easel supports ", expected));
+  }
+}
+
+std::string find_licence(const CheckpointFolder& folder) {
+  if (!folder.manifest.licence.empty()) return folder.manifest.licence;
+  if (auto licence = card_licence(folder.file("README.md")); !licence.empty()) return licence;
+  for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"}) {
+    std::ifstream file(folder.file(name));
+    for (std::string line; std::getline(file, line);) {
+      if (auto text = trimmed(line); !text.empty()) return text.substr(0, 80);
+    }
+  }
+  return "";
+}
+
+}  // namespace easel

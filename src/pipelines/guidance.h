@@ -1,0 +1,19 @@
+// Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace easel {
+
+/// uncond + scale * (text - uncond), in diffusers' order of operations.
+/// @param model_output  [2, C, h, w]: unconditional, then text
+/// @return              [1, C, h, w]
+at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale);
+
+/// The guidance scale as a sinusoidal embedding, for UNets distilled to take it as an input (`time_cond_proj_dim`,
+/// Meng et al. 2022, arXiv:2210.03142). @return float32 [1, embedding_dim]
+at::Tensor guidance_scale_embedding(double guidance_scale, std::int64_t embedding_dim);
+
+}  // namespace easel

@@ -1,0 +1,36 @@
+// A checkpoint's scheduler_config.json as diffusers' StableDiffusionPipeline reads it.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "easel/scheduler.h"
+#include "pipelines/checkpoint_folder.h"
+
+namespace easel {
+
+/// The checkpoint's own scheduler, and the config that others are made from.
+///
+/// diffusers corrects old checkpoints when it builds the pipeline: `steps_offset` is 1 whatever the file says, and samples
+/// are never clipped. A field that the file lacks is corrected for the checkpoint's own scheduler alone; X.from_config
+/// does not see it and takes X's default. Immutable; thread-safe.
+class SchedulerConfig {
+ public:
+  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
+  explicit SchedulerConfig(const CheckpointFolder& folder);
+
+  /// Request name of the checkpoint's own scheduler.
+  const std::string& own_name() const { return own_name_; }
+
+  /// The own scheduler when `name` is its name, else the one of that name by X.from_config.
+  /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler
+  std::unique_ptr<Scheduler> make(const std::string& name, const SchedulerOptions& options) const;
+
+ private:
+  nlohmann::json own_;
+  nlohmann::json handed_on_;
+  std::string own_name_;
+};
+
+}  // namespace easel

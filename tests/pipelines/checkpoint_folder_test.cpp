@@ -1,0 +1,96 @@
+#include "pipelines/checkpoint_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder of its own, gone at the end.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TempFolder() { fs::remove_all(path_); }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(path_ / name) << text; }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+constexpr const char* kIndex = R"({"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0",
+  "unet": ["diffusers", "UNet2DConditionModel"], "safety_checker": [null, null], "requires_safety_checker": true})";
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(CheckpointFolder, ReadsComponentsAndLeavesOutNulls) {
+  TempFolder temp;
+  temp.write("model_index.json", kIndex);
+  const auto folder = CheckpointFolder::open(temp.path());
+  EXPECT_EQ(folder.class_name, "StableDiffusionPipeline");
+  EXPECT_EQ(folder.components.size(), 1u);
+  EXPECT_NO_THROW(folder.require("unet", "UNet2DConditionModel"));
+  EXPECT_NE(message_of([&] { folder.require("vae", "AutoencoderKL"); }).find("`vae` is missing or null"), std::string::npos);
+  EXPECT_NE(message_of([&] { folder.require("unet", "X"); }).find("is a UNet2DConditionModel; easel supports X"), std::string::npos);
+}
+
+TEST(CheckpointFolder, SaysWhatIsMissingOrBroken) {
+  TempFolder temp;
+  EXPECT_NE(message_of([] { CheckpointFolder::open("/nowhere/at/all"); }).find("does not exist"), std::string::npos);
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("no model_index.json"), std::string::npos);
+  temp.write("model_index.json", "{");
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("is not valid JSON"), std::string::npos);
+  temp.write("model_index.json", "{}");
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("`_class_name` is missing"), std::string::npos);
+}
+
+TEST(CheckpointFolder, ManifestIsReadStrictly) {
+  TempFolder temp;
+  temp.write("model_index.json", kIndex);
+  temp.write("easel.json", R"({"licence": "MIT", "native_size": "128x64", "native_size_only": true,
+                              "defaults": {"num_inference_steps": 15, "guidance_scale": 3, "scheduler": "ddim"}})");
+  const auto manifest = CheckpointFolder::open(temp.path()).manifest;
+  EXPECT_EQ(manifest.native_size, (std::pair{128, 64}));
+  EXPECT_TRUE(manifest.native_size_only);
+  EXPECT_EQ(manifest.num_inference_steps, 15);
+  EXPECT_EQ(manifest.guidance_scale, 3.0);
+  EXPECT_EQ(manifest.scheduler, "ddim");
+  temp.write("easel.json", R"({"native_size": "128"})");
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("expected WIDTHxHEIGHT"), std::string::npos);
+  temp.write("easel.json", R"({"nativ_size": "128x128"})");
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("`nativ_size`"), std::string::npos);
+}
+
+TEST(CheckpointFolder, LicenceComesFromManifestCardOrFile) {
+  TempFolder temp;
+  temp.write("model_index.json", kIndex);
+  const auto licence = [&] { return find_licence(CheckpointFolder::open(temp.path())); };
+  EXPECT_EQ(licence(), "");
+  temp.write("LICENSE", "\n  CreativeML Open RAIL-M\n\nmore\n");
+  EXPECT_EQ(licence(), "CreativeML Open RAIL-M");
+  temp.write("README.md", "---\nlicense: creativeml-openrail-m\ntags: [x]\n---\n# Card\n");
+  EXPECT_EQ(licence(), "creativeml-openrail-m");
+  temp.write("README.md", "---\nlicense: other\nlicense_name: 'my-terms'\n---\n");
+  EXPECT_EQ(licence(), "my-terms");
+  temp.write("easel.json", R"({"licence": "Apache-2.0"})");
+  EXPECT_EQ(licence(), "Apache-2.0");
+}
+
+}  // namespace
+}  // namespace easel

@@ -1,0 +1,156 @@
+#include "pipelines/registry.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A copy of the shipped model whose JSON files a test may damage. Weights are linked, not copied.
+class ModelCopy {
+ public:
+  ModelCopy() {
+    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+    for (const auto& entry : fs::recursive_directory_iterator(EASEL_EMOJI_MODEL)) {
+      const auto target = path_ / fs::relative(entry.path(), EASEL_EMOJI_MODEL);
+      if (entry.is_directory()) {
+        fs::create_directories(target);
+      } else if (entry.path().extension() == ".safetensors") {
+        fs::create_symlink(entry.path(), target);
+      } else {
+        fs::copy_file(entry.path(), target);
+      }
+    }
+  }
+  ~ModelCopy() { fs::remove_all(path_); }
+  std::string path() const { return path_.string(); }
+  void edit(const std::string& file, const nlohmann::json& changes) const {
+    std::ifstream in(path_ / file);
+    auto content = nlohmann::json::parse(in);
+    content.merge_patch(changes);  // null removes
+    in.close();
+    std::ofstream(path_ / file) << content.dump();
+  }
+  void set(const std::string& file, const std::string& key, const nlohmann::json& value) const {
+    std::ifstream in(path_ / file);
+    auto content = nlohmann::json::parse(in);
+    content[key] = value;
+    in.close();
+    std::ofstream(path_ / file) << content.dump();
+  }
+  void remove(const std::string& file) const { fs::remove(path_ / file); }
+  void write(const std::string& file, const std::string& bytes) const {
+    fs::remove(path_ / file);
+    std::ofstream(path_ / file, std::ios::binary) << bytes;
+  }
+
+ private:
+  fs::path path_;
+};
+
+std::string load_error(const std::string& folder) {
+  try {
+    open_model("m", folder, {}).load();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(OpenModel, DescribesTheShippedModelWithoutReadingIt) {
+  const auto d = open_model("emoji", EASEL_EMOJI_MODEL, {}).description;
+  EXPECT_EQ(d.family, "stable-diffusion");
+  EXPECT_EQ(d.licence, "Apache-2.0");
+  EXPECT_EQ(d.native_width, 128);
+  EXPECT_TRUE(d.draws_native_size_only);
+  EXPECT_EQ(d.cell, 8);
+  EXPECT_EQ(d.default_scheduler, "dpmpp_2m");
+  EXPECT_EQ(d.default_steps, 15);
+  EXPECT_EQ(d.default_guidance_scale, 3.0);
+  EXPECT_GT(d.parameters, 14'000'000);
+  EXPECT_LT(d.parameters, 17'000'000);
+  EXPECT_EQ(d.weight_bytes, 2 * d.parameters);  // float16
+  EXPECT_GT(d.memory_bytes, 4 * d.parameters);  // float32 in memory, and activations
+  EXPECT_EQ(d.max_clip_skip, 3);
+  EXPECT_FALSE(d.schedulers.empty());
+}
+
+TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
+  ModelCopy copy;
+  copy.remove("easel.json");
+  auto d = open_model("m", copy.path(), {}).description;
+  EXPECT_EQ(d.native_width, 128);
+  EXPECT_FALSE(d.draws_native_size_only);
+  EXPECT_EQ(d.default_scheduler, "ddim");
+  EXPECT_EQ(d.default_steps, 50);
+  // Releases before 0.9 wrote a sample_size that nobody meant.
+  copy.edit("unet/config.json", {{"_diffusers_version", "0.6.0.dev0"}});
+  EXPECT_EQ(open_model("m", copy.path(), {}).description.native_width, 512);
+}
+
+TEST(OpenModel, OtherFamiliesAndPartsAreRefusedByName) {
+  ModelCopy copy;
+  copy.edit("model_index.json", {{"_class_name", "FluxPipeline"}});
+  EXPECT_NE(load_error(copy.path()).find("FluxPipeline"), std::string::npos);
+  copy.edit("model_index.json", {{"_class_name", "StableDiffusionPipeline"}});
+  copy.set("model_index.json", "vae", {"diffusers", "AutoencoderTiny"});
+  EXPECT_NE(load_error(copy.path()).find("`vae` is a AutoencoderTiny"), std::string::npos);
+}
+
+TEST(OpenModel, APresentSafetyCheckerIsSkipped) {
+  ModelCopy copy;
+  copy.set("model_index.json", "safety_checker", {"stable_diffusion", "StableDiffusionSafetyChecker"});
+  copy.set("model_index.json", "feature_extractor", {"transformers", "CLIPImageProcessor"});
+  EXPECT_EQ(load_error(copy.path()), "no error");
+}
+
+TEST(OpenModel, ConfigFieldsThatEaselDoesNotDoAreNamed) {
+  for (const auto& [file, key, value] :
+       std::vector<std::tuple<std::string, std::string, nlohmann::json>>{{"unet/config.json", "dual_cross_attention", true},
+                                                                         {"unet/config.json", "brand_new_field", 3},
+                                                                         {"unet/config.json", "act_fn", "tanh"},
+                                                                         {"vae/config.json", "act_fn", "tanh"},
+                                                                         {"text_encoder/config.json", "hidden_act", "tanh"}}) {
+    ModelCopy copy;
+    copy.set(file, key, value);
+    const auto message = load_error(copy.path());
+    EXPECT_NE(message.find(file), std::string::npos) << message;
+    EXPECT_NE(message.find(key), std::string::npos) << message;
+  }
+}
+
+TEST(OpenModel, DamagedWeightsNameFileAndTensor) {
+  ModelCopy copy;
+  copy.set("unet/config.json", "block_out_channels", {64, 128, 320});
+  auto message = load_error(copy.path());
+  EXPECT_NE(message.find("diffusion_pytorch_model.safetensors"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected"), std::string::npos) << message;
+
+  ModelCopy other;
+  other.write("unet/diffusion_pytorch_model.safetensors", "not a checkpoint");
+  message = load_error(other.path());
+  EXPECT_NE(message.find("diffusion_pytorch_model.safetensors"), std::string::npos) << message;
+}
+
+TEST(OpenModel, ASchedulerThatIsUnknownIsRefusedAtOnce) {
+  ModelCopy copy;
+  copy.edit("scheduler/scheduler_config.json", {{"_class_name", "FlowMatchEulerDiscreteScheduler"}});
+  EXPECT_NE(load_error(copy.path()).find("FlowMatchEulerDiscreteScheduler"), std::string::npos);
+}
+
+TEST(FindCheckpoints, ListsFoldersThatHoldOne) {
+  const auto found = find_checkpoints(fs::path(EASEL_EMOJI_MODEL).parent_path().string());
+  ASSERT_FALSE(found.empty());
+  EXPECT_THROW(find_checkpoints("/nowhere"), Error);
+}
+
+}  // namespace
+}  // namespace easel
