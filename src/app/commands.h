@@ -1,0 +1,13 @@
+// What the program can be told to do. Each returns the exit status.
+#pragma once
+
+#include "app/options.h"
+
+namespace easel {
+
+int serve(const Options& options);
+int draw(const Options& options);
+int list(const Options& options);
+int convert(const Options& options);
+
+}  // namespace easel

@@ -1,0 +1,151 @@
+// easel draw: one request, without engine or server, with a progress bar.
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "app/commands.h"
+#include "app/model_list.h"
+#include "core/text.h"
+
+namespace easel {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Where the time went; written as JSON for benchmarks.
+struct Timings {
+  double load_s = 0, encode_s = 0, decode_s = 0, total_s = 0;
+  std::vector<double> step_s;
+};
+
+/// Peak resident memory of this process in bytes, as the kernel counts it; 0 where it does not.
+std::int64_t peak_memory_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
+void write_timings(const std::string& path, const Timings& timings) {
+  std::ofstream file(path);
+  file << nlohmann::json{{"load_s", timings.load_s},       {"encode_s", timings.encode_s}, {"step_s", timings.step_s},
+                         {"decode_s", timings.decode_s},   {"total_s", timings.total_s},
+                         {"vm_hwm_bytes", peak_memory_bytes()}}
+              .dump(2)
+       << '\n';
+  if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
+}
+
+/// One line that rewrites itself on a terminal; silent elsewhere.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::int64_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
+  ~ProgressBar() {
+    if (shown_) std::fputc('\n', stderr);
+  }
+  void advance(double step_seconds) {
+    ++done_;
+    spent_ += step_seconds;
+    if (!shown_) return;
+    constexpr int kWidth = 30;
+    const int filled = static_cast<int>(kWidth * done_ / total_);
+    const double each = spent_ / static_cast<double>(done_);
+    std::fprintf(stderr, "\r[%s%s] step %lld/%lld  %.2f s/step  %.0f s left ", std::string(filled, '#').c_str(),
+                 std::string(kWidth - filled, '.').c_str(), static_cast<long long>(done_),
+                 static_cast<long long>(total_), each, each * static_cast<double>(total_ - done_));
+    std::fflush(stderr);
+  }
+
+ private:
+  std::int64_t total_, done_ = 0;
+  double spent_ = 0;
+  bool shown_;
+};
+
+/// cat.png, then cat-2.png, cat-3.png, ...
+std::string numbered(const std::string& output, std::size_t index) {
+  if (index == 0) return output;
+  std::filesystem::path path(output);
+  const auto name = concat(path.stem().string(), "-", index + 1, path.extension().string());
+  return path.replace_filename(name).string();
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
+}
+
+std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
+  auto start = Clock::now();
+  auto begun = pipeline.begin(request, {});
+  begun->wait();
+  auto generations = begun->take();
+  timings.encode_s = seconds_since(start);
+
+  const auto steps = generations[0]->progress().steps_total;
+  std::vector<GeneratedImage> images;
+  {
+    ProgressBar bar(steps * static_cast<std::int64_t>(generations.size()));
+    for (auto& generation : generations) {
+      Generation* row = generation.get();
+      while (!row->finished_stepping()) {
+        start = Clock::now();
+        auto ticket = pipeline.step({&row, 1}, {});
+        ticket->wait();
+        timings.step_s.push_back(seconds_since(start));
+        if (!ticket->finite()[0]) {
+          throw Error(ErrorCode::kInternal, concat("the model gave infinities for seed ", row->seed(),
+                                                   "; try --dtype float32 or bfloat16"));
+        }
+        bar.advance(timings.step_s.back());
+      }
+    }
+  }
+  start = Clock::now();
+  for (auto& generation : generations) {
+    Generation* row = generation.get();
+    auto ticket = pipeline.finish({&row, 1}, {});
+    ticket->wait();
+    images.push_back(std::move(ticket->take()[0]));
+    generation.reset();
+  }
+  timings.decode_s = seconds_since(start);
+  return images;
+}
+
+}  // namespace
+
+int draw(const Options& options) {
+  const auto start = Clock::now();
+  if (options.model.threads > 0) at::set_num_threads(options.model.threads);
+  auto request = options.draw.request;
+  if (!options.draw.seed_given) request.seed = std::random_device{}();
+
+  auto models = list_models(options.model);
+  Timings timings;
+  auto pipeline = models[0].load();
+  timings.load_s = seconds_since(start);
+  const auto images = generate(*pipeline, request, timings);
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const auto path = numbered(options.draw.output, i);
+    write_file(path, encode_png(images[i].image));
+    std::printf("%s: %dx%d, seed %llu\n", path.c_str(), images[i].image.width, images[i].image.height,
+                static_cast<unsigned long long>(images[i].seed));
+  }
+  timings.total_s = seconds_since(start);
+  if (!options.draw.timings.empty()) write_timings(options.draw.timings, timings);
+  return 0;
+}
+
+}  // namespace easel

@@ -1,0 +1,36 @@
+// The program: options in, one command run, errors as one sentence.
+#include <malloc.h>
+
+#include <cstdio>
+
+#include "app/commands.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "easel/error.h"
+
+namespace {
+
+int run(const easel::Options& options) {
+  switch (options.command) {
+    case easel::Command::kServe: return easel::serve(options);
+    case easel::Command::kDraw: return easel::draw(options);
+    case easel::Command::kModels: return easel::list(options);
+    case easel::Command::kConvert: return easel::convert(options);
+  }
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int exit_code = 1;
+  const auto options = easel::parse_options(argc, argv, exit_code);
+  if (!options) return exit_code;
+  try {
+    easel::log::set_level(easel::log::parse_level(options->log_level));
+    return run(*options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "easel: %s\n", e.what());
+    return 1;
+  }
+}

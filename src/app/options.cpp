@@ -1,0 +1,148 @@
+#include "app/options.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+
+#include "core/text.h"
+#include "easel/error.h"
+
+#ifndef EASEL_VERSION
+#error "EASEL_VERSION comes from the build"
+#endif
+
+namespace easel {
+namespace {
+
+constexpr const char* kModelGroup = "Models";
+constexpr const char* kServerGroup = "Server";
+constexpr const char* kLimitGroup = "Limits";
+
+/// "--max-edge" -> "EASEL_MAX_EDGE"
+std::string environment_name(const std::string& flag) {
+  std::string name = "EASEL_";
+  for (const char c : flag.substr(2)) name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  return name;
+}
+
+template <class T>
+CLI::Option* add(CLI::App& app, const char* group, const std::string& flag, T& target, const std::string& text) {
+  auto* option = app.add_option(flag, target, text)->group(group)->envname(environment_name(flag));
+  if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->capture_default_str();
+  return option;
+}
+
+void add_model_options(CLI::App& app, ModelOptions& o) {
+  add(app, kModelGroup, "--model", o.models, "checkpoint folder, or alias=folder; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  add(app, kModelGroup, "--models-dir", o.models_dir, "serve every checkpoint folder in here under its folder's name");
+  add(app, kModelGroup, "--default-model", o.default_model, "the model of requests that name none");
+  add(app, kModelGroup, "--device", o.device, "auto, cpu, cuda or cuda:N");
+  add(app, kModelGroup, "--dtype", o.dtype, "auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16");
+  add(app, kModelGroup, "--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
+  add(app, kModelGroup, "--max-batch", o.max_generations_per_step,
+      "pictures that share a step; 0: 1 on a CPU, 8 on a GPU")
+      ->check(CLI::Range(0, 256));
+}
+
+void add_server_options(CLI::App& app, Options& o) {
+  add(app, kServerGroup, "--host", o.server.host, "address to listen on");
+  add(app, kServerGroup, "--port", o.server.port, "port to listen on; 0 takes a free one")->check(CLI::Range(0, 65535));
+  add(app, kServerGroup, "--api-key", o.server.api_keys, "key that clients must send; may be repeated; none: any will do")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without an --api-key")
+      ->group(kServerGroup)
+      ->envname("EASEL_ALLOW_ANY_KEY");
+  add(app, kServerGroup, "--allow-origin", o.server.allowed_origins,
+      "web origin whose pages may call, e.g. https://chat.example; * for all; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  add(app, kServerGroup, "--log-level", o.log_level, "debug, info, warning, error or off");
+
+  const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
+  add(app, kLimitGroup, "--max-images", o.server.max_images, "pictures a request (n)")->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-edge", o.server.max_edge, "pixels, either edge")->check(CLI::Range(8, 65535));
+  add(app, kLimitGroup, "--max-pixels", o.server.max_pixels, "width times height")->check(positive);
+  add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps a picture")->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-waiting", o.server.max_waiting, "requests that may wait or be drawn at once")
+      ->check(CLI::Range(1, 4096));
+  add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
+      ->check(CLI::Range(1, 4096));
+  add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
+  add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
+}
+
+/// "512x768" into the request.
+std::string parse_size(const std::string& text, GenerationRequest& request) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto x = std::from_chars(text.data(), end, width);
+  if (x.ptr == end || *x.ptr != 'x' || std::from_chars(x.ptr + 1, end, height).ptr != end || width < 1 || height < 1) {
+    return "--size is `" + text + "`; expected WIDTHxHEIGHT, e.g. 512x512";
+  }
+  request.width = width;
+  request.height = height;
+  return "";
+}
+
+CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
+  auto* draw = app.add_subcommand("draw", "Draw pictures into files, without a server");
+  auto& r = o.request;
+  draw->add_option("prompt", words, "what to draw")->required();
+  draw->add_option("-o,--output", o.output, "PNG file to write")->required();
+  draw->add_option("-n,--num-images", r.num_images, "how many; picture i is drawn with seed + i")->check(CLI::Range(1, 1000));
+  draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
+  draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default");
+  draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
+  draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
+  draw->add_option("--guidance-scale", r.guidance_scale, "how closely to follow the prompt; 1 or less turns guidance off");
+  draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");
+  draw->add_option("--eta", r.eta, "DDIM's eta")->check(CLI::Range(0.0, 1.0));
+  draw->add_option("--clip-skip", r.clip_skip, "text encoder layers to leave out")->check(CLI::Range(0, 100));
+  draw->add_option("--timings", o.timings, "write the seconds of each stage into this JSON file");
+  return draw;
+}
+
+}  // namespace
+
+std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
+  Options options;
+  options.server.version = EASEL_VERSION;
+  CLI::App app("easel: an OpenAI-compatible image generation server on Stable Diffusion", "easel");
+  app.set_version_flag("--version", std::string("easel ") + EASEL_VERSION);
+  app.set_config("--config", "", "read flags from this file (TOML or INI, names without the dashes)")->envname("EASEL_CONFIG");
+  app.fallthrough();
+  app.require_subcommand(0, 1);
+  add_model_options(app, options.model);
+  add_server_options(app, options);
+
+  std::vector<std::string> words;
+  std::string size;
+  app.add_subcommand("serve", "Serve the OpenAI Images API (what easel does when no command is given)");
+  auto* draw = add_draw(app, options.draw, words, size);
+  auto* models = app.add_subcommand("models", "List the models that would be served");
+  auto* convert = app.add_subcommand("convert", "Write safetensors beside the old .bin weights of a checkpoint");
+  convert->add_option("folder", options.convert_folder, "checkpoint folder")->required();
+  app.footer("Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
+
+  try {
+    app.parse(argc, argv);
+    if (!size.empty()) {
+      if (const auto fault = parse_size(size, options.draw.request); !fault.empty()) throw CLI::ValidationError(fault);
+    }
+  } catch (const CLI::ParseError& e) {
+    exit_code = app.exit(e);
+    return std::nullopt;
+  }
+  options.command = *draw      ? Command::kDraw
+                    : *models  ? Command::kModels
+                    : *convert ? Command::kConvert
+                               : Command::kServe;
+  options.draw.seed_given = draw->count("--seed") > 0;
+  options.draw.request.prompt = join(words, " ");
+  options.engine.max_waiting = options.server.max_waiting;
+  return options;
+}
+
+}  // namespace easel

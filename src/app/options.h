@@ -1,0 +1,49 @@
+// The program's flags, the same as environment variables and in a config file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "easel/engine.h"
+#include "easel/generation.h"
+#include "easel/server.h"
+
+namespace easel {
+
+enum class Command { kServe, kDraw, kModels, kConvert };
+
+struct ModelOptions {
+  std::vector<std::string> models;  ///< folder, or alias=folder
+  std::string models_dir;           ///< every checkpoint folder in it is served under its folder's name
+  std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int threads = 0;                   ///< 0: as many as there are cores
+  int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+};
+
+struct DrawOptions {
+  GenerationRequest request;
+  bool seed_given = false;
+  std::string output;   ///< file, PNG; with several pictures a number goes before the extension
+  std::string timings;  ///< file for the seconds of each stage, JSON; empty for none
+};
+
+struct Options {
+  Command command = Command::kServe;
+  ModelOptions model;
+  ServerOptions server;
+  EngineOptions engine;
+  bool allow_any_key = false;
+  DrawOptions draw;
+  std::string convert_folder;
+  std::string log_level = "info";
+};
+
+/// @return none when the program has said what was asked for (--help, --version) or what is wrong with the flags, and
+///         should end with `exit_code`
+std::optional<Options> parse_options(int argc, char** argv, int& exit_code);
+
+}  // namespace easel

@@ -1,0 +1,95 @@
+// easel serve: models, engine, HTTP server, and an orderly end.
+#include <ATen/Parallel.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "app/commands.h"
+#include "app/model_list.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "easel/server.h"
+
+namespace easel {
+namespace {
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+/// Keys guard a GPU that others can reach; doing without them has to be said.
+void check_exposure(const Options& options) {
+  if (!is_loopback(options.server.host) && options.server.api_keys.empty() && !options.allow_any_key) {
+    throw Error(ErrorCode::kInvalidArgument, concat("--host ", options.server.host,
+                                                    " is open to other machines: give --api-key KEY, or --allow-any-key "
+                                                    "to let everyone draw"));
+  }
+}
+
+sigset_t shutdown_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+/// Waits for SIGTERM or SIGINT, then lets everything accepted finish. A second signal ends the process at once.
+void await_shutdown(Engine& engine, HttpServer& server) {
+  const sigset_t signals = shutdown_signals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log::info("shutting down: what was accepted is finished, new requests are refused");
+  server.begin_shutdown();
+  std::thread([signals] {
+    int second = 0;
+    sigwait(&signals, &second);
+    _exit(130);
+  }).detach();
+  engine.drain();
+  server.stop();
+}
+
+std::string url_host(const std::string& host) {
+  if (host == "0.0.0.0" || host == "::") return "localhost";
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
+void announce(const ModelDescription& model, std::size_t others, const std::string& host, int port) {
+  const auto base = concat("http://", url_host(host), ":", port);
+  log::info(concat("listening on ", base));
+  log::info(concat("default model: ", model.id, " (", model.family, ", ", model.native_width, "x", model.native_height,
+                   ", licence: ", model.licence.empty() ? "not stated" : model.licence, ")",
+                   others > 0 ? concat(", and ", others, " more") : ""));
+  log::info(concat("try: curl ", base, "/v1/images/generations -H 'Content-Type: application/json' -d '{\"prompt\": \"a red ",
+                   "apple on a blue background\", \"size\": \"512x512\"}' | python3 -c 'import sys, json, base64; ",
+                   "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
+}
+
+}  // namespace
+
+int serve(const Options& options) {
+  check_exposure(options);
+  // Blocked before any thread exists, so that every thread inherits it and only await_shutdown sees the signals.
+  const sigset_t signals = shutdown_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (options.model.threads > 0) at::set_num_threads(options.model.threads);
+
+  auto models = list_models(options.model);
+  const auto default_model = models[0].description;
+  const auto others = models.size() - 1;
+  auto engine = make_engine(std::move(models), options.engine);
+  auto server = make_http_server(*engine, options.server);
+  const int port = server->bind();
+  announce(default_model, others, options.server.host, port);
+
+  std::thread shutdown([&] { await_shutdown(*engine, *server); });
+  server->run();
+  shutdown.join();
+  log::info("bye");
+  return 0;
+}
+
+}  // namespace easel

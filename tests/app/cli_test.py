@@ -1,0 +1,141 @@
+"""The program from outside: flags, environment, config file, commands, exit codes.  usage: cli_test.py EASEL MODEL_FOLDER"""
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EASEL, MODEL = sys.argv[1], sys.argv[2]
+
+
+def run(*args, env=None, timeout=120):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("EASEL_")}
+    return subprocess.run([EASEL, *args], capture_output=True, text=True, timeout=timeout, env={**clean, **(env or {})},
+                          cwd=tempfile.gettempdir())
+
+
+def png_size(path):
+    head = pathlib.Path(path).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", head[16:24])
+
+
+class Flags(unittest.TestCase):
+    def refused(self, *args, says, env=None):
+        result = run(*args, env=env)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(says, result.stderr + result.stdout)
+        self.assertNotIn("terminate called", result.stderr)
+        self.assertLess(len(result.stderr.strip().splitlines()), 4, result.stderr)
+
+    def test_version(self):
+        result = run("--version")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"^easel \d+\.\d+\.\d+\n$")
+
+    def test_help_names_every_group(self):
+        text = run("--help").stdout
+        for word in ("--model", "--models-dir", "--host", "--port", "--device", "--dtype", "--threads", "--api-key", "--log-level",
+                     "serve", "draw", "models", "convert", "EASEL_"):
+            self.assertIn(word, text)
+
+    def test_wrong_flags(self):
+        self.refused("--no-such-flag", says="--no-such-flag")
+        self.refused("--port", "99999", says="--port")
+        self.refused("--port", "abc", says="--port")
+        self.refused("draw", "a cat", says="--output")
+        self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
+        self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
+
+    def test_missing_folder(self):
+        self.refused("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")
+        self.refused("serve", "--models-dir", "/nowhere/at/all", says="/nowhere/at/all")
+        with tempfile.TemporaryDirectory() as empty:
+            self.refused("serve", "--models-dir", empty, says="no model")
+            self.refused("serve", "--model", empty, says="model_index.json")
+
+    def test_device_and_dtype(self):
+        self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
+        self.refused("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
+        self.refused("models", "--model", MODEL, "--dtype", "int8", says="int8")
+
+    def test_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.refused("serve", "--model", MODEL, "--port", str(taken.getsockname()[1]), says=str(taken.getsockname()[1]))
+
+    def test_open_host_needs_a_key_or_a_word(self):
+        self.refused("serve", "--model", MODEL, "--host", "0.0.0.0", "--port", "0", says="--allow-any-key")
+
+    def test_two_models_of_one_name(self):
+        self.refused("models", "--model", f"a={MODEL}", "--model", f"a={MODEL}", says="two models are called a")
+        self.refused("models", "--model", MODEL, "--default-model", "zebra", says="zebra")
+
+
+class Models(unittest.TestCase):
+    def test_lists_what_a_person_wants_to_know(self):
+        result = run("models", "--model", f"little={MODEL}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for word in ("little (default)", "stable-diffusion", "million parameters", "Apache-2.0", "on disk", "128x128", "dpmpp_2m"):
+            self.assertIn(word, result.stdout)
+
+    def test_environment_and_config_file_mean_the_same_as_flags(self):
+        by_flag = run("models", "--model", f"x={MODEL}").stdout
+        self.assertEqual(run("models", env={"EASEL_MODEL": f"x={MODEL}"}).stdout, by_flag)
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(f'model = ["x={MODEL}"]\n')
+            config.flush()
+            self.assertEqual(run("models", "--config", config.name).stdout, by_flag)
+            self.assertEqual(run("models", env={"EASEL_CONFIG": config.name}).stdout, by_flag)
+
+    def test_a_broken_folder_in_models_dir_is_left_out(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(MODEL, f"{folder}/good")
+            os.mkdir(f"{folder}/bad")
+            pathlib.Path(f"{folder}/bad/model_index.json").write_text("{")
+            result = run("models", "--models-dir", folder)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("good (default)", result.stdout)
+            self.assertIn("bad is left out", result.stderr)
+
+
+class Draw(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def draw(self, name, *args):
+        path = f"{self.folder.name}/{name}"
+        result = run("draw", *args, "-o", path, "--model", MODEL)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return path
+
+    def test_same_seed_same_file_and_words_need_no_quotes(self):
+        one = self.draw("1.png", "a", "fox", "--seed", "3", "--steps", "4")
+        two = self.draw("2.png", "a fox", "--seed", "3", "--steps", "4")
+        other = self.draw("3.png", "a fox", "--seed", "4", "--steps", "4")
+        self.assertEqual(png_size(one), (128, 128))
+        self.assertEqual(pathlib.Path(one).read_bytes(), pathlib.Path(two).read_bytes())
+        self.assertNotEqual(pathlib.Path(one).read_bytes(), pathlib.Path(other).read_bytes())
+
+    def test_size_count_and_timings(self):
+        path = self.draw("p.png", "a whale", "--size", "333x77", "-n", "2", "--steps", "2", "--timings", f"{self.folder.name}/t.json")
+        self.assertEqual(png_size(path), (333, 77))
+        self.assertEqual(png_size(f"{self.folder.name}/p-2.png"), (333, 77))
+        import json
+        timings = json.loads(pathlib.Path(f"{self.folder.name}/t.json").read_text())
+        self.assertEqual(len(timings["step_s"]), 4)
+        self.assertGreater(timings["vm_hwm_bytes"], 0)
+
+    def test_unwritable_output(self):
+        result = run("draw", "a cat", "-o", "/nowhere/cat.png", "--model", MODEL, "--steps", "1")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("/nowhere/cat.png", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
