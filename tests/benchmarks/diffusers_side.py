@@ -1,0 +1,68 @@
+"""Draws one picture with diffusers and writes where the time went. Run by side_by_side.py, in a process of its own.
+
+usage: diffusers_side.py OPTIONS-AS-JSON
+"""
+import json
+import pathlib
+import sys
+import time
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline
+
+SCHEDULERS = {"pndm": PNDMScheduler, "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler}
+
+
+def peak_memory_bytes():
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("the kernel does not say VmHWM")
+
+
+def load(options):
+    pipeline = StableDiffusionPipeline.from_pretrained(options["checkpoint"], torch_dtype=torch.float32, safety_checker=None)
+    pipeline.scheduler = SCHEDULERS[options["scheduler"]].from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    if options["channels_last"]:
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+    return pipeline
+
+
+def draw(pipeline, options):
+    """(picture, seconds of each step, seconds of the decoder, clock at the first step's start)."""
+    ticks = []
+    forward = pipeline.unet.forward
+
+    def first_call_ticks(*arguments, **named):
+        if not ticks:
+            ticks.append(time.monotonic())
+        return forward(*arguments, **named)
+
+    def step_ticks(pipeline, step, timestep, tensors):
+        ticks.append(time.monotonic())
+        return tensors
+
+    pipeline.unet.forward = first_call_ticks
+    latents = pipeline(options["prompt"], width=options["width"], height=options["height"], num_inference_steps=options["steps"],
+                       guidance_scale=options["guidance_scale"], generator=torch.Generator("cpu").manual_seed(options["seed"]),
+                       output_type="latent", callback_on_step_end=step_ticks).images
+    start = time.monotonic()
+    with torch.inference_mode():
+        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+        picture = pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
+    return picture, [after - before for before, after in zip(ticks, ticks[1:])], time.monotonic() - start, ticks[0]
+
+
+def main(options):
+    torch.set_num_threads(options["threads"])
+    pipeline = load(options)
+    picture, step_s, decode_s, first_step_clock = draw(pipeline, options)
+    picture.save(options["output"])
+    pathlib.Path(options["timings"]).write_text(json.dumps(
+        {"step_s": step_s, "decode_s": decode_s, "first_step_clock": first_step_clock, "vm_hwm_bytes": peak_memory_bytes()}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

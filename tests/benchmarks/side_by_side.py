@@ -1,0 +1,134 @@
+"""easel and diffusers side by side: the same checkpoint, prompt, seed and threads, in turn, each run in a fresh process.
+
+usage: side_by_side.py --easel build/release/easel [--checkpoint FOLDER] [--size 512x512] [--steps 4] [--rounds 2]
+
+Without --checkpoint it makes a full-size random Stable Diffusion 1.5 first (tests/reference/make_sd15.py, 4 GB), once.
+diffusers runs with contiguous and with channels-last memory; in each row easel is compared with the better of the two. It
+prints medians over all rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a
+machine that does nothing else.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+from PIL import Image
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+OWN_CHECKPOINT = PROJECT / ".deps" / "bench" / "sd15"
+PROMPT = "a photograph of an astronaut riding a horse"
+GUIDANCE_SCALE = 7.5
+SEED = 42
+# (row, key in a run's result, text of one value)
+ROWS = [
+    ("seconds a step", "step_s", "{:.3f}"),
+    ("decode, seconds", "decode_s", "{:.3f}"),
+    ("cold start to first step, seconds", "cold_start_s", "{:.3f}"),
+    ("peak memory (VmHWM), GB", "memory_gb", "{:.2f}"),
+]
+REFERENCES = ("diffusers", "diffusers channels_last")
+
+
+def result(timings, cold_start_s):
+    """The first step of a process also pays for its first use of everything, so it counts only where there is no other."""
+    steps = timings["step_s"]
+    return {"step_s": statistics.median(steps[1:] or steps), "decode_s": timings["decode_s"], "cold_start_s": cold_start_s,
+            "memory_gb": timings["vm_hwm_bytes"] / 1e9}
+
+
+def run_easel(options, folder):
+    timings_file = folder / "easel.json"
+    start = time.monotonic()
+    subprocess.run([options.easel, "draw", PROMPT, "--model", str(options.checkpoint), "-o", str(folder / "easel.png"),
+                    "--size", options.size, "--seed", str(SEED), "--steps", str(options.steps),
+                    "--guidance-scale", str(GUIDANCE_SCALE), "--scheduler", options.scheduler, "--device", "cpu",
+                    "--threads", str(options.threads), "--timings", str(timings_file)],
+                   check=True, stdout=subprocess.DEVNULL)
+    wall_s = time.monotonic() - start
+    timings = json.loads(timings_file.read_text())
+    # What the program cannot see of itself, loading its libraries and ending, is counted against it.
+    unseen_s = wall_s - timings["total_s"]
+    return result(timings, unseen_s + timings["load_s"] + timings["encode_s"])
+
+
+def run_diffusers(options, folder, channels_last):
+    timings_file = folder / "diffusers.json"
+    width, height = map(int, options.size.split("x"))
+    start = time.monotonic()
+    subprocess.run([sys.executable, str(HERE / "diffusers_side.py"), json.dumps({
+        "checkpoint": str(options.checkpoint), "scheduler": options.scheduler, "channels_last": channels_last, "prompt": PROMPT,
+        "width": width, "height": height, "steps": options.steps, "guidance_scale": GUIDANCE_SCALE, "seed": SEED,
+        "threads": options.threads, "timings": str(timings_file),
+        "output": str(folder / ("channels_last.png" if channels_last else "contiguous.png"))})],
+        check=True, stderr=subprocess.DEVNULL if options.quiet else None)
+    timings = json.loads(timings_file.read_text())
+    return result(timings, timings["first_step_clock"] - start)
+
+
+def compare_pictures(folder, one, other):
+    a, b = (numpy.asarray(Image.open(folder / name)).astype(int) for name in (one, other))
+    if a.shape != b.shape:
+        raise SystemExit(f"{one} and {other} differ in size: {a.shape}, {b.shape}")
+    apart = numpy.abs(a - b)
+    saturated = 100 * numpy.mean((b == 0) | (b == 255))
+    print(f"{one} and {other}: at most {apart.max()} of 255 apart, {100 * (apart == 0).mean():.3f} % equal; "
+          f"standard deviation {b.std():.1f}, {saturated:.1f} % saturated")
+
+
+def print_table(results):
+    medians = {name: {key: statistics.median(run[key] for run in runs) for _, key, _ in ROWS} for name, runs in results.items()}
+    print(f"{'':36}{'easel':>10}" + "".join(f"{name:>26}" for name in REFERENCES) + f"{'easel / better':>18}")
+    for label, key, form in ROWS:
+        better = min(medians[name][key] for name in REFERENCES)
+        print(f"{label:36}{form.format(medians['easel'][key]):>10}" +
+              "".join(f"{form.format(medians[name][key]):>26}" for name in REFERENCES) +
+              f"{medians['easel'][key] / better:>18.2f}")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--easel", required=True)
+    parser.add_argument("--checkpoint", type=pathlib.Path)
+    parser.add_argument("--size", default="512x512")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--scheduler", default="pndm", choices=["pndm", "ddim", "euler", "dpmpp_2m"])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--quiet", action="store_true", help="leave out diffusers' own warnings")
+    options = parser.parse_args()
+    if options.checkpoint is None:
+        options.checkpoint = OWN_CHECKPOINT
+        if not (OWN_CHECKPOINT / "model_index.json").exists():
+            print(f"making {OWN_CHECKPOINT}", flush=True)
+            subprocess.run([sys.executable, str(PROJECT / "tests" / "reference" / "make_sd15.py"), str(OWN_CHECKPOINT)], check=True)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    return options
+
+
+def main():
+    options = parse_arguments()
+    results = {name: [] for name in ("easel", *REFERENCES)}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        for number in range(1, options.rounds + 1):
+            for name, run in [("easel", lambda: run_easel(options, folder)),
+                              (REFERENCES[0], lambda: run_diffusers(options, folder, channels_last=False)),
+                              (REFERENCES[1], lambda: run_diffusers(options, folder, channels_last=True))]:
+                results[name].append(run())
+                print(f"round {number} {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in results[name][-1].items()), flush=True)
+        print(f"\n{options.checkpoint.name} at {options.size}, {options.steps} steps of {options.scheduler}, guidance "
+              f"{GUIDANCE_SCALE}, float32, {options.threads} threads, medians of {options.rounds} rounds")
+        print_table(results)
+        compare_pictures(folder, "easel.png", "contiguous.png")
+        compare_pictures(folder, "channels_last.png", "contiguous.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What the client programs share: named checks, each told on a line of its own as "ok NAME" or "not ok NAME: why"."""
+import base64
+import pathlib
+
+
+def report(name, passed, why=""):
+    print(f"ok {name}" if passed else f"not ok {name}: {why}", flush=True)
+
+
+def expect_equal(name, got, wanted):
+    report(name, got == wanted, f"got {got!r}, wanted {wanted!r}")
+
+
+def expect_error(name, call, error_class, **attributes):
+    """The call must raise exactly this class (not a subclass, not a parent), with these attributes."""
+    try:
+        answer = call()
+    except Exception as error:  # the point is to see which one it is
+        got = {key: getattr(error, key, None) for key in attributes}
+        report(name, type(error) is error_class and got == attributes,
+               f"got {type(error).__name__} {got}, wanted {error_class.__name__} {attributes}: {error}")
+    else:
+        report(name, False, f"was answered with {str(answer)[:200]}")
+
+
+def save(folder, name, b64_json):
+    """Leaves a picture for the program that judges it."""
+    (pathlib.Path(folder) / f"{name}.png").write_bytes(base64.b64decode(b64_json, validate=True))

@@ -1,0 +1,59 @@
+"""openai 1.x, 2.x and 3.x: pictures, seeds, errors by class, models.
+
+usage: modern.py BASE_URL FOLDER
+"""
+import sys
+
+import checks
+import openai
+
+base_url, folder = sys.argv[1:]
+client = openai.OpenAI(api_key="any key", base_url=base_url, max_retries=0)
+
+
+def draw(prompt, size="128x128", n=1, **extra):
+    return client.images.generate(prompt=prompt, size=size, n=n, response_format="b64_json", extra_body=extra)
+
+
+answer = draw("a fox on a yellow background", size="512x512", seed=0)
+checks.save(folder, "fox--512x512--yellow", answer.data[0].b64_json)
+checks.expect_equal("the seed that was used comes back", answer.data[0].seed, 0)
+checks.report("created is a time", answer.created > 1_600_000_000)
+
+first = draw("a red apple on a pink background", seed=7).data[0]
+again = draw("a red apple on a pink background", seed=7).data[0]
+other = draw("a red apple on a pink background", seed=8).data[0]
+checks.save(folder, "apple--128x128--pink", first.b64_json)
+checks.report("the same seed gives the same bytes", first.b64_json == again.b64_json, "they differ")
+checks.report("another seed gives another picture", first.b64_json != other.b64_json, "they are the same")
+
+pair = draw("a red apple on a pink background", n=2, seed=7).data
+checks.expect_equal("n pictures", len(pair), 2)
+checks.report("picture i of seed s is the picture of seed s + i", [d.b64_json for d in pair] == [first.b64_json, other.b64_json],
+              "they differ")
+checks.expect_equal("each says its seed", [d.seed for d in pair], [7, 8])
+
+chance = draw("a red apple")
+checks.report("a seed is drawn where none is given", 0 <= chance.data[0].seed < 2**32, str(chance.data[0].seed))
+checks.expect_equal("a name of OpenAI's means the default model",
+                    client.images.generate(prompt="a red apple on a pink background", size="128x128", model="dall-e-3", n=1,
+                                           quality="standard", style="vivid", user="someone", response_format="b64_json",
+                                           extra_body={"seed": 7}).data[0].b64_json, first.b64_json)
+
+odd = draw("a fox on a blue background", size="200x100", seed=1)
+checks.save(folder, "fox--200x100--blue", odd.data[0].b64_json)
+
+checks.expect_error("bad size", lambda: draw("a fox", size="512"), openai.BadRequestError, param="size", status_code=400)
+checks.expect_error("no prompt", lambda: client.images.generate(prompt="", response_format="b64_json"), openai.BadRequestError,
+                    param="prompt", status_code=400)
+checks.expect_error("n too small", lambda: draw("a fox", n=0), openai.BadRequestError, param="n", status_code=400)
+checks.expect_error("unknown scheduler", lambda: draw("a fox", scheduler="no-such"), openai.BadRequestError, param="scheduler",
+                    status_code=400)
+checks.expect_error("unknown model", lambda: client.images.generate(prompt="a fox", model="no-such-model", response_format="b64_json"),
+                    openai.NotFoundError, code="model_not_found", status_code=404)
+checks.expect_error("a url is not to be had", lambda: client.images.generate(prompt="a fox", response_format="url"),
+                    openai.BadRequestError, param="response_format", status_code=400)
+
+checks.expect_equal("models are listed", [model.id for model in client.models.list()], ["emoji"])
+checks.expect_equal("a model is found", client.models.retrieve("emoji").id, "emoji")
+checks.expect_error("a model that is not there", lambda: client.models.retrieve("no-such-model"), openai.NotFoundError, status_code=404)

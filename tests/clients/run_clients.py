@@ -1,0 +1,224 @@
+"""OpenAI's clients and curl against the real server with the model that ships; ends with "N passed, N failed".
+
+usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients
+`scripts/test` installs the clients.
+"""
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pictures
+import readme
+from server import Server, is_free
+
+HERE = pathlib.Path(__file__).resolve().parent
+README = HERE.parent.parent / "README.md"
+CLIENT_SECONDS = 300
+MODERN = ("openai-1", "openai-2", "openai-3")
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def add(self, name, passed, why=""):
+        if passed:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}: {why}", flush=True)
+
+    def add_lines(self, client, output, exit_code):
+        """A client program's own checks. One that ended early, or that checked nothing, failed."""
+        told = 0
+        for line in output.splitlines():
+            if line.startswith(("ok ", "not ok ")):
+                told += 1
+                name, _, why = line.removeprefix("not ").removeprefix("ok ").partition(": ")
+                self.add(f"{client}: {name}", line.startswith("ok "), why)
+        self.add(f"{client}: ran to its end", exit_code == 0 and told > 0, output[-2000:])
+
+
+def python_with(clients, client):
+    """A Python and an environment in which `import openai` finds this one client and nothing else is added."""
+    environment = {**os.environ, "PYTHONPATH": str(clients / client), "PYTHONDONTWRITEBYTECODE": "1"}
+    tools = clients.parent / "tools" / "bin" / "python"
+    return str(tools if tools.exists() else sys.executable), environment
+
+
+def run(command, **options):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=CLIENT_SECONDS, **options)
+    return done.stdout, done.returncode
+
+
+def judge_pictures(tally, client, folder):
+    """Names are SUBJECT--SIZE--BACKGROUND.png."""
+    for path in sorted(folder.glob("*--*--*.png")):
+        _, size, background = path.stem.split("--")
+        wrong = pictures.faults(path, size, background)
+        tally.add(f"{client}: {path.name}", not wrong, "; ".join(wrong))
+
+
+def test_python(tally, server, clients, client, script, folder):
+    python, environment = python_with(clients, client)
+    output, code = run([python, str(HERE / script), server.base_url, str(folder)], env=environment)
+    tally.add_lines(client, output, code)
+    judge_pictures(tally, client, folder)
+
+
+def test_node(tally, server, clients, folder):
+    (folder / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
+    shutil.copy(HERE / "client.mjs", folder)
+    # Node 18 tries only the first address of "localhost", which may be IPv6.
+    output, code = run(["node", "client.mjs", f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
+    tally.add_lines("node", output, code)
+    judge_pictures(tally, "node", folder)
+
+
+def test_readme(tally, server, clients, folder):
+    found = readme.examples(README, server.port)
+    tally.add("README: has examples of curl, openai 0, openai and node", {kind for kind, _ in found} >= set(readme.KINDS),
+              f"found {[kind for kind, _ in found]}")
+    for number, (kind, text) in enumerate(found):
+        for client in {"openai 0": ("openai-0",), "openai": MODERN}.get(kind, (kind,)):
+            place = folder / f"{number}-{client}"
+            place.mkdir()
+            output, code = run_example(kind, text, client, clients, place)
+            wrong = pictures.faults(place / "fox.png", "512x512", "blue") if (place / "fox.png").exists() else ["no fox.png"]
+            tally.add(f"README: {client}", code == 0 and not wrong, f"{wrong} {output[-1000:]}")
+
+
+def run_example(kind, text, client, clients, place):
+    if kind == "curl":
+        return run(["bash", "-euo", "pipefail", "-c", text], cwd=place)
+    if kind == "node":
+        (place / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
+        (place / "example.mjs").write_text(text)
+        return run(["node", "example.mjs"], cwd=place)
+    python, environment = python_with(clients, client)
+    return run([python, "-c", text], cwd=place, env=environment)
+
+
+def curl(*arguments, body=None):
+    """(status, body) of a request made by curl."""
+    sent = [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", "@-"]
+    output, code = run(["curl", "-sS", "-w", "\n%{http_code}", *sent, *arguments], input=body)
+    body, _, status = output.rpartition("\n")
+    return (int(status), body) if code == 0 else (None, output)
+
+
+def test_curl(tally, server):
+    draw = f"{server.base_url}/images/generations"
+    fox = '{"prompt": "a fox"}'
+    cases = [
+        ("health", 200, (f"http://127.0.0.1:{server.port}/health",), None),
+        ("models without /v1", 200, (f"http://127.0.0.1:{server.port}/models",), None),
+        ("no body", 400, ("-X", "POST", draw), ""),
+        ("not JSON", 400, (draw,), "{"),
+        ("no prompt", 400, (draw,), "{}"),
+        ("wrong method", 405, (draw,), None),
+        ("unknown path", 404, (f"{server.base_url}/nowhere",), None),
+        ("another site's page", 403, ("-H", "Origin: https://elsewhere.example", draw), fox),
+        ("another site's host name", 403, ("-H", "Host: elsewhere.example", draw), fox),
+        ("too large", 413, (draw,), json.dumps({"prompt": "x" * 1_100_000})),
+    ]
+    for name, wanted, arguments, sent in cases:
+        status, answer = curl(*arguments, body=sent)
+        tally.add(f"curl: {name}", status == wanted, f"got {status}, wanted {wanted}: {answer[:300]}")
+        if wanted >= 400:
+            tally.add(f"curl: {name}: an error object", is_error_object(answer), answer[:300])
+
+
+def is_error_object(body):
+    try:
+        error = json.loads(body)["error"]
+        return set(error) >= {"message", "type", "param", "code"} and isinstance(error["message"], str) and error["message"] != ""
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def test_garbage(tally, server):
+    """Bytes that are no HTTP at all leave the server as it was."""
+    for garbage in (b"\x00" * 4096, b"POST /v1/images/generations HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"\xff\xfe GET\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(garbage)
+    tally.add("garbage does not stop the server", server.health() == 200, f"health says {server.health()}")
+
+
+def post(port, fields, timeout=120):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("POST", "/v1/images/generations", json.dumps(fields), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_sigterm(tally, easel, model, log):
+    """What is being drawn is finished and answered; what is new gets 503; the program ends with 0."""
+    with Server(easel, model, 0, log) as server:
+        answers = []
+        slow = threading.Thread(target=lambda: answers.append(post(server.port, {"prompt": "a fox", "num_inference_steps": 200})))
+        slow.start()
+        time.sleep(1)
+        server.terminate()
+        server.wait_for("shutting down", seconds=10)
+        time.sleep(0.3)
+        still_drawing = slow.is_alive()
+        status, body = post(server.port, {"prompt": "a fox"}) if still_drawing else (None, b"the drawing ended before it was asked")
+        tally.add("SIGTERM: new requests are refused with 503", status == 503 and is_error_object(body), f"{status} {body[:300]}")
+        slow.join(CLIENT_SECONDS)
+        tally.add("SIGTERM: what was being drawn is answered", [a[0] for a in answers] == [200], str([a[:1] for a in answers]))
+        code = server.exit_code(30)
+        tally.add("SIGTERM: exit 0", code == 0, f"got {code}")
+
+
+def test_port_in_use(tally, easel, model, server):
+    output, code = run([easel, "serve", "--model", model, "--port", str(server.port)])
+    tally.add("a port in use: non-zero exit and a sentence that names it", code not in (0, None) and str(server.port) in output,
+              f"exit {code}: {output[-300:]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--easel", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--clients", required=True, type=pathlib.Path)
+    options = parser.parse_args()
+    clients = options.clients.resolve()
+
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        # The snippet names port 9225, so that is where the server listens, if it can.
+        with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log") as server:
+            print(f"server on port {server.port}", flush=True)
+            for client, script in [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN)]:
+                folder = scratch / client
+                folder.mkdir()
+                test_python(tally, server, clients, client, script, folder)
+            (scratch / "node").mkdir()
+            test_node(tally, server, clients, scratch / "node")
+            (scratch / "readme").mkdir()
+            test_readme(tally, server, clients, scratch / "readme")
+            test_curl(tally, server)
+            test_garbage(tally, server)
+            test_port_in_use(tally, options.easel, options.model, server)
+            tally.add("the server is still there", server.process.poll() is None and server.health() == 200)
+        test_sigterm(tally, options.easel, options.model, scratch / "sigterm.log")
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The call that this project was started for, as its users write it, with openai 0.28.1.
+
+usage: seed_snippet.py BASE_URL FOLDER
+"""
+import sys
+
+import checks
+import openai
+
+base_url, folder = sys.argv[1:]
+
+# As written in the project's first request; only the port differs, and only where 9225 is taken.
+openai.api_key = "any key"
+openai.api_base = "http://localhost:9225/v1"
+if base_url != openai.api_base:
+    openai.api_base = base_url
+response = openai.Image.create(prompt="a fox on a blue background", n=1, size="512x512", response_format="b64_json")
+image = response["data"][0]["b64_json"]
+
+checks.save(folder, "fox--512x512--blue", image)
+checks.report("created is a time", isinstance(response["created"], int) and response["created"] > 1_600_000_000)
+checks.expect_equal("one picture", len(response["data"]), 1)
+
+checks.expect_error("bad size", lambda: openai.Image.create(prompt="a fox", size="512"),
+                    openai.error.InvalidRequestError, param="size", http_status=400)
+checks.expect_error("unknown model", lambda: openai.Image.create(prompt="a fox", model="no-such-model", response_format="b64_json"),
+                    openai.error.InvalidRequestError, http_status=404)
+checks.report("models are listed", "emoji" in [model["id"] for model in openai.Model.list()["data"]])
+checks.expect_equal("a model is found", openai.Model.retrieve("emoji")["id"], "emoji")

@@ -1,0 +1,83 @@
+"""The real program, started for a test and ended with it."""
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+START_SECONDS = 60
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class Server:
+    """`easel serve` on a port; 0 takes a free one. Use it in a `with`."""
+
+    def __init__(self, easel, model, port, log, *flags):
+        self.log = pathlib.Path(log)
+        with self.log.open("wb") as sink:
+            self.process = subprocess.Popen([easel, "serve", "--model", model, "--port", str(port), *flags], stdout=sink,
+                                            stderr=subprocess.STDOUT)
+        try:
+            self.port = int(self.wait_for(r"listening on http://[^ ]*:(\d+)").group(1))
+            self.base_url = f"http://localhost:{self.port}/v1"
+            self.wait_until_ready()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def wait_for(self, pattern, seconds=START_SECONDS):
+        """The match of a line in the log."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self.log.read_text(errors="replace")):
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"the log never said {pattern!r}:\n{self.log.read_text(errors='replace')}")
+
+    def wait_until_ready(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.health() == 200:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the server never was ready")
+
+    def health(self):
+        """The status of /health; None where nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return None
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def exit_code(self, seconds):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None

@@ -1,0 +1,124 @@
+"""Keeps CONTRIBUTING's layer picture true: every #include of src/ and include/ against the table below.
+
+usage: check_includes.py PROJECT-FOLDER
+"""
+import pathlib
+import re
+import sys
+
+# An arrow of the picture: a layer may include what it points at, and what that points at in turn.
+# "interface" is the part of include/easel that engine and pipelines share: plain requests, and the Pipeline they meet at.
+ARROWS = {
+    "core": [],
+    "image": ["core"],
+    "tokenizers": ["core"],
+    "interface": ["image"],
+    "engine": ["interface", "core"],
+    "http": ["engine", "image"],
+    "tensor": ["core"],
+    "weights": ["tensor"],
+    "schedulers": ["tensor"],
+    "nn": ["weights", "interface"],  # for StopPredicate, which every long call polls
+    "models": ["nn"],
+    "pipelines": ["models", "schedulers", "weights", "tokenizers", "image", "interface"],
+    "app": ["http", "pipelines"],
+}
+
+# Which layer a public header speaks for.
+PUBLIC_HEADERS = {
+    "error.h": "core",
+    "image.h": "image",
+    "tokenizer.h": "tokenizers",
+    "generation.h": "interface",
+    "pipeline.h": "interface",
+    "engine.h": "interface",
+    "scheduler.h": "schedulers",
+    "server.h": "http",
+}
+
+TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "pipelines", "app"}
+
+# (name, pattern of the included path, whether a file of this layer may include it)
+THIRD_PARTY = [
+    ("torch", re.compile(r"^(ATen|c10|torch|caffe2)/"), lambda layer, path: layer in TORCH_LAYERS),
+    ("httplib", re.compile(r"^httplib"), lambda layer, path: layer == "http"),
+    ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
+    ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
+    ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
+    ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
+]
+# What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
+# declaration shows nothing.
+HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|spdlog/|CLI/|unicode/)")
+# Minutes of compile time: an operator's header costs a second, these cost ten to thirty.
+UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+
+
+def reachable(layer):
+    """The layer itself and all that its arrows lead to."""
+    found, waiting = set(), [layer]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting += ARROWS[here]
+    return found
+
+
+def layer_of(path):
+    """The layer of a file of this project, given relative to the project; None where it has none."""
+    if path.parts[:2] == ("include", "easel"):
+        return PUBLIC_HEADERS.get(path.name)
+    if path.parts[0] == "src" and len(path.parts) > 2:
+        return path.parts[1] if path.parts[1] in ARROWS else None
+    return None
+
+
+def included_layer(included):
+    """The layer that an #include "..." of ours names; None if it is none of ours."""
+    return layer_of(pathlib.PurePath("include") / included) if included.startswith("easel/") else layer_of(pathlib.PurePath("src") / included)
+
+
+def violations(path, text):
+    """What is wrong with one file's includes, as sentences. `path` is relative to the project."""
+    layer = layer_of(path)
+    if layer is None:
+        return [f"{path}: belongs to no layer that this check knows"]
+    found = []
+    for quote, included in INCLUDE.findall(text):
+        if quote == '"':
+            target = included_layer(included)
+            if target is None:
+                found.append(f'{path}: "{included}" is no header of a layer; write "layer/x.h" or "easel/x.h"')
+            elif target not in reachable(layer):
+                found.append(f'{path}: {layer} may not include "{included}" of {target}')
+        found += third_party_violations(path, layer, included)
+    return found
+
+
+def third_party_violations(path, layer, included):
+    found = [f"{path}: <{included}>: {name} has no place in this file" for name, pattern, allowed in THIRD_PARTY
+             if pattern.match(included) and not allowed(layer, path)]
+    if path.parts[0] == "include" and HIDDEN_FROM_PUBLIC.match(included):
+        found.append(f"{path}: <{included}> in a public header")
+    if included in UMBRELLA_HEADERS:
+        found.append(f"{path}: <{included}> takes all of torch in; include the operators that are used")
+    if path.suffix == ".h" and included.startswith("ATen/ops/"):
+        found.append(f"{path}: <{included}> in a header; operators are included by sources")
+    return found
+
+
+def main(project):
+    files = sorted(path for folder in ("src", "include") for path in (project / folder).rglob("*") if path.suffix in (".h", ".cpp"))
+    if not files:
+        print(f"{project} has no sources")
+        return 1
+    found = [sentence for path in files for sentence in violations(path.relative_to(project), path.read_text())]
+    print("\n".join(found) if found else f"{len(files)} files keep to the picture")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]).resolve()))
