@@ -6,9 +6,6 @@ find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc i18n)
 
-# The flags must be those the library was built with: its Request has another layout without them.
-pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
-
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)
 add_library(easel_stb INTERFACE)
 target_include_directories(easel_stb SYSTEM INTERFACE ${STB_INCLUDE_DIR})

@@ -11,8 +11,12 @@ namespace {
 
 // A placeholder for a missing tensor may be one number seen at every index; laying that out would allocate the whole
 // shape, and a config that lies about a shape would decide how much.
-at::Tensor to_channels_last(const at::Tensor& weight) {
-  return weight.is_non_overlapping_and_dense() ? weight.contiguous(at::MemoryFormat::ChannelsLast) : weight;
+at::Tensor take_channels_last(const WeightScope& scope, at::IntArrayRef shape) {
+  const auto weight = scope.take("weight", shape);
+  if (!weight.is_non_overlapping_and_dense()) return weight;
+  const auto laid_out = weight.contiguous(at::MemoryFormat::ChannelsLast);
+  scope.release("weight");
+  return laid_out;
 }
 
 }  // namespace
@@ -27,7 +31,7 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(to_channels_last(scope.take("weight", {out_channels, in_channels, options.kernel, options.kernel}))),
+    : weight_(take_channels_last(scope, {out_channels, in_channels, options.kernel, options.kernel})),
       bias_(scope.take("bias", {out_channels})),
       options_(options) {}
 

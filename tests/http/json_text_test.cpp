@@ -8,6 +8,7 @@
 namespace easel::http {
 namespace {
 
+using namespace std::string_literals;
 using nlohmann::json;
 
 bool refused(const std::string& text) {
@@ -68,8 +69,8 @@ TEST(JsonBody, RefusesOtherThanObjects) {
 }
 
 TEST(JsonBody, RefusesOtherEncodings) {
-  EXPECT_TRUE(refused(std::string("\xFF\xFE{\0}\0", 6))) << "UTF-16 with a mark";
-  EXPECT_TRUE(refused(std::string("{\0}\0", 4))) << "UTF-16 without";
+  EXPECT_TRUE(refused("\xFF\xFE{\0}\0"s)) << "UTF-16 with a mark";
+  EXPECT_TRUE(refused("{\0}\0"s)) << "UTF-16 without";
   EXPECT_TRUE(refused("{\"prompt\":\"caf\xe9\"}")) << "Latin-1";
   EXPECT_TRUE(refused("{\"prompt\":\"\xc0\xaf\"}")) << "an overlong form";
   EXPECT_TRUE(refused("{\"prompt\":\"\xed\xa0\x80\"}")) << "a surrogate in UTF-8";

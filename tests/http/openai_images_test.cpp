@@ -14,6 +14,7 @@
 namespace easel::http {
 namespace {
 
+using namespace std::string_literals;
 using nlohmann::json;
 
 const std::vector<ModelDescription> kModels = {test::tiny_model("tiny"), test::tiny_model("dall-e-3")};
@@ -293,7 +294,7 @@ TEST(ImageRequest, CountsCodePointsOfThePrompt) {
 }
 
 TEST(ImageRequest, KeepsThePromptAsItIs) {
-  const std::string odd("  a\r\nb\t\0c \xe2\x80\xae \xf0\x9f\x98\x80 ", 21);
+  const auto odd = "  a\r\nb\t\0c \xe2\x80\xae \xf0\x9f\x98\x80 "s;
   EXPECT_EQ(read({{"prompt", odd}}).prompt, odd);
 }
 

@@ -9,6 +9,8 @@
 namespace easel::http {
 namespace {
 
+using namespace std::string_literals;
+
 RequestHead parse(const std::string& text) {
   HeadScanner scanner;
   const auto end = scanner.find_end(text);
@@ -71,7 +73,7 @@ TEST(RequestHead, RefusesWhatIsNoRequestLine) {
   EXPECT_EQ(refusal_of(std::string(33, 'M') + " / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(refusal_of("PRI * HTTP/2.0\r\n\r\n"), 505);
   EXPECT_EQ(refusal_of("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
-  EXPECT_EQ(refusal_of(std::string("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 30)), 400);
+  EXPECT_EQ(refusal_of("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"s), 400);
 }
 
 TEST(RequestHead, RefusesMalformedFields) {
@@ -79,7 +81,7 @@ TEST(RequestHead, RefusesMalformedFields) {
                                   "A: b\r\n folded", "A: b\x01", "A: b\x7f", "N\xc3\xa4me: value", "A: b\rc"}) {
     EXPECT_EQ(refusal_of(get_with(field + "\r\n")), 400) << field;
   }
-  EXPECT_EQ(refusal_of(get_with(std::string("A: b\0c\r\n", 8))), 400);
+  EXPECT_EQ(refusal_of(get_with("A: b\0c\r\n"s)), 400);
   EXPECT_EQ(*parse(get_with("A: caf\xc3\xa9\r\n")).headers.find("a"), "caf\xc3\xa9");
 }
 
@@ -147,7 +149,7 @@ TEST(HeadScanner, FindsTheEndHoweverTheBytesArrive) {
 
 TEST(HeadScanner, NeedsNoLineFeedToKnowAnotherProtocol) {
   EXPECT_EQ(refusal_of("\x16\x03\x01\x02"), 400) << "a TLS hello";
-  EXPECT_EQ(refusal_of(std::string("\0\0", 2)), 400);
+  EXPECT_EQ(refusal_of("\0\0"s), 400);
   EXPECT_EQ(refusal_of("{\"prompt\""), 400);
 }
 
