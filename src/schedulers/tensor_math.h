@@ -7,23 +7,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/pow.h>
-#include <ATen/ops/reciprocal.h>
-#include <ATen/ops/rsub.h>
 
 namespace easel {
 
-inline at::Tensor one_minus(const at::Tensor& x) {
-  return at::rsub(x, 1);
-}
-inline at::Tensor one_over(const at::Tensor& x) {
-  return at::reciprocal(x);
-}
-inline at::Tensor square(const at::Tensor& x) {
-  return at::pow(x, 2);
-}
-inline at::Tensor square_root(const at::Tensor& x) {
-  return at::pow(x, 0.5);
-}
+at::Tensor one_minus(const at::Tensor& x);    ///< 1 - x
+at::Tensor one_over(const at::Tensor& x);     ///< 1 / x
+at::Tensor square(const at::Tensor& x);       ///< x ** 2
+at::Tensor square_root(const at::Tensor& x);  ///< x ** 0.5
 
 }  // namespace easel
