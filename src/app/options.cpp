@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cstdlib>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -111,7 +112,11 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.server.version = EASEL_VERSION;
   CLI::App app("easel: an OpenAI-compatible image generation server on Stable Diffusion", "easel");
   app.set_version_flag("--version", std::string("easel ") + EASEL_VERSION);
-  app.set_config("--config", "", "read flags from this file (TOML or INI, names without the dashes)")->envname("EASEL_CONFIG");
+  // CLI11's own envname for this one is not read by the version that Debian 12 has.
+  const char* config_file = std::getenv("EASEL_CONFIG");
+  app.set_config("--config", config_file != nullptr ? config_file : "",
+                 "read flags from this file (TOML or INI, names without the dashes)",
+                 /*config_required=*/config_file != nullptr);
   app.fallthrough();
   app.require_subcommand(0, 1);
   add_model_options(app, options.model);
