@@ -1,11 +1,8 @@
 // The program: options in, one command run, errors as one sentence.
-#include <malloc.h>
-
 #include <cstdio>
 
 #include "app/commands.h"
 #include "core/log.h"
-#include "core/text.h"
 #include "easel/error.h"
 
 namespace {

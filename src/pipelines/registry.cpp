@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 
 #include "core/config.h"
@@ -90,11 +91,9 @@ void check_components(const CheckpointFolder& folder) {
   if (tokenizer == folder.components.end() || !tokenizer->second.starts_with("CLIPTokenizer")) {
     folder.require("tokenizer", "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
   }
-  for (const char* absent : {"image_encoder"}) {
-    if (folder.components.contains(absent)) {
-      throw Error(ErrorCode::kUnsupported,
-                  concat(folder.file("model_index.json"), ": `", absent, "` is not supported; only null is"));
-    }
+  if (folder.components.contains("image_encoder")) {
+    throw Error(ErrorCode::kUnsupported,
+                folder.file("model_index.json") + ": `image_encoder` is not supported; only null is");
   }
 }
 
