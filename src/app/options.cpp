@@ -1,11 +1,12 @@
 #include "app/options.h"
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdlib>
+#include <tuple>
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "pipelines/checkpoint_folder.h"
 
 #ifndef EASEL_VERSION
 #error "EASEL_VERSION comes from the build"
@@ -74,19 +75,6 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }
 
-/// "512x768" into the request.
-std::string parse_size(const std::string& text, GenerationRequest& request) {
-  int width = 0, height = 0;
-  const char* end = text.data() + text.size();
-  const auto x = std::from_chars(text.data(), end, width);
-  if (x.ptr == end || *x.ptr != 'x' || std::from_chars(x.ptr + 1, end, height).ptr != end || width < 1 || height < 1) {
-    return "--size is `" + text + "`; expected WIDTHxHEIGHT, e.g. 512x512";
-  }
-  request.width = width;
-  request.height = height;
-  return "";
-}
-
 CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
   auto* draw = app.add_subcommand("draw", "Draw pictures into files, without a server");
   auto& r = o.request;
@@ -134,7 +122,11 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   try {
     app.parse(argc, argv);
     if (!size.empty()) {
-      if (const auto fault = parse_size(size, options.draw.request); !fault.empty()) throw CLI::ValidationError(fault);
+      const auto parsed = parse_size(size);
+      if (!parsed) {
+        throw CLI::ValidationError("--size is `" + size + "`; expected WIDTHxHEIGHT, e.g. 512x512");
+      }
+      std::tie(options.draw.request.width, options.draw.request.height) = *parsed;
     }
   } catch (const CLI::ParseError& e) {
     exit_code = app.exit(e);

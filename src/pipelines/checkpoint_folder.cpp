@@ -12,24 +12,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::pair<int, int> parse_size(const std::string& text, const std::string& where) {
-  int width = 0, height = 0;
-  const char* end = text.data() + text.size();
-  const auto x = std::from_chars(text.data(), end, width);
-  const bool ok = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
-  if (!ok || width <= 0 || height <= 0) {
-    throw Error(ErrorCode::kCorruptData, concat(where, ": `native_size` is \"", text, "\", expected WIDTHxHEIGHT"));
-  }
-  return {width, height};
-}
-
 Manifest read_manifest(const std::string& path) {
   Manifest manifest;
   if (!fs::exists(path)) return manifest;
   Config config = Config::read_file(path, path);
   config.ignore({"name"});
   manifest.licence = config.get<std::string>("licence", "");
-  if (const auto size = config.find<std::string>("native_size")) manifest.native_size = parse_size(*size, path);
+  if (const auto size = config.find<std::string>("native_size")) {
+    manifest.native_size = parse_size(*size);
+    if (!manifest.native_size) {
+      throw Error(ErrorCode::kCorruptData, concat(path, ": `native_size` is \"", *size, "\", expected WIDTHxHEIGHT"));
+    }
+  }
   manifest.native_size_only = config.get<bool>("native_size_only", false);
   if (config.has("defaults")) {
     Config defaults(config.raw("defaults"), path + ": defaults");
@@ -61,6 +55,15 @@ std::string card_licence(const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<std::pair<int, int>> parse_size(const std::string& text) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto x = std::from_chars(text.data(), end, width);
+  const bool read = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
+  if (!read || width <= 0 || height <= 0) return std::nullopt;
+  return std::pair{width, height};
+}
 
 CheckpointFolder CheckpointFolder::open(const std::string& path) {
   if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model folder ", path, " does not exist"));

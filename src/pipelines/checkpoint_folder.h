@@ -4,11 +4,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/generation.h"
 
 namespace easel {
+
+/// "512x768" as width and height, both positive; none when it is anything else.
+std::optional<std::pair<int, int>> parse_size(const std::string& text);
 
 /// easel.json, an optional file beside model_index.json: what the person who packed the model knows about it.
 ///
