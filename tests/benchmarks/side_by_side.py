@@ -31,6 +31,7 @@ ROWS = [
     ("seconds a step", "step_s", "{:.3f}"),
     ("decode, seconds", "decode_s", "{:.3f}"),
     ("cold start to first step, seconds", "cold_start_s", "{:.3f}"),
+    ("cold start to first step's end, s", "first_step_end_s", "{:.3f}"),
     ("peak memory (VmHWM), GB", "memory_gb", "{:.2f}"),
 ]
 REFERENCES = ("diffusers", "diffusers channels_last")
@@ -40,7 +41,7 @@ def result(timings, cold_start_s):
     """The first step of a process also pays for its first use of everything, so it counts only where there is no other."""
     steps = timings["step_s"]
     return {"step_s": statistics.median(steps[1:] or steps), "decode_s": timings["decode_s"], "cold_start_s": cold_start_s,
-            "memory_gb": timings["vm_hwm_bytes"] / 1e9}
+            "first_step_end_s": cold_start_s + steps[0], "memory_gb": timings["vm_hwm_bytes"] / 1e9}
 
 
 def run_easel(options, folder):
@@ -51,11 +52,8 @@ def run_easel(options, folder):
                     "--guidance-scale", str(GUIDANCE_SCALE), "--scheduler", options.scheduler, "--device", "cpu",
                     "--threads", str(options.threads), "--timings", str(timings_file)],
                    check=True, stdout=subprocess.DEVNULL)
-    wall_s = time.monotonic() - start
     timings = json.loads(timings_file.read_text())
-    # What the program cannot see of itself, loading its libraries and ending, is counted against it.
-    unseen_s = wall_s - timings["total_s"]
-    return result(timings, unseen_s + timings["load_s"] + timings["encode_s"])
+    return result(timings, timings["first_step_clock"] - start)
 
 
 def run_diffusers(options, folder, channels_last):
