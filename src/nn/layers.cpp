@@ -7,20 +7,6 @@
 #include <ATen/ops/linear.h>
 
 namespace easel {
-namespace {
-
-// A placeholder for a missing tensor may be one number seen at every index; laying that out would allocate the whole
-// shape, and a config that lies about a shape would decide how much.
-at::Tensor take_channels_last(const WeightScope& scope, at::IntArrayRef shape) {
-  const auto weight = scope.take("weight", shape);
-  if (!weight.is_non_overlapping_and_dense()) return weight;
-  const auto laid_out = weight.contiguous(at::MemoryFormat::ChannelsLast);
-  scope.release("weight");
-  return laid_out;
-}
-
-}  // namespace
-
 Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
     : weight_(scope.take("weight", {out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
@@ -31,12 +17,13 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(take_channels_last(scope, {out_channels, in_channels, options.kernel, options.kernel})),
+    : weight_(scope.take("weight", {out_channels, in_channels, options.kernel, options.kernel},
+                         at::MemoryFormat::ChannelsLast)),
       bias_(scope.take("bias", {out_channels})),
       options_(options) {}
 
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
-  return at::conv2d(x, weight_, bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  return at::conv2d(x, weight_.get(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)

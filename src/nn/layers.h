@@ -35,7 +35,8 @@ class Conv2d {
   at::Tensor operator()(const at::Tensor& x) const;  // [B, in_channels, H, W] -> [B, out_channels, H', W']
 
  private:
-  at::Tensor weight_, bias_;
+  DeferredWeight weight_;
+  at::Tensor bias_;
   Conv2dOptions options_;
 };
 

@@ -29,7 +29,38 @@ std::optional<std::string> fault_of(const std::string& name, const TensorInfo* s
   return std::nullopt;
 }
 
+// One zero seen from everywhere: a config's shapes cannot make us allocate before Weights::finish has its say.
+at::Tensor placeholder(const Placement& placement, at::IntArrayRef shape) {
+  return at::zeros({}, at::TensorOptions().dtype(placement.dtype).device(placement.device)).expand(shape);
+}
+
+/// Reads a tensor, places it, and lets its mapped pages go when what was made is a copy.
+/// @param format  none: as stored
+at::Tensor place(const TensorStore& store, const std::string& name, const Placement& placement,
+                 std::optional<at::MemoryFormat> format) {
+  const at::Tensor stored = store.read(name);
+  const bool converted = stored.device() != placement.device || stored.scalar_type() != placement.dtype;
+  at::Tensor placed = stored;
+  if (converted) {
+    placed = stored.to(stored.options().device(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
+                       /*copy=*/false, format);
+  } else if (format) {
+    placed = stored.contiguous(*format);  // itself where both layouts are one, as with 1 x 1 kernels
+  }
+  // The copy is complete, also on a GPU: from pageable memory `to` returns when it is done.
+  if (!placed.is_same(stored)) store.release(name);
+  return placed;
+}
+
 }  // namespace
+
+const at::Tensor& DeferredWeight::get() const {
+  std::call_once(state_->once, [this] {
+    state_->tensor = state_->make();
+    state_->make = nullptr;  // which may hold a mapped file
+  });
+  return state_->tensor;
+}
 
 struct Weights::State {
   std::set<std::string> known;  // taken or skipped
@@ -41,20 +72,28 @@ Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement)
 
 Weights::~Weights() = default;
 
-at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
+bool Weights::check(const std::string& name, at::IntArrayRef shape) {
   if (!state_->known.insert(name).second) {
     throw Error(ErrorCode::kInternal, concat(store_->where(), ": ", name_text(name), " is taken twice"));
   }
-  if (auto fault = fault_of(name, store_->find(name), shape)) {
-    state_->faults.push_back(std::move(*fault));
-    // One zero seen from everywhere: a config's shapes cannot make us allocate before finish() has its say.
-    return at::zeros({}, at::TensorOptions().dtype(placement_.dtype).device(placement_.device)).expand(shape);
+  auto fault = fault_of(name, store_->find(name), shape);
+  if (fault) state_->faults.push_back(std::move(*fault));
+  return !fault;
+}
+
+at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
+  if (check(name, shape)) return place(*store_, name, placement_, std::nullopt);
+  return placeholder(placement_, shape);
+}
+
+DeferredWeight Weights::take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) {
+  if (!check(name, shape)) {
+    return DeferredWeight([placement = placement_, size = shape.vec()] { return placeholder(placement, size); });
   }
-  const at::Tensor stored = store_->read(name);
-  const at::Tensor placed = stored.to(placement_.device, placement_.dtype);
-  // The copy is complete, also on a GPU: from pageable memory `to` returns when it is done.
-  if (!placed.is_same(stored)) store_->release(name);
-  return placed;
+  DeferredWeight weight(
+      [store = store_, name, placement = placement_, format] { return place(*store, name, placement, format); });
+  if (!placement_.device.is_cpu()) weight.get();
+  return weight;
 }
 
 void Weights::finish() {
@@ -83,8 +122,8 @@ at::Tensor WeightScope::take(const std::string& name, at::IntArrayRef shape) con
   return weights_->take(full(name), shape);
 }
 
-void WeightScope::release(const std::string& name) const {
-  weights_->store_->release(full(name));
+DeferredWeight WeightScope::take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) const {
+  return weights_->take(full(name), shape, format);
 }
 
 void WeightScope::skip(const std::string& name) const {

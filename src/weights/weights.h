@@ -4,7 +4,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +36,26 @@ class TensorStore {
   virtual std::string where() const = 0;  ///< file or folder, for messages
 };
 
+/// A weight in another form than the stored one, made when it is first asked for: a model is ready before its gigabytes
+/// are, and what no request needs is never made. Copies share one tensor. Thread-safe.
+class DeferredWeight {
+ public:
+  explicit DeferredWeight(std::function<at::Tensor()> make) : state_(std::make_shared<State>(std::move(make))) {}
+
+  /// Not to be written.
+  /// @throws Error(kCorruptData)  the file has changed since it was opened; asking again tries again
+  const at::Tensor& get() const;
+
+ private:
+  struct State {
+    explicit State(std::function<at::Tensor()> make) : make(std::move(make)) {}
+    std::once_flag once;
+    std::function<at::Tensor()> make;
+    at::Tensor tensor;
+  };
+  std::shared_ptr<State> state_;
+};
+
 class Weights;
 
 /// A place in the tree of names, e.g. "down_blocks.0.resnets.1". Cheap to copy; the Weights must outlive it.
@@ -51,10 +73,12 @@ class WeightScope {
   /// throws.
   /// @throws Error(kInternal)  taken before: a mistake in the model
   at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
+  /// The same for a weight that is kept in `format`. On a CPU it is read and laid out at its first use; elsewhere now,
+  /// so that no step has to.
+  /// @throws Error(kInternal)  taken before: a mistake in the model
+  DeferredWeight take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) const;
   /// Marks a tensor, if it is there, as known and not needed.
   void skip(const std::string& name) const;
-  /// Says that a copy was made of what take gave, which is not used any more: its mapped pages may leave memory.
-  void release(const std::string& name) const;
   const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
 
  private:
@@ -82,6 +106,8 @@ class Weights {
   friend class WeightScope;
   struct State;
   at::Tensor take(const std::string& name, at::IntArrayRef shape);
+  DeferredWeight take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format);
+  bool check(const std::string& name, at::IntArrayRef shape);
 
   std::shared_ptr<const TensorStore> store_;
   Placement placement_;

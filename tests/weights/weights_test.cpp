@@ -15,10 +15,17 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Counts what is released.
+/// Counts what is read and released.
 class CountingStore : public MemoryStore {
  public:
   using MemoryStore::MemoryStore;
+  at::Tensor read(const std::string& name) const override {
+    ++reads;
+    if (failing) throw Error(ErrorCode::kCorruptData, "unet.safetensors shrank");
+    return MemoryStore::read(name);
+  }
+  mutable int reads = 0;
+  bool failing = false;
   void release(const std::string& name) const override { released.push_back(name); }
   mutable std::vector<std::string> released;
 };
@@ -57,6 +64,67 @@ TEST(Weights, WhatIsStoredAsWantedIsNoCopyAndTheRestIsReleased) {
   Weights half(store, {c10::kCPU, c10::kHalf});
   EXPECT_EQ(half.root().take("conv.bias", {2}).const_data_ptr(), store->read("conv.bias").const_data_ptr());
   EXPECT_EQ(half.root().take("conv.weight", {2, 3}).scalar_type(), c10::kHalf);
+}
+
+std::shared_ptr<CountingStore> store_of_a_kernel(std::vector<std::int64_t> shape) {
+  return std::make_shared<CountingStore>(
+      std::map<std::string, at::Tensor>{{"weight", at::arange(36, c10::kFloat).view(shape)}}, "unet.safetensors");
+}
+
+TEST(DeferredWeight, IsReadAndLaidOutAtItsFirstUseOnce) {
+  const auto store = store_of_a_kernel({2, 2, 3, 3});
+  Weights weights(store, {});
+  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto copy = weight;
+  weights.finish();
+  EXPECT_EQ(store->reads, 0);
+  EXPECT_TRUE(weight.get().is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_EQ(store->reads, 1);
+  EXPECT_EQ(store->released, std::vector<std::string>{"weight"});
+  EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3})));
+  EXPECT_EQ(copy.get().const_data_ptr(), weight.get().const_data_ptr());
+  EXPECT_EQ(store->reads, 1);
+}
+
+TEST(DeferredWeight, ConvertsAndLaysOutInOne) {
+  Weights weights(store_of_a_kernel({2, 2, 3, 3}), {c10::kCPU, c10::kBFloat16});
+  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  EXPECT_TRUE(weight.get().is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3}).to(c10::kBFloat16)));
+}
+
+TEST(DeferredWeight, AKernelOfOnePixelIsNoCopy) {
+  const auto store = store_of_a_kernel({6, 6, 1, 1});
+  Weights weights(store, {});
+  const auto weight = weights.root().take("weight", {6, 6, 1, 1}, at::MemoryFormat::ChannelsLast);
+  EXPECT_EQ(weight.get().const_data_ptr(), store->read("weight").const_data_ptr());
+  EXPECT_TRUE(store->released.empty());
+}
+
+TEST(DeferredWeight, ElsewhereThanOnACpuIsMadeAtOnce) {
+  const auto store = store_of_a_kernel({2, 2, 3, 3});
+  Weights weights(store, {c10::kMeta, c10::kFloat});
+  weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  EXPECT_EQ(store->reads, 1);
+}
+
+TEST(DeferredWeight, AFaultShowsWhenLoadingAndCostsNothing) {
+  Weights weights(store_of_a_kernel({2, 2, 3, 3}), {});
+  weights.root().take("weight", {2, 3, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().take("huge", {1 << 20, 1 << 20, 3, 3}, at::MemoryFormat::ChannelsLast);
+  EXPECT_EQ(error_of([&] { weights.finish(); }),
+            "corrupt_data: unet.safetensors does not fit its config: `weight` is [2, 2, 3, 3] in unet.safetensors, "
+            "expected [2, 3, 3, 3]; `huge` is missing");
+}
+
+TEST(DeferredWeight, WhatFailedIsTriedAgain) {
+  const auto store = store_of_a_kernel({2, 2, 3, 3});
+  Weights weights(store, {});
+  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  store->failing = true;
+  EXPECT_EQ(error_of([&] { weight.get(); }), "corrupt_data: unet.safetensors shrank");
+  store->failing = false;
+  EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3})));
 }
 
 TEST(Weights, AllFaultsComeInOneError) {
