@@ -36,6 +36,14 @@ class Flags(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertRegex(result.stdout, r"^easel \d+\.\d+\.\d+\n$")
 
+    def test_memory_is_kept_and_comes_in_huge_pages(self):
+        said = run("--version", env={"MALLOC_CONF": "stats_print:true,stats_print_opts:mdablxe"}).stderr
+        if "jemalloc" not in said:
+            self.skipTest("built with a sanitizer, which has an allocator of its own")
+        self.assertIn('opt.thp: "always"', said)
+        self.assertIn("opt.narenas: 1", said)
+        self.assertIn("opt.oversize_threshold: 0", said)
+
     def test_help_names_every_group(self):
         text = run("--help").stdout
         for word in ("--model", "--models-dir", "--host", "--port", "--device", "--dtype", "--threads", "--api-key", "--log-level",
