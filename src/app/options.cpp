@@ -61,6 +61,7 @@ void add_server_options(CLI::App& app, Options& o) {
       ->delimiter(',')
       ->allow_extra_args(false);
   add(app, kServerGroup, "--log-level", o.log_level, "debug, info, warning, error or off");
+  add(app, kServerGroup, "--log-format", o.log_format, "text, or json: one object a line");
 
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
   add(app, kLimitGroup, "--max-images", o.server.max_images, "pictures a request (n)")->check(CLI::Range(1, 1000));

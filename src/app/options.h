@@ -40,6 +40,7 @@ struct Options {
   DrawOptions draw;
   std::string convert_folder;
   std::string log_level = "info";
+  std::string log_format = "text";
 };
 
 /// @return none when the program has said what was asked for (--help, --version) or what is wrong with the flags, and

@@ -49,6 +49,7 @@ class Flags(unittest.TestCase):
         self.refused("draw", "a cat", says="--output")
         self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
         self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
+        self.refused("--log-format", "xml", "models", "--model", MODEL, says="xml")
 
     def test_missing_folder(self):
         self.refused("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")
