@@ -54,11 +54,13 @@ void check_content(const RequestHead& head) {
                      .code = "unsupported_content_type"});
 }
 
-std::string summary_of(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
+log::Fields drawing_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
   const auto& model = resolve_model(models, request.model);
-  return concat(" model=", request.model, " size=", request.width.value_or(model.native_width), "x",
-                request.height.value_or(model.native_height), " n=", request.num_images,
-                " steps=", request.num_inference_steps.value_or(model.default_steps));
+  return {
+      {"model", request.model},
+      {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
+      {"images", request.num_images},
+      {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request) {
@@ -100,11 +102,11 @@ GenerationRequest Generations::read_request(const std::string& default_model, Cl
 }
 
 std::optional<Answer> Generations::answer(const RequestHead& head, const std::string& default_model, Client& client,
-                                          std::string& summary) {
+                                          RequestRecord& record) {
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_content(head);
   auto request = read_request(default_model, client);
-  summary = summary_of(request, engine_.models());
+  record.drawing = drawing_fields(request, engine_.models());
 
   const Slot slot(drawing_, options_.max_waiting);
   const auto seed = request.seed;

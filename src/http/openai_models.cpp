@@ -9,12 +9,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json object_of(const ModelDescription& model) {
-  ordered_json object = {{"id", model.id},
-                         {"object", "model"},
-                         {"created", model.created},
-                         {"owned_by", "easel"},
-                         {"family", model.family}};
+ordered_json object_of(const ModelDescription& model, const std::string& id) {
+  ordered_json object = {
+      {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
   object["native_size"] = concat(model.native_width, "x", model.native_height);
   object["default_steps"] = model.default_steps;
@@ -28,12 +25,12 @@ ordered_json object_of(const ModelDescription& model) {
 
 std::string model_list(const std::vector<ModelDescription>& models) {
   auto list = ordered_json::array();
-  for (const auto& model : models) list.push_back(object_of(model));
+  for (const auto& model : models) list.push_back(object_of(model, model.id));
   return json_text({{"object", "list"}, {"data", list}});
 }
 
-std::string model_object(const ModelDescription& model) {
-  return json_text(object_of(model));
+std::string model_object(const ModelDescription& model, const std::string& id) {
+  return json_text(object_of(model, id));
 }
 
 }  // namespace easel::http

@@ -12,6 +12,7 @@ namespace easel::http {
 std::string model_list(const std::vector<ModelDescription>& models);
 
 /// One model: OpenAI's four keys, then easel's own: family, licence, native size, what a request may ask of it.
-std::string model_object(const ModelDescription& model);
+/// @param id  as the client asked for it: one of OpenAI's own names may mean this model
+std::string model_object(const ModelDescription& model, const std::string& id);
 
 }  // namespace easel::http

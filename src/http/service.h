@@ -12,7 +12,9 @@
 #include "http/generations.h"
 #include "http/http_error.h"
 #include "http/message.h"
+#include "http/metrics.h"
 #include "http/request_head.h"
+#include "http/request_record.h"
 #include "http/routes.h"
 
 namespace easel::http {
@@ -31,7 +33,7 @@ class Service {
   std::optional<Answer> answer(const RequestHead& head, Client& client);
 
   /// The answer to a request whose head could not be read.
-  Answer refusal(const HttpError& error) const;
+  Answer refusal(const HttpError& error);
 
   /// Image requests get 503 from now on, and connections end with their next answer.
   void begin_shutdown() { generations_.begin_shutdown(); }
@@ -39,16 +41,21 @@ class Service {
   const ServerOptions& options() const { return options_; }
 
  private:
-  std::optional<Answer> dispatch(const RequestHead& head, Client& client, std::string& summary);
-  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, std::string& summary);
+  std::optional<Answer> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
+  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, RequestRecord& record);
   Answer root() const;
   Answer health() const;
+  Answer ready() const;
+  Answer metrics();
   Answer model(const std::string& encoded_id) const;
+  /// "ready", "loading", "failed" or "shutting_down".
+  std::string status_of_default_model() const;
 
   Engine& engine_;
   const ServerOptions options_;
   std::optional<Access> access_;
   Generations generations_;
+  Metrics metrics_;
 };
 
 }  // namespace easel::http

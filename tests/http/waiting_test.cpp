@@ -135,9 +135,10 @@ TEST(Shutdown, RefusesTheNewAndFinishesTheOld) {
   EXPECT_EQ(refused.header("connection"), "close");
   EXPECT_EQ(refused.json()["error"]["type"], "server_error");
   EXPECT_TRUE(late.ended_within(5s));
-  const auto health = server.get("/health");
-  EXPECT_EQ(health.status, 503);
-  EXPECT_EQ(health.json()["status"], "shutting_down");
+  const auto ready = server.get("/ready");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.json()["status"], "shutting_down");
+  EXPECT_EQ(server.get("/health").status, 200) << "it drains in good health";
   EXPECT_EQ(server.get("/v1/models").status, 200);
 
   auto stopped = std::async(std::launch::async, [&] { server.stop(); });

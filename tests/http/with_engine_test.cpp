@@ -43,7 +43,7 @@ class Drawing {
     if (thread_.joinable()) thread_.join();
   }
   Response draw(const std::string& body) const { return RawClient(port).exchange(image_request(body)); }
-  Response health() const { return RawClient(port).exchange(request_text("GET", "/health")); }
+  Response get(const std::string& path) const { return RawClient(port).exchange(request_text("GET", path)); }
 
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
   const std::unique_ptr<Engine> engine;
@@ -101,13 +101,14 @@ TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
   Drawing drawing({.on_call = [loaded](const FakeCall& call) {
     if (call.kind == FakeCallKind::kLoad) loaded.wait();
   }});
-  EXPECT_EQ(drawing.health().json()["status"], "loading");
+  EXPECT_EQ(drawing.get("/health").json()["status"], "loading");
+  EXPECT_EQ(drawing.get("/ready").status, 503);
   RawClient client(drawing.port);
   client.send(image_request(kGoodBody));
-  EXPECT_EQ(drawing.health().status, 503);
+  EXPECT_EQ(drawing.get("/health").status, 200);
   may_load.set_value();
   EXPECT_EQ(client.read().status, 200);
-  EXPECT_EQ(drawing.health().json()["status"], "ready");
+  EXPECT_EQ(drawing.get("/ready").json()["status"], "ready");
 }
 
 TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
@@ -117,7 +118,7 @@ TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
   EXPECT_EQ(response.status, 500);
   EXPECT_EQ(response.header("x-should-retry"), "false");
   EXPECT_EQ(response.json()["error"]["code"], "image_generation_failed");
-  EXPECT_EQ(drawing.health().json()["status"], "failed");
+  EXPECT_EQ(drawing.get("/health").json()["status"], "failed");
 }
 
 TEST(WithEngine, AFullQueueIsTold) {
