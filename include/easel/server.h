@@ -14,6 +14,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 9225;                         ///< 0 takes a free one
   std::vector<std::string> api_keys = {};  ///< empty: any key, or none, will do
+  std::string api_keys_file = {};  ///< JSON with hashed keys, their names and limits; read again when it changes
   std::vector<std::string> allowed_origins =
       {};  ///< web origins that may call, e.g. "https://chat.example"; "*" for all
   std::size_t max_body_bytes = 1u << 20;

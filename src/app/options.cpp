@@ -53,7 +53,9 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--api-key", o.server.api_keys, "key that clients must send; may be repeated; none: any will do")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without an --api-key")
+  add(app, kServerGroup, "--api-keys-file", o.server.api_keys_file,
+      "JSON file with hashed keys, their names and limits; read again when it changes");
+  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without keys")
       ->group(kServerGroup)
       ->envname("EASEL_ALLOW_ANY_KEY");
   add(app, kServerGroup, "--allow-origin", o.server.allowed_origins,

@@ -21,10 +21,11 @@ bool is_loopback(const std::string& host) {
 
 /// Keys guard a GPU that others can reach; doing without them has to be said.
 void check_exposure(const Options& options) {
-  if (!is_loopback(options.server.host) && options.server.api_keys.empty() && !options.allow_any_key) {
-    throw Error(ErrorCode::kInvalidArgument, concat("--host ", options.server.host,
-                                                    " is open to other machines: give --api-key KEY, or --allow-any-key "
-                                                    "to let everyone draw"));
+  const bool has_keys = !options.server.api_keys.empty() || !options.server.api_keys_file.empty();
+  if (!is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--host ", options.server.host, " is open to other machines: give --api-key KEY or --api-keys-file ",
+                       "FILE, or --allow-any-key to let everyone draw"));
   }
 }
 

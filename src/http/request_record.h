@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/log.h"
+#include "http/caller.h"
 #include "http/routes.h"
 
 namespace easel::http {
@@ -11,7 +12,7 @@ namespace easel::http {
 /// Used by one thread. Holds no prompt text.
 struct RequestRecord {
   std::string id;                ///< what x-request-id answers
-  std::string account = {};      ///< whose request it is; empty where nobody was asked
+  Caller caller = {};            ///< whose request it is; without an account where nobody was asked
   const Route* route = nullptr;  ///< none: an unknown path, or a wrong method
   log::Fields drawing = {};      ///< of an image request: model, size, steps, ...
 };

@@ -57,7 +57,7 @@ std::chrono::milliseconds since(Clock::time_point started) {
 void log_request(const RequestRecord& record, const RequestHead& head, int status, std::chrono::milliseconds took) {
   log::Fields fields = {
       {"id", record.id}, {"method", shortened(head.method)}, {"path", shortened(head.path)}, {"status", status}};
-  if (!record.account.empty()) fields.emplace_back("account", record.account);
+  if (!record.caller.account.empty()) fields.emplace_back("account", record.caller.account);
   fields.insert(fields.end(), record.drawing.begin(), record.drawing.end());
   fields.emplace_back("ms", took.count());
   // What probes and scrapers ask every few seconds would otherwise fill the log.
@@ -79,15 +79,17 @@ Answer failed(const std::string& id, const HttpError& error) {
 }  // namespace
 
 Service::Service(Engine& engine, ServerOptions options)
-    : engine_(engine), options_(std::move(options)), generations_(engine_, options_), metrics_(options_.version) {
+    : engine_(engine),
+      options_(std::move(options)),
+      keys_(options_.api_keys, options_.api_keys_file),
+      generations_(engine_, options_),
+      metrics_(options_.version) {
   start(/*loopback=*/true);
 }
 
 void Service::start(bool loopback) {
-  access_.emplace(AccessRules{.api_keys = options_.api_keys,
-                              .allowed_origins = options_.allowed_origins,
-                              .own_host = options_.host,
-                              .loopback = loopback});
+  access_.emplace(
+      AccessRules{.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = loopback}, keys_);
 }
 
 std::optional<Answer> Service::answer(const RequestHead& head, Client& client) {
@@ -133,7 +135,9 @@ std::optional<Answer> Service::dispatch(const RequestHead& head, Client& client,
   // Orchestrators carry no keys.
   const bool open =
       match.route && (match.route->endpoint == Endpoint::kHealth || match.route->endpoint == Endpoint::kReady);
-  if (!open) access_->check_key(head);
+  if (!open) {
+    record.caller = access_->identify(head, client.address());
+  }
   if (!match.route) throw wrong_method(head, match.allow);
   return call(match, head, client, record);
 }

@@ -8,6 +8,7 @@
 #include "easel/engine.h"
 #include "easel/server.h"
 #include "http/access.h"
+#include "http/api_keys.h"
 #include "http/client.h"
 #include "http/generations.h"
 #include "http/http_error.h"
@@ -22,7 +23,7 @@ namespace easel::http {
 /// Thread-safe once start() was called. The engine must outlive it.
 class Service {
  public:
-  /// @throws Error(kInvalidArgument)  options that make no sense, e.g. an empty API key
+  /// @throws Error  options that make no sense, e.g. an empty API key, or a file of keys that cannot be read
   Service(Engine& engine, ServerOptions options);
 
   /// @param loopback  listening where only this machine can call: foreign host names are refused
@@ -53,6 +54,7 @@ class Service {
 
   Engine& engine_;
   const ServerOptions options_;
+  ApiKeys keys_;
   std::optional<Access> access_;
   Generations generations_;
   Metrics metrics_;

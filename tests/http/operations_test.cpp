@@ -143,6 +143,7 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   EXPECT_EQ(lines[0]["method"], "POST");
   EXPECT_EQ(lines[0]["path"], "/v1/images/generations");
   EXPECT_EQ(lines[0]["status"], 200);
+  EXPECT_EQ(lines[0]["account"], "127.0.0.1");
   EXPECT_EQ(lines[0]["model"], "tiny");
   EXPECT_EQ(lines[0]["size"], "24x16");
   EXPECT_EQ(lines[0]["images"], 1);
