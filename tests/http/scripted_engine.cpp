@@ -36,6 +36,8 @@ class ScriptedEngine::HeldJob : public Job {
   }
 
   StepProgress progress() const override { return {}; }
+  QueuePosition position() const override { return {}; }
+  JobFigures figures() const override { return {}; }
 
  private:
   ScriptedEngine& engine_;
@@ -101,7 +103,7 @@ std::size_t ScriptedEngine::cancelled() const {
   return cancelled_;
 }
 
-std::shared_ptr<Job> ScriptedEngine::submit(GenerationRequest request) {
+std::shared_ptr<Job> ScriptedEngine::submit(GenerationRequest request, SubmitOptions options) {
   const std::lock_guard lock(mutex_);
   if (submit_error_) throw *submit_error_;
   requests_.push_back(request);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -36,9 +37,12 @@ class ScriptedEngine : public Engine {
   std::size_t cancelled() const;  ///< jobs given up
 
   const std::vector<ModelDescription>& models() const override { return models_; }
-  ModelState model_state(const std::string& id) const override { return state_; }
-  std::shared_ptr<Job> submit(GenerationRequest request) override;
-  void drain() override {}
+  ModelStatus status(const std::string& id) const override { return {.state = state_}; }
+  void load(const std::string& id) override {}
+  void unload(const std::string& id) override {}
+  std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
+  double estimated_wait() const override { return 1; }
+  bool drain(std::chrono::milliseconds timeout) override { return true; }
 
  private:
   class HeldJob;

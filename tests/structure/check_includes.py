@@ -32,6 +32,7 @@ PUBLIC_HEADERS = {
     "generation.h": "interface",
     "pipeline.h": "interface",
     "engine.h": "interface",
+    "observer.h": "interface",
     "scheduler.h": "schedulers",
     "server.h": "http",
 }
