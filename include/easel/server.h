@@ -1,14 +1,24 @@
 // The HTTP side: OpenAI's Images API in front of an engine.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "easel/engine.h"
+#include "easel/observer.h"
 
 namespace easel {
+
+/// What GET /metrics shows. Give it to the engine as its observer and to the server. Thread-safe.
+class Figures : public EngineObserver {};
+
+/// @param version  of the program, shown as a label
+std::shared_ptr<Figures> make_figures(const std::string& version);
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
@@ -25,15 +35,19 @@ struct ServerOptions {
   std::int64_t max_steps = 250;
   std::size_t max_prompt_chars = 32000;  ///< code points
   std::size_t max_waiting = 64;          ///< the engine's limit: there are always more threads than that
-  std::string version = {};              ///< shown by GET /v1/
+  /// From acceptance to the answer, at most; a request may ask for less. None: no limit but the client's patience.
+  std::optional<std::chrono::milliseconds> request_timeout = {};
+  std::string version = {};               ///< shown by GET /v1/
+  std::shared_ptr<Figures> figures = {};  ///< made by make_figures; null: figures of HTTP alone
 };
 
 /// Serves an engine over HTTP. bind, then run on one thread; stop from any other. The engine must outlive it.
 class HttpServer {
  public:
   virtual ~HttpServer() = default;
+  /// Takes the address and starts the threads that will serve.
   /// @return the port listened on
-  /// @throws Error(kUnavailable)  the address cannot be had, e.g. the port is in use
+  /// @throws Error(kUnavailable)  the address cannot be had, e.g. the port is in use; or there are no threads to be had
   virtual int bind() = 0;
   /// Serves until stop() and until the answers under way are written.
   virtual void run() = 0;

@@ -16,7 +16,9 @@
 namespace easel::http {
 namespace {
 
-constexpr char kExposedHeaders[] = "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms";
+constexpr char kExposedHeaders[] =
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, x-easel-queue-position, "
+    "x-easel-estimated-wait, x-easel-waited";
 constexpr char kPreflightSeconds[] = "600";
 
 HttpFailure forbidden(std::string message, const char* code) {
@@ -75,6 +77,14 @@ std::string account_of(const std::string& address) {
 }
 
 }  // namespace
+
+void check_operator(const Caller& caller, const char* what) {
+  if (caller.is_operator) return;
+  throw forbidden(
+      concat(what, " is for operators: those whose key the server's file of keys marks so, or, where no keys ",
+             "are asked for, clients on the server's own machine."),
+      "operator_needed");
+}
 
 Access::Access(AccessRules rules, ApiKeys& keys) : rules_(std::move(rules)), keys_(keys) {
   for (auto& origin : rules_.allowed_origins) {
@@ -140,13 +150,6 @@ Caller Access::identify(const RequestHead& head, const std::string& address) con
       return *caller;
   }
   throw unauthorized("The API key is not one of this server's.", "invalid_api_key");
-}
-
-void Access::check_operator(const Caller& caller) const {
-  if (caller.is_operator) return;
-  throw forbidden(keys_.required() ? "This needs an operator's key: one that the server's file of keys marks so."
-                                   : "This is for clients on the server's own machine, as long as it asks for no keys.",
-                  "operator_needed");
 }
 
 bool Access::is_preflight(const RequestHead& head) {

@@ -15,6 +15,10 @@
 
 namespace easel::http {
 
+/// @param what  is asked for, as a sentence begins, e.g. "A priority"
+/// @throws HttpFailure(403)  the caller is no operator
+void check_operator(const Caller& caller, const char* what);
+
 struct AccessRules {
   std::vector<std::string> allowed_origins = {};  ///< "*": all of them
   std::string own_host = {};                      ///< the name or address given to listen on
@@ -39,9 +43,6 @@ class Access {
   /// behalf of somebody else, as a proxy does.
   /// @throws HttpFailure(401)  no key, or a wrong one
   Caller identify(const RequestHead& head, const std::string& address) const;
-
-  /// @throws HttpFailure(403)  the caller is no operator
-  void check_operator(const Caller& caller) const;
 
   /// True for a browser's question whether it may send the real request.
   static bool is_preflight(const RequestHead& head);

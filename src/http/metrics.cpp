@@ -38,8 +38,8 @@ double resident_bytes() {
 
 }  // namespace
 
-struct Metrics::Families {
-  explicit Families(prometheus::Registry& registry)
+struct Metrics::HttpFamilies {
+  explicit HttpFamilies(prometheus::Registry& registry)
       : requests(prometheus::BuildCounter()
                      .Name("easel_http_requests_total")
                      .Help("Requests by route, method and status; 499: the client left before its answer.")
@@ -60,7 +60,9 @@ struct Metrics::Families {
 };
 
 Metrics::Metrics(const std::string& version)
-    : registry_(std::make_unique<prometheus::Registry>()), families_(std::make_unique<Families>(*registry_)) {
+    : registry_(std::make_unique<prometheus::Registry>()),
+      http_(std::make_unique<HttpFamilies>(*registry_)),
+      engine_(add_engine_families(*registry_)) {
   prometheus::BuildGauge()
       .Name("easel_build_info")
       .Help("Always 1; which easel this is.")
@@ -73,16 +75,24 @@ Metrics::~Metrics() = default;
 
 void Metrics::count_request(const Route* route, std::string_view method, int status, double seconds) {
   const std::string path = route ? canonical_path(route->endpoint) : kOther;
-  families_->requests.Add({{"route", path}, {"method", method_label(method)}, {"status", std::to_string(status)}})
+  http_->requests.Add({{"route", path}, {"method", method_label(method)}, {"status", std::to_string(status)}})
       .Increment();
-  families_->seconds.Add({{"route", path}}, kRequestSeconds).Observe(seconds);
+  http_->seconds.Add({{"route", path}}, kRequestSeconds).Observe(seconds);
 }
 
 std::string Metrics::text() {
-  families_->resident.Set(resident_bytes());
+  http_->resident.Set(resident_bytes());
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_->Collect());
   return out.str();
 }
 
 }  // namespace easel::http
+
+namespace easel {
+
+std::shared_ptr<Figures> make_figures(const std::string& version) {
+  return std::make_shared<http::Metrics>(version);
+}
+
+}  // namespace easel

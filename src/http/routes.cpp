@@ -14,6 +14,8 @@ constexpr Route kRoutes[] = {
     {"GET", "metrics", Endpoint::kMetrics},
     {"GET", "models", Endpoint::kModels},
     {"GET", "models/{...}", Endpoint::kModel},
+    {"POST", "models/{...}/load", Endpoint::kLoadModel},
+    {"POST", "models/{...}/unload", Endpoint::kUnloadModel},
     {"POST", "images/generations", Endpoint::kGenerations},
     // Azure's clients put the model into the path.
     {"GET", "openai/models", Endpoint::kModels},
@@ -88,6 +90,10 @@ const char* canonical_path(Endpoint endpoint) {
       return "/v1/models";
     case Endpoint::kModel:
       return "/v1/models/{id}";
+    case Endpoint::kLoadModel:
+      return "/v1/models/{id}/load";
+    case Endpoint::kUnloadModel:
+      return "/v1/models/{id}/unload";
     case Endpoint::kGenerations:
       return "/v1/images/generations";
   }

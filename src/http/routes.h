@@ -14,6 +14,8 @@ enum class Endpoint {
   kMetrics,      ///< GET /metrics
   kModels,       ///< GET /v1/models
   kModel,        ///< GET /v1/models/{id}
+  kLoadModel,    ///< POST /v1/models/{id}/load
+  kUnloadModel,  ///< POST /v1/models/{id}/unload
   kGenerations,  ///< POST /v1/images/generations
 };
 

@@ -10,8 +10,6 @@
 #include "core/text.h"
 #include "http/fields.h"
 #include "http/json_text.h"
-#include "http/openai_images.h"
-#include "http/openai_models.h"
 #include "http/request_id.h"
 
 namespace easel::http {
@@ -76,6 +74,12 @@ Answer failed(const std::string& id, const HttpError& error) {
   return answer_of(error);
 }
 
+// make_figures makes nothing else.
+std::shared_ptr<Metrics> metrics_of(const ServerOptions& options) {
+  if (options.figures) return std::static_pointer_cast<Metrics>(options.figures);
+  return std::make_shared<Metrics>(options.version);
+}
+
 }  // namespace
 
 Service::Service(Engine& engine, ServerOptions options)
@@ -83,7 +87,8 @@ Service::Service(Engine& engine, ServerOptions options)
       options_(std::move(options)),
       keys_(options_.api_keys, options_.api_keys_file),
       generations_(engine_, options_),
-      metrics_(options_.version) {
+      models_(engine_),
+      metrics_(metrics_of(options_)) {
   start(/*loopback=*/true);
 }
 
@@ -105,7 +110,7 @@ std::optional<Answer> Service::answer(const RequestHead& head, Client& client) {
   }
   const auto took = since(started);
   const int status = answer ? answer->status : kClientLeft;
-  metrics_.count_request(record.route, head.method, status, std::chrono::duration<double>(took).count());
+  metrics_->count_request(record.route, head.method, status, std::chrono::duration<double>(took).count());
   log_request(record, head, status, took);
   if (!answer) return std::nullopt;
   add_common_headers(*answer, record.id, took);
@@ -117,7 +122,7 @@ std::optional<Answer> Service::answer(const RequestHead& head, Client& client) {
 Answer Service::refusal(const HttpError& error) {
   const auto id = request_id({});
   log::info("unreadable request", {{"id", id}, {"status", error.status}, {"reason", error.message}});
-  metrics_.count_request(/*route=*/nullptr, /*method=*/"", error.status, 0.0);
+  metrics_->count_request(/*route=*/nullptr, /*method=*/"", error.status, 0.0);
   auto answer = answer_of(error);
   add_common_headers(answer, id, std::chrono::milliseconds(0));
   return answer;
@@ -135,9 +140,7 @@ std::optional<Answer> Service::dispatch(const RequestHead& head, Client& client,
   // Orchestrators carry no keys.
   const bool open =
       match.route && (match.route->endpoint == Endpoint::kHealth || match.route->endpoint == Endpoint::kReady);
-  if (!open) {
-    record.caller = access_->identify(head, client.address());
-  }
+  if (!open) record.caller = access_->identify(head, client.address());
   if (!match.route) throw wrong_method(head, match.allow);
   return call(match, head, client, record);
 }
@@ -154,9 +157,15 @@ std::optional<Answer> Service::call(const RouteMatch& match, const RequestHead& 
     case Endpoint::kMetrics:
       return metrics();
     case Endpoint::kModels:
-      return json_answer(200, model_list(engine_.models()));
+      return models_.list();
     case Endpoint::kModel:
-      return model(match.parameter);
+      return models_.one(match.parameter);
+    case Endpoint::kLoadModel:
+      check_operator(record.caller, "Loading a model");
+      return models_.load(match.parameter);
+    case Endpoint::kUnloadModel:
+      check_operator(record.caller, "Unloading a model");
+      return models_.unload(match.parameter);
     case Endpoint::kGenerations:
       return generations_.answer(head, percent_decode(match.parameter), client, record);
   }
@@ -174,14 +183,20 @@ Answer Service::root() const {
 
 std::string Service::status_of_default_model() const {
   if (generations_.shutting_down()) return "shutting_down";
-  switch (engine_.model_state(engine_.models().front().id)) {
+  const auto model = engine_.status(engine_.models().front().id);
+  switch (model.state) {
     case ModelState::kReady:
       return "ready";
     case ModelState::kFailed:
       return "failed";
-    default:
-      return "loading";
+    case ModelState::kUnloaded:
+      // It has been in memory and left it, being idle or for another's sake: the next request brings it back. Calling
+      // that unready would keep just that request away.
+      return model.last_used ? "idle" : "loading";
+    case ModelState::kLoading:
+      break;
   }
+  return "loading";
 }
 
 // Whether the process is well. One that loads or drains is; whoever would restart it on a 503 must let it.
@@ -194,34 +209,15 @@ Answer Service::health() const {
 // Whether to send it requests.
 Answer Service::ready() const {
   const auto status = status_of_default_model();
-  return json_answer(status == "ready" ? 200 : 503, json_text({{"ready", status == "ready"}, {"status", status}}));
+  const bool ready = status == "ready" || status == "idle";
+  return json_answer(ready ? 200 : 503, json_text({{"ready", ready}, {"status", status}}));
 }
 
 Answer Service::metrics() {
   Answer answer;
   answer.headers.add("Content-Type", kMetricsContentType);
-  answer.body = metrics_.text();
+  answer.body = metrics_->text();
   return answer;
-}
-
-Answer Service::model(const std::string& encoded_id) const {
-  const auto& models = engine_.models();
-  const auto served = [&](const std::string& id) {
-    return std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == id; });
-  };
-  const auto id = percent_decode(encoded_id);
-  if (id.find('\0') != std::string::npos) {
-    throw field_error("model", "invalid_value", "A model's id holds no NUL byte.");
-  }
-  auto found = served(id);
-  if (found == models.end()) {
-    // Python clients before 1.0 write a space as a plus.
-    auto with_spaces = encoded_id;
-    std::replace(with_spaces.begin(), with_spaces.end(), '+', ' ');
-    found = served(percent_decode(with_spaces));
-  }
-  if (found != models.end()) return json_answer(200, model_object(*found, found->id));
-  return json_answer(200, model_object(resolve_model(models, id), id));
 }
 
 }  // namespace easel::http

@@ -2,6 +2,7 @@
 // Knows no sockets.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "http/http_error.h"
 #include "http/message.h"
 #include "http/metrics.h"
+#include "http/models.h"
 #include "http/request_head.h"
 #include "http/request_record.h"
 #include "http/routes.h"
@@ -48,8 +50,7 @@ class Service {
   Answer health() const;
   Answer ready() const;
   Answer metrics();
-  Answer model(const std::string& encoded_id) const;
-  /// "ready", "loading", "failed" or "shutting_down".
+  /// "ready", "idle", "loading", "failed" or "shutting_down".
   std::string status_of_default_model() const;
 
   Engine& engine_;
@@ -57,7 +58,8 @@ class Service {
   ApiKeys keys_;
   std::optional<Access> access_;
   Generations generations_;
-  Metrics metrics_;
+  Models models_;
+  const std::shared_ptr<Metrics> metrics_;
 };
 
 }  // namespace easel::http

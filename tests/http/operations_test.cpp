@@ -1,7 +1,10 @@
 // What whoever runs the server sees of it: health, readiness, figures, log lines.
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <regex>
 #include <sstream>
 
@@ -109,6 +112,138 @@ TEST(Metrics, AreInPrometheusFormat) {
   }
 }
 
+TEST(Terms, ReachTheEngine) {
+  RunningServer server({.request_timeout = std::chrono::seconds(60)});
+  EXPECT_EQ(server.draw(kGoodBody).status, 200);
+  EXPECT_EQ(server.engine.last_options().account, "127.0.0.1");
+  EXPECT_EQ(server.engine.last_options().timeout, std::chrono::seconds(60));
+  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-timeout", "2.5"}, {"x-easel-priority", "-2"}}).status, 200);
+  EXPECT_EQ(server.engine.last_options().timeout, std::chrono::milliseconds(2500));
+  EXPECT_EQ(server.engine.last_options().priority, -2);
+  const auto drawn = server.engine.requests().size();
+  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-timeout", "soon"}}).status, 400);
+  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-priority", "3"}, {"Via", "1.1 proxy"}}).status, 403);
+  EXPECT_EQ(server.engine.requests().size(), drawn);
+}
+
+TEST(Queue, IsShownInTheAnswer) {
+  RunningServer server;
+  server.engine.set_position({.ahead = 4, .wait_seconds = 12.3456});
+  server.engine.set_figures({.waited_seconds = 3.25});
+  const auto answer = server.draw(kGoodBody);
+  EXPECT_EQ(answer.header("x-easel-queue-position"), "4");
+  EXPECT_EQ(answer.header("x-easel-estimated-wait"), "12.346");
+  EXPECT_EQ(answer.header("x-easel-waited"), "3.25");
+}
+
+TEST(Queue, WhenFullSaysWhenToComeBack) {
+  RunningServer server;
+  server.engine.fail_submit(Error(ErrorCode::kResourceExhausted, "64 requests wait already"));
+  for (const auto& [wait, field] : std::vector<std::pair<double, const char*>>{
+           {12.2, "13"}, {0.001, "1"}, {0.0, "1"}, {-5.0, "1"}, {7.0, "7"}, {1e300, "86400"}, {std::nan(""), "1"}}) {
+    server.engine.set_estimated_wait(wait);
+    const auto full = server.draw(kGoodBody);
+    EXPECT_EQ(full.status, 429);
+    EXPECT_EQ(full.header("retry-after"), field) << wait;
+    EXPECT_EQ(full.json()["error"]["code"], "rate_limit_exceeded");
+  }
+  server.engine.fail_submit(Error(ErrorCode::kUnavailable, "draining"));
+  EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "no place will be free here";
+}
+
+TEST(Deadline, IsAnErrorThatIsNotRepeated) {
+  RunningServer server;
+  server.engine.fail_drawing(Error(ErrorCode::kDeadlineExceeded, "it took longer than 2 s"));
+  const auto late = server.draw(kGoodBody);
+  EXPECT_EQ(late.status, 504);
+  EXPECT_EQ(late.reason, "Gateway Timeout");
+  EXPECT_EQ(late.json()["error"]["type"], "server_error");
+  EXPECT_EQ(late.json()["error"]["code"], "deadline_exceeded");
+  EXPECT_EQ(late.header("x-should-retry"), "false");
+}
+
+TEST(Models, AreLoadedAndUnloadedByOperators) {
+  RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("org/a b")});
+  server.engine.set_state(ModelState::kLoading);
+  const auto loading = server.ask(request_text("POST", "/v1/models/org%2Fa%20b/load"));
+  EXPECT_EQ(loading.status, 202);
+  EXPECT_EQ(loading.reason, "Accepted");
+  EXPECT_EQ(loading.json()["id"], "org/a b");
+  EXPECT_EQ(loading.json()["state"], "loading");
+  server.engine.set_state(ModelState::kReady);
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "{}")).status, 200) << "already there";
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/org/a+b/unload")).status, 202) << "pictures are still drawn";
+  server.engine.set_state(ModelState::kUnloaded);
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/dall-e-3/unload")).json()["id"], "dall-e-3");
+  EXPECT_EQ(server.engine.controls(),
+            (std::vector<std::string>{"load org/a b", "load tiny", "unload org/a b", "unload tiny"}));
+}
+
+TEST(Models, AreNotLoadedByOthersNorInVain) {
+  RunningServer server;
+  for (const char* action : {"load", "unload"}) {
+    EXPECT_EQ(server.ask(request_text("POST", concat("/v1/models/nope/", action))).status, 404);
+    EXPECT_EQ(server.ask(request_text("GET", concat("/v1/models/tiny/", action))).status, 404);
+    EXPECT_EQ(server.ask(request_text("POST", concat("/v1/models/tiny%00/", action))).status, 400);
+    const auto foreign =
+        server.ask(request_text("POST", concat("/v1/models/tiny/", action), "", {{"X-Forwarded-For", "x"}}));
+    EXPECT_EQ(foreign.status, 403);
+    EXPECT_EQ(foreign.json()["error"]["code"], "operator_needed");
+    EXPECT_EQ(foreign.json()["error"]["type"], "permission_error");
+  }
+  server.engine.fail_load(Error(ErrorCode::kUnavailable, "draining"));
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load")).status, 503);
+  EXPECT_TRUE(server.engine.controls().empty());
+  const RunningServer with_key({.api_keys = {"key"}});
+  EXPECT_EQ(with_key.ask(request_text("POST", "/v1/models/tiny/unload")).status, 401);
+  EXPECT_EQ(with_key.ask(request_text("POST", "/v1/models/tiny/unload", "", {{"api-key", "key"}})).status, 403);
+}
+
+TEST(Models, SayHowTheyStand) {
+  RunningServer server;
+  const auto now = std::chrono::system_clock::from_time_t(1'800'000'000);
+  server.engine.set_status({.state = ModelState::kReady, .memory_bytes = 5000, .pinned = true, .last_used = now});
+  const auto ready = server.get("/v1/models/tiny").json();
+  EXPECT_EQ(ready["state"], "ready");
+  EXPECT_EQ(ready["memory_bytes"], 5000);
+  EXPECT_EQ(ready["pinned"], true);
+  EXPECT_EQ(ready["last_used"], 1'800'000'000);
+  EXPECT_FALSE(ready.contains("loading_progress") || ready.contains("failure"));
+  server.engine.set_status({.state = ModelState::kLoading, .loading_progress = 0.25});
+  const auto loading = server.get("/v1/models").json()["data"][0];
+  EXPECT_EQ(loading["state"], "loading");
+  EXPECT_EQ(loading["loading_progress"], 0.25);
+  EXPECT_FALSE(loading.contains("last_used"));
+  server.engine.set_status({.state = ModelState::kFailed, .failure = "no weights"});
+  EXPECT_EQ(server.get("/v1/models/tiny").json()["failure"], "no weights");
+}
+
+TEST(Health, AModelThatWasPutAsideIsStillReady) {
+  RunningServer server;
+  server.engine.set_status({.state = ModelState::kUnloaded, .last_used = std::chrono::system_clock::now()});
+  const auto ready = server.get("/ready");
+  EXPECT_EQ(ready.status, 200) << "else the request that would bring it back is kept away";
+  EXPECT_EQ(ready.json()["status"], "idle");
+}
+
+TEST(Keys, OfAFileAreAccounts) {
+  const auto path = testing::TempDir() + "easel_operations_keys.json";
+  // The SHA-256 of "abc".
+  constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  std::ofstream(path) << R"({"keys":[{"name":"ann","max_requests":2,"share":3,"operator":true,"sha256":")" << kAbc
+                      << "\"}]}";
+  RunningServer server({.api_keys_file = path});
+  EXPECT_EQ(server.draw(kGoodBody).status, 401);
+  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abd"}}).status, 401);
+  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}, {"x-easel-priority", "1"}}).status, 200);
+  EXPECT_EQ(server.engine.last_options().account, "ann");
+  EXPECT_EQ(server.engine.last_options().max_unended_of_account, 2u);
+  EXPECT_EQ(server.engine.last_options().share, 3.0);
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "", {{"api-key", "abc"}})).status, 200);
+  std::remove(path.c_str());
+  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}}).status, 200) << "the keys read before stay";
+}
+
 class RequestLog : public testing::Test {
  protected:
   void SetUp() override {
@@ -129,7 +264,9 @@ class RequestLog : public testing::Test {
 
 TEST_F(RequestLog, HasOneLineForEachRequest) {
   {
-    const RunningServer server;
+    RunningServer server;
+    server.engine.set_figures(
+        {.waited_seconds = 0.5, .drawn_seconds = 1.23456, .device_seconds = 0.75, .most_rows = 6});
     server.draw(kGoodBody, {{"x-request-id", "one"}});
     server.draw(R"({"prompt":"a secret cat","n":99})", {{"x-request-id", "two"}});
     server.get("/nowhere\"", {{"x-request-id", "three"}});
@@ -148,12 +285,34 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   EXPECT_EQ(lines[0]["size"], "24x16");
   EXPECT_EQ(lines[0]["images"], 1);
   EXPECT_EQ(lines[0]["steps"], 8);
+  EXPECT_EQ(lines[0]["waited"], 0.5);
+  EXPECT_EQ(lines[0]["drawn"], 1.235);
+  EXPECT_EQ(lines[0]["device"], 0.75);
+  EXPECT_EQ(lines[0]["rows"], 6);
   EXPECT_TRUE(lines[0]["ms"].is_number_integer());
   EXPECT_EQ(lines[1]["id"], "two");
   EXPECT_EQ(lines[1]["status"], 400);
   EXPECT_EQ(lines[2]["path"], "/nowhere\"");
   EXPECT_EQ(lines[2]["status"], 404);
   for (const auto& line : lines) EXPECT_EQ(line.dump().find("secret"), std::string::npos) << "prompts stay out of it";
+}
+
+TEST_F(RequestLog, TellsOfAClientThatLeft) {
+  {
+    RunningServer server;
+    server.engine.set_figures({.waited_seconds = 0.5});
+    server.engine.hold(true);
+    RawClient client(server.port);
+    client.send(image_request(kGoodBody, {{"x-request-id", "gone"}}));
+    EXPECT_TRUE(eventually([&] { return server.engine.held() == 1; }));
+    client.close();
+    EXPECT_TRUE(eventually([&] { return server.engine.cancelled() == 1; }));
+  }
+  const auto lines = written();
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["id"], "gone");
+  EXPECT_EQ(lines[0]["status"], 499);
+  EXPECT_EQ(lines[0]["waited"], 0.5);
 }
 
 TEST_F(RequestLog, NamesWhatFailed) {

@@ -37,6 +37,10 @@ TEST(Routes, ServesEverySpelling) {
       {"GET", "/ready", Endpoint::kReady, ""},
       {"GET", "/metrics", Endpoint::kMetrics, ""},
       {"HEAD", "/v1/metrics", Endpoint::kMetrics, ""},
+      {"POST", "/v1/models/tiny/load", Endpoint::kLoadModel, "tiny"},
+      {"POST", "/models/a%2Fb//load/", Endpoint::kLoadModel, "a%2Fb"},
+      {"POST", "/v1/models/a/b/unload", Endpoint::kUnloadModel, "a/b"},
+      {"POST", "/v1/models/load/load", Endpoint::kLoadModel, "load"},
       {"GET", "/v1/models/a/load", Endpoint::kModel, "a/load"},
       {"GET", "/v1/models/load", Endpoint::kModel, "load"},
       {"GET", "/", Endpoint::kRoot, ""},
@@ -68,6 +72,9 @@ TEST(Routes, SaysWhatAPathTakes) {
   EXPECT_EQ(find_route("GET", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("POST", "/v1/models").allow, "GET, HEAD, OPTIONS");
   EXPECT_EQ(find_route("DELETE", "/v1/models/x").allow, "GET, HEAD, OPTIONS");
+  EXPECT_EQ(find_route("POST", "/v1/models/load").route, nullptr) << "no model is named";
+  EXPECT_EQ(find_route("POST", "/v1/models/load").allow, "GET, HEAD, OPTIONS");
+  EXPECT_EQ(find_route("DELETE", "/v1/models/x/unload").allow, "GET, HEAD, POST, OPTIONS");
   EXPECT_EQ(find_route("HEAD", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("get", "/v1/models").route, nullptr) << "methods are case-sensitive";
 }
