@@ -1,6 +1,8 @@
 #include "app/options.h"
 
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <tuple>
 
@@ -24,6 +26,11 @@ std::string environment_name(const std::string& flag) {
   std::string name = "EASEL_";
   for (const char c : flag.substr(2)) name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
   return name;
+}
+
+/// Rounded up, so that a limit above 0 stays one.
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }
 
 template <class T>
@@ -72,6 +79,12 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps a picture")->check(CLI::Range(1, 1000));
   add(app, kLimitGroup, "--max-waiting", o.server.max_waiting, "requests that may wait or be drawn at once")
       ->check(CLI::Range(1, 4096));
+  const auto seconds = CLI::Range(0.0, 1e7);
+  add(app, kLimitGroup, "--request-timeout", o.request_timeout_s, "seconds from a request to its answer; 0: no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--drain-timeout", o.drain_timeout_s,
+      "seconds that what is being drawn has left after SIGTERM; 0: no limit")
+      ->check(seconds);
   add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
       ->check(CLI::Range(1, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
@@ -142,6 +155,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.draw.seed_given = draw->count("--seed") > 0;
   options.draw.request.prompt = join(words, " ");
   options.engine.max_waiting = options.server.max_waiting;
+  if (options.request_timeout_s > 0) options.server.request_timeout = milliseconds_of(options.request_timeout_s);
   return options;
 }
 
