@@ -3,22 +3,83 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/error.h"
 #include "easel/generation.h"
+#include "easel/image.h"
+#include "easel/observer.h"
 #include "easel/pipeline.h"
 
 namespace easel {
 
+/// Told by a loader how far it is, 0 to 1, as often as it likes. Cheap and thread-safe. Empty: nobody asks.
+using LoadProgress = std::function<void(double)>;
+
 /// A model that can be served: what is known of it, and how to load it.
 struct ServedModel {
   ModelDescription description;
-  /// Reads the weights; called at most once, on the engine's thread. May throw Error; its requests then fail with it.
-  std::function<std::unique_ptr<Pipeline>()> load;
+  /// Reads the weights. Called whenever the model is to come into memory, on the engine's loader thread, one model at a
+  /// time, while the loop draws with others. The pipeline is used, and destroyed, on the loop's thread.
+  /// @throws Error  why not: the answer to the requests that wait for it; kResourceExhausted: out of memory
+  std::function<std::unique_ptr<Pipeline>(const LoadProgress&)> load;
+  bool pinned = false;  ///< loaded at the start; leaves memory only when Engine::unload asks for it
+};
+
+/// Where a request stands among those that have no answer yet.
+struct QueuePosition {
+  std::size_t ahead = 0;    ///< requests that will probably have their answers before it
+  double wait_seconds = 0;  ///< until its own answer, estimated from measured costs; 0 once it has ended
+};
+
+/// What is told to the listener of a request while it is drawn.
+struct ProgressEvent {
+  enum class Kind {
+    kQueued,    ///< accepted; `position` says where it stands. Told again when `ahead` changes, at most once a second
+    kStarted,   ///< its first picture is begun
+    kStep,      ///< the device is through with a step of picture `picture`
+    kDecoding,  ///< picture `picture` has its last step and is being decoded
+  };
+  Kind kind = Kind::kQueued;
+  std::int64_t picture = 0;        ///< index in the request; kStep and kDecoding
+  StepProgress progress{};         ///< of that picture; kStep and kDecoding
+  std::optional<Image> preview{};  ///< rough, at latent resolution; kStep, where SubmitOptions asks for it
+  QueuePosition position{};        ///< kQueued
+};
+
+/// Called from the engine's thread, never twice at once for one request; a call that was under way when the job ended
+/// is the last. It holds up everybody's pictures, so it must only hand the event on; it may cancel its job. What it
+/// throws is dropped, and the listener with it.
+using ProgressListener = std::function<void(const ProgressEvent&)>;
+
+/// Who asks, and on what terms.
+struct SubmitOptions {
+  /// Whose request it is: an API key's name or a client's address. Accounts share the device fairly, then the requests
+  /// of an account among themselves. Requests without a name share one account.
+  std::string account{};
+  double share = 1;  ///< of its account, against the others'; above 0
+  /// Each level has 8 times the weight of the one below, -3 to 3, so that a lower level is slowed, never starved.
+  int priority = 0;
+  /// From acceptance to the answer; then the job ends with kDeadlineExceeded, at whatever stage it is. Above 0.
+  std::optional<std::chrono::milliseconds> timeout{};
+  std::size_t max_unended_of_account =
+      0;                           ///< requests of the account without an answer, this one included; 0: no limit
+  ProgressListener listener{};     ///< costs nothing when empty
+  std::int64_t preview_every = 0;  ///< steps of a picture from one preview to the next; 0: none
+};
+
+/// What a request has cost so far.
+struct JobFigures {
+  double waited_seconds = 0;  ///< from acceptance until its first picture was begun, or until now
+  double drawn_seconds = 0;   ///< from there until its end, or until now
+  double device_seconds = 0;  ///< its part of the measured time of the work it was in
+  int most_rows = 0;          ///< UNet rows of the largest step it was in, others' rows included
 };
 
 /// The engine's side of one accepted request. Shared by who waits and who draws; every method is thread-safe.
@@ -28,27 +89,54 @@ class Job {
   /// Waits at most `timeout`; true when the job has ended, in a result or an error. It ends once and stays as it ended.
   virtual bool wait_for(std::chrono::milliseconds timeout) = 0;
   /// The pictures, in order. Blocks until the job has ended. Call once.
-  /// @throws Error  why there are none: kCancelled, kUnavailable (the engine is gone), or what loader or pipeline said;
-  ///                kInternal when taken a second time
+  /// @throws Error  why there are none: kCancelled, kDeadlineExceeded, kUnavailable (the engine is gone, or drained),
+  ///                or what loader or pipeline said; kInternal when taken a second time
   virtual std::vector<GeneratedImage> take() = 0;
   /// Gives the job up: it ends at once with kCancelled and leaves its place to another; its rows are gone within one
   /// step or one block of a decode. Does nothing to a job that has ended. Idempotent.
   virtual void cancel() = 0;
   /// The slowest picture's progress, in steps that the device is through with; {0, 0} until it has begun.
   virtual StepProgress progress() const = 0;
+  /// Where it stands now. As good as the estimates: a model's first requests are guessed from its size.
+  virtual QueuePosition position() const = 0;
+  /// What it has cost; final once it has ended.
+  virtual JobFigures figures() const = 0;
 };
 
 struct EngineOptions {
   std::size_t max_waiting = 64;              ///< accepted requests that have not ended; more are refused
   std::int64_t max_active_generations = 16;  ///< pictures in memory at once; a request with more is begun in parts
   int max_steps_in_flight = 2;               ///< tickets not yet waited for
+  /// Estimated device time of the accepted requests, in seconds; one that would exceed it is refused, unless it is the
+  /// only one. 0: no limit.
+  double max_waiting_seconds = 0;
+  /// No step is given more company than it takes to last this long, in seconds by measured costs; 0: no limit.
+  double max_step_seconds = 0;
+  /// ModelDescription::memory_bytes of the models in memory and of the one that loads, together; 0: no limit. Beyond it
+  /// the least recently used one leaves, never in the middle of a request.
+  std::int64_t memory_budget = 0;
+  std::optional<std::chrono::milliseconds> keep_alive{};  ///< a model that idle leaves memory; none: it stays
+  std::chrono::milliseconds load_retry{30000};  ///< how long a failed load is the answer before it is tried again
+  std::shared_ptr<EngineObserver> observer{};   ///< null: nobody counts
 };
 
 enum class ModelState { kUnloaded, kLoading, kReady, kFailed };
 
+/// A model as it is now.
+struct ModelStatus {
+  ModelState state = ModelState::kUnloaded;
+  std::int64_t memory_bytes = 0;  ///< held now: the description's while loading or ready, else 0
+  bool pinned = false;
+  double loading_progress = 0;  ///< 0 to 1; 1 when ready
+  std::string failure{};        ///< why the latest load failed; kFailed only
+  /// When a picture of it was last worked on, or when it was loaded; none before.
+  std::optional<std::chrono::system_clock::time_point> last_used{};
+};
+
 /// Takes requests, draws them, gives each exactly one answer.
 ///
-/// Thread-safe. Models are loaded on the engine's own thread: the first one at once, the others when first asked for.
+/// Thread-safe. The first model and the pinned ones are loaded at once, the others when first asked for, on a thread of
+/// their own: who waits for a model holds up nobody else.
 class Engine {
  public:
   /// Ends every request that has no answer yet with kUnavailable. Waits for the block in progress, or a model's
@@ -58,22 +146,40 @@ class Engine {
   /// The first model is the default one.
   virtual const std::vector<ModelDescription>& models() const = 0;
   /// @throws Error(kNotFound)  no such id
-  virtual ModelState model_state(const std::string& id) const = 0;
+  virtual ModelStatus status(const std::string& id) const = 0;
+  ModelState model_state(const std::string& id) const { return status(id).state; }
+
+  /// Asks for a model: returns at once, status() tells the rest. One that failed is tried again without waiting for
+  /// load_retry. Nothing happens where it is in memory already.
+  /// @throws Error(kNotFound)     no such id
+  /// @throws Error(kUnavailable)  draining
+  virtual void load(const std::string& id) = 0;
+  /// Asks for a model's memory: returns at once. It is freed when the requests that were begun with it have ended;
+  /// those that wait, or come later, load it again. Nothing happens where it is not in memory.
+  /// @throws Error(kNotFound)  no such id
+  virtual void unload(const std::string& id) = 0;
 
   /// Queues a request.
-  /// @throws Error(kInvalidArgument)    num_images is below 1
+  /// @throws Error(kInvalidArgument)    num_images is below 1, or an option is out of its range
   /// @throws Error(kNotFound)           no such model
-  /// @throws Error(kResourceExhausted)  max_waiting reached
+  /// @throws Error(kResourceExhausted)  max_waiting, max_waiting_seconds or the account's limit reached: see
+  ///                                    estimated_wait()
   /// @throws Error(kUnavailable)        draining
-  virtual std::shared_ptr<Job> submit(GenerationRequest request) = 0;
+  virtual std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) = 0;
+  std::shared_ptr<Job> submit(GenerationRequest request) { return submit(std::move(request), SubmitOptions{}); }
+
+  /// Seconds until a place is likely to be free, from measured costs: what to tell who was refused. Above 0.
+  virtual double estimated_wait() const = 0;
 
   /// Refuses new requests from now on and returns when every accepted one has its answer and no picture is in memory.
-  /// Idempotent; any number of threads may wait in it.
-  virtual void drain() = 0;
+  /// What has none after `timeout` is ended with kUnavailable. Idempotent; any number of threads may wait in it.
+  /// @return whether everything ended in its own way
+  virtual bool drain(std::chrono::milliseconds timeout) = 0;
+  void drain() { drain(std::chrono::milliseconds::max()); }
 };
 
 /// Starts the loop.
-/// @throws Error(kInvalidArgument)  no model, two with the same id, or an option below 1
+/// @throws Error(kInvalidArgument)  no model, two with the same id, or an option out of its range
 std::unique_ptr<Engine> make_engine(std::vector<ServedModel> models, EngineOptions options);
 
 }  // namespace easel

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   if (!options) return exit_code;
   try {
     easel::log::set_level(easel::log::parse_level(options->log_level));
+    easel::log::set_format(easel::log::parse_format(options->log_format));
     return run(*options);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "easel: %s\n", e.what());

@@ -1,6 +1,8 @@
 #include "app/options.h"
 
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <tuple>
 
@@ -24,6 +26,11 @@ std::string environment_name(const std::string& flag) {
   std::string name = "EASEL_";
   for (const char c : flag.substr(2)) name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
   return name;
+}
+
+/// Rounded up, so that a limit above 0 stays one.
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }
 
 template <class T>
@@ -53,7 +60,9 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--api-key", o.server.api_keys, "key that clients must send; may be repeated; none: any will do")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without an --api-key")
+  add(app, kServerGroup, "--api-keys-file", o.server.api_keys_file,
+      "JSON file with hashed keys, their names and limits; read again when it changes");
+  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without keys")
       ->group(kServerGroup)
       ->envname("EASEL_ALLOW_ANY_KEY");
   add(app, kServerGroup, "--allow-origin", o.server.allowed_origins,
@@ -61,6 +70,7 @@ void add_server_options(CLI::App& app, Options& o) {
       ->delimiter(',')
       ->allow_extra_args(false);
   add(app, kServerGroup, "--log-level", o.log_level, "debug, info, warning, error or off");
+  add(app, kServerGroup, "--log-format", o.log_format, "text, or json: one object a line");
 
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
   add(app, kLimitGroup, "--max-images", o.server.max_images, "pictures a request (n)")->check(CLI::Range(1, 1000));
@@ -69,6 +79,12 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps a picture")->check(CLI::Range(1, 1000));
   add(app, kLimitGroup, "--max-waiting", o.server.max_waiting, "requests that may wait or be drawn at once")
       ->check(CLI::Range(1, 4096));
+  const auto seconds = CLI::Range(0.0, 1e7);
+  add(app, kLimitGroup, "--request-timeout", o.request_timeout_s, "seconds from a request to its answer; 0: no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--drain-timeout", o.drain_timeout_s,
+      "seconds that what is being drawn has left after SIGTERM; 0: no limit")
+      ->check(seconds);
   add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
       ->check(CLI::Range(1, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
@@ -139,6 +155,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.draw.seed_given = draw->count("--seed") > 0;
   options.draw.request.prompt = join(words, " ");
   options.engine.max_waiting = options.server.max_waiting;
+  if (options.request_timeout_s > 0) options.server.request_timeout = milliseconds_of(options.request_timeout_s);
   return options;
 }
 

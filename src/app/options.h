@@ -37,9 +37,12 @@ struct Options {
   ServerOptions server;
   EngineOptions engine;
   bool allow_any_key = false;
+  double request_timeout_s = 0;  ///< 0: none
+  double drain_timeout_s = 90;   ///< for what is being drawn when the program is told to stop; 0: no limit
   DrawOptions draw;
   std::string convert_folder;
   std::string log_level = "info";
+  std::string log_format = "text";
 };
 
 /// @return none when the program has said what was asked for (--help, --version) or what is wrong with the flags, and

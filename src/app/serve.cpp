@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
 #include <thread>
 
 #include "app/commands.h"
@@ -21,10 +23,11 @@ bool is_loopback(const std::string& host) {
 
 /// Keys guard a GPU that others can reach; doing without them has to be said.
 void check_exposure(const Options& options) {
-  if (!is_loopback(options.server.host) && options.server.api_keys.empty() && !options.allow_any_key) {
-    throw Error(ErrorCode::kInvalidArgument, concat("--host ", options.server.host,
-                                                    " is open to other machines: give --api-key KEY, or --allow-any-key "
-                                                    "to let everyone draw"));
+  const bool has_keys = !options.server.api_keys.empty() || !options.server.api_keys_file.empty();
+  if (!is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--host ", options.server.host, " is open to other machines: give --api-key KEY or --api-keys-file ",
+                       "FILE, or --allow-any-key to let everyone draw"));
   }
 }
 
@@ -36,19 +39,24 @@ sigset_t shutdown_signals() {
   return set;
 }
 
-/// Waits for SIGTERM or SIGINT, then lets everything accepted finish. A second signal ends the process at once.
-void await_shutdown(Engine& engine, HttpServer& server) {
+/// Waits for SIGTERM or SIGINT, then lets what was accepted finish, as far as the time goes. A second signal ends the
+/// process at once.
+void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
   const sigset_t signals = shutdown_signals();
   int signal = 0;
   sigwait(&signals, &signal);
-  log::info("shutting down: what was accepted is finished, new requests are refused");
+  log::info("shutting down: what was accepted is finished, new requests are refused",
+            {{"drain_timeout", drain_timeout_s}});
   server.begin_shutdown();
   std::thread([signals] {
     int second = 0;
     sigwait(&signals, &second);
     _exit(130);
   }).detach();
-  engine.drain();
+  using std::chrono::milliseconds;
+  const auto timeout =
+      drain_timeout_s > 0 ? milliseconds(static_cast<std::int64_t>(drain_timeout_s * 1000)) : milliseconds::max();
+  if (!engine.drain(timeout)) log::warning("the time to finish is over: what was still being drawn was given up");
   server.stop();
 }
 
@@ -80,12 +88,16 @@ int serve(const Options& options) {
   auto models = list_models(options.model);
   const auto default_model = models[0].description;
   const auto others = models.size() - 1;
-  auto engine = make_engine(std::move(models), options.engine);
-  auto server = make_http_server(*engine, options.server);
+  auto engine_options = options.engine;
+  auto server_options = options.server;
+  server_options.figures = make_figures(server_options.version);
+  engine_options.observer = server_options.figures;
+  auto engine = make_engine(std::move(models), engine_options);
+  auto server = make_http_server(*engine, server_options);
   const int port = server->bind();
   announce(default_model, others, options.server.host, port);
 
-  std::thread shutdown([&] { await_shutdown(*engine, *server); });
+  std::thread shutdown([&] { await_shutdown(*engine, *server, options.drain_timeout_s); });
   server->run();
   shutdown.join();
   log::info("bye");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/text.h"
+
 namespace easel {
 
 namespace {
@@ -10,27 +12,42 @@ namespace {
 // Longer waits would overflow the clock.
 constexpr auto kLongestWait = std::chrono::hours(24 * 365);
 
+std::optional<TimePoint> deadline_of(const SubmitOptions& options, TimePoint accepted_at) {
+  if (!options.timeout) return std::nullopt;
+  return accepted_at + std::min<std::chrono::milliseconds>(*options.timeout, kLongestWait);
+}
+
 }  // namespace
 
-QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, std::function<void(const QueuedJob&)> on_end)
-    : number_(number), request_(std::move(request)), on_end_(std::move(on_end)) {}
+QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOptions options, JobHooks hooks)
+    : number_(number),
+      request_(std::move(request)),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      accepted_at_(hooks_.now()),
+      deadline_(deadline_of(options_, accepted_at_)) {}
 
 bool QueuedJob::wait_for(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  return ended_changed_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kLongestWait),
-                                 [this] { return ended(); });
+  const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kLongestWait);
+  {
+    std::unique_lock lock(mutex_);
+    const auto first = deadline_ ? std::min(until, *deadline_) : until;
+    if (ended_changed_.wait_until(lock, first, [this] { return ended(); })) return true;
+  }
+  return ended_by_now();  // who waits need not wait for the loop to see the deadline
 }
 
 std::vector<GeneratedImage> QueuedJob::take() {
-  std::unique_lock lock(mutex_);
-  ended_changed_.wait(lock, [this] { return ended(); });
+  while (!wait_for(kLongestWait)) {
+  }
+  const std::lock_guard lock(mutex_);
   if (failure_) throw failure_->to_error();
   if (std::exchange(taken_, true)) throw Error(ErrorCode::kInternal, "the pictures of a job were taken twice");
   return std::move(images_);
 }
 
 void QueuedJob::cancel() {
-  fail({ErrorCode::kCancelled, "the request was cancelled", {}});
+  fail_as(RequestOutcome::kCancelled, {ErrorCode::kCancelled, "the request was cancelled", {}});
 }
 
 StepProgress QueuedJob::progress() const {
@@ -38,12 +55,41 @@ StepProgress QueuedJob::progress() const {
   return progress_;
 }
 
+QueuePosition QueuedJob::position() const {
+  return ended() ? QueuePosition{} : hooks_.position(*this);
+}
+
+JobFigures QueuedJob::figures() const {
+  const std::lock_guard lock(mutex_);
+  const auto end = ended_at_ ? *ended_at_ : hooks_.now();
+  const auto start = started_at_.value_or(end);
+  return {.waited_seconds = seconds_between(accepted_at_, start),
+          .drawn_seconds = seconds_between(start, end),
+          .device_seconds = device_seconds_,
+          .most_rows = most_rows_};
+}
+
+bool QueuedJob::ended_by_now() {
+  if (ended()) return true;
+  if (!deadline_ || hooks_.now() < *deadline_) return false;
+  fail_as(RequestOutcome::kTimedOut,
+          {ErrorCode::kDeadlineExceeded,
+           concat("the request was not done within ", static_cast<double>(options_.timeout->count()) / 1e3, " s"),
+           {}});
+  return true;
+}
+
 bool QueuedJob::succeed(std::vector<GeneratedImage> images) {
-  return end(std::move(images), std::nullopt);
+  return end(RequestOutcome::kDrawn, std::move(images), std::nullopt);
 }
 
 bool QueuedJob::fail(Failure failure) {
-  return end({}, std::move(failure));
+  const bool shutdown = failure.code == ErrorCode::kUnavailable;
+  return fail_as(shutdown ? RequestOutcome::kUnavailable : RequestOutcome::kFailed, std::move(failure));
+}
+
+bool QueuedJob::fail_as(RequestOutcome outcome, Failure failure) {
+  return end(outcome, {}, std::move(failure));
 }
 
 void QueuedJob::report(StepProgress progress) {
@@ -51,12 +97,24 @@ void QueuedJob::report(StepProgress progress) {
   progress_ = progress;
 }
 
-bool QueuedJob::end(std::vector<GeneratedImage> images, std::optional<Failure> failure) {
+void QueuedJob::note_start() {
+  const std::lock_guard lock(mutex_);
+  if (!started_at_ && !ended_at_) started_at_ = hooks_.now();
+}
+
+void QueuedJob::note_work(double device_seconds, int rows) {
+  const std::lock_guard lock(mutex_);
+  device_seconds_ += device_seconds;
+  most_rows_ = std::max(most_rows_, rows);
+}
+
+bool QueuedJob::end(RequestOutcome outcome, std::vector<GeneratedImage> images, std::optional<Failure> failure) {
   const std::lock_guard lock(mutex_);
   if (ended()) return false;
-  on_end_(*this);  // first, so that who sees the end also finds the place free
+  hooks_.on_end(*this, outcome);  // first, so that who sees the end also finds the place free
   images_ = std::move(images);
   failure_ = std::move(failure);
+  ended_at_ = hooks_.now();
   ended_.store(true, std::memory_order_release);
   ended_changed_.notify_all();
   return true;

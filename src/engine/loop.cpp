@@ -11,10 +11,11 @@ namespace {
 
 // True when nobody waits for any of these pictures any more.
 StopPredicate stop_when_all_ended(const std::vector<Picture*>& pictures) {
-  std::vector<std::shared_ptr<const QueuedJob>> jobs;
+  std::vector<std::shared_ptr<QueuedJob>> jobs;
   for (const auto* picture : pictures) jobs.push_back(picture->request->job);
   return [jobs = std::move(jobs)] {
-    return std::all_of(jobs.begin(), jobs.end(), [](const auto& job) { return job->ended(); });
+    // Each is asked: a deadline is kept although the call goes on for others.
+    return std::count_if(jobs.begin(), jobs.end(), [](const auto& job) { return !job->ended_by_now(); }) == 0;
   };
 }
 
@@ -45,6 +46,9 @@ void Loop::run() {
 bool Loop::turn() {
   settle();
   sweep();
+  residency_.do_as_asked([this](std::size_t model) {
+    return std::any_of(active_.begin(), active_.end(), [&](const auto& r) { return r->model->index == model; });
+  });
   admit();
   std::vector<Subject> subjects;
   const auto possible = candidates(subjects);
@@ -104,9 +108,9 @@ void Loop::sweep() {
 }
 
 void Loop::admit() {
-  while (free_places() > 0) {
-    const auto job = queue_.try_take();
-    if (!job) return;
+  for (const auto& job : queue_.waiting()) {
+    if (free_places() <= 0) return;
+    if (job->ended_by_now() || !queue_.take(*job)) continue;
     try {
       auto& model = residency_.get(job->request().model);
       active_.push_back(std::make_unique<ActiveRequest>(job, model, fair_share_.opening_account()));
@@ -162,10 +166,11 @@ void Loop::begin(ActiveRequest& request) {
   part.num_images = can_begin(request);
   part.seed += static_cast<std::uint64_t>(request.begun);
   request.served += begin_cost(request.row_cost);
+  request.job->note_start();
   const auto had = request.pictures.size();
   std::unique_ptr<BeginTicket> ticket;
   try {
-    ticket = given(request.model->pipeline->begin(part, [job = request.job] { return job->ended(); }));
+    ticket = given(request.model->pipeline->begin(part, [job = request.job] { return job->ended_by_now(); }));
     request.adopt(ticket->take(), part.num_images);
   } catch (...) {
     request.fail(current_failure());

@@ -6,42 +6,71 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
-#include "easel/generation.h"
+#include "easel/engine.h"
+#include "engine/clock.h"
 #include "engine/failure.h"
 #include "engine/job.h"
 
 namespace easel {
 
-/// Bounded, first in first out. Counts a request from acceptance to its end, so the bound holds for what is waiting and
-/// what is being drawn together. Thread-safe; jobs may outlive it.
+/// Bounded by number, by estimated work and by account. Counts a request from acceptance to its end, so the bounds hold
+/// for what is waiting and what is being drawn together. Thread-safe; jobs may outlive it.
 class Queue : public std::enable_shared_from_this<Queue> {
  public:
-  explicit Queue(std::size_t max_unended) : max_unended_(max_unended) {}
+  struct Limits {
+    std::size_t max_unended = 64;
+    double max_seconds = 0;  ///< of estimated work; 0: no limit
+  };
+  /// @param observer  may be null
+  explicit Queue(Limits limits, Clock now = std::chrono::steady_clock::now,
+                 std::shared_ptr<EngineObserver> observer = nullptr);
 
-  /// @throws Error(kResourceExhausted)  full
+  /// @param estimate  device time the request will need, in seconds
+  /// @throws Error(kResourceExhausted)  full, too much work, or the account's limit
   /// @throws Error(kUnavailable)        closed
-  std::shared_ptr<QueuedJob> submit(GenerationRequest request);
+  std::shared_ptr<QueuedJob> submit(GenerationRequest request, SubmitOptions options, double estimate);
+
+  /// Seconds until a request that is refused now is likely to be accepted. Above 0.
+  double estimated_wait() const;
 
   /// Refuses new requests from now on.
   void close();
-  /// Returns when no accepted request is without an answer and the drawing thread is back in wait_for_work.
-  void wait_until_idle();
+  bool closed() const;
+  /// Returns true when no accepted request is without an answer and the drawing thread is back in wait_for_work; false
+  /// after `timeout`.
+  bool wait_until_idle(std::chrono::milliseconds timeout);
+  /// Ends every request with `failure`. @return whether there were any
+  bool end_all(const Failure& failure);
   /// Closes, ends every request with `failure` and makes wait_for_work return false.
   void abort(const Failure& failure);
 
   // For the drawing thread.
 
-  /// The oldest waiting request; null when none waits, and after abort().
-  std::shared_ptr<QueuedJob> try_take();
-  /// Sleeps until a request waits. @return false after abort()
-  bool wait_for_work();
+  /// Those not taken yet, oldest first.
+  std::vector<std::shared_ptr<QueuedJob>> waiting() const;
+  /// From now on the request is being drawn. @return false where it has ended meanwhile
+  bool take(const QueuedJob& job);
+  /// Says that nothing is held any more, and sleeps until something happens or until that time.
+  /// @return false after abort()
+  bool wait_for_work(std::optional<TimePoint> until = std::nullopt);
+  /// Something happened that the drawing thread should look at.
+  void wake();
 
  private:
-  void leave(const QueuedJob& job);  ///< the job has ended
+  std::size_t unended() const { return waiting_.size() + taken_.size(); }
+  double seconds_of_work() const;
+  void check_room(const SubmitOptions& options, double estimate, const std::string& model) const;
+  [[noreturn]] void refuse(const std::string& model, RefusalReason reason, const std::string& message) const;
+  QueuePosition position_of(const QueuedJob& job) const;
+  void leave(const QueuedJob& job, RequestOutcome outcome);  ///< the job has ended
+  void tell_lengths() const;
 
-  const std::size_t max_unended_;
+  const Limits limits_;
+  const Clock now_;
+  const std::shared_ptr<EngineObserver> observer_;
 
   mutable std::mutex mutex_;  // guards what follows; no job's lock is taken under it
   std::condition_variable work_came_;
@@ -51,7 +80,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   std::uint64_t next_number_ = 0;
   bool closed_ = false;
   bool aborted_ = false;
-  bool drawing_ = false;  // between try_take and wait_for_work
+  bool woken_ = false;  // since the last wait_for_work
+  bool asleep_ = true;  // in wait_for_work, or before the first take: nothing is held
 };
 
 }  // namespace easel

@@ -23,8 +23,39 @@ Residency::Residency(std::vector<ServedModel> models) {
   }
 }
 
-ModelState Residency::state(const std::string& id) const {
-  return entries_[index_of(id)]->state.load();
+ModelStatus Residency::status(const std::string& id) const {
+  const auto& entry = *entries_[index_of(id)];
+  const auto state = entry.state.load();
+  const bool held = state == ModelState::kReady || state == ModelState::kLoading;
+  return {.state = state,
+          .memory_bytes = held ? entry.served.description.memory_bytes : 0,
+          .pinned = entry.served.pinned,
+          .loading_progress = state == ModelState::kReady ? 1.0 : 0.0};
+}
+
+void Residency::ask_load(const std::string& id) {
+  entries_[index_of(id)]->load_asked = true;
+}
+
+void Residency::ask_unload(const std::string& id) {
+  entries_[index_of(id)]->unload_asked = true;
+}
+
+void Residency::do_as_asked(const std::function<bool(std::size_t)>& in_use) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    auto& entry = *entries_[i];
+    if (entry.load_asked.exchange(false)) {
+      entry.failure.reset();
+      try {
+        get(descriptions_[i].id);
+      } catch (const Error&) {
+        // Logged and kept: its requests are told.
+      }
+    }
+    if (in_use(i) || !entry.unload_asked.exchange(false) || !entry.resident) continue;
+    entry.resident.reset();
+    entry.state = ModelState::kUnloaded;
+  }
 }
 
 ResidentModel& Residency::get(const std::string& id) {
@@ -64,7 +95,7 @@ std::size_t Residency::index_of(const std::string& id) const {
 ResidentModel Residency::load(std::size_t index) const {
   const auto& served = entries_[index]->served;
   if (!served.load) throw Error(ErrorCode::kInternal, "it has no loader");
-  auto pipeline = served.load();
+  auto pipeline = served.load({});
   if (!pipeline) throw Error(ErrorCode::kInternal, "its loader gave nothing");
   const BatchLimit limit(pipeline->max_generations_per_step());
   return {index, std::move(pipeline), limit};

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,11 +30,15 @@ class Residency {
 
   const std::vector<ModelDescription>& descriptions() const { return descriptions_; }
   /// @throws Error(kNotFound)  no such id
-  ModelState state(const std::string& id) const;
+  ModelStatus status(const std::string& id) const;
+  void ask_load(const std::string& id);
+  void ask_unload(const std::string& id);
 
   /// Loads it if need be.
   /// @throws Error  why it cannot be loaded, each time with the same words; kNotFound where there is no such id
   ResidentModel& get(const std::string& id);
+  /// Loads and unloads what was asked for, but what is in use.
+  void do_as_asked(const std::function<bool(std::size_t)>& in_use);
   /// Frees them all, on the thread that drew with them.
   void unload_all();
 
@@ -41,6 +46,7 @@ class Residency {
   struct Entry {
     ServedModel served;
     std::atomic<ModelState> state{ModelState::kUnloaded};
+    std::atomic<bool> load_asked{false}, unload_asked{false};
     std::optional<ResidentModel> resident;  // what follows belongs to the thread of get
     std::optional<Failure> failure;
   };

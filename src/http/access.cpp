@@ -1,9 +1,13 @@
-// Keys in constant time, origins and hosts by their text.
+// Origins and hosts by their text, callers by their keys or addresses.
 #include "http/access.h"
 
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "core/text.h"
@@ -12,7 +16,9 @@
 namespace easel::http {
 namespace {
 
-constexpr char kExposedHeaders[] = "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms";
+constexpr char kExposedHeaders[] =
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, x-easel-queue-position, "
+    "x-easel-estimated-wait, x-easel-waited";
 constexpr char kPreflightSeconds[] = "600";
 
 HttpFailure forbidden(std::string message, const char* code) {
@@ -50,24 +56,37 @@ std::string_view without_http_port(std::string_view authority) {
   return authority;
 }
 
-// Takes the same time whatever the key holds; only the length of what the client sent shows.
-bool same_bytes(std::string_view presented, std::string_view key) {
-  std::size_t difference = presented.size() ^ key.size();
-  for (std::size_t i = 0; i < presented.size(); ++i) {
-    difference |= static_cast<unsigned char>(presented[i] ^ key[i % key.size()]);
-  }
-  return difference == 0;
+bool is_local_address(const std::string& address) {
+  return address == "::1" || is_local_name(address);
+}
+
+// Headers by which a proxy says for whom it asks.
+bool asks_for_another(const Headers& headers) {
+  return headers.find("Forwarded") || headers.find("X-Forwarded-For") || headers.find("X-Real-IP") ||
+         headers.find("Via");
+}
+
+std::string account_of(const std::string& address) {
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.c_str(), &bytes) != 1) return address;
+  constexpr std::size_t kNetworkBytes = 8;
+  std::fill(std::begin(bytes.s6_addr) + kNetworkBytes, std::end(bytes.s6_addr), std::uint8_t{0});
+  std::array<char, INET6_ADDRSTRLEN> network{};
+  inet_ntop(AF_INET6, &bytes, network.data(), network.size());
+  return concat(network.data(), "/64");
 }
 
 }  // namespace
 
-Access::Access(AccessRules rules) : rules_(std::move(rules)) {
-  for (const auto& key : rules_.api_keys) {
-    const bool writable = std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-    if (key.empty() || !writable) {
-      throw Error(ErrorCode::kInvalidArgument, "an API key must be visible ASCII characters without spaces");
-    }
-  }
+void check_operator(const Caller& caller, const char* what) {
+  if (caller.is_operator) return;
+  throw forbidden(
+      concat(what, " is for operators: those whose key the server's file of keys marks so, or, where no keys ",
+             "are asked for, clients on the server's own machine."),
+      "operator_needed");
+}
+
+Access::Access(AccessRules rules, ApiKeys& keys) : rules_(std::move(rules)), keys_(keys) {
   for (auto& origin : rules_.allowed_origins) {
     if (origin.ends_with('/')) origin.pop_back();
   }
@@ -108,14 +127,12 @@ void Access::check_source(const RequestHead& head) const {
   }
 }
 
-bool Access::key_known(std::string_view presented) const {
-  bool known = false;
-  for (const auto& key : rules_.api_keys) known |= same_bytes(presented, key);
-  return known;
-}
-
-void Access::check_key(const RequestHead& head) const {
-  if (rules_.api_keys.empty()) return;
+Caller Access::identify(const RequestHead& head, const std::string& address) const {
+  if (!keys_.required()) {
+    return {.account = account_of(address),
+            .is_operator =
+                is_local_address(address) && is_local_name(host_name(head.host)) && !asks_for_another(head.headers)};
+  }
   const auto* authorization = head.headers.find("Authorization");
   const auto* azure_key = head.headers.find("api-key");
   if (!authorization && !azure_key) {
@@ -124,11 +141,13 @@ void Access::check_key(const RequestHead& head) const {
   if (head.headers.count("Authorization") > 1 || head.headers.count("api-key") > 1) {
     throw unauthorized("More than one API key was sent.", "invalid_api_key");
   }
-  if (azure_key && key_known(*azure_key)) return;
+  if (azure_key) {
+    if (const auto caller = keys_.find(*azure_key)) return *caller;
+  }
   constexpr std::string_view kScheme = "Bearer ";
-  if (authorization && equal_ignoring_case(std::string_view(*authorization).substr(0, kScheme.size()), kScheme) &&
-      key_known(trimmed(std::string_view(*authorization).substr(kScheme.size())))) {
-    return;
+  if (authorization && equal_ignoring_case(std::string_view(*authorization).substr(0, kScheme.size()), kScheme)) {
+    if (const auto caller = keys_.find(trimmed(std::string_view(*authorization).substr(kScheme.size()))))
+      return *caller;
   }
   throw unauthorized("The API key is not one of this server's.", "invalid_api_key");
 }

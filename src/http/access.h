@@ -6,16 +6,20 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "http/api_keys.h"
+#include "http/caller.h"
 #include "http/message.h"
 #include "http/request_head.h"
 
 namespace easel::http {
 
+/// @param what  is asked for, as a sentence begins, e.g. "A priority"
+/// @throws HttpFailure(403)  the caller is no operator
+void check_operator(const Caller& caller, const char* what);
+
 struct AccessRules {
-  std::vector<std::string> api_keys = {};         ///< empty: any key, or none, will do
   std::vector<std::string> allowed_origins = {};  ///< "*": all of them
   std::string own_host = {};                      ///< the name or address given to listen on
   bool loopback = false;                          ///< listening where only this machine can call
@@ -24,17 +28,21 @@ struct AccessRules {
 /// Thread-safe.
 class Access {
  public:
-  /// @throws Error(kInvalidArgument)  an API key is empty or not writable in a header
-  explicit Access(AccessRules rules);
+  /// @param keys  must outlive it
+  Access(AccessRules rules, ApiKeys& keys);
 
   /// @throws HttpFailure(403)  on loopback, a Host that is neither local nor the host of an allowed origin; or an
   /// Origin
   ///                           that is neither this server's own nor allowed
   void check_source(const RequestHead& head) const;
 
-  /// Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
+  /// Whose request it is. Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
+  ///
+  /// Where no keys are asked for, a client is known by its address (IPv6: by its network, for one machine has as many
+  /// addresses in it as it likes), and is an operator when it calls from this machine, by a local name, and not on
+  /// behalf of somebody else, as a proxy does.
   /// @throws HttpFailure(401)  no key, or a wrong one
-  void check_key(const RequestHead& head) const;
+  Caller identify(const RequestHead& head, const std::string& address) const;
 
   /// True for a browser's question whether it may send the real request.
   static bool is_preflight(const RequestHead& head);
@@ -46,9 +54,9 @@ class Access {
  private:
   bool host_allowed(const std::string& host) const;
   bool origin_allowed(const std::string& origin, const std::string& host) const;
-  bool key_known(std::string_view presented) const;
 
   AccessRules rules_;
+  ApiKeys& keys_;
 };
 
 }  // namespace easel::http

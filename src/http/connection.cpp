@@ -1,6 +1,7 @@
 // Sockets in non-blocking use: every wait is a poll in slices, so that a deadline and `hurried` are always looked at.
 #include "http/connection.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -61,10 +62,27 @@ std::string head_of(const Answer& answer, bool keep_alive) {
   return head;
 }
 
+// An IPv4 client of a socket that takes both kinds is shown as IPv4.
+std::string peer_address(int socket) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &length) != 0) return "unknown";
+  if (peer.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, text.data(), text.size());
+  } else if (peer.ss_family == AF_INET6) {
+    const auto& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+    constexpr std::size_t kIpv4At = 12;  // of a mapped address
+    const bool mapped = IN6_IS_ADDR_V4MAPPED(&address);
+    inet_ntop(mapped ? AF_INET : AF_INET6, &address.s6_addr[mapped ? kIpv4At : 0], text.data(), text.size());
+  }
+  return text.data();
+}
+
 }  // namespace
 
 Connection::Connection(int socket, const Patience& patience, std::function<bool()> hurried)
-    : socket_(socket), patience_(patience), hurried_(std::move(hurried)) {
+    : socket_(socket), address_(peer_address(socket)), patience_(patience), hurried_(std::move(hurried)) {
   set_option(socket_, IPPROTO_TCP, TCP_NODELAY);
   set_option(socket_, SOL_SOCKET, SO_KEEPALIVE);
 }

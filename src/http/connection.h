@@ -51,6 +51,8 @@ class Connection : public Client {
   /// as probes: a closed socket replies to them with a reset, which is what is looked for.
   bool gone() override;
 
+  const std::string& address() const override { return address_; }
+
   /// @param keep_alive  whether another request may follow
   /// @return false when the client did not take it
   bool write(const Answer& answer, bool keep_alive);
@@ -71,6 +73,7 @@ class Connection : public Client {
   void drop_blank_lines();
 
   const int socket_;
+  const std::string address_;
   const Patience patience_;
   const std::function<bool()> hurried_;
   std::string received_;  // bytes not yet used

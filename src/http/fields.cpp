@@ -49,11 +49,15 @@ HttpFailure wrong_type(const char* field, const char* expected, const json& foun
                      concat("`", field, "` must be ", expected, ", but it is ", type_in_words(found), "."));
 }
 
-std::string shown(std::string_view text) {
-  if (text.size() <= kMaxShownBytes) return concat("\"", text, "\"");
+std::string shortened(std::string_view text) {
+  if (text.size() <= kMaxShownBytes) return std::string(text);
   auto end = kMaxShownBytes;
   while (end > 0 && is_continuation_byte(text[end])) --end;
-  return concat("\"", text.substr(0, end), "...\"");
+  return concat(text.substr(0, end), "...");
+}
+
+std::string shown(std::string_view text) {
+  return concat("\"", shortened(text), "\"");
 }
 
 std::size_t count_code_points(std::string_view text) {

@@ -16,7 +16,10 @@ namespace easel::http {
 /// A 400 about one field.
 HttpFailure field_error(const char* field, std::string code, std::string message);
 
-/// What a client sent, fit for a message: quoted, and cut after some 60 bytes.
+/// What a client sent, cut after some 60 bytes.
+std::string shortened(std::string_view text);
+
+/// The same, quoted: fit for a message.
 std::string shown(std::string_view text);
 
 /// Number of code points of valid UTF-8.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "http/http_error.h"
 #include "http/json_text.h"
 #include "http/openai_images.h"
+#include "http/terms.h"
 
 namespace easel::http {
 namespace {
@@ -19,21 +22,19 @@ namespace {
 // How soon a client's leaving is noticed; the end of a job wakes the waiter at once.
 constexpr std::chrono::milliseconds kLookAtClientEvery{100};
 
-// Counts a request in, or refuses it: waiting requests must never hold every thread.
+// Counts a request in, while there is a place: waiting requests must never hold every thread.
 class Slot {
  public:
-  Slot(std::atomic<std::size_t>& taken, std::size_t limit) : taken_(taken) {
-    if (taken_.fetch_add(1) < limit) return;
-    taken_.fetch_sub(1);
-    throw HttpFailure(http_error(Error(ErrorCode::kResourceExhausted,
-                                       concat("All ", limit, " places for image requests are taken; try later."))));
-  }
+  Slot(std::atomic<std::size_t>& taken, std::size_t limit) : taken_(taken), got_(taken_.fetch_add(1) < limit) {}
   ~Slot() { taken_.fetch_sub(1); }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
+  bool got() const { return got_; }
+
  private:
   std::atomic<std::size_t>& taken_;
+  const bool got_;
 };
 
 // A body without a type is taken for JSON; one that claims another type is not.
@@ -54,19 +55,51 @@ void check_content(const RequestHead& head) {
                      .code = "unsupported_content_type"});
 }
 
-std::string summary_of(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
+log::Fields drawing_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
   const auto& model = resolve_model(models, request.model);
-  return concat(" model=", request.model, " size=", request.width.value_or(model.native_width), "x",
-                request.height.value_or(model.native_height), " n=", request.num_images,
-                " steps=", request.num_inference_steps.value_or(model.default_steps));
+  return {
+      {"model", request.model},
+      {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
+      {"images", request.num_images},
+      {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
-std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request) {
+// In whole seconds, as the field has them: never so soon that clients hammer, nor beyond a day, whatever was estimated.
+std::string retry_after(double seconds) {
+  constexpr double kDay = 86400.0;
+  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kDay)));
+}
+
+HttpFailure refused(const Engine& engine, const Error& error) {
+  const auto wait = error.code() == ErrorCode::kResourceExhausted ? std::optional(retry_after(engine.estimated_wait()))
+                                                                  : std::nullopt;
+  return HttpFailure(http_error(error, wait));
+}
+
+std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, SubmitOptions terms) {
   try {
-    return engine.submit(std::move(request));
+    return engine.submit(std::move(request), std::move(terms));
   } catch (const Error& error) {
-    throw HttpFailure(http_error(error));
+    throw refused(engine, error);
   }
+}
+
+double rounded_to_ms(double seconds) {
+  return std::round(seconds * 1000) / 1000;
+}
+
+void note(const JobFigures& figures, log::Fields& fields) {
+  fields.emplace_back("waited", rounded_to_ms(figures.waited_seconds));
+  fields.emplace_back("drawn", rounded_to_ms(figures.drawn_seconds));
+  fields.emplace_back("device", rounded_to_ms(figures.device_seconds));
+  fields.emplace_back("rows", figures.most_rows);
+}
+
+// Where the request stood when it was accepted, and how long it then waited to be begun.
+void add_queue_headers(const QueuePosition& position, const JobFigures& figures, Answer& answer) {
+  answer.headers.add("x-easel-queue-position", std::to_string(position.ahead));
+  answer.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
+  answer.headers.add("x-easel-waited", concat(rounded_to_ms(figures.waited_seconds)));
 }
 
 // False when the client left first, and its job with it.
@@ -100,17 +133,29 @@ GenerationRequest Generations::read_request(const std::string& default_model, Cl
 }
 
 std::optional<Answer> Generations::answer(const RequestHead& head, const std::string& default_model, Client& client,
-                                          std::string& summary) {
+                                          RequestRecord& record) {
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_content(head);
+  auto terms = terms_of(head.headers, record.caller, options_.request_timeout);
   auto request = read_request(default_model, client);
-  summary = summary_of(request, engine_.models());
+  record.drawing = drawing_fields(request, engine_.models());
 
   const Slot slot(drawing_, options_.max_waiting);
+  if (!slot.got()) {
+    throw refused(engine_,
+                  Error(ErrorCode::kResourceExhausted,
+                        concat("All ", options_.max_waiting, " places for image requests are taken; try later.")));
+  }
   const auto seed = request.seed;
-  const auto job = submit(engine_, std::move(request));
-  if (!wait_with_client(*job, client)) return std::nullopt;
-  return json_answer(200, image_answer(take(*job), unix_seconds(), seed));
+  const auto job = submit(engine_, std::move(request), std::move(terms));
+  const auto position = job->position();
+  const bool ended = wait_with_client(*job, client);
+  const auto figures = job->figures();
+  note(figures, record.drawing);
+  if (!ended) return std::nullopt;
+  auto answer = json_answer(200, image_answer(take(*job), unix_seconds(), seed));
+  add_queue_headers(position, figures, answer);
+  return answer;
 }
 
 }  // namespace easel::http

@@ -11,6 +11,7 @@
 #include "http/client.h"
 #include "http/message.h"
 #include "http/request_head.h"
+#include "http/request_record.h"
 
 namespace easel::http {
 
@@ -21,11 +22,11 @@ class Generations {
 
   /// Draws what the request asks for. Blocks until it is drawn; a client that leaves cancels it.
   /// @param default_model  meant when the body names no model; empty: the engine's first
-  /// @param summary        receives what the log says of the request, once its body is understood; no prompt text
+  /// @param record         receives what the log says of the drawing, once the body is understood
   /// @return none when the client has left
   /// @throws HttpFailure
   std::optional<Answer> answer(const RequestHead& head, const std::string& default_model, Client& client,
-                               std::string& summary);
+                               RequestRecord& record);
 
   /// From now on answer() throws 503.
   void begin_shutdown() { shutting_down_ = true; }

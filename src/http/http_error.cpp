@@ -44,13 +44,13 @@ std::string wire_name(const std::string& param) {
   return param;
 }
 
-HttpError from_row(const Row& row, const Error& error) {
+HttpError from_row(const Row& row, const Error& error, const std::string& retry_after = kRetryAfterSeconds) {
   HttpError answer{.status = row.status,
                    .message = error.what(),
                    .type = row.type,
                    .param = wire_name(error.param()),
                    .code = row.wire_code};
-  if (row.retry == Retry::kLater) answer.headers.add("retry-after", kRetryAfterSeconds);
+  if (row.retry == Retry::kLater) answer.headers.add("retry-after", retry_after);
   if (row.retry == Retry::kNever) answer.headers.add("x-should-retry", "false");
   return answer;
 }
@@ -61,10 +61,10 @@ ordered_json string_or_null(const std::string& text) {
 
 }  // namespace
 
-HttpError http_error(const Error& error) {
+HttpError http_error(const Error& error, const std::optional<std::string>& retry_after) {
   if (error.code() == ErrorCode::kInternal) return unexpected_error(error.what());
   const auto& row = kRows[static_cast<std::size_t>(error.code())];
-  auto answer = from_row(row, error);
+  auto answer = from_row(row, error, retry_after.value_or(kRetryAfterSeconds));
   if (error.code() == ErrorCode::kNotFound && answer.param.empty()) answer.param = "model";
   return answer;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -37,7 +38,8 @@ class HttpFailure : public std::exception {
 };
 
 /// What Engine::submit threw.
-HttpError http_error(const Error& error);
+/// @param retry_after  value of the header of that name, for errors that are worth repeating; none: a few seconds
+HttpError http_error(const Error& error, const std::optional<std::string>& retry_after = std::nullopt);
 
 /// What Job::take threw. Differs where the same code speaks of the server instead of the request: a file that is not
 /// there is no 404, and a device without memory will not have more of it when the client tries again.

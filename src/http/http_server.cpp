@@ -27,17 +27,16 @@ class Server final : public HttpServer {
  public:
   Server(Engine& engine, ServerOptions options, const Patience& patience)
       : service_(engine, std::move(options)),
-        listener_(service_.options().host, service_.options().port, service_.options().max_waiting + kSpareThreads),
-        patience_(patience) {}
+        patience_(patience),
+        listener_(service_.options().host, service_.options().port, service_.options().max_waiting + kSpareThreads,
+                  [this](int socket) { serve(socket); }) {}
 
   int bind() override {
     const int port = listener_.bind();
     service_.start(listener_.loopback());
     return port;
   }
-  void run() override {
-    listener_.run([this](int socket) { serve(socket); });
-  }
+  void run() override { listener_.run(); }
   void begin_shutdown() override { service_.begin_shutdown(); }
   void stop() override { listener_.stop(); }
 
@@ -74,8 +73,8 @@ class Server final : public HttpServer {
   }
 
   Service service_;
-  Listener listener_;
   const Patience patience_;
+  Listener listener_;  // last: its threads use all of the above
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "core/log.h"
@@ -74,6 +75,7 @@ int port_of(const sockaddr_storage& address) {
 }  // namespace
 
 Listener::~Listener() {
+  end_threads();
   if (listening_socket_ >= 0) ::close(listening_socket_);
   if (wake_ >= 0) ::close(wake_);
 }
@@ -90,20 +92,36 @@ int Listener::bind() {
   socklen_t length = sizeof bound;
   getsockname(listening_socket_, reinterpret_cast<sockaddr*>(&bound), &length);
   loopback_ = is_loopback(bound);
+  start_threads();
   return port_of(bound);
 }
 
-void Listener::run(const Serve& serve) {
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < thread_count_; ++i) threads.emplace_back([this, &serve] { work(serve); });
-  accept_until_stopped();
-  ::close(std::exchange(listening_socket_, -1));  // who connects from now on is refused instead of kept waiting
+void Listener::start_threads() {
+  try {
+    while (threads_.size() < thread_count_) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& failure) {
+    const auto started = threads_.size();
+    end_threads();
+    throw Error(ErrorCode::kUnavailable, concat("cannot serve with ", thread_count_, " threads, the system gave ",
+                                                started, ": ", failure.code().message(),
+                                                "; allow more (ulimit -u), or fewer waiting requests (--max-waiting)"));
+  }
+}
+
+void Listener::end_threads() {
   {
     const std::lock_guard lock(waiting_mutex_);
     closed_ = true;
   }
   waiting_changed_.notify_all();
-  for (auto& thread : threads) thread.join();
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void Listener::run() {
+  accept_until_stopped();
+  ::close(std::exchange(listening_socket_, -1));  // who connects from now on is refused instead of kept waiting
+  end_threads();
 }
 
 void Listener::stop() {
@@ -140,7 +158,7 @@ void Listener::hand_over(int socket) {
   waiting_changed_.notify_one();
 }
 
-void Listener::work(const Serve& serve) {
+void Listener::work() {
   while (true) {
     int socket = -1;
     {
@@ -153,7 +171,7 @@ void Listener::work(const Serve& serve) {
       waiting_.pop_front();
       waiting_count_ = waiting_.size();
     }
-    serve(socket);
+    serve_(socket);
   }
 }
 

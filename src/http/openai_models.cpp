@@ -1,6 +1,8 @@
 // Models as JSON.
 #include "http/openai_models.h"
 
+#include <chrono>
+
 #include "core/text.h"
 #include "http/json_text.h"
 
@@ -9,31 +11,56 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json object_of(const ModelDescription& model) {
-  ordered_json object = {{"id", model.id},
-                         {"object", "model"},
-                         {"created", model.created},
-                         {"owned_by", "easel"},
-                         {"family", model.family}};
+const char* name_of(ModelState state) {
+  switch (state) {
+    case ModelState::kUnloaded:
+      return "unloaded";
+    case ModelState::kLoading:
+      return "loading";
+    case ModelState::kReady:
+      return "ready";
+    case ModelState::kFailed:
+      return "failed";
+  }
+  return "unloaded";
+}
+
+void add_status(const ModelDescription& model, const ModelStatus& status, ordered_json& object) {
+  object["state"] = name_of(status.state);
+  if (status.state == ModelState::kLoading) object["loading_progress"] = status.loading_progress;
+  if (status.state == ModelState::kFailed) object["failure"] = status.failure;
+  object["memory_bytes"] = status.memory_bytes;
+  object["memory_needed_bytes"] = model.memory_bytes;
+  object["pinned"] = status.pinned;
+  if (status.last_used) {
+    object["last_used"] =
+        std::chrono::duration_cast<std::chrono::seconds>(status.last_used->time_since_epoch()).count();
+  }
+}
+
+ordered_json object_of(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
+  ordered_json object = {
+      {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
   object["native_size"] = concat(model.native_width, "x", model.native_height);
   object["default_steps"] = model.default_steps;
   object["default_guidance_scale"] = model.default_guidance_scale;
   object["default_scheduler"] = model.default_scheduler;
   object["schedulers"] = model.schedulers;
+  add_status(model, status, object);
   return object;
 }
 
 }  // namespace
 
-std::string model_list(const std::vector<ModelDescription>& models) {
+std::string model_list(const std::vector<ModelDescription>& models, const std::vector<ModelStatus>& states) {
   auto list = ordered_json::array();
-  for (const auto& model : models) list.push_back(object_of(model));
+  for (std::size_t i = 0; i < models.size(); ++i) list.push_back(object_of(models[i], states.at(i), models[i].id));
   return json_text({{"object", "list"}, {"data", list}});
 }
 
-std::string model_object(const ModelDescription& model) {
-  return json_text(object_of(model));
+std::string model_object(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
+  return json_text(object_of(model, status, id));
 }
 
 }  // namespace easel::http

@@ -4,14 +4,17 @@
 #include <string>
 #include <vector>
 
-#include "easel/generation.h"
+#include "easel/engine.h"
 
 namespace easel::http {
 
 /// {"object": "list", "data": [model, ...]}, in the order given.
-std::string model_list(const std::vector<ModelDescription>& models);
+/// @param states  of the models, in their order
+std::string model_list(const std::vector<ModelDescription>& models, const std::vector<ModelStatus>& states);
 
-/// One model: OpenAI's four keys, then easel's own: family, licence, native size, what a request may ask of it.
-std::string model_object(const ModelDescription& model);
+/// One model: OpenAI's four keys, then easel's own: family, licence, native size, what a request may ask of it, and how
+/// it stands: state ("unloaded", "loading", "ready", "failed"), memory in bytes, last use in Unix seconds.
+/// @param id  as the client asked for it: one of OpenAI's own names may mean this model
+std::string model_object(const ModelDescription& model, const ModelStatus& status, const std::string& id);
 
 }  // namespace easel::http

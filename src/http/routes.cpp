@@ -10,8 +10,12 @@ namespace {
 constexpr Route kRoutes[] = {
     {"GET", "", Endpoint::kRoot},
     {"GET", "health", Endpoint::kHealth},
+    {"GET", "ready", Endpoint::kReady},
+    {"GET", "metrics", Endpoint::kMetrics},
     {"GET", "models", Endpoint::kModels},
     {"GET", "models/{...}", Endpoint::kModel},
+    {"POST", "models/{...}/load", Endpoint::kLoadModel},
+    {"POST", "models/{...}/unload", Endpoint::kUnloadModel},
     {"POST", "images/generations", Endpoint::kGenerations},
     // Azure's clients put the model into the path.
     {"GET", "openai/models", Endpoint::kModels},
@@ -45,32 +49,56 @@ Segments without_version(Segments segments) {
   return segments;
 }
 
-std::string joined(const Segments& segments, std::size_t first) {
+std::string joined(const Segments& segments, std::size_t first, std::size_t count) {
   std::string text;
-  for (auto i = first; i < segments.size(); ++i) {
-    if (i > first) text += '/';
-    text += segments[i];
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) text += '/';
+    text += segments[first + i];
   }
   return text;
 }
 
 bool matches(const Segments& pattern, const Segments& segments, std::string& parameter) {
+  if (segments.size() < pattern.size()) return false;
+  std::size_t used = 0;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
-    if (i >= segments.size()) return false;
-    if (pattern[i] == "{...}") {
-      parameter = joined(segments, i);
-      return true;
-    }
-    if (pattern[i] == "{}") {
-      parameter = std::string(segments[i]);
-    } else if (!segment_is(segments[i], pattern[i])) {
+    // What is left for "{...}" when every segment of the pattern behind it has got its own.
+    const auto count = pattern[i] == "{...}" ? segments.size() - used - (pattern.size() - i - 1) : 1;
+    if (pattern[i].starts_with('{')) {
+      parameter = joined(segments, used, count);
+    } else if (!segment_is(segments[used], pattern[i])) {
       return false;
     }
+    used += count;
   }
-  return pattern.size() == segments.size();
+  return used == segments.size();
 }
 
 }  // namespace
+
+const char* canonical_path(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::kRoot:
+      return "/v1/";
+    case Endpoint::kHealth:
+      return "/health";
+    case Endpoint::kReady:
+      return "/ready";
+    case Endpoint::kMetrics:
+      return "/metrics";
+    case Endpoint::kModels:
+      return "/v1/models";
+    case Endpoint::kModel:
+      return "/v1/models/{id}";
+    case Endpoint::kLoadModel:
+      return "/v1/models/{id}/load";
+    case Endpoint::kUnloadModel:
+      return "/v1/models/{id}/unload";
+    case Endpoint::kGenerations:
+      return "/v1/images/generations";
+  }
+  return "";
+}
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
   const auto wanted = method == "HEAD" ? "GET" : method;

@@ -9,15 +9,22 @@ namespace easel::http {
 
 enum class Endpoint {
   kRoot,         ///< GET /v1/: what this is
-  kHealth,       ///< GET /health
+  kHealth,       ///< GET /health: is the process well
+  kReady,        ///< GET /ready: can it draw now
+  kMetrics,      ///< GET /metrics
   kModels,       ///< GET /v1/models
   kModel,        ///< GET /v1/models/{id}
+  kLoadModel,    ///< POST /v1/models/{id}/load
+  kUnloadModel,  ///< POST /v1/models/{id}/unload
   kGenerations,  ///< POST /v1/images/generations
 };
 
+/// The path that the endpoint has in documents, e.g. "/v1/models/{id}", however a client spelled it.
+const char* canonical_path(Endpoint endpoint);
+
 struct Route {
   const char* method;
-  /// Segments; "{}" stands for one segment, "{...}" for all that are left.
+  /// Segments; "{}" stands for one segment, "{...}" for one or more: all that the segments behind it leave.
   const char* pattern;
   Endpoint endpoint;
 };

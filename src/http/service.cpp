@@ -10,7 +10,6 @@
 #include "core/text.h"
 #include "http/fields.h"
 #include "http/json_text.h"
-#include "http/openai_models.h"
 #include "http/request_id.h"
 
 namespace easel::http {
@@ -53,93 +52,122 @@ std::chrono::milliseconds since(Clock::time_point started) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started);
 }
 
-void log_request(const std::string& id, const RequestHead& head, int status, const std::string& summary,
-                 std::chrono::milliseconds took) {
-  const auto line = concat(id, " ", head.method, " ", shown(head.path), " ", status, summary, " ", took.count(), " ms");
-  // A container's health check would otherwise fill the log.
-  const bool health_check = status == 200 && head.path.ends_with("/health");
-  health_check ? log::debug(line) : log::info(line);
+void log_request(const RequestRecord& record, const RequestHead& head, int status, std::chrono::milliseconds took) {
+  log::Fields fields = {
+      {"id", record.id}, {"method", shortened(head.method)}, {"path", shortened(head.path)}, {"status", status}};
+  if (!record.caller.account.empty()) fields.emplace_back("account", record.caller.account);
+  fields.insert(fields.end(), record.drawing.begin(), record.drawing.end());
+  fields.emplace_back("ms", took.count());
+  // What probes and scrapers ask every few seconds would otherwise fill the log.
+  const bool routine = status == 200 && record.route &&
+                       (record.route->endpoint == Endpoint::kHealth || record.route->endpoint == Endpoint::kReady ||
+                        record.route->endpoint == Endpoint::kMetrics);
+  routine ? log::debug("request", fields) : log::info("request", fields);
 }
 
 // A fault of the server's belongs in its log; one of the client's has its answer, and its line among the others.
 Answer failed(const std::string& id, const HttpError& error) {
   const bool refused_for_now = error.headers.find("retry-after");
   if (error.status >= 500 && !refused_for_now) {
-    log::error(concat(id, " failed: ", error.detail.empty() ? error.message : error.detail));
+    log::error(concat("request failed: ", error.detail.empty() ? error.message : error.detail), {{"id", id}});
   }
   return answer_of(error);
+}
+
+// make_figures makes nothing else.
+std::shared_ptr<Metrics> metrics_of(const ServerOptions& options) {
+  if (options.figures) return std::static_pointer_cast<Metrics>(options.figures);
+  return std::make_shared<Metrics>(options.version);
 }
 
 }  // namespace
 
 Service::Service(Engine& engine, ServerOptions options)
-    : engine_(engine), options_(std::move(options)), generations_(engine_, options_) {
+    : engine_(engine),
+      options_(std::move(options)),
+      keys_(options_.api_keys, options_.api_keys_file),
+      generations_(engine_, options_),
+      models_(engine_),
+      metrics_(metrics_of(options_)) {
   start(/*loopback=*/true);
 }
 
 void Service::start(bool loopback) {
-  access_.emplace(AccessRules{.api_keys = options_.api_keys,
-                              .allowed_origins = options_.allowed_origins,
-                              .own_host = options_.host,
-                              .loopback = loopback});
+  access_.emplace(
+      AccessRules{.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = loopback}, keys_);
 }
 
 std::optional<Answer> Service::answer(const RequestHead& head, Client& client) {
   const auto started = Clock::now();
-  const auto id = request_id(head.headers);
-  std::string summary;
+  RequestRecord record{.id = request_id(head.headers)};
   std::optional<Answer> answer;
   try {
-    answer = dispatch(head, client, summary);
+    answer = dispatch(head, client, record);
   } catch (const HttpFailure& failure) {
-    answer = failed(id, failure.error());
+    answer = failed(record.id, failure.error());
   } catch (const std::exception& error) {
-    answer = failed(id, unexpected_error(error.what()));
+    answer = failed(record.id, unexpected_error(error.what()));
   }
   const auto took = since(started);
-  log_request(id, head, answer ? answer->status : kClientLeft, summary, took);
+  const int status = answer ? answer->status : kClientLeft;
+  metrics_->count_request(record.route, head.method, status, std::chrono::duration<double>(took).count());
+  log_request(record, head, status, took);
   if (!answer) return std::nullopt;
-  add_common_headers(*answer, id, took);
+  add_common_headers(*answer, record.id, took);
   access_->add_cors(head, *answer);
   if (generations_.shutting_down()) answer->close = true;
   return answer;
 }
 
-Answer Service::refusal(const HttpError& error) const {
+Answer Service::refusal(const HttpError& error) {
   const auto id = request_id({});
-  log::info(concat(id, " unreadable request ", error.status, ": ", error.message));
+  log::info("unreadable request", {{"id", id}, {"status", error.status}, {"reason", error.message}});
+  metrics_->count_request(/*route=*/nullptr, /*method=*/"", error.status, 0.0);
   auto answer = answer_of(error);
   add_common_headers(answer, id, std::chrono::milliseconds(0));
   return answer;
 }
 
-std::optional<Answer> Service::dispatch(const RequestHead& head, Client& client, std::string& summary) {
+std::optional<Answer> Service::dispatch(const RequestHead& head, Client& client, RequestRecord& record) {
   access_->check_source(head);
   if (Access::is_preflight(head)) return access_->preflight_answer(head);
   if (head.path == "*") return allowed_methods("GET, HEAD, POST, OPTIONS");
 
   const auto match = find_route(head.method, head.path);
+  record.route = match.route;
   if (match.allow.empty()) throw unknown_path(head);
   if (head.method == "OPTIONS") return allowed_methods(match.allow);
-  const bool open = match.route && match.route->endpoint == Endpoint::kHealth;
-  if (!open) access_->check_key(head);
+  // Orchestrators carry no keys.
+  const bool open =
+      match.route && (match.route->endpoint == Endpoint::kHealth || match.route->endpoint == Endpoint::kReady);
+  if (!open) record.caller = access_->identify(head, client.address());
   if (!match.route) throw wrong_method(head, match.allow);
-  return call(match, head, client, summary);
+  return call(match, head, client, record);
 }
 
 std::optional<Answer> Service::call(const RouteMatch& match, const RequestHead& head, Client& client,
-                                    std::string& summary) {
+                                    RequestRecord& record) {
   switch (match.route->endpoint) {
     case Endpoint::kRoot:
       return root();
     case Endpoint::kHealth:
       return health();
+    case Endpoint::kReady:
+      return ready();
+    case Endpoint::kMetrics:
+      return metrics();
     case Endpoint::kModels:
-      return json_answer(200, model_list(engine_.models()));
+      return models_.list();
     case Endpoint::kModel:
-      return model(match.parameter);
+      return models_.one(match.parameter);
+    case Endpoint::kLoadModel:
+      check_operator(record.caller, "Loading a model");
+      return models_.load(match.parameter);
+    case Endpoint::kUnloadModel:
+      check_operator(record.caller, "Unloading a model");
+      return models_.unload(match.parameter);
     case Endpoint::kGenerations:
-      return generations_.answer(head, percent_decode(match.parameter), client, summary);
+      return generations_.answer(head, percent_decode(match.parameter), client, record);
   }
   throw unknown_path(head);
 }
@@ -153,40 +181,43 @@ Answer Service::root() const {
                  {"links", {{"images", "/v1/images/generations"}, {"models", "/v1/models"}, {"health", "/health"}}}}));
 }
 
-// Only a server that can draw now is healthy: load balancers and container health checks read the status alone.
-Answer Service::health() const {
-  const auto& model = engine_.models().front();
-  const auto state = engine_.model_state(model.id);
-  std::string status = "loading";
-  if (state == ModelState::kReady) status = "ready";
-  if (state == ModelState::kFailed) status = "failed";
-  if (generations_.shutting_down()) status = "shutting_down";
-  return json_answer(status == "ready" ? 200 : 503, json_text({{"status", status}, {"model", model.id}}));
+std::string Service::status_of_default_model() const {
+  if (generations_.shutting_down()) return "shutting_down";
+  const auto model = engine_.status(engine_.models().front().id);
+  switch (model.state) {
+    case ModelState::kReady:
+      return "ready";
+    case ModelState::kFailed:
+      return "failed";
+    case ModelState::kUnloaded:
+      // It has been in memory and left it, being idle or for another's sake: the next request brings it back. Calling
+      // that unready would keep just that request away.
+      return model.last_used ? "idle" : "loading";
+    case ModelState::kLoading:
+      break;
+  }
+  return "loading";
 }
 
-Answer Service::model(const std::string& encoded_id) const {
-  const auto& models = engine_.models();
-  const auto served = [&](const std::string& id) {
-    return std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == id; });
-  };
-  const auto id = percent_decode(encoded_id);
-  if (id.find('\0') != std::string::npos) {
-    throw field_error("model", "invalid_value", "A model's id holds no NUL byte.");
-  }
-  auto found = served(id);
-  if (found == models.end()) {
-    // Python clients before 1.0 write a space as a plus.
-    auto with_spaces = encoded_id;
-    std::replace(with_spaces.begin(), with_spaces.end(), '+', ' ');
-    found = served(percent_decode(with_spaces));
-  }
-  if (found == models.end()) {
-    throw HttpFailure({.status = 404,
-                       .message = concat("There is no model ", shown(id), " here."),
-                       .param = "model",
-                       .code = "model_not_found"});
-  }
-  return json_answer(200, model_object(*found));
+// Whether the process is well. One that loads or drains is; whoever would restart it on a 503 must let it.
+Answer Service::health() const {
+  const auto status = status_of_default_model();
+  return json_answer(status == "failed" ? 503 : 200,
+                     json_text({{"status", status}, {"model", engine_.models().front().id}}));
+}
+
+// Whether to send it requests.
+Answer Service::ready() const {
+  const auto status = status_of_default_model();
+  const bool ready = status == "ready" || status == "idle";
+  return json_answer(ready ? 200 : 503, json_text({{"ready", ready}, {"status", status}}));
+}
+
+Answer Service::metrics() {
+  Answer answer;
+  answer.headers.add("Content-Type", kMetricsContentType);
+  answer.body = metrics_->text();
+  return answer;
 }
 
 }  // namespace easel::http

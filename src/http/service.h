@@ -2,17 +2,22 @@
 // Knows no sockets.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "easel/engine.h"
 #include "easel/server.h"
 #include "http/access.h"
+#include "http/api_keys.h"
 #include "http/client.h"
 #include "http/generations.h"
 #include "http/http_error.h"
 #include "http/message.h"
+#include "http/metrics.h"
+#include "http/models.h"
 #include "http/request_head.h"
+#include "http/request_record.h"
 #include "http/routes.h"
 
 namespace easel::http {
@@ -20,7 +25,7 @@ namespace easel::http {
 /// Thread-safe once start() was called. The engine must outlive it.
 class Service {
  public:
-  /// @throws Error(kInvalidArgument)  options that make no sense, e.g. an empty API key
+  /// @throws Error  options that make no sense, e.g. an empty API key, or a file of keys that cannot be read
   Service(Engine& engine, ServerOptions options);
 
   /// @param loopback  listening where only this machine can call: foreign host names are refused
@@ -31,7 +36,7 @@ class Service {
   std::optional<Answer> answer(const RequestHead& head, Client& client);
 
   /// The answer to a request whose head could not be read.
-  Answer refusal(const HttpError& error) const;
+  Answer refusal(const HttpError& error);
 
   /// Image requests get 503 from now on, and connections end with their next answer.
   void begin_shutdown() { generations_.begin_shutdown(); }
@@ -39,16 +44,22 @@ class Service {
   const ServerOptions& options() const { return options_; }
 
  private:
-  std::optional<Answer> dispatch(const RequestHead& head, Client& client, std::string& summary);
-  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, std::string& summary);
+  std::optional<Answer> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
+  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, RequestRecord& record);
   Answer root() const;
   Answer health() const;
-  Answer model(const std::string& encoded_id) const;
+  Answer ready() const;
+  Answer metrics();
+  /// "ready", "idle", "loading", "failed" or "shutting_down".
+  std::string status_of_default_model() const;
 
   Engine& engine_;
   const ServerOptions options_;
+  ApiKeys keys_;
   std::optional<Access> access_;
   Generations generations_;
+  Models models_;
+  const std::shared_ptr<Metrics> metrics_;
 };
 
 }  // namespace easel::http

@@ -147,7 +147,7 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   const Family& family = find_family(folder);
   check_components(folder);
   auto description = describe(id, folder, family, options.placement);
-  return {.description = description, .load = [=, load = family.load] {
+  return {.description = description, .load = [=, load = family.load](const LoadProgress&) {
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }

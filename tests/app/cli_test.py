@@ -57,6 +57,10 @@ class Flags(unittest.TestCase):
         self.refused("draw", "a cat", says="--output")
         self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
         self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
+        self.refused("--drain-timeout", "-1", says="--drain-timeout")
+        self.refused("--request-timeout", "soon", says="--request-timeout")
+        self.refused("serve", "--model", MODEL, "--port", "0", "--api-keys-file", "/nowhere/keys.json", says="/nowhere/keys.json")
+        self.refused("--log-format", "xml", "models", "--model", MODEL, says="xml")
 
     def test_missing_folder(self):
         self.refused("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")

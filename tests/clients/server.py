@@ -30,7 +30,7 @@ class Server:
             self.process = subprocess.Popen([easel, "serve", "--model", model, "--port", str(port), *flags], stdout=sink,
                                             stderr=subprocess.STDOUT)
         try:
-            self.port = int(self.wait_for(r"listening on http://[^ ]*:(\d+)").group(1))
+            self.port = int(self.wait_for(r"listening on http://[^\s"]*:(\d+)").group(1))
             self.base_url = f"http://localhost:{self.port}/v1"
             self.wait_until_ready()
         except BaseException:
@@ -58,15 +58,18 @@ class Server:
     def wait_until_ready(self):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.health() == 200:
+            if self.status_of("/ready") == 200:
                 return
             time.sleep(0.02)
         raise AssertionError("the server never was ready")
 
     def health(self):
-        """The status of /health; None where nobody answers."""
+        return self.status_of("/health")
+
+    def status_of(self, path):
+        """The status of a GET; None where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code

@@ -1,5 +1,6 @@
 #include "engine/queue.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -10,10 +11,11 @@ namespace easel {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::ElementsAre;
 
 ErrorCode code_of_submit(Queue& queue) {
   try {
-    queue.submit({});
+    queue.submit({}, {}, 0);
   } catch (const Error& error) {
     return error.code();
   }
@@ -32,71 +34,74 @@ ErrorCode code_of_take(Job& job) {
 }
 
 TEST(Queue, FirstInFirstOut) {
-  const auto queue = std::make_shared<Queue>(8);
-  const auto a = queue->submit({}), b = queue->submit({});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
   EXPECT_LT(a->number(), b->number());
-  EXPECT_EQ(queue->try_take(), a);
-  EXPECT_EQ(queue->try_take(), b);
-  EXPECT_EQ(queue->try_take(), nullptr);
+  EXPECT_THAT(queue->waiting(), ElementsAre(a, b));
+  EXPECT_TRUE(queue->take(*a));
+  EXPECT_FALSE(queue->take(*a)) << "twice";
+  EXPECT_THAT(queue->waiting(), ElementsAre(b));
 }
 
 TEST(Queue, CountsARequestUntilItEnds) {
-  const auto queue = std::make_shared<Queue>(2);
-  const auto a = queue->submit({}), b = queue->submit({});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 2});
+  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted);
-  ASSERT_EQ(queue->try_take(), a);
+  ASSERT_TRUE(queue->take(*a));
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted) << "taken is not ended";
   a->succeed({});
-  EXPECT_NO_THROW(queue->submit({}));
+  EXPECT_NO_THROW(queue->submit({}, {}, 0));
   b->cancel();
-  EXPECT_NO_THROW(queue->submit({}));
+  EXPECT_NO_THROW(queue->submit({}, {}, 0));
 }
 
 TEST(Queue, ACancelledRequestIsGoneAtOnce) {
-  const auto queue = std::make_shared<Queue>(8);
-  const auto a = queue->submit({}), b = queue->submit({});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
   a->cancel();
   EXPECT_EQ(code_of_take(*a), ErrorCode::kCancelled);
-  EXPECT_EQ(queue->try_take(), b);
+  EXPECT_THAT(queue->waiting(), ElementsAre(b));
+  EXPECT_FALSE(queue->take(*a));
   EXPECT_EQ(a.use_count(), 1) << "the queue still holds it";
 }
 
 TEST(Queue, ClosedTakesNothingNewAndKeepsTheRest) {
-  const auto queue = std::make_shared<Queue>(8);
-  const auto a = queue->submit({});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto a = queue->submit({}, {}, 0);
   queue->close();
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kUnavailable);
-  EXPECT_EQ(queue->try_take(), a);
+  EXPECT_TRUE(queue->closed());
+  EXPECT_TRUE(queue->take(*a));
 }
 
 TEST(Queue, AbortEndsEverything) {
-  const auto queue = std::make_shared<Queue>(8);
-  const auto taken = queue->submit({}), waiting = queue->submit({});
-  ASSERT_EQ(queue->try_take(), taken);
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto taken = queue->submit({}, {}, 0), waiting = queue->submit({}, {}, 0);
+  ASSERT_TRUE(queue->take(*taken));
   queue->abort({ErrorCode::kUnavailable, "the end", {}});
   EXPECT_EQ(code_of_take(*taken), ErrorCode::kUnavailable);
   EXPECT_EQ(code_of_take(*waiting), ErrorCode::kUnavailable);
-  EXPECT_EQ(queue->try_take(), nullptr);
+  EXPECT_TRUE(queue->waiting().empty());
   EXPECT_FALSE(queue->wait_for_work());
-  queue->wait_until_idle();  // returns
+  EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
 }
 
 TEST(Queue, IdleOnlyWhenTheDrawingThreadIsBack) {
-  const auto queue = std::make_shared<Queue>(8);
-  const auto job = queue->submit({});
-  ASSERT_EQ(queue->try_take(), job);
-  auto idle = std::async(std::launch::async, [&] { queue->wait_until_idle(); });
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto job = queue->submit({}, {}, 0);
+  ASSERT_TRUE(queue->take(*job));
   job->cancel();
-  EXPECT_EQ(idle.wait_for(milliseconds(50)), std::future_status::timeout) << "its pictures may still be in memory";
+  EXPECT_FALSE(queue->wait_until_idle(milliseconds(50))) << "its pictures may still be in memory";
+  EXPECT_TRUE(queue->wait_for_work()) << "the cancellation woke it";
   auto drawing = std::async(std::launch::async, [&] { return queue->wait_for_work(); });
-  idle.get();
-  queue->submit({});
+  EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
+  queue->submit({}, {}, 0);
   EXPECT_TRUE(drawing.get());
 }
 
 TEST(Job, TheFirstEndCounts) {
   int ends = 0;
-  QueuedJob job(0, {}, [&](const QueuedJob&) { ++ends; });
+  QueuedJob job(0, {}, {}, {.on_end = [&](const QueuedJob&, RequestOutcome) { ++ends; }});
   EXPECT_FALSE(job.wait_for(milliseconds(0)));
   EXPECT_TRUE(job.fail({ErrorCode::kNotFound, "first", "model"}));
   EXPECT_FALSE(job.succeed({}));
@@ -117,7 +122,7 @@ TEST(Job, TheFirstEndCounts) {
 }
 
 TEST(Job, PicturesAreTakenOnce) {
-  QueuedJob job(0, {}, [](const QueuedJob&) {});
+  QueuedJob job(0, {}, {}, {});
   job.succeed({GeneratedImage{{1, 1, {1, 2, 3}}, 9}});
   job.cancel();  // too late
   EXPECT_EQ(job.take().at(0).seed, 9u);
@@ -125,8 +130,8 @@ TEST(Job, PicturesAreTakenOnce) {
 }
 
 TEST(Job, OutlivesItsQueue) {
-  auto queue = std::make_shared<Queue>(8);
-  const auto job = queue->submit({});
+  auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
+  const auto job = queue->submit({}, {}, 0);
   queue.reset();
   job->cancel();
   EXPECT_EQ(code_of_take(*job), ErrorCode::kCancelled);

@@ -83,7 +83,7 @@ TEST(Residency, ModelsAreFreedByTheThreadThatMadeThem) {
   };
   std::promise<std::thread::id> made, freed;
   std::vector<ServedModel> models;
-  models.push_back({fake_description(), [&] {
+  models.push_back({fake_description(), [&](const LoadProgress&) {
                       made.set_value(std::this_thread::get_id());
                       return std::make_unique<Watched>(freed);
                     }});

@@ -81,6 +81,13 @@ TEST(HttpError, NamesFieldsAsClientsWroteThem) {
   EXPECT_EQ(http_error(Error(ErrorCode::kNotFound, "x")).param, "model");
 }
 
+TEST(HttpError, SaysWhenToComeBack) {
+  const Error full(ErrorCode::kResourceExhausted, "full");
+  EXPECT_EQ(*http_error(full, "17").headers.find("retry-after"), "17");
+  EXPECT_EQ(*http_error(full).headers.find("retry-after"), "5") << "where nobody knows";
+  EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "no"), "17").headers.find("retry-after"), nullptr);
+}
+
 TEST(HttpError, KeepsInternalDetailForTheLog) {
   const auto error = http_error(Error(ErrorCode::kInternal, "/secret/path: device lost"));
   EXPECT_EQ(error.message.find("secret"), std::string::npos);
@@ -111,7 +118,7 @@ TEST(HttpError, AnswerCarriesHeadersAndClosing) {
 
 TEST(Message, EveryStatusInUseHasAPhrase) {
   for (const int status :
-       {200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 500, 501, 503, 504, 505}) {
+       {200, 202, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 500, 501, 503, 504, 505}) {
     EXPECT_STRNE(reason_phrase(status), "Error") << status;
   }
 }

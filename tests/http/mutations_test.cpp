@@ -73,7 +73,8 @@ TEST(Mutations, OfAHead) {
       "POST http://localhost:9225/v1/models/a%2Fb?x=1 HTTP/1.1\r\nHost: localhost:9225\r\nContent-Length: 10\r\n"
       "Connection: keep-alive, x\r\nOrigin: http://localhost:9225\r\nAuthorization: Bearer key\r\nExpect: "
       "100-continue\r\n\r\n";
-  const Access access({.api_keys = {"key"}, .loopback = true});
+  ApiKeys keys({"key"}, "");
+  const Access access({.loopback = true}, keys);
   const auto outcomes = try_mutants(head, [&](const std::string& text) {
     HeadScanner scanner;
     const auto end = scanner.find_end(text);
@@ -81,7 +82,7 @@ TEST(Mutations, OfAHead) {
     const auto parsed = parse_request_head(std::string_view(text).substr(0, *end));
     percent_decode(find_route(parsed.method, parsed.path).parameter);
     access.check_source(parsed);
-    access.check_key(parsed);
+    access.identify(parsed, "127.0.0.1");
   });
   EXPECT_GT(outcomes.read, 1000);
   EXPECT_GT(outcomes.refused, 1000);

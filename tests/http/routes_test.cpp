@@ -34,6 +34,15 @@ TEST(Routes, ServesEverySpelling) {
       {"GET", "/openai/models/x", Endpoint::kModel, "x"},
       {"GET", "/health", Endpoint::kHealth, ""},
       {"GET", "/v1/health/", Endpoint::kHealth, ""},
+      {"GET", "/ready", Endpoint::kReady, ""},
+      {"GET", "/metrics", Endpoint::kMetrics, ""},
+      {"HEAD", "/v1/metrics", Endpoint::kMetrics, ""},
+      {"POST", "/v1/models/tiny/load", Endpoint::kLoadModel, "tiny"},
+      {"POST", "/models/a%2Fb//load/", Endpoint::kLoadModel, "a%2Fb"},
+      {"POST", "/v1/models/a/b/unload", Endpoint::kUnloadModel, "a/b"},
+      {"POST", "/v1/models/load/load", Endpoint::kLoadModel, "load"},
+      {"GET", "/v1/models/a/load", Endpoint::kModel, "a/load"},
+      {"GET", "/v1/models/load", Endpoint::kModel, "load"},
       {"GET", "/", Endpoint::kRoot, ""},
       {"GET", "/v1", Endpoint::kRoot, ""},
       {"GET", "/v1/", Endpoint::kRoot, ""},
@@ -63,8 +72,24 @@ TEST(Routes, SaysWhatAPathTakes) {
   EXPECT_EQ(find_route("GET", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("POST", "/v1/models").allow, "GET, HEAD, OPTIONS");
   EXPECT_EQ(find_route("DELETE", "/v1/models/x").allow, "GET, HEAD, OPTIONS");
+  EXPECT_EQ(find_route("POST", "/v1/models/load").route, nullptr) << "no model is named";
+  EXPECT_EQ(find_route("POST", "/v1/models/load").allow, "GET, HEAD, OPTIONS");
+  EXPECT_EQ(find_route("DELETE", "/v1/models/x/unload").allow, "GET, HEAD, POST, OPTIONS");
   EXPECT_EQ(find_route("HEAD", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("get", "/v1/models").route, nullptr) << "methods are case-sensitive";
+}
+
+TEST(Routes, HaveOneNameInDocuments) {
+  for (const auto& [path, name] : std::vector<std::pair<const char*, const char*>>{
+           {"/v1//models/", "/v1/models"},
+           {"/openai/models/a%2Fb", "/v1/models/{id}"},
+           {"/openai/deployments/x/images/generations", "/v1/images/generations"},
+           {"/health", "/health"}}) {
+    const auto* post = find_route("POST", path).route;
+    const auto* get = find_route("GET", path).route;
+    ASSERT_TRUE(post || get) << path;
+    EXPECT_STREQ(canonical_path((post ? post : get)->endpoint), name);
+  }
 }
 
 TEST(PercentDecode, DecodesOnceAndLeavesTheRest) {

@@ -36,6 +36,14 @@ class ScriptedEngine::HeldJob : public Job {
   }
 
   StepProgress progress() const override { return {}; }
+  QueuePosition position() const override {
+    const std::lock_guard lock(engine_.mutex_);
+    return engine_.position_;
+  }
+  JobFigures figures() const override {
+    const std::lock_guard lock(engine_.mutex_);
+    return engine_.figures_;
+  }
 
  private:
   ScriptedEngine& engine_;
@@ -86,6 +94,63 @@ void ScriptedEngine::hold(bool held) {
   changed_.notify_all();
 }
 
+void ScriptedEngine::set_status(ModelStatus status) {
+  const std::lock_guard lock(mutex_);
+  status_ = std::move(status);
+}
+
+void ScriptedEngine::fail_load(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  load_error_ = std::move(error);
+}
+
+void ScriptedEngine::set_position(QueuePosition position) {
+  const std::lock_guard lock(mutex_);
+  position_ = position;
+}
+
+void ScriptedEngine::set_figures(JobFigures figures) {
+  const std::lock_guard lock(mutex_);
+  figures_ = figures;
+}
+
+void ScriptedEngine::set_estimated_wait(double seconds) {
+  const std::lock_guard lock(mutex_);
+  estimated_wait_ = seconds;
+}
+
+SubmitOptions ScriptedEngine::last_options() const {
+  const std::lock_guard lock(mutex_);
+  return last_options_;
+}
+
+std::vector<std::string> ScriptedEngine::controls() const {
+  const std::lock_guard lock(mutex_);
+  return controls_;
+}
+
+ModelStatus ScriptedEngine::status(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+void ScriptedEngine::load(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  if (load_error_) throw *load_error_;
+  controls_.push_back("load " + id);
+}
+
+void ScriptedEngine::unload(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  if (load_error_) throw *load_error_;
+  controls_.push_back("unload " + id);
+}
+
+double ScriptedEngine::estimated_wait() const {
+  const std::lock_guard lock(mutex_);
+  return estimated_wait_;
+}
+
 std::vector<GenerationRequest> ScriptedEngine::requests() const {
   const std::lock_guard lock(mutex_);
   return requests_;
@@ -101,10 +166,11 @@ std::size_t ScriptedEngine::cancelled() const {
   return cancelled_;
 }
 
-std::shared_ptr<Job> ScriptedEngine::submit(GenerationRequest request) {
+std::shared_ptr<Job> ScriptedEngine::submit(GenerationRequest request, SubmitOptions options) {
   const std::lock_guard lock(mutex_);
   if (submit_error_) throw *submit_error_;
   requests_.push_back(request);
+  last_options_ = std::move(options);
   return std::make_shared<HeldJob>(*this, std::move(request));
 }
 

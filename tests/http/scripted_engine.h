@@ -1,7 +1,7 @@
 // An engine without a loop, whose every answer the test decides. Thread-safe.
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -29,22 +29,33 @@ class ScriptedEngine : public Engine {
   void fail_drawing(std::optional<Error> error);
   /// Jobs end only once released. Whoever is held stays so until then, or until cancelled.
   void hold(bool held);
-  void set_state(ModelState state) { state_ = state; }
+  void set_state(ModelState state) { set_status({.state = state}); }
+  /// Of every model, from now on.
+  void set_status(ModelStatus status);
+  void fail_load(std::optional<Error> error);
+  /// What jobs say of themselves, and the engine of the wait for a place.
+  void set_position(QueuePosition position);
+  void set_figures(JobFigures figures);
+  void set_estimated_wait(double seconds);
 
   std::vector<GenerationRequest> requests() const;
-  std::size_t held() const;       ///< jobs that wait
-  std::size_t cancelled() const;  ///< jobs given up
+  SubmitOptions last_options() const;         ///< of the latest request
+  std::vector<std::string> controls() const;  ///< "load ID" and "unload ID", as asked for
+  std::size_t held() const;                   ///< jobs that wait
+  std::size_t cancelled() const;              ///< jobs given up
 
   const std::vector<ModelDescription>& models() const override { return models_; }
-  ModelState model_state(const std::string& id) const override { return state_; }
-  std::shared_ptr<Job> submit(GenerationRequest request) override;
-  void drain() override {}
+  ModelStatus status(const std::string& id) const override;
+  void load(const std::string& id) override;
+  void unload(const std::string& id) override;
+  std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
+  double estimated_wait() const override;
+  bool drain(std::chrono::milliseconds timeout) override { return true; }
 
  private:
   class HeldJob;
 
   const std::vector<ModelDescription> models_;
-  std::atomic<ModelState> state_ = ModelState::kReady;
   mutable std::mutex mutex_;  // guards all below
   mutable std::condition_variable changed_;
   bool holding_ = false;
@@ -52,7 +63,14 @@ class ScriptedEngine : public Engine {
   std::size_t cancelled_ = 0;
   std::optional<Error> submit_error_;
   std::optional<Error> drawing_error_;
+  std::optional<Error> load_error_;
   std::vector<GenerationRequest> requests_;
+  SubmitOptions last_options_;
+  std::vector<std::string> controls_;
+  ModelStatus status_{.state = ModelState::kReady};
+  QueuePosition position_;
+  JobFigures figures_;
+  double estimated_wait_ = 1;
 };
 
 }  // namespace easel::test

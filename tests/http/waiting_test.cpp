@@ -1,5 +1,6 @@
 // Many at once: full houses, leaving clients, shutdown. What ThreadSanitizer is for.
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <future>
 
@@ -135,9 +136,10 @@ TEST(Shutdown, RefusesTheNewAndFinishesTheOld) {
   EXPECT_EQ(refused.header("connection"), "close");
   EXPECT_EQ(refused.json()["error"]["type"], "server_error");
   EXPECT_TRUE(late.ended_within(5s));
-  const auto health = server.get("/health");
-  EXPECT_EQ(health.status, 503);
-  EXPECT_EQ(health.json()["status"], "shutting_down");
+  const auto ready = server.get("/ready");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.json()["status"], "shutting_down");
+  EXPECT_EQ(server.get("/health").status, 200) << "it drains in good health";
   EXPECT_EQ(server.get("/v1/models").status, 200);
 
   auto stopped = std::async(std::launch::async, [&] { server.stop(); });
@@ -157,6 +159,38 @@ TEST(Shutdown, IdleConnectionsDoNotDelayIt) {
   const auto started = std::chrono::steady_clock::now();
   server.stop();
   EXPECT_LT(std::chrono::steady_clock::now() - started, 2s);
+}
+
+// Makes every new thread fail while it lives: no machine has room for such a stack.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    pthread_getattr_default_np(&usual_);
+    auto attributes = usual_;
+    pthread_attr_setstacksize(&attributes, std::size_t{1} << 46);
+    pthread_setattr_default_np(&attributes);
+  }
+  ~NoMoreThreads() { pthread_setattr_default_np(&usual_); }
+
+ private:
+  pthread_attr_t usual_;
+};
+
+TEST(Start, WithoutThreadsIsOneClearSentence) {
+  ScriptedEngine engine;
+  const auto server = make_http_server(engine, {.port = 0, .max_waiting = 7});
+  std::string message;
+  {
+    const NoMoreThreads none;
+    try {
+      server->bind();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      message = error.what();
+    }
+  }
+  EXPECT_NE(message.find("threads"), std::string::npos) << message;
+  EXPECT_NE(message.find("--max-waiting"), std::string::npos) << message;
 }
 
 TEST(Shutdown, MayComeBeforeTheStartAndTwice) {

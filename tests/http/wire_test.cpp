@@ -123,7 +123,7 @@ TEST(Wire, WrongMethodsAndPathsAreToldInJson) {
 
 TEST(Wire, HeadHasTheHeadersOfGet) {
   const RunningServer server;
-  for (const char* path : {"/v1/models", "/v1/models/tiny", "/health", "/v1/"}) {
+  for (const char* path : {"/v1/models", "/v1/models/tiny", "/health", "/ready", "/v1/"}) {
     RawClient client(server.port);
     const auto get = client.exchange(request_text("GET", path));
     const auto head = client.exchange(request_text("HEAD", path));
@@ -165,19 +165,18 @@ TEST(Wire, FindsAModelHoweverItsIdIsWritten) {
   EXPECT_EQ(server.get("/v1/models/tiny%00").status, 400);
 }
 
-TEST(Wire, HealthFollowsTheModel) {
-  RunningServer server({.api_keys = {"key"}});
-  const std::tuple<ModelState, int, const char*> states[] = {{ModelState::kUnloaded, 503, "loading"},
-                                                             {ModelState::kLoading, 503, "loading"},
-                                                             {ModelState::kFailed, 503, "failed"},
-                                                             {ModelState::kReady, 200, "ready"}};
-  for (const auto& [state, status, text] : states) {
-    server.engine.set_state(state);
-    const auto response = server.get("/health");
-    EXPECT_EQ(response.status, status) << "without a key, too";
-    EXPECT_EQ(response.json()["status"], text);
-    EXPECT_EQ(response.json()["model"], "tiny");
+TEST(Wire, TheNamesThatGenerationTakesAreModelsToo) {
+  const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("dall-e-3")});
+  for (const char* name : {"dall-e-2", "gpt-image-1", "gpt-image-2-2026-04-21", "chatgpt-image-latest", "dall-e-3"}) {
+    const auto response = server.get(std::string("/v1/models/") + name);
+    EXPECT_EQ(response.status, 200) << name;
+    EXPECT_EQ(response.json()["id"], name) << "as asked";
+    EXPECT_EQ(response.json()["family"], "stable-diffusion");
   }
+  for (const char* name : {"dall-e", "gpt-4", "DALL-E-2", "chatgpt-image-latest2", "stable-diffusion"}) {
+    EXPECT_EQ(server.get(std::string("/v1/models/") + name).status, 404) << name;
+  }
+  EXPECT_EQ(server.get("/v1/models").json()["data"].size(), 2u) << "they are not listed";
 }
 
 TEST(Wire, RootSaysWhatThisIs) {

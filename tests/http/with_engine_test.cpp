@@ -29,23 +29,28 @@ constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
 class Drawing {
  public:
   explicit Drawing(FakeOptions options, std::size_t max_waiting = 64)
-      : engine(make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting})),
-        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1})),
+      : engine(
+            make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting, .observer = figures})),
+        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1, .figures = figures})),
         port(server->bind()),
         thread_([this] { server->run(); }) {}
   ~Drawing() { shut_down(); }
 
-  /// What the program does on SIGTERM.
-  void shut_down() {
+  /// What the program does on SIGTERM. @return whether everything ended in its own way
+  bool shut_down(std::chrono::milliseconds drain_timeout = std::chrono::milliseconds::max()) {
     server->begin_shutdown();
-    engine->drain();
+    const bool finished = engine->drain(drain_timeout);
     server->stop();
     if (thread_.joinable()) thread_.join();
+    return finished;
   }
-  Response draw(const std::string& body) const { return RawClient(port).exchange(image_request(body)); }
-  Response health() const { return RawClient(port).exchange(request_text("GET", "/health")); }
+  Response draw(const std::string& body, const Fields& fields = {}) const {
+    return RawClient(port).exchange(image_request(body, fields));
+  }
+  Response get(const std::string& path) const { return RawClient(port).exchange(request_text("GET", path)); }
 
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
+  const std::shared_ptr<Figures> figures = make_figures("1");
   const std::unique_ptr<Engine> engine;
   const std::unique_ptr<HttpServer> server;
   const int port;
@@ -101,13 +106,14 @@ TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
   Drawing drawing({.on_call = [loaded](const FakeCall& call) {
     if (call.kind == FakeCallKind::kLoad) loaded.wait();
   }});
-  EXPECT_EQ(drawing.health().json()["status"], "loading");
+  EXPECT_EQ(drawing.get("/health").json()["status"], "loading");
+  EXPECT_EQ(drawing.get("/ready").status, 503);
   RawClient client(drawing.port);
   client.send(image_request(kGoodBody));
-  EXPECT_EQ(drawing.health().status, 503);
+  EXPECT_EQ(drawing.get("/health").status, 200);
   may_load.set_value();
   EXPECT_EQ(client.read().status, 200);
-  EXPECT_EQ(drawing.health().json()["status"], "ready");
+  EXPECT_EQ(drawing.get("/ready").json()["status"], "ready");
 }
 
 TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
@@ -117,7 +123,7 @@ TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
   EXPECT_EQ(response.status, 500);
   EXPECT_EQ(response.header("x-should-retry"), "false");
   EXPECT_EQ(response.json()["error"]["code"], "image_generation_failed");
-  EXPECT_EQ(drawing.health().json()["status"], "failed");
+  EXPECT_EQ(drawing.get("/health").json()["status"], "failed");
 }
 
 TEST(WithEngine, AFullQueueIsTold) {
@@ -127,7 +133,7 @@ TEST(WithEngine, AFullQueueIsTold) {
   ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
   const auto second = drawing.draw(kGoodBody);
   EXPECT_EQ(second.status, 429);
-  EXPECT_TRUE(second.has("retry-after"));
+  EXPECT_GE(std::stoi(second.header("retry-after")), 1);
   EXPECT_EQ(first.read().status, 200);
 }
 
@@ -140,6 +146,42 @@ TEST(WithEngine, ShutdownFinishesWhatIsBeingDrawn) {
   const auto response = client.read();
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.json()["data"].size(), 1u);
+}
+
+TEST(WithEngine, ShutdownGivesUpWhatTakesTooLong) {
+  Drawing drawing({.step_time = 10ms});
+  RawClient client(drawing.port);
+  client.send(image_request(R"({"prompt":"a cat","steps":250,"n":10})"));
+  ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
+  const auto told_at = std::chrono::steady_clock::now();
+  EXPECT_FALSE(drawing.shut_down(/*drain_timeout=*/200ms));
+  EXPECT_LT(std::chrono::steady_clock::now() - told_at, 5s) << "drawing it would have taken 25 s";
+  const auto response = client.read();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.json()["error"]["code"], "server_unavailable");
+  EXPECT_NE(response.json()["error"]["message"].get<std::string>().find("shut"), std::string::npos) << response.body;
+  EXPECT_EQ(drawing.record->live_generations(), 0);
+}
+
+TEST(WithEngine, ADeadlineEndsItsRequestAlone) {
+  Drawing drawing({.step_time = 10ms});
+  RawClient patient(drawing.port);
+  patient.send(image_request(R"({"prompt":"a cat","steps":100})"));
+  const auto hurried = drawing.draw(R"({"prompt":"a dog","steps":250})", {{"x-easel-timeout", "0.3"}});
+  EXPECT_EQ(hurried.status, 504);
+  EXPECT_EQ(hurried.json()["error"]["code"], "deadline_exceeded");
+  EXPECT_EQ(patient.read().status, 200);
+}
+
+TEST(WithEngine, FiguresAreKept) {
+  Drawing drawing({.step_time = 1ms});
+  EXPECT_EQ(drawing.draw(R"({"prompt":"a cat","n":2})").status, 200);
+  const auto text = drawing.get("/metrics").body;
+  for (const char* line :
+       {"easel_pictures_total{model=\"fake\"} 2\n", "easel_requests_total{model=\"fake\",outcome=\"drawn\"} 1\n",
+        "easel_queue_requests{state=\"drawing\"} 0\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
 }
 
 }  // namespace

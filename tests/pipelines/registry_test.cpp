@@ -58,7 +58,7 @@ class ModelCopy {
 
 std::string load_error(const std::string& folder) {
   try {
-    open_model("m", folder, {}).load();
+    open_model("m", folder, {}).load({});
   } catch (const Error& e) {
     return e.what();
   }

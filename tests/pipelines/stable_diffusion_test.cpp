@@ -56,7 +56,7 @@ GenerationRequest request_of(const json& c) {
 }
 
 std::unique_ptr<Pipeline> load(const std::string& folder) {
-  return open_model("m", folder.starts_with('/') ? folder : reference(folder), {}).load();
+  return open_model("m", folder.starts_with('/') ? folder : reference(folder), {}).load({});
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {

@@ -32,6 +32,7 @@ PUBLIC_HEADERS = {
     "generation.h": "interface",
     "pipeline.h": "interface",
     "engine.h": "interface",
+    "observer.h": "interface",
     "scheduler.h": "schedulers",
     "server.h": "http",
 }
@@ -45,11 +46,13 @@ THIRD_PARTY = [
     ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
+    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http"),
+    ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: "metrics" in path.name and layer == "http"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
 # What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
 # declaration shows nothing.
-HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|spdlog/|CLI/|unicode/)")
+HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
 # Minutes of compile time: an operator's header costs a second, these cost ten to thirty.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 

@@ -357,7 +357,7 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
 
 ServedModel served_fake(FakeOptions options, std::shared_ptr<FakeRecord> record) {
   auto description = options.description;
-  auto load = [options = std::move(options), record = std::move(record)]() -> std::unique_ptr<Pipeline> {
+  auto load = [options = std::move(options), record = std::move(record)](const LoadProgress&) -> std::unique_ptr<Pipeline> {
     const FakeCall call{FakeCallKind::kLoad, options.description.id, {}, {}};
     if (record) record->add(call);
     if (options.on_call) options.on_call(call);

@@ -1,0 +1,45 @@
+// What the engine tells whoever keeps figures. No torch here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace easel {
+
+/// How a request ended.
+enum class RequestOutcome { kDrawn, kFailed, kCancelled, kTimedOut, kUnavailable };
+
+/// Why a request was not accepted.
+enum class RefusalReason { kFull, kTooMuchWork, kAccountLimit, kDraining };
+
+/// Receives figures as they arise; every method does nothing unless overridden.
+///
+/// Called from the engine's threads and from those that submit and cancel, several at once: an override must be
+/// thread-safe, quick, must not throw and must not call the engine or a job. Times are seconds.
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+
+  /// The queue as it is after a change. @param waiting  accepted and not begun; @param drawing  begun and not ended
+  virtual void on_queue(std::size_t waiting, std::size_t drawing) {}
+  /// A request's first picture is begun, after it waited this long.
+  virtual void on_started(const std::string& model, double waited) {}
+  /// A request has its answer. @param seconds  since it was accepted; @param pictures  given: 0 unless drawn
+  virtual void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t pictures) {}
+  virtual void on_refused(const std::string& model, RefusalReason reason) {}
+
+  // Device time of one unit of work, as its ticket was settled.
+  virtual void on_begin(const std::string& model, std::int64_t pictures, double seconds) {}
+  virtual void on_step(const std::string& model, int rows, int pictures, double seconds) {}
+  virtual void on_decode(const std::string& model, double seconds) {}
+  /// A step ran out of memory: from now on its model's steps have at most this many pictures.
+  virtual void on_batch_shrunk(const std::string& model, int pictures) {}
+
+  virtual void on_loaded(const std::string& model, double seconds, std::int64_t bytes) {}
+  virtual void on_load_failed(const std::string& model, double seconds) {}
+  /// It left memory. @param evicted  to make room for another; else asked for, or idle for too long
+  virtual void on_unloaded(const std::string& model, std::int64_t bytes, bool evicted) {}
+};
+
+}  // namespace easel
