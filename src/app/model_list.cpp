@@ -39,14 +39,13 @@ void add_directory(const std::string& directory, const PipelineOptions& options,
   }
 }
 
-void put_default_first(const std::string& id, std::vector<ServedModel>& models) {
-  const auto chosen = std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
-  if (chosen == models.end()) {
-    std::vector<std::string> ids;
-    for (const auto& m : models) ids.push_back(m.description.id);
-    throw Error(ErrorCode::kNotFound, concat("--default-model ", id, " is not among the models: ", join(ids)));
-  }
-  std::rotate(models.begin(), chosen, chosen + 1);
+/// @param flag  that named the id, for the message
+std::vector<ServedModel>::iterator find(const char* flag, const std::string& id, std::vector<ServedModel>& models) {
+  const auto found = std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
+  if (found != models.end()) return found;
+  std::vector<std::string> ids;
+  for (const auto& m : models) ids.push_back(m.description.id);
+  throw Error(ErrorCode::kNotFound, concat(flag, " ", id, " is not among the models: ", join(ids)));
 }
 
 }  // namespace
@@ -66,7 +65,11 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model FOLDER or --models-dir FOLDER");
   }
-  if (!options.default_model.empty()) put_default_first(options.default_model, models);
+  for (const auto& id : options.pinned) find("--pin", id, models)->pinned = true;
+  if (!options.default_model.empty()) {
+    const auto chosen = find("--default-model", options.default_model, models);
+    std::rotate(models.begin(), chosen, chosen + 1);
+  }
   return models;
 }
 

@@ -46,6 +46,9 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
       ->allow_extra_args(false);
   add(app, kModelGroup, "--models-dir", o.models_dir, "serve every checkpoint folder in here under its folder's name");
   add(app, kModelGroup, "--default-model", o.default_model, "the model of requests that name none");
+  add(app, kModelGroup, "--pin", o.pinned, "load this model at the start and keep it; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   add(app, kModelGroup, "--device", o.device, "auto, cpu, cuda or cuda:N");
   add(app, kModelGroup, "--dtype", o.dtype, "auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16");
   add(app, kModelGroup, "--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
@@ -84,6 +87,17 @@ void add_server_options(CLI::App& app, Options& o) {
       ->check(seconds);
   add(app, kLimitGroup, "--drain-timeout", o.drain_timeout_s,
       "seconds that what is being drawn has left after SIGTERM; 0: no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--max-waiting-seconds", o.engine.max_waiting_seconds,
+      "estimated device seconds of the requests that may wait; 0: no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--max-step-seconds", o.engine.max_step_seconds,
+      "a step takes no more company than lets it last this long; 0: no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--memory-budget", o.engine.memory_budget,
+      "memory for models, e.g. 20GiB; beyond it the least recently used one leaves; 0: no limit")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
+  add(app, kLimitGroup, "--keep-alive", o.keep_alive_s, "seconds that an idle model stays in memory; 0: for good")
       ->check(seconds);
   add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
       ->check(CLI::Range(1, 4096));
@@ -155,6 +169,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.draw.seed_given = draw->count("--seed") > 0;
   options.draw.request.prompt = join(words, " ");
   options.engine.max_waiting = options.server.max_waiting;
+  if (options.keep_alive_s > 0) options.engine.keep_alive = milliseconds_of(options.keep_alive_s);
   if (options.request_timeout_s > 0) options.server.request_timeout = milliseconds_of(options.request_timeout_s);
   return options;
 }

@@ -17,6 +17,7 @@ enum class Command { kServe, kDraw, kModels, kConvert };
 struct ModelOptions {
   std::vector<std::string> models;  ///< folder, or alias=folder
   std::string models_dir;           ///< every checkpoint folder in it is served under its folder's name
+  std::vector<std::string> pinned;  ///< ids that are loaded at the start and stay
   std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
   std::string device = "auto";
   std::string dtype = "auto";
@@ -38,6 +39,7 @@ struct Options {
   EngineOptions engine;
   bool allow_any_key = false;
   double request_timeout_s = 0;  ///< 0: none
+  double keep_alive_s = 0;       ///< that a model stays in memory when idle; 0: for good
   double drain_timeout_s = 90;   ///< for what is being drawn when the program is told to stop; 0: no limit
   DrawOptions draw;
   std::string convert_folder;

@@ -69,6 +69,13 @@ class Flags(unittest.TestCase):
             self.refused("serve", "--models-dir", empty, says="no model")
             self.refused("serve", "--model", empty, says="model_index.json")
 
+    def test_memory_flags(self):
+        self.refused("models", "--model", MODEL, "--pin", "another", says="--pin another is not among the models: emoji")
+        self.refused("models", "--model", MODEL, "--memory-budget", "20 parrots", says="--memory-budget")
+        self.refused("models", "--model", MODEL, "--keep-alive", "-1", says="--keep-alive")
+        self.assertEqual(run("models", "--model", MODEL, "--pin", "emoji", "--memory-budget", "20GiB", "--keep-alive", "60",
+                             "--max-waiting-seconds", "100", "--max-step-seconds", "0.5").returncode, 0)
+
     def test_device_and_dtype(self):
         self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
         self.refused("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
