@@ -20,9 +20,11 @@ struct GenerationRequest {
   std::optional<int> width;     ///< pixels of the answer; both or neither
   std::optional<int> height;
   std::optional<double> guidance_scale;  ///< w in uncond + w * (text - uncond); w <= 1 turns guidance off
+  double guidance_rescale = 0.0;         ///< 0 to 1: how far guided predictions are brought back to the text row's
+                                         ///< deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
-  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers
-  double eta = 0.0;                      ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
+  std::optional<std::string> scheduler;   ///< a name of ModelDescription::schedulers
+  double eta = 0.0;                       ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
   std::optional<std::int64_t> clip_skip;  ///< text encoder layers left out, counted from the end; 0 = none
 };
 
@@ -50,7 +52,7 @@ struct ModelDescription {
   std::int64_t created = 0;       ///< Unix seconds, from the files' time
   int native_width = 512;         ///< pixels drawn when the request names no size
   int native_height = 512;
-  int cell = 8;                       ///< pixels per latent cell; sizes are rounded up to it and cropped
+  int cell = 8;                         ///< pixels per latent cell; sizes are rounded up to it and cropped
   bool draws_native_size_only = false;  ///< another size is drawn at native scale and resized
   std::int64_t default_steps = 50;
   double default_guidance_scale = 7.5;

@@ -30,8 +30,9 @@ struct Manifest {
 /// The parts that model_index.json names.
 struct CheckpointFolder {
   std::string path;
-  std::string class_name;                         ///< e.g. "StableDiffusionPipeline"
-  std::map<std::string, std::string> components;  ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
+  std::string class_name;  ///< e.g. "StableDiffusionPipeline"
+  std::map<std::string, std::string>
+      components;  ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
   Manifest manifest;
 
   /// @throws Error(kNotFound)     no folder, no model_index.json

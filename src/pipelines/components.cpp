@@ -1,0 +1,52 @@
+#include "pipelines/components.h"
+
+#include "core/config.h"
+#include "weights/key_mapping.h"
+#include "weights/weights.h"
+
+namespace easel {
+namespace {
+
+constexpr const char* kDiffusersStem = "diffusion_pytorch_model";
+constexpr const char* kTransformersStem = "model";
+
+Config read_config(const std::string& directory) {
+  return Config::read_file(directory + "/config.json", directory + "/config.json");
+}
+
+/// Builds a model from its config and tensors, all of them and no others.
+template <class Model, class ModelConfig>
+Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement) {
+  Weights weights(std::move(store), placement);
+  Model model(config, weights.root());
+  weights.finish();
+  return model;
+}
+
+}  // namespace
+
+UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
+  const auto directory = folder.file("unet");
+  auto config = read_config(directory);
+  return load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
+                                          UNet2DConditionConfig::from(config), placement);
+}
+
+AutoencoderKL load_vae(const CheckpointFolder& folder, const Placement& placement) {
+  const auto directory = folder.file("vae");
+  auto config = read_config(directory);
+  return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
+                                   AutoencoderKLConfig::from(config), placement);
+}
+
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
+                                                   PromptState state, const Placement& placement) {
+  const auto directory = folder.file("text_encoder" + suffix);
+  auto config = read_config(directory);
+  return std::make_shared<PromptEncoder>(
+      load_clip_tokenizer(folder.file("tokenizer" + suffix)),
+      load_model<CLIPTextModel>(open_component(directory, kTransformersStem), CLIPTextConfig::from(config), placement),
+      state, placement.device);
+}
+
+}  // namespace easel
