@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "models/autoencoder_kl.h"
 #include "models/unet_2d_condition.h"
 #include "pipelines/checkpoint_folder.h"
+#include "pipelines/picture_codec.h"
 #include "pipelines/prompt_encoder.h"
 #include "tensor/placement.h"
 
@@ -17,7 +17,11 @@ namespace easel {
 
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement);
 
-AutoencoderKL load_vae(const CheckpointFolder& folder, const Placement& placement);
+/// Where the autoencoder's weights go: float32 where its config asks for that and the rest runs in float16, in which
+/// SDXL's overflows; else `placement`.
+Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
+
+PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
 
 /// @param suffix  "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,

@@ -27,6 +27,7 @@ struct Family {
   const char* name;  ///< ModelDescription::family
   std::vector<TextEncoderPart> text_encoders;
   SchedulerCorrections scheduler_corrections;
+  VaeFields vae_fields;
   double default_guidance_scale;
   /// Reads the weights. @throws Error(kNotFound, kCorruptData, kUnsupported)
   std::unique_ptr<Pipeline> (*load)(const Family&, const CheckpointFolder&, ModelDescription, const PipelineOptions&);

@@ -8,6 +8,7 @@
 
 #include "core/config.h"
 #include "core/text.h"
+#include "pipelines/components.h"
 #include "weights/weights.h"
 
 namespace easel {
@@ -139,8 +140,9 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
     add_component(folder.file(concat("text_encoder", text.suffix)), "model", placement.dtype, d);
   }
   add_component(folder.file("unet"), "diffusion_pytorch_model", placement.dtype, d);
-  add_component(folder.file("vae"), "diffusion_pytorch_model", placement.dtype, d);
-  d.memory_bytes += decode_bytes(channels, d, placement.dtype);
+  const auto vae_dtype = vae_placement(folder, family.vae_fields, placement).dtype;
+  add_component(folder.file("vae"), "diffusion_pytorch_model", vae_dtype, d);
+  d.memory_bytes += decode_bytes(channels, d, vae_dtype);
   return d;
 }
 

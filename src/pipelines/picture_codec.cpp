@@ -22,12 +22,12 @@ at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& lik
 
 }  // namespace
 
-PictureCodec::PictureCodec(AutoencoderKL vae, LatentScale scale, const Placement& placement)
-    : vae_(std::move(vae)), scale_(scale), placement_(placement) {}
+PictureCodec::PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement)
+    : vae_(std::move(vae)), fields_(fields), placement_(placement) {}
 
 at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
   const auto& c = config();
-  if (scale_ == LatentScale::kStatistics && c.latents_mean && c.latents_std) {
+  if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
   }
   return latents / c.scaling_factor;

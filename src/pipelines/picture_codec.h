@@ -10,17 +10,17 @@
 
 namespace easel {
 
-/// Which of the autoencoder's numbers about its latents a family's pipeline of the reference reads.
-enum class LatentScale {
-  kFactor,      ///< scaling_factor alone (SD 1.x and 2.x)
-  kStatistics,  ///< also latents_mean and latents_std, where the config has both (SDXL)
+/// Which fields of vae/config.json the reference's pipeline of a family reads.
+enum class VaeFields {
+  kScalingFactor,  ///< SD 1.x and 2.x
+  kAll,            ///< SDXL: also latents_mean and latents_std, where both are there, and force_upcast
 };
 
 /// A checkpoint's autoencoder with the scale of its latents. Not thread-safe.
 class PictureCodec {
  public:
   /// @param placement  of the autoencoder's weights; its dtype may be wider than the UNet's
-  PictureCodec(AutoencoderKL vae, LatentScale scale, const Placement& placement);
+  PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement);
 
   const AutoencoderKLConfig& config() const { return vae_.config(); }
 
@@ -38,7 +38,7 @@ class PictureCodec {
   at::Tensor fit_preview_map() const;
 
   AutoencoderKL vae_;
-  LatentScale scale_;
+  VaeFields fields_;
   Placement placement_;
   at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made when a preview is first asked for
 };

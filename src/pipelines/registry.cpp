@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "pipelines/model_description.h"
 #include "pipelines/stable_diffusion.h"
+#include "pipelines/stable_diffusion_xl.h"
 
 namespace easel {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<const Family*> families() {
-  return {&stable_diffusion_family()};
+  return {&stable_diffusion_family(), &stable_diffusion_xl_family()};
 }
 
 const Family& find_family(const CheckpointFolder& folder) {

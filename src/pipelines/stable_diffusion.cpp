@@ -38,9 +38,8 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
                        .conditioner = std::make_unique<StableDiffusionConditioner>(
                            load_prompt_encoder(folder, text.suffix, text.state, placement)),
                        .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)});
-  return std::make_unique<DiffusionPipeline>(
-      folder, std::move(description), options, std::move(denoisers),
-      PictureCodec(load_vae(folder, placement), LatentScale::kFactor, placement));
+  return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
+                                             load_codec(folder, family.vae_fields, placement));
 }
 
 }  // namespace
@@ -50,6 +49,7 @@ const Family& stable_diffusion_family() {
                              .name = "stable-diffusion",
                              .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
                              .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
+                             .vae_fields = VaeFields::kScalingFactor,
                              .default_guidance_scale = 7.5,
                              .load = &load_stable_diffusion};
   return family;

@@ -43,6 +43,28 @@ json cases() {
   return json::parse(file);
 }
 
+namespace {
+
+/// What only SDXL's pipelines take.
+MicroConditions micro_conditions_of(const json& c) {
+  using Pixels = MicroConditions::Pixels;
+  MicroConditions m;
+  const auto read = [&](const char* key, auto& target) {
+    if (c.contains(key)) target = Pixels{c.at(key).at(0), c.at(key).at(1)};
+  };
+  read("original_size", m.original_size);
+  read("crops_coords_top_left", m.crops_coords_top_left);
+  read("target_size", m.target_size);
+  read("negative_original_size", m.negative_original_size);
+  read("negative_crops_coords_top_left", m.negative_crops_coords_top_left);
+  read("negative_target_size", m.negative_target_size);
+  m.aesthetic_score = c.value("aesthetic_score", m.aesthetic_score);
+  m.negative_aesthetic_score = c.value("negative_aesthetic_score", m.negative_aesthetic_score);
+  return m;
+}
+
+}  // namespace
+
 GenerationRequest request_of(const json& c) {
   GenerationRequest r;
   r.prompt = c.at("prompt");
@@ -57,11 +79,13 @@ GenerationRequest request_of(const json& c) {
   if (c.contains("clip_skip")) r.clip_skip = c.at("clip_skip");
   if (c.contains("request_scheduler")) r.scheduler = c.at("request_scheduler");
   r.guidance_rescale = c.value("guidance_rescale", 0.0);
+  r.micro_conditions = micro_conditions_of(c);
   return r;
 }
 
-std::unique_ptr<Pipeline> load(const std::string& folder) {
-  return open_model("m", folder.starts_with('/') ? folder : reference(folder), {}).load();
+std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype) {
+  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
+  return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load();
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {
