@@ -2,28 +2,56 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/image.h"
 
 namespace easel {
 
+/// What SDXL is told of a picture's making (Podell et al. 2023, arXiv:2307.01952, section 2.2). Other families take no
+/// notice. Sizes and corners are in pixels, (height, width) and (top, left), as in diffusers.
+struct MicroConditions {
+  using Pixels = std::pair<int, int>;
+  std::optional<Pixels> original_size;  ///< of the training picture it should resemble; default: the size drawn
+  Pixels crops_coords_top_left = {0, 0};
+  std::optional<Pixels> target_size;             ///< default: the size drawn
+  std::optional<Pixels> negative_original_size;  ///< of the unconditional row; default: both sizes of the other row
+  Pixels negative_crops_coords_top_left = {0, 0};
+  std::optional<Pixels> negative_target_size;
+  double aesthetic_score = 6.0;  ///< the refiner's
+  double negative_aesthetic_score = 2.5;
+};
+
 /// One request for n pictures of one prompt. Names are diffusers'. Empty optionals mean the model's own default.
 struct GenerationRequest {
   std::string model;            ///< id of a served model; aliases are resolved before this point
   std::string prompt;           ///< UTF-8
-  std::string negative_prompt;  ///< UTF-8; used only where guidance is on
+  std::string negative_prompt;  ///< UTF-8; used only where guidance is on. Empty: none, as None in diffusers
   std::int64_t num_images = 1;  ///< picture i is drawn with seed + i
   std::uint64_t seed = 0;       ///< any value; picture i alone and picture i of n are the same picture
   std::optional<int> width;     ///< pixels of the answer; both or neither
   std::optional<int> height;
   std::optional<double> guidance_scale;  ///< w in uncond + w * (text - uncond); w <= 1 turns guidance off
+  double guidance_rescale = 0.0;         ///< 0 to 1: how far guided predictions are brought back to the text row's
+                                         ///< deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
-  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers
-  double eta = 0.0;                      ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
+  std::optional<std::string> scheduler;   ///< a name of ModelDescription::schedulers
+  double eta = 0.0;                       ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
   std::optional<std::int64_t> clip_skip;  ///< text encoder layers left out, counted from the end; 0 = none
+  MicroConditions micro_conditions;
+  /// Where a refiner takes over: the share of the noise levels, counted from the noisiest, that the base model draws
+  /// down; 0 to 1. Only of models with a refiner.
+  std::optional<double> denoising_end;
+  /// A picture to begin from instead of noise; resampled to the size drawn. Without width and height its own size is
+  /// drawn.
+  std::shared_ptr<const Image> image;
+  /// Where to redraw `image`: pixels of at least half brightness. Resampled likewise.
+  std::shared_ptr<const Image> mask;
+  std::optional<double> strength;  ///< 0 to 1: share of the steps that `image` goes through; 1 leaves little of it
 };
 
 /// One finished picture and the seed that gives it again.
@@ -50,13 +78,16 @@ struct ModelDescription {
   std::int64_t created = 0;       ///< Unix seconds, from the files' time
   int native_width = 512;         ///< pixels drawn when the request names no size
   int native_height = 512;
-  int cell = 8;                       ///< pixels per latent cell; sizes are rounded up to it and cropped
+  int cell = 8;                         ///< pixels per latent cell; sizes are rounded up to it and cropped
   bool draws_native_size_only = false;  ///< another size is drawn at native scale and resized
   std::int64_t default_steps = 50;
   double default_guidance_scale = 7.5;
   std::string default_scheduler;        ///< a name of `schedulers`
   std::vector<std::string> schedulers;  ///< names that a request may use
   std::int64_t max_clip_skip = 0;       ///< text encoder layers
+  bool needs_image = false;             ///< draws only from GenerationRequest::image
+  bool needs_mask = false;              ///< and with GenerationRequest::mask
+  double default_strength = 0.8;
 };
 
 }  // namespace easel

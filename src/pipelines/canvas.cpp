@@ -6,7 +6,9 @@
 namespace easel {
 namespace {
 
-int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+int round_up(int value, int multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 /// The image in the middle of a larger one whose other pixels repeat the nearest of its own.
 Image extend_edges(const Image& image, int width, int height) {
@@ -26,8 +28,7 @@ Image extend_edges(const Image& image, int width, int height) {
 }  // namespace
 
 Canvas plan_canvas(const ModelDescription& model, int width, int height) {
-  const bool resized =
-      model.draws_native_size_only && (width != model.native_width || height != model.native_height);
+  const bool resized = model.draws_native_size_only && (width != model.native_width || height != model.native_height);
   return {.width = width,
           .height = height,
           .drawn_width = round_up(resized ? model.native_width : width, model.cell),
@@ -40,8 +41,8 @@ Image to_answer(Image drawing, const Canvas& canvas) {
     if (drawing.width == canvas.width && drawing.height == canvas.height) return drawing;
     return crop_center(drawing, canvas.width, canvas.height);
   }
-  const double scale = std::min(static_cast<double>(canvas.width) / drawing.width,
-                                static_cast<double>(canvas.height) / drawing.height);
+  const double scale =
+      std::min(static_cast<double>(canvas.width) / drawing.width, static_cast<double>(canvas.height) / drawing.height);
   const int width = std::clamp(static_cast<int>(std::lround(drawing.width * scale)), 1, canvas.width);
   const int height = std::clamp(static_cast<int>(std::lround(drawing.height * scale)), 1, canvas.height);
   const auto resized = resize(drawing, width, height);

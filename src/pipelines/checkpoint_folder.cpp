@@ -77,6 +77,7 @@ CheckpointFolder CheckpointFolder::open(const std::string& path) {
   const Config config = Config::read_file(index, index);
   for (const auto& [key, value] : config.object().items()) {
     if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
+    if (value.is_boolean()) folder.settings[key] = value.get<bool>();
     const bool pair = value.is_array() && value.size() == 2;
     if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
   }

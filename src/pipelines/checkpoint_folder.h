@@ -30,8 +30,10 @@ struct Manifest {
 /// The parts that model_index.json names.
 struct CheckpointFolder {
   std::string path;
-  std::string class_name;                         ///< e.g. "StableDiffusionPipeline"
-  std::map<std::string, std::string> components;  ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
+  std::string class_name;  ///< e.g. "StableDiffusionPipeline"
+  std::map<std::string, std::string>
+      components;                        ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
+  std::map<std::string, bool> settings;  ///< e.g. "force_zeros_for_empty_prompt"
   Manifest manifest;
 
   /// @throws Error(kNotFound)     no folder, no model_index.json

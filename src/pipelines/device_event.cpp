@@ -11,7 +11,9 @@ DeviceEvent::DeviceEvent(c10::Device device) {
   event_->record(guard.getStream(device));
 }
 
-bool DeviceEvent::passed() const { return !event_ || event_->query(); }
+bool DeviceEvent::passed() const {
+  return !event_ || event_->query();
+}
 
 void DeviceEvent::wait() const {
   if (event_) event_->synchronize();

@@ -9,13 +9,25 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/sin.h>
+#include <ATen/ops/std.h>
 
 namespace easel {
+namespace {
 
-at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale) {
+/// Of all numbers of one row: [1, C, h, w] -> [1, 1, 1, 1].
+at::Tensor deviation(const at::Tensor& row) {
+  return at::std(row, at::IntArrayRef({1, 2, 3}), /*unbiased=*/true, /*keepdim=*/true);
+}
+
+}  // namespace
+
+at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale) {
   const auto noise_pred_uncond = model_output.narrow(0, 0, 1);
   const auto noise_pred_text = model_output.narrow(0, 1, 1);
-  return noise_pred_uncond + (noise_pred_text - noise_pred_uncond) * guidance_scale;
+  const auto noise_cfg = noise_pred_uncond + (noise_pred_text - noise_pred_uncond) * guidance_scale;
+  if (guidance_rescale <= 0) return noise_cfg;
+  const auto rescaled = noise_cfg * (deviation(noise_pred_text) / deviation(noise_cfg));
+  return rescaled * guidance_rescale + noise_cfg * (1 - guidance_rescale);
 }
 
 at::Tensor guidance_scale_embedding(double guidance_scale, std::int64_t embedding_dim) {

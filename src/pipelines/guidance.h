@@ -8,9 +8,11 @@
 namespace easel {
 
 /// uncond + scale * (text - uncond), in diffusers' order of operations.
-/// @param model_output  [2, C, h, w]: unconditional, then text
-/// @return              [1, C, h, w]
-at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale);
+/// @param model_output      [2, C, h, w]: unconditional, then text
+/// @param guidance_rescale  0 to 1: share of the result that is rescaled to the text row's standard deviation (Lin et
+///                          al. 2023, arXiv:2305.08891, section 3.4)
+/// @return                  [1, C, h, w]
+at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale);
 
 /// The guidance scale as a sinusoidal embedding, for UNets distilled to take it as an input (`time_cond_proj_dim`,
 /// Meng et al. 2022, arXiv:2210.03142). @return float32 [1, embedding_dim]

@@ -4,13 +4,15 @@
 
 namespace easel {
 
-SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder) {
+SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections) {
   const auto file = folder.file("scheduler/scheduler_config.json");
   own_ = handed_on_ = Config::read_file(file, file).object();
-  if (handed_on_.contains("steps_offset")) handed_on_["steps_offset"] = 1;
-  if (handed_on_.contains("clip_sample")) handed_on_["clip_sample"] = false;
-  own_["steps_offset"] = 1;
-  own_["clip_sample"] = false;
+  if (corrections == SchedulerCorrections::kStableDiffusion) {
+    if (handed_on_.contains("steps_offset")) handed_on_["steps_offset"] = 1;
+    if (handed_on_.contains("clip_sample")) handed_on_["clip_sample"] = false;
+    own_["steps_offset"] = 1;
+    own_["clip_sample"] = false;
+  }
   try {
     own_name_ = scheduler_name_of(own_);
   } catch (const Error& e) {

@@ -1,6 +1,7 @@
-// A checkpoint's scheduler_config.json as diffusers' StableDiffusionPipeline reads it.
+// A checkpoint's scheduler_config.json as diffusers' pipelines read it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,15 +11,20 @@
 
 namespace easel {
 
+/// What the reference's pipeline class changes in the file's values when it is built.
+enum class SchedulerCorrections {
+  kNone,             ///< SDXL
+  kStableDiffusion,  ///< SD 1.x and 2.x: `steps_offset` is 1 whatever the file says, and samples are never clipped
+};
+
 /// The checkpoint's own scheduler, and the config that others are made from.
 ///
-/// diffusers corrects old checkpoints when it builds the pipeline: `steps_offset` is 1 whatever the file says, and samples
-/// are never clipped. A field that the file lacks is corrected for the checkpoint's own scheduler alone; X.from_config
-/// does not see it and takes X's default. Immutable; thread-safe.
+/// A field that the file lacks is corrected for the checkpoint's own scheduler alone; X.from_config does not see it and
+/// takes X's default. Immutable; thread-safe.
 class SchedulerConfig {
  public:
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
-  explicit SchedulerConfig(const CheckpointFolder& folder);
+  SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections);
 
   /// Request name of the checkpoint's own scheduler.
   const std::string& own_name() const { return own_name_; }

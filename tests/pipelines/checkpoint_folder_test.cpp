@@ -46,8 +46,10 @@ TEST(CheckpointFolder, ReadsComponentsAndLeavesOutNulls) {
   EXPECT_EQ(folder.class_name, "StableDiffusionPipeline");
   EXPECT_EQ(folder.components.size(), 1u);
   EXPECT_NO_THROW(folder.require("unet", "UNet2DConditionModel"));
-  EXPECT_NE(message_of([&] { folder.require("vae", "AutoencoderKL"); }).find("`vae` is missing or null"), std::string::npos);
-  EXPECT_NE(message_of([&] { folder.require("unet", "X"); }).find("is a UNet2DConditionModel; easel supports X"), std::string::npos);
+  EXPECT_NE(message_of([&] { folder.require("vae", "AutoencoderKL"); }).find("`vae` is missing or null"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { folder.require("unet", "X"); }).find("is a UNet2DConditionModel; easel supports X"),
+            std::string::npos);
 }
 
 TEST(CheckpointFolder, SaysWhatIsMissingOrBroken) {
@@ -57,7 +59,8 @@ TEST(CheckpointFolder, SaysWhatIsMissingOrBroken) {
   temp.write("model_index.json", "{");
   EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("is not valid JSON"), std::string::npos);
   temp.write("model_index.json", "{}");
-  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("`_class_name` is missing"), std::string::npos);
+  EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("`_class_name` is missing"),
+            std::string::npos);
 }
 
 TEST(CheckpointFolder, ManifestIsReadStrictly) {

@@ -98,8 +98,10 @@ TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
 
 TEST(OpenModel, OtherFamiliesAndPartsAreRefusedByName) {
   ModelCopy copy;
-  copy.edit("model_index.json", {{"_class_name", "FluxPipeline"}});
-  EXPECT_NE(load_error(copy.path()).find("FluxPipeline"), std::string::npos);
+  for (const char* name : {"FluxPipeline", "StableDiffusionDepth2ImgPipeline"}) {
+    copy.edit("model_index.json", {{"_class_name", name}});
+    EXPECT_NE(load_error(copy.path()).find(name), std::string::npos);
+  }
   copy.edit("model_index.json", {{"_class_name", "StableDiffusionPipeline"}});
   copy.set("model_index.json", "vae", {"diffusers", "AutoencoderTiny"});
   EXPECT_NE(load_error(copy.path()).find("`vae` is a AutoencoderTiny"), std::string::npos);
@@ -113,12 +115,12 @@ TEST(OpenModel, APresentSafetyCheckerIsSkipped) {
 }
 
 TEST(OpenModel, ConfigFieldsThatEaselDoesNotDoAreNamed) {
-  for (const auto& [file, key, value] :
-       std::vector<std::tuple<std::string, std::string, nlohmann::json>>{{"unet/config.json", "dual_cross_attention", true},
-                                                                         {"unet/config.json", "brand_new_field", 3},
-                                                                         {"unet/config.json", "act_fn", "tanh"},
-                                                                         {"vae/config.json", "act_fn", "tanh"},
-                                                                         {"text_encoder/config.json", "hidden_act", "tanh"}}) {
+  for (const auto& [file, key, value] : std::vector<std::tuple<std::string, std::string, nlohmann::json>>{
+           {"unet/config.json", "dual_cross_attention", true},
+           {"unet/config.json", "brand_new_field", 3},
+           {"unet/config.json", "act_fn", "tanh"},
+           {"vae/config.json", "act_fn", "tanh"},
+           {"text_encoder/config.json", "hidden_act", "tanh"}}) {
     ModelCopy copy;
     copy.set(file, key, value);
     const auto message = load_error(copy.path());

@@ -1,128 +1,28 @@
 // Whole pictures against diffusers: latents after every step, then pixels.
-#include "pipelines/stable_diffusion.h"
-
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/record_function.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "pipelines/registry.h"
-#include "weights/weights.h"
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/pipeline_cases.h"
 
 namespace easel {
 namespace {
 
-using nlohmann::json;
-
-std::string reference(const std::string& name) { return std::string(EASEL_REFERENCE_DIR) + "/" + name; }
-
-/// What make_pipelines.py wrote for one case.
-struct Expected {
-  at::Tensor latents, pixels, tolerance;
-};
-
-Expected expected(const std::string& name) {
-  const auto store = open_component(EASEL_REFERENCE_DIR, name);
-  return {store->read("latents"), store->read("pixels"), store->read("tolerance")};
-}
-
-json cases() {
-  std::ifstream file(reference("cases.json"));
-  return json::parse(file);
-}
-
-GenerationRequest request_of(const json& c) {
-  GenerationRequest r;
-  r.prompt = c.at("prompt");
-  r.negative_prompt = c.value("negative_prompt", "");
-  r.seed = c.at("seed");
-  r.width = c.at("width");
-  r.height = c.at("height");
-  r.num_inference_steps = c.at("steps");
-  r.guidance_scale = c.at("guidance_scale");
-  r.eta = c.value("eta", 0.0);
-  if (c.contains("scheduler")) r.scheduler = c.at("scheduler");
-  if (c.contains("clip_skip")) r.clip_skip = c.at("clip_skip");
-  // The shipped model's manifest prefers another scheduler than the checkpoint's own.
-  if (!r.scheduler) r.scheduler = c.at("name") == "emoji_own" ? "ddim" : "pndm";
-  return r;
-}
-
-std::unique_ptr<Pipeline> load(const std::string& folder) {
-  return open_model("m", folder.starts_with('/') ? folder : reference(folder), {}).load({});
-}
-
-std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {
-  auto ticket = pipeline.begin(request, {});
-  ticket->wait();
-  return std::move(ticket->take().at(0));
-}
-
-void step(Pipeline& pipeline, Generation* row) {
-  auto ticket = pipeline.step({&row, 1}, {});
-  ticket->wait();
-  ASSERT_TRUE(ticket->finite().at(0));
-}
-
-Image finish(Pipeline& pipeline, Generation* row) {
-  auto ticket = pipeline.finish({&row, 1}, {});
-  ticket->wait();
-  return std::move(ticket->take().at(0).image);
-}
-
-const at::Tensor& latents_of(const Generation& generation) {
-  return static_cast<const StableDiffusionGeneration&>(generation).latents;
-}
-
-double relative_error(const at::Tensor& found, const at::Tensor& wanted) {
-  return ((found - wanted).norm() / wanted.norm()).item<double>();
-}
-
-at::Tensor pixels_of(const Image& image) {
-  return at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()), {image.height, image.width, 3}, at::kByte).clone();
-}
-
-// Where the reference does not differ from itself at all, float32 rounding of the last bits remains.
-constexpr double kRoundingFloor = 5e-7;
+using testing::begin;
+using testing::draw_alone;
+using testing::finish;
+using testing::latents_of;
+using testing::load;
+using testing::relative_error;
+using testing::step;
 
 TEST(StableDiffusionPipeline, LatentsAndPixelsAreThoseOfDiffusers) {
-  std::map<std::string, std::unique_ptr<Pipeline>> pipelines;
-  int count = 0;
-  double worst = 0;
-  for (const auto& c : cases()) {
-    const std::string name = c.at("name"), folder = c.at("folder");
-    SCOPED_TRACE(name);
-    auto& pipeline = pipelines[folder];
-    if (!pipeline) pipeline = load(folder);
-    const auto want = expected(name);
-
-    auto generation = begin(*pipeline, request_of(c));
-    ASSERT_EQ(generation->progress().steps_total, want.latents.size(0));
-    for (std::int64_t i = 0; i < want.latents.size(0); ++i) {
-      step(*pipeline, generation.get());
-      const double tolerance = std::max(4 * want.tolerance[i].item<double>(), kRoundingFloor);
-      const double error = relative_error(latents_of(*generation), want.latents[i]);
-      worst = std::max(worst, error / tolerance);
-      ASSERT_LE(error, tolerance) << "after step " << i;
-    }
-    ASSERT_TRUE(generation->finished_stepping());
-    const auto found = pixels_of(finish(*pipeline, generation.get()));
-    ASSERT_EQ(found.sizes(), want.pixels.sizes());
-    const auto apart = (found.to(at::kInt) - want.pixels.to(at::kInt)).abs();
-    EXPECT_LE(apart.max().item<int>(), 1);
-    EXPECT_GE(apart.eq(0).to(at::kDouble).mean().item<double>(), 0.999);
-    ++count;
-  }
-  EXPECT_GE(count, 25);
-  RecordProperty("cases", count);
-  std::printf("%d pictures; worst error is %.2f of what is allowed\n", count, worst);
+  EXPECT_GE(testing::expect_all_cases_agree(), 38);
 }
 
 GenerationRequest simple(const std::string& prompt, std::uint64_t seed, std::int64_t steps) {
@@ -131,12 +31,6 @@ GenerationRequest simple(const std::string& prompt, std::uint64_t seed, std::int
   r.seed = seed;
   r.num_inference_steps = steps;
   return r;
-}
-
-Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
-  auto generation = begin(pipeline, request);
-  while (!generation->finished_stepping()) step(pipeline, generation.get());
-  return finish(pipeline, generation.get());
 }
 
 TEST(StableDiffusionPipeline, APictureIsTheSameBitsAloneAndBesideOthers) {
@@ -233,7 +127,7 @@ TEST(StableDiffusionPipeline, NonFiniteLatentsAreFlagged) {
   auto generation = begin(*pipeline, simple("a fox", 1, 2));
   {
     const c10::InferenceMode inference;
-    static_cast<StableDiffusionGeneration&>(*generation).latents.fill_(std::numeric_limits<float>::infinity());
+    static_cast<DiffusionGeneration&>(*generation).latents.fill_(std::numeric_limits<float>::infinity());
   }
   Generation* row = generation.get();
   auto ticket = pipeline->step({&row, 1}, {});
@@ -275,7 +169,8 @@ TEST(StableDiffusionPipeline, BadValuesNameTheirField) {
   unknown.scheduler = "magic";
   auto skip = simple("a fox", 1, 2);
   skip.clip_skip = 99;
-  for (const auto& [request, param] : {std::pair{too_many, "num_inference_steps"}, {unknown, "scheduler"}, {skip, "clip_skip"}}) {
+  for (const auto& [request, param] :
+       {std::pair{too_many, "num_inference_steps"}, {unknown, "scheduler"}, {skip, "clip_skip"}}) {
     try {
       pipeline->begin(request, {});
       FAIL() << param;

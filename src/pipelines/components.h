@@ -1,0 +1,30 @@
+// The models that a checkpoint folder holds, each from its config.json and its weights.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "models/unet_2d_condition.h"
+#include "pipelines/checkpoint_folder.h"
+#include "pipelines/picture_codec.h"
+#include "pipelines/prompt_encoder.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+// All of these read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
+// with it
+
+UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement);
+
+/// Where the autoencoder's weights go: float32 where its config asks for that and the rest runs in float16, in which
+/// SDXL's overflows; else `placement`.
+Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
+
+PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
+
+/// @param suffix  "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
+                                                   PromptState state, const Placement& placement);
+
+}  // namespace easel

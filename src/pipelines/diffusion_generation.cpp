@@ -1,0 +1,41 @@
+#include "pipelines/diffusion_generation.h"
+
+#include <utility>
+
+namespace easel {
+
+StepProgress DiffusionGeneration::progress() const {
+  StepProgress progress;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    progress.steps_total += phases[i].steps();
+    if (i < phase_index) progress.steps_done += phases[i].steps();
+  }
+  if (!finished_stepping()) progress.steps_done += static_cast<std::int64_t>(step_index - phase().first_step);
+  return progress;
+}
+
+int DiffusionGeneration::rows() const {
+  return finished_stepping() ? 0 : static_cast<int>(phase().conditions.prompt_embeds.size(0));
+}
+
+void DiffusionGeneration::start() {
+  phase_index = 0;
+  skip_empty_phases();
+}
+
+void DiffusionGeneration::commit(Advance next) {
+  phases[phase_index].scheduler = std::move(next.scheduler);
+  noise = std::move(next.noise);
+  latents = std::move(next.step.prev_sample);
+  pred_original_sample = std::move(next.step.pred_original_sample);
+  if (++step_index < phase().end_step) return;
+  ++phase_index;
+  skip_empty_phases();
+}
+
+void DiffusionGeneration::skip_empty_phases() {
+  while (!finished_stepping() && phase().steps() == 0) ++phase_index;
+  if (!finished_stepping()) step_index = phase().first_step;
+}
+
+}  // namespace easel

@@ -1,0 +1,75 @@
+// One picture's state between two steps.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "easel/pipeline.h"
+#include "easel/scheduler.h"
+#include "pipelines/canvas.h"
+#include "pipelines/conditioner.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+
+/// A stretch of a picture's steps under one UNet, with a scheduler of its own. Most pictures have one phase; base and
+/// refiner make two.
+struct Phase {
+  std::size_t denoiser = 0;  ///< which of the pipeline's UNets
+  Conditions conditions;
+  at::Tensor timestep_cond;              ///< [1, time_cond_proj_dim]; undefined for most models
+  std::unique_ptr<Scheduler> scheduler;  ///< timesteps are set
+  at::Tensor timesteps;                  ///< float32 [S] on the device: all of the scheduler's
+  std::size_t first_step = 0;            ///< the scheduler's steps that belong to the phase: from this one ...
+  std::size_t end_step = 0;              ///< ... up to, without, this one
+
+  std::int64_t steps() const { return static_cast<std::int64_t>(end_step - first_step); }
+};
+
+/// What a step makes, before anything is replaced.
+struct Advance {
+  std::unique_ptr<Scheduler> scheduler;
+  NoiseSource noise;
+  Scheduler::Step step;
+};
+
+/// Plain data for DiffusionPipeline. What a step changes is replaced by commit alone, when the whole step has
+/// succeeded.
+class DiffusionGeneration : public Generation {
+ public:
+  DiffusionGeneration(std::uint64_t seed, Canvas canvas) : canvas(canvas), noise(seed), seed_(seed) {}
+
+  bool finished_stepping() const override { return phase_index == phases.size(); }
+  StepProgress progress() const override;
+  int rows() const override;
+  std::uint64_t seed() const override { return seed_; }
+
+  /// The phase of the next step. Not to be called when finished_stepping().
+  const Phase& phase() const { return phases[phase_index]; }
+
+  /// Begins the first phase that has a step. After phases and latents are set, before the first step.
+  void start();
+  /// Takes a step's result over, and goes on to the next phase after the last step of one.
+  void commit(Advance next);
+
+  Canvas canvas;
+  double guidance_scale = 1.0;
+  double guidance_rescale = 0.0;
+
+  std::vector<Phase> phases;
+  std::size_t phase_index = 0;
+  std::size_t step_index = 0;  ///< into the phase's timesteps
+  NoiseSource noise;
+  at::Tensor latents;               ///< [1, C, h, w]
+  at::Tensor pred_original_sample;  ///< x0 as the last step saw it; undefined before the first
+
+ private:
+  void skip_empty_phases();
+
+  std::uint64_t seed_;
+};
+
+}  // namespace easel

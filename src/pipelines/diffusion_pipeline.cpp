@@ -1,0 +1,203 @@
+#include "pipelines/diffusion_pipeline.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <utility>
+
+#include "core/text.h"
+#include "pipelines/diffusion_tickets.h"
+#include "pipelines/guidance.h"
+#include "pipelines/postprocess.h"
+#include "pipelines/torch_errors.h"
+
+namespace easel {
+namespace {
+
+constexpr int kGpuGenerationsPerStep = 8;
+
+std::vector<DiffusionGeneration*> own(std::span<Generation* const> generations) {
+  std::vector<DiffusionGeneration*> rows;
+  for (Generation* generation : generations) rows.push_back(static_cast<DiffusionGeneration*>(generation));
+  if (rows.empty()) throw Error(ErrorCode::kInvalidArgument, "no generation given");
+  return rows;
+}
+
+/// Rows of several generations below each other; undefined when there are none.
+at::Tensor rows_of(const std::vector<at::Tensor>& parts) {
+  if (parts.empty()) return {};
+  return parts.size() == 1 ? parts[0] : at::cat(parts);
+}
+
+Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
+  const auto model_output =
+      rows.size(0) == 2 ? apply_guidance(rows, generation.guidance_scale, generation.guidance_rescale) : rows;
+  Advance next{.scheduler = generation.phase().scheduler->clone(), .noise = generation.noise, .step = {}};
+  next.step = next.scheduler->step(model_output, generation.step_index, generation.latents, next.noise);
+  return next;
+}
+
+}  // namespace
+
+DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description,
+                                     const PipelineOptions& options, std::vector<Denoiser> denoisers,
+                                     PictureCodec codec)
+    : description_(std::move(description)),
+      placement_(options.placement),
+      max_generations_per_step_(options.max_generations_per_step > 0 ? options.max_generations_per_step
+                                : placement_.device.is_cpu()         ? 1
+                                                                     : kGpuGenerationsPerStep),
+      denoisers_(std::move(denoisers)),
+      codec_(std::move(codec)) {
+  for (const auto& denoiser : denoisers_) {
+    if (denoiser.unet.config().in_channels != codec_.config().latent_channels) {
+      throw Error(ErrorCode::kUnsupported,
+                  concat(folder.file("unet/config.json"), ": `in_channels` is ", denoiser.unet.config().in_channels,
+                         "; text to image needs the autoencoder's latent_channels, ", codec_.config().latent_channels));
+    }
+  }
+}
+
+std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& request, const StopPredicate& stop) {
+  const c10::InferenceMode inference;
+  return with_torch_errors([&] {
+    const RunContext context{.stop = &stop};
+    const auto canvas = plan_canvas(description_, request.width.value_or(description_.native_width),
+                                    request.height.value_or(description_.native_height));
+    const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
+    std::vector<Conditions> conditions;
+    for (auto& denoiser : denoisers_) {
+      // A distilled UNet takes the scale as an input and needs no second row.
+      const bool guided = guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
+      conditions.push_back(
+          denoiser.conditioner->encode(request, canvas, guided ? Guidance::kOn : Guidance::kOff, context));
+    }
+    std::vector<std::unique_ptr<Generation>> generations;
+    for (std::int64_t i = 0; i < request.num_images; ++i) {
+      auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
+      generation->guidance_scale = guidance_scale;
+      generation->guidance_rescale = request.guidance_rescale;
+      for (std::size_t d = 0; d < denoisers_.size(); ++d) {
+        generation->phases.push_back(begin_phase(d, request, conditions[d]));
+      }
+      const auto noise =
+          generation->noise.normal({1, codec_.config().latent_channels, canvas.drawn_height / description_.cell,
+                                    canvas.drawn_width / description_.cell});
+      generation->latents = noise.to(placement_.device, placement_.dtype, /*non_blocking=*/true) *
+                            generation->phases[0].scheduler->init_noise_sigma();
+      generation->start();
+      generations.push_back(std::move(generation));
+    }
+    return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
+  });
+}
+
+Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
+                                     Conditions conditions) const {
+  const auto& [unet, conditioner, scheduler_config] = denoisers_[denoiser];
+  Phase phase;
+  phase.denoiser = denoiser;
+  phase.conditions = std::move(conditions);
+  phase.scheduler =
+      scheduler_config.make(request.scheduler.value_or(description_.default_scheduler), {.eta = request.eta});
+  phase.scheduler->set_timesteps(request.num_inference_steps.value_or(description_.default_steps));
+  const auto& timesteps = phase.scheduler->timesteps();
+  phase.end_step = timesteps.size();
+  phase.timesteps = at::tensor(timesteps, at::kFloat).to(placement_.device, /*non_blocking=*/true);
+  if (const auto dim = unet.config().time_cond_proj_dim) {
+    const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
+    phase.timestep_cond =
+        guidance_scale_embedding(guidance_scale, *dim).to(placement_.device, placement_.dtype, /*non_blocking=*/true);
+  }
+  return phase;
+}
+
+std::string DiffusionPipeline::batch_key(const Generation& generation) const {
+  const auto& row = static_cast<const DiffusionGeneration&>(generation);
+  if (row.finished_stepping()) return "finished";
+  const auto& phase = row.phase();
+  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ',
+                phase.conditions.prompt_embeds.size(1));
+}
+
+at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
+                                      const RunContext& context) const {
+  std::vector<at::Tensor> samples, timesteps, prompts, texts, times, timestep_conds;
+  for (const auto* g : generations) {
+    const auto& phase = g->phase();
+    const auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
+    const auto timestep = phase.timesteps.narrow(0, static_cast<std::int64_t>(g->step_index), 1);
+    for (int row = 0; row < g->rows(); ++row) {
+      samples.push_back(sample);
+      timesteps.push_back(timestep);
+      if (phase.timestep_cond.defined()) timestep_conds.push_back(phase.timestep_cond);
+    }
+    prompts.push_back(phase.conditions.prompt_embeds);
+    if (phase.conditions.text_embeds.defined()) texts.push_back(phase.conditions.text_embeds);
+    if (phase.conditions.time_ids.defined()) times.push_back(phase.conditions.time_ids);
+  }
+  UNetInput input;
+  input.sample = rows_of(samples);                 // [B, C, h, w]
+  input.timesteps = rows_of(timesteps);            // [B]
+  input.encoder_hidden_states = rows_of(prompts);  // [B, T, D]
+  input.added_text_embeds = rows_of(texts);        // [B, P]
+  input.added_time_ids = rows_of(times);           // [B, n]
+  input.timestep_cond = rows_of(timestep_conds);   // [B, time_cond_proj_dim]
+  return denoisers_[generations[0]->phase().denoiser].unet(input, context);
+}
+
+std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const> generations,
+                                                    const StopPredicate& stop) {
+  const c10::InferenceMode inference;
+  return with_torch_errors([&]() -> std::unique_ptr<StepTicket> {
+    const auto rows = own(generations);
+    for (const auto* g : rows) {
+      if (g->finished_stepping()) throw Error(ErrorCode::kInvalidArgument, "a generation has no step left");
+      if (batch_key(*g) != batch_key(*rows[0])) throw Error(ErrorCode::kInvalidArgument, "batch keys differ");
+    }
+    const auto model_output = predict(rows, RunContext{.stop = &stop});
+
+    std::vector<Advance> advances;
+    std::vector<at::Tensor> finite;
+    std::int64_t offset = 0;
+    for (const auto* g : rows) {
+      advances.push_back(advance(*g, model_output.narrow(0, offset, g->rows())));
+      offset += g->rows();
+      finite.push_back(at::isfinite(advances.back().step.prev_sample).all());
+    }
+    auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
+
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i]->commit(std::move(advances[i]));
+    return std::make_unique<DiffusionStepTicket>(std::move(flags), placement_.device);
+  });
+}
+
+std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* const> generations,
+                                                        const StopPredicate& stop) {
+  const c10::InferenceMode inference;
+  return with_torch_errors([&] {
+    const RunContext context{.stop = &stop};
+    std::vector<DiffusionFinishTicket::Picture> pictures;
+    // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
+    for (auto* g : own(generations)) {
+      pictures.push_back(
+          {.pixels = to_pixels(codec_.decode(g->latents, context)), .canvas = g->canvas, .seed = g->seed()});
+    }
+    return std::make_unique<DiffusionFinishTicket>(std::move(pictures), placement_.device);
+  });
+}
+
+std::optional<Image> DiffusionPipeline::preview(const Generation& generation) {
+  const c10::InferenceMode inference;
+  return with_torch_errors([&]() -> std::optional<Image> {
+    const auto& x0 = static_cast<const DiffusionGeneration&>(generation).pred_original_sample;
+    if (!x0.defined()) return std::nullopt;
+    return codec_.preview(x0);
+  });
+}
+
+}  // namespace easel

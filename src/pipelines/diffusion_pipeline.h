@@ -1,0 +1,58 @@
+// The denoising loop that all families of latent diffusion share, cut into resumable steps (Rombach et al. 2022,
+// arXiv:2112.10752).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "easel/pipeline.h"
+#include "models/unet_2d_condition.h"
+#include "pipelines/conditioner.h"
+#include "pipelines/diffusion_generation.h"
+#include "pipelines/picture_codec.h"
+#include "pipelines/scheduler_config.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+struct PipelineOptions {
+  Placement placement;
+  int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+};
+
+/// A UNet with what belongs to it.
+struct Denoiser {
+  UNet2DConditionModel unet;
+  std::unique_ptr<Conditioner> conditioner;
+  SchedulerConfig scheduler_config;
+};
+
+/// See Pipeline for the contract. A family is the parts it is given; numbers are those of the family's pipeline in
+/// diffusers.
+class DiffusionPipeline : public Pipeline {
+ public:
+  /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
+  DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description, const PipelineOptions& options,
+                    std::vector<Denoiser> denoisers, PictureCodec codec);
+
+  const ModelDescription& description() const override { return description_; }
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
+  std::string batch_key(const Generation& generation) const override;
+  std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override;
+  std::optional<Image> preview(const Generation& generation) override;
+  std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override;
+  int max_generations_per_step() const override { return max_generations_per_step_; }
+
+ private:
+  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
+  at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
+
+  ModelDescription description_;
+  Placement placement_;
+  int max_generations_per_step_;
+  std::vector<Denoiser> denoisers_;
+  PictureCodec codec_;
+};
+
+}  // namespace easel

@@ -1,0 +1,57 @@
+// The tickets of pipelines that run on torch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "easel/pipeline.h"
+#include "pipelines/canvas.h"
+#include "pipelines/device_event.h"
+
+namespace easel {
+
+class DiffusionBeginTicket : public BeginTicket {
+ public:
+  DiffusionBeginTicket(std::vector<std::unique_ptr<Generation>> generations, c10::Device device);
+  bool done() const override { return event_.passed(); }
+  void wait() override;
+  std::vector<std::unique_ptr<Generation>> take() override { return std::move(generations_); }
+
+ private:
+  std::vector<std::unique_ptr<Generation>> generations_;
+  DeviceEvent event_;
+};
+
+class DiffusionStepTicket : public StepTicket {
+ public:
+  /// @param finite  bool [n], on its way to the CPU
+  DiffusionStepTicket(at::Tensor finite, c10::Device device);
+  bool done() const override { return event_.passed(); }
+  void wait() override;
+  std::vector<bool> finite() override;
+
+ private:
+  at::Tensor finite_;
+  DeviceEvent event_;
+};
+
+class DiffusionFinishTicket : public FinishTicket {
+ public:
+  struct Picture {
+    at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
+    Canvas canvas;
+    std::uint64_t seed;
+  };
+  DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device);
+  bool done() const override { return event_.passed(); }
+  void wait() override;
+  std::vector<GeneratedImage> take() override;
+
+ private:
+  std::vector<Picture> pictures_;
+  DeviceEvent event_;
+};
+
+}  // namespace easel

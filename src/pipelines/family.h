@@ -1,0 +1,36 @@
+// What the registry knows of a family of checkpoints.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "easel/generation.h"
+#include "easel/pipeline.h"
+#include "pipelines/checkpoint_folder.h"
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/prompt_encoder.h"
+#include "pipelines/scheduler_config.h"
+
+namespace easel {
+
+/// A text encoder that a family's checkpoints have, with the tokenizer of the same suffix.
+struct TextEncoderPart {
+  const char* suffix;      ///< "" for text_encoder, "_2" for text_encoder_2
+  const char* class_name;  ///< of transformers
+  PromptState state;
+};
+
+/// One `_class_name` of model_index.json.
+struct Family {
+  const char* class_name;
+  const char* name;  ///< ModelDescription::family
+  std::vector<TextEncoderPart> text_encoders;
+  SchedulerCorrections scheduler_corrections;
+  VaeFields vae_fields;
+  double default_guidance_scale;
+  /// Reads the weights. @throws Error(kNotFound, kCorruptData, kUnsupported)
+  std::unique_ptr<Pipeline> (*load)(const Family&, const CheckpointFolder&, ModelDescription, const PipelineOptions&);
+};
+
+}  // namespace easel

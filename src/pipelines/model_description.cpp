@@ -1,0 +1,149 @@
+#include "pipelines/model_description.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+
+#include "core/config.h"
+#include "core/text.h"
+#include "pipelines/components.h"
+#include "weights/weights.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// "0.6.0.dev0" -> {0, 6}; what cannot be read sorts last.
+std::pair<int, int> major_minor(const std::string& version) {
+  int major = 999, minor = 0;
+  std::sscanf(version.c_str(), "%d.%d", &major, &minor);
+  return {major, minor};
+}
+
+/// Latent cells of the native picture, height then width. The reference takes 64 for configs that older releases wrote
+/// with the wrong default.
+std::pair<std::int64_t, std::int64_t> native_cells(Config& unet) {
+  const auto& sample_size = unet.raw("sample_size");
+  if (sample_size.is_array()) {
+    const auto both = unet.get_list<std::int64_t>("sample_size", 2, 0);
+    return {both[0], both[1]};
+  }
+  auto cells = unet.get<std::int64_t>("sample_size", 64);
+  const auto version = unet.object().value("_diffusers_version", "999");
+  if (cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
+  return {cells, cells};
+}
+
+struct Size {
+  std::int64_t parameters = 0;
+  std::int64_t stored_bytes = 0;
+};
+
+/// Of one component's weights, as their headers have it.
+Size component_size(const std::string& folder, const char* stem) {
+  Size size;
+  const auto store = open_component(folder, stem);
+  for (const auto& name : store->names()) {
+    const TensorInfo& info = *store->find(name);
+    if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
+    std::int64_t count = 1;
+    for (const auto extent : info.shape) count *= extent;
+    size.parameters += count;
+    size.stored_bytes += count * static_cast<std::int64_t>(c10::elementSize(info.dtype));
+  }
+  return size;
+}
+
+/// Adds a component to what is stored and to what lies in memory.
+void add_component(const std::string& folder, const char* stem, c10::ScalarType dtype, ModelDescription& d) {
+  const auto size = component_size(folder, stem);
+  d.parameters += size.parameters;
+  d.weight_bytes += size.stored_bytes;
+  d.memory_bytes += size.parameters * static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+/// The decoder's full-resolution blocks hold the largest tensors: about four of them at once, of the second channel
+/// count. A step of the UNet needs less.
+std::int64_t decode_bytes(const std::vector<std::int64_t>& channels, const ModelDescription& d, c10::ScalarType dtype) {
+  constexpr std::int64_t kTensorsAlive = 4;
+  return kTensorsAlive * channels[std::min<std::size_t>(1, channels.size() - 1)] * d.native_width * d.native_height *
+         static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+std::int64_t unix_seconds(const fs::path& path) {
+  const auto time = std::chrono::file_clock::to_sys(fs::last_write_time(path));
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
+Config read_config(const CheckpointFolder& folder, const std::string& component) {
+  const auto path = folder.file(component + "/config.json");
+  return Config::read_file(path, path);
+}
+
+/// Layers that every text encoder can leave out.
+std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family) {
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const auto& text : family.text_encoders) {
+    constexpr std::int64_t kDefaultLayers = 12;  // transformers'
+    Config config = read_config(folder, concat("text_encoder", text.suffix));
+    const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
+    least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
+  }
+  return least;
+}
+
+void describe_picture(const CheckpointFolder& folder, const std::vector<std::int64_t>& channels, ModelDescription& d) {
+  Config unet = read_config(folder, "unet");
+  d.cell = 1 << (channels.size() - 1);
+  const auto [rows, columns] = native_cells(unet);
+  const auto native = folder.manifest.native_size;
+  d.native_width = native ? native->first : static_cast<int>(columns) * d.cell;
+  d.native_height = native ? native->second : static_cast<int>(rows) * d.cell;
+  d.draws_native_size_only = folder.manifest.native_size_only;
+}
+
+void describe_defaults(const CheckpointFolder& folder, const Family& family, ModelDescription& d) {
+  const auto& manifest = folder.manifest;
+  const SchedulerConfig scheduler(folder, family.scheduler_corrections);
+  d.schedulers = scheduler_names();
+  d.default_scheduler = manifest.scheduler.empty() ? scheduler.own_name() : manifest.scheduler;
+  d.default_steps = manifest.num_inference_steps.value_or(d.default_steps);
+  d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
+  scheduler.make(d.default_scheduler, {})
+      ->set_timesteps(d.default_steps);  // a bad default is told now, not per request
+}
+
+}  // namespace
+
+ModelDescription describe_model(const std::string& id, const CheckpointFolder& folder, const Family& family,
+                                const Placement& placement) {
+  ModelDescription d;
+  d.id = id;
+  d.family = family.name;
+  d.licence = find_licence(folder);
+  d.folder = folder.path;
+  d.created = unix_seconds(folder.file("model_index.json"));
+
+  Config vae = read_config(folder, "vae");
+  const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
+  if (channels.empty() || channels.size() > 16) {
+    throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");
+  }
+  describe_picture(folder, channels, d);
+  describe_defaults(folder, family, d);
+  d.max_clip_skip = max_clip_skip(folder, family);
+
+  for (const auto& text : family.text_encoders) {
+    add_component(folder.file(concat("text_encoder", text.suffix)), "model", placement.dtype, d);
+  }
+  add_component(folder.file("unet"), "diffusion_pytorch_model", placement.dtype, d);
+  const auto vae_dtype = vae_placement(folder, family.vae_fields, placement).dtype;
+  add_component(folder.file("vae"), "diffusion_pytorch_model", vae_dtype, d);
+  d.memory_bytes += decode_bytes(channels, d, vae_dtype);
+  return d;
+}
+
+}  // namespace easel

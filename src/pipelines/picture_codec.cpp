@@ -1,0 +1,59 @@
+#include "pipelines/picture_codec.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/linalg_lstsq.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
+
+#include <utility>
+
+#include "pipelines/postprocess.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+/// One number a channel, as [1, C, 1, 1] beside `like`.
+at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& like) {
+  return at::tensor(numbers, at::kFloat).view({1, -1, 1, 1}).to(like.device(), like.scalar_type());
+}
+
+}  // namespace
+
+PictureCodec::PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement)
+    : vae_(std::move(vae)), fields_(fields), placement_(placement) {}
+
+at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
+  const auto& c = config();
+  if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
+    return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
+  }
+  return latents / c.scaling_factor;
+}
+
+at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& context) const {
+  return vae_.decode(unscale(latents.to(placement_.device, placement_.dtype)), context);
+}
+
+at::Tensor PictureCodec::fit_preview_map() const {
+  // Least squares over one decoded patch of noise: colour is close to linear in the latents.
+  constexpr std::int64_t kEdge = 16;
+  const std::int64_t cell = config().scale();
+  const auto latents = NoiseSource(0).normal({1, config().latent_channels, kEdge, kEdge});
+  const auto pixels = at::avg_pool2d(decode(latents, {}).to(at::kCPU, at::kFloat), {cell, cell});
+  const auto rows = latents.flatten(2).squeeze(0).t();  // [h * w, C]
+  const auto design = at::cat(at::TensorList({rows, at::ones({rows.size(0), 1})}), 1);
+  const auto target = pixels.flatten(2).squeeze(0).t();  // [h * w, 3]
+  return std::get<0>(at::linalg_lstsq(design, target, std::nullopt, std::nullopt));
+}
+
+Image PictureCodec::preview(const at::Tensor& latents) {
+  if (!preview_map_.defined()) preview_map_ = fit_preview_map();
+  const auto channels = latents.to(at::kCPU, at::kFloat).squeeze(0).permute({1, 2, 0});  // [h, w, C]
+  const auto rgb = channels.matmul(preview_map_.narrow(0, 0, channels.size(2))) + preview_map_[channels.size(2)];
+  return to_image(to_pixels(rgb.permute({2, 0, 1}).unsqueeze(0)));
+}
+
+}  // namespace easel

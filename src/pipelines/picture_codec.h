@@ -1,0 +1,46 @@
+// Between latents and pixels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "easel/image.h"
+#include "models/autoencoder_kl.h"
+#include "nn/run_context.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+/// Which fields of vae/config.json the reference's pipeline of a family reads.
+enum class VaeFields {
+  kScalingFactor,  ///< SD 1.x and 2.x
+  kAll,            ///< SDXL: also latents_mean and latents_std, where both are there, and force_upcast
+};
+
+/// A checkpoint's autoencoder with the scale of its latents. Not thread-safe.
+class PictureCodec {
+ public:
+  /// @param placement  of the autoencoder's weights; its dtype may be wider than the UNet's
+  PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement);
+
+  const AutoencoderKLConfig& config() const { return vae_.config(); }
+
+  /// @param latents  [1, C, h, w] as denoised, any float dtype
+  /// @return         [1, 3, H, W], about -1 to 1, not clamped, of the autoencoder's dtype
+  /// @throws Error(kCancelled)
+  at::Tensor decode(const at::Tensor& latents, const RunContext& context) const;
+
+  /// A guess at the picture at latent resolution. The first call decodes a patch of noise to learn the colours.
+  /// @param latents  as above
+  Image preview(const at::Tensor& latents);
+
+ private:
+  at::Tensor unscale(const at::Tensor& latents) const;
+  at::Tensor fit_preview_map() const;
+
+  AutoencoderKL vae_;
+  VaeFields fields_;
+  Placement placement_;
+  at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made when a preview is first asked for
+};
+
+}  // namespace easel

@@ -1,0 +1,152 @@
+"""Small random checkpoints that can fail, and what diffusers draws with them: shared by the reference scripts of each family.
+
+A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
+`width`, `height`, and any further argument of the pipeline by diffusers' name. `request_scheduler` is what easel's request must name
+where a manifest prefers another scheduler than the checkpoint's own. For each the file OUT/<name>.safetensors gets `latents`
+[steps, 1, C, h, w] after every step, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
+contiguous and channels-last memory. OUT/cases.json lists the cases. Weights are scaled until prompt, timestep and seed all matter and
+the pictures have contrast; the scripts fail when they do not.
+"""
+import copy
+import json
+import pathlib
+import shutil
+
+import torch
+from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
+                       EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel)
+from diffusers.utils.logging import disable_progress_bar
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+EMOJI = pathlib.Path(__file__).resolve().parents[2] / "models" / "emoji"
+SD_BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+SCHEDULERS = {"pndm": (PNDMScheduler, {}), "ddim": (DDIMScheduler, {}), "euler": (EulerDiscreteScheduler, {}),
+              "euler_ancestral": (EulerAncestralDiscreteScheduler, {}), "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
+              "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True})}
+PROMPT = "a fox on a blue background"
+# What a case says that is no argument of the pipeline.
+OWN_KEYS = {"name", "folder", "scheduler", "steps", "seed", "request_scheduler"}
+PICTURE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
+
+torch.set_grad_enabled(False)
+torch.set_num_threads(1)
+disable_progress_bar()
+# transformers 5 dropped the inner module that this diffusers reaches for when clip_skip is given; its layers are the model's own now.
+CLIPTextModel.text_model = property(lambda self: self)
+
+
+def tokenizer(**special_tokens):
+    return CLIPTokenizer.from_pretrained(EMOJI / "tokenizer", **special_tokens)
+
+
+def text_encoder(tok, cls=CLIPTextModel, **config):
+    base = dict(vocab_size=len(tok), hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+                hidden_act="quick_gelu", bos_token_id=tok.bos_token_id, eos_token_id=tok.eos_token_id,
+                pad_token_id=tok.pad_token_id, projection_dim=32)
+    model = cls(CLIPTextConfig(**{**base, **config}))
+    for name, p in model.named_parameters():
+        if "embedding" in name or "weight" in name and p.ndim == 2:
+            p.mul_(6)
+    return model
+
+
+def text_encoder_with_projection(tok, **config):
+    return text_encoder(tok, CLIPTextModelWithProjection, **config)
+
+
+def unet(**config):
+    base = dict(sample_size=16, layers_per_block=1, block_out_channels=(32, 32, 64), norm_num_groups=8, cross_attention_dim=48,
+                down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"))
+    model = UNet2DConditionModel(**{**base, **config})
+    for name, p in model.named_parameters():
+        if "attn2.to_v" in name or "attn2.to_out" in name or "time_emb_proj" in name:
+            p.mul_(5)
+    return model
+
+
+def vae(**config):
+    base = dict(block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8, latent_channels=4,
+                down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=128,
+                scaling_factor=0.18215)
+    return AutoencoderKL(**{**base, **config})
+
+
+def calibrate(pipe, deviation=PICTURE_DEVIATION, **arguments):
+    """Noise predictions of unit variance; pictures of mean 0 and a natural deviation."""
+    base = dict(prompt=PROMPT, height=128, width=128, **arguments)
+    outputs, pictures = [], []
+    hook = pipe.unet.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
+    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
+    hook.remove()
+    pipe.unet.conv_out.weight.mul_(1 / outputs[0].std())
+    pipe.unet.conv_out.bias.mul_(0)
+    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: pictures.append(out))
+    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
+    hook.remove()
+    pipe.vae.decoder.conv_out.weight.mul_(deviation / pictures[0].std())
+    pipe.vae.decoder.conv_out.bias.copy_(-pictures[0].mean((0, 2, 3)) * deviation / pictures[0].std())
+
+
+def channels_last(pipe):
+    pipe = copy.deepcopy(pipe)
+    pipe.unet.to(memory_format=torch.channels_last)
+    pipe.vae.to(memory_format=torch.channels_last)
+    return pipe
+
+
+def draw(pipe, case):
+    """Latents after every step, and what the pipeline gives for `output_type`: 8-bit pixels by default."""
+    own = pipe.scheduler
+    if case.get("scheduler"):
+        cls, extra = SCHEDULERS[case["scheduler"]]
+        pipe.scheduler = cls.from_config(own.config, **extra)
+    steps = []
+    keep = lambda p, i, t, kw: steps.append(kw["latents"].clone()) or {}
+    arguments = {"output_type": "np", **{key: value for key, value in case.items() if key not in OWN_KEYS}}
+    image = pipe(**arguments, num_inference_steps=case["steps"], generator=torch.Generator("cpu").manual_seed(case["seed"]),
+                 callback_on_step_end=keep).images[0]
+    pipe.scheduler = own
+    if arguments["output_type"] == "np":
+        image = torch.from_numpy((image * 255).round().astype("uint8"))
+    return torch.stack(steps), image
+
+
+def relative(a, b):
+    return ((a - b).flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1)).float()
+
+
+class Writer:
+    """Draws cases and writes what came of them."""
+
+    def __init__(self, out, draw=draw):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        self.out, self.draw, self.cases = out, draw, []
+
+    def add(self, name, pipe, pipe_channels_last, case, contrast=True):
+        latents, pixels = self.draw(pipe, case)
+        latents_cl, pixels_cl = self.draw(pipe_channels_last, case)
+        error = relative(latents, latents_cl)
+        deviation, saturated = pixels.float().std(), ((pixels == 0) | (pixels == 255)).float().mean()
+        itself = (pixels != pixels_cl).float().mean()
+        if contrast:
+            assert deviation >= 20 and saturated < 0.05, f"{name}: deviation {deviation:.1f}, saturated {saturated:.3f}"
+        # A picture whose reference does not agree with itself could not be held to 99.9 %.
+        assert itself < 1e-3, f"{name}: the reference differs from itself in {itself:.2e} of its pixels"
+        save_file({"latents": latents.contiguous(), "pixels": pixels.contiguous(), "tolerance": error}, self.out / f"{name}.safetensors")
+        self.cases.append(dict(case, name=name))
+        print(f"{name}: {len(latents)} steps, deviation {deviation:.1f}, reference differs from itself by {error[-1]:.1e}, "
+              f"{itself:.2e} of its pixels", flush=True)
+
+    def check_sensitivity(self, name, pipe, case, **changes):
+        """A changed prompt, seed, timestep list, and each further argument given, must change the picture."""
+        _, pixels = self.draw(pipe, case)
+        changes = {"prompt": case["prompt"] + " in front of a red wall", "seed": case["seed"] + 1, "steps": case["steps"] // 2, **changes}
+        for key, value in changes.items():
+            moved = (self.draw(pipe, {**case, key: value})[1].int() - pixels.int()).abs().float().mean()
+            assert moved > 1, f"{name}: another {key} moved the picture by only {moved:.3f}"
+
+    def finish(self):
+        (self.out / "cases.json").write_text(json.dumps(self.cases, indent=1))

@@ -1,0 +1,162 @@
+#include "pipelines/pipeline_cases.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/from_blob.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <map>
+
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/registry.h"
+#include "weights/weights.h"
+
+namespace easel::testing {
+namespace {
+
+using nlohmann::json;
+
+at::Tensor pixels_of(const Image& image) {
+  return at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()), {image.height, image.width, 3}, at::kByte)
+      .clone();
+}
+
+constexpr double kEqualPixels = 0.999;
+// Where the reference does not differ from itself at all, float32 rounding of the last bits remains.
+constexpr double kRoundingFloor = 5e-7;
+
+}  // namespace
+
+std::string reference(const std::string& name) {
+  return std::string(EASEL_REFERENCE_DIR) + "/" + name;
+}
+
+Expected expected(const std::string& name) {
+  const auto store = open_component(EASEL_REFERENCE_DIR, name);
+  return {store->read("latents"), store->read("pixels"), store->read("tolerance")};
+}
+
+json cases() {
+  std::ifstream file(reference("cases.json"));
+  return json::parse(file);
+}
+
+namespace {
+
+/// What only SDXL's pipelines take.
+MicroConditions micro_conditions_of(const json& c) {
+  using Pixels = MicroConditions::Pixels;
+  MicroConditions m;
+  const auto read = [&](const char* key, auto& target) {
+    if (c.contains(key)) target = Pixels{c.at(key).at(0), c.at(key).at(1)};
+  };
+  read("original_size", m.original_size);
+  read("crops_coords_top_left", m.crops_coords_top_left);
+  read("target_size", m.target_size);
+  read("negative_original_size", m.negative_original_size);
+  read("negative_crops_coords_top_left", m.negative_crops_coords_top_left);
+  read("negative_target_size", m.negative_target_size);
+  m.aesthetic_score = c.value("aesthetic_score", m.aesthetic_score);
+  m.negative_aesthetic_score = c.value("negative_aesthetic_score", m.negative_aesthetic_score);
+  return m;
+}
+
+}  // namespace
+
+GenerationRequest request_of(const json& c) {
+  GenerationRequest r;
+  r.prompt = c.at("prompt");
+  r.negative_prompt = c.value("negative_prompt", "");
+  r.seed = c.at("seed");
+  r.width = c.at("width");
+  r.height = c.at("height");
+  r.num_inference_steps = c.at("steps");
+  r.guidance_scale = c.at("guidance_scale");
+  r.eta = c.value("eta", 0.0);
+  if (c.contains("scheduler")) r.scheduler = c.at("scheduler");
+  if (c.contains("clip_skip")) r.clip_skip = c.at("clip_skip");
+  if (c.contains("request_scheduler")) r.scheduler = c.at("request_scheduler");
+  r.guidance_rescale = c.value("guidance_rescale", 0.0);
+  r.micro_conditions = micro_conditions_of(c);
+  return r;
+}
+
+std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype) {
+  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
+  return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load({});
+}
+
+std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {
+  auto ticket = pipeline.begin(request, {});
+  ticket->wait();
+  return std::move(ticket->take().at(0));
+}
+
+void step(Pipeline& pipeline, Generation* row) {
+  auto ticket = pipeline.step({&row, 1}, {});
+  ticket->wait();
+  ASSERT_TRUE(ticket->finite().at(0));
+}
+
+Image finish(Pipeline& pipeline, Generation* row) {
+  auto ticket = pipeline.finish({&row, 1}, {});
+  ticket->wait();
+  return std::move(ticket->take().at(0).image);
+}
+
+const at::Tensor& latents_of(const Generation& generation) {
+  return static_cast<const DiffusionGeneration&>(generation).latents;
+}
+
+double relative_error(const at::Tensor& found, const at::Tensor& wanted) {
+  return ((found - wanted).norm() / wanted.norm()).item<double>();
+}
+
+Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
+  auto generation = begin(pipeline, request);
+  while (!generation->finished_stepping()) step(pipeline, generation.get());
+  return finish(pipeline, generation.get());
+}
+
+namespace {
+
+/// @param worst  raised to this picture's error as a share of what is allowed
+void expect_case_agrees(Pipeline& pipeline, const json& c, double& worst) {
+  const auto want = expected(c.at("name"));
+  auto generation = begin(pipeline, request_of(c));
+  ASSERT_EQ(generation->progress().steps_total, want.latents.size(0));
+  for (std::int64_t i = 0; i < want.latents.size(0); ++i) {
+    step(pipeline, generation.get());
+    const double tolerance = std::max(4 * want.tolerance[i].item<double>(), kRoundingFloor);
+    const double error = relative_error(latents_of(*generation), want.latents[i]);
+    worst = std::max(worst, error / tolerance);
+    ASSERT_LE(error, tolerance) << "after step " << i;
+  }
+  ASSERT_TRUE(generation->finished_stepping());
+  const auto found = pixels_of(finish(pipeline, generation.get()));
+  ASSERT_EQ(found.sizes(), want.pixels.sizes());
+  const auto apart = (found.to(at::kInt) - want.pixels.to(at::kInt)).abs();
+  EXPECT_LE(apart.max().item<int>(), 1);
+  EXPECT_GE(apart.eq(0).to(at::kDouble).mean().item<double>(), kEqualPixels);
+}
+
+}  // namespace
+
+int expect_all_cases_agree() {
+  std::map<std::string, std::unique_ptr<Pipeline>> pipelines;
+  int count = 0;
+  double worst = 0;
+  for (const auto& c : cases()) {
+    SCOPED_TRACE(c.at("name").get<std::string>());
+    auto& pipeline = pipelines[c.at("folder")];
+    if (!pipeline) pipeline = load(c.at("folder"));
+    expect_case_agrees(*pipeline, c, worst);
+    ++count;
+  }
+  std::printf("%d pictures; worst error is %.2f of what is allowed\n", count, worst);
+  return count;
+}
+
+}  // namespace easel::testing

@@ -1,0 +1,45 @@
+// What tests of whole pictures share: a reference script's cases, and drawing one picture step by step.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "easel/pipeline.h"
+
+namespace easel::testing {
+
+/// What checkpoints.py wrote for one case.
+struct Expected {
+  at::Tensor latents;    ///< [steps, 1, C, h, w], after every step
+  at::Tensor pixels;     ///< uint8 [H, W, 3]
+  at::Tensor tolerance;  ///< [steps]: the reference's own relative error between two memory formats
+};
+Expected expected(const std::string& name);
+
+/// The list of cases that the reference script of this test wrote.
+nlohmann::json cases();
+GenerationRequest request_of(const nlohmann::json& test_case);
+
+/// A file or folder of the reference script.
+std::string reference(const std::string& name);
+
+/// Loads a checkpoint: an absolute path, or a folder of the reference script.
+std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat);
+
+/// The one picture of a request.
+std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request);
+/// One step alone. Fails the test when its latents are not finite.
+void step(Pipeline& pipeline, Generation* row);
+Image finish(Pipeline& pipeline, Generation* row);
+Image draw_alone(Pipeline& pipeline, const GenerationRequest& request);
+
+const at::Tensor& latents_of(const Generation& generation);
+double relative_error(const at::Tensor& found, const at::Tensor& wanted);
+
+/// Draws every case and expects latents after each step, and pixels, to be the reference's. @return how many there are
+int expect_all_cases_agree();
+
+}  // namespace easel::testing
