@@ -21,8 +21,8 @@ struct GenerationRequest {
   std::optional<int> height;
   std::optional<double> guidance_scale;  ///< w in uncond + w * (text - uncond); w <= 1 turns guidance off
   std::optional<std::int64_t> num_inference_steps;
-  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers
-  double eta = 0.0;                      ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
+  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers or an alias
+  double eta = 0.0;                      ///< of DDIM and TCD, 0 to 1; other schedulers ignore it, as in diffusers
   std::optional<std::int64_t> clip_skip;  ///< text encoder layers left out, counted from the end; 0 = none
 };
 
@@ -56,6 +56,7 @@ struct ModelDescription {
   double default_guidance_scale = 7.5;
   std::string default_scheduler;        ///< a name of `schedulers`
   std::vector<std::string> schedulers;  ///< names that a request may use
+  std::vector<std::string> scheduler_aliases;  ///< further ones, not listed; spelled as core/plain_name.h does
   std::int64_t max_clip_skip = 0;       ///< text encoder layers
 };
 

@@ -133,7 +133,9 @@ ModelDescription describe(const std::string& id, const CheckpointFolder& folder,
 
   const SchedulerConfig scheduler(folder);
   d.schedulers = scheduler_names();
-  d.default_scheduler = folder.manifest.scheduler.empty() ? scheduler.own_name() : folder.manifest.scheduler;
+  d.scheduler_aliases = scheduler_aliases();
+  d.default_scheduler =
+      folder.manifest.scheduler.empty() ? scheduler.own_name() : scheduler_name_for(folder.manifest.scheduler);
   d.default_steps = folder.manifest.num_inference_steps.value_or(d.default_steps);
   d.default_guidance_scale = folder.manifest.guidance_scale.value_or(d.default_guidance_scale);
   scheduler.make(d.default_scheduler, {})->set_timesteps(d.default_steps);  // a bad default is told now, not per request
