@@ -39,8 +39,8 @@ struct GenerationRequest {
   double guidance_rescale = 0.0;         ///< 0 to 1: how far guided predictions are brought back to the text row's
                                          ///< deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
-  std::optional<std::string> scheduler;   ///< a name of ModelDescription::schedulers
-  double eta = 0.0;                       ///< DDIM's eta, 0 to 1; other schedulers ignore it, as in diffusers
+  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers or an alias
+  double eta = 0.0;                      ///< of DDIM and TCD, 0 to 1; other schedulers ignore it, as in diffusers
   std::optional<std::int64_t> clip_skip;  ///< text encoder layers left out, counted from the end; 0 = none
   MicroConditions micro_conditions;
   /// Where a refiner takes over: the share of the noise levels, counted from the noisiest, that the base model draws
@@ -84,6 +84,7 @@ struct ModelDescription {
   double default_guidance_scale = 7.5;
   std::string default_scheduler;        ///< a name of `schedulers`
   std::vector<std::string> schedulers;  ///< names that a request may use
+  std::vector<std::string> scheduler_aliases;  ///< further ones, not listed; spelled as core/plain_name.h does
   std::int64_t max_clip_skip = 0;       ///< text encoder layers
   bool needs_image = false;             ///< draws only from GenerationRequest::image
   bool needs_mask = false;              ///< and with GenerationRequest::mask

@@ -15,19 +15,31 @@ class NoiseSource;  // tensor/noise_source.h
 
 /// One sampling algorithm: which timesteps a run visits, and the update between two visits.
 ///
-/// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one picture;
-/// not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps.
+/// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one
+/// picture; not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps:
+/// PNDM's has one or nine more, those of second order (Heun, DPM2, DPM-Solver SDE) have 2 * num_inference_steps - 1.
 /// Numbers agree with diffusers 0.42.1, operation by operation and dtype by dtype.
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
-  /// A copy with the same history. Cheap: tensors are shared, and step never writes into one it shares. With it a caller
-  /// makes a step all-or-nothing.
+  /// A copy with the same history. Cheap: tensors are shared, and step never writes into one it shares. With it a
+  /// caller makes a step all-or-nothing.
   virtual std::unique_ptr<Scheduler> clone() const = 0;
 
   /// Starts a run. @throws Error(kInvalidArgument)  below 1, or above num_train_timesteps; param num_inference_steps
   virtual void set_timesteps(std::int64_t num_inference_steps) = 0;
+
+  /// Starts a run through timesteps of the caller's choice, on the training axis; algorithms on whole timesteps cut off
+  /// fractions. Where diffusers' set_timesteps takes `timesteps`: Euler, Heun, DPM-Solver, DDPM, LCM, TCD.
+  /// @throws Error(kInvalidArgument)  not falling, outside the model's timesteps, or this algorithm takes none
+  /// @throws Error(kUnsupported)      the config places sigmas by another rule; param timesteps in either case
+  virtual void set_custom_timesteps(const std::vector<double>& timesteps);
+
+  /// Starts a run through noise levels of the caller's choice, falling. Where diffusers' set_timesteps takes `sigmas`:
+  /// Euler, with the last sigma (0) among them, and UniPC with `use_flow_sigmas`, without it.
+  /// @throws Error(kInvalidArgument)  not falling, negative, not finite, or this algorithm takes none; param sigmas
+  virtual void set_custom_sigmas(const std::vector<double>& sigmas);
 
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
@@ -40,8 +52,9 @@ class Scheduler {
   virtual at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const;
 
   struct Step {
-    at::Tensor prev_sample;           ///< same shape, dtype and device as sample
-    at::Tensor pred_original_sample;  ///< x0 as predicted here, same shape and device; can be float32 beside a half sample
+    at::Tensor prev_sample;  ///< same shape, dtype and device as sample
+    at::Tensor
+        pred_original_sample;  ///< x0 as predicted here, same shape and device; can be float32 beside a half sample
   };
   /// Moves `sample` from timesteps()[step_index] to the next, less noisy one. When it throws, the history is unchanged.
   ///
@@ -51,7 +64,8 @@ class Scheduler {
   /// @param sample        [B, C, h, w], same dtype and device as model_output; not modified, may be shared likewise
   /// @param noise         of this picture; drawn from only by stochastic algorithms
   /// @throws Error(kInvalidArgument)  shapes or devices differ, not floats; step_index is past the end, or out of order
-  ///                                  where history matters (PNDM, DPM-Solver)
+  ///                                  where history matters (all but DDIM, DDPM, Euler, EDM,
+  ///                                  LCM, TCD)
   virtual Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                     NoiseSource& noise) = 0;
 
@@ -68,11 +82,21 @@ class Scheduler {
 
 /// What a request may change in a scheduler beside its config.
 struct SchedulerOptions {
-  double eta = 0.0;  ///< DDIM only, as diffusers passes it only where step takes it
+  double eta = 0.0;  ///< DDIM and TCD only, as diffusers passes it only where step takes it; 0 to 1
 };
 
-/// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
+/// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_karras", "euler_exponential",
+/// "euler_beta", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
 const std::vector<std::string>& scheduler_names();
+
+/// Further names for them: customary ones and diffusers' classes, as plain_name (core/plain_name.h) spells them.
+const std::vector<std::string>& scheduler_aliases();
+
+/// The name of scheduler_names() that a name as people write it stands for: one of those, of scheduler_aliases(), or
+/// another spelling ("Euler a", "DPM++ 2M Karras"): case does not matter, spaces, hyphens and underscores are one, and
+/// "++" is "pp".
+/// @throws Error(kInvalidArgument)  unknown name (param scheduler; the message lists the names)
+std::string scheduler_name_for(const std::string& written);
 
 /// The request name of the scheduler that a checkpoint's scheduler_config.json asks for.
 /// @throws Error(kUnsupported)  its _class_name is not in the table; the message lists those that are
@@ -80,7 +104,7 @@ std::string scheduler_name_of(const nlohmann::json& scheduler_config);
 
 /// Makes one. An empty name means the config's own; another name follows diffusers' X.from_config(config): keys in the
 /// JSON carry over, absent ones take X's own defaults, keys X does not know are dropped.
-/// @param name   a name of scheduler_names() or a diffusers class name
+/// @param name   as scheduler_name_for takes it
 /// @throws Error(kInvalidArgument)  unknown name (param scheduler; the message lists the names)
 /// @throws Error(kUnsupported)      a config field with a value that easel does not do; names the field
 std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& scheduler_config,

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/plain_name.h"
 #include "core/text.h"
 #include "easel/image.h"
 #include "http/fields.h"
@@ -130,6 +131,18 @@ void check_openai_options(const Fields& fields) {
   fields.integer("partial_images", 0, 3);
 }
 
+// As people write it: "DPM++ 2M Karras" is "dpmpp_2m_karras".
+std::optional<std::string> read_scheduler(const Fields& fields, const ModelDescription& model) {
+  constexpr std::size_t kMaxChars = 100;
+  if (const auto written = fields.text("scheduler", kMaxChars)) {
+    const auto name = plain_name(*written);
+    for (const auto& known : {model.schedulers, model.scheduler_aliases}) {
+      if (std::find(known.begin(), known.end(), name) != known.end()) return name;
+    }
+  }
+  return fields.choice("scheduler", model.schedulers);
+}
+
 void read_sampling(const Fields& fields, const ServerOptions& limits, const ModelDescription& model,
                    GenerationRequest& request) {
   request.negative_prompt = fields.text("negative_prompt", limits.max_prompt_chars).value_or("");
@@ -138,7 +151,7 @@ void read_sampling(const Fields& fields, const ServerOptions& limits, const Mode
   const auto steps = fields.integer("steps", 1, limits.max_steps);
   request.num_inference_steps = fields.integer("num_inference_steps", 1, limits.max_steps);
   if (!request.num_inference_steps) request.num_inference_steps = steps;
-  request.scheduler = fields.choice("scheduler", model.schedulers);
+  request.scheduler = read_scheduler(fields, model);
   request.eta = fields.number("eta", 0.0, 1.0).value_or(0.0);
   request.clip_skip = fields.integer("clip_skip", 0, model.max_clip_skip);
 }

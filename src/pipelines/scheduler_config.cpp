@@ -21,7 +21,8 @@ SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrec
 }
 
 std::unique_ptr<Scheduler> SchedulerConfig::make(const std::string& name, const SchedulerOptions& options) const {
-  return name == own_name_ ? make_scheduler("", own_, options) : make_scheduler(name, handed_on_, options);
+  const bool own = scheduler_name_for(name) == own_name_;
+  return own ? make_scheduler("", own_, options) : make_scheduler(name, handed_on_, options);
 }
 
 }  // namespace easel

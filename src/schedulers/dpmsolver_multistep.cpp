@@ -1,9 +1,5 @@
 #include "schedulers/dpmsolver_multistep.h"
 
-#include <ATen/ops/exp.h>
-#include <ATen/ops/log.h>
-#include <ATen/ops/sqrt.h>
-
 #include <algorithm>
 
 #include "easel/error.h"
@@ -11,56 +7,51 @@
 #include "tensor/noise_source.h"
 
 namespace easel {
-namespace {
-
-constexpr std::int64_t kPictureChannels = 3;  // what a model with learned variance predicts beside them
-constexpr std::size_t kFewSteps = 15;         // below it, lower_order_final takes effect
-
-}  // namespace
 
 DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      run_schedule_(arguments),
+      run_schedule_(arguments, {}),
       prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
                                                         {"sample", PredictionType::kSample},
                                                         {"v_prediction", PredictionType::kVPrediction},
                                                         {"flow_prediction", PredictionType::kFlowPrediction}})),
-      algorithm_(arguments.choice<Algorithm>("algorithm_type", "dpmsolver++",
-                                             {{"dpmsolver", Algorithm::kDpmSolver},
-                                              {"dpmsolver++", Algorithm::kDpmSolverPlusPlus},
-                                              {"sde-dpmsolver", Algorithm::kSdeDpmSolver},
-                                              {"sde-dpmsolver++", Algorithm::kSdeDpmSolverPlusPlus},
-                                              {"deis", Algorithm::kDpmSolverPlusPlus}})),
-      // The last three are other classes' names, which the reference reads as midpoint.
-      solver_type_(arguments.choice<SolverType>("solver_type", "midpoint",
-                                                {{"midpoint", SolverType::kMidpoint},
-                                                 {"heun", SolverType::kHeun},
-                                                 {"logrho", SolverType::kMidpoint},
-                                                 {"bh1", SolverType::kMidpoint},
-                                                 {"bh2", SolverType::kMidpoint}})),
+      algorithm_(arguments.choice<DpmSolverAlgorithm>("algorithm_type", "dpmsolver++",
+                                                      {{"dpmsolver", DpmSolverAlgorithm::kDpmSolver},
+                                                       {"dpmsolver++", DpmSolverAlgorithm::kDpmSolverPlusPlus},
+                                                       {"sde-dpmsolver", DpmSolverAlgorithm::kSdeDpmSolver},
+                                                       {"sde-dpmsolver++", DpmSolverAlgorithm::kSdeDpmSolverPlusPlus},
+                                                       {"deis", DpmSolverAlgorithm::kDpmSolverPlusPlus}})),
+      solver_type_(read_dpmsolver_type(arguments)),
       solver_order_(arguments.integer("solver_order", 2)),
       lower_order_final_(arguments.flag("lower_order_final", true)),
       euler_at_final_(arguments.flag("euler_at_final", false)),
-      learned_variance_(prediction_type_ == PredictionType::kEpsilon &&
-                        (arguments.is("variance_type", "learned") || arguments.is("variance_type", "learned_range"))),
+      learned_variance_(reads_learned_variance(arguments, prediction_type_)),
       thresholding_(arguments) {
   if (solver_order_ < 1 || solver_order_ > 3) throw arguments.unsupported("solver_order", "expected 1, 2 or 3");
-  if (algorithm_ == Algorithm::kSdeDpmSolver && solver_order_ == 3) {
+  if (algorithm_ == DpmSolverAlgorithm::kSdeDpmSolver && solver_order_ == 3) {
     throw arguments.unsupported("solver_order", "sde-dpmsolver has no third order");
   }
   // The reference looks at the name before it reads "deis" as dpmsolver++.
-  const bool may_end_at_zero = solves_for_original_sample() && !arguments.is("algorithm_type", "deis");
+  const bool may_end_at_zero = solves_for_original_sample(algorithm_) && !arguments.is("algorithm_type", "deis");
   if (run_schedule_.final_sigma() == FinalSigma::kZero && !may_end_at_zero) {
     throw arguments.unsupported("algorithm_type", "it needs `final_sigmas_type` sigma_min");
   }
-  if (prediction_type_ == PredictionType::kFlowPrediction && !solves_for_original_sample()) {
+  if (prediction_type_ == PredictionType::kFlowPrediction && !solves_for_original_sample(algorithm_)) {
     throw arguments.unsupported("prediction_type", "it needs `algorithm_type` dpmsolver++ or sde-dpmsolver++");
   }
 }
 
 void DPMSolverMultistepScheduler::set_timesteps(std::int64_t num_inference_steps) {
   check_num_inference_steps(num_inference_steps, schedule_);
-  auto run = run_schedule_.run(schedule_, num_inference_steps);
+  begin(run_schedule_.run(schedule_, num_inference_steps));
+}
+
+void DPMSolverMultistepScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
+  check_custom_timesteps(timesteps, schedule_);
+  begin(run_schedule_.run_at(schedule_, timesteps));
+}
+
+void DPMSolverMultistepScheduler::begin(DpmSolverSchedule::Run run) {
   timesteps_ = std::move(run.timesteps);
   sigmas_ = run.sigmas;
   steps_done_ = 0;
@@ -71,15 +62,13 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
                                                   const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);
   check_in_order(step_index, steps_done_);
-  const auto model_output = learned_variance_ && full_model_output.defined() && full_model_output.dim() > 1
-                                ? full_model_output.slice(1, 0, kPictureChannels)
-                                : full_model_output;
+  const auto model_output = learned_variance_ ? without_learned_variance(full_model_output) : full_model_output;
   check_tensors(model_output, half_or_float_sample);
 
   const auto from = level(step_index), to = level(step_index + 1);
   at::Tensor pred_original_sample, d0;
-  if (solves_for_original_sample()) {
-    d0 = pred_original_sample = original_sample_from(model_output, half_or_float_sample, step_index);
+  if (solves_for_original_sample(algorithm_)) {
+    d0 = pred_original_sample = original_sample_from(model_output, half_or_float_sample, from);
   } else {
     d0 = noise_from(model_output, half_or_float_sample, from);
     pred_original_sample = (half_or_float_sample - from.sigma * d0) / from.alpha;
@@ -89,7 +78,7 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
 
   const auto sample = half_or_float_sample.to(at::kFloat);
   const int order = order_of(step_index);
-  const auto c = coefficients(from, to, order);
+  const auto c = dpmsolver_coefficients(algorithm_, solver_type_, from, to, order);
   auto prev_sample = c.sample * sample + c.d0 * d0;
   if (order > 1) {
     const auto older = outputs.rbegin();  // older[0] is d0, older[1] the step before
@@ -107,7 +96,7 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
     prev_sample = prev_sample + c.d1 * d1;
     if (order > 2) prev_sample = prev_sample + c.d2 * d2;
   }
-  if (is_stochastic()) prev_sample = prev_sample + c.noise * noise.normal_like(sample);
+  if (is_stochastic(algorithm_)) prev_sample = prev_sample + c.noise * noise.normal_like(sample);
   Step result{prev_sample.to(d0.scalar_type()), pred_original_sample};
 
   if (outputs.size() > static_cast<std::size_t>(solver_order_)) outputs.erase(outputs.begin());
@@ -116,26 +105,8 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
   return result;
 }
 
-bool DPMSolverMultistepScheduler::solves_for_original_sample() const {
-  return algorithm_ == Algorithm::kDpmSolverPlusPlus || algorithm_ == Algorithm::kSdeDpmSolverPlusPlus;
-}
-
-bool DPMSolverMultistepScheduler::is_stochastic() const {
-  return algorithm_ == Algorithm::kSdeDpmSolver || algorithm_ == Algorithm::kSdeDpmSolverPlusPlus;
-}
-
-DPMSolverMultistepScheduler::Level DPMSolverMultistepScheduler::level(std::size_t index) const {
-  Level level;
-  const auto sigma = sigmas_.select(0, static_cast<std::int64_t>(index));
-  if (run_schedule_.uses_flow_sigmas()) {
-    level.alpha = one_minus(sigma);
-    level.sigma = sigma;
-  } else {
-    level.alpha = one_over(square_root(square(sigma) + 1));
-    level.sigma = sigma * level.alpha;
-  }
-  level.lambda = at::log(level.alpha) - at::log(level.sigma);
-  return level;
+NoiseLevel DPMSolverMultistepScheduler::level(std::size_t index) const {
+  return noise_level(sigmas_.select(0, static_cast<std::int64_t>(index)), run_schedule_.uses_flow_sigmas());
 }
 
 int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
@@ -151,75 +122,17 @@ int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
 }
 
 at::Tensor DPMSolverMultistepScheduler::original_sample_from(const at::Tensor& model_output, const at::Tensor& sample,
-                                                             std::size_t step_index) const {
-  const auto now = level(step_index);
-  auto original_sample = model_output;
-  if (prediction_type_ == PredictionType::kEpsilon) {
-    original_sample = (sample - now.sigma * model_output) / now.alpha;
-  } else if (prediction_type_ == PredictionType::kVPrediction) {
-    original_sample = now.alpha * sample - now.sigma * model_output;
-  } else if (prediction_type_ == PredictionType::kFlowPrediction) {
-    original_sample = sample - sigmas_.select(0, static_cast<std::int64_t>(step_index)) * model_output;
-  }
+                                                             const NoiseLevel& level) const {
+  const auto original_sample = original_sample_at(level, prediction_type_, model_output, sample);
   return thresholding_.enabled() ? thresholding_(original_sample) : original_sample;
 }
 
 at::Tensor DPMSolverMultistepScheduler::noise_from(const at::Tensor& model_output, const at::Tensor& sample,
-                                                   const Level& level) const {
-  auto epsilon = model_output;
-  if (prediction_type_ == PredictionType::kSample) {
-    epsilon = (sample - level.alpha * model_output) / level.sigma;
-  } else if (prediction_type_ == PredictionType::kVPrediction) {
-    epsilon = level.alpha * model_output + level.sigma * sample;
-  }
+                                                   const NoiseLevel& level) const {
+  const auto epsilon = noise_at(level, prediction_type_, model_output, sample);
   if (!thresholding_.enabled()) return epsilon;
   const auto original_sample = thresholding_((sample - level.sigma * epsilon) / level.alpha);
   return (sample - level.alpha * original_sample) / level.sigma;
-}
-
-// Terms that the reference subtracts are added here with a negated coefficient, which rounds alike.
-DPMSolverMultistepScheduler::Coefficients DPMSolverMultistepScheduler::coefficients(const Level& from, const Level& to,
-                                                                                    int order) const {
-  const bool midpoint = order == 2 && solver_type_ == SolverType::kMidpoint;
-  const auto h = to.lambda - from.lambda;
-  Coefficients c;
-  switch (algorithm_) {
-    case Algorithm::kDpmSolverPlusPlus: {
-      const auto phi = at::exp(-h) - 1;
-      c.sample = to.sigma / from.sigma;
-      c.d0 = -(to.alpha * phi);
-      c.d1 = midpoint ? c.d0 * 0.5 : to.alpha * (phi / h + 1);
-      c.d2 = -(to.alpha * ((phi + h) / square(h) - 0.5));
-      break;
-    }
-    case Algorithm::kDpmSolver: {
-      const auto phi = at::exp(h) - 1;
-      c.sample = to.alpha / from.alpha;
-      c.d0 = -(to.sigma * phi);
-      c.d1 = midpoint ? c.d0 * 0.5 : -(to.sigma * (phi / h - 1));
-      c.d2 = -(to.sigma * ((phi - h) / square(h) - 0.5));
-      break;
-    }
-    case Algorithm::kSdeDpmSolverPlusPlus: {
-      const auto phi = one_minus(at::exp(h * -2));
-      c.sample = to.sigma / from.sigma * at::exp(-h);
-      c.d0 = to.alpha * phi;
-      c.d1 = midpoint ? c.d0 * 0.5 : to.alpha * (phi / (h * -2) + 1);
-      c.d2 = to.alpha * ((phi - h * 2) / square(h * 2) - 0.5);
-      c.noise = to.sigma * at::sqrt(phi);
-      break;
-    }
-    case Algorithm::kSdeDpmSolver: {
-      const auto phi = at::exp(h) - 1;
-      const auto first = -(to.sigma * phi);
-      c.sample = to.alpha / from.alpha;
-      c.d0 = first * 2;
-      c.d1 = midpoint ? first : -(to.sigma * (phi / h - 1)) * 2;
-      c.noise = to.sigma * at::sqrt(at::exp(h * 2) - 1);
-      break;
-    }
-  }
-  return c;
 }
 
 }  // namespace easel

@@ -3,6 +3,7 @@
 
 #include "easel/scheduler.h"
 #include "schedulers/dpmsolver_schedule.h"
+#include "schedulers/dpmsolver_update.h"
 #include "schedulers/dynamic_thresholding.h"
 #include "schedulers/noise_schedule.h"
 #include "schedulers/prediction_type.h"
@@ -18,37 +19,23 @@ class DPMSolverMultistepScheduler final : public Scheduler {
 
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<DPMSolverMultistepScheduler>(*this); }
   void set_timesteps(std::int64_t num_inference_steps) override;
+  void set_custom_timesteps(const std::vector<double>& timesteps) override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 
  private:
-  enum class Algorithm { kDpmSolver, kDpmSolverPlusPlus, kSdeDpmSolver, kSdeDpmSolverPlusPlus };
-  enum class SolverType { kMidpoint, kHeun };
-
-  // One visited noise level: x = alpha * x0 + sigma * eps, and lambda = log(alpha / sigma). All 0-dim.
-  struct Level {
-    at::Tensor alpha, sigma, lambda;
-  };
-  // x_next = sample * x + d0 * D0 + d1 * D1 + d2 * D2 + noise * z, where D0 is the newest model output, and D1 and D2
-  // are its divided differences. All 0-dim.
-  struct Coefficients {
-    at::Tensor sample, d0, d1, d2, noise;
-  };
-
-  bool solves_for_original_sample() const;
-  bool is_stochastic() const;
-  Level level(std::size_t index) const;
+  void begin(DpmSolverSchedule::Run run);
+  NoiseLevel level(std::size_t index) const;
   int order_of(std::size_t step_index) const;
   at::Tensor original_sample_from(const at::Tensor& model_output, const at::Tensor& sample,
-                                  std::size_t step_index) const;
-  at::Tensor noise_from(const at::Tensor& model_output, const at::Tensor& sample, const Level& level) const;
-  Coefficients coefficients(const Level& from, const Level& to, int order) const;
+                                  const NoiseLevel& level) const;
+  at::Tensor noise_from(const at::Tensor& model_output, const at::Tensor& sample, const NoiseLevel& level) const;
 
   NoiseSchedule schedule_;
   DpmSolverSchedule run_schedule_;
   PredictionType prediction_type_;
-  Algorithm algorithm_;
-  SolverType solver_type_;
+  DpmSolverAlgorithm algorithm_;
+  DpmSolverType solver_type_;
   std::int64_t solver_order_;
   bool lower_order_final_;
   bool euler_at_final_;

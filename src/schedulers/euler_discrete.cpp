@@ -3,6 +3,7 @@
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/log.h>
 
+#include "easel/error.h"
 #include "schedulers/numpy_math.h"
 #include "schedulers/tensor_math.h"
 
@@ -31,8 +32,33 @@ void EulerDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
   check_num_inference_steps(num_inference_steps, schedule_);
   const auto spaced =
       spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_.num_train_timesteps, steps_offset_);
-  std::vector<float> timesteps(spaced.begin(), spaced.end());
+  begin_at({spaced.begin(), spaced.end()}, num_inference_steps);
+}
 
+void EulerDiscreteScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
+  check_custom_timesteps(timesteps, schedule_);
+  refuse_custom_timesteps_with(sigma_spacing_);
+  if (continuous_timesteps_) {
+    throw Error(ErrorCode::kUnsupported, "custom timesteps do not go with `timestep_type` continuous", "timesteps");
+  }
+  begin_at({timesteps.begin(), timesteps.end()}, static_cast<std::int64_t>(timesteps.size()));
+}
+
+void EulerDiscreteScheduler::set_custom_sigmas(const std::vector<double>& sigmas) {
+  check_custom_sigmas(sigmas);
+  if (sigmas.size() < 2 || sigmas[sigmas.size() - 2] == 0) {
+    throw Error(ErrorCode::kInvalidArgument, "sigmas: expected a positive one and where it goes", "sigmas");
+  }
+  const auto log_sigmas = log_of(schedule_.sigmas());
+  std::vector<float> timesteps;
+  for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const auto timestep = array_sigma_to_timestep(static_cast<float>(sigmas[i]), log_sigmas);
+    timesteps.push_back(static_cast<float>(timestep));
+  }
+  begin(std::move(timesteps), sigma_tensor({sigmas.begin(), sigmas.end() - 1}, sigmas.back()));
+}
+
+void EulerDiscreteScheduler::begin_at(std::vector<float> timesteps, std::int64_t num_inference_steps) {
   const auto training_sigmas = schedule_.sigmas();
   auto sigmas = interpolated_sigmas(timesteps, training_sigmas, num_inference_steps);
   if (sigma_spacing_ != SigmaSpacing::kTraining) {
@@ -41,16 +67,19 @@ void EulerDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
     const auto respaced = sigmas_to_timesteps(sigmas, log_of(training_sigmas));
     timesteps.assign(respaced.begin(), respaced.end());
   }
-  const auto visited = sigma_tensor(sigmas, final_sigma_ == FinalSigma::kZero ? 0.0 : training_sigmas.front());
+  begin(std::move(timesteps), sigma_tensor(sigmas, final_sigma_ == FinalSigma::kZero ? 0.0 : training_sigmas.front()));
+}
+
+void EulerDiscreteScheduler::begin(std::vector<float> timesteps, const at::Tensor& sigmas) {
   if (continuous_timesteps_) {
     timesteps.clear();
-    for (std::int64_t i = 0; i + 1 < visited.size(0); ++i) {
+    for (std::int64_t i = 0; i + 1 < sigmas.size(0); ++i) {
       // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
-      timesteps.push_back(*(at::log(visited.select(0, i)) * 0.25).const_data_ptr<float>());
+      timesteps.push_back(*(at::log(sigmas.select(0, i)) * 0.25).const_data_ptr<float>());
     }
   }
   timesteps_ = std::move(timesteps);
-  sigmas_ = visited;
+  sigmas_ = sigmas;
 }
 
 std::vector<double> EulerDiscreteScheduler::interpolated_sigmas(const std::vector<float>& timesteps,

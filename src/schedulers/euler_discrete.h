@@ -17,6 +17,8 @@ class EulerDiscreteScheduler final : public Scheduler {
 
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<EulerDiscreteScheduler>(*this); }
   void set_timesteps(std::int64_t num_inference_steps) override;
+  void set_custom_timesteps(const std::vector<double>& timesteps) override;
+  void set_custom_sigmas(const std::vector<double>& sigmas) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, timestep_spacing_); }
   at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
@@ -25,6 +27,8 @@ class EulerDiscreteScheduler final : public Scheduler {
  private:
   enum class Interpolation { kLinear, kLogLinear };  // between training sigmas; `interpolation_type`
 
+  void begin_at(std::vector<float> timesteps, std::int64_t num_inference_steps);
+  void begin(std::vector<float> timesteps, const at::Tensor& sigmas);
   std::vector<double> interpolated_sigmas(const std::vector<float>& timesteps, std::span<const float> training_sigmas,
                                           std::int64_t num_inference_steps) const;
 

@@ -4,6 +4,7 @@
 #include <ATen/ops/cumprod.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linspace.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sqrt.h>
 
 #include <algorithm>
@@ -30,10 +31,10 @@ at::Tensor float32_tensor(const std::vector<double>& values) {
       .clone();
 }
 
-// Nichol and Dhariwal 2021 (arXiv:2102.09672): betas whose running product follows a squared cosine.
-at::Tensor cosine_betas(std::int64_t count) {
+// Betas whose running product follows alpha_bar(t), t from 0 to 1.
+template <class AlphaBar>
+at::Tensor betas_for(const AlphaBar& alpha_bar, std::int64_t count) {
   constexpr double kMaxBeta = 0.999;
-  const auto alpha_bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2.0); };
   std::vector<double> betas;
   for (std::int64_t i = 0; i < count; ++i) {
     const double t1 = static_cast<double>(i) / static_cast<double>(count);
@@ -43,12 +44,28 @@ at::Tensor cosine_betas(std::int64_t count) {
   return float32_tensor(betas);
 }
 
+// Nichol and Dhariwal 2021 (arXiv:2102.09672)
+double cosine_alpha_bar(double t) {
+  return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2.0);
+}
+
+double exp_alpha_bar(double t) {
+  return std::exp(t * -12.0);
+}
+
+// Hang and Gu 2024 (arXiv:2407.03297): log-SNR after Laplace's distribution.
+double laplace_alpha_bar(double t) {
+  const double log_snr = -0.5 * std::copysign(1.0, 0.5 - t) * std::log(1 - 2 * std::fabs(0.5 - t) + 1e-6);
+  const double snr = std::exp(log_snr);
+  return std::sqrt(snr / (1 + snr));
+}
+
 struct BetaRange {
   double start, end;
 };
 
-BetaRange read_beta_range(SchedulerArguments& arguments) {
-  return {arguments.number("beta_start", 0.0001), arguments.number("beta_end", 0.02)};
+BetaRange read_beta_range(SchedulerArguments& arguments, const NoiseScheduleDefaults& defaults) {
+  return {arguments.number("beta_start", defaults.beta_start), arguments.number("beta_end", defaults.beta_end)};
 }
 
 at::Tensor linear_betas(BetaRange range, std::int64_t count) {
@@ -61,21 +78,31 @@ at::Tensor scaled_linear_betas(SchedulerArguments& arguments, BetaRange range, s
   return square(linear_betas({std::pow(range.start, 0.5), std::pow(range.end, 0.5)}, count));
 }
 
-at::Tensor read_betas(SchedulerArguments& arguments, std::int64_t count) {
+at::Tensor sigmoid_betas(BetaRange range, std::int64_t count) {
+  return at::sigmoid(at::linspace(-6, 6, count, at::kFloat)) * (range.end - range.start) + range.start;
+}
+
+at::Tensor read_betas(SchedulerArguments& arguments, const NoiseScheduleDefaults& defaults, std::int64_t count) {
   if (const auto trained = arguments.optional_numbers("trained_betas")) {
     if (trained->size() < 2) throw arguments.corrupt("trained_betas", "expected at least 2 numbers");
     return float32_tensor(*trained);
   }
-  switch (arguments.choice<BetaSchedule>("beta_schedule", "linear",
+  const auto name = arguments.name("beta_schedule", defaults.beta_schedule);
+  if (defaults.knows_exp && name == "exp") return betas_for(exp_alpha_bar, count);
+  if (defaults.knows_sigmoid_and_laplace && name == "laplace") return betas_for(laplace_alpha_bar, count);
+  if (defaults.knows_sigmoid_and_laplace && name == "sigmoid") {
+    return sigmoid_betas(read_beta_range(arguments, defaults), count);
+  }
+  switch (arguments.choice<BetaSchedule>("beta_schedule", defaults.beta_schedule,
                                          {{"linear", BetaSchedule::kLinear},
                                           {"scaled_linear", BetaSchedule::kScaledLinear},
                                           {"squaredcos_cap_v2", BetaSchedule::kSquaredcosCapV2}})) {
     case BetaSchedule::kLinear:
-      return linear_betas(read_beta_range(arguments), count);
+      return linear_betas(read_beta_range(arguments, defaults), count);
     case BetaSchedule::kScaledLinear:
-      return scaled_linear_betas(arguments, read_beta_range(arguments), count);
+      return scaled_linear_betas(arguments, read_beta_range(arguments, defaults), count);
     case BetaSchedule::kSquaredcosCapV2:
-      return cosine_betas(count);
+      return betas_for(cosine_alpha_bar, count);
   }
   throw Error(ErrorCode::kInternal, "no such beta schedule");
 }
@@ -96,13 +123,14 @@ std::vector<float> NoiseSchedule::sigmas() const {
   return {sigmas.const_data_ptr<float>(), sigmas.const_data_ptr<float>() + sigmas.numel()};
 }
 
-NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr) {
+NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr,
+                                  const NoiseScheduleDefaults& defaults) {
   NoiseSchedule schedule;
   schedule.num_train_timesteps = arguments.integer("num_train_timesteps", 1000);
   if (schedule.num_train_timesteps < 2 || schedule.num_train_timesteps > kMaxTrainTimesteps) {
     throw arguments.unsupported("num_train_timesteps", concat("expected 2 to ", kMaxTrainTimesteps));
   }
-  auto betas = read_betas(arguments, schedule.num_train_timesteps);
+  auto betas = read_betas(arguments, defaults, schedule.num_train_timesteps);
   const bool rescale =
       zero_terminal_snr != ZeroTerminalSnr::kNotAField && arguments.flag("rescale_betas_zero_snr", false);
   if (rescale) betas = rescale_to_zero_terminal_snr(betas);
@@ -158,6 +186,31 @@ void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSche
               concat("num_inference_steps is ", num_inference_steps, ", expected 1 to ", schedule.num_train_timesteps,
                      ", the number of timesteps the model was trained with"),
               "num_inference_steps");
+}
+
+void check_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule) {
+  const auto refuse = [](const auto&... what) {
+    throw Error(ErrorCode::kInvalidArgument, concat("timesteps: ", what...), "timesteps");
+  };
+  const auto last = static_cast<double>(std::min(schedule.num_train_timesteps, schedule.alphas_cumprod.size(0)) - 1);
+  if (timesteps.empty()) refuse("the list is empty");
+  for (std::size_t i = 0; i < timesteps.size(); ++i) {
+    if (!(timesteps[i] >= 0 && timesteps[i] <= last)) refuse(timesteps[i], " is not in 0 to ", last);
+    if (i > 0 && timesteps[i] >= timesteps[i - 1]) refuse(timesteps[i], " comes after ", timesteps[i - 1]);
+  }
+}
+
+void check_custom_sigmas(const std::vector<double>& sigmas) {
+  const auto refuse = [](const auto&... what) {
+    throw Error(ErrorCode::kInvalidArgument, concat("sigmas: ", what...), "sigmas");
+  };
+  if (sigmas.empty() || sigmas.size() > static_cast<std::size_t>(kMaxTrainTimesteps)) {
+    refuse("the list has ", sigmas.size(), " numbers, expected 1 to ", kMaxTrainTimesteps);
+  }
+  for (std::size_t i = 0; i < sigmas.size(); ++i) {
+    if (!(sigmas[i] >= 0 && std::isfinite(sigmas[i]))) refuse(sigmas[i], " is no noise level");
+    if (i > 0 && sigmas[i] >= sigmas[i - 1]) refuse(sigmas[i], " comes after ", sigmas[i - 1]);
+  }
 }
 
 void check_timestep(std::int64_t timestep, const NoiseSchedule& schedule) {

@@ -30,9 +30,19 @@ struct NoiseSchedule {
   std::vector<float> sigmas() const;
 };
 
+/// A class's own defaults, and the beta schedules that it alone has.
+struct NoiseScheduleDefaults {
+  double beta_start = 0.0001;
+  double beta_end = 0.02;
+  const char* beta_schedule = "linear";
+  bool knows_exp = false;                  ///< beta_schedule "exp"
+  bool knows_sigmoid_and_laplace = false;  ///< beta_schedule "sigmoid" and "laplace"
+};
+
 /// Reads num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr.
 /// @throws Error(kUnsupported, kCorruptData)  names the field
-NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr);
+NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr zero_terminal_snr,
+                                  const NoiseScheduleDefaults& defaults = {});
 
 /// Table 2 of Lin et al. 2023.
 enum class TimestepSpacing { kLinspace, kLeading, kTrailing };
@@ -47,6 +57,13 @@ std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_i
 
 /// @throws Error(kInvalidArgument)  below 1 or above num_train_timesteps; param num_inference_steps
 void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule);
+
+/// @throws Error(kInvalidArgument)  none, more than num_train_timesteps, not falling, or outside 0 to
+///                                  num_train_timesteps - 1; param timesteps
+void check_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule);
+
+/// @throws Error(kInvalidArgument)  none, more than a million, not falling, negative or not finite; param sigmas
+void check_custom_sigmas(const std::vector<double>& sigmas);
 
 /// @throws Error(kInvalidArgument)  alphas_cumprod has no such index; param num_inference_steps
 void check_timestep(std::int64_t timestep, const NoiseSchedule& schedule);

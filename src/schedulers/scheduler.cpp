@@ -5,6 +5,14 @@
 
 namespace easel {
 
+void Scheduler::set_custom_timesteps(const std::vector<double>&) {
+  throw Error(ErrorCode::kInvalidArgument, "this scheduler takes no custom timesteps", "timesteps");
+}
+
+void Scheduler::set_custom_sigmas(const std::vector<double>&) {
+  throw Error(ErrorCode::kInvalidArgument, "this scheduler takes no custom sigmas", "sigmas");
+}
+
 at::Tensor Scheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
   check_step_index(step_index);
   return sample;

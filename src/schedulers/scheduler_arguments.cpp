@@ -9,20 +9,20 @@ namespace {
 
 using nlohmann::json;
 
-json init_dict(json config, const char* switched_on) {
+json init_dict(json config, const json& overrides) {
   if (!config.is_object()) throw Error(ErrorCode::kCorruptData, "scheduler_config.json is not a JSON object");
   const json used_defaults = config.value("_use_default_values", json::array());
   for (const auto& key : used_defaults) {
     if (key.is_string()) config.erase(key.get<std::string>());
   }
-  if (switched_on != nullptr) config[switched_on] = true;
+  config.update(overrides);
   return config;
 }
 
 }  // namespace
 
-SchedulerArguments::SchedulerArguments(const json& scheduler_config, const char* switched_on)
-    : config_(init_dict(scheduler_config, switched_on), "scheduler_config.json") {}
+SchedulerArguments::SchedulerArguments(const json& scheduler_config, const json& overrides)
+    : config_(init_dict(scheduler_config, overrides), "scheduler_config.json") {}
 
 bool SchedulerArguments::flag(const std::string& key, bool fallback) {
   return is_null(key) ? false : config_.get<bool>(key, fallback);
@@ -56,6 +56,10 @@ std::optional<std::vector<double>> SchedulerArguments::optional_numbers(const st
 std::string SchedulerArguments::name(const std::string& key, const std::string& fallback) {
   refuse_null(key);
   return config_.get<std::string>(key, fallback);
+}
+
+bool SchedulerArguments::has(const std::string& key) const {
+  return config_.object().contains(key) && !is_null(key);
 }
 
 bool SchedulerArguments::is_null(const std::string& key) const {

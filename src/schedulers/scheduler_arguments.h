@@ -19,9 +19,9 @@ namespace easel {
 /// absent key, so it is false where a flag is read and an error where a number or a name is. Not thread-safe.
 class SchedulerArguments {
  public:
-  /// @param switched_on  a flag that is true whatever the JSON says; may be null
+  /// @param overrides  an object; its values stand whatever the JSON says
   /// @throws Error(kCorruptData)  not a JSON object
-  SchedulerArguments(const nlohmann::json& scheduler_config, const char* switched_on);
+  SchedulerArguments(const nlohmann::json& scheduler_config, const nlohmann::json& overrides);
 
   /// Each throws Error(kCorruptData) naming the key when the value has another type.
   bool flag(const std::string& key, bool fallback);
@@ -45,6 +45,7 @@ class SchedulerArguments {
     throw unknown_name(key, found, names);
   }
 
+  bool has(const std::string& key) const;      ///< present, and not null
   bool is_null(const std::string& key) const;  ///< present, and null
   /// True when the key holds exactly this string.
   bool is(const std::string& key, const std::string& value) const;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/text.h"
+#include "schedulers/beta_distribution.h"
 #include "schedulers/numpy_math.h"
 #include "schedulers/tensor_math.h"
 
@@ -40,16 +42,63 @@ std::vector<double> exponential_sigmas(double sigma_max, double sigma_min, std::
   return sigmas;
 }
 
+std::vector<double> beta_sigmas(double sigma_max, double sigma_min, std::int64_t count) {
+  constexpr double kShape = 0.6;
+  auto sigmas = numpy::linspace(0, 1, count);
+  for (auto& sigma : sigmas) sigma = sigma_min + symmetric_beta_quantile(1 - sigma, kShape) * (sigma_max - sigma_min);
+  return sigmas;
+}
+
+// Between which training timesteps a sigma lies: `low` and the next, the latter with this weight.
+template <class Float>
+struct Place {
+  std::size_t low;
+  Float weight;
+
+  template <class Sum>
+  Sum timestep() const {
+    return static_cast<Sum>(1 - weight) * static_cast<Sum>(low) + static_cast<Sum>(weight) * static_cast<Sum>(low + 1);
+  }
+};
+
+template <class Float>
+Place<Float> place_of(Float log_sigma, std::span<const float> log_sigmas) {
+  std::size_t low = 0;  // the last training sigma that is not larger
+  for (std::size_t i = 0; i < log_sigmas.size(); ++i) {
+    if (log_sigma >= static_cast<Float>(log_sigmas[i])) low = i;
+  }
+  low = std::min(low, log_sigmas.size() - 2);
+  const float low_to_high = log_sigmas[low] - log_sigmas[low + 1];
+  return {low, std::clamp<Float>((log_sigmas[low] - log_sigma) / low_to_high, 0, 1)};
+}
+
+Place<float> float32_place_of(float sigma, std::span<const float> log_sigmas) {
+  return place_of(numpy::log(std::max(sigma, static_cast<float>(kSmallestSigma))), log_sigmas);
+}
+
 }  // namespace
 
 SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments) {
-  const bool karras = flag_that_is_not_null(arguments, "use_karras_sigmas");
-  const bool exponential = flag_that_is_not_null(arguments, "use_exponential_sigmas");
-  if (flag_that_is_not_null(arguments, "use_beta_sigmas")) {
-    throw arguments.unsupported("use_beta_sigmas", "easel has no beta distribution to place them by");
+  static constexpr std::pair<const char*, SigmaSpacing> kFlags[] = {
+      {"use_karras_sigmas", SigmaSpacing::kKarras},
+      {"use_exponential_sigmas", SigmaSpacing::kExponential},
+      {"use_beta_sigmas", SigmaSpacing::kBeta},
+  };
+  auto spacing = SigmaSpacing::kTraining;
+  const char* first = nullptr;
+  for (const auto& [key, meaning] : kFlags) {
+    if (!flag_that_is_not_null(arguments, key)) continue;
+    if (first != nullptr) throw arguments.unsupported(key, concat(first, " is true too"));
+    first = key;
+    spacing = meaning;
   }
-  if (karras && exponential) throw arguments.unsupported("use_exponential_sigmas", "use_karras_sigmas is true too");
-  return karras ? SigmaSpacing::kKarras : exponential ? SigmaSpacing::kExponential : SigmaSpacing::kTraining;
+  return spacing;
+}
+
+void refuse_custom_timesteps_with(SigmaSpacing spacing) {
+  if (spacing == SigmaSpacing::kTraining) return;
+  throw Error(ErrorCode::kUnsupported, "custom timesteps do not go with Karras, exponential or beta sigmas",
+              "timesteps");
 }
 
 SigmaRange read_sigma_range(SchedulerArguments& arguments) {
@@ -63,8 +112,17 @@ FinalSigma read_final_sigma(SchedulerArguments& arguments) {
 
 std::vector<double> respaced_sigmas(SigmaSpacing spacing, double sigma_max, double sigma_min,
                                     std::int64_t num_inference_steps) {
-  return spacing == SigmaSpacing::kKarras ? karras_sigmas(sigma_max, sigma_min, num_inference_steps)
-                                          : exponential_sigmas(sigma_max, sigma_min, num_inference_steps);
+  switch (spacing) {
+    case SigmaSpacing::kKarras:
+      return karras_sigmas(sigma_max, sigma_min, num_inference_steps);
+    case SigmaSpacing::kExponential:
+      return exponential_sigmas(sigma_max, sigma_min, num_inference_steps);
+    case SigmaSpacing::kBeta:
+      return beta_sigmas(sigma_max, sigma_min, num_inference_steps);
+    case SigmaSpacing::kTraining:
+      break;
+  }
+  throw Error(ErrorCode::kInternal, "training sigmas have no respacing");
 }
 
 std::vector<float> log_of(std::span<const float> sigmas) {
@@ -74,15 +132,15 @@ std::vector<float> log_of(std::span<const float> sigmas) {
 }
 
 double sigma_to_timestep(double sigma, std::span<const float> log_sigmas) {
-  const double log_sigma = std::log(std::max(sigma, kSmallestSigma));
-  std::size_t low = 0;  // the last training sigma that is not larger
-  for (std::size_t i = 0; i < log_sigmas.size(); ++i) {
-    if (log_sigma >= static_cast<double>(log_sigmas[i])) low = i;
-  }
-  low = std::min(low, log_sigmas.size() - 2);
-  const float low_to_high = log_sigmas[low] - log_sigmas[low + 1];
-  const double weight = std::clamp((log_sigmas[low] - log_sigma) / low_to_high, 0.0, 1.0);
-  return (1 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);
+  return place_of(std::log(std::max(sigma, kSmallestSigma)), log_sigmas).timestep<double>();
+}
+
+double array_sigma_to_timestep(float sigma, std::span<const float> log_sigmas) {
+  return float32_place_of(sigma, log_sigmas).timestep<double>();
+}
+
+float tensor_sigma_to_timestep(float sigma, std::span<const float> log_sigmas) {
+  return float32_place_of(sigma, log_sigmas).timestep<float>();
 }
 
 std::vector<double> sigmas_to_timesteps(const std::vector<double>& sigmas, std::span<const float> log_sigmas) {

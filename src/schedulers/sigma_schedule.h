@@ -21,13 +21,16 @@ enum class SigmaSpacing {
   kTraining,     ///< those of the run's timesteps
   kKarras,       ///< use_karras_sigmas: Karras et al., eq. 5 with rho = 7
   kExponential,  ///< use_exponential_sigmas: even in log(sigma)
+  kBeta,         ///< use_beta_sigmas: quantiles of Beta(0.6, 0.6), dense at both ends (arXiv:2407.12173)
 };
 
-/// @throws Error(kUnsupported)  use_beta_sigmas; more than one of the three
+/// @throws Error(kUnsupported)  more than one of the three flags
 /// @throws Error(kCorruptData)  a null, on which the reference fails
 SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments);
+/// @throws Error(kUnsupported)  not kTraining, so that sigmas would not follow the timesteps; param timesteps
+void refuse_custom_timesteps_with(SigmaSpacing spacing);
 
-/// `sigma_min` and `sigma_max`, which replace the ends of a Karras or exponential run.
+/// `sigma_min` and `sigma_max`, which replace the ends of a run that is not of kTraining.
 struct SigmaRange {
   std::optional<double> sigma_min;
   std::optional<double> sigma_max;
@@ -39,7 +42,7 @@ SigmaRange read_sigma_range(SchedulerArguments& arguments);
 enum class FinalSigma { kZero, kSigmaMin };
 FinalSigma read_final_sigma(SchedulerArguments& arguments);
 
-/// n sigmas from sigma_max down to sigma_min. @param spacing  kKarras or kExponential
+/// n sigmas from sigma_max down to sigma_min. @param spacing  any but kTraining
 std::vector<double> respaced_sigmas(SigmaSpacing spacing, double sigma_max, double sigma_min,
                                     std::int64_t num_inference_steps);
 
@@ -48,6 +51,10 @@ std::vector<float> log_of(std::span<const float> sigmas);
 
 /// The fractional training timestep of a sigma, interpolated in log(sigma). @param log_sigmas  of training, rising
 double sigma_to_timestep(double sigma, std::span<const float> log_sigmas);
+/// The same where the reference has a float32 sigma in an array, which makes all but the last sum float32.
+double array_sigma_to_timestep(float sigma, std::span<const float> log_sigmas);
+/// The same where the reference has it in a tensor, which makes all of it float32.
+float tensor_sigma_to_timestep(float sigma, std::span<const float> log_sigmas);
 std::vector<double> sigmas_to_timesteps(const std::vector<double>& sigmas, std::span<const float> log_sigmas);
 
 /// float32 on the CPU, `final_sigma` behind the others: [n + 1]

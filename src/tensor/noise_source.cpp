@@ -12,6 +12,10 @@ NoiseSource& NoiseSource::operator=(const NoiseSource& other) {
   return *this;
 }
 
+std::uint64_t NoiseSource::seed() const {
+  return generator_.current_seed();
+}
+
 at::Tensor NoiseSource::normal(at::IntArrayRef shape) {
   return at::randn(shape, generator_, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
 }

@@ -20,6 +20,9 @@ class NoiseSource {
   NoiseSource(NoiseSource&&) = default;
   NoiseSource& operator=(NoiseSource&&) = default;
 
+  /// What it was made with, however much was drawn since.
+  std::uint64_t seed() const;
+
   /// Standard normal numbers. @return float32 of `shape`, on the CPU
   at::Tensor normal(at::IntArrayRef shape);
   /// The same numbers cast to dtype and sent to device, without waiting for the device.

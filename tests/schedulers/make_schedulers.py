@@ -1,9 +1,7 @@
 """Runs diffusers' schedulers over a grid of configs and writes what they compute, for parity_test.cpp.
 
-One argument: the folder to write into. It gets cases.json (what was run, and where its numbers are) and vectors.bin (raw
-float32). The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model
-input, the next sample, and the predicted x0 where the class has one. A "light" run stops behind the timesteps, and a
-"final" run keeps only the last sample.
+One argument: the folder to write into. It gets cases.json (what was run, and where its numbers are; see
+scheduler_runs.py) and vectors.bin (raw float32), and numbers of the functions that easel writes again.
 """
 
 import inspect
@@ -13,105 +11,39 @@ import math
 import pathlib
 import random
 import sys
-import warnings
 
 import diffusers
 import numpy as np
+import scipy
+import scipy.stats
 import torch
-from diffusers.schedulers import (
-    scheduling_ddim,
-    scheduling_dpmsolver_multistep,
-    scheduling_euler_ancestral_discrete,
-)
+from scheduler_runs import NAMES, PLAIN, class_of, run, takes
 
-warnings.simplefilter("ignore")
-diffusers.logging.set_verbosity(diffusers.logging.CRITICAL)
-torch.set_num_threads(1)
-
-# Request name -> diffusers class, and what its from_config is given besides the config.
-NAMES = {
-    "pndm": (diffusers.PNDMScheduler, {}),
-    "ddim": (diffusers.DDIMScheduler, {}),
-    "euler": (diffusers.EulerDiscreteScheduler, {}),
-    "euler_ancestral": (diffusers.EulerAncestralDiscreteScheduler, {}),
-    "dpmpp_2m": (diffusers.DPMSolverMultistepScheduler, {}),
-    "dpmpp_2m_karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
-}
 PREDICTION_TYPES = {
     "pndm": ["epsilon", "v_prediction"],
-    "ddim": ["epsilon", "v_prediction", "sample"],
-    "euler": ["epsilon", "v_prediction", "sample"],
     "euler_ancestral": ["epsilon", "v_prediction"],
-    "dpmpp_2m": ["epsilon", "v_prediction", "sample"],
-    "dpmpp_2m_karras": ["epsilon", "v_prediction", "sample"],
+    "dpm2": ["epsilon", "v_prediction"],
+    "dpm2_ancestral": ["epsilon", "v_prediction"],
+    "dpmpp_sde": ["epsilon", "v_prediction"],
+    "edm_euler": ["epsilon", "v_prediction"],
 }
 SPACINGS = ["linspace", "leading", "trailing"]
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+DDPM_VARIANCES = ["fixed_small", "fixed_small_log", "fixed_large", "learned", "learned_range", None]
+SLOW = ("lms", "dpmpp_sde", "dpm2", "dpm2_ancestral")  # in Python
 # randn takes another path below 16 numbers, and its vectorised path another tail when there is one.
 SMALL, TINY, ODD, BATCH = [1, 2, 3, 3], [1, 1, 3, 5], [1, 4, 3, 5], [2, 4, 2, 3]
 
 
-def class_of(case):
-    name = case["name"] or case["config"]["_class_name"]
-    return NAMES[name] if name in NAMES else (getattr(diffusers, name), {})
+def prediction_types(name):
+    for plain, types in PREDICTION_TYPES.items():
+        if name == plain or name.removeprefix(plain) in ("_karras", "_exponential", "_beta"):
+            return types
+    return ["epsilon", "v_prediction", "sample"]
 
 
-def model(sample, timestep, channel_factor):
-    """Stands for the network: bounded, and depends on every element and on the timestep."""
-    output = torch.sin(sample * 0.7 + float(timestep) * 0.01)
-    return torch.cat([output] * channel_factor, dim=1) if channel_factor > 1 else output
-
-
-def float32_noise(shape, generator=None, device=None, dtype=None, layout=None):
-    """easel draws noise in float32 whatever the dtype; diffusers draws it in the dtype of the sample."""
-    return torch.randn(shape, generator=generator, dtype=torch.float32).to(dtype)
-
-
-def draw_noise_with(function):
-    for module in (scheduling_ddim, scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discrete):
-        module.randn_tensor = function
-
-
-DIFFUSERS_NOISE = scheduling_ddim.randn_tensor
-
-
-def run(case):
-    """The numbers of one case, as a list of tensors."""
-    cls, overrides = class_of(case)
-    scheduler = cls.from_config(json.loads(json.dumps(case["config"])), **overrides)
-    scheduler.set_timesteps(case["steps"])
-    timesteps = scheduler.timesteps
-    if len(timesteps) > 1 and timesteps[0] == timesteps[1] and hasattr(scheduler, "set_begin_index"):
-        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas.
-        scheduler.set_begin_index(0)
-    numbers = [torch.tensor([float(scheduler.init_noise_sigma)]), timesteps]
-    if case["kind"] == "light":
-        return numbers, len(timesteps), False
-
-    dtype = DTYPES[case["dtype"]]
-    draw_noise_with(DIFFUSERS_NOISE if dtype == torch.float32 else float32_noise)
-    generator = torch.Generator("cpu").manual_seed(case["seed"])
-    sample = torch.randn(case["shape"], generator=generator).to(dtype) * scheduler.init_noise_sigma
-    takes = inspect.signature(scheduler.step).parameters
-    arguments = {"generator": generator} if "generator" in takes else {}
-    if "eta" in takes:
-        arguments["eta"] = case["eta"]
-    has_original_sample = False
-    for timestep in timesteps:
-        scaled = scheduler.scale_model_input(sample, timestep)
-        result = scheduler.step(model(scaled, timestep, case["channel_factor"]), timestep, sample, **arguments)
-        sample = result.prev_sample
-        numbers += [scaled, sample]
-        original = getattr(result, "pred_original_sample", None)
-        if hasattr(scheduler, "model_outputs") and scheduler.config.algorithm_type.endswith("dpmsolver++"):
-            original = scheduler.model_outputs[-1]
-        if original is not None:
-            has_original_sample = True
-            numbers.append(original)
-    if case["kind"] == "final":
-        numbers = numbers[:2] + [sample]
-    return numbers, len(timesteps), has_original_sample
+def spacings(name):
+    return SPACINGS if takes(NAMES[name][0], "timestep_spacing") else ["linspace"]
 
 
 def case(group, name, config, steps, **fields):
@@ -126,6 +58,8 @@ def case(group, name, config, steps, **fields):
         "eta": 0.0,
         "channel_factor": 1,
         "kind": "full",
+        "timesteps": [],
+        "sigmas": [],
         **fields,
     }
 
@@ -137,9 +71,10 @@ def prk_variants(name):
 def grid():
     """Scheduler x prediction type x spacing x step count."""
     for name in NAMES:
-        for prediction, spacing, prk in itertools.product(PREDICTION_TYPES[name], SPACINGS, prk_variants(name)):
+        counts = (1, 2, 3, 4, 5, 7, 10, 20, 33, 50, 100) if name in PLAIN else (1, 2, 6, 17, 30)
+        for prediction, spacing, prk in itertools.product(prediction_types(name), spacings(name), prk_variants(name)):
             config = {**STABLE_DIFFUSION, "prediction_type": prediction, "timestep_spacing": spacing, **prk}
-            for steps in (1, 2, 3, 4, 5, 7, 10, 20, 33, 50, 100):
+            for steps in counts:
                 yield case("grid", name, config, steps)
 
 
@@ -152,26 +87,63 @@ def variants():
         {"beta_schedule": "squaredcos_cap_v2"},
         {"trained_betas": trained},
     ]
-    for name in NAMES:
+    for name in PLAIN:
         for beta, rescale, spacing, offset, to_one, prk in itertools.product(
-            betas, (False, True), SPACINGS, (0, 1), (False, True), prk_variants(name)
+            betas, (False, True), spacings(name), (0, 1), (False, True), prk_variants(name)
         ):
             if to_one and name not in ("pndm", "ddim"):
+                continue
+            if rescale and not takes(NAMES[name][0], "rescale_betas_zero_snr"):
                 continue
             config = {**beta, "rescale_betas_zero_snr": rescale, "timestep_spacing": spacing, "steps_offset": offset}
             config |= {"set_alpha_to_one": to_one, "clip_sample": offset == 1, "clip_sample_range": 1.5, **prk}
             config["prediction_type"] = "v_prediction" if rescale else "epsilon"
             yield case("variants", name, config, 6, shape=ODD)
+    for extra in ({"beta_schedule": "exp"}, {"clip_sample": True, "clip_sample_range": 1.2}):
+        yield case("variants", "heun", {**STABLE_DIFFUSION, **extra}, 6)
+    for beta, variance in itertools.product(("sigmoid", "laplace", "linear"), DDPM_VARIANCES):
+        config = {**STABLE_DIFFUSION, "beta_schedule": beta, "variance_type": variance, "clip_sample": False}
+        yield case("variants", "ddpm", config, 7, channel_factor=2 if "learned" in str(variance) else 1)
+    for order, steps, lower, final in itertools.product((1, 2, 3), range(1, 14), (False, True), ("zero", "sigma_min")):
+        config = {**STABLE_DIFFUSION, "solver_order": order, "lower_order_final": lower, "final_sigmas_type": final}
+        for algorithm, solver in itertools.product(("dpmsolver", "dpmsolver++", "sde-dpmsolver++"), ("midpoint", "heun")):
+            if steps > 5 or algorithm != "dpmsolver" or final == "sigma_min":
+                yield case("variants", "dpmpp_2s", {**config, "algorithm_type": algorithm, "solver_type": solver}, steps)
+        yield case("variants", "deis", config, steps + 4)
+        for solver, x0 in itertools.product(("bh1", "bh2"), (False, True)):
+            extra = {"solver_type": solver, "predict_x0": x0, "solver_order": order + 1, "disable_corrector": [0, 2]}
+            if final == "zero":  # where bh1, and orders above 1, make NaNs of an infinite step
+                extra |= {"solver_type": "bh2", "lower_order_final": True}
+            yield case("variants", "unipc", {**config, **extra}, steps + order)
+    for eta, steps, original in itertools.product((0.0, 0.3, 0.77, 1.0), (1, 2, 3, 4, 8, 37), (50, 41, 100)):
+        config = {**STABLE_DIFFUSION, "original_inference_steps": original, "timestep_scaling": 9.5}
+        yield case("variants", "tcd", config, steps, eta=eta)
+        yield case("variants", "lcm", config, steps)
+    for seed, steps in itertools.product((0, 1, 2**31 + 5, 2**32 + 7, 2**63 - 1), (2, 3, 9, 24)):
+        yield case("variants", "dpmpp_sde_karras", STABLE_DIFFUSION, steps, seed=seed)
+        yield case("variants", "dpmpp_sde", {**STABLE_DIFFUSION, "noise_sampler_seed": seed}, steps)
+    for sigmas, rho, data, final in itertools.product(
+        ("karras", "exponential"), (7.0, 5.5), (0.5, 1.0), ("zero", "sigma_min")
+    ):
+        config = {"sigma_schedule": sigmas, "rho": rho, "sigma_data": data, "final_sigmas_type": final, "sigma_max": 70}
+        yield case("variants", "edm_euler", config, 11)
 
 
 def all_step_counts():
     """Timesteps alone, for many step counts; and the longest runs, of which the last sample is kept."""
-    counts = [*range(1, 131), 150, 199, 250, 333, 500, 501, 750, 998, 999, 1000]
     for name, spacing in itertools.product(NAMES, SPACINGS):
+        if spacing not in spacings(name):
+            continue
         config = {**STABLE_DIFFUSION, "timestep_spacing": spacing, "skip_prk_steps": True, "steps_offset": 0}
+        counts = [*range(1, 131), 150, 199, 250, 333, 500, 501, 750, 998, 999, 1000]
+        if name in SLOW:
+            counts = range(1, 131, 3)
+        if name not in PLAIN:
+            counts = range(1, 121, 7)
         for steps in counts:
             yield case("step counts", name, config, steps, kind="light")
-        yield case("step counts", name, config, 1000 if spacing == "linspace" else 999, kind="final")
+        if name in PLAIN and name not in SLOW and name not in ("lcm", "tcd"):
+            yield case("step counts", name, config, 1000 if spacing == "linspace" else 999, kind="final")
     for extra in (
         {"use_exponential_sigmas": True},
         {"use_karras_sigmas": True},
@@ -182,7 +154,27 @@ def all_step_counts():
             yield case("step counts", "euler", {**STABLE_DIFFUSION, **extra}, steps, kind="light")
     for extra in ({"use_exponential_sigmas": True}, {"use_lu_lambdas": True}, {"use_flow_sigmas": True}):
         for steps in range(1, 61):
-            yield case("step counts", "dpmpp_2m", {**STABLE_DIFFUSION, **extra}, steps, kind="light")
+            for name in ("dpmpp_2m", "dpmpp_2s", "unipc", "deis"):
+                yield case("step counts", name, {**STABLE_DIFFUSION, **extra}, steps, kind="light")
+
+
+def custom():
+    """Timesteps and sigmas of the caller's choice, for the classes that take them and for those that do not."""
+    lists = [[999, 850, 736, 645, 545, 455, 343, 233, 124, 24], [999.0, 500.25, 20.5], [700], [999, 979, 459, 0]]
+    for name, timesteps, dtype in itertools.product(NAMES, lists, ("float32", "float16")):
+        types = prediction_types(name) if dtype == "float32" else ["epsilon"]
+        for prediction in types:
+            config = {**STABLE_DIFFUSION, "prediction_type": prediction}
+            yield case("custom", name, config, 0, timesteps=timesteps, dtype=dtype)
+    sigmas = [[14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029, 0.0], [20.0, 1.0, 0.01]]
+    for name, values, extra in itertools.product(
+        PLAIN, sigmas, ({}, {"timestep_type": "continuous", "prediction_type": "v_prediction"})
+    ):
+        if name != "edm_euler":  # which takes positions on its ramp by that name
+            yield case("custom", name, {**STABLE_DIFFUSION, **extra}, 0, sigmas=values)
+    for values, shift in itertools.product(([1.0, 0.75, 0.5, 0.1], [0.9, 0.3]), (1.0, 3.0)):
+        config = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+        yield case("custom", "unipc", config, 0, sigmas=values)
 
 
 def written_by(cls):
@@ -225,8 +217,13 @@ def checkpoints():
 def nulls():
     """null is None: false for a flag, an error for a number or a name."""
     keys = sorted({key for cls, _ in NAMES.values() for key in inspect.signature(cls.__init__).parameters} - {"self"})
+    keys.remove("solver_p")
     for key in keys:
         yield {**STABLE_DIFFUSION, "skip_prk_steps": True, key: None}
+
+
+def learns_variance(name):
+    return takes(class_of({"name": name})[0], "variance_type") if name else True
 
 
 def mappings():
@@ -235,10 +232,10 @@ def mappings():
     for config in checkpoints():
         factor = 2 if config.get("variance_type") == "learned_range" else 1
         shape = [1, 3, 3, 2] if factor == 2 else SMALL
-        names = [*NAMES, *known] + ([""] if config["_class_name"] in known else [])
+        names = [*PLAIN, "dpmpp_2m_karras", *known] + ([""] if config["_class_name"] in known else [])
         for name in names:
-            yield case("mappings", name, config, 4, shape=shape, channel_factor=factor if "dpm" in name.lower() else 1)
-    for config, name in itertools.product(nulls(), NAMES):
+            yield case("mappings", name, config, 4, shape=shape, channel_factor=factor if learns_variance(name) else 1)
+    for config, name in itertools.product(nulls(), PLAIN):
         yield case("mappings", name, config, 4)
 
 
@@ -260,7 +257,7 @@ def refusals():
         {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "use_lu_lambdas": True},
         {"timestep_type": "continuous", "prediction_type": "v_prediction", "interpolation_type": "log_linear"},
     ]
-    for extra, name, steps in itertools.product(odd, NAMES, (5, 9)):
+    for extra, name, steps in itertools.product(odd, [*PLAIN, "dpmpp_2m_karras"], (5, 9)):
         yield case("refusals", name, {**STABLE_DIFFUSION, "skip_prk_steps": True, **extra}, steps)
 
 
@@ -268,7 +265,7 @@ def halves():
     """float16 and bfloat16 samples: where diffusers computes in float32 and where it does not."""
     for name in NAMES:
         for prediction, dtype, prk in itertools.product(
-            PREDICTION_TYPES[name], ("float16", "bfloat16"), prk_variants(name)
+            prediction_types(name), ("float16", "bfloat16"), prk_variants(name)
         ):
             config = {**STABLE_DIFFUSION, "prediction_type": prediction, **prk}
             yield case("halves", name, config, 8, dtype=dtype, shape=ODD, eta=0.5)
@@ -276,7 +273,7 @@ def halves():
                 extra = {"thresholding": True, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.9}
                 yield case("halves", name, {**config, **extra}, 8, dtype=dtype, shape=BATCH)
     for algorithm, order, prediction in itertools.product(
-        ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"), (1, 2, 3), PREDICTION_TYPES["dpmpp_2m"]
+        ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"), (1, 2, 3), prediction_types("dpmpp_2m")
     ):
         if (algorithm, order) != ("sde-dpmsolver", 3):
             config = {**STABLE_DIFFUSION, "algorithm_type": algorithm, "solver_order": order, "prediction_type": prediction}
@@ -284,7 +281,7 @@ def halves():
             yield case("halves", "dpmpp_2m", config, 8, dtype="float16", shape=ODD)
 
 
-def random_cases(count=900, seed=20240521):
+def random_cases(count=1800, seed=20240521):
     """Combinations that nobody thought of."""
     rng = random.Random(seed)
     any_class = {
@@ -317,20 +314,22 @@ def random_cases(count=900, seed=20240521):
         "flow_shift": lambda: rng.choice([1.0, 3.0]),
         "lambda_min_clipped": lambda: rng.choice([-math.inf, -5.1, -3.0]),
         "variance_type": lambda: rng.choice([None, "fixed_small"]),
+        "predict_x0": lambda: rng.random() < 0.7,
+        "disable_corrector": lambda: rng.choice([[], [0], [1, 3]]),
+        "original_inference_steps": lambda: rng.choice([50, 40, 37]),
         "use_dynamic_shifting": lambda: rng.random() < 0.5,
         "unheard_of": lambda: rng.choice([None, 3, "x", [1, 2]]),
         "_class_name": lambda: rng.choice(["DDIMScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"]),
     }
     for i in range(count):
-        name = rng.choice(list(NAMES))
+        name = rng.choice(list(PLAIN) * 2 + list(NAMES))
         config = {key: value() for key, value in any_class.items() if rng.random() < 0.6}
-        config["prediction_type"] = rng.choice(PREDICTION_TYPES[name])
-        if name == "dpmpp_2m":
-            config.update(rng.choice([{}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}]))
-            if rng.random() < 0.1 and config.get("algorithm_type", "dpmsolver++").endswith("++"):
-                config["prediction_type"] = "flow_prediction"
-        if name == "euler":
-            config.update(rng.choice([{}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}]))
+        config["prediction_type"] = rng.choice(prediction_types(name))
+        if name in PLAIN and takes(NAMES[name][0], "use_beta_sigmas"):
+            flags = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+            config.update(rng.choice([{}, {}, *({flag: True} for flag in flags)]))
+        if name == "dpmpp_2m" and rng.random() < 0.1 and config.get("algorithm_type", "dpmsolver++").endswith("++"):
+            config["prediction_type"] = "flow_prediction"
         if config.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver"):
             config["final_sigmas_type"] = "sigma_min"
         if config.get("algorithm_type") == "sde-dpmsolver" and config.get("solver_order") == 3:
@@ -342,12 +341,28 @@ def random_cases(count=900, seed=20240521):
         )
 
 
-def numpy_numbers():
-    """Inputs and results of the numpy functions that easel writes again."""
+def logarithms():
+    """numpy's float32 logarithms: x, log(x)."""
     rng = np.random.default_rng(3)
     x = np.concatenate([np.exp(rng.uniform(-20, 20, 20000)), [1.0, 2.0, 0.5, 2**-0.5, 2**0.5, 1e-38, 1e-42, 3e38]])
     x = x.astype(np.float32)
     return np.stack([x, np.log(x)])
+
+
+def quantiles():
+    """scipy's quantiles of Beta(0.6, 0.6), for every run of up to 200 steps: p, x."""
+    p = np.concatenate([1 - np.linspace(0, 1, n) for n in [*range(2, 201), 500, 1000]])
+    return np.stack([p, scipy.stats.beta.ppf(p, 0.6, 0.6)])
+
+
+def seeds():
+    """numpy's SeedSequence with a pool of 24 words: entropy's low and high half, spawn key and depth, state."""
+    rows = []
+    for entropy in (0, 1, 7, 2**32 - 1, 2**32, 2**40 + 3, 2**63 - 1):
+        for key, depth in ((0, 0), (1, 1), (5, 3), (2**24 - 1, 24)):
+            state = np.random.SeedSequence(entropy, spawn_key=(key, depth), pool_size=24).generate_state(4)
+            rows.append([entropy % 2**32, entropy >> 32, key, depth, *state])
+    return np.array(rows, dtype=np.uint32)
 
 
 def main(folder):
@@ -356,7 +371,7 @@ def main(folder):
     cases, offset = [], 0
     with open(folder / "vectors.bin", "wb") as vectors:
         for entry in itertools.chain(
-            grid(), variants(), all_step_counts(), mappings(), refusals(), halves(), random_cases()
+            grid(), variants(), all_step_counts(), custom(), mappings(), refusals(), halves(), random_cases()
         ):
             try:
                 numbers, entry["total_steps"], entry["has_original_sample"] = run(entry)
@@ -368,9 +383,10 @@ def main(folder):
             entry["offset"], entry["count"] = offset, len(flat) // 4
             offset += len(flat) // 4
             cases.append(entry)
-    logarithms = numpy_numbers()
-    logarithms.tofile(folder / "logarithms.bin")
-    versions = {"diffusers": diffusers.__version__, "torch": torch.__version__, "numpy": np.__version__}
+    logarithms().tofile(folder / "logarithms.bin")
+    quantiles().tofile(folder / "quantiles.bin")
+    seeds().tofile(folder / "seeds.bin")
+    versions = {module.__name__: module.__version__ for module in (diffusers, torch, np, scipy)}
     with open(folder / "cases.json", "w") as out:
         json.dump({"versions": versions, "cases": cases}, out)
     groups = {}

@@ -2,16 +2,20 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/sin.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 
 #include "core/text.h"
 #include "easel/error.h"
 #include "easel/scheduler.h"
+#include "schedulers/beta_distribution.h"
 #include "schedulers/numpy_math.h"
 #include "schedulers/reference_cases.h"
+#include "schedulers/seed_sequence.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
@@ -64,9 +68,20 @@ class Comparison {
   bool saw_nan_ = false;
 };
 
+std::unique_ptr<Scheduler> begin(const ReferenceCase& run) {
+  auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
+  if (!run.timesteps.empty()) {
+    scheduler->set_custom_timesteps(run.timesteps);
+  } else if (!run.sigmas.empty()) {
+    scheduler->set_custom_sigmas(run.sigmas);
+  } else {
+    scheduler->set_timesteps(run.steps);
+  }
+  return scheduler;
+}
+
 void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
-  const auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
-  scheduler->set_timesteps(run.steps);
+  const auto scheduler = begin(run);
   comparison.expect("init_noise_sigma", static_cast<float>(scheduler->init_noise_sigma()));
   for (const float timestep : scheduler->timesteps()) comparison.expect("timestep", timestep);
   if (run.kind == "light") return;
@@ -120,8 +135,7 @@ TEST_P(Parity, WhatTheReferenceRefusesIsRefused) {
   for (const auto& run : test::reference_cases()) {
     if (run.group != GetParam() || run.raises.empty()) continue;
     try {
-      const auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
-      scheduler->set_timesteps(run.steps);
+      begin(run);
       ADD_FAILURE() << run.describe() << "\n  is taken; diffusers raises " << run.raises;
     } catch (const Error& e) {
       EXPECT_NE(e.code(), ErrorCode::kInternal);
@@ -132,19 +146,41 @@ TEST_P(Parity, WhatTheReferenceRefusesIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, Parity,
-                         testing::Values("grid", "variants", "step counts", "mappings", "refusals", "halves", "random"),
+                         testing::Values("grid", "variants", "step counts", "custom", "mappings", "refusals", "halves",
+                                         "random"),
                          [](const auto& info) {
                            std::string name = info.param;
                            return name == "step counts" ? "step_counts" : name;
                          });
 
 TEST(NumpyMath, LogarithmsEqualNumpysToTheBit) {
-  const auto numbers = test::read_floats("logarithms.bin");  // [2, n]: x, log(x)
+  const auto numbers = test::read_numbers<float>("logarithms.bin");  // [2, n]: x, log(x)
   const auto n = numbers.size() / 2;
   for (std::size_t i = 0; i < n; ++i) {
     ASSERT_EQ(numpy::log(numbers[i]), numbers[n + i]) << "of " << numbers[i];
   }
   EXPECT_GT(n, 20000u);
+}
+
+TEST(BetaDistribution, QuantilesEqualScipys) {
+  // Both are series summed to the last bits; what is left is the rounding of a power.
+  constexpr double kTolerance = 4e-15;
+  const auto numbers = test::read_numbers<double>("quantiles.bin");  // [2, n]: p, x
+  const auto n = numbers.size() / 2;
+  for (std::size_t i = 0; i < n; ++i) {
+    ASSERT_NEAR(symmetric_beta_quantile(numbers[i], 0.6), numbers[n + i], kTolerance * numbers[n + i]);
+  }
+  EXPECT_GT(n, 20000u);
+}
+
+TEST(SeedSequence, EqualsNumpys) {
+  const auto numbers = test::read_numbers<std::uint32_t>("seeds.bin");  // [n, 8]
+  for (auto row = numbers.begin(); row != numbers.end(); row += 8) {
+    const std::array<std::uint64_t, 2> spawn_key{row[2], row[3]};
+    EXPECT_THAT(seed_sequence(row[0] | std::uint64_t{row[1]} << 32, spawn_key, 24, 4),
+                testing::ElementsAreArray(row + 4, row + 8));
+  }
+  EXPECT_GT(numbers.size(), 8u * 20);
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors)
   run.name = entry.at("name");
   run.config = entry.at("config");
   run.steps = entry.at("steps");
+  run.timesteps = entry.at("timesteps").get<std::vector<double>>();
+  run.sigmas = entry.at("sigmas").get<std::vector<double>>();
   run.shape = entry.at("shape").get<std::vector<std::int64_t>>();
   run.dtype = entry.at("dtype");
   run.seed = entry.at("seed");
@@ -39,20 +41,26 @@ ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors)
 std::string ReferenceCase::describe() const {
   auto shown = config;
   if (shown.contains("trained_betas") && shown["trained_betas"].is_array()) shown["trained_betas"] = "...";
-  return concat(group, ": \"", name, "\" ", steps, " steps ", dtype, " seed ", seed, " eta ", eta, " ", shown.dump());
+  return concat(group, ": \"", name, "\" ", steps, " steps ", dtype, " seed ", seed, " eta ", eta, " timesteps [",
+                timesteps.size(), "] sigmas [", sigmas.size(), "] ", shown.dump());
 }
 
-std::vector<float> read_floats(const std::string& file) {
+template <class Number>
+std::vector<Number> read_numbers(const std::string& file) {
   std::ifstream in(reference_file(file), std::ios::binary | std::ios::ate);
   if (!in) throw Error(ErrorCode::kNotFound, reference_file(file) + " is missing: run the reference script first");
-  std::vector<float> numbers(static_cast<std::size_t>(in.tellg()) / sizeof(float));
+  std::vector<Number> numbers(static_cast<std::size_t>(in.tellg()) / sizeof(Number));
   in.seekg(0);
-  in.read(reinterpret_cast<char*>(numbers.data()), static_cast<std::streamsize>(numbers.size() * sizeof(float)));
+  in.read(reinterpret_cast<char*>(numbers.data()), static_cast<std::streamsize>(numbers.size() * sizeof(Number)));
   return numbers;
 }
 
+template std::vector<float> read_numbers<float>(const std::string&);
+template std::vector<double> read_numbers<double>(const std::string&);
+template std::vector<std::uint32_t> read_numbers<std::uint32_t>(const std::string&);
+
 const std::vector<ReferenceCase>& reference_cases() {
-  static const auto vectors = read_floats("vectors.bin");
+  static const auto vectors = read_numbers<float>("vectors.bin");
   static const auto cases = [] {
     std::vector<ReferenceCase> list;
     // Through Config, because Python writes infinities that JSON does not have.

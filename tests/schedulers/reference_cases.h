@@ -14,7 +14,9 @@ struct ReferenceCase {
   std::string group;
   std::string name;  ///< as make_scheduler takes it
   nlohmann::json config;
-  std::int64_t steps = 0;  ///< num_inference_steps
+  std::int64_t steps = 0;         ///< num_inference_steps
+  std::vector<double> timesteps;  ///< of the caller's choice, in the place of `steps`; mostly empty
+  std::vector<double> sigmas;     ///< likewise
   std::vector<std::int64_t> shape;
   std::string dtype;
   std::uint64_t seed = 0;
@@ -32,7 +34,8 @@ struct ReferenceCase {
 /// Read once, on first use. Throws when the reference script has not run.
 const std::vector<ReferenceCase>& reference_cases();
 
-/// Raw float32 of a file in the reference folder.
-std::vector<float> read_floats(const std::string& file);
+/// Raw numbers of a file in the reference folder. @tparam Number  float, double or std::uint32_t
+template <class Number>
+std::vector<Number> read_numbers(const std::string& file);
 
 }  // namespace easel::test

@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <typeinfo>
 
 #include "easel/error.h"
 #include "easel/scheduler.h"
@@ -15,24 +17,81 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 TEST(SchedulerRegistry, NamesComeInTheTablesOrder) {
-  EXPECT_THAT(scheduler_names(),
-              testing::ElementsAre("pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"));
+  const auto& names = scheduler_names();
+  EXPECT_THAT(std::vector<std::string>(names.begin(), names.begin() + 9),
+              testing::ElementsAre("pndm", "ddim", "euler", "euler_karras", "euler_exponential", "euler_beta",
+                                   "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"));
+  EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), testing::SizeIs(names.size()));
 }
 
 TEST(SchedulerRegistry, ClassNamesAreNamesToo) {
-  for (const char* name : {"PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler",
-                           "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"}) {
+  for (const char* name :
+       {"PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
+        "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "HeunDiscreteScheduler",
+        "LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "UniPCMultistepScheduler",
+        "DEISMultistepScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler", "EDMEulerScheduler"}) {
     EXPECT_NE(make_scheduler(name, json::object()), nullptr);
     EXPECT_NE(make_scheduler("", json{{"_class_name", name}}), nullptr);
   }
 }
 
-TEST(SchedulerRegistry, NameOfAConfigIsThatOfItsClass) {
+TEST(SchedulerRegistry, NameOfAConfigIsThatOfItsClassAndFlags) {
   EXPECT_EQ(scheduler_name_of({{"_class_name", "PNDMScheduler"}}), "pndm");
   EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}}), "dpmpp_2m");
   EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}, {"use_karras_sigmas", true}}),
             "dpmpp_2m_karras");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "EulerDiscreteScheduler"}, {"use_karras_sigmas", true}}), "euler");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"},
+                               {"algorithm_type", "sde-dpmsolver++"},
+                               {"use_beta_sigmas", true}}),
+            "dpmpp_2m_sde_beta");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "EulerDiscreteScheduler"}, {"use_karras_sigmas", true}}),
+            "euler_karras");
+  EXPECT_EQ(scheduler_name_of({{"_class_name", "PNDMScheduler"}, {"use_karras_sigmas", true}}), "pndm");
+}
+
+// A name and a config that stand for the same scheduler visit the same timesteps from the same noise.
+void expect_same(const std::string& name, const std::string& class_name, const json& flags) {
+  SCOPED_TRACE(name);
+  const auto named = make_scheduler(name, {{"beta_schedule", "scaled_linear"}});
+  json config{{"_class_name", class_name}, {"beta_schedule", "scaled_linear"}};
+  config.update(flags);
+  const auto expected = make_scheduler("", config);
+  EXPECT_EQ(typeid(*named), typeid(*expected));
+  named->set_timesteps(9);
+  expected->set_timesteps(9);
+  EXPECT_EQ(named->timesteps(), expected->timesteps());
+  EXPECT_EQ(named->init_noise_sigma(), expected->init_noise_sigma());
+}
+
+TEST(SchedulerRegistry, NamesAsPeopleWriteThemAreTaken) {
+  const json karras{{"use_karras_sigmas", true}};
+  expect_same("dpm++ 2m karras", "DPMSolverMultistepScheduler", karras);
+  expect_same("DPM++ 2M Karras", "DPMSolverMultistepScheduler", karras);
+  expect_same("dpmpp-2m_karras", "DPMSolverMultistepScheduler", karras);
+  expect_same("DPM++ 2M SDE", "DPMSolverMultistepScheduler", {{"algorithm_type", "sde-dpmsolver++"}});
+  expect_same("dpm++ 2s", "DPMSolverSinglestepScheduler", json::object());
+  expect_same("DPM++ SDE Karras", "DPMSolverSDEScheduler", karras);
+  expect_same("Euler a", "EulerAncestralDiscreteScheduler", json::object());
+  expect_same("euler-ancestral", "EulerAncestralDiscreteScheduler", json::object());
+  expect_same("Euler", "EulerDiscreteScheduler", json::object());
+  expect_same("euler exponential", "EulerDiscreteScheduler", {{"use_exponential_sigmas", true}});
+  expect_same("LMS Karras", "LMSDiscreteScheduler", karras);
+  expect_same("Heun", "HeunDiscreteScheduler", json::object());
+  expect_same("DPM2", "KDPM2DiscreteScheduler", json::object());
+  expect_same("DPM2 a Karras", "KDPM2AncestralDiscreteScheduler", karras);
+  expect_same("UniPC", "UniPCMultistepScheduler", json::object());
+  expect_same("DEIS beta", "DEISMultistepScheduler", {{"use_beta_sigmas", true}});
+  expect_same("PLMS", "PNDMScheduler", json::object());
+  expect_same("LCM", "LCMScheduler", json::object());
+  expect_same("TCD", "TCDScheduler", json::object());
+  expect_same("DDPM", "DDPMScheduler", json::object());
+  expect_same("EDM Euler", "EDMEulerScheduler", json::object());
+  expect_same("eulerdiscretescheduler", "EulerDiscreteScheduler", json::object());
+}
+
+TEST(SchedulerRegistry, TheSdeNameSetsItsAlgorithmWhateverTheConfigSays) {
+  // Of which sde-dpmsolver++ alone may end at sigma 0.
+  EXPECT_NO_THROW(make_scheduler("dpmpp_2m_sde", {{"algorithm_type", "dpmsolver"}}));
 }
 
 struct Refusal {
@@ -56,13 +115,15 @@ void expect_refused(const Refusal& refusal) {
 }
 
 TEST(SchedulerRegistry, UnknownNamesAndClassesAreRefusedWithTheKnownOnes) {
-  expect_refused({"dpmpp_3m", json::object(), ErrorCode::kInvalidArgument, "scheduler",
-                  "pndm, ddim, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras"});
+  for (const char* name : {"dpmpp_3m", "pndm_karras", "euler_karras_beta", "_karras", "++", " "}) {
+    expect_refused({name, json::object(), ErrorCode::kInvalidArgument, "scheduler",
+                    "pndm, ddim, euler, euler_karras, euler_exponential, euler_beta, euler_ancestral, dpmpp_2m"});
+  }
   expect_refused({"",
-                  {{"_class_name", "LCMScheduler"}},
+                  {{"_class_name", "FlowMatchHeunDiscreteScheduler"}},
                   ErrorCode::kUnsupported,
                   "",
-                  "`_class_name` is \"LCMScheduler\"; easel has PNDMScheduler, DDIMScheduler"});
+                  "`_class_name` is \"FlowMatchHeunDiscreteScheduler\"; easel has PNDMScheduler, DDIMScheduler"});
   expect_refused({"", json::object(), ErrorCode::kCorruptData, "", "`_class_name`"});
   expect_refused({"", {{"_class_name", json::array({"a"})}}, ErrorCode::kCorruptData, "", "`_class_name`"});
   expect_refused({"", json::array(), ErrorCode::kCorruptData, "", "`_class_name`"});
@@ -80,7 +141,17 @@ TEST(SchedulerRegistry, UnsupportedValuesAreRefusedByTheirField) {
   expect_refused(
       {"ddim", {{"steps_offset", INT64_MIN}, {"timestep_spacing", "leading"}}, unsupported, "", "`steps_offset`"});
   expect_refused({"ddim", {{"steps_offset", INT64_MAX}}, unsupported, "", "`steps_offset`"});
-  expect_refused({"euler", {{"use_beta_sigmas", true}}, unsupported, "", "`use_beta_sigmas` is true"});
+  expect_refused({"euler_karras", {{"use_beta_sigmas", true}}, unsupported, "", "`use_beta_sigmas` is true"});
+  expect_refused({"unipc", {{"shift_terminal", 0.1}}, unsupported, "", "`shift_terminal` is 0.1"});
+  expect_refused({"unipc", {{"use_dynamic_shifting", true}}, unsupported, "", "`use_dynamic_shifting` is true"});
+  expect_refused({"unipc", {{"solver_p", "DDIMScheduler"}}, unsupported, "", "`solver_p`"});
+  expect_refused({"unipc", {{"solver_order", 0}}, unsupported, "", "`solver_order` is 0"});
+  expect_refused({"deis", {{"algorithm_type", "sde-dpmsolver++"}}, unsupported, "", "deis, dpmsolver"});
+  expect_refused({"dpmpp_2s", {{"algorithm_type", "sde-dpmsolver"}}, unsupported, "", "`algorithm_type`"});
+  expect_refused({"ddpm", {{"variance_type", "fixed_large_log"}}, unsupported, "", "`variance_type`"});
+  expect_refused({"lcm", {{"original_inference_steps", 0}}, unsupported, "", "`original_inference_steps` is 0"});
+  expect_refused({"tcd", {{"original_inference_steps", 1001}}, unsupported, "", "`original_inference_steps` is 1001"});
+  expect_refused({"edm_euler", {{"sigma_schedule", "beta"}}, unsupported, "", "karras, exponential"});
   expect_refused({"euler", {{"interpolation_type", "cubic"}}, unsupported, "", "`interpolation_type`"});
   expect_refused(
       {"euler", {{"timestep_type", "wavy"}, {"prediction_type", "v_prediction"}}, unsupported, "", "`timestep_type`"});
@@ -109,11 +180,18 @@ TEST(SchedulerRegistry, ValuesThatCannotBeAreRefusedByTheirField) {
   expect_refused({"euler", {{"sigma_min", 0}, {"use_karras_sigmas", true}}, corrupt, "", "`sigma_min` is 0"});
 }
 
+TEST(SchedulerRegistry, NumbersThatCannotBeAreRefusedByTheNewerClassesToo) {
+  const auto corrupt = ErrorCode::kCorruptData;
+  expect_refused({"edm_euler", {{"sigma_data", 0}}, corrupt, "", "`sigma_data` is 0"});
+  expect_refused({"dpmpp_sde", {{"noise_sampler_seed", -1}}, corrupt, "", "`noise_sampler_seed` is -1"});
+  expect_refused({"dpmpp_sde", {{"noise_sampler_seed", "x"}}, corrupt, "", "`noise_sampler_seed`"});
+}
+
 TEST(SchedulerRegistry, UnknownFieldsAreDropped) {
   EXPECT_NO_THROW(make_scheduler("pndm", {{"use_beta_sigmas", true}, {"solver_order", 9}, {"shift", "x"}}));
 }
 
-TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAlone) {
+TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAndTcd) {
   for (const double eta : {-0.1, 1.1, std::nan("")}) {
     try {
       make_scheduler("ddim", json::object(), {.eta = eta});
@@ -121,6 +199,7 @@ TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAlone) {
     } catch (const Error& e) {
       EXPECT_EQ(e.param(), "eta");
     }
+    EXPECT_THROW(make_scheduler("tcd", json::object(), {.eta = eta}), Error);
     EXPECT_NO_THROW(make_scheduler("euler", json::object(), {.eta = eta}));
   }
 }

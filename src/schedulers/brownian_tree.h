@@ -1,0 +1,40 @@
+// Brownian motion that can be asked for at any two points.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace easel {
+
+/// One path of Brownian motion over a range of noise levels, as a function of its seed: a virtual Brownian tree (Li et
+/// al. 2020, arXiv:2001.01328), which halves the range until it meets the points asked for, to 1e-6. Numbers are those
+/// of torchsde 0.2.6, BrownianInterval with halfway_tree and a pool of 24 words, which diffusers'
+/// BrownianTreeNoiseSampler draws from. Nothing is stored but the ends, so it is immutable, thread-safe and copied for
+/// nothing; an increment costs at most two draws for each of about 25 halvings.
+class BrownianTree {
+ public:
+  /// @param t0, t1  the range, t0 < t1 @param shape  of an increment
+  BrownianTree(double t0, double t1, std::vector<std::int64_t> shape, std::uint64_t seed);
+
+  /// W(to) - W(from): normal numbers of variance to - from. Points outside the range count as its ends.
+  /// @param from, to  from <= to @return float32 of `shape`, on the CPU
+  at::Tensor increment(double from, double to) const;
+
+ private:
+  // A piece of the range, and which: `key` is its number among the 2^depth pieces of its depth.
+  struct Interval {
+    double start, end;
+    std::uint64_t key, depth;
+  };
+  void collect(const Interval& interval, const at::Tensor& increment, double from, double to,
+               std::vector<at::Tensor>& found) const;
+
+  double start_, end_;  // rounded
+  double length_;       // not rounded
+  std::vector<std::int64_t> shape_;
+  std::uint64_t seed_;
+};
+
+}  // namespace easel

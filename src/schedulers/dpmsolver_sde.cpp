@@ -1,0 +1,129 @@
+#include "schedulers/dpmsolver_sde.h"
+
+#include <ATen/ops/abs.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/expm1.h>
+#include <ATen/ops/log.h>
+#include <ATen/ops/neg.h>
+#include <ATen/ops/sqrt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "schedulers/brownian_tree.h"
+#include "schedulers/tensor_math.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+at::Tensor sigma_of(const at::Tensor& t) {
+  return at::exp(at::neg(t));
+}
+
+at::Tensor t_of(const at::Tensor& sigma) {
+  return at::neg(at::log(sigma));
+}
+
+double value_of(const at::Tensor& number) {
+  return static_cast<double>(*number.const_data_ptr<float>());
+}
+
+// Timesteps of the model's evaluations halfway between the sigmas, in log(sigma). float64, unlike the midpoints that
+// the steps themselves compute.
+std::vector<double> midpoint_timesteps(const std::vector<double>& sigmas, std::span<const float> log_sigmas) {
+  std::vector<double> timesteps;
+  for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const double t = -std::log(sigmas[i]), t_next = -std::log(sigmas[i + 1]);
+    timesteps.push_back(sigma_to_timestep(std::exp(-(t + (t_next - t) * 0.5)), log_sigmas));
+  }
+  return timesteps;
+}
+
+}  // namespace
+
+DPMSolverSDEScheduler::DPMSolverSDEScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
+    : schedule_(
+          read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField, {.beta_start = 0.00085, .beta_end = 0.012})),
+      schedule_of_run_(arguments, {.float32_timesteps = false, .karras_takes_sigma_range = false}),
+      prediction_type_(read_prediction_type(
+          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
+      sigmas_(sigma_tensor({}, 1.0)) {
+  if (arguments.has("noise_sampler_seed")) {
+    noise_sampler_seed_ = arguments.integer("noise_sampler_seed", 0);
+    if (*noise_sampler_seed_ < 0) throw arguments.corrupt("noise_sampler_seed", "expected 0 or more");
+  }
+}
+
+void DPMSolverSDEScheduler::set_timesteps(std::int64_t num_inference_steps) {
+  check_num_inference_steps(num_inference_steps, schedule_);
+  const auto run = schedule_of_run_.run(schedule_, num_inference_steps);
+  const auto halfway = midpoint_timesteps(run.sigmas, log_of(schedule_.sigmas()));
+  timesteps_ = visited_twice(run.timesteps);
+  for (std::size_t i = 0; i < halfway.size(); ++i) timesteps_[2 * i + 1] = static_cast<float>(halfway[i]);
+  sigmas_ = sigma_tensor(run.sigmas, 0.0);
+  steps_done_ = 0;
+  sample_ = at::Tensor();
+}
+
+at::Tensor DPMSolverSDEScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
+  check_step_index(step_index);
+  return scale_to_unit_variance(sample, sigma_here(step_index));
+}
+
+// What the model sees in this step: the noise level at the step's start, or the midpoint.
+at::Tensor DPMSolverSDEScheduler::sigma_here(std::size_t step_index) const {
+  if (step_index % 2 == 1) return sigma_of(span_of(step_index - 1).to);
+  return sigmas_.select(0, static_cast<std::int64_t>(step_index / 2));
+}
+
+DPMSolverSDEScheduler::Span DPMSolverSDEScheduler::span_of(std::size_t step_index) const {
+  const auto from = static_cast<std::int64_t>(step_index / 2);
+  const auto t = t_of(sigmas_.select(0, from)), t_next = t_of(sigmas_.select(0, from + 1));
+  return {t, step_index % 2 == 1 ? t_next : t + (t_next - t) * 0.5};
+}
+
+Scheduler::Step DPMSolverSDEScheduler::step(const at::Tensor& model_output, std::size_t step_index,
+                                            const at::Tensor& sample, NoiseSource& noise) {
+  check_step_index(step_index);
+  check_in_order(step_index, steps_done_);
+  check_tensors(model_output, sample);
+  const bool from_midpoint = step_index % 2 == 1;
+  const auto sigma = sigma_here(step_index);
+  Step result;
+  result.pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+  if (step_index + 1 == timesteps_.size()) {
+    const auto derivative = (sample - result.pred_original_sample) / sigma;
+    const auto dt = sigmas_.select(0, -1) - sigma;
+    result.prev_sample = sample + derivative * dt;
+  } else {
+    // To a lower noise level than the next one, then noise up to it.
+    const auto span = span_of(step_index);
+    const auto sigma_from = sigma_of(span.from), sigma_to = sigma_of(span.to);
+    const auto up = square_root(square(sigma_to) * (square(sigma_from) - square(sigma_to)) / square(sigma_from));
+    const auto sigma_up = value_of(up) < value_of(sigma_to) ? up : sigma_to;
+    const auto t_down = t_of(square_root(square(sigma_to) - square(sigma_up)));
+    const auto& start = from_midpoint ? sample_ : sample;
+    const auto moved =
+        sigma_of(t_down) / sigma_of(span.from) * start - at::expm1(span.from - t_down) * result.pred_original_sample;
+    result.prev_sample = moved + brownian_noise(span, sample, noise) * sigma_up;
+  }
+
+  sample_ = from_midpoint ? at::Tensor() : sample;
+  ++steps_done_;
+  return result;
+}
+
+// Normal numbers: the path's increment over the span, divided by its deviation.
+at::Tensor DPMSolverSDEScheduler::brownian_noise(const Span& span, const at::Tensor& like,
+                                                 const NoiseSource& noise) const {
+  const auto last = static_cast<std::int64_t>(timesteps_.size() / 2);
+  const auto seed = noise_sampler_seed_ ? static_cast<std::uint64_t>(*noise_sampler_seed_) : noise.seed();
+  const BrownianTree tree(value_of(sigmas_.select(0, last)), value_of(sigmas_.select(0, 0)), like.sizes().vec(), seed);
+  const auto from = sigma_of(span.from), to = sigma_of(span.to);
+  const auto increment = tree.increment(value_of(to), value_of(from)) * -1;  // noise levels fall
+  return (increment / at::sqrt(at::abs(to - from))).to(like.options(), /*non_blocking=*/true);
+}
+
+}  // namespace easel

@@ -1,0 +1,66 @@
+// UniPC.
+#pragma once
+
+#include "easel/scheduler.h"
+#include "schedulers/dpmsolver_schedule.h"
+#include "schedulers/dpmsolver_update.h"
+#include "schedulers/dynamic_thresholding.h"
+#include "schedulers/noise_schedule.h"
+#include "schedulers/prediction_type.h"
+
+namespace easel {
+
+/// Zhao et al. 2023 (arXiv:2302.04867): a multistep predictor of any order, and a corrector that takes the step to this
+/// noise level again with the model output found at it, without another evaluation. Numbers agree with diffusers
+/// 0.42.1, scheduling_unipc_multistep.py.
+class UniPCMultistepScheduler final : public Scheduler {
+ public:
+  UniPCMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
+
+  std::unique_ptr<Scheduler> clone() const override { return std::make_unique<UniPCMultistepScheduler>(*this); }
+  void set_timesteps(std::int64_t num_inference_steps) override;
+  void set_custom_sigmas(const std::vector<double>& sigmas) override;
+  Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
+            NoiseSource& noise) override;
+
+ private:
+  enum class StepSize { kBh1, kBh2 };  // B(h) of the paper: h, or exp(h) - 1
+
+  // One step from a level to the next, as far as it is known before the model output there: the divided differences of
+  // older outputs, and what their weights solve.
+  struct Update {
+    at::Tensor moved;  // [B, C, h, w], the first order's result
+    at::Tensor scale;  // 0-dim, what the weighted differences are subtracted with
+    std::vector<at::Tensor> differences;
+    at::Tensor matrix;           // [order, order], powers of the steps' ratios
+    at::Tensor right_hand_side;  // [order]
+  };
+
+  void begin(DpmSolverSchedule::Run run);
+  NoiseLevel level(std::size_t index) const;
+  at::Tensor converted(const at::Tensor& model_output, const at::Tensor& sample, std::size_t step_index) const;
+  Update update(const std::vector<at::Tensor>& outputs, const at::Tensor& sample, std::size_t from, int order) const;
+  at::Tensor predict(const std::vector<at::Tensor>& outputs, const at::Tensor& sample, std::size_t step_index,
+                     int order) const;
+  at::Tensor correct(const at::Tensor& output, const at::Tensor& sample, std::size_t step_index) const;
+  bool corrects_before(std::size_t step_index) const;
+  int order_of(std::size_t step_index) const;
+
+  NoiseSchedule schedule_;
+  DpmSolverSchedule run_schedule_;
+  PredictionType prediction_type_;
+  bool predict_x0_;
+  StepSize step_size_;
+  std::int64_t solver_order_;
+  bool lower_order_final_;
+  std::vector<double> disable_corrector_;  // after these steps
+  DynamicThresholding thresholding_;
+  at::Tensor sigmas_;  // [steps + 1] float32; sigmas_[i] is the noise of step i
+  // History. The outputs are x0 or noise, as predict_x0 says; the newest last, solver_order_ of them at most.
+  std::size_t steps_done_ = 0;
+  std::vector<at::Tensor> model_outputs_;
+  at::Tensor last_sample_;  // where the last step started, corrected
+  int last_order_ = 0;
+};
+
+}  // namespace easel

@@ -1,0 +1,92 @@
+// Timesteps and sigmas of the caller's choice: what is refused. What is taken is compared in parity_test.cpp.
+#include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "easel/error.h"
+#include "easel/scheduler.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+
+// The parameter that an error names, and that it is one.
+template <class F>
+std::string param_of(const F& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    EXPECT_TRUE(e.code() == ErrorCode::kInvalidArgument || e.code() == ErrorCode::kUnsupported);
+    return e.param();
+  }
+  return "taken";
+}
+
+std::string timesteps_param(const std::string& name, const std::vector<double>& timesteps,
+                            const json& config = json::object()) {
+  return param_of([&] { make_scheduler(name, config)->set_custom_timesteps(timesteps); });
+}
+
+std::string sigmas_param(const std::string& name, const std::vector<double>& sigmas,
+                         const json& config = json::object()) {
+  return param_of([&] { make_scheduler(name, config)->set_custom_sigmas(sigmas); });
+}
+
+TEST(CustomTimesteps, AreTakenWhereDiffusersTakesThem) {
+  for (const char* name : {"euler", "heun", "dpmpp_2m", "dpmpp_2s", "ddpm", "lcm", "tcd"}) {
+    EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "taken") << name;
+  }
+  for (const char* name : {"pndm", "ddim", "euler_ancestral", "lms", "dpm2", "dpm2_ancestral", "dpmpp_sde", "unipc",
+                           "deis", "edm_euler", "euler_karras", "heun_beta", "dpmpp_2m_exponential"}) {
+    EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "timesteps") << name;
+  }
+  EXPECT_EQ(timesteps_param("dpmpp_2m", {999, 500}, {{"use_lu_lambdas", true}}), "timesteps");
+  EXPECT_EQ(timesteps_param("dpmpp_2m", {999, 500}, {{"use_flow_sigmas", true}}), "timesteps");
+}
+
+TEST(CustomTimesteps, MustFallWithinTheModels) {
+  const std::vector<double> bad[] = {{},         {999, 999},     {20, 500},    {1000, 3},       {999, -0.5}, {NAN},
+                                     {INFINITY}, {500, NAN, 20}, {1e300, 1.0}, {999, 500, 500}, {-1}};
+  for (const char* name : {"euler", "heun", "dpmpp_2m", "dpmpp_2s", "ddpm", "lcm", "tcd"}) {
+    for (const auto& timesteps : bad) EXPECT_EQ(timesteps_param(name, timesteps), "timesteps") << name;
+  }
+  EXPECT_EQ(timesteps_param("euler", {40, 3}, {{"num_train_timesteps", 40}}), "timesteps");
+}
+
+TEST(CustomSigmas, AreTakenWhereDiffusersTakesThem) {
+  EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "taken");
+  EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "taken");
+  for (const auto& name : scheduler_names()) {
+    if (!name.starts_with("euler") || name == "euler_ancestral") {
+      EXPECT_EQ(sigmas_param(name, {14.6, 1, 0}), "sigmas") << name;
+    }
+  }
+}
+
+TEST(CustomSigmas, MustFall) {
+  const std::vector<double> bad[] = {{}, {1, 2}, {1, 1}, {-1}, {3, -1}, {NAN, 1}, {INFINITY, 1}, {2, 1, NAN}};
+  for (const auto& sigmas : bad) {
+    EXPECT_EQ(sigmas_param("euler", sigmas), "sigmas");
+    EXPECT_EQ(sigmas_param("unipc", sigmas, {{"use_flow_sigmas", true}}), "sigmas");
+  }
+  EXPECT_EQ(sigmas_param("euler", {1}), "sigmas");
+  EXPECT_EQ(sigmas_param("euler", {0}), "sigmas");
+}
+
+TEST(CustomTimesteps, AListThatIsRefusedLeavesTheRunAsItWas) {
+  const auto scheduler = make_scheduler("heun", json::object());
+  scheduler->set_timesteps(4);
+  const auto timesteps = scheduler->timesteps();
+  EXPECT_THROW(scheduler->set_custom_timesteps({1, 2}), Error);
+  EXPECT_EQ(scheduler->timesteps(), timesteps);
+  NoiseSource noise(1);
+  const auto sample = noise.normal({1, 4, 2, 2});
+  EXPECT_NO_THROW(scheduler->step(sample, 0, sample, noise));
+}
+
+}  // namespace
+}  // namespace easel

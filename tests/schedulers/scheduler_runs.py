@@ -1,0 +1,183 @@
+"""Runs one of diffusers' schedulers as make_schedulers.py asks for it.
+
+The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model input, the
+next sample, and the predicted x0 where the class tells it. A "light" run stops behind the timesteps, and a "final" run
+keeps only the last sample.
+"""
+
+import inspect
+import json
+import warnings
+
+import diffusers
+import numpy as np
+import torch
+from diffusers.schedulers import (
+    scheduling_ddim,
+    scheduling_ddpm,
+    scheduling_dpmsolver_multistep,
+    scheduling_dpmsolver_sde,
+    scheduling_dpmsolver_singlestep,
+    scheduling_euler_ancestral_discrete,
+    scheduling_k_dpm_2_ancestral_discrete,
+    scheduling_lcm,
+    scheduling_tcd,
+)
+
+warnings.simplefilter("ignore")
+diffusers.logging.set_verbosity(diffusers.logging.CRITICAL)
+torch.set_num_threads(1)
+
+# Request name -> diffusers class, and what its from_config is given besides the config.
+PLAIN = {
+    "pndm": (diffusers.PNDMScheduler, {}),
+    "ddim": (diffusers.DDIMScheduler, {}),
+    "euler": (diffusers.EulerDiscreteScheduler, {}),
+    "euler_ancestral": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "dpmpp_2m": (diffusers.DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_sde": (diffusers.DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_2s": (diffusers.DPMSolverSinglestepScheduler, {}),
+    "dpmpp_sde": (diffusers.DPMSolverSDEScheduler, {}),
+    "heun": (diffusers.HeunDiscreteScheduler, {}),
+    "lms": (diffusers.LMSDiscreteScheduler, {}),
+    "dpm2": (diffusers.KDPM2DiscreteScheduler, {}),
+    "dpm2_ancestral": (diffusers.KDPM2AncestralDiscreteScheduler, {}),
+    "unipc": (diffusers.UniPCMultistepScheduler, {}),
+    "deis": (diffusers.DEISMultistepScheduler, {}),
+    "ddpm": (diffusers.DDPMScheduler, {}),
+    "lcm": (diffusers.LCMScheduler, {}),
+    "tcd": (diffusers.TCDScheduler, {}),
+    "edm_euler": (diffusers.EDMEulerScheduler, {}),
+}
+SUFFIXES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+
+
+def takes(cls, argument):
+    return argument in inspect.signature(cls.__init__).parameters
+
+
+NAMES = dict(PLAIN)
+for plain, (cls, overrides) in PLAIN.items():
+    for suffix, flag in SUFFIXES.items() if takes(cls, "use_beta_sigmas") else ():
+        NAMES[f"{plain}_{suffix}"] = (cls, {**overrides, flag: True})
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def class_of(case):
+    name = case["name"] or case["config"]["_class_name"]
+    return NAMES[name] if name in NAMES else (getattr(diffusers, name), {})
+
+
+def model(sample, timestep, channel_factor):
+    """Stands for the network: bounded, and depends on every element and on the timestep, which it is told in float32."""
+    output = torch.sin(sample * 0.7 + float(np.float32(float(timestep))) * 0.01)
+    return torch.cat([output] * channel_factor, dim=1) if channel_factor > 1 else output
+
+
+def float32_noise(shape, generator=None, device=None, dtype=None, layout=None):
+    """easel draws noise in float32 whatever the dtype; diffusers draws it in the dtype of the sample."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32).to(dtype)
+
+
+class Float32BrownianTree(scheduling_dpmsolver_sde.BrownianTreeNoiseSampler):
+    """The same for the tree: float32 inside, whatever the sample's dtype."""
+
+    def __init__(self, x, *args, **kwargs):
+        super().__init__(x.float(), *args, **kwargs)
+        self.dtype = x.dtype
+
+    def __call__(self, *args):
+        return super().__call__(*args).to(self.dtype)
+
+
+DRAWING_MODULES = (
+    scheduling_ddim, scheduling_ddpm, scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep,
+    scheduling_euler_ancestral_discrete, scheduling_k_dpm_2_ancestral_discrete, scheduling_lcm, scheduling_tcd,
+)  # fmt: skip
+DIFFUSERS_NOISE = scheduling_ddim.randn_tensor
+scheduling_dpmsolver_sde.BrownianTreeNoiseSampler = Float32BrownianTree
+
+
+def draw_noise_with(function):
+    for module in DRAWING_MODULES:
+        module.randn_tensor = function
+
+
+def construct(cls, config, overrides):
+    """cls.from_config. Some constructors begin a run of a thousand steps, which is thrown away; here it has two."""
+    original = cls.set_timesteps
+
+    def short(self, num_inference_steps, *args):
+        original(self, 2, *args)
+
+    cls.set_timesteps = short
+    try:
+        return cls.from_config(config, **overrides)
+    finally:
+        cls.set_timesteps = original
+
+
+def original_sample(scheduler, result):
+    """The predicted x0, or None where the class does not tell."""
+    for field in ("pred_original_sample", "denoised"):
+        if getattr(result, field, None) is not None:
+            return getattr(result, field)
+    if isinstance(scheduler, diffusers.UniPCMultistepScheduler):
+        return scheduler.model_outputs[-1] if scheduler.predict_x0 else None
+    if isinstance(scheduler, (diffusers.DPMSolverMultistepScheduler, diffusers.DPMSolverSinglestepScheduler)):
+        return scheduler.model_outputs[-1] if scheduler.config.algorithm_type.endswith("dpmsolver++") else None
+    return None
+
+
+def begin(scheduler, case):
+    if case["timesteps"]:
+        scheduler.set_timesteps(timesteps=case["timesteps"])
+    elif case["sigmas"]:
+        scheduler.set_timesteps(sigmas=np.array(case["sigmas"]))
+    else:
+        scheduler.set_timesteps(case["steps"])
+    if isinstance(scheduler, diffusers.LMSDiscreteScheduler) and (scheduler.sigmas.diff() == 0).any():
+        raise ValueError("easel refuses equal noise levels, of which LMS makes integrals of infinities")
+    timesteps = scheduler.timesteps
+    if len(timesteps) > 1 and timesteps[0] == timesteps[1] and hasattr(scheduler, "set_begin_index"):
+        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas.
+        scheduler.set_begin_index(0)
+    return timesteps
+
+
+def run(case):
+    """The numbers of one case, as a list of tensors."""
+    cls, overrides = class_of(case)
+    config = json.loads(json.dumps(case["config"]))
+    if cls is diffusers.DPMSolverSDEScheduler:
+        # Left to itself, the class takes a seed from torch's global generator; easel takes the picture's.
+        if config.get("noise_sampler_seed") is None:
+            config["noise_sampler_seed"] = case["seed"]
+    scheduler = construct(cls, config, overrides)
+    timesteps = begin(scheduler, case)
+    numbers = [torch.tensor([float(scheduler.init_noise_sigma)]), timesteps]
+    if case["kind"] == "light":
+        return numbers, len(timesteps), False
+
+    dtype = DTYPES[case["dtype"]]
+    draw_noise_with(DIFFUSERS_NOISE if dtype == torch.float32 else float32_noise)
+    generator = torch.Generator("cpu").manual_seed(case["seed"])
+    sample = torch.randn(case["shape"], generator=generator).to(dtype) * scheduler.init_noise_sigma
+    parameters = inspect.signature(scheduler.step).parameters
+    arguments = {"generator": generator} if "generator" in parameters else {}
+    if "eta" in parameters:
+        arguments["eta"] = case["eta"]
+    has_original_sample = False
+    for timestep in timesteps:
+        scaled = scheduler.scale_model_input(sample, timestep)
+        result = scheduler.step(model(scaled, timestep, case["channel_factor"]), timestep, sample, **arguments)
+        sample = result.prev_sample
+        numbers += [scaled, sample]
+        original = original_sample(scheduler, result)
+        if original is not None:
+            has_original_sample = True
+            numbers.append(original)
+    if case["kind"] == "final":
+        numbers = numbers[:2] + [sample]
+    return numbers, len(timesteps), has_original_sample
