@@ -15,19 +15,32 @@ class NoiseSource;  // tensor/noise_source.h
 
 /// One sampling algorithm: which timesteps a run visits, and the update between two visits.
 ///
-/// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one picture;
-/// not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps.
+/// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one
+/// picture; not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps.
 /// Numbers agree with diffusers 0.42.1, operation by operation and dtype by dtype.
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
-  /// A copy with the same history. Cheap: tensors are shared, and step never writes into one it shares. With it a caller
-  /// makes a step all-or-nothing.
+  /// A copy with the same history. Cheap: tensors are shared, and step never writes into one it shares. With it a
+  /// caller makes a step all-or-nothing.
   virtual std::unique_ptr<Scheduler> clone() const = 0;
 
   /// Starts a run. @throws Error(kInvalidArgument)  below 1, or above num_train_timesteps; param num_inference_steps
   virtual void set_timesteps(std::int64_t num_inference_steps) = 0;
+
+  /// Begins a run in its middle: the next step is `first_step`, without history. After set_timesteps, at most once.
+  /// @throws Error(kInvalidArgument)  past the end
+  void start_at(std::size_t first_step);
+
+  /// Model evaluations that one inference step takes: 2 for algorithms of second order.
+  virtual std::int64_t order() const { return 1; }
+
+  /// `original` as noisy as the sample of a step is. After set_timesteps. Reads no value of a tensor on a device.
+  /// @param original, noise  [B, C, h, w], the same dtype and device; not modified
+  /// @throws Error(kInvalidArgument)  step_index is past the end
+  /// @throws Error(kUnsupported)      this algorithm cannot begin from a picture; param scheduler
+  virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const;
 
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
@@ -40,8 +53,9 @@ class Scheduler {
   virtual at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const;
 
   struct Step {
-    at::Tensor prev_sample;           ///< same shape, dtype and device as sample
-    at::Tensor pred_original_sample;  ///< x0 as predicted here, same shape and device; can be float32 beside a half sample
+    at::Tensor prev_sample;  ///< same shape, dtype and device as sample
+    at::Tensor
+        pred_original_sample;  ///< x0 as predicted here, same shape and device; can be float32 beside a half sample
   };
   /// Moves `sample` from timesteps()[step_index] to the next, less noisy one. When it throws, the history is unchanged.
   ///
@@ -59,11 +73,15 @@ class Scheduler {
   /// @throws Error(kInvalidArgument)  past the end
   void check_step_index(std::size_t step_index) const;
   /// For algorithms with a history. @throws Error(kInvalidArgument)  not the step that comes after `steps_done` steps
-  static void check_in_order(std::size_t step_index, std::size_t steps_done);
+  void check_in_order(std::size_t step_index, std::size_t steps_done) const;
+  std::size_t first_step() const { return first_step_; }
   /// @throws Error(kInvalidArgument)  undefined, different shapes or devices, fewer than 2 dimensions, not floats
   static void check_tensors(const at::Tensor& model_output, const at::Tensor& sample);
 
   std::vector<float> timesteps_;
+
+ private:
+  std::size_t first_step_ = 0;
 };
 
 /// What a request may change in a scheduler beside its config.
@@ -71,7 +89,8 @@ struct SchedulerOptions {
   double eta = 0.0;  ///< DDIM only, as diffusers passes it only where step takes it
 };
 
-/// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
+/// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m",
+/// "dpmpp_2m_karras", ...
 const std::vector<std::string>& scheduler_names();
 
 /// The request name of the scheduler that a checkpoint's scheduler_config.json asks for.

@@ -6,19 +6,23 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
+#include "easel/image_file.h"
 
 namespace easel {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Where the time went; written as JSON for benchmarks.
 struct Timings {
@@ -37,9 +41,9 @@ std::int64_t peak_memory_bytes() {
 
 void write_timings(const std::string& path, const Timings& timings) {
   std::ofstream file(path);
-  file << nlohmann::json{{"load_s", timings.load_s},       {"encode_s", timings.encode_s}, {"step_s", timings.step_s},
-                         {"decode_s", timings.decode_s},   {"total_s", timings.total_s},
-                         {"vm_hwm_bytes", peak_memory_bytes()}}
+  file << nlohmann::json{{"load_s", timings.load_s},   {"encode_s", timings.encode_s},
+                         {"step_s", timings.step_s},   {"decode_s", timings.decode_s},
+                         {"total_s", timings.total_s}, {"vm_hwm_bytes", peak_memory_bytes()}}
               .dump(2)
        << '\n';
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
@@ -86,6 +90,19 @@ void write_file(const std::string& path, const std::string& bytes) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
+/// The picture of a PNG file; null without a path.
+std::shared_ptr<const Image> read_picture(const std::string& path) {
+  if (path.empty()) return nullptr;
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  if (!file) throw Error(ErrorCode::kNotFound, concat("cannot read ", path));
+  try {
+    return std::make_shared<Image>(decode_png(bytes));
+  } catch (const Error& e) {
+    throw Error(e.code(), concat(path, ": ", e.what()));
+  }
+}
+
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
   auto start = Clock::now();
   auto begun = pipeline.begin(request, {});
@@ -105,8 +122,8 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
         ticket->wait();
         timings.step_s.push_back(seconds_since(start));
         if (!ticket->finite()[0]) {
-          throw Error(ErrorCode::kInternal, concat("the model gave infinities for seed ", row->seed(),
-                                                   "; try --dtype float32 or bfloat16"));
+          throw Error(ErrorCode::kInternal,
+                      concat("the model gave infinities for seed ", row->seed(), "; try --dtype float32 or bfloat16"));
         }
         bar.advance(timings.step_s.back());
       }
@@ -130,6 +147,8 @@ int draw(const Options& options) {
   const auto start = Clock::now();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
   auto request = options.draw.request;
+  request.image = read_picture(options.draw.image);
+  request.mask = read_picture(options.draw.mask);
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
   auto models = list_models(options.model);
