@@ -9,6 +9,7 @@ pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 # By pkg-config, since the package's own CMake files want the servers and clients that it can do without.
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
+pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
 
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)
 add_library(easel_stb INTERFACE)

@@ -41,6 +41,19 @@ class Scheduler {
   /// @throws Error(kInvalidArgument)  not falling, negative, not finite, or this algorithm takes none; param sigmas
   virtual void set_custom_sigmas(const std::vector<double>& sigmas);
 
+  /// Begins a run in its middle: the next step is `first_step`, without history. After set_timesteps, at most once.
+  /// @throws Error(kInvalidArgument)  past the end
+  void start_at(std::size_t first_step);
+
+  /// Model evaluations that one inference step takes: 2 for algorithms of second order.
+  virtual std::int64_t order() const { return 1; }
+
+  /// `original` as noisy as the sample of a step is. After set_timesteps. Reads no value of a tensor on a device.
+  /// @param original, noise  [B, C, h, w], the same dtype and device; not modified
+  /// @throws Error(kInvalidArgument)  step_index is past the end
+  /// @throws Error(kUnsupported)      this algorithm cannot begin from a picture; param scheduler
+  virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const;
+
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
 
@@ -73,11 +86,15 @@ class Scheduler {
   /// @throws Error(kInvalidArgument)  past the end
   void check_step_index(std::size_t step_index) const;
   /// For algorithms with a history. @throws Error(kInvalidArgument)  not the step that comes after `steps_done` steps
-  static void check_in_order(std::size_t step_index, std::size_t steps_done);
+  void check_in_order(std::size_t step_index, std::size_t steps_done) const;
+  std::size_t first_step() const { return first_step_; }
   /// @throws Error(kInvalidArgument)  undefined, different shapes or devices, fewer than 2 dimensions, not floats
   static void check_tensors(const at::Tensor& model_output, const at::Tensor& sample);
 
   std::vector<float> timesteps_;
+
+ private:
+  std::size_t first_step_ = 0;
 };
 
 /// What a request may change in a scheduler beside its config.

@@ -6,19 +6,23 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
+#include "easel/image_file.h"
 
 namespace easel {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Where the time went; written as JSON for benchmarks.
 struct Timings {
@@ -91,6 +95,19 @@ void write_file(const std::string& path, const std::string& bytes) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
+/// The picture of a PNG file; null without a path.
+std::shared_ptr<const Image> read_picture(const std::string& path) {
+  if (path.empty()) return nullptr;
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  if (!file) throw Error(ErrorCode::kNotFound, concat("cannot read ", path));
+  try {
+    return std::make_shared<Image>(decode_png(bytes));
+  } catch (const Error& e) {
+    throw Error(e.code(), concat(path, ": ", e.what()));
+  }
+}
+
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
   auto start = Clock::now();
   auto begun = pipeline.begin(request, {});
@@ -111,8 +128,8 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
         ticket->wait();
         timings.step_s.push_back(seconds_since(start));
         if (!ticket->finite()[0]) {
-          throw Error(ErrorCode::kInternal, concat("the model gave infinities for seed ", row->seed(),
-                                                   "; try --dtype float32 or bfloat16"));
+          throw Error(ErrorCode::kInternal,
+                      concat("the model gave infinities for seed ", row->seed(), "; try --dtype float32 or bfloat16"));
         }
         bar.advance(timings.step_s.back());
       }
@@ -136,6 +153,8 @@ int draw(const Options& options) {
   const auto start = Clock::now();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
   auto request = options.draw.request;
+  request.image = read_picture(options.draw.image);
+  request.mask = read_picture(options.draw.mask);
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
   auto models = list_models(options.model);

@@ -60,7 +60,8 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
 void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--host", o.server.host, "address to listen on");
   add(app, kServerGroup, "--port", o.server.port, "port to listen on; 0 takes a free one")->check(CLI::Range(0, 65535));
-  add(app, kServerGroup, "--api-key", o.server.api_keys, "key that clients must send; may be repeated; none: any will do")
+  add(app, kServerGroup, "--api-key", o.server.api_keys,
+      "key that clients must send; may be repeated; none: any will do")
       ->delimiter(',')
       ->allow_extra_args(false);
   add(app, kServerGroup, "--api-keys-file", o.server.api_keys_file,
@@ -110,12 +111,20 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
   auto& r = o.request;
   draw->add_option("prompt", words, "what to draw")->required();
   draw->add_option("-o,--output", o.output, "PNG file to write")->required();
-  draw->add_option("-n,--num-images", r.num_images, "how many; picture i is drawn with seed + i")->check(CLI::Range(1, 1000));
+  draw->add_option("-n,--num-images", r.num_images, "how many; picture i is drawn with seed + i")
+      ->check(CLI::Range(1, 1000));
   draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
   draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default");
   draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
   draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
-  draw->add_option("--guidance-scale", r.guidance_scale, "how closely to follow the prompt; 1 or less turns guidance off");
+  draw->add_option("--guidance-scale", r.guidance_scale,
+                   "how closely to follow the prompt; 1 or less turns guidance off");
+  draw->add_option("--guidance-rescale", r.guidance_rescale, "bring strong guidance back to natural contrast")
+      ->check(CLI::Range(0.0, 1.0));
+  draw->add_option("--image", o.image, "PNG file to begin from instead of noise; its size is drawn");
+  draw->add_option("--mask", o.mask, "PNG file that is white where --image is to be redrawn");
+  draw->add_option("--strength", r.strength, "how far to leave --image behind, 0 to 1");
+  draw->add_option("--denoising-end", r.denoising_end, "share of the noise that the base removes before the refiner");
   draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");
   draw->add_option("--eta", r.eta, "DDIM's eta")->check(CLI::Range(0.0, 1.0));
   draw->add_option("--clip-skip", r.clip_skip, "text encoder layers to leave out")->check(CLI::Range(0, 100));
@@ -147,7 +156,8 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   auto* models = app.add_subcommand("models", "List the models that would be served");
   auto* convert = app.add_subcommand("convert", "Write safetensors beside the old .bin weights of a checkpoint");
   convert->add_option("folder", options.convert_folder, "checkpoint folder")->required();
-  app.footer("Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
+  app.footer(
+      "Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
 
   try {
     app.parse(argc, argv);

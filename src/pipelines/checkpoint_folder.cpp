@@ -24,11 +24,13 @@ Manifest read_manifest(const std::string& path) {
       throw Error(ErrorCode::kCorruptData, concat(path, ": `native_size` is \"", *size, "\", expected WIDTHxHEIGHT"));
     }
   }
+  manifest.refiner = config.get<std::string>("refiner", "");
   manifest.native_size_only = config.get<bool>("native_size_only", false);
   if (config.has("defaults")) {
     Config defaults(config.raw("defaults"), path + ": defaults");
     manifest.num_inference_steps = defaults.find<std::int64_t>("num_inference_steps");
     manifest.guidance_scale = defaults.find<double>("guidance_scale");
+    manifest.denoising_end = defaults.find<double>("denoising_end");
     manifest.scheduler = defaults.get<std::string>("scheduler", "");
     defaults.finish();
   }

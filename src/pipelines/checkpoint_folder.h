@@ -17,7 +17,8 @@ std::optional<std::pair<int, int>> parse_size(const std::string& text);
 /// easel.json, an optional file beside model_index.json: what the person who packed the model knows about it.
 ///
 /// {"name", "licence", "native_size": "WxH", "native_size_only": bool,
-///  "defaults": {"num_inference_steps", "guidance_scale", "scheduler"}}; every field is optional, others are errors.
+///  "refiner": "FOLDER", "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}}; every
+///  field is optional, others are errors.
 struct Manifest {
   std::string licence;
   std::optional<std::pair<int, int>> native_size;  ///< width, height in pixels
@@ -25,6 +26,8 @@ struct Manifest {
   std::optional<std::int64_t> num_inference_steps;
   std::optional<double> guidance_scale;
   std::string scheduler;
+  std::string refiner;                  ///< folder of SDXL's refiner, relative to this one; empty for none
+  std::optional<double> denoising_end;  ///< where the refiner takes over
 };
 
 /// The parts that model_index.json names.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "easel/pipeline.h"
@@ -36,6 +37,13 @@ struct Advance {
   Scheduler::Step step;
 };
 
+/// The part of a picture that is not redrawn. After every step it is put back, as noisy as the next step expects.
+struct KeptPicture {
+  at::Tensor mask;     ///< [1, 1, h, w]: 1 where to redraw
+  at::Tensor latents;  ///< [1, C, h, w], without noise
+  at::Tensor noise;    ///< the same shape
+};
+
 /// Plain data for DiffusionPipeline. What a step changes is replaced by commit alone, when the whole step has
 /// succeeded.
 class DiffusionGeneration : public Generation {
@@ -50,7 +58,7 @@ class DiffusionGeneration : public Generation {
   /// The phase of the next step. Not to be called when finished_stepping().
   const Phase& phase() const { return phases[phase_index]; }
 
-  /// Begins the first phase that has a step. After phases and latents are set, before the first step.
+  /// Begins the first phase that has a step. After phases are set, before latents and the first step.
   void start();
   /// Takes a step's result over, and goes on to the next phase after the last step of one.
   void commit(Advance next);
@@ -58,6 +66,9 @@ class DiffusionGeneration : public Generation {
   Canvas canvas;
   double guidance_scale = 1.0;
   double guidance_rescale = 0.0;
+
+  std::optional<KeptPicture> kept;
+  at::Tensor extra_channels;  ///< [1, 1 + C, h, w]: mask and masked picture, for inpainting UNets; else undefined
 
   std::vector<Phase> phases;
   std::size_t phase_index = 0;

@@ -7,6 +7,8 @@
 #include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/text.h"
@@ -36,38 +38,91 @@ at::Tensor rows_of(const std::vector<at::Tensor>& parts) {
 Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
   const auto model_output =
       rows.size(0) == 2 ? apply_guidance(rows, generation.guidance_scale, generation.guidance_rescale) : rows;
+  const auto step_index = generation.step_index;
   Advance next{.scheduler = generation.phase().scheduler->clone(), .noise = generation.noise, .step = {}};
-  next.step = next.scheduler->step(model_output, generation.step_index, generation.latents, next.noise);
+  next.step = next.scheduler->step(model_output, step_index, generation.latents, next.noise);
+  if (const auto& kept = generation.kept) {
+    const bool last = step_index + 1 == generation.phase().end_step;
+    const auto around = last ? kept->latents : next.scheduler->add_noise(kept->latents, kept->noise, step_index + 1);
+    next.step.prev_sample = (1 - kept->mask) * around + kept->mask * next.step.prev_sample;
+  }
   return next;
+}
+
+/// Cuts two phases where the second takes over: the first keeps the timesteps from the cutoff up, the second has those
+/// below it.
+void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t num_train_timesteps) {
+  if (denoising_end >= 1) {
+    refiner.first_step = refiner.end_step;
+    return;
+  }
+  const auto train = static_cast<double>(num_train_timesteps);
+  const auto cutoff = static_cast<float>(std::nearbyint(train - denoising_end * train));  // half to even, as Python
+  const auto& timesteps = base.scheduler->timesteps();
+  const auto first = timesteps.begin() + static_cast<std::ptrdiff_t>(std::min(base.first_step, timesteps.size()));
+  const auto above = std::count_if(first, timesteps.end(), [&](float t) { return t >= cutoff; });
+  base.end_step = base.first_step + static_cast<std::size_t>(above);
+
+  const auto& own = refiner.scheduler->timesteps();
+  auto below = std::count_if(own.begin(), own.end(), [&](float t) { return t < cutoff; });
+  // Never between the two evaluations of a second-order step.
+  if (refiner.scheduler->order() == 2 && below % 2 == 0) ++below;
+  const auto begin = own.size() - std::min(own.size(), static_cast<std::size_t>(below));
+  refiner.first_step = std::max(refiner.first_step, begin);
 }
 
 }  // namespace
 
 DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description,
                                      const PipelineOptions& options, std::vector<Denoiser> denoisers,
-                                     PictureCodec codec)
+                                     PictureCodec codec, const ModeDefaults& defaults)
     : description_(std::move(description)),
       placement_(options.placement),
       max_generations_per_step_(options.max_generations_per_step > 0 ? options.max_generations_per_step
                                 : placement_.device.is_cpu()         ? 1
                                                                      : kGpuGenerationsPerStep),
       denoisers_(std::move(denoisers)),
-      codec_(std::move(codec)) {
-  for (const auto& denoiser : denoisers_) {
-    if (denoiser.unet.config().in_channels != codec_.config().latent_channels) {
-      throw Error(ErrorCode::kUnsupported,
-                  concat(folder.file("unet/config.json"), ": `in_channels` is ", denoiser.unet.config().in_channels,
-                         "; text to image needs the autoencoder's latent_channels, ", codec_.config().latent_channels));
-    }
+      codec_(std::move(codec)),
+      defaults_(defaults) {
+  const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
+  inpainting_ = channels == latents ? InpaintingKind::kPutBack : InpaintingKind::kModel;
+  if (inpainting_ == InpaintingKind::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
+    throw Error(ErrorCode::kUnsupported, concat(folder.file("unet/config.json"), ": `in_channels` is ", channels,
+                                                "; easel supports the autoencoder's latent_channels, ", latents,
+                                                ", and for inpainting ", 2 * latents + 1));
   }
+  if (denoisers_.back().unet.config().in_channels != channels) {
+    throw Error(ErrorCode::kUnsupported, folder.path + ": the refiner's UNet has other channels than the base's");
+  }
+}
+
+void DiffusionPipeline::check(const GenerationRequest& request) const {
+  const auto refuse = [](const char* param, const std::string& why) {
+    throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
+  };
+  if (inpainting_ == InpaintingKind::kModel && !request.mask) refuse("mask", "is missing: this model redraws parts");
+  if (description_.needs_image && !request.image) refuse("image", "is missing: this model draws from a picture");
+  if (!request.denoising_end) return;
+  if (denoisers_.size() == 1) refuse("denoising_end", "needs a model with a refiner");
+  if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) refuse("denoising_end", "is not above 0, up to 1");
+}
+
+Canvas DiffusionPipeline::canvas_of(const GenerationRequest& request) const {
+  const auto& image = request.image;
+  return plan_canvas(description_, request.width.value_or(image ? image->width : description_.native_width),
+                     request.height.value_or(image ? image->height : description_.native_height));
+}
+
+double DiffusionPipeline::strength_of(const GenerationRequest& request) const {
+  return request.strength.value_or(request.mask ? defaults_.inpainting_strength : description_.default_strength);
 }
 
 std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& request, const StopPredicate& stop) {
   const c10::InferenceMode inference;
   return with_torch_errors([&] {
+    check(request);
     const RunContext context{.stop = &stop};
-    const auto canvas = plan_canvas(description_, request.width.value_or(description_.native_width),
-                                    request.height.value_or(description_.native_height));
+    const auto canvas = canvas_of(request);
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
     std::vector<Conditions> conditions;
     for (auto& denoiser : denoisers_) {
@@ -76,24 +131,42 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& r
       conditions.push_back(
           denoiser.conditioner->encode(request, canvas, guided ? Guidance::kOn : Guidance::kOff, context));
     }
+    const auto source = read_source(request, canvas, codec_, inpainting_, context);
+    const LatentShape shape{.channels = codec_.config().latent_channels,
+                            .height = canvas.drawn_height / description_.cell,
+                            .width = canvas.drawn_width / description_.cell};
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
       generation->guidance_scale = guidance_scale;
       generation->guidance_rescale = request.guidance_rescale;
-      for (std::size_t d = 0; d < denoisers_.size(); ++d) {
-        generation->phases.push_back(begin_phase(d, request, conditions[d]));
-      }
-      const auto noise =
-          generation->noise.normal({1, codec_.config().latent_channels, canvas.drawn_height / description_.cell,
-                                    canvas.drawn_width / description_.cell});
-      generation->latents = noise.to(placement_.device, placement_.dtype, /*non_blocking=*/true) *
-                            generation->phases[0].scheduler->init_noise_sigma();
+      generation->phases = begin_phases(request, conditions);
       generation->start();
+      begin_latents(*generation, shape, source ? &*source : nullptr, strength_of(request), inpainting_, codec_,
+                    placement_);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
   });
+}
+
+std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
+                                                   const std::vector<Conditions>& conditions) const {
+  const auto steps = request.num_inference_steps.value_or(description_.default_steps);
+  const auto skipped = request.image ? skipped_steps(steps, strength_of(request)) : 0;
+  std::vector<Phase> phases;
+  for (std::size_t d = 0; d < denoisers_.size(); ++d) {
+    phases.push_back(begin_phase(d, request, conditions[d]));
+    phases.back().first_step = static_cast<std::size_t>(skipped * phases.back().scheduler->order());
+  }
+  if (phases.size() == 2) {
+    hand_over(phases[0], phases[1], request.denoising_end.value_or(defaults_.denoising_end),
+              denoisers_[0].scheduler_config.num_train_timesteps());
+  }
+  for (auto& phase : phases) {
+    if (phase.steps() > 0) phase.scheduler->start_at(phase.first_step);
+  }
+  return phases;
 }
 
 Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
@@ -102,8 +175,8 @@ Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationReque
   Phase phase;
   phase.denoiser = denoiser;
   phase.conditions = std::move(conditions);
-  phase.scheduler =
-      scheduler_config.make(request.scheduler.value_or(description_.default_scheduler), {.eta = request.eta});
+  const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.own_name();
+  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), {.eta = request.eta});
   phase.scheduler->set_timesteps(request.num_inference_steps.value_or(description_.default_steps));
   const auto& timesteps = phase.scheduler->timesteps();
   phase.end_step = timesteps.size();
@@ -129,7 +202,8 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
   std::vector<at::Tensor> samples, timesteps, prompts, texts, times, timestep_conds;
   for (const auto* g : generations) {
     const auto& phase = g->phase();
-    const auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
+    auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
+    if (g->extra_channels.defined()) sample = at::cat(at::TensorList({sample, g->extra_channels}), 1);
     const auto timestep = phase.timesteps.narrow(0, static_cast<std::int64_t>(g->step_index), 1);
     for (int row = 0; row < g->rows(); ++row) {
       samples.push_back(sample);

@@ -11,6 +11,7 @@
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
 #include "pipelines/picture_codec.h"
+#include "pipelines/picture_start.h"
 #include "pipelines/scheduler_config.h"
 #include "tensor/placement.h"
 
@@ -28,13 +29,20 @@ struct Denoiser {
   SchedulerConfig scheduler_config;
 };
 
+/// What a family's pipelines of the reference take where a request says nothing.
+struct ModeDefaults {
+  double inpainting_strength = 1.0;
+  double denoising_end = 0.8;  ///< where the second of two denoisers takes over
+};
+
 /// See Pipeline for the contract. A family is the parts it is given; numbers are those of the family's pipeline in
 /// diffusers.
 class DiffusionPipeline : public Pipeline {
  public:
   /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
+  /// @param denoisers  one, or two that follow each other: base and refiner
   DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description, const PipelineOptions& options,
-                    std::vector<Denoiser> denoisers, PictureCodec codec);
+                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
 
   const ModelDescription& description() const override { return description_; }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
@@ -45,7 +53,11 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step() const override { return max_generations_per_step_; }
 
  private:
+  Canvas canvas_of(const GenerationRequest& request) const;
+  double strength_of(const GenerationRequest& request) const;
+  std::vector<Phase> begin_phases(const GenerationRequest& request, const std::vector<Conditions>& conditions) const;
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
+  void check(const GenerationRequest& request) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
 
   ModelDescription description_;
@@ -53,6 +65,8 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;
+  ModeDefaults defaults_;
+  InpaintingKind inpainting_;
 };
 
 }  // namespace easel

@@ -19,6 +19,7 @@ struct TextEncoderPart {
   const char* suffix;      ///< "" for text_encoder, "_2" for text_encoder_2
   const char* class_name;  ///< of transformers
   PromptState state;
+  bool may_be_absent = false;  ///< null in some of the family's checkpoints
 };
 
 /// One `_class_name` of model_index.json.
@@ -29,8 +30,14 @@ struct Family {
   SchedulerCorrections scheduler_corrections;
   VaeFields vae_fields;
   double default_guidance_scale;
+  double default_strength;  ///< of image to image
+  ModeDefaults mode_defaults = {};
+  bool needs_image = false;
   /// Reads the weights. @throws Error(kNotFound, kCorruptData, kUnsupported)
   std::unique_ptr<Pipeline> (*load)(const Family&, const CheckpointFolder&, ModelDescription, const PipelineOptions&);
 };
+
+/// The text encoders that a checkpoint of the family has.
+std::vector<TextEncoderPart> text_encoders_of(const Family& family, const CheckpointFolder& folder);
 
 }  // namespace easel

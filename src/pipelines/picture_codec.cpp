@@ -33,6 +33,18 @@ at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
   return latents / c.scaling_factor;
 }
 
+DiagonalGaussianDistribution PictureCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
+  return vae_.encode(pixels.to(placement_.device, placement_.dtype), context);
+}
+
+at::Tensor PictureCodec::scale(const at::Tensor& latents) const {
+  const auto& c = config();
+  if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
+    return (latents - per_channel(*c.latents_mean, latents)) * c.scaling_factor / per_channel(*c.latents_std, latents);
+  }
+  return latents * c.scaling_factor;
+}
+
 at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& context) const {
   return vae_.decode(unscale(latents.to(placement_.device, placement_.dtype)), context);
 }

@@ -29,6 +29,14 @@ class PictureCodec {
   /// @throws Error(kCancelled)
   at::Tensor decode(const at::Tensor& latents, const RunContext& context) const;
 
+  /// @param pixels  float32 [1, 3, H, W] within -1 to 1, H and W multiples of config().scale()
+  /// @return        of latents before scale, of the autoencoder's dtype
+  /// @throws Error(kCancelled)
+  DiagonalGaussianDistribution encode(const at::Tensor& pixels, const RunContext& context) const;
+
+  /// Latents of encode at the scale that a UNet works on: the inverse of what decode begins with.
+  at::Tensor scale(const at::Tensor& latents) const;
+
   /// A guess at the picture at latent resolution. The first call decodes a patch of noise to learn the colours.
   /// @param latents  as above
   Image preview(const at::Tensor& latents);

@@ -16,7 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<const Family*> families() {
-  return {&stable_diffusion_family(), &stable_diffusion_xl_family()};
+  std::vector<const Family*> all;
+  for (const auto* group : {&stable_diffusion_families(), &stable_diffusion_xl_families()}) {
+    for (const auto& family : *group) all.push_back(&family);
+  }
+  return all;
 }
 
 const Family& find_family(const CheckpointFolder& folder) {
@@ -30,7 +34,7 @@ const Family& find_family(const CheckpointFolder& folder) {
 }
 
 void check_components(const CheckpointFolder& folder, const Family& family) {
-  for (const auto& text : family.text_encoders) {
+  for (const auto& text : text_encoders_of(family, folder)) {
     folder.require(concat("text_encoder", text.suffix), text.class_name);
     const auto name = concat("tokenizer", text.suffix);
     const auto tokenizer = folder.components.find(name);
@@ -47,6 +51,15 @@ void check_components(const CheckpointFolder& folder, const Family& family) {
 }
 
 }  // namespace
+
+std::vector<TextEncoderPart> text_encoders_of(const Family& family, const CheckpointFolder& folder) {
+  std::vector<TextEncoderPart> present;
+  for (const auto& text : family.text_encoders) {
+    const bool absent = !folder.components.contains(concat("text_encoder", text.suffix));
+    if (!(text.may_be_absent && absent)) present.push_back(text);
+  }
+  return present;
+}
 
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options) {
   const auto folder = CheckpointFolder::open(path);

@@ -29,6 +29,8 @@ class SchedulerConfig {
   /// Request name of the checkpoint's own scheduler.
   const std::string& own_name() const { return own_name_; }
 
+  std::int64_t num_train_timesteps() const { return own_.value("num_train_timesteps", std::int64_t{1000}); }
+
   /// The own scheduler when `name` is its name, else the one of that name by X.from_config.
   /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler
   std::unique_ptr<Scheduler> make(const std::string& name, const SchedulerOptions& options) const;

@@ -39,20 +39,31 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
                            load_prompt_encoder(folder, text.suffix, text.state, placement)),
                        .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
-                                             load_codec(folder, family.vae_fields, placement));
+                                             load_codec(folder, family.vae_fields, placement), family.mode_defaults);
 }
 
 }  // namespace
 
-const Family& stable_diffusion_family() {
-  static const Family family{.class_name = "StableDiffusionPipeline",
-                             .name = "stable-diffusion",
-                             .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
-                             .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
-                             .vae_fields = VaeFields::kScalingFactor,
-                             .default_guidance_scale = 7.5,
-                             .load = &load_stable_diffusion};
-  return family;
+const std::vector<Family>& stable_diffusion_families() {
+  static const std::vector<Family> families = [] {
+    Family family{.class_name = "StableDiffusionPipeline",
+                  .name = "stable-diffusion",
+                  .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
+                  .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
+                  .vae_fields = VaeFields::kScalingFactor,
+                  .default_guidance_scale = 7.5,
+                  .default_strength = 0.8,
+                  .mode_defaults = {.inpainting_strength = 1.0},
+                  .needs_image = false,
+                  .load = &load_stable_diffusion};
+    std::vector<Family> all{family};
+    for (const char* class_name : {"StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"}) {
+      family.class_name = class_name;
+      all.push_back(family);
+    }
+    return all;
+  }();
+  return families;
 }
 
 }  // namespace easel

@@ -2,11 +2,14 @@
 // arXiv:2112.10752).
 #pragma once
 
+#include <vector>
+
 #include "pipelines/family.h"
 
 namespace easel {
 
-/// diffusers' StableDiffusionPipeline.
-const Family& stable_diffusion_family();
+/// diffusers' StableDiffusionPipeline and its kin for pictures and masks, which differ in what they are given alone:
+/// any of these checkpoints draws from words, pictures and masks; one with an inpainting UNet from masks.
+const std::vector<Family>& stable_diffusion_families();
 
 }  // namespace easel

@@ -2,11 +2,19 @@
 // told of sizes and crops.
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "pipelines/family.h"
 
 namespace easel {
 
-/// diffusers' StableDiffusionXLPipeline: the base model, Turbo and Lightning.
-const Family& stable_diffusion_xl_family();
+/// diffusers' StableDiffusionXLPipeline (the base model, Turbo, Lightning), its kin for masks, and
+/// StableDiffusionXLImg2ImgPipeline: the refiner, which draws from pictures alone.
+const std::vector<Family>& stable_diffusion_xl_families();
+
+/// The refiner that a base's manifest names; none when it names none.
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  there is no such checkpoint, or it is no refiner
+std::optional<CheckpointFolder> find_refiner(const CheckpointFolder& base);
 
 }  // namespace easel

@@ -42,6 +42,11 @@ void DDIMScheduler::set_timesteps(std::int64_t num_inference_steps) {
   num_inference_steps_ = num_inference_steps;
 }
 
+at::Tensor DDIMScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const {
+  check_step_index(step_index);
+  return schedule_.add_noise(original, noise, static_cast<std::int64_t>(timesteps_[step_index]));
+}
+
 Scheduler::Step DDIMScheduler::step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                                     NoiseSource& noise) {
   check_step_index(step_index);

@@ -58,6 +58,13 @@ void DPMSolverMultistepScheduler::begin(DpmSolverSchedule::Run run) {
   model_outputs_.clear();
 }
 
+at::Tensor DPMSolverMultistepScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
+                                                  std::size_t step_index) const {
+  check_step_index(step_index);
+  const auto now = level(step_index);
+  return now.alpha.to(original.scalar_type()) * original + now.sigma.to(original.scalar_type()) * noise;
+}
+
 Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
                                                   const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);

@@ -20,6 +20,7 @@ class DPMSolverMultistepScheduler final : public Scheduler {
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<DPMSolverMultistepScheduler>(*this); }
   void set_timesteps(std::int64_t num_inference_steps) override;
   void set_custom_timesteps(const std::vector<double>& timesteps) override;
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 

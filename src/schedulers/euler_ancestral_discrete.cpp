@@ -30,6 +30,12 @@ at::Tensor EulerAncestralDiscreteScheduler::scale_model_input(const at::Tensor& 
   return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
 }
 
+at::Tensor EulerAncestralDiscreteScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
+                                                      std::size_t step_index) const {
+  check_step_index(step_index);
+  return original + noise * sigmas_.select(0, static_cast<std::int64_t>(step_index)).to(original.scalar_type());
+}
+
 Scheduler::Step EulerAncestralDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                                       const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);

@@ -19,6 +19,7 @@ class EulerAncestralDiscreteScheduler final : public Scheduler {
   void set_timesteps(std::int64_t num_inference_steps) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, timestep_spacing_); }
   at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const override;
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 

@@ -104,6 +104,12 @@ at::Tensor EulerDiscreteScheduler::scale_model_input(const at::Tensor& sample, s
   return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
 }
 
+at::Tensor EulerDiscreteScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
+                                             std::size_t step_index) const {
+  check_step_index(step_index);
+  return original + noise * sigmas_.select(0, static_cast<std::int64_t>(step_index)).to(original.scalar_type());
+}
+
 Scheduler::Step EulerDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                              const at::Tensor& half_or_float_sample, NoiseSource&) {
   check_step_index(step_index);

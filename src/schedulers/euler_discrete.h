@@ -21,6 +21,7 @@ class EulerDiscreteScheduler final : public Scheduler {
   void set_custom_sigmas(const std::vector<double>& sigmas) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, timestep_spacing_); }
   at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const override;
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 

@@ -118,6 +118,11 @@ at::Tensor rescale_to_zero_terminal_snr(const at::Tensor& betas) {
 
 }  // namespace
 
+at::Tensor NoiseSchedule::add_noise(const at::Tensor& original, const at::Tensor& noise, std::int64_t timestep) const {
+  const auto alpha_prod_t = alpha_prod(timestep).to(original.scalar_type());
+  return square_root(alpha_prod_t) * original + square_root(one_minus(alpha_prod_t)) * noise;
+}
+
 std::vector<float> NoiseSchedule::sigmas() const {
   const auto sigmas = square_root(one_minus(alphas_cumprod) / alphas_cumprod).contiguous();
   return {sigmas.const_data_ptr<float>(), sigmas.const_data_ptr<float>() + sigmas.numel()};

@@ -26,6 +26,8 @@ struct NoiseSchedule {
 
   /// alphas_cumprod at a timestep, 0-dim. A negative one counts from the end, as a Python index.
   at::Tensor alpha_prod(std::int64_t timestep) const { return alphas_cumprod.select(0, timestep); }
+  /// `original` as training saw it at a timestep.
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::int64_t timestep) const;
   /// sqrt((1 - alphas_cumprod) / alphas_cumprod): noise std at each training timestep, rising. float32
   std::vector<float> sigmas() const;
 };

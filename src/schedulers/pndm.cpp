@@ -78,14 +78,19 @@ void PNDMScheduler::set_timesteps(std::int64_t num_inference_steps) {
   history_ = {};
 }
 
+at::Tensor PNDMScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const {
+  check_step_index(step_index);
+  return schedule_.add_noise(original, noise, static_cast<std::int64_t>(timesteps_[step_index]));
+}
+
 Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                                     NoiseSource&) {
   check_step_index(step_index);
   check_in_order(step_index, history_.steps_done);
   check_tensors(model_output, sample);
   auto history = history_;
-  auto prev_sample =
-      step_index < prk_steps_ ? step_prk(model_output, sample, history) : step_plms(model_output, sample, history);
+  auto prev_sample = history.steps_done < prk_steps_ ? step_prk(model_output, sample, history)
+                                                     : step_plms(model_output, sample, history);
   Step result{std::move(prev_sample), pred_original_sample(sample, timestep(step_index), model_output)};
   ++history.steps_done;
   history_ = std::move(history);
@@ -95,7 +100,7 @@ Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t 
 at::Tensor PNDMScheduler::step_prk(const at::Tensor& model_output, const at::Tensor& sample, History& history) const {
   const auto counter = history.steps_done;
   const auto stage = counter % kOrder;
-  const auto prev_timestep = timestep(counter) - (counter % 2 == 0 ? step_ratio_ / 2 : 0);
+  const auto prev_timestep = timestep(first_step() + counter) - (counter % 2 == 0 ? step_ratio_ / 2 : 0);
   if (stage == 0) {
     history.ets.push_back(model_output);
     history.cur_sample = sample;
@@ -103,12 +108,13 @@ at::Tensor PNDMScheduler::step_prk(const at::Tensor& model_output, const at::Ten
   const auto weighted = model_output * (stage == 0 || stage == 3 ? 1.0 / 6 : 1.0 / 3);
   const auto sum = stage == 0 ? weighted + 0 : history.cur_model_output + weighted;
   history.cur_model_output = sum;
+  // Counted from the beginning of the run, wherever it was started; as in the reference.
   return prev_sample(history.cur_sample, timestep(counter - stage), prev_timestep, stage == 3 ? sum : model_output);
 }
 
 at::Tensor PNDMScheduler::step_plms(const at::Tensor& model_output, const at::Tensor& sample, History& history) const {
   auto& ets = history.ets;
-  const auto now = timestep(history.steps_done);
+  const auto now = timestep(first_step() + history.steps_done);
   if (history.steps_done == 1 && ets.size() == 1) {
     // The warm-up's second look: the mean of both slopes, from where it started.
     return prev_sample(history.cur_sample, now + step_ratio_, now, (model_output + ets[0]) / 2);

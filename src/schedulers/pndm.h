@@ -17,6 +17,7 @@ class PNDMScheduler final : public Scheduler {
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<PNDMScheduler>(*this); }
   /// @throws Error(kInvalidArgument)  also below 4 when PRK steps are not skipped
   void set_timesteps(std::int64_t num_inference_steps) override;
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 

@@ -13,6 +13,15 @@ void Scheduler::set_custom_sigmas(const std::vector<double>&) {
   throw Error(ErrorCode::kInvalidArgument, "this scheduler takes no custom sigmas", "sigmas");
 }
 
+void Scheduler::start_at(std::size_t first_step) {
+  check_step_index(first_step);
+  first_step_ = first_step;
+}
+
+at::Tensor Scheduler::add_noise(const at::Tensor&, const at::Tensor&, std::size_t) const {
+  throw Error(ErrorCode::kUnsupported, "this scheduler cannot begin from a picture", "scheduler");
+}
+
 at::Tensor Scheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
   check_step_index(step_index);
   return sample;
@@ -24,8 +33,8 @@ void Scheduler::check_step_index(std::size_t step_index) const {
               concat("scheduler: step_index is ", step_index, " of a run with ", timesteps_.size(), " steps"));
 }
 
-void Scheduler::check_in_order(std::size_t step_index, std::size_t steps_done) {
-  if (step_index == steps_done) return;
+void Scheduler::check_in_order(std::size_t step_index, std::size_t steps_done) const {
+  if (step_index == first_step_ + steps_done) return;
   throw Error(ErrorCode::kInvalidArgument, concat("scheduler: step_index is ", step_index, " after ", steps_done,
                                                   " steps; this algorithm needs them in order"));
 }

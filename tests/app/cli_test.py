@@ -150,6 +150,22 @@ class Draw(unittest.TestCase):
         self.assertEqual(len(timings["step_s"]), 4)
         self.assertGreater(timings["vm_hwm_bytes"], 0)
 
+    def test_begins_from_a_picture_and_redraws_part_of_it(self):
+        common = ("--seed", "7", "--steps", "4")
+        first = self.draw("first.png", "a fox on a blue background", *common)
+        again = self.draw("again.png", "a cat on a pink background", "--image", first, "--strength", "0.5", *common)
+        part = self.draw("part.png", "a cat on a pink background", "--image", first, "--mask", first, "--strength", "0.5", *common)
+        self.assertEqual({png_size(path) for path in (first, again, part)}, {(128, 128)})
+        self.assertEqual(len({pathlib.Path(path).read_bytes() for path in (first, again, part)}), 3)
+
+    def test_pictures_that_cannot_be_read(self):
+        broken = f"{self.folder.name}/broken.png"
+        pathlib.Path(broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "not a PNG")):
+            result = run("draw", "a cat", "-o", f"{self.folder.name}/x.png", "--image", path, "--model", MODEL)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(says, result.stderr)
+
     def test_unwritable_output(self):
         result = run("draw", "a cat", "-o", "/nowhere/cat.png", "--model", MODEL, "--steps", "1")
         self.assertNotEqual(result.returncode, 0)

@@ -74,6 +74,11 @@ TEST(CheckpointFolder, ManifestIsReadStrictly) {
   EXPECT_EQ(manifest.num_inference_steps, 15);
   EXPECT_EQ(manifest.guidance_scale, 3.0);
   EXPECT_EQ(manifest.scheduler, "ddim");
+  EXPECT_EQ(manifest.refiner, "");
+  temp.write("easel.json", R"({"refiner": "../r", "defaults": {"denoising_end": 0.7}})");
+  const auto with_refiner = CheckpointFolder::open(temp.path()).manifest;
+  EXPECT_EQ(with_refiner.refiner, "../r");
+  EXPECT_EQ(with_refiner.denoising_end, 0.7);
   temp.write("easel.json", R"({"native_size": "128"})");
   EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("expected WIDTHxHEIGHT"), std::string::npos);
   temp.write("easel.json", R"({"nativ_size": "128x128"})");

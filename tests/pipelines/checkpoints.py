@@ -3,7 +3,7 @@
 A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
 `width`, `height`, and any further argument of the pipeline by diffusers' name. `request_scheduler` is what easel's request must name
 where a manifest prefers another scheduler than the checkpoint's own. For each the file OUT/<name>.safetensors gets `latents`
-[steps, 1, C, h, w] after every step, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
+[steps, 1, C, h, w] after every step, pictures of the case under their argument's name, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
 contiguous and channels-last memory. OUT/cases.json lists the cases. Weights are scaled until prompt, timestep and seed all matter and
 the pictures have contrast; the scripts fail when they do not.
 """
@@ -12,10 +12,12 @@ import json
 import pathlib
 import shutil
 
+import numpy as np
 import torch
 from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
                        EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel)
-from diffusers.utils.logging import disable_progress_bar
+from PIL import Image
+from diffusers.utils.logging import disable_progress_bar, set_verbosity_error
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -32,6 +34,7 @@ PICTURE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 disable_progress_bar()
+set_verbosity_error()
 # transformers 5 dropped the inner module that this diffusers reaches for when clip_skip is given; its layers are the model's own now.
 CLIPTextModel.text_model = property(lambda self: self)
 
@@ -74,8 +77,11 @@ def vae(**config):
 
 
 def calibrate(pipe, deviation=PICTURE_DEVIATION, **arguments):
-    """Noise predictions of unit variance; pictures of mean 0 and a natural deviation."""
-    base = dict(prompt=PROMPT, height=128, width=128, **arguments)
+    """Noise predictions of unit variance; pictures of mean 0 and a natural deviation; latents of pictures of about unit variance.
+    Pipelines for pictures need an `image`."""
+    calibrate_encoder(pipe.vae)
+    size = {} if "image" in arguments else dict(height=128, width=128)
+    base = dict(prompt=PROMPT, **size, **arguments)
     outputs, pictures = [], []
     hook = pipe.unet.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
     pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
@@ -89,6 +95,20 @@ def calibrate(pipe, deviation=PICTURE_DEVIATION, **arguments):
     pipe.vae.decoder.conv_out.bias.copy_(-pictures[0].mean((0, 2, 3)) * deviation / pictures[0].std())
 
 
+def calibrate_encoder(vae):
+    pixels = torch.from_numpy(np.array(source_picture(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
+    gain = 1 / (vae.encode(pixels).latent_dist.mean.std() * vae.config.scaling_factor)
+    vae.quant_conv.weight[:vae.config.latent_channels].mul_(gain)
+    vae.quant_conv.bias[:vae.config.latent_channels].mul_(gain)
+
+
+def source_picture(seed, width=128, height=128):
+    """Soft blots of colour."""
+    coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+    return Image.fromarray((fine[0].permute(1, 2, 0) * 255).round().byte().numpy())
+
+
 def channels_last(pipe):
     pipe = copy.deepcopy(pipe)
     pipe.unet.to(memory_format=torch.channels_last)
@@ -96,8 +116,9 @@ def channels_last(pipe):
     return pipe
 
 
-def draw(pipe, case):
-    """Latents after every step, and what the pipeline gives for `output_type`: 8-bit pixels by default."""
+def draw(pipe, case, generator=None):
+    """Latents after every step, and what the pipeline gives for `output_type`: 8-bit pixels by default. `image` and `mask_image` are
+    PIL pictures."""
     own = pipe.scheduler
     if case.get("scheduler"):
         cls, extra = SCHEDULERS[case["scheduler"]]
@@ -105,8 +126,8 @@ def draw(pipe, case):
     steps = []
     keep = lambda p, i, t, kw: steps.append(kw["latents"].clone()) or {}
     arguments = {"output_type": "np", **{key: value for key, value in case.items() if key not in OWN_KEYS}}
-    image = pipe(**arguments, num_inference_steps=case["steps"], generator=torch.Generator("cpu").manual_seed(case["seed"]),
-                 callback_on_step_end=keep).images[0]
+    image = pipe(**arguments, num_inference_steps=case["steps"],
+                 generator=generator or torch.Generator("cpu").manual_seed(case["seed"]), callback_on_step_end=keep).images[0]
     pipe.scheduler = own
     if arguments["output_type"] == "np":
         image = torch.from_numpy((image * 255).round().astype("uint8"))
@@ -135,18 +156,25 @@ class Writer:
             assert deviation >= 20 and saturated < 0.05, f"{name}: deviation {deviation:.1f}, saturated {saturated:.3f}"
         # A picture whose reference does not agree with itself could not be held to 99.9 %.
         assert itself < 1e-3, f"{name}: the reference differs from itself in {itself:.2e} of its pixels"
-        save_file({"latents": latents.contiguous(), "pixels": pixels.contiguous(), "tolerance": error}, self.out / f"{name}.safetensors")
-        self.cases.append(dict(case, name=name))
+        pictures = {key: value for key, value in case.items() if isinstance(value, Image.Image)}
+        tensors = {key: torch.from_numpy(np.array(value)) for key, value in pictures.items()}
+        save_file({"latents": latents.contiguous(), "pixels": pixels.contiguous(), "tolerance": error, **tensors},
+                  self.out / f"{name}.safetensors")
+        self.cases.append(dict({key: value for key, value in case.items() if key not in pictures}, name=name, pictures=list(pictures)))
         print(f"{name}: {len(latents)} steps, deviation {deviation:.1f}, reference differs from itself by {error[-1]:.1e}, "
               f"{itself:.2e} of its pixels", flush=True)
 
     def check_sensitivity(self, name, pipe, case, **changes):
         """A changed prompt, seed, timestep list, and each further argument given, must change the picture."""
-        _, pixels = self.draw(pipe, case)
         changes = {"prompt": case["prompt"] + " in front of a red wall", "seed": case["seed"] + 1, "steps": case["steps"] // 2, **changes}
+        self.check_changes(name, pipe, case, **changes)
+
+    def check_changes(self, name, pipe, case, least=1.0, **changes):
+        """Each of these arguments must change the picture, by `least` of 255 on average: most of its pixels."""
+        _, pixels = self.draw(pipe, case)
         for key, value in changes.items():
             moved = (self.draw(pipe, {**case, key: value})[1].int() - pixels.int()).abs().float().mean()
-            assert moved > 1, f"{name}: another {key} moved the picture by only {moved:.3f}"
+            assert moved > least, f"{name}: another {key} moved the picture by only {moved:.3f}"
 
     def finish(self):
         (self.out / "cases.json").write_text(json.dumps(self.cases, indent=1))

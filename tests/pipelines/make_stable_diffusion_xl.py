@@ -6,43 +6,16 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
 
 sys.dont_write_bytecode = True
-from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, text_encoder, text_encoder_with_projection,  # noqa: E402
-                         tokenizer, unet, vae)
+from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last  # noqa: E402
+from sdxl_checkpoints import sdxl_parts  # noqa: E402
 
-PROJECTION = 24
-TIME_DIM = 8
 # In float16 such activations are infinite.
 OVERFLOWING_GAIN = 3e5
 
 
-def xl_unet(ids, **config):
-    return unet(**{**dict(
-        block_out_channels=(32, 64, 64), attention_head_dim=(2, 4, 4), transformer_layers_per_block=(1, 2, 1), cross_attention_dim=112,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), use_linear_projection=True,
-        addition_embed_type="text_time", addition_time_embed_dim=TIME_DIM,
-        projection_class_embeddings_input_dim=ids * TIME_DIM + PROJECTION), **config})
-
-
-def balance_conditions(model):
-    """The states that SDXL takes come before the last norm, and are large here: without this they would drown all else."""
-    for name, p in model.named_parameters():
-        if "add_embedding" in name:
-            p.mul_(6)
-        if "attn2.to_k" in name or "attn2.to_v" in name:
-            p.mul_(0.1)
-    return model
-
-
 def checkpoint(out, name, seed, scheduler, overflowing=False, vae_config=None, **settings):
     torch.manual_seed(seed)
-    tok, tok_2 = tokenizer(), tokenizer(pad_token="!")
-    pipe = StableDiffusionXLPipeline(
-        vae(scaling_factor=0.13025, force_upcast=True, **(vae_config or {})), text_encoder(tok),
-        text_encoder_with_projection(tok_2, hidden_size=64, intermediate_size=128, num_hidden_layers=4, hidden_act="gelu",
-                                     projection_dim=PROJECTION),
-        tok, tok_2, balance_conditions(xl_unet(6)), scheduler, add_watermarker=False, **settings)
-    pipe.text_encoder_2.text_projection.weight.mul_(0.1)  # or the pooled prompt would drown the sizes
+    pipe = StableDiffusionXLPipeline(**sdxl_parts(scheduler, vae_config), add_watermarker=False, **settings)
     pipe.set_progress_bar_config(disable=True)
     calibrate(pipe)
     if overflowing:

@@ -63,6 +63,17 @@ MicroConditions micro_conditions_of(const json& c) {
   return m;
 }
 
+/// A picture [H, W, 3] that the reference script put beside a case's results; null when there is none.
+std::shared_ptr<const Image> picture_of(const std::string& case_name, const std::string& tensor) {
+  const auto store = open_component(EASEL_REFERENCE_DIR, case_name);
+  if (store->find(tensor) == nullptr) return nullptr;
+  const auto pixels = store->read(tensor).contiguous();
+  const auto* first = pixels.const_data_ptr<std::uint8_t>();
+  return std::make_shared<Image>(Image{.width = static_cast<int>(pixels.size(1)),
+                                       .height = static_cast<int>(pixels.size(0)),
+                                       .pixels = std::vector<std::uint8_t>(first, first + pixels.numel())});
+}
+
 }  // namespace
 
 GenerationRequest request_of(const json& c) {
@@ -70,8 +81,8 @@ GenerationRequest request_of(const json& c) {
   r.prompt = c.at("prompt");
   r.negative_prompt = c.value("negative_prompt", "");
   r.seed = c.at("seed");
-  r.width = c.at("width");
-  r.height = c.at("height");
+  if (c.contains("width")) r.width = c.at("width");
+  if (c.contains("height")) r.height = c.at("height");
   r.num_inference_steps = c.at("steps");
   r.guidance_scale = c.at("guidance_scale");
   r.eta = c.value("eta", 0.0);
@@ -80,6 +91,10 @@ GenerationRequest request_of(const json& c) {
   if (c.contains("request_scheduler")) r.scheduler = c.at("request_scheduler");
   r.guidance_rescale = c.value("guidance_rescale", 0.0);
   r.micro_conditions = micro_conditions_of(c);
+  r.image = picture_of(c.at("name"), "image");
+  r.mask = picture_of(c.at("name"), "mask_image");
+  if (c.contains("strength")) r.strength = c.at("strength");
+  if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
   return r;
 }
 

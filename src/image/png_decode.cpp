@@ -1,0 +1,121 @@
+// PNG files by libpng.
+#include <png.h>
+
+#include <csetjmp>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "easel/image_file.h"
+#include "image/checks.h"
+
+namespace easel {
+namespace {
+
+constexpr std::size_t kSignatureBytes = 8;
+// Of one text, profile or the like, none of which is used.
+constexpr png_alloc_size_t kMaxChunkBytes = png_alloc_size_t{1} << 20;
+
+/// What libpng's callbacks share.
+struct Reading {
+  std::string_view rest;
+  std::string message;
+};
+
+void read_bytes(png_structp png, png_bytep out, std::size_t count) {
+  auto& reading = *static_cast<Reading*>(png_get_io_ptr(png));
+  if (count > reading.rest.size()) png_error(png, "the file ends too early");
+  std::memcpy(out, reading.rest.data(), count);
+  reading.rest.remove_prefix(count);
+}
+
+void keep_message(png_structp png, png_const_charp message) {
+  static_cast<Reading*>(png_get_error_ptr(png))->message = message;
+  png_longjmp(png, 1);
+}
+
+void ignore_warning(png_structp, png_const_charp) {}
+
+/// Owns libpng's two structs.
+class PngReader {
+ public:
+  explicit PngReader(Reading& reading)
+      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, &reading, &keep_message, &ignore_warning)),
+        info_(png_ != nullptr ? png_create_info_struct(png_) : nullptr) {}
+  ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
+
+  bool made() const { return info_ != nullptr; }
+  png_structp png() const { return png_; }
+  png_infop info() const { return info_; }
+
+ private:
+  png_structp png_;
+  png_infop info_;
+};
+
+// libpng leaves a failed call by longjmp, past every destructor between; so in the functions that call setjmp, and in
+// the callbacks, nothing that needs one is made.
+
+/// @return false with a message in the Reading that the reader was made with
+bool read_header(const PngReader& reader, Reading& reading) {
+  if (setjmp(png_jmpbuf(reader.png()))) return false;
+  png_set_read_fn(reader.png(), &reading, &read_bytes);
+  png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours are checked by the caller
+  png_set_chunk_malloc_max(reader.png(), kMaxChunkBytes);
+  png_read_info(reader.png(), reader.info());
+  return true;
+}
+
+/// 8-bit RGB, whatever the file holds.
+bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows) {
+  if (setjmp(png_jmpbuf(reader.png()))) return false;
+  png_set_expand(reader.png());
+  png_set_strip_16(reader.png());
+  png_set_gray_to_rgb(reader.png());
+  png_set_strip_alpha(reader.png());
+  png_read_update_info(reader.png(), reader.info());
+  png_read_image(reader.png(), rows.data());
+  png_read_end(reader.png(), nullptr);
+  return true;
+}
+
+Error broken(const Reading& reading) {
+  return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", reading.message)};
+}
+
+void check_limits(std::int64_t width, std::int64_t height, const ImageFileLimits& limits) {
+  if (width <= limits.max_edge && height <= limits.max_edge && width * height <= limits.max_pixels) {
+    check_size(width, height);
+    return;
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("the picture is ", width, " x ", height, "; at most ", limits.max_edge, " along an edge and ",
+                     limits.max_pixels, " pixels are accepted"));
+}
+
+}  // namespace
+
+Image decode_png(std::string_view bytes, const ImageFileLimits& limits) {
+  if (bytes.size() < kSignatureBytes ||
+      png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignatureBytes) != 0) {
+    throw Error(ErrorCode::kInvalidArgument, "this is not a PNG file");
+  }
+  Reading reading{.rest = bytes, .message = ""};
+  const PngReader reader(reading);
+  if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "no memory to read a PNG file");
+  if (!read_header(reader, reading)) throw broken(reading);
+  const auto width = png_get_image_width(reader.png(), reader.info());
+  const auto height = png_get_image_height(reader.png(), reader.info());
+  check_limits(width, height, limits);
+
+  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .pixels = {}};
+  image.pixels.resize(std::size_t{width} * height * kChannels);
+  std::vector<png_bytep> rows;
+  for (std::size_t y = 0; y < height; ++y) rows.push_back(image.pixels.data() + y * width * kChannels);
+  if (!read_pixels(reader, rows)) throw broken(reading);
+  return image;
+}
+
+}  // namespace easel

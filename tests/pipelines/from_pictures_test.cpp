@@ -1,0 +1,167 @@
+// Image to image, inpainting and the refiner against diffusers: see make_from_pictures.py.
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+#include "pipelines/stable_diffusion_xl.h"
+
+namespace easel {
+namespace {
+
+using testing::begin;
+using testing::draw_alone;
+using testing::latents_of;
+using testing::load;
+using testing::reference;
+using testing::relative_error;
+using testing::step;
+
+TEST(FromPictures, LatentsAndPixelsAreThoseOfDiffusers) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 28);
+}
+
+std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
+  return std::make_shared<Image>(
+      Image{.width = width,
+            .height = height,
+            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
+}
+
+GenerationRequest request(std::int64_t steps) {
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.seed = 1;
+  r.num_inference_steps = steps;
+  return r;
+}
+
+void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& param) {
+  try {
+    pipeline.begin(r, {});
+    FAIL() << param << " was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+    EXPECT_EQ(e.param(), param) << e.what();
+  }
+}
+
+TEST(FromPictures, BadValuesNameTheirField) {
+  auto sd = load("sd"), inpainting = load("sd_inpainting"), refiner = load("refiner");
+  auto r = request(4);
+  expect_refused(*inpainting, r, "mask");
+  expect_refused(*refiner, r, "image");
+  r.mask = plain(128, 128, 255);
+  expect_refused(*sd, r, "mask");
+  r.mask = nullptr;
+  r.denoising_end = 0.5;
+  expect_refused(*sd, r, "denoising_end");
+  r.denoising_end.reset();
+  r.image = plain(128, 128, 100);
+  expect_refused(*inpainting, r, "mask");
+  for (const double strength : {-0.1, 1.1, 0.2}) {  // the last leaves no step of four
+    r.strength = strength;
+    expect_refused(*sd, r, "strength");
+  }
+  r.strength = 0.5;
+  auto broken = *r.image;
+  broken.pixels.pop_back();
+  r.image = std::make_shared<Image>(broken);
+  expect_refused(*sd, r, "image");
+}
+
+TEST(FromPictures, ThePicturesOwnSizeIsDrawnUnlessAnotherIsAskedFor) {
+  auto pipeline = load("sd");
+  auto r = request(4);
+  r.image = plain(101, 60, 100);
+  auto picture = draw_alone(*pipeline, r);
+  EXPECT_EQ(picture.width, 101);
+  EXPECT_EQ(picture.height, 60);
+  r.width = r.height = 64;
+  picture = draw_alone(*pipeline, r);
+  EXPECT_EQ(picture.width, 64);
+  EXPECT_EQ(picture.height, 64);
+}
+
+TEST(FromPictures, DescriptionsSayWhatAModelNeeds) {
+  const auto describe = [](const char* folder) { return open_model("m", reference(folder), {}).description; };
+  EXPECT_FALSE(describe("sd").needs_image);
+  EXPECT_EQ(describe("sd").default_strength, 0.8);
+  EXPECT_TRUE(describe("sd_inpainting").needs_mask);
+  EXPECT_TRUE(describe("sd_inpainting").needs_image);
+  EXPECT_TRUE(describe("refiner").needs_image);
+  EXPECT_FALSE(describe("refiner").needs_mask);
+  EXPECT_EQ(describe("refiner").default_strength, 0.3);
+  EXPECT_FALSE(describe("xl_with_refiner").needs_image);
+  EXPECT_GT(describe("xl_with_refiner").memory_bytes, describe("xl").memory_bytes);
+}
+
+TEST(FromPictures, TheRefinerIsAnotherBatchAndTakesOverBetweenSteps) {
+  auto pipeline = load("xl_with_refiner");
+  auto generation = begin(*pipeline, request(6));  // the manifest says half of the 1000 noise levels
+  std::set<std::string> keys;
+  std::vector<std::size_t> denoisers;
+  while (!generation->finished_stepping()) {
+    keys.insert(pipeline->batch_key(*generation));
+    denoisers.push_back(static_cast<const DiffusionGeneration&>(*generation).phase().denoiser);
+    step(*pipeline, generation.get());
+  }
+  EXPECT_EQ(keys.size(), 2u);
+  EXPECT_EQ(denoisers, (std::vector<std::size_t>{0, 0, 1, 1, 1, 1})) << "timesteps 831, 665 | 499, 333, 167, 1";
+  EXPECT_EQ(generation->progress().steps_total, 6);
+  EXPECT_EQ(generation->progress().steps_done, 6);
+}
+
+TEST(FromPictures, WithoutAHandOverTheBaseDrawsAlone) {
+  auto both = load("xl_with_refiner"), base = load("xl");
+  auto r = request(3);
+  const auto alone = draw_alone(*base, r);
+  r.denoising_end = 1.0;
+  EXPECT_EQ(draw_alone(*both, r).pixels, alone.pixels);
+}
+
+TEST(FromPictures, RowsOfOneCallMayBeginFromPicturesMasksAndNoise) {
+  auto pipeline = load("sd");
+  std::vector<GenerationRequest> requests(3, request(5));
+  requests[0].width = requests[0].height = 64;
+  requests[1].image = requests[2].image = plain(64, 64, 90);
+  requests[2].mask = plain(64, 64, 255);
+  requests[2].strength = 0.9;
+  std::vector<std::unique_ptr<Generation>> together, alone;
+  std::vector<Generation*> rows;
+  for (const auto& r : requests) {
+    together.push_back(begin(*pipeline, r));
+    alone.push_back(begin(*pipeline, r));
+    rows.push_back(together.back().get());
+  }
+  pipeline->step(rows, {})->wait();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    step(*pipeline, alone[i].get());
+    EXPECT_LT(relative_error(latents_of(*rows[i]), latents_of(*alone[i])), 1e-5) << i;
+  }
+}
+
+TEST(FromPictures, WhatAMaskKeepsIsThePictureItself) {
+  auto pipeline = load("sd");
+  auto r = request(4);
+  r.image = plain(64, 64, 90);
+  r.mask = plain(64, 64, 0);  // nothing is to be redrawn
+  auto generation = begin(*pipeline, r);
+  const auto kept = static_cast<const DiffusionGeneration&>(*generation).kept->latents;
+  while (!generation->finished_stepping()) step(*pipeline, generation.get());
+  EXPECT_TRUE(at::equal(latents_of(*generation), kept));
+}
+
+TEST(FromPictures, ARefinerMustBeOne) {
+  const auto folder = CheckpointFolder::open(reference("xl_with_refiner"));
+  auto other = folder;
+  other.manifest.refiner = "../sd";
+  EXPECT_EQ(find_refiner(folder)->class_name, "StableDiffusionXLImg2ImgPipeline");
+  EXPECT_THROW(find_refiner(other), Error);
+}
+
+}  // namespace
+}  // namespace easel

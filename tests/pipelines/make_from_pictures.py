@@ -1,0 +1,140 @@
+"""Image to image, inpainting, and SDXL's refiner, alone and after the base: see checkpoints.py. Usage: make_from_pictures.py OUT
+
+A case's `mode` is image, inpaint or refine; the last draws with base and refiner, which take turns at `denoising_end`.
+"""
+import json
+import pathlib
+import sys
+
+import torch
+from diffusers import (DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
+                       StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline)
+
+sys.dont_write_bytecode = True
+from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_picture, text_encoder, tokenizer,  # noqa: E402
+                         unet, vae)
+from sdxl_checkpoints import sdxl_parts, sdxl_unet  # noqa: E402
+
+PICTURE, MASK = source_picture(1), source_picture(2)
+SD_MODES = {"image": StableDiffusionImg2ImgPipeline, "inpaint": StableDiffusionInpaintPipeline}
+XL_MODES = {"image": StableDiffusionXLImg2ImgPipeline, "inpaint": StableDiffusionXLInpaintPipeline}
+
+
+def quiet(pipe):
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def make_sd(out, name, seed, scheduler, cls=StableDiffusionPipeline, **config):
+    torch.manual_seed(seed)
+    tok = tokenizer()
+    pipe = quiet(cls(vae(), text_encoder(tok), tok, unet(attention_head_dim=4, **config), scheduler, None, None, requires_safety_checker=False))
+    calibrate(pipe, **(dict(image=PICTURE, mask_image=MASK) if cls is StableDiffusionInpaintPipeline else {}))
+    pipe.save_pretrained(out / name)
+
+
+def make_xl(out):
+    euler = EulerDiscreteScheduler(**SD_BETAS, steps_offset=1, timestep_spacing="leading")
+    torch.manual_seed(23)
+    base = quiet(StableDiffusionXLPipeline(**sdxl_parts(euler), add_watermarker=False))
+    calibrate(base)
+    base.save_pretrained(out / "xl")
+    parts = dict(sdxl_parts(euler), text_encoder=None, tokenizer=None, unet=sdxl_unet(5, cross_attention_dim=64))
+    refiner = quiet(StableDiffusionXLImg2ImgPipeline(**parts, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
+                                                     add_watermarker=False))
+    calibrate(refiner, image=PICTURE, strength=1.0)
+    refiner.save_pretrained(out / "refiner")
+    base.save_pretrained(out / "xl_with_refiner")
+    (out / "xl_with_refiner" / "easel.json").write_text(json.dumps({"refiner": "../refiner", "defaults": {"denoising_end": 0.5}}))
+
+
+def make_checkpoints(out):
+    make_sd(out, "sd", 21, PNDMScheduler(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1))
+    ddim_v = DDIMScheduler(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    make_sd(out, "sd_inpainting", 22, ddim_v, cls=StableDiffusionInpaintPipeline, in_channels=9)
+    make_xl(out)
+
+
+def make_cases():
+    base = dict(prompt=PROMPT, seed=7, steps=8, guidance_scale=3.0, image=PICTURE, strength=0.6)
+    sd, masked = dict(base, folder="sd", mode="image"), dict(base, folder="sd", mode="inpaint", mask_image=MASK, width=128, height=128)
+    special = dict(masked, folder="sd_inpainting")
+    xl, xl_masked = dict(sd, folder="xl"), dict(masked, folder="xl")
+    refiner, refined = dict(sd, folder="refiner"), dict(prompt=PROMPT, seed=7, steps=8, guidance_scale=3.0, width=128, height=128,
+                                                        folder="xl_with_refiner", mode="refine")
+    wide = dict(image=source_picture(3, 21 * 8, 13 * 8))
+    wide_masked = dict(wide, mask_image=source_picture(4, 21 * 8, 13 * 8), width=21 * 8, height=13 * 8)
+    return {
+        **{f"image_{name}": dict(sd, scheduler=name) for name in ("pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras")},
+        "image_all": dict(sd, strength=1.0),
+        "image_little": dict(sd, strength=0.13, scheduler="ddim"),
+        "image_wide": dict(sd, scheduler="dpmpp_2m", **wide),
+        **{f"masked_{name}": dict(masked, scheduler=name) for name in ("pndm", "ddim", "euler_ancestral", "dpmpp_2m")},
+        "masked_all": dict(masked, strength=1.0, scheduler="euler"),
+        "masked_wide": dict(masked, scheduler="euler", **wide_masked),
+        "special": special,
+        "special_all": dict(special, strength=1.0, scheduler="euler_ancestral"),
+        "special_wide": dict(special, **wide_masked),
+        "xl_image": xl,
+        "xl_image_ancestral": dict(xl, scheduler="euler_ancestral", negative_prompt="a dog"),
+        "xl_masked": xl_masked,
+        "xl_masked_all": dict(xl_masked, strength=1.0, scheduler="dpmpp_2m"),
+        "refiner": refiner,
+        "refiner_scores": dict(refiner, aesthetic_score=3.0, negative_aesthetic_score=7.5, original_size=(300, 500),
+                               crops_coords_top_left=(10, 20)),
+        "refined": dict(refined, denoising_end=0.5),
+        "refined_late": dict(refined, denoising_end=0.8, negative_prompt="a cat", scheduler="dpmpp_2m"),
+        "refined_ancestral": dict(refined, denoising_end=0.4, scheduler="euler_ancestral"),
+        "refined_pndm": dict(refined, denoising_end=0.6, scheduler="pndm"),
+    }
+
+
+class Artist:
+    """The pipelines of one memory format."""
+
+    def __init__(self, out, convert=lambda pipe: pipe):
+        load = lambda cls, name, **arguments: convert(quiet(cls.from_pretrained(out / name, dtype=torch.float32, **arguments)))
+        sd = load(StableDiffusionPipeline, "sd", safety_checker=None)
+        special = load(StableDiffusionInpaintPipeline, "sd_inpainting", safety_checker=None)
+        xl = load(StableDiffusionXLPipeline, "xl", add_watermarker=False)
+        refiner = load(StableDiffusionXLImg2ImgPipeline, "refiner", add_watermarker=False)
+        self.pipes = {("sd_inpainting", "inpaint"): special, ("refiner", "image"): refiner, ("xl_with_refiner", "refine"): xl}
+        self.pipes |= {("sd", mode): quiet(cls(**sd.components, requires_safety_checker=False)) for mode, cls in SD_MODES.items()}
+        self.pipes |= {("xl", mode): quiet(cls(**xl.components, add_watermarker=False)) for mode, cls in XL_MODES.items()}
+        # As diffusers' documentation combines the two.
+        shared = dict(refiner.components, text_encoder_2=xl.text_encoder_2, tokenizer_2=xl.tokenizer_2, vae=xl.vae)
+        self.refiner = quiet(StableDiffusionXLImg2ImgPipeline(**shared, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
+                                                              add_watermarker=False))
+
+
+def draw_case(artist, case):
+    pipe = artist.pipes[case["folder"], case["mode"]]
+    arguments = {key: value for key, value in case.items() if key not in ("mode", "denoising_end")}
+    if case["mode"] != "refine":
+        return draw(pipe, arguments)
+    generator, handed_over = torch.Generator("cpu").manual_seed(case["seed"]), case["denoising_end"]
+    first, latents = draw(pipe, dict(arguments, denoising_end=handed_over, output_type="latent"), generator)
+    own = {key: value for key, value in arguments.items() if key not in ("width", "height")}
+    second, pixels = draw(artist.refiner, dict(own, denoising_start=handed_over, image=latents.unsqueeze(0)), generator)
+    return torch.cat([first, second]), pixels
+
+
+def main():
+    writer = Writer(pathlib.Path(sys.argv[1]), draw_case)
+    make_checkpoints(writer.out)
+    artist, artist_channels_last = Artist(writer.out), Artist(writer.out, channels_last)
+    cases = make_cases()
+    for name, case in cases.items():
+        writer.add(name, artist, artist_channels_last, case)
+    for name in ("image_ddim", "special", "xl_image", "refined"):
+        writer.check_sensitivity(name, artist, cases[name])
+    for name in ("image_ddim", "xl_image", "refiner"):
+        writer.check_changes(name, artist, dict(cases[name], strength=0.25), image=source_picture(9), strength=0.9)
+    for name in ("masked_ddim", "special", "xl_masked"):
+        writer.check_changes(name, artist, cases[name], image=source_picture(9), mask_image=source_picture(10))
+    writer.check_changes("refiner_scores", artist, cases["refiner_scores"], least=0.5, aesthetic_score=9.0, negative_aesthetic_score=1.0)
+    writer.check_changes("refined", artist, cases["refined"], denoising_end=0.8)
+    writer.finish()
+
+
+main()
