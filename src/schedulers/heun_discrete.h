@@ -16,6 +16,7 @@ class HeunDiscreteScheduler final : public Scheduler {
   HeunDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
 
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<HeunDiscreteScheduler>(*this); }
+  std::int64_t order() const override { return 2; }
   void set_timesteps(std::int64_t num_inference_steps) override;
   void set_custom_timesteps(const std::vector<double>& timesteps) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, schedule_of_run_.timestep_spacing()); }

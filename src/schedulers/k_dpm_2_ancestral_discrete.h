@@ -16,6 +16,7 @@ class KDPM2AncestralDiscreteScheduler final : public Scheduler {
   KDPM2AncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
 
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<KDPM2AncestralDiscreteScheduler>(*this); }
+  std::int64_t order() const override { return 2; }
   void set_timesteps(std::int64_t num_inference_steps) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, schedule_of_run_.timestep_spacing()); }
   at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const override;
