@@ -55,7 +55,7 @@ struct ProgressEvent {
 
 /// Called from the engine's thread, never twice at once for one request; a call that was under way when the job ended
 /// is the last. It holds up everybody's pictures, so it must only hand the event on; it may cancel its job. What it
-/// throws is dropped, and the listener with it.
+/// throws is dropped, and the listener with it. It must not own its job, which owns it.
 using ProgressListener = std::function<void(const ProgressEvent&)>;
 
 /// Who asks, and on what terms.
@@ -69,9 +69,11 @@ struct SubmitOptions {
   /// From acceptance to the answer; then the job ends with kDeadlineExceeded, at whatever stage it is. Above 0.
   std::optional<std::chrono::milliseconds> timeout{};
   std::size_t max_unended_of_account =
-      0;                           ///< requests of the account without an answer, this one included; 0: no limit
-  ProgressListener listener{};     ///< costs nothing when empty
-  std::int64_t preview_every = 0;  ///< steps of a picture from one preview to the next; 0: none
+      0;                        ///< requests of the account without an answer, this one included; 0: no limit
+  ProgressListener listener{};  ///< costs nothing when empty
+  /// Steps of a picture from one preview to the next; 0: none. Some are left out where previews would take more than a
+  /// tenth of the request's device time.
+  std::int64_t preview_every = 0;
 };
 
 /// What a request has cost so far.

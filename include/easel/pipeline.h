@@ -68,7 +68,8 @@ class FinishTicket : public Ticket {
 /// A loaded model of one family on one device.
 ///
 /// The sequence of calls for one picture must match: begin step* finish, with preview anywhere between. Calls come from
-/// one thread at a time (the engine's loop for that device); description() and check() from any thread, at any time.
+/// one thread at a time (the engine's loop for that device), which also destroys it; it is made on another one, the
+/// engine's loader, while the loop may be drawing with other models. description() from any thread, at any time.
 class Pipeline {
  public:
   virtual ~Pipeline() = default;
@@ -93,7 +94,8 @@ class Pipeline {
   /// @throws Error(kCancelled)          stop said so
   virtual std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 
-  /// A rough picture of where a generation is heading, at latent resolution; none before its first step.
+  /// A rough picture of where a generation is heading, at latent resolution; none before its first step. A later step of
+  /// it may be in flight already. Only asked for where somebody looks, and less often where it is slow.
   virtual std::optional<Image> preview(const Generation& generation) = 0;
 
   /// Decodes finished latents into pictures of the size asked for. May follow the last step before that was waited for.

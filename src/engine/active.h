@@ -1,13 +1,14 @@
 // What the loop knows of the requests it is drawing. Touched by the loop's thread alone.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "easel/pipeline.h"
+#include "engine/costs.h"
 #include "engine/job.h"
 #include "engine/residency.h"
 
@@ -27,6 +28,7 @@ struct Picture {
   bool decoding = false;  ///< finish was called: no more work is
   bool decoded = false;   ///< and gave the picture
   bool alone = false;     ///< a step with company failed
+  bool retried = false;   ///< memory ran out, and a model was sent away for it
 
   // What the pipeline said of it after its latest step.
   bool finished_stepping = false;
@@ -41,18 +43,18 @@ struct Picture {
 
 /// A request that has left the queue.
 struct ActiveRequest {
-  ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, double served);
+  ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, Costs::Shape shape);
 
   std::int64_t num_images() const { return job->request().num_images; }
   std::int64_t to_begin() const { return num_images() - begun; }
-  /// Waits for a place for its first, or next, picture and has none yet.
-  bool needs_place() const { return !job->ended() && pictures.empty() && to_begin() > 0; }
+  /// Estimated device time that is left.
+  double remaining_seconds(const Costs::PerPicture& costs) const;
 
   /// Takes up what begin gave.
   /// @throws Error(kInternal)  not `expected` of them
   void adopt(std::vector<std::unique_ptr<Generation>> generations, std::int64_t expected);
-  /// The device is through with this many steps of a picture.
-  void note_steps(const Picture& picture, std::int64_t steps_done);
+  /// The device is through with this many steps of a picture: reports it, and tells the listener.
+  void note_steps(Picture& picture, std::int64_t steps_done);
   /// Keeps a finished picture; with the last one the job has succeeded.
   void deliver(Picture& picture, GeneratedImage image);
   void fail(const Failure& failure);
@@ -61,14 +63,20 @@ struct ActiveRequest {
 
   std::shared_ptr<QueuedJob> job;
   ResidentModel* model;
-  double row_cost;
-  double served;
+  Costs::Shape shape;
   std::vector<std::unique_ptr<Picture>> pictures;  ///< in memory; in order
   std::int64_t begun = 0;                          ///< pictures that were begun, from the first on
   std::int64_t delivered = 0;
+  std::int64_t steps_of_each;            ///< steps a picture takes; a guess until the first is begun
+  int rows_of_each = 2;                  ///< UNet rows of a step, likewise
+  bool retried = false;                  ///< as Picture::retried, when it was begun
   std::vector<GeneratedImage> images;    ///< one a picture, empty until delivered
   std::vector<std::int64_t> steps_done;  ///< one a picture
-  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  double preview_seconds = 0;            ///< spent on previews
+  double device_seconds = 0;             ///< spent on everything else
+
+ private:
+  std::optional<Image> preview(Picture& picture, std::int64_t steps_done);
 };
 
 }  // namespace easel

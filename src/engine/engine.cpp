@@ -7,7 +7,10 @@
 #include <utility>
 
 #include "core/text.h"
+#include "engine/costs.h"
+#include "engine/loader.h"
 #include "engine/loop.h"
+#include "engine/policy.h"
 #include "engine/queue.h"
 #include "engine/residency.h"
 
@@ -20,6 +23,11 @@ void check(const EngineOptions& options) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("max_waiting, max_active_generations and max_steps_in_flight are ", options.max_waiting, ", ",
                        options.max_active_generations, " and ", options.max_steps_in_flight, ", expected 1 or more"));
+  }
+  if (!(options.max_waiting_seconds >= 0) || !(options.max_step_seconds >= 0) || options.memory_budget < 0 ||
+      options.load_retry.count() < 0 || (options.keep_alive && options.keep_alive->count() < 0)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "max_waiting_seconds, max_step_seconds, memory_budget, load_retry and keep_alive must not be negative");
   }
 }
 
@@ -38,15 +46,27 @@ void check(const SubmitOptions& options) {
   }
 }
 
-/// Joins caller and loop: a queue that both know, and a thread.
+/// Joins caller and loop: a queue that both know, and the threads.
 class LoopEngine final : public Engine {
  public:
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
-      : residency_(std::move(models)),
-        queue_(std::make_shared<Queue>(
-            Queue::Limits{.max_unended = options.max_waiting, .max_seconds = options.max_waiting_seconds},
-            std::chrono::steady_clock::now, options.observer)),
-        loop_(*queue_, residency_, options),
+      : queue_(std::make_shared<Queue>(
+            Queue::Limits{.max_unended = options.max_waiting, .max_seconds = options.max_waiting_seconds}, kClock,
+            options.observer)),
+        residency_(std::move(models),
+                   {.memory_budget = options.memory_budget,
+                    .keep_alive = options.keep_alive,
+                    .load_retry = options.load_retry},
+                   {.run_elsewhere = [this](std::function<void()> task) { loader_.run(std::move(task)); },
+                    .wake = [queue = queue_] { queue->wake(); },
+                    .now = kClock,
+                    .observer = options.observer}),
+        costs_(residency_.descriptions()),
+        policy_(make_fair_sojourn(options.max_step_seconds)),
+        loop_(*queue_, residency_, costs_, *policy_,
+              {.max_active_generations = options.max_active_generations,
+               .max_steps_in_flight = options.max_steps_in_flight},
+              kClock, options.observer),
         thread_([this] { loop_.run(); }) {}
 
   ~LoopEngine() override {
@@ -55,28 +75,29 @@ class LoopEngine final : public Engine {
   }
 
   const std::vector<ModelDescription>& models() const override { return residency_.descriptions(); }
-  ModelStatus status(const std::string& id) const override { return residency_.status(id); }
+  ModelStatus status(const std::string& id) const override { return residency_.status(residency_.index_of(id)); }
 
   void load(const std::string& id) override {
-    residency_.status(id);  // throws where there is no such model
+    const auto model = residency_.index_of(id);
     if (queue_->closed()) throw Error(ErrorCode::kUnavailable, "the server is shutting down and loads no models");
-    residency_.ask_load(id);
+    residency_.ask_load(model);
     queue_->wake();
   }
 
   void unload(const std::string& id) override {
-    residency_.ask_unload(id);
+    residency_.ask_unload(residency_.index_of(id));
     queue_->wake();
   }
 
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
-    residency_.status(request.model);  // throws where there is no such model
+    const auto model = residency_.index_of(request.model);
     if (request.num_images < 1) {
       throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " pictures were asked for"), "n");
     }
     check(options);
-    return queue_->submit(std::move(request), std::move(options), 0);
+    const auto estimate = costs_.of_request(model, request);
+    return queue_->submit(std::move(request), std::move(options), estimate);
   }
 
   double estimated_wait() const override { return queue_->estimated_wait(); }
@@ -92,9 +113,14 @@ class LoopEngine final : public Engine {
   }
 
  private:
-  Residency residency_;
+  static constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };
+
   const std::shared_ptr<Queue> queue_;
+  Residency residency_;
+  Costs costs_;
+  const std::unique_ptr<Policy> policy_;
   Loop loop_;
+  Loader loader_;
   std::thread thread_;  // last: uses all of the above
 };
 

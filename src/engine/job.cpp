@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/log.h"
 #include "core/text.h"
 
 namespace easel {
@@ -25,7 +26,8 @@ QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOpti
       options_(std::move(options)),
       hooks_(std::move(hooks)),
       accepted_at_(hooks_.now()),
-      deadline_(deadline_of(options_, accepted_at_)) {}
+      deadline_(deadline_of(options_, accepted_at_)),
+      deaf_(!options_.listener) {}
 
 bool QueuedJob::wait_for(std::chrono::milliseconds timeout) {
   const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kLongestWait);
@@ -90,6 +92,16 @@ bool QueuedJob::fail(Failure failure) {
 
 bool QueuedJob::fail_as(RequestOutcome outcome, Failure failure) {
   return end(outcome, {}, std::move(failure));
+}
+
+void QueuedJob::tell(const ProgressEvent& event) {
+  if (!listening()) return;
+  try {
+    options_.listener(event);
+  } catch (...) {
+    deaf_ = true;
+    log::warning(concat("the listener of request ", number_, " failed: ", current_failure().message));
+  }
 }
 
 void QueuedJob::report(StepProgress progress) {

@@ -55,6 +55,12 @@ class QueuedJob final : public Job {
   bool succeed(std::vector<GeneratedImage> images);
   bool fail(Failure failure);
 
+  /// Whether anybody hears of its progress.
+  bool listening() const { return !deaf_ && !ended(); }
+  /// Calls the listener, if it is listening. One thread at a time.
+  void tell(const ProgressEvent& event);
+  TimePoint now() const { return hooks_.now(); }
+
   // What its figures are made of.
   void report(StepProgress progress);
   void note_start();  ///< its first picture is begun; the first call counts
@@ -71,6 +77,7 @@ class QueuedJob final : public Job {
   const TimePoint accepted_at_;
   const std::optional<TimePoint> deadline_;
   std::atomic<double> remaining_seconds_{0};
+  std::atomic<bool> deaf_;  // no listener, or it threw
 
   mutable std::mutex mutex_;  // guards what follows; taken before the queue's, never after it
   std::condition_variable ended_changed_;

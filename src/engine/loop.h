@@ -4,67 +4,123 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "easel/engine.h"
 #include "easel/pipeline.h"
 #include "engine/active.h"
+#include "engine/clock.h"
+#include "engine/costs.h"
 #include "engine/policy.h"
 #include "engine/queue.h"
 #include "engine/residency.h"
 
 namespace easel {
 
-/// Settles what the device is through with, destroys what nobody wants, admits, chooses one unit of work, hands it to
-/// the pipeline, again. No exception leaves it: whatever a pipeline throws is the answer to the requests concerned.
+/// Settles what the device is through with, destroys what nobody wants, tends to the models, chooses one unit of work,
+/// hands it to the pipeline, again. No exception leaves it: whatever a pipeline throws is the answer to the requests
+/// concerned.
+///
+/// One loop a device. With several of them each would have its residency and policy, and take from the one queue what
+/// its models can draw.
 class Loop {
  public:
-  /// Queue and residency must outlive it.
-  Loop(Queue& queue, Residency& residency, const EngineOptions& options)
-      : queue_(queue), residency_(residency), options_(options) {}
+  struct Limits {
+    std::int64_t max_active_generations = 16;
+    int max_steps_in_flight = 2;
+  };
+  /// All of them must outlive it. @param observer  may be null
+  Loop(Queue& queue, Residency& residency, Costs& costs, Policy& policy, Limits limits, Clock now,
+       std::shared_ptr<EngineObserver> observer);
 
-  /// Loads the first model, then draws until the queue is aborted. Frees the models at its end.
+  /// Draws until the queue is aborted. Frees the models at its end.
   void run();
+
+  // The same by hand, for simulations.
+
+  /// Does one unit of work. @return false when there is none: nothing is held, and something must happen first
+  bool turn();
+  /// When turn() should be called again although nothing happened: a deadline, a model that leaves.
+  std::optional<TimePoint> next_wakeup() const;
 
  private:
   using Pictures = std::vector<Picture*>;
 
-  /// Work that was handed to a device.
-  struct InFlight {
-    std::unique_ptr<Ticket> ticket;
-    Pictures pictures;           // kept in memory until the ticket is settled
-    std::function<void()> read;  // what to do with the result, after wait; may be empty
+  /// Whose work a ticket is.
+  struct Part {
+    std::shared_ptr<QueuedJob> job;
+    int rows;
   };
-  /// What a candidate is about: one of the two is null.
+  /// Work that was handed to a device, or is about to be.
+  struct Work {
+    WorkKind kind;
+    std::vector<Part> parts;
+    Pictures pictures;  // kept in memory until the ticket is settled
+    Costs::Shape shape;
+    std::string batch_key{};
+    double estimate = 0;  // seconds
+    TimePoint handed_at{};
+    std::unique_ptr<Ticket> ticket{};
+    std::function<void()> read{};  // what to do with the result, after wait; may be empty
+
+    int rows() const;
+  };
+  /// What a candidate is about: the one of the three that is not null.
   struct Subject {
+    std::shared_ptr<QueuedJob> waiting;
     ActiveRequest* request;
     Picture* picture;
   };
 
-  bool turn();  // false: the end
-  void settle();
-  void settle_oldest();
-  bool oldest_is_done() const;
+  // loop.cpp: who there is, and what to do.
   void sweep();
-  void admit();
+  void forget(std::uint64_t request);
+  void look_at_queue();
+  void look_at_models();
+  void estimate();
+  void tell_positions();
+  bool act();
+  std::vector<Candidate> candidates(std::vector<Subject>& subjects) const;
+  void add_pictures(const ActiveRequest& request, const Costs::PerPicture& costs, std::vector<Candidate>& found,
+                    std::vector<Subject>& subjects) const;
   std::int64_t free_places() const;
   std::int64_t can_begin(const ActiveRequest& request) const;
+  ActiveRequest* admit(const std::shared_ptr<QueuedJob>& job);
 
-  std::vector<Candidate> candidates(std::vector<Subject>& subjects) const;
+  // loop_work.cpp: how it is done.
   void begin(ActiveRequest& request);
   void step(const Pictures& pictures);
   void step_failed(const Pictures& pictures, const Failure& failure);
   void read_step(const Pictures& pictures, const std::vector<std::int64_t>& steps_done, StepTicket& ticket);
   void finish(Picture& picture);
-  void fly(std::unique_ptr<Ticket> ticket, Pictures pictures, std::function<void()> read);
+  bool found_memory(const Failure& failure, const ActiveRequest& request, bool& retried);
+  Work work_of(WorkKind kind, const Pictures& pictures, double estimate) const;
+  void fly(Work work, std::unique_ptr<Ticket> ticket);
+  void gave_up(const Work& work);
+  void settle();
+  void settle_oldest();
+  bool oldest_is_done() const;
+  void measured(const Work& work, double seconds);
+  void charge(const Work& work, double seconds);
 
   Queue& queue_;
   Residency& residency_;
-  const EngineOptions options_;
-  FairShare fair_share_;
-  std::vector<std::unique_ptr<ActiveRequest>> active_;  // in order of admission
-  std::deque<InFlight> in_flight_;                      // oldest first
+  Costs& costs_;
+  Policy& policy_;
+  const Limits limits_;
+  const Clock now_;
+  const std::shared_ptr<EngineObserver> observer_;
+
+  std::vector<std::shared_ptr<QueuedJob>> waiting_;                  // as the queue had it at the beginning of the turn
+  std::map<std::uint64_t, std::shared_ptr<QueuedJob>> claims_;       // those that the policy knows
+  std::map<std::uint64_t, std::pair<TimePoint, std::size_t>> told_;  // listeners: when, how many ahead
+  std::vector<Demand> demand_;                                       // by model
+  std::vector<std::unique_ptr<ActiveRequest>> active_;               // in order of admission
+  std::deque<Work> in_flight_;                                       // oldest first
+  TimePoint settled_at_{};                                           // the latest ticket
 };
 
 }  // namespace easel

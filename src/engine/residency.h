@@ -1,17 +1,21 @@
 // Which models there are, and which of them are in memory.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "easel/engine.h"
+#include "engine/batch_limit.h"
+#include "engine/clock.h"
 #include "engine/failure.h"
-#include "engine/policy.h"
 
 namespace easel {
 
@@ -22,40 +26,107 @@ struct ResidentModel {
   BatchLimit batch_limit;
 };
 
-/// Loads a model when it is first asked for, once. get and unload_all belong to one thread, the rest is thread-safe.
+/// How many requests there are for a model.
+struct Demand {
+  std::size_t waiting = 0;
+  std::size_t drawing = 0;
+};
+
+/// Brings models into memory, one at a time, and out of it, within the budget.
+///
+/// A model that nobody draws with makes room at once, the least recently used first. Models in demand take turns: one
+/// that waits for their room gets it when it has waited twice as long as its loading takes; then nothing more is
+/// begun with them, and they leave when what was begun is done. So nobody starves, and most of the time is spent on
+/// drawing. Descriptions, status and the asking are thread-safe, the rest belongs to the loop's thread.
 class Residency {
  public:
+  struct Rules {
+    std::int64_t memory_budget = 0;                         ///< bytes; 0: no limit
+    std::optional<std::chrono::milliseconds> keep_alive{};  ///< of idle models
+    std::chrono::milliseconds load_retry{30000};
+  };
+  /// How the world outside is reached.
+  struct Ports {
+    std::function<void(std::function<void()>)> run_elsewhere;  ///< runs a loading, on another thread
+    std::function<void()> wake;                                ///< a loading is done; any thread
+    Clock now = std::chrono::steady_clock::now;
+    std::shared_ptr<EngineObserver> observer = nullptr;  ///< may be null
+  };
   /// @throws Error(kInvalidArgument)  no model, or two with the same id
-  explicit Residency(std::vector<ServedModel> models);
+  Residency(std::vector<ServedModel> models, Rules rules, Ports ports);
 
   const std::vector<ModelDescription>& descriptions() const { return descriptions_; }
   /// @throws Error(kNotFound)  no such id
-  ModelStatus status(const std::string& id) const;
-  void ask_load(const std::string& id);
-  void ask_unload(const std::string& id);
+  std::size_t index_of(const std::string& id) const;
+  ModelStatus status(std::size_t model) const;
+  void ask_load(std::size_t model);
+  void ask_unload(std::size_t model);
 
-  /// Loads it if need be.
-  /// @throws Error  why it cannot be loaded, each time with the same words; kNotFound where there is no such id
-  ResidentModel& get(const std::string& id);
-  /// Loads and unloads what was asked for, but what is in use.
-  void do_as_asked(const std::function<bool(std::size_t)>& in_use);
-  /// Frees them all, on the thread that drew with them.
+  // For the loop.
+
+  /// Takes up what was loaded, frees what should go, starts the next loading. @param demand  one entry a model
+  void tend(std::span<const Demand> demand);
+  /// The model, if requests may be begun with it now.
+  ResidentModel* find(std::size_t model);
+  /// Why its latest loading failed, until it may be tried again.
+  std::optional<Failure> failure(std::size_t model) const;
+  void used(std::size_t model);
+  /// Frees the least recently used model that nobody draws with, other than `needy`; waiting requests load it
+  /// again. @return whether there was one
+  bool evict_for(std::size_t needy, std::span<const Demand> demand);
+  /// When tend should be called although nothing happened.
+  std::optional<TimePoint> next_change(std::span<const Demand> demand) const;
+  /// Waits for a loading under way, and frees everything on the thread that drew with it.
   void unload_all();
 
  private:
-  struct Entry {
-    ServedModel served;
-    std::atomic<ModelState> state{ModelState::kUnloaded};
-    std::atomic<bool> load_asked{false}, unload_asked{false};
-    std::optional<ResidentModel> resident;  // what follows belongs to the thread of get
+  struct Loaded {
+    std::size_t model;
+    std::unique_ptr<Pipeline> pipeline;
     std::optional<Failure> failure;
   };
+  struct Entry {
+    ServedModel served;
+    std::optional<ResidentModel> resident{};  // of the loop's thread, like those up to the status
+    bool asked = false;                       // by ask_load, or at the start
+    bool wanted = false;                      // that, or requests wait for it
+    bool closing = false;                     // nothing more is begun with it; it goes when it is idle
+    bool closing_for_room = false;
+    std::optional<Failure> failure{};
+    bool just_failed = false;  // since the latest tend: those who wait are told, whatever load_retry is
+    TimePoint failed_at{}, used_at{}, loading_since{};
+    std::optional<TimePoint> waiting_since{};
+    double load_seconds = 0;                        // the latest
+    bool load_asked = false, unload_asked = false;  // under the mutex, like the status
+    ModelStatus status{};
+  };
 
-  std::size_t index_of(const std::string& id) const;
-  ResidentModel load(std::size_t index) const;
+  void take_wishes();
+  void take_loaded();
+  void receive(Entry& entry, Loaded loaded);
+  void note_demand(std::span<const Demand> demand);
+  void free_unwanted(std::span<const Demand> demand);
+  void start_next(std::span<const Demand> demand);
+  bool make_room(std::size_t model, std::span<const Demand> demand);
+  std::optional<Failure> impossible(std::size_t model) const;
+  std::vector<std::size_t> by_last_use() const;
+  std::int64_t bytes_held() const;
+  bool may_wait_longer(const Entry& entry) const;
+  bool idle_too_long(const Entry& entry, const Demand& demand) const;
+  void start(std::size_t model);
+  void fail(Entry& entry, Failure failure);
+  void unload(Entry& entry, bool evicted);
+  void set_state(Entry& entry, ModelState state);
 
   std::vector<ModelDescription> descriptions_;
+  const Rules rules_;
+  const Ports ports_;
   std::vector<std::unique_ptr<Entry>> entries_;  // in the order of descriptions_
+  std::optional<std::size_t> loading_;
+
+  mutable std::mutex mutex_;  // guards the wishes and status of entries, and what follows
+  std::condition_variable loaded_changed_;
+  std::optional<Loaded> loaded_;
 };
 
 }  // namespace easel

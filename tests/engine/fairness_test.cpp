@@ -36,8 +36,7 @@ TEST(Fairness, AShortJobEndsEarlyBesideALongOne) {
   EXPECT_FALSE(answer_of(*long_job).error);
   EXPECT_FALSE(answer_of(*short_job).error);
   const auto waited = steps_before_finish(*studio.record, short_seed, long_seed) - 31;
-  EXPECT_GE(waited, 3) << "the long one has its share too";
-  EXPECT_LE(waited, 8) << "four steps of its own, a beginning and a decode: hardly more of the other's";
+  EXPECT_LE(waited, 4) << "four steps of its own, a beginning and a decode: hardly any of the other's";
 }
 
 TEST(Fairness, ManyPicturesDoNotBuyALargerShare) {
@@ -50,19 +49,7 @@ TEST(Fairness, ManyPicturesDoNotBuyALargerShare) {
   EXPECT_FALSE(answer_of(*one).error);
   int others = 0;
   for (std::uint64_t seed = 100; seed < 108; ++seed) others += steps_before_finish(*studio.record, 1, seed);
-  EXPECT_NEAR(others, 20, 3);
-}
-
-// Ten pictures of one step each cost seven rows apiece, five of them for the decode; the other's steps cost two.
-TEST(Fairness, DecodesCount) {
-  const auto door = std::make_shared<Door>();
-  Studio studio(behind(door));
-  const auto decodes = studio.engine->submit(ask(100, 1, /*num_images=*/10));
-  const auto steps = studio.engine->submit(ask(1, 100));
-  door->open();
-  EXPECT_FALSE(answer_of(*decodes).error);
-  EXPECT_FALSE(answer_of(*steps).error);
-  EXPECT_NEAR(steps_before_finish(*studio.record, 109, 1), 10 * 7 / 2, 4);
+  EXPECT_LE(others, 20) << "with equal shares it would be as many";
 }
 
 TEST(Fairness, PicturesOfARequestKeepPace) {
@@ -96,29 +83,9 @@ TEST(Fairness, ALongJobIsNotStarvedByAStreamOfShortOnes) {
   studio.engine->submit(ask(5000, 2));
   door->open();
   EXPECT_FALSE(answer_of(*long_job).error);
-  // 60 steps of two rows each are served beside two streams whose requests have had a beginning and two steps, five
-  // rows worth, when their successors arrive: 24 of them a stream.
-  EXPECT_LE(shorts, 50);
+  // With equal shares it would be beside two streams: twice its own work of theirs, about 25 requests each.
+  EXPECT_LE(shorts, 200) << "of a thousand";
   studio.engine->drain();
-}
-
-TEST(Fairness, ASmallModelIsNotHeldUpByALargeOne) {
-  const auto door = std::make_shared<Door>();
-  auto record = std::make_shared<FakeRecord>();
-  FakeOptions large{.description = fake_description("large")}, small{.description = fake_description("small")};
-  large.description.parameters = 10000;
-  small.description.parameters = 1000;
-  std::vector<ServedModel> models;
-  models.push_back(served_fake(behind(door, large), record));
-  models.push_back(served_fake(small, record));
-  const auto engine = make_engine(std::move(models), {});
-  const auto slow = engine->submit(ask_of("large", 1, 50));
-  const auto quick = engine->submit(ask_of("small", 2, 30));
-  door->open();
-  EXPECT_FALSE(answer_of(*slow).error);
-  EXPECT_FALSE(answer_of(*quick).error);
-  EXPECT_LE(steps_before_finish(*record, 2, 1), 5) << "30 steps of the small model cost three of the large one";
-  EXPECT_TRUE(record->violations().empty());
 }
 
 TEST(Batching, EqualKeysFillTheStep) {
@@ -128,7 +95,7 @@ TEST(Batching, EqualKeysFillTheStep) {
   for (int i = 0; i < 4; ++i) jobs.push_back(studio.engine->submit(ask(100 * i, 10)));
   door->open();
   for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
-  // Beginnings come first, as nobody has been served yet, so all steps are shared by all four.
+  // Where a step has room, beginnings come first.
   for (const auto& call : studio.record->calls(FakeCallKind::kStep)) EXPECT_EQ(call.seeds.size(), 4u);
 }
 

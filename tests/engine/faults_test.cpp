@@ -1,6 +1,8 @@
 // Whatever a pipeline does, the guilty request alone is told, and drawing goes on.
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "harness.h"
 
 namespace easel::testing {
@@ -94,6 +96,32 @@ TEST(Faults, OutOfMemoryForOneFailsThatOne) {
   Studio studio({.step_memory = 0});
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(answer_of(*studio.engine->submit(ask(i))).code(), ErrorCode::kResourceExhausted);
+  }
+}
+
+// Once a stage, if there is a model that nobody draws with.
+TEST(Faults, OutOfMemoryForOneSendsAnIdleModelAway) {
+  for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
+    const auto record = std::make_shared<FakeRecord>();
+    auto failures = std::make_shared<int>(0);
+    FakeOptions needy{.on_call = [failures, where](const FakeCall& call) {
+      if (call.kind == where && call.seeds.front() == kGuilty && ++*failures == 1) throw std::bad_alloc();
+    }};
+    std::vector<ServedModel> models;
+    models.push_back(served_fake(needy, record));
+    models.push_back(served_fake({.description = fake_description("idle")}, record));
+    const auto engine = make_engine(std::move(models), {});
+    EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error);
+    const auto request = ask(kGuilty);
+    expect_pictures(request, answer_of(*engine->submit(request)));
+    EXPECT_EQ(engine->model_state("idle"), ModelState::kUnloaded);
+    EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error) << "it comes back";
+    *failures = 0;
+    engine->unload("idle");
+    while (engine->model_state("idle") == ModelState::kReady) std::this_thread::yield();
+    EXPECT_EQ(answer_of(*engine->submit(request)).code(), ErrorCode::kResourceExhausted) << "nobody is left to go";
+    engine->drain();
+    EXPECT_TRUE(record->violations().empty());
   }
 }
 

@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include "engine/batch_limit.h"
+#include "engine/fair_sojourn.h"
 
 namespace easel {
 namespace {
@@ -11,140 +12,206 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-Candidate step_of(std::uint64_t request, double served, std::int64_t steps_done = 0) {
-  return {.kind = WorkKind::kStep, .served = served, .request = request, .steps_done = steps_done, .batch_key = "k"};
+std::optional<double> nothing_measured(std::size_t, std::string_view, int) {
+  return std::nullopt;
+}
+std::optional<double> as_on_a_cpu(std::size_t, std::string_view, int rows) {
+  return rows;
 }
 
-TEST(ChooseWork, NothingOfNothing) {
-  EXPECT_THAT(choose_work({}), IsEmpty());
+Candidate step_of(std::uint64_t request, std::int64_t steps_done = 0) {
+  return {.kind = WorkKind::kStep, .request = request, .steps_done = steps_done, .batch_key = "k", .seconds = 1};
+}
+Candidate work_of(std::uint64_t request, WorkKind kind) {
+  auto candidate = step_of(request);
+  candidate.kind = kind;
+  return candidate;
 }
 
-TEST(ChooseWork, TheLeastServedRequestLeads) {
-  EXPECT_THAT(choose_work(std::vector{step_of(0, 3), step_of(1, 1), step_of(2, 2)}), ElementsAre(1));
+/// A policy that knows requests 0, 1, ... with this much work each, every one from an account of its own.
+struct Desk {
+  explicit Desk(const std::vector<double>& seconds, double max_step_seconds = 0) : policy(max_step_seconds) {
+    for (std::size_t i = 0; i < seconds.size(); ++i) {
+      policy.arrived({.request = i, .account = std::to_string(i), .total_seconds = seconds[i]});
+    }
+  }
+  std::vector<std::size_t> choose(const std::vector<Candidate>& candidates, const StepCurve& curve = nothing_measured) {
+    return policy.choose(candidates, curve);
+  }
+  FairSojourn policy;
+};
+
+TEST(FairSojourn, NothingOfNothing) {
+  EXPECT_THAT(Desk({}).choose({}), IsEmpty());
 }
 
-TEST(ChooseWork, TheOlderOfTwoEquallyServed) {
-  EXPECT_THAT(choose_work(std::vector{step_of(5, 1), step_of(4, 1)}), ElementsAre(1));
+TEST(FairSojourn, TheOneThatWouldBeDoneFirstLeads) {
+  EXPECT_THAT(Desk({30, 10, 20}).choose({step_of(0), step_of(1), step_of(2)}), ElementsAre(1));
 }
 
-TEST(ChooseWork, TheSlowestPictureOfARequest) {
-  EXPECT_THAT(choose_work(std::vector{step_of(0, 1, 7), step_of(0, 1, 6), step_of(0, 1, 6)}), ElementsAre(1));
+TEST(FairSojourn, TheOlderOfTwoEquals) {
+  EXPECT_THAT(Desk({10, 10}).choose({step_of(1), step_of(0)}), ElementsAre(1));
 }
 
-TEST(ChooseWork, WithinARequestDecodesThenBeginningsThenSteps) {
-  auto begin = step_of(0, 1);
-  begin.kind = WorkKind::kBegin;
-  auto finish = step_of(0, 1, 50);
-  finish.kind = WorkKind::kFinish;
-  EXPECT_THAT(choose_work(std::vector{step_of(0, 1), begin, finish}), ElementsAre(2));
-  EXPECT_THAT(choose_work(std::vector{step_of(0, 1), begin}), ElementsAre(1));
+TEST(FairSojourn, TheSlowestPictureOfARequest) {
+  EXPECT_THAT(Desk({10}).choose({step_of(0, 7), step_of(0, 6), step_of(0, 6)}), ElementsAre(1));
 }
 
-TEST(ChooseWork, FillsAStepWithEqualKeysByNeed) {
-  std::vector candidates{step_of(0, 9), step_of(1, 5), step_of(2, 7), step_of(3, 1)};
+TEST(FairSojourn, WithinARequestDecodesThenBeginningsThenSteps) {
+  EXPECT_THAT(Desk({10}).choose({step_of(0), work_of(0, WorkKind::kBegin), work_of(0, WorkKind::kFinish)}),
+              ElementsAre(2));
+  EXPECT_THAT(Desk({10}).choose({step_of(0), work_of(0, WorkKind::kBegin)}), ElementsAre(1));
+}
+
+TEST(FairSojourn, FillsAStepWithEqualKeysByUrgency) {
+  std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
   for (auto& candidate : candidates) candidate.most_at_once = 3;
-  EXPECT_THAT(choose_work(candidates), ElementsAre(3, 1, 2));
+  EXPECT_THAT(Desk({9, 5, 7, 1}).choose(candidates), ElementsAre(3, 1, 2));
 }
 
-TEST(ChooseWork, OnlyEqualKeysOfOneModelShareAStep) {
-  std::vector candidates{step_of(0, 1), step_of(1, 2), step_of(2, 3), step_of(3, 4), step_of(4, 5)};
+TEST(FairSojourn, OnlyEqualKeysOfOneModelShareAStep) {
+  std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3), step_of(4)};
   for (auto& candidate : candidates) candidate.most_at_once = 8;
   candidates[1].batch_key = "other";
   candidates[2].model = 1;
   candidates[3].kind = WorkKind::kFinish;
-  EXPECT_THAT(choose_work(candidates), ElementsAre(0, 4));
+  EXPECT_THAT(Desk({1, 2, 3, 4, 5}).choose(candidates), ElementsAre(0, 4));
 }
 
-TEST(ChooseWork, ASuspectHasNoCompany) {
-  std::vector candidates{step_of(0, 1), step_of(1, 2), step_of(2, 3)};
+TEST(FairSojourn, ASuspectHasNoCompany) {
+  std::vector candidates{step_of(0), step_of(1), step_of(2)};
   for (auto& candidate : candidates) candidate.most_at_once = 8;
   candidates[0].alone = true;
-  EXPECT_THAT(choose_work(candidates), ElementsAre(0)) << "as leader";
+  EXPECT_THAT(Desk({1, 2, 3}).choose(candidates), ElementsAre(0)) << "as leader";
   candidates[0].alone = false;
   candidates[1].alone = true;
-  EXPECT_THAT(choose_work(candidates), ElementsAre(0, 2)) << "as companion";
+  EXPECT_THAT(Desk({1, 2, 3}).choose(candidates), ElementsAre(0, 2)) << "as companion";
 }
 
-TEST(ChooseWork, DecodesAndBeginningsComeOneAtATime) {
+TEST(FairSojourn, DecodesAndBeginningsComeOneAtATime) {
   for (const auto kind : {WorkKind::kBegin, WorkKind::kFinish}) {
-    std::vector candidates{step_of(0, 1), step_of(1, 1)};
-    for (auto& candidate : candidates) candidate.kind = kind, candidate.most_at_once = 8;
-    EXPECT_THAT(choose_work(candidates), ElementsAre(0));
+    std::vector candidates{work_of(0, kind), work_of(1, kind)};
+    for (auto& candidate : candidates) candidate.most_at_once = 8;
+    EXPECT_THAT(Desk({1, 1}).choose(candidates), ElementsAre(0));
   }
 }
 
-// Drives choose_work and FairShare as the loop does, with work of given cost that never ends.
-struct Simulation {
-  struct Request {
-    double served;
-    double cost;
-    int turns = 0;
+TEST(FairSojourn, RoomInAStepIsFilledByABeginning) {
+  std::vector candidates{step_of(0), work_of(1, WorkKind::kBegin)};
+  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(0)) << "no room";
+  candidates[0].most_at_once = 2;
+  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(1));
+  candidates[1].model = 1;
+  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(0)) << "it could not join";
+}
+
+TEST(FairSojourn, AStepIsNoLongerThanItMayBe) {
+  std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
+  for (auto& candidate : candidates) candidate.most_at_once = 8;
+  EXPECT_THAT(Desk({1, 1, 1, 1}, /*max_step_seconds=*/3.5).choose(candidates, as_on_a_cpu), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Desk({1, 1, 1, 1}, 0.5).choose(candidates, as_on_a_cpu), ElementsAre(0)) << "one must do";
+  EXPECT_EQ(Desk({1, 1, 1, 1}, 0.5).choose(candidates).size(), 4u) << "nothing is known yet";
+}
+
+// A short leader leaves much longer ones behind, as long as the waste has been saved up.
+TEST(FairSojourn, DearCompanyIsLeftBehindWithinLimits) {
+  const auto curve = [](std::size_t, std::string_view, int rows) { return std::optional(1 + 0.63 * (rows - 1)); };
+  Desk desk({4, 100, 100, 100});
+  std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
+  for (auto& candidate : candidates) candidate.most_at_once = 4;
+  EXPECT_EQ(desk.choose(candidates, curve).size(), 4u) << "nothing saved up";
+  desk.policy.spent(std::vector<Portion>{{1, 10.0}});
+  desk.policy.spent(std::vector<Portion>{{0, 0.0}});
+  EXPECT_EQ(desk.choose(candidates, curve).size(), 1u);
+  EXPECT_EQ(desk.choose(candidates, curve).size(), 4u) << "spent";
+  const auto cheap = [](std::size_t, std::string_view, int rows) { return std::optional(1 + 0.1 * (rows - 1)); };
+  desk.policy.spent(std::vector<Portion>{{1, 10.0}});
+  EXPECT_EQ(desk.choose(candidates, cheap).size(), 4u) << "they hardly slow it down";
+}
+
+// Drives the policy as the loop does, with work that never ends.
+std::vector<int> turns(std::vector<Claim> claims, int count) {
+  FairSojourn policy(0);
+  std::vector<Candidate> candidates;
+  for (const auto& claim : claims) {
+    policy.arrived(claim);
+    candidates.push_back(step_of(claim.request));
+  }
+  std::vector<int> turns(claims.size());
+  for (int i = 0; i < count; ++i) {
+    const auto chosen = policy.choose(candidates, nothing_measured).front();
+    ++turns[chosen];
+    policy.spent(std::vector<Portion>{{candidates[chosen].request, 1.0}});
+  }
+  return turns;
+}
+
+TEST(FairSojourn, TheRestHasAnEighth) {
+  const auto of = turns({{.request = 0, .account = "a", .total_seconds = 1000},
+                         {.request = 1, .account = "b", .total_seconds = 2000},
+                         {.request = 2, .account = "c", .total_seconds = 2000}},
+                        80);
+  EXPECT_EQ(of[0], 70);
+  EXPECT_EQ(of[1], 5);
+  EXPECT_EQ(of[2], 5);
+}
+
+TEST(FairSojourn, TheLastStepsOfAShortOneAreNotBroken) {
+  EXPECT_EQ(
+      turns({{.request = 0, .account = "a", .total_seconds = 6}, {.request = 1, .account = "b", .total_seconds = 99}},
+            6)[0],
+      6);
+}
+
+// The first requests of a model are guessed, perhaps badly: what is learnt counts for them too.
+TEST(FairSojourn, TakesUpBetterEstimates) {
+  Desk desk({1e-6, 1e-6});
+  desk.policy.spent(std::vector<Portion>{{0, 1.0}});
+  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(0)) << "both are thought to be done";
+  desk.policy.estimated(0, 101, 100);
+  desk.policy.estimated(1, 10, 10);
+  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(1));
+}
+
+// A newcomer that is shorter goes first, but not for ever: what is done in the imagination leads.
+TEST(FairSojourn, WhoHasWaitedForItsShareLeads) {
+  Desk desk({10});
+  desk.policy.arrived({.request = 1, .account = "1", .total_seconds = 8});
+  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(1));
+  desk.policy.spent(std::vector<Portion>{{1, 4.0}});  // two of them were request 0's, on the imaginary device
+  desk.policy.left(1);
+  desk.policy.arrived({.request = 2, .account = "2", .total_seconds = 9});
+  EXPECT_THAT(desk.choose({step_of(0), step_of(2)}), ElementsAre(0));
+}
+
+TEST(FairSojourn, SharesAndPrioritiesWeigh) {
+  const auto claim = [](std::uint64_t request, const std::string& account, double share, int priority) {
+    return Claim{request, account, share, priority, 100};
   };
-  void arrive(std::uint64_t number, double cost) { requests[number] = {share.opening_account(), cost}; }
-  void turn() {
+  const auto first = [](std::vector<Claim> claims) {
+    FairSojourn policy(0);
     std::vector<Candidate> candidates;
-    for (const auto& [number, request] : requests) candidates.push_back(step_of(number, request.served));
-    const auto& chosen = candidates[choose_work(candidates).front()];
-    share.lead(chosen.served);
-    auto& request = requests[chosen.request];
-    request.served += request.cost;
-    ++request.turns;
-  }
-  FairShare share;
-  std::map<std::uint64_t, Request> requests;
-};
-
-TEST(FairShare, EqualCostsTakeTurns) {
-  Simulation simulation;
-  simulation.arrive(0, 1);
-  simulation.arrive(1, 1);
-  simulation.arrive(2, 1);
-  for (int i = 0; i < 30; ++i) simulation.turn();
-  for (const auto& [number, request] : simulation.requests) EXPECT_EQ(request.turns, 10) << number;
+    for (const auto& each : claims) {
+      policy.arrived(each);
+      candidates.push_back(step_of(each.request));
+    }
+    return policy.choose(candidates, nothing_measured).front();
+  };
+  EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "b", 2, 0)}), 1u);
+  EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "b", 1, 1)}), 1u);
+  EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "a", 1, 1)}), 1u) << "within an account as well";
+  EXPECT_EQ(first({claim(0, "a", 1, -1), claim(1, "a", 1, 0)}), 1u);
+  EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "a", 1, 0), claim(2, "b", 1, 0)}), 2u)
+      << "an account with one request has it all";
 }
 
-TEST(FairShare, SharesAreOfCostNotOfTurns) {
-  Simulation simulation;
-  simulation.arrive(0, 10);
-  simulation.arrive(1, 1);
-  for (int i = 0; i < 110; ++i) simulation.turn();
-  EXPECT_NEAR(simulation.requests[0].turns, 10, 1);
-  EXPECT_NEAR(simulation.requests[1].turns, 100, 1);
-}
-
-TEST(FairShare, ANewcomerHasNoDebtAndNoCredit) {
-  Simulation simulation;
-  simulation.arrive(0, 1);
-  for (int i = 0; i < 1000; ++i) simulation.turn();
-  simulation.arrive(1, 1);
-  for (int i = 0; i < 10; ++i) simulation.turn();
-  EXPECT_NEAR(simulation.requests[1].turns, 5, 1);
-  EXPECT_NEAR(simulation.requests[0].turns, 1005, 1);
-}
-
-TEST(Cost, GrowsWithModelRowsAndSize) {
-  ModelDescription model;
-  model.parameters = 1000;
-  model.native_width = model.native_height = 512;
-  GenerationRequest native, large;
-  large.width = 1024;
-  large.height = 512;
-  const auto cost = row_cost(model, native);
-  EXPECT_DOUBLE_EQ(row_cost(model, large), 2 * cost);
-  EXPECT_DOUBLE_EQ(step_cost(cost, 2), 2 * step_cost(cost, 1));
-  EXPECT_LT(begin_cost(cost), finish_cost(cost));
-  model.draws_native_size_only = true;
-  EXPECT_DOUBLE_EQ(row_cost(model, large), cost) << "it is drawn at its own size whatever is asked for";
-  model.parameters *= 3;
-  EXPECT_DOUBLE_EQ(row_cost(model, native), 3 * cost);
-}
-
-TEST(Cost, IsPositiveEvenWhereNothingIsKnown) {
-  ModelDescription model;
-  model.parameters = 0;
-  GenerationRequest request;
-  request.width = request.height = 0;
-  EXPECT_GT(row_cost(model, request), 0);
+TEST(FairSojourn, ForgetsWhoHasLeft) {
+  Desk desk({1, 10});
+  desk.policy.left(0);
+  desk.policy.left(0);
+  desk.policy.spent(std::vector<Portion>{{0, 1.0}});
+  desk.policy.estimated(0, 1, 1);
+  EXPECT_THAT(desk.choose({step_of(1)}), ElementsAre(0));
 }
 
 TEST(BatchLimit, HalvesAndNeverFallsBelowOne) {

@@ -1,6 +1,7 @@
 // Models are loaded when they are needed, once, and their failure is theirs alone.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <thread>
 
 #include "harness.h"
@@ -75,20 +76,176 @@ TEST(Residency, AFailedLoadIsTheAnswerToItsRequestsOnly) {
 }
 
 // What a device library keeps for a thread must not be left to another one.
-TEST(Residency, ModelsAreFreedByTheThreadThatMadeThem) {
+TEST(Residency, ModelsAreFreedByTheThreadThatDrewWithThem) {
   struct Watched final : FakePipeline {
-    explicit Watched(std::promise<std::thread::id>& freed) : FakePipeline({}), freed(freed) {}
+    Watched(std::promise<std::thread::id>& drew, std::promise<std::thread::id>& freed)
+        : FakePipeline({}), drew(drew), freed(freed) {}
     ~Watched() override { freed.set_value(std::this_thread::get_id()); }
+    std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {
+      drew.set_value(std::this_thread::get_id());
+      return FakePipeline::begin(request, stop);
+    }
+    std::promise<std::thread::id>& drew;
     std::promise<std::thread::id>& freed;
   };
-  std::promise<std::thread::id> made, freed;
+  std::promise<std::thread::id> made, drew, freed;
   std::vector<ServedModel> models;
   models.push_back({fake_description(), [&](const LoadProgress&) {
                       made.set_value(std::this_thread::get_id());
-                      return std::make_unique<Watched>(freed);
+                      return std::make_unique<Watched>(drew, freed);
                     }});
-  make_engine(std::move(models), {}).reset();
-  EXPECT_EQ(made.get_future().get(), freed.get_future().get());
+  auto engine = make_engine(std::move(models), {});
+  EXPECT_FALSE(answer_of(*engine->submit(ask(1))).error);
+  engine.reset();
+  const auto loop = drew.get_future().get();
+  EXPECT_EQ(loop, freed.get_future().get());
+  EXPECT_NE(loop, made.get_future().get()) << "loading must not hold up drawing";
+}
+
+TEST(Residency, OthersAreDrawnWhileAModelLoads) {
+  const auto record = std::make_shared<FakeRecord>();
+  const auto door = std::make_shared<Door>();
+  const auto engine = serve({model("first"), behind(door, model("second"))}, record);
+  const auto patient = engine->submit(ask_of("second", 1));
+  while (engine->model_state("second") != ModelState::kLoading) std::this_thread::yield();
+  EXPECT_FALSE(answer_of(*engine->submit(ask_of("first", 2))).error);
+  EXPECT_FALSE(patient->wait_for(std::chrono::milliseconds(0)));
+  while (engine->status("second").loading_progress != 0.5) std::this_thread::yield();
+  EXPECT_EQ(engine->status("second").memory_bytes, 64);
+  door->open();
+  EXPECT_FALSE(answer_of(*patient).error);
+  EXPECT_EQ(engine->status("second").loading_progress, 1);
+}
+
+void wait_for_state(const Engine& engine, const std::string& id, ModelState state) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (engine.model_state(id) != state && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(engine.model_state(id), state) << id;
+}
+
+TEST(Residency, LoadsAndUnloadsWhenAsked) {
+  const auto record = std::make_shared<FakeRecord>();
+  const auto engine = serve({model("first"), model("second")}, record);
+  EXPECT_THROW(engine->load("third"), Error);
+  EXPECT_THROW(engine->unload("third"), Error);
+  engine->load("second");
+  wait_for_state(*engine, "second", ModelState::kReady);
+  EXPECT_TRUE(engine->status("second").last_used.has_value());
+  engine->unload("second");
+  wait_for_state(*engine, "second", ModelState::kUnloaded);
+  EXPECT_EQ(engine->status("second").memory_bytes, 0);
+  EXPECT_FALSE(answer_of(*engine->submit(ask_of("second", 1))).error) << "who needs it loads it again";
+  engine->drain();
+  EXPECT_THROW(engine->load("second"), Error) << "draining";
+}
+
+TEST(Residency, UnloadLetsWhatWasBegunFinish) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::shared_ptr<Job> late;
+  Engine* engine = nullptr;
+  auto options = model("first");
+  const auto door = std::make_shared<Door>();
+  options = behind(door, options);
+  options.on_call = [&, then = options.on_call](const FakeCall& call) {
+    then(call);
+    if (call.kind != FakeCallKind::kStep || call.steps[0] != 2 || late) return;
+    engine->unload("first");
+    late = engine->submit(ask_of("first", 9));
+  };
+  const auto owner = serve({options}, record);
+  engine = owner.get();
+  const auto early = engine->submit(ask_of("first", 1, 6));
+  door->open();
+  EXPECT_FALSE(answer_of(*early).error);
+  EXPECT_FALSE(answer_of(*late).error);
+  std::vector<std::string> story;
+  for (const auto& call : record->calls()) {
+    if (call.kind == FakeCallKind::kLoad) story.push_back("load");
+    if (call.kind == FakeCallKind::kFinish) story.push_back("finish " + std::to_string(call.seeds.front()));
+  }
+  EXPECT_THAT(story, ::testing::ElementsAre("load", "finish 1", "load", "finish 9"));
+  EXPECT_TRUE(record->violations().empty());
+}
+
+TEST(Residency, AFailedLoadIsTriedAgainLaterOrWhenAsked) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::atomic<int> tries = 0;
+  std::vector<ServedModel> models;
+  models.push_back({fake_description("flaky"), [&](const LoadProgress&) -> std::unique_ptr<Pipeline> {
+                      if (++tries < 3) throw Error(ErrorCode::kCorruptData, "half a file");
+                      return std::make_unique<FakePipeline>(model("flaky"), record);
+                    }});
+  const auto engine = make_engine(std::move(models), {.load_retry = std::chrono::milliseconds(300)});
+  wait_for_state(*engine, "flaky", ModelState::kFailed);
+  EXPECT_EQ(engine->status("flaky").failure, "half a file");
+  EXPECT_EQ(answer_of(*engine->submit(ask_of("flaky", 1))).code(), ErrorCode::kCorruptData);
+  EXPECT_EQ(tries, 1) << "not so soon";
+  std::this_thread::sleep_for(std::chrono::milliseconds(310));
+  EXPECT_EQ(answer_of(*engine->submit(ask_of("flaky", 1))).code(), ErrorCode::kCorruptData);
+  EXPECT_EQ(tries, 2);
+  engine->load("flaky");
+  wait_for_state(*engine, "flaky", ModelState::kReady);
+  EXPECT_FALSE(answer_of(*engine->submit(ask_of("flaky", 1))).error);
+}
+
+TEST(Residency, TheLeastRecentlyUsedMakesRoom) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::vector<ServedModel> models;
+  for (const auto* id : {"one", "two", "three", "pinned"}) models.push_back(served_fake(model(id), record));
+  models.back().pinned = true;
+  const auto engine = make_engine(std::move(models), {.memory_budget = 3 * 64});
+  for (const auto* id : {"one", "two", "one", "three"}) {
+    EXPECT_FALSE(answer_of(*engine->submit(ask_of(id, 1))).error);
+  }
+  EXPECT_EQ(engine->model_state("two"), ModelState::kUnloaded);
+  for (const auto* id : {"one", "three", "pinned"}) EXPECT_EQ(engine->model_state(id), ModelState::kReady) << id;
+  EXPECT_TRUE(engine->status("pinned").pinned);
+}
+
+TEST(Residency, AModelLargerThanTheBudgetSaysSo) {
+  const auto record = std::make_shared<FakeRecord>();
+  auto large = model("large");
+  large.description.memory_bytes = 1000;
+  std::vector<ServedModel> models;
+  models.push_back(served_fake(model("small"), record));
+  models.push_back(served_fake(large, record));
+  const auto engine = make_engine(std::move(models), {.memory_budget = 500});
+  const auto answer = answer_of(*engine->submit(ask_of("large", 1)));
+  EXPECT_EQ(answer.code(), ErrorCode::kResourceExhausted);
+  EXPECT_THAT(answer.message(), ::testing::HasSubstr("1000 bytes"));
+  EXPECT_FALSE(answer_of(*engine->submit(ask_of("small", 1))).error);
+}
+
+TEST(Residency, AnIdleModelLeavesAfterAWhile) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::vector<ServedModel> models;
+  models.push_back(served_fake(model("idle"), record));
+  models.push_back(served_fake(model("pinned"), record));
+  models.back().pinned = true;
+  const auto engine = make_engine(std::move(models), {.keep_alive = std::chrono::milliseconds(50)});
+  EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error);
+  wait_for_state(*engine, "pinned", ModelState::kReady);
+  wait_for_state(*engine, "idle", ModelState::kUnloaded);
+  EXPECT_EQ(engine->model_state("pinned"), ModelState::kReady);
+}
+
+// Two models, room for one, requests for both that never stop: both are served.
+TEST(Residency, ModelsInDemandTakeTurns) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::vector<ServedModel> models;
+  for (const auto* id : {"one", "two"}) {
+    auto options = model(id);
+    options.load_time = std::chrono::milliseconds(2);
+    options.step_time = std::chrono::microseconds(200);
+    models.push_back(served_fake(options, record));
+  }
+  const auto engine = make_engine(std::move(models), {.max_active_generations = 2, .memory_budget = 64});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 60; ++i) jobs.push_back(engine->submit(ask_of(i % 2 ? "one" : "two", 10 * i)));
+  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
+  const auto loads = record->calls(FakeCallKind::kLoad).size();
+  EXPECT_GE(loads, 2u);
+  EXPECT_LE(loads, 40u) << "more loading than drawing";
 }
 
 TEST(Residency, NoLoaderIsAFailedLoad) {

@@ -15,6 +15,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(1);
+// Blocks of a call on a fake clock.
+constexpr int kBlocks = 4;
 
 Image solid(int width, int height, const std::array<std::uint8_t, 3>& color) {
   Image image{width, height, {}};
@@ -35,6 +37,7 @@ struct TicketState {
   Clock::time_point done_at;
   std::optional<Error> device_error;
   std::vector<std::shared_ptr<Flight>> flights;
+  std::shared_ptr<FakeClock> clock{};
   bool in_flight = true;
   bool waited = false;
 
@@ -55,10 +58,15 @@ class FakeTicket : public Base {
   ~FakeTicket() override { state_.land(); }
 
   bool done() const override {
-    return state_.waited || (state_.kind != FakeTickets::kDoneWhenWaited && Clock::now() >= state_.done_at);
+    const auto now = state_.clock ? state_.clock->now() : Clock::now();
+    return state_.waited || (state_.kind != FakeTickets::kDoneWhenWaited && now >= state_.done_at);
   }
   void wait() override {
-    if (state_.kind != FakeTickets::kDoneWhenWaited) std::this_thread::sleep_until(state_.done_at);
+    if (state_.clock) {
+      state_.clock->advance_to(state_.done_at);
+    } else if (state_.kind != FakeTickets::kDoneWhenWaited) {
+      std::this_thread::sleep_until(state_.done_at);
+    }
     state_.waited = true;
     state_.land();
     if (state_.device_error) throw Error(*state_.device_error);
@@ -233,8 +241,16 @@ bool FakePipeline::is_finite_after(std::uint64_t seed, std::int64_t step) const 
 
 Clock::time_point FakePipeline::spend(std::chrono::microseconds time, const StopPredicate& stop) {
   if (options_.tickets != FakeTickets::kDoneAtOnce) {
-    device_free_at_ = std::max(device_free_at_, Clock::now()) + time;
+    device_free_at_ = std::max(device_free_at_, now()) + time;
     return device_free_at_;
+  }
+  if (options_.clock) {
+    const auto end = now() + time;
+    for (int block = 1; block <= kBlocks; ++block) {
+      options_.clock->advance_to(end - time * (kBlocks - block) / kBlocks);
+      poll(stop);
+    }
+    return end;
   }
   const auto end = Clock::now() + time;
   for (auto now = Clock::now(); now < end; now = Clock::now()) {
@@ -275,7 +291,7 @@ std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& reques
     generations.push_back(std::move(generation));
   }
   return std::make_unique<FakeBeginTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), std::move(flights)},
+      TicketState{record_, options_.tickets, done_at, std::move(device_error), std::move(flights), options_.clock},
       std::move(generations));
 }
 
@@ -302,7 +318,8 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
     throw Error(ErrorCode::kResourceExhausted, concat("no memory to step ", fakes.size(), " pictures"));
   }
   auto device_error = apply_faults(call);
-  const auto done_at = spend(options_.step_time * fakes.size(), stop);
+  const auto count = static_cast<int>(fakes.size());
+  const auto done_at = spend(options_.step_curve ? options_.step_curve(count) : options_.step_time * count, stop);
 
   std::vector<bool> finite;  // committed last: a call that threw can be repeated
   for (auto* fake : fakes) {
@@ -312,7 +329,8 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
   }
   if (options_.finite_gives_too_few) finite.pop_back();
   return std::make_unique<FakeStepTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes)}, std::move(finite));
+      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes), options_.clock},
+      std::move(finite));
 }
 
 std::optional<Image> FakePipeline::preview(const Generation& generation) {
@@ -352,16 +370,19 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
   }
   if (options_.finish_gives_too_few) images.pop_back();
   return std::make_unique<FakeFinishTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes)}, std::move(images));
+      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes), options_.clock},
+      std::move(images));
 }
 
 ServedModel served_fake(FakeOptions options, std::shared_ptr<FakeRecord> record) {
   auto description = options.description;
-  auto load = [options = std::move(options), record = std::move(record)](const LoadProgress&) -> std::unique_ptr<Pipeline> {
+  auto load = [options = std::move(options),
+               record = std::move(record)](const LoadProgress& progress) -> std::unique_ptr<Pipeline> {
+    if (progress) progress(0.5);
     const FakeCall call{FakeCallKind::kLoad, options.description.id, {}, {}};
     if (record) record->add(call);
     if (options.on_call) options.on_call(call);
-    std::this_thread::sleep_for(options.load_time);
+    if (!options.clock) std::this_thread::sleep_for(options.load_time);
     for (const auto& fault : options.faults) {
       if (fault.where != FakeCallKind::kLoad) continue;
       if (fault.how == FakeFault::How::kError) throw Error(fault.code, "injected load failure");

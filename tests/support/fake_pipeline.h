@@ -14,6 +14,7 @@
 
 #include "easel/engine.h"
 #include "easel/pipeline.h"
+#include "support/fake_clock.h"
 
 namespace easel::testing {
 
@@ -89,11 +90,13 @@ struct FakeOptions {
   FakeTickets tickets = FakeTickets::kDoneAtOnce;
   std::chrono::microseconds load_time{0};
   std::chrono::microseconds begin_time{0};
-  std::chrono::microseconds step_time{0};    ///< for each generation
-  std::chrono::microseconds finish_time{0};  ///< for each generation
-  std::int64_t steps_per_phase = 0;          ///< the batch key changes every so many steps; 0: never
-  int step_memory = 1 << 20;                 ///< generations; a step with more of them throws Error(kResourceExhausted)
-  int finish_memory = 1 << 20;               ///< the same for finish
+  std::chrono::microseconds step_time{0};                      ///< for each generation
+  std::chrono::microseconds finish_time{0};                    ///< for each generation
+  std::function<std::chrono::microseconds(int)> step_curve{};  ///< of a step of so many; empty: step_time for each
+  std::shared_ptr<FakeClock> clock{};  ///< the time all this takes; null: the real one. Its events happen inside calls
+  std::int64_t steps_per_phase = 0;    ///< the batch key changes every so many steps; 0: never
+  int step_memory = 1 << 20;           ///< generations; a step with more of them throws Error(kResourceExhausted)
+  int finish_memory = 1 << 20;         ///< the same for finish
   std::vector<FakeFault> faults{};
   bool begin_gives_too_few = false;   ///< n - 1 generations
   bool finite_gives_too_few = false;  ///< n - 1 flags
@@ -135,6 +138,8 @@ class FakePipeline : public Pipeline {
   std::shared_ptr<FakeRecord> record_;
   std::shared_ptr<const int> token_ = std::make_shared<const int>(0);  ///< each of its generations holds it too
   Clock::time_point device_free_at_{};
+
+  Clock::time_point now() const { return options_.clock ? options_.clock->now() : Clock::now(); }
 };
 
 /// A model whose loader makes a FakePipeline. A fault with where == kLoad makes the loader throw (its seed is ignored).

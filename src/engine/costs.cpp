@@ -1,0 +1,108 @@
+#include "engine/costs.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace easel {
+
+namespace {
+
+// Samples that the mean goes back, about.
+constexpr int kMemory = 8;
+// A sample this many times the mean is a hiccup, or something new: it counts, but not in full.
+constexpr double kOutlier = 4;
+// A prompt of 77 tokens is encoded in a fraction of a UNet row's time, and often cached.
+constexpr double kBeginRows = 1;
+// A decode takes about as long as two to three steps with guidance, of two rows each.
+constexpr double kDecodeRows = 5;
+// Between a laptop's processor and a large GPU, until the first step says more.
+constexpr double kGuessedSecondsPerUnit = 1e-15;
+// More keys than any device is asked for at a time; clients choose sizes, so there must be an end.
+constexpr std::size_t kMostCurves = 512;
+
+double units(const ModelDescription& model, const Costs::Shape& shape) {
+  const auto pixels = std::max(static_cast<double>(shape.width) * shape.height, 1.0);
+  return pixels * static_cast<double>(std::max<std::int64_t>(model.parameters, 1));
+}
+
+}  // namespace
+
+void Estimate::add(double sample) {
+  if (!(sample >= 0)) return;
+  if (samples_ > 1 && value_ > 0) sample = std::min(sample, kOutlier * value_);
+  samples_ = std::min(samples_ + 1, kMemory);
+  value_ += (sample - value_) / samples_;
+}
+
+Costs::Costs(const std::vector<ModelDescription>& models) : models_(models), curves_(models.size()) {}
+
+Costs::Shape Costs::shape_of(std::size_t model, const GenerationRequest& request) const {
+  const auto& description = models_.at(model);
+  const bool native = description.draws_native_size_only || !request.width || !request.height;
+  return {model, native ? description.native_width : *request.width,
+          native ? description.native_height : *request.height};
+}
+
+void Costs::add_begin(const Shape& shape, double seconds) {
+  const std::lock_guard lock(mutex_);
+  measured_[shape].begin.add(seconds);
+}
+
+void Costs::add_decode(const Shape& shape, double seconds) {
+  const std::lock_guard lock(mutex_);
+  measured_[shape].decode.add(seconds);
+}
+
+void Costs::add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds) {
+  const std::lock_guard lock(mutex_);
+  rows = std::max(rows, 1);
+  if (measured_.size() >= kMostCurves && !measured_.contains(shape)) measured_.clear();
+  auto& curves = curves_.at(shape.model);
+  if (curves.size() >= kMostCurves && !curves.contains(batch_key)) curves.clear();
+  measured_[shape].row.add(seconds / rows);
+  curves[std::string(batch_key)][rows].add(seconds);
+  seconds_per_unit_.add(seconds / rows / units(models_.at(shape.model), shape));
+}
+
+double Costs::guessed_row(const Shape& shape) const {
+  const auto per_unit = seconds_per_unit_.known() ? seconds_per_unit_.value() : kGuessedSecondsPerUnit;
+  return per_unit * units(models_.at(shape.model), shape);
+}
+
+Costs::PerPicture Costs::of(const Shape& shape) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = measured_.find(shape);
+  const auto known = found == measured_.end() ? Measured{} : found->second;
+  const auto row = known.row.known() ? known.row.value() : guessed_row(shape);
+  return {.begin = known.begin.known() ? known.begin.value() : kBeginRows * row,
+          .row = row,
+          .decode = known.decode.known() ? known.decode.value() : kDecodeRows * row};
+}
+
+double Costs::of_request(std::size_t model, const GenerationRequest& request) const {
+  const auto& description = models_.at(model);
+  const auto each = of(shape_of(model, request));
+  const auto steps = static_cast<double>(request.num_inference_steps.value_or(description.default_steps));
+  const bool guided = request.guidance_scale.value_or(description.default_guidance_scale) > 1;
+  const auto picture = steps * (guided ? 2 : 1) * each.row + each.decode;
+  return each.begin + picture * static_cast<double>(request.num_images);
+}
+
+std::optional<double> Costs::step(std::size_t model, std::string_view batch_key, int rows) const {
+  const std::lock_guard lock(mutex_);
+  const auto& curves = curves_.at(model);
+  const auto found = curves.find(batch_key);
+  if (found == curves.end()) return std::nullopt;
+  const auto& curve = found->second;
+  const auto above = curve.lower_bound(rows);
+  if (above == curve.end() || above == curve.begin()) {
+    const auto& [nearest_rows, nearest] = above == curve.end() ? *curve.rbegin() : *above;
+    return nearest.value() * rows / nearest_rows;
+  }
+  const auto& [low, cost_low] = *std::prev(above);
+  const auto& [high, cost_high] = *above;
+  const auto part = static_cast<double>(rows - low) / (high - low);
+  return cost_low.value() + part * (cost_high.value() - cost_low.value());
+}
+
+}  // namespace easel

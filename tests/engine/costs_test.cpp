@@ -1,0 +1,95 @@
+#include "engine/costs.h"
+
+#include <gtest/gtest.h>
+
+namespace easel {
+namespace {
+
+ModelDescription described(std::int64_t parameters) {
+  ModelDescription model;
+  model.parameters = parameters;
+  model.native_width = model.native_height = 512;
+  model.default_steps = 10;
+  model.default_guidance_scale = 7.5;
+  return model;
+}
+
+GenerationRequest sized(int width, int height) {
+  GenerationRequest request;
+  request.width = width;
+  request.height = height;
+  return request;
+}
+
+TEST(Costs, AreGuessedFromPixelsAndParameters) {
+  const Costs costs({described(1000), described(3000)});
+  const auto row = costs.of(costs.shape_of(0, {})).row;
+  EXPECT_GT(row, 0);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, sized(1024, 512))).row, 2 * row);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(1, {})).row, 3 * row);
+}
+
+TEST(Costs, OfAModelThatDrawsItsOwnSizeOnly) {
+  auto model = described(1000);
+  model.draws_native_size_only = true;
+  const Costs costs({model});
+  EXPECT_EQ(costs.shape_of(0, sized(64, 64)), costs.shape_of(0, {}));
+}
+
+TEST(Costs, ArePositiveEvenWhereNothingIsKnown) {
+  const Costs costs({described(0)});
+  EXPECT_GT(costs.of_request(0, sized(0, 0)), 0);
+}
+
+TEST(Costs, AreWhatWasMeasured) {
+  Costs costs({described(1000)});
+  const auto shape = costs.shape_of(0, {});
+  costs.add_begin(shape, 0.5);
+  costs.add_step(shape, "k", /*rows=*/4, /*seconds=*/8);
+  costs.add_decode(shape, 3);
+  EXPECT_DOUBLE_EQ(costs.of(shape).begin, 0.5);
+  EXPECT_DOUBLE_EQ(costs.of(shape).row, 2);
+  EXPECT_DOUBLE_EQ(costs.of(shape).decode, 3);
+  GenerationRequest request;
+  request.num_images = 2;
+  EXPECT_DOUBLE_EQ(costs.of_request(0, request), 0.5 + 2 * (10 * 2 * 2 + 3)) << "ten steps of two rows each";
+  request.guidance_scale = 1.0;
+  request.num_inference_steps = 5;
+  EXPECT_DOUBLE_EQ(costs.of_request(0, request), 0.5 + 2 * (5 * 2 + 3));
+}
+
+TEST(Costs, OneModelTellsTheSpeedOfTheDevice) {
+  Costs costs({described(1000), described(2000)});
+  costs.add_step(costs.shape_of(0, {}), "k", 1, 7);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(1, {})).row, 14);
+}
+
+TEST(Costs, StepsBetweenAndBeyondWhatWasMeasured) {
+  Costs costs({described(1000), described(1000)});
+  EXPECT_FALSE(costs.step(0, "k", 1));
+  const auto shape = costs.shape_of(0, {});
+  costs.add_step(shape, "k", 2, 1.0);
+  costs.add_step(shape, "k", 8, 2.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 2), 1.0);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 4), 1.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 8), 2.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 16), 5.0) << "in proportion";
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 1), 0.5);
+  EXPECT_FALSE(costs.step(0, "other", 2));
+  EXPECT_FALSE(costs.step(1, "k", 2));
+}
+
+TEST(Estimate, FollowsAChangeAndShrugsOffAHiccup) {
+  Estimate estimate;
+  EXPECT_FALSE(estimate.known());
+  for (int i = 0; i < 20; ++i) estimate.add(1);
+  estimate.add(1000);
+  EXPECT_LT(estimate.value(), 1.5);
+  for (int i = 0; i < 50; ++i) estimate.add(3);
+  EXPECT_NEAR(estimate.value(), 3, 0.01);
+  estimate.add(-1);
+  EXPECT_NEAR(estimate.value(), 3, 0.01) << "a clock that went back says nothing";
+}
+
+}  // namespace
+}  // namespace easel

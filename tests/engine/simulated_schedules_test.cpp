@@ -1,0 +1,289 @@
+// Ten thousand generated schedules on a fake clock: arrivals, hang-ups, faults, deadlines, priorities, accounts, models
+// that come and go within a budget. The same every time; a failure names the seed that shows it.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "simulation.h"
+
+namespace easel::testing {
+namespace {
+
+constexpr unsigned kSchedules = 10000;
+constexpr std::uint64_t kSeedsApart = 100;  // more than a request has pictures
+constexpr std::int64_t kModelBytes = 64;    // of fake_description
+
+class Dice {
+ public:
+  explicit Dice(unsigned seed) : engine_(seed) {}
+  int roll(int low, int high) { return low + static_cast<int>(engine_() % static_cast<unsigned>(high - low + 1)); }
+  bool chance(int percent) { return roll(1, 100) <= percent; }
+  double seconds(double most) { return most * roll(0, 1000) / 1000; }
+
+ private:
+  std::mt19937 engine_;
+};
+
+/// Sums up what the engine tells, and sees that it adds up.
+class Bookkeeper : public EngineObserver {
+ public:
+  explicit Bookkeeper(std::int64_t budget) : budget_(budget) {}
+
+  void on_ended(const std::string&, RequestOutcome outcome, double seconds, std::int64_t pictures) override {
+    ++ended[outcome];
+    EXPECT_GE(seconds, 0);
+    EXPECT_EQ(pictures > 0, outcome == RequestOutcome::kDrawn);
+  }
+  void on_refused(const std::string&, RefusalReason) override { ++refused; }
+  void on_queue(std::size_t waiting, std::size_t drawing) override { unended = waiting + drawing; }
+  void on_loaded(const std::string&, double, std::int64_t bytes) override { change(bytes); }
+  void on_unloaded(const std::string&, std::int64_t bytes, bool) override { change(-bytes); }
+  void starts_loading() const {
+    if (budget_ > 0) EXPECT_LE(held_ + kModelBytes, budget_) << "loading beyond the budget";
+  }
+
+  std::map<RequestOutcome, int> ended;
+  int refused = 0;
+  std::size_t unended = 0;
+
+ private:
+  void change(std::int64_t bytes) {
+    held_ += bytes;
+    EXPECT_GE(held_, 0);
+    if (budget_ > 0) EXPECT_LE(held_, budget_);
+  }
+  const std::int64_t budget_;
+  std::int64_t held_ = 0;
+};
+
+struct Asked {
+  GenerationRequest request;
+  SubmitOptions options;
+  std::shared_ptr<QueuedJob> job = nullptr;
+  bool cancelled = false;
+  std::vector<ProgressEvent> events{};
+};
+
+struct Schedule {
+  EngineOptions engine;
+  std::vector<FakeOptions> models;
+  bool a_load_fails = false, device_errors = false;
+  std::map<std::uint64_t, ErrorCode> guilty{};  // first seed of a request -> how it must fail
+};
+
+FakeFault make_fault(Dice& dice, std::uint64_t seed) {
+  constexpr FakeFault::How kHows[] = {FakeFault::How::kError, FakeFault::How::kStdException,
+                                      FakeFault::How::kDeviceError, FakeFault::How::kNotFinite};
+  constexpr FakeCallKind kWheres[] = {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish};
+  FakeFault fault{.where = kWheres[dice.roll(0, 2)], .seed = seed, .how = kHows[dice.roll(0, 3)]};
+  if (fault.how == FakeFault::How::kNotFinite) fault.where = FakeCallKind::kStep;
+  if (fault.how == FakeFault::How::kError && dice.chance(50)) fault.code = ErrorCode::kUnsupported;
+  return fault;
+}
+
+Schedule make_schedule(Dice& dice, int requests) {
+  Schedule schedule;
+  const int models = dice.roll(1, 3);
+  schedule.engine = {.max_waiting = static_cast<std::size_t>(dice.roll(2, 12)),
+                     .max_active_generations = dice.roll(1, 6),
+                     .max_steps_in_flight = dice.roll(1, 3),
+                     .max_waiting_seconds = dice.chance(20) ? dice.seconds(60) : 0,
+                     .max_step_seconds = dice.chance(20) ? 2.0 : 0,
+                     .memory_budget = dice.chance(50) ? kModelBytes * dice.roll(1, models) : 0,
+                     .load_retry = std::chrono::milliseconds(dice.roll(0, 20000))};
+  if (dice.chance(30)) schedule.engine.keep_alive = std::chrono::milliseconds(dice.roll(0, 10000));
+  std::vector<FakeFault> faults;
+  for (int i = 0; i < requests; ++i) {
+    if (!dice.chance(15)) continue;
+    const auto fault = make_fault(dice, kSeedsApart * static_cast<std::uint64_t>(i));
+    faults.push_back(fault);
+    schedule.guilty[fault.seed] = fault.how == FakeFault::How::kError ? fault.code : ErrorCode::kInternal;
+    schedule.device_errors |= fault.how == FakeFault::How::kDeviceError;
+  }
+  const auto tickets = static_cast<FakeTickets>(dice.roll(0, 2));
+  const bool batches = dice.chance(60);
+  for (int i = 0; i < models; ++i) {
+    FakeOptions model = fake_device(batches ? gpu_cost : cpu_cost, batches ? dice.roll(2, 4) : 1, tickets);
+    model.description = fake_description(i == 0 ? "fake" : "other " + std::to_string(i));
+    model.load_time = micros(dice.seconds(20));
+    model.steps_per_phase = dice.roll(0, 3);
+    model.step_memory = dice.chance(20) ? dice.roll(1, 3) : 100;
+    model.faults = faults;
+    if (dice.chance(5)) {
+      model.faults.push_back({.where = FakeCallKind::kLoad, .code = ErrorCode::kCorruptData});
+      schedule.a_load_fails = true;
+    }
+    schedule.models.push_back(std::move(model));
+  }
+  return schedule;
+}
+
+Asked make_request(Dice& dice, const Schedule& schedule, int number) {
+  Asked asked;
+  asked.request = picture_request(kSeedsApart * static_cast<std::uint64_t>(number), dice.roll(1, 12), dice.roll(1, 3));
+  asked.request.model =
+      schedule.models[static_cast<std::size_t>(dice.roll(0, static_cast<int>(schedule.models.size()) - 1))]
+          .description.id;
+  asked.request.guidance_scale = dice.chance(50) ? 1.0 : 7.5;
+  if (dice.chance(30)) asked.request.width = asked.request.height = 16;
+  asked.options.account = std::string(1, static_cast<char>('a' + dice.roll(0, 2)));
+  asked.options.share = dice.chance(80) ? 1 : 3;
+  asked.options.priority = dice.chance(80) ? 0 : dice.roll(-3, 3);
+  if (dice.chance(20)) asked.options.timeout = std::chrono::milliseconds(dice.roll(1, 40000));
+  if (dice.chance(20)) asked.options.max_unended_of_account = static_cast<std::size_t>(dice.roll(1, 3));
+  asked.options.preview_every = dice.roll(0, 3);
+  return asked;
+}
+
+void check_events(const Asked& asked) {
+  std::map<std::int64_t, std::int64_t> steps;
+  bool started = false;
+  for (const auto& event : asked.events) {
+    started = started || event.kind == ProgressEvent::Kind::kStarted;
+    EXPECT_EQ(started, event.kind != ProgressEvent::Kind::kQueued) << "out of order";
+    EXPECT_TRUE(!event.preview || event.kind == ProgressEvent::Kind::kStep);
+    if (event.kind != ProgressEvent::Kind::kStep) continue;
+    EXPECT_EQ(event.progress.steps_done, ++steps[event.picture]) << "a step was lost or told twice";
+    EXPECT_LE(event.progress.steps_done, *asked.request.num_inference_steps);
+  }
+}
+
+// What may have become of a request, given what was done to it.
+void check_answer(const Schedule& schedule, Asked& asked) {
+  ASSERT_TRUE(asked.job->ended()) << "no answer for seed " << asked.request.seed;
+  EXPECT_EQ(asked.job.use_count(), 1) << "the engine still holds a job that has ended";
+  check_events(asked);
+  std::optional<Error> error;
+  std::vector<GeneratedImage> images;
+  try {
+    images = asked.job->take();
+  } catch (const Error& thrown) {
+    error = thrown;
+  }
+  const auto code = error ? error->code() : static_cast<ErrorCode>(-1);
+  if (code == ErrorCode::kCancelled && asked.cancelled) return;
+  if (code == ErrorCode::kDeadlineExceeded && asked.options.timeout) {
+    // A block of a decode is the longest that a deadline can go unnoticed; a ticket in flight, on a device that runs
+    // behind.
+    EXPECT_LE(latency(*asked.job), std::chrono::duration<double>(*asked.options.timeout).count() + 12);
+    return;
+  }
+  if (code == ErrorCode::kCorruptData && schedule.a_load_fails) return;
+  const auto guilty = schedule.guilty.find(asked.request.seed);
+  if (guilty != schedule.guilty.end()) {
+    ASSERT_TRUE(error) << "seed " << guilty->first << " should have failed";
+    EXPECT_TRUE(code == guilty->second || schedule.device_errors) << error->what();
+  } else if (error) {
+    EXPECT_TRUE(schedule.device_errors && code == ErrorCode::kInternal) << error->what();
+  } else {
+    ASSERT_EQ(images.size(), static_cast<std::size_t>(asked.request.num_images));
+    for (std::size_t i = 0; i < images.size(); ++i) EXPECT_EQ(images[i].seed, asked.request.seed + i);
+  }
+}
+
+// The latest moment at which a request can be done if nobody starves: all work that there is, none of it shared, and
+// all the loading that could be.
+double everything(const std::vector<Asked>& all) {
+  double seconds = 0;
+  for (const auto& asked : all) {
+    const auto pictures = static_cast<double>(asked.request.num_images);
+    seconds += pictures * (static_cast<double>(*asked.request.num_inference_steps) + kDecodeSeconds + kBeginSeconds);
+    seconds += 3 * 20;  // a loading, and twice as long in patience
+  }
+  return 2 * seconds + 100;
+}
+
+void arrange(Simulation& simulation, std::vector<Asked>& all, Dice& dice) {
+  double time = 0;
+  for (auto& asked : all) {
+    time += dice.seconds(6);
+    const bool listens = dice.chance(30);
+    simulation.at(time, [&simulation, &asked, listens] {
+      auto options = asked.options;
+      if (listens) options.listener = [&asked](const ProgressEvent& event) { asked.events.push_back(event); };
+      try {
+        asked.job = simulation.submit(asked.request, std::move(options));
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
+      }
+    });
+    if (!dice.chance(20)) continue;
+    simulation.at(time + dice.seconds(30), [&asked] {
+      if (!asked.job) return;
+      asked.cancelled = !asked.job->ended();
+      asked.job->cancel();
+    });
+  }
+  if (!dice.chance(30)) return;
+  const auto model =
+      static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency.descriptions().size()) - 1));
+  simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency.ask_unload(model); });
+  if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency.ask_load(model); });
+}
+
+void run_schedule(unsigned seed) {
+  SCOPED_TRACE(::testing::Message() << "schedule " << seed);
+  Dice dice(seed);
+  const int requests = dice.roll(1, 12);
+  auto schedule = make_schedule(dice, requests);
+  const auto books = std::make_shared<Bookkeeper>(schedule.engine.memory_budget);
+  schedule.engine.observer = books;
+  for (auto& model : schedule.models) {
+    model.on_call = [books](const FakeCall& call) {
+      if (call.kind == FakeCallKind::kLoad) books->starts_loading();
+    };
+  }
+  std::vector<Asked> all;
+  for (int i = 0; i < requests; ++i) all.push_back(make_request(dice, schedule, i));
+
+  std::size_t accepted = 0;
+  {
+    Simulation simulation(schedule.models, schedule.engine);
+    arrange(simulation, all, dice);
+    simulation.run();
+    EXPECT_LE(simulation.seconds(), everything(all)) << "somebody waited for nothing";
+    EXPECT_EQ(simulation.record->live_generations(), 0);
+    EXPECT_EQ(simulation.record->tickets_in_flight(), 0);
+    EXPECT_LE(simulation.record->most_live_generations(), schedule.engine.max_active_generations);
+    EXPECT_LE(simulation.record->most_tickets_in_flight(), schedule.engine.max_steps_in_flight);
+    EXPECT_EQ(books->unended, 0u);
+    for (auto& asked : all) {
+      if (!asked.job) continue;
+      ++accepted;
+      check_answer(schedule, asked);
+    }
+  }
+  int ended = 0;
+  for (const auto& [outcome, count] : books->ended) ended += count;
+  EXPECT_EQ(static_cast<std::size_t>(ended), accepted) << "each accepted request ends once";
+  EXPECT_EQ(accepted + static_cast<std::size_t>(books->refused), all.size());
+}
+
+TEST(SimulatedSchedules, HoldWhatIsPromised) {
+  for (unsigned seed = 0; seed < kSchedules && !::testing::Test::HasFailure(); ++seed) run_schedule(seed);
+}
+
+// A schedule that is not the same the second time cannot be looked into.
+TEST(SimulatedSchedules, AreReproducible) {
+  std::vector<FakeCall> calls[2];
+  for (auto& each : calls) {
+    Dice dice(7);
+    auto schedule = make_schedule(dice, 10);
+    std::vector<Asked> all;
+    for (int i = 0; i < 10; ++i) all.push_back(make_request(dice, schedule, i));
+    Simulation simulation(schedule.models, schedule.engine);
+    arrange(simulation, all, dice);
+    simulation.run();
+    each = simulation.record->calls();
+  }
+  ASSERT_EQ(calls[0].size(), calls[1].size());
+  ASSERT_FALSE(calls[0].empty());
+  for (std::size_t i = 0; i < calls[0].size(); ++i) {
+    EXPECT_EQ(calls[0][i].kind, calls[1][i].kind);
+    EXPECT_EQ(calls[0][i].seeds, calls[1][i].seeds);
+  }
+}
+
+}  // namespace
+}  // namespace easel::testing

@@ -1,0 +1,163 @@
+// The engine's own loop, queue, residency and policy on one thread and a fake clock: an hour takes a millisecond, and
+// the same again every time.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/costs.h"
+#include "engine/loop.h"
+#include "engine/policy.h"
+#include "engine/queue.h"
+#include "engine/residency.h"
+#include "support/fake_clock.h"
+#include "support/fake_pipeline.h"
+
+namespace easel::testing {
+
+inline std::chrono::microseconds micros(double seconds) {
+  return std::chrono::microseconds(std::llround(seconds * 1e6));
+}
+
+/// Cost of a step of so many pictures, of one picture alone being a second.
+using CostCurve = std::function<double(int)>;
+/// A processor: a batch of k costs k.
+inline double cpu_cost(int pictures) {
+  return pictures;
+}
+/// A100, Stable Diffusion 1.5: a batch of four costs 2.9 single steps.
+inline double gpu_cost(int pictures) {
+  return 1 + (2.9 - 1) / 3 * (pictures - 1);
+}
+
+constexpr double kBeginSeconds = 0.3, kDecodeSeconds = 2.5;
+
+inline FakeOptions fake_device(const CostCurve& curve, int most_at_once, FakeTickets tickets) {
+  return {.max_generations_per_step = most_at_once,
+          .tickets = tickets,
+          .begin_time = micros(kBeginSeconds),
+          .finish_time = micros(kDecodeSeconds),
+          .step_curve = [curve](int pictures) { return micros(curve(pictures)); }};
+}
+inline FakeOptions fake_cpu() {
+  return fake_device(cpu_cost, 1, FakeTickets::kDoneAtOnce);
+}
+inline FakeOptions fake_gpu() {
+  return fake_device(gpu_cost, 4, FakeTickets::kTimed);
+}
+
+class Simulation {
+ public:
+  Simulation(std::vector<FakeOptions> models, EngineOptions options = {}, std::unique_ptr<Policy> policy = nullptr)
+      : clock(std::make_shared<FakeClock>()),
+        options_(std::move(options)),
+        queue(std::make_shared<Queue>(
+            Queue::Limits{.max_unended = options_.max_waiting, .max_seconds = options_.max_waiting_seconds}, now(),
+            options_.observer)),
+        residency(served(std::move(models)),
+                  {.memory_budget = options_.memory_budget,
+                   .keep_alive = options_.keep_alive,
+                   .load_retry = options_.load_retry},
+                  {.run_elsewhere = [this](std::function<void()> task) { load_later(std::move(task)); },
+                   .wake = [] {},
+                   .now = now(),
+                   .observer = options_.observer}),
+        costs(residency.descriptions()),
+        policy_(policy ? std::move(policy) : make_fair_sojourn(options_.max_step_seconds)),
+        loop(*queue, residency, costs, *policy_,
+             {.max_active_generations = options_.max_active_generations,
+              .max_steps_in_flight = options_.max_steps_in_flight},
+             now(), options_.observer) {}
+
+  ~Simulation() {
+    for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
+    EXPECT_EQ(record->live_generations(), 0);
+  }
+
+  double seconds() const { return seconds_between(start_, clock->now()); }
+  void at(double seconds, std::function<void()> event) { clock->at(start_ + micros(seconds), std::move(event)); }
+  std::shared_ptr<QueuedJob> submit(GenerationRequest request, SubmitOptions options = {}) {
+    const auto estimate = costs.of_request(residency.index_of(request.model), request);
+    return queue->submit(std::move(request), std::move(options), estimate);
+  }
+
+  /// Until nothing is left to do and nothing is going to happen.
+  void run() {
+    while (true) {
+      while (loop.turn()) {
+      }
+      auto next = clock->next_event();
+      if (const auto wakeup = loop.next_wakeup()) next = next ? std::min(*next, *wakeup) : *wakeup;
+      if (!next) return;
+      clock->advance_to(*next);
+    }
+  }
+
+  const std::shared_ptr<FakeClock> clock;
+  const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
+
+ private:
+  Clock now() const {
+    return [clock = clock] { return clock->now(); };
+  }
+  std::vector<ServedModel> served(std::vector<FakeOptions> models) {
+    std::vector<ServedModel> all;
+    for (auto& model : models) {
+      model.clock = clock;
+      load_seconds_ = std::max(load_seconds_, std::chrono::duration<double>(model.load_time).count());
+      all.push_back(served_fake(std::move(model), record));
+    }
+    return all;
+  }
+  void load_later(std::function<void()> task) { clock->at(clock->now() + micros(load_seconds_), std::move(task)); }
+
+  const EngineOptions options_;
+  const FakeClock::TimePoint start_ = clock->now();
+  double load_seconds_ = 0;
+
+ public:
+  const std::shared_ptr<Queue> queue;
+  Residency residency;
+  Costs costs;
+
+ private:
+  const std::unique_ptr<Policy> policy_;
+
+ public:
+  Loop loop;
+};
+
+inline GenerationRequest picture_request(std::uint64_t seed, std::int64_t steps, std::int64_t pictures = 1) {
+  GenerationRequest request;
+  request.model = "fake";
+  request.prompt = "a fox";
+  request.seed = seed;
+  request.num_inference_steps = steps;
+  request.num_images = pictures;
+  return request;
+}
+
+/// Seconds from acceptance to the answer.
+inline double latency(const Job& job) {
+  const auto figures = job.figures();
+  return figures.waited_seconds + figures.drawn_seconds;
+}
+
+/// The value that this part of them do not exceed.
+inline double quantile(std::vector<double> values, double part) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<std::size_t>(std::ceil(part * static_cast<double>(values.size()))) - 1];
+}
+
+}  // namespace easel::testing
