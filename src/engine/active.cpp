@@ -93,19 +93,15 @@ void ActiveRequest::deliver(Picture& picture, GeneratedImage image) {
   if (++delivered < num_images()) return;
   if (!job->succeed(std::move(images))) return;
   const auto figures = job->figures();
-  log::info(concat("request ", job->number(), ": ", num_images(), " x ", picture.progress.steps_total, " steps by ",
-                   job->request().model, ", waited ", figures.waited_seconds, " s, drawn in ", figures.drawn_seconds,
-                   " s, at most ", figures.most_rows, " rows a step"));
+  // Whoever submitted it has the line that people read, with its own name for it.
+  log::debug(concat("request ", job->number(), ": ", num_images(), " x ", picture.progress.steps_total, " steps by ",
+                    job->request().model, ", waited ", figures.waited_seconds, " s, drawn in ", figures.drawn_seconds,
+                    " s, at most ", figures.most_rows, " rows a step"));
 }
 
 void ActiveRequest::fail(const Failure& failure) {
   if (!job->fail(failure)) return;
-  const auto line = concat("request ", job->number(), " failed: ", to_string(failure.code), ": ", failure.message);
-  if (failure.code == ErrorCode::kInvalidArgument) {
-    log::info(line);  // the client's doing
-  } else {
-    log::warning(line);
-  }
+  log::debug(concat("request ", job->number(), " failed: ", to_string(failure.code), ": ", failure.message));
 }
 
 void ActiveRequest::sweep() {

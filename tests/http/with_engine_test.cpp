@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <future>
+#include <sstream>
+#include <string>
 #include <thread>
 
 #include "core/text.h"
@@ -178,9 +180,33 @@ TEST(WithEngine, FiguresAreKept) {
   EXPECT_EQ(drawing.draw(R"({"prompt":"a cat","n":2})").status, 200);
   for (const char* line :
        {"easel_pictures_total{model=\"fake\"} 2\n", "easel_requests_total{model=\"fake\",outcome=\"drawn\"} 1\n",
-        "easel_queue_requests{state=\"drawing\"} 0\n"}) {
+        "easel_queue_requests{state=\"drawing\"} 0\n", "easel_queue_requests{state=\"waiting\"} 0\n",
+        "easel_request_wait_seconds_count{model=\"fake\"} 1\n", "easel_request_seconds_count{model=\"fake\"} 1\n",
+        "easel_decode_seconds_count{model=\"fake\"} 2\n", "easel_step_rows_sum{model=\"fake\"} ",
+        "easel_model_loads_total{model=\"fake\",result=\"loaded\"} 1\n"}) {
     EXPECT_TRUE(eventually([&] { return drawing.get("/metrics").body.find(line) != std::string::npos; })) << line;
   }
+}
+
+TEST(WithEngine, ARequestHasOneLineInTheLog) {
+  testing::internal::CaptureStderr();
+  {
+    Drawing drawing({.faults = {{.where = FakeCallKind::kBegin, .seed = 9, .code = ErrorCode::kInvalidArgument}}});
+    EXPECT_EQ(drawing.draw(kGoodBody, {{"x-request-id", "good"}}).status, 200);
+    drawing.draw(R"({"prompt":"a cat","seed":9})", {{"x-request-id", "refused"}});
+  }
+  std::istringstream log(testing::internal::GetCapturedStderr());
+  int good = 0;
+  int refused = 0;
+  for (std::string line; std::getline(log, line);) {
+    const bool is_good = line.find("id=good") != std::string::npos;
+    const bool is_refused = line.find("id=refused") != std::string::npos;
+    good += is_good;
+    refused += is_refused;
+    EXPECT_TRUE(is_good || is_refused || line.find("request") == std::string::npos) << line;
+  }
+  EXPECT_EQ(good, 1);
+  EXPECT_EQ(refused, 2) << "what went wrong, and the request's own";
 }
 
 }  // namespace
