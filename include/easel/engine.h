@@ -106,9 +106,11 @@ class Job {
 };
 
 struct EngineOptions {
-  std::size_t max_waiting = 64;              ///< accepted requests that have not ended; more are refused
-  std::int64_t max_active_generations = 16;  ///< pictures in memory at once; a request with more is begun in parts
-  int max_steps_in_flight = 2;               ///< tickets not yet waited for
+  std::size_t max_waiting = 64;  ///< accepted requests that have not ended; more are refused
+  /// Pictures in memory at once; a request with more is begun in parts. A quarter of the places is kept for the first
+  /// pictures of requests that come later.
+  std::int64_t max_active_generations = 16;
+  int max_steps_in_flight = 2;  ///< tickets not yet waited for
   /// Estimated device time of the accepted requests, in seconds; one that would exceed it is refused, unless it is the
   /// only one. 0: no limit.
   double max_waiting_seconds = 0;

@@ -194,8 +194,10 @@ std::int64_t Loop::free_places() const {
 }
 
 std::int64_t Loop::can_begin(const ActiveRequest& request) const {
-  const auto kept = request.pictures.empty() ? 0 : limits_.max_active_generations / kPartForNewcomers;
-  return std::min(request.to_begin(), free_places() - kept);
+  const auto free = free_places();
+  const auto kept = limits_.max_active_generations / kPartForNewcomers;
+  const auto first = request.pictures.empty() ? std::min<std::int64_t>(free, 1) : 0;
+  return std::min(request.to_begin(), std::max(first, free - kept));
 }
 
 ActiveRequest* Loop::admit(const std::shared_ptr<QueuedJob>& job) {

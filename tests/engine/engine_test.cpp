@@ -139,6 +139,31 @@ TEST(Engine, ALargeRequestDoesNotKeepThePlacesToItself) {
   EXPECT_LE(place, 3);
 }
 
+// Twenty pictures, eight places: the last two are for the first pictures of those who come later.
+TEST(Engine, PlacesAreKeptForNewcomers) {
+  const auto door = std::make_shared<Door>();
+  std::vector<std::shared_ptr<Job>> late;
+  Engine* engine = nullptr;
+  Studio studio(behind(door, {.on_call =
+                                  [&](const FakeCall& call) {
+                                    if (call.kind != FakeCallKind::kStep || call.steps[0] != 5 || !late.empty()) return;
+                                    for (int i = 0; i < 2; ++i) late.push_back(engine->submit(ask(1000 + 10 * i, 2)));
+                                  }}),
+                {.max_active_generations = 8});
+  engine = studio.engine.get();
+  const auto large = studio.engine->submit(ask(100, 50, /*num_images=*/20));
+  door->open();
+  EXPECT_FALSE(answer_of(*large).error);
+  ASSERT_EQ(late.size(), 2u);
+  for (const auto& job : late) EXPECT_FALSE(answer_of(*job).error);
+  bool one_was_done = false;
+  for (const auto& call : studio.record->calls()) {
+    one_was_done |= call.kind == FakeCallKind::kFinish && call.seeds.front() < 1000;
+    EXPECT_FALSE(one_was_done && call.kind == FakeCallKind::kBegin && call.seeds.front() >= 1000)
+        << "it waited until a picture of the large one was done";
+  }
+}
+
 TEST(Engine, ReportsTheSlowestPicture) {
   const auto door = std::make_shared<Door>();
   std::shared_ptr<Job> job;
