@@ -70,7 +70,7 @@ def class_of(case):
 
 
 def model(sample, timestep, channel_factor):
-    """Stands for the network: bounded, and depends on every element and on the timestep, which it is told in float32."""
+    """Stands for the network: bounded, depends on every element and on the timestep, which it is told in float32."""
     output = torch.sin(sample * 0.7 + float(np.float32(float(timestep))) * 0.01)
     return torch.cat([output] * channel_factor, dim=1) if channel_factor > 1 else output
 
