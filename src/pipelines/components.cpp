@@ -44,12 +44,14 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
 }
 
 PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  const auto directory = folder.file("vae");
-  auto config = read_config(directory);
+  const auto load = [directory = folder.file("vae")](const Placement& where) {
+    auto config = read_config(directory);
+    return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
+                                     AutoencoderKLConfig::from(config), where);
+  };
   const auto own = vae_placement(folder, fields, placement);
-  auto vae = load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
-                                       AutoencoderKLConfig::from(config), own);
-  return PictureCodec(std::move(vae), fields, own);
+  const Placement wide{.device = own.device, .dtype = at::kFloat};
+  return PictureCodec(load(own), fields, own, [=] { return load(wide); });
 }
 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,

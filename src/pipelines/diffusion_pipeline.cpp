@@ -100,6 +100,9 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   const auto refuse = [](const char* param, const std::string& why) {
     throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
   };
+  if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
+    refuse("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
+  }
   if (inpainting_ == InpaintingKind::kModel && !request.mask) refuse("mask", "is missing: this model redraws parts");
   if (description_.needs_image && !request.image) refuse("image", "is missing: this model draws from a picture");
   if (!request.denoising_end) return;
@@ -258,8 +261,14 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
     std::vector<DiffusionFinishTicket::Picture> pictures;
     // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
     for (auto* g : own(generations)) {
-      pictures.push_back(
-          {.pixels = to_pixels(codec_.decode(g->latents, context)), .canvas = g->canvas, .seed = g->seed()});
+      const auto decoded = codec_.decode(g->latents, context);
+      pictures.push_back({.pixels = to_pixels(decoded), .canvas = g->canvas, .seed = g->seed()});
+      if (!codec_.may_overflow()) continue;
+      pictures.back().finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
+      pictures.back().redo = [this, latents = g->latents] {
+        const c10::InferenceMode inference_again;
+        return to_pixels(codec_.decode_widened(latents));
+      };
     }
     return std::make_unique<DiffusionFinishTicket>(std::move(pictures), placement_.device);
   });

@@ -35,8 +35,8 @@ struct ModeDefaults {
   double denoising_end = 0.8;  ///< where the second of two denoisers takes over
 };
 
-/// See Pipeline for the contract. A family is the parts it is given; numbers are those of the family's pipeline in
-/// diffusers.
+/// See Pipeline for the contract; tickets of finish must be taken while the pipeline lives. A family is the parts it is
+/// given; numbers are those of the family's pipeline in diffusers.
 class DiffusionPipeline : public Pipeline {
  public:
   /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`

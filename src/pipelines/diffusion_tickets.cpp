@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/log.h"
 #include "pipelines/postprocess.h"
 #include "pipelines/torch_errors.h"
 
@@ -35,8 +36,11 @@ void DiffusionFinishTicket::wait() {
 
 std::vector<GeneratedImage> DiffusionFinishTicket::take() {
   std::vector<GeneratedImage> images;
-  for (const auto& [pixels, canvas, seed] : pictures_) {
-    images.push_back({.image = to_answer(to_image(pixels), canvas), .seed = seed});
+  for (const auto& picture : pictures_) {
+    const bool overflown = picture.finite.defined() && !*picture.finite.const_data_ptr<bool>();
+    if (overflown) log::info("a picture overflowed in float16 and is decoded again in float32");
+    const auto pixels = overflown ? with_torch_errors(picture.redo) : picture.pixels;
+    images.push_back({.image = to_answer(to_image(pixels), picture.canvas), .seed = picture.seed});
   }
   return images;
 }

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,10 @@ class DiffusionFinishTicket : public FinishTicket {
     at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
     Canvas canvas;
     std::uint64_t seed;
+    /// Where a decode can overflow: a bool on its way to the CPU, false when it did; and what gives pixels that are
+    /// good.
+    at::Tensor finite = {};
+    std::function<at::Tensor()> redo = {};
   };
   DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device);
   bool done() const override { return event_.passed(); }

@@ -22,8 +22,9 @@ at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& lik
 
 }  // namespace
 
-PictureCodec::PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement)
-    : vae_(std::move(vae)), fields_(fields), placement_(placement) {}
+PictureCodec::PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement,
+                           std::function<AutoencoderKL()> widened)
+    : vae_(std::move(vae)), fields_(fields), placement_(placement), widened_(std::move(widened)) {}
 
 at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
   const auto& c = config();
@@ -47,6 +48,10 @@ at::Tensor PictureCodec::scale(const at::Tensor& latents) const {
 
 at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& context) const {
   return vae_.decode(unscale(latents.to(placement_.device, placement_.dtype)), context);
+}
+
+at::Tensor PictureCodec::decode_widened(const at::Tensor& latents) const {
+  return widened_().decode(unscale(latents.to(placement_.device, at::kFloat)), {});
 }
 
 at::Tensor PictureCodec::fit_preview_map() const {

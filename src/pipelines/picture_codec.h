@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 #include "easel/image.h"
 #include "models/autoencoder_kl.h"
 #include "nn/run_context.h"
@@ -20,7 +22,8 @@ enum class VaeFields {
 class PictureCodec {
  public:
   /// @param placement  of the autoencoder's weights; its dtype may be wider than the UNet's
-  PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement);
+  /// @param widened    loads the same autoencoder in float32, for pictures that overflow in float16
+  PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement, std::function<AutoencoderKL()> widened);
 
   const AutoencoderKLConfig& config() const { return vae_.config(); }
 
@@ -28,6 +31,13 @@ class PictureCodec {
   /// @return         [1, 3, H, W], about -1 to 1, not clamped, of the autoencoder's dtype
   /// @throws Error(kCancelled)
   at::Tensor decode(const at::Tensor& latents, const RunContext& context) const;
+
+  /// Whether decode can overflow, in which case its result holds infinities or NaN.
+  bool may_overflow() const { return placement_.dtype == at::kHalf; }
+
+  /// As decode, in float32. Reads the weights again, and keeps none of them.
+  /// @throws Error  as loading does
+  at::Tensor decode_widened(const at::Tensor& latents) const;
 
   /// @param pixels  float32 [1, 3, H, W] within -1 to 1, H and W multiples of config().scale()
   /// @return        of latents before scale, of the autoencoder's dtype
@@ -48,6 +58,7 @@ class PictureCodec {
   AutoencoderKL vae_;
   VaeFields fields_;
   Placement placement_;
+  std::function<AutoencoderKL()> widened_;
   at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made when a preview is first asked for
 };
 

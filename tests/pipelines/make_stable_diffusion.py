@@ -10,13 +10,17 @@ from checkpoints import (EMOJI, PICTURE_DEVIATION, PROMPT, SCHEDULERS, SD_BETAS,
                          unet, vae)
 
 
-def checkpoint(out, name, seed, scheduler, deviation=PICTURE_DEVIATION, pad_token="<|endoftext|>", text=None, **config):
+def checkpoint(out, name, seed, scheduler, deviation=PICTURE_DEVIATION, pad_token="<|endoftext|>", text=None, gain=1.0, **config):
     torch.manual_seed(seed)
     tok = tokenizer(pad_token=pad_token)
     pipe = StableDiffusionPipeline(vae(), text_encoder(tok, **(text or {})), tok, unet(**config), scheduler, None, None,
                                    requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     calibrate(pipe, deviation)
+    if gain != 1:
+        pipe.vae.decoder.conv_in.weight.mul_(gain)
+        pipe.vae.decoder.conv_in.bias.mul_(gain)
+        calibrate(pipe, deviation)
     pipe.save_pretrained(out / name)
 
 
@@ -26,6 +30,7 @@ def make_checkpoints(out):
     zero_snr = DDIMScheduler(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, rescale_betas_zero_snr=True,
                              timestep_spacing="trailing", steps_offset=1)
     checkpoint(out, "sd1", 1, pndm, attention_head_dim=4)
+    checkpoint(out, "sd1_overflowing", 6, pndm, gain=3e5, attention_head_dim=4)  # such activations are infinite in float16
     checkpoint(out, "sd1_v", 2, ddim_v, text=dict(hidden_act="gelu"), attention_head_dim=(2, 4, 8), use_linear_projection=True,
                layers_per_block=2)
     checkpoint(out, "sd1_zero_snr", 3, zero_snr, deviation=0.25, attention_head_dim=8, transformer_layers_per_block=2, upcast_attention=True)
@@ -45,6 +50,7 @@ def make_cases():
     cases |= {f"sd2_v_{n}": dict(base, folder="sd2_v", scheduler=n) for n in ("pndm", "euler_ancestral", "dpmpp_2m_karras")}
     cases |= {
         "own_scheduler": dict(base, folder="sd1"),
+        "overflowing": dict(base, folder="sd1_overflowing", seed=9),
         "negative": dict(base, folder="sd1", negative_prompt="a cat on a red background"),
         "unguided": dict(base, folder="sd1", guidance_scale=1.0, seed=2**40 + 3),
         "clip_skip": dict(base, folder="sd1_v", scheduler="ddim", clip_skip=1, negative_prompt="a dog"),
