@@ -189,13 +189,13 @@ TEST(WithEngine, FiguresAreKept) {
 }
 
 TEST(WithEngine, ARequestHasOneLineInTheLog) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   {
     Drawing drawing({.faults = {{.where = FakeCallKind::kBegin, .seed = 9, .code = ErrorCode::kInvalidArgument}}});
     EXPECT_EQ(drawing.draw(kGoodBody, {{"x-request-id", "good"}}).status, 200);
     drawing.draw(R"({"prompt":"a cat","seed":9})", {{"x-request-id", "refused"}});
   }
-  std::istringstream log(testing::internal::GetCapturedStderr());
+  std::istringstream log(::testing::internal::GetCapturedStderr());
   int good = 0;
   int refused = 0;
   for (std::string line; std::getline(log, line);) {
