@@ -23,6 +23,13 @@ constexpr DpmSolverTraits kTraits{.clips_lambda = false,
                                   .unipc_flow = true};
 constexpr std::int64_t kMaxOrder = 16;  // any is possible; far above any that is of use
 
+std::vector<double> read_disable_corrector(SchedulerArguments& arguments) {
+  if (arguments.is_null("disable_corrector")) {
+    throw arguments.unsupported("disable_corrector", "expected a list of step indices");
+  }
+  return arguments.optional_numbers("disable_corrector").value_or(std::vector<double>());
+}
+
 // Sum of weights[k] * tensors[k], in the dtype of the tensors.
 at::Tensor weighted_sum(const at::Tensor& weights, const std::vector<at::Tensor>& tensors) {
   const auto rounded = weights.to(tensors[0].scalar_type());
@@ -58,7 +65,7 @@ UniPCMultistepScheduler::UniPCMultistepScheduler(SchedulerArguments& arguments, 
                                              {"logrho", StepSize::kBh2}})),
       solver_order_(arguments.integer("solver_order", 2)),
       lower_order_final_(arguments.flag("lower_order_final", true)),
-      disable_corrector_(arguments.optional_numbers("disable_corrector").value_or(std::vector<double>())),
+      disable_corrector_(read_disable_corrector(arguments)),
       thresholding_(arguments) {
   if (solver_order_ < 1 || solver_order_ > kMaxOrder) {
     throw arguments.unsupported("solver_order", concat("expected 1 to ", kMaxOrder));
@@ -134,7 +141,7 @@ at::Tensor UniPCMultistepScheduler::converted(const at::Tensor& model_output, co
 
 bool UniPCMultistepScheduler::corrects_before(std::size_t step_index) const {
   const auto& disabled = disable_corrector_;
-  return step_index > 0 &&
+  return last_sample_.defined() &&
          std::find(disabled.begin(), disabled.end(), static_cast<double>(step_index) - 1) == disabled.end();
 }
 

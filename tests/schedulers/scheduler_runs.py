@@ -140,8 +140,9 @@ def begin(scheduler, case):
     if isinstance(scheduler, diffusers.LMSDiscreteScheduler) and (scheduler.sigmas.diff() == 0).any():
         raise ValueError("easel refuses equal noise levels, of which LMS makes integrals of infinities")
     timesteps = scheduler.timesteps
-    if len(timesteps) > 1 and timesteps[0] == timesteps[1] and hasattr(scheduler, "set_begin_index"):
-        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas.
+    if (timesteps[1:] == timesteps[0]).any() and hasattr(scheduler, "set_begin_index"):
+        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas, or
+        # draw with noise levels that do not belong to its timesteps.
         scheduler.set_begin_index(0)
     return timesteps
 
