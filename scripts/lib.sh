@@ -204,16 +204,21 @@ choose_libtorch() {
   note "the $build build in $EASEL_LIBTORCH"
 }
 
+# processors: prints how many there are. nproc alone takes OMP_NUM_THREADS for an answer.
+processors() {
+  env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc
+}
+
 # build_jobs: prints how many compilers this machine's processors and free memory carry.
 build_jobs() {
-  local processors memory_mib
-  processors=$(nproc)
+  local count memory_mib
+  count=$(processors)
   memory_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
   local by_memory=$((memory_mib / COMPILER_MEMORY_MIB))
   if [ "$by_memory" -lt 1 ]; then
     by_memory=1
   fi
-  printf '%s\n' $((by_memory < processors ? by_memory : processors))
+  printf '%s\n' $((by_memory < count ? by_memory : count))
 }
 
 # configure PRESET: unless build/PRESET already stands on this folder and this libtorch.
