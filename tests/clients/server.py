@@ -30,7 +30,7 @@ class Server:
             self.process = subprocess.Popen([easel, "serve", "--model", model, "--port", str(port), *flags], stdout=sink,
                                             stderr=subprocess.STDOUT)
         try:
-            self.port = int(self.wait_for(r"listening on http://[^\s"]*:(\d+)").group(1))
+            self.port = int(self.wait_for(r'listening on http://[^\s"]*:(\d+)').group(1))
             self.base_url = f"http://localhost:{self.port}/v1"
             self.wait_until_ready()
         except BaseException:
