@@ -2,19 +2,11 @@
 
 #include <utility>
 
-#include "core/config.h"
 #include "weights/key_mapping.h"
 #include "weights/weights.h"
 
 namespace easel {
 namespace {
-
-constexpr const char* kDiffusersStem = "diffusion_pytorch_model";
-constexpr const char* kTransformersStem = "model";
-
-Config read_config(const std::string& directory) {
-  return Config::read_file(directory + "/config.json", directory + "/config.json");
-}
 
 /// Builds a model from its config and tensors, all of them and no others.
 template <class Model, class ModelConfig>
@@ -27,15 +19,19 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
 
 }  // namespace
 
+Config read_component_config(const std::string& directory) {
+  return Config::read_file(directory + "/config.json", directory + "/config.json");
+}
+
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
   const auto directory = folder.file("unet");
-  auto config = read_config(directory);
+  auto config = read_component_config(directory);
   return load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
                                           UNet2DConditionConfig::from(config), placement);
 }
 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  auto config = read_config(folder.file("vae"));
+  auto config = read_component_config(folder.file("vae"));
   auto own = placement;
   if (fields == VaeFields::kAll && placement.dtype == at::kHalf && AutoencoderKLConfig::from(config).force_upcast) {
     own.dtype = at::kFloat;
@@ -45,7 +41,7 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
 
 PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
   const auto load = [directory = folder.file("vae")](const Placement& where) {
-    auto config = read_config(directory);
+    auto config = read_component_config(directory);
     return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
                                      AutoencoderKLConfig::from(config), where);
   };
@@ -57,7 +53,7 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
                                                    PromptState state, const Placement& placement) {
   const auto directory = folder.file("text_encoder" + suffix);
-  auto json = read_config(directory);
+  auto json = read_component_config(directory);
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
   config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";

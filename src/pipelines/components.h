@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "core/config.h"
 #include "models/unet_2d_condition.h"
 #include "pipelines/checkpoint_folder.h"
 #include "pipelines/picture_codec.h"
@@ -12,7 +13,15 @@
 
 namespace easel {
 
-// All of these read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
+// How the weight files of a component are called, without extension: diffusers' way and transformers'.
+inline constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
+inline constexpr char kTransformersStem[] = "model";
+
+/// A component's config.json. @param directory  e.g. folder.file("unet")
+/// @throws Error(kNotFound, kCorruptData)  names the file
+Config read_component_config(const std::string& directory);
+
+// All that follow read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
 // with it
 
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement);

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <limits>
 
-#include "core/config.h"
 #include "core/text.h"
 #include "pipelines/components.h"
 #include "pipelines/stable_diffusion_xl.h"
@@ -79,26 +78,21 @@ std::int64_t unix_seconds(const fs::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-Config read_config(const CheckpointFolder& folder, const std::string& component) {
-  const auto path = folder.file(component + "/config.json");
-  return Config::read_file(path, path);
-}
-
 /// Layers that every text encoder can leave out.
 std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
-    Config config = read_config(folder, concat("text_encoder", text.suffix));
+    Config config = read_component_config(folder.file(concat("text_encoder", text.suffix)));
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
   return least;
 }
 
-void describe_picture(const CheckpointFolder& folder, const Family& family, const std::vector<std::int64_t>& channels,
-                      ModelDescription& d) {
-  Config unet = read_config(folder, "unet");
+void describe_picture(const CheckpointFolder& folder, const Family& family, Config& vae,
+                      const std::vector<std::int64_t>& channels, ModelDescription& d) {
+  Config unet = read_component_config(folder.file("unet"));
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet);
   const auto native = folder.manifest.native_size;
@@ -106,7 +100,6 @@ void describe_picture(const CheckpointFolder& folder, const Family& family, cons
   d.native_height = native ? native->second : static_cast<int>(rows) * d.cell;
   d.draws_native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  Config vae = read_config(folder, "vae");
   d.needs_mask = unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
                  vae.get<std::int64_t>("latent_channels", kDefaultChannels);
   d.needs_image = family.needs_image || d.needs_mask;
@@ -136,24 +129,24 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   d.folder = folder.path;
   d.created = unix_seconds(folder.file("model_index.json"));
 
-  Config vae = read_config(folder, "vae");
+  Config vae = read_component_config(folder.file("vae"));
   const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");
   }
-  describe_picture(folder, family, channels, d);
+  describe_picture(folder, family, vae, channels, d);
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
 
   for (const auto& text : text_encoders_of(family, folder)) {
-    add_component(folder.file(concat("text_encoder", text.suffix)), "model", placement.dtype, d);
+    add_component(folder.file(concat("text_encoder", text.suffix)), kTransformersStem, placement.dtype, d);
   }
-  add_component(folder.file("unet"), "diffusion_pytorch_model", placement.dtype, d);
+  add_component(folder.file("unet"), kDiffusersStem, placement.dtype, d);
   if (const auto refiner = find_refiner(folder)) {
-    add_component(refiner->file("unet"), "diffusion_pytorch_model", placement.dtype, d);
+    add_component(refiner->file("unet"), kDiffusersStem, placement.dtype, d);
   }
   const auto vae_dtype = vae_placement(folder, family.vae_fields, placement).dtype;
-  add_component(folder.file("vae"), "diffusion_pytorch_model", vae_dtype, d);
+  add_component(folder.file("vae"), kDiffusersStem, vae_dtype, d);
   d.memory_bytes += decode_bytes(channels, d, vae_dtype);
   return d;
 }
