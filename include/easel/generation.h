@@ -26,6 +26,18 @@ struct MicroConditions {
   double negative_aesthetic_score = 2.5;
 };
 
+/// How a prompt is read.
+enum class PromptSyntax {
+  kPlain,  ///< as diffusers reads it: every character counts, and what does not fit the text encoder is cut off
+  kA1111,  ///< weights in brackets, BREAK, and any length
+};
+
+/// A low-rank adapter, by the name of its file without extension, and how strongly it works.
+struct AdapterUse {
+  std::string name;
+  double weight = 1.0;  ///< any finite number; 0 is as if it were not there
+};
+
 /// One request for n pictures of one prompt. Names are diffusers'. Empty optionals mean the model's own default.
 struct GenerationRequest {
   std::string model;            ///< id of a served model; aliases are resolved before this point
@@ -39,8 +51,8 @@ struct GenerationRequest {
   double guidance_rescale = 0.0;         ///< 0 to 1: how far guided predictions are brought back to the text row's
                                          ///< deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
-  std::optional<std::string> scheduler;  ///< a name of ModelDescription::schedulers or an alias
-  double eta = 0.0;                      ///< of DDIM and TCD, 0 to 1; other schedulers ignore it, as in diffusers
+  std::optional<std::string> scheduler;   ///< a name of ModelDescription::schedulers or an alias
+  double eta = 0.0;                       ///< of DDIM and TCD, 0 to 1; other schedulers ignore it, as in diffusers
   std::optional<std::int64_t> clip_skip;  ///< text encoder layers left out, counted from the end; 0 = none
   MicroConditions micro_conditions;
   /// Where a refiner takes over: the share of the noise levels, counted from the noisiest, that the base model draws
@@ -52,12 +64,19 @@ struct GenerationRequest {
   /// Where to redraw `image`: pixels of at least half brightness. Resampled likewise.
   std::shared_ptr<const Image> mask;
   std::optional<double> strength;  ///< 0 to 1: share of the steps that `image` goes through; 1 leaves little of it
+  std::optional<double> image_guidance_scale;  ///< of InstructPix2Pix, 1 and up: how closely `image` is kept to
+  std::optional<std::int64_t> noise_level;     ///< of upscalers that take one: noise added to `image`, as a timestep
+  std::vector<double> timesteps;               ///< the scheduler's own, instead of num_inference_steps; descending
+  std::vector<double> sigmas;                  ///< likewise; at most one of the two
+  std::optional<PromptSyntax> prompt_syntax;   ///< default: the server's
+  std::vector<AdapterUse> loras;
 };
 
 /// One finished picture and the seed that gives it again.
 struct GeneratedImage {
   Image image;
   std::uint64_t seed = 0;
+  bool prompt_cut = false;  ///< the text encoder did not see the end of the prompt, or of the negative prompt
 };
 
 /// How far a generation is. Steps are model evaluations: PNDM has n + 1 of them for n inference steps.
@@ -82,13 +101,14 @@ struct ModelDescription {
   bool draws_native_size_only = false;  ///< another size is drawn at native scale and resized
   std::int64_t default_steps = 50;
   double default_guidance_scale = 7.5;
-  std::string default_scheduler;        ///< a name of `schedulers`
-  std::vector<std::string> schedulers;  ///< names that a request may use
+  std::string default_scheduler;               ///< a name of `schedulers`
+  std::vector<std::string> schedulers;         ///< names that a request may use
   std::vector<std::string> scheduler_aliases;  ///< further ones, not listed; spelled as core/plain_name.h does
-  std::int64_t max_clip_skip = 0;       ///< text encoder layers
-  bool needs_image = false;             ///< draws only from GenerationRequest::image
-  bool needs_mask = false;              ///< and with GenerationRequest::mask
+  std::int64_t max_clip_skip = 0;              ///< text encoder layers
+  bool needs_image = false;                    ///< draws only from GenerationRequest::image
+  bool needs_mask = false;                     ///< and with GenerationRequest::mask
   double default_strength = 0.8;
+  int upscale_factor = 0;  ///< of upscalers: pixels of the answer per pixel of GenerationRequest::image; else 0
 };
 
 }  // namespace easel
