@@ -63,9 +63,9 @@ inline void expect_pictures(const GenerationRequest& request, const Answer& answ
   ASSERT_FALSE(answer.error) << answer.message();
   ASSERT_EQ(answer.images.size(), static_cast<std::size_t>(request.num_images));
   for (std::size_t i = 0; i < answer.images.size(); ++i) {
-    const auto& image = answer.images[i].image;
-    const auto seed = answer.images[i].seed;
+    const auto& [image, seed, prompt_cut] = answer.images[i];
     EXPECT_EQ(seed, request.seed + i);
+    EXPECT_FALSE(prompt_cut);
     EXPECT_EQ(image.width, request.width.value_or(64));
     EXPECT_EQ(image.height, request.height.value_or(64));
     const auto color = fake_color(request.prompt, seed);
