@@ -25,11 +25,14 @@ using LoadProgress = std::function<void(double)>;
 /// A model that can be served: what is known of it, and how to load it.
 struct ServedModel {
   ModelDescription description;
-  /// Reads the weights. Called whenever the model is to come into memory, on the engine's loader thread, one model at a
-  /// time, while the loop draws with others. The pipeline is used, and destroyed, on the loop's thread.
+  /// Reads the weights. Called whenever the model is to come into the memory of a device (one of
+  /// EngineOptions::devices), on that device's loader thread, one model at a time there, while the loops draw with
+  /// others. The pipeline is used, and destroyed, on the thread of that device's loop.
   /// @throws Error  why not: the answer to the requests that wait for it; kResourceExhausted: out of memory
-  std::function<std::unique_ptr<Pipeline>(const LoadProgress&)> load;
-  bool pinned = false;  ///< loaded at the start; leaves memory only when Engine::unload asks for it
+  std::function<std::unique_ptr<Pipeline>(const std::string& device, const LoadProgress&)> load;
+  /// Loaded at the start, and leaves memory only when Engine::unload asks for it. Of several devices it is pinned to
+  /// one, so that pinned models are spread out; another gets a copy when requests are served sooner by it.
+  bool pinned = false;
 };
 
 /// Where a request stands among those that have no answer yet.
@@ -82,6 +85,7 @@ struct JobFigures {
   double drawn_seconds = 0;   ///< from there until its end, or until now
   double device_seconds = 0;  ///< its part of the measured time of the work it was in
   int most_rows = 0;          ///< UNet rows of the largest step it was in, others' rows included
+  std::string device{};       ///< that draws it; empty until it was begun
 };
 
 /// The engine's side of one accepted request. Shared by who waits and who draws; every method is thread-safe.
@@ -106,18 +110,25 @@ class Job {
 };
 
 struct EngineOptions {
+  /// Names, as loaders know them: one loop each, all fed from one queue. A request goes where its answer is expected
+  /// first by measured costs, loading the model included. Bounds by device hold for each.
+  std::vector<std::string> devices{"cpu"};
   std::size_t max_waiting = 64;  ///< accepted requests that have not ended; more are refused
-  /// Pictures in memory at once; a request with more is begun in parts. A quarter of the places is kept for the first
-  /// pictures of requests that come later.
+  /// Pictures in memory at once, by device; a request with more is begun in parts. A quarter of the places is kept for
+  /// the first pictures of requests that come later.
   std::int64_t max_active_generations = 16;
-  int max_steps_in_flight = 2;  ///< tickets not yet waited for
+  /// Further pictures in memory, by device: when all places are taken, a request that needs much less time than those
+  /// who have them gets one of these for a picture, and others are put aside for it. A picture that is put aside is a
+  /// few latents; a step's memory depends on its rows alone. 0: who comes later waits for a place.
+  std::int64_t max_parked_generations = 48;
+  int max_steps_in_flight = 2;  ///< tickets not yet waited for, by device
   /// Estimated device time of the accepted requests, in seconds; one that would exceed it is refused, unless it is the
   /// only one. 0: no limit.
   double max_waiting_seconds = 0;
   /// No step is given more company than it takes to last this long, in seconds by measured costs; 0: no limit.
   double max_step_seconds = 0;
-  /// ModelDescription::memory_bytes of the models in memory and of the one that loads, together; 0: no limit. Beyond it
-  /// the least recently used one leaves, never in the middle of a request.
+  /// ModelDescription::memory_bytes of the models in memory and of the one that loads, together, by device; 0: no
+  /// limit. Beyond it the least recently used one leaves, never in the middle of a request.
   std::int64_t memory_budget = 0;
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< a model that idle leaves memory; none: it stays
   std::chrono::milliseconds load_retry{30000};  ///< how long a failed load is the answer before it is tried again
@@ -126,21 +137,33 @@ struct EngineOptions {
 
 enum class ModelState { kUnloaded, kLoading, kReady, kFailed };
 
-/// A model as it is now.
-struct ModelStatus {
+/// A model on one device.
+struct ModelOnDevice {
+  std::string device{};
   ModelState state = ModelState::kUnloaded;
   std::int64_t memory_bytes = 0;  ///< held now: the description's while loading or ready, else 0
+  double loading_progress = 0;    ///< 0 to 1; 1 when ready
+  std::string failure{};          ///< why the latest load failed; kFailed only
+};
+
+/// A model as it is now.
+struct ModelStatus {
+  /// The best there is of it on any device: ready, else loading, else failed, else unloaded.
+  ModelState state = ModelState::kUnloaded;
+  std::int64_t memory_bytes = 0;  ///< held now, on all devices
   bool pinned = false;
-  double loading_progress = 0;  ///< 0 to 1; 1 when ready
-  std::string failure{};        ///< why the latest load failed; kFailed only
+  double loading_progress = 0;           ///< 0 to 1; 1 when ready
+  std::string failure{};                 ///< why the latest load failed; kFailed only
+  std::vector<ModelOnDevice> devices{};  ///< one each, in the order of EngineOptions::devices
   /// When a picture of it was last worked on, or when it was loaded; none before.
   std::optional<std::chrono::system_clock::time_point> last_used{};
 };
 
 /// Takes requests, draws them, gives each exactly one answer.
 ///
-/// Thread-safe. The first model and the pinned ones are loaded at once, the others when first asked for, on a thread of
-/// their own: who waits for a model holds up nobody else.
+/// Thread-safe. The first model and the pinned ones are loaded at once, the others when first asked for, on threads of
+/// their own: who waits for a model holds up nobody else. A device on which one request after the other fails is spared
+/// for a while where there are others.
 class Engine {
  public:
   /// Ends every request that has no answer yet with kUnavailable. Waits for the block in progress, or a model's
@@ -153,13 +176,13 @@ class Engine {
   virtual ModelStatus status(const std::string& id) const = 0;
   ModelState model_state(const std::string& id) const { return status(id).state; }
 
-  /// Asks for a model: returns at once, status() tells the rest. One that failed is tried again without waiting for
-  /// load_retry. Nothing happens where it is in memory already.
+  /// Asks for a model: returns at once, status() tells the rest. Of several devices the one that has it soonest loads
+  /// it. One that failed is tried again without waiting for load_retry. Nothing happens where it is in memory already.
   /// @throws Error(kNotFound)     no such id
   /// @throws Error(kUnavailable)  draining
   virtual void load(const std::string& id) = 0;
-  /// Asks for a model's memory: returns at once. It is freed when the requests that were begun with it have ended;
-  /// those that wait, or come later, load it again. Nothing happens where it is not in memory.
+  /// Asks for a model's memory, on every device: returns at once. It is freed when the requests that were begun with it
+  /// have ended; those that wait, or come later, load it again. Nothing happens where it is not in memory.
   /// @throws Error(kNotFound)  no such id
   virtual void unload(const std::string& id) = 0;
 
@@ -182,8 +205,9 @@ class Engine {
   void drain() { drain(std::chrono::milliseconds::max()); }
 };
 
-/// Starts the loop.
-/// @throws Error(kInvalidArgument)  no model, two with the same id, or an option out of its range
+/// Starts the loops.
+/// @throws Error(kInvalidArgument)  no model, two with the same id, no device, one named twice, or an option out of its
+///                                  range
 std::unique_ptr<Engine> make_engine(std::vector<ServedModel> models, EngineOptions options);
 
 }  // namespace easel

@@ -13,6 +13,12 @@ enum class RequestOutcome { kDrawn, kFailed, kCancelled, kTimedOut, kUnavailable
 /// Why a request was not accepted.
 enum class RefusalReason { kFull, kTooMuchWork, kAccountLimit, kDraining };
 
+/// What a figure is about: a model's id, and the device it is on. Valid during the call.
+struct ModelAt {
+  const std::string& model;
+  const std::string& device;
+};
+
 /// Receives figures as they arise; every method does nothing unless overridden.
 ///
 /// Called from the engine's threads and from those that submit and cancel, several at once: an override must be
@@ -30,16 +36,16 @@ class EngineObserver {
   virtual void on_refused(const std::string& model, RefusalReason reason) {}
 
   // Device time of one unit of work, as its ticket was settled.
-  virtual void on_begin(const std::string& model, std::int64_t pictures, double seconds) {}
-  virtual void on_step(const std::string& model, int rows, int pictures, double seconds) {}
-  virtual void on_decode(const std::string& model, double seconds) {}
-  /// A step ran out of memory: from now on its model's steps have at most this many pictures.
-  virtual void on_batch_shrunk(const std::string& model, int pictures) {}
+  virtual void on_begin(const ModelAt& at, std::int64_t pictures, double seconds) {}
+  virtual void on_step(const ModelAt& at, int rows, int pictures, double seconds) {}
+  virtual void on_decode(const ModelAt& at, double seconds) {}
+  /// A step ran out of memory: from now on its model's steps have at most this many pictures there.
+  virtual void on_batch_shrunk(const ModelAt& at, int pictures) {}
 
-  virtual void on_loaded(const std::string& model, double seconds, std::int64_t bytes) {}
-  virtual void on_load_failed(const std::string& model, double seconds) {}
+  virtual void on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) {}
+  virtual void on_load_failed(const ModelAt& at, double seconds) {}
   /// It left memory. @param evicted  to make room for another; else asked for, or idle for too long
-  virtual void on_unloaded(const std::string& model, std::int64_t bytes, bool evicted) {}
+  virtual void on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) {}
 };
 
 }  // namespace easel

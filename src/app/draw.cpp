@@ -159,7 +159,7 @@ int draw(const Options& options) {
 
   auto models = list_models(options.model);
   Timings timings;
-  auto pipeline = models[0].load({});
+  auto pipeline = models[0].load({}, {});
   timings.load_s = seconds_since(start);
   const auto images = generate(*pipeline, request, timings);
   for (std::size_t i = 0; i < images.size(); ++i) {

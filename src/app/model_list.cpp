@@ -50,8 +50,24 @@ std::vector<ServedModel>::iterator find(const char* flag, const std::string& id,
 
 }  // namespace
 
+std::vector<std::string> list_devices(const ModelOptions& options) {
+  std::vector<std::string> names;
+  for (const auto& name : options.devices) {
+    const auto device = make_placement(name, options.dtype).device;
+    names.push_back(device.str());
+    if (std::count(names.begin(), names.end(), names.back()) > 1) {
+      throw Error(ErrorCode::kInvalidArgument, concat("--device names ", names.back(), " twice"));
+    }
+    if (names.size() > 1 && (device.is_cpu() || names.front() == "cpu")) {
+      throw Error(ErrorCode::kInvalidArgument, "--device names a CPU beside a card; several devices must be cards");
+    }
+  }
+  if (names.empty()) throw Error(ErrorCode::kInvalidArgument, "--device names no device");
+  return names;
+}
+
 std::vector<ServedModel> list_models(const ModelOptions& options) {
-  const PipelineOptions pipeline_options{.placement = make_placement(options.device, options.dtype),
+  const PipelineOptions pipeline_options{.placement = make_placement(list_devices(options).front(), options.dtype),
                                          .max_generations_per_step = options.max_generations_per_step};
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {

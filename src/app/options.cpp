@@ -49,7 +49,10 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
   add(app, kModelGroup, "--pin", o.pinned, "load this model at the start and keep it; may be repeated")
       ->delimiter(',')
       ->allow_extra_args(false);
-  add(app, kModelGroup, "--device", o.device, "auto, cpu, cuda or cuda:N");
+  add(app, kModelGroup, "--device", o.devices,
+      "auto, cpu, cuda or cuda:N; several cards, e.g. cuda:0,cuda:1, draw side by side; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   add(app, kModelGroup, "--dtype", o.dtype, "auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16");
   add(app, kModelGroup, "--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
   add(app, kModelGroup, "--max-batch", o.max_generations_per_step,
@@ -102,6 +105,9 @@ void add_server_options(CLI::App& app, Options& o) {
       ->check(seconds);
   add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
       ->check(CLI::Range(1, 4096));
+  add(app, kLimitGroup, "--max-parked", o.engine.max_parked_generations,
+      "further pictures in memory, so that a short request need not wait for a place")
+      ->check(CLI::Range(0, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }

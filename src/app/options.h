@@ -19,7 +19,7 @@ struct ModelOptions {
   std::string models_dir;           ///< every checkpoint folder in it is served under its folder's name
   std::vector<std::string> pinned;  ///< ids that are loaded at the start and stay
   std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
-  std::string device = "auto";
+  std::vector<std::string> devices{"auto"};
   std::string dtype = "auto";
   int threads = 0;                   ///< 0: as many as there are cores
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU

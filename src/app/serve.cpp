@@ -89,6 +89,7 @@ int serve(const Options& options) {
   const auto default_model = models[0].description;
   const auto others = models.size() - 1;
   auto engine_options = options.engine;
+  engine_options.devices = list_devices(options.model);
   auto server_options = options.server;
   server_options.figures = make_figures(server_options.version);
   engine_options.observer = server_options.figures;

@@ -96,7 +96,7 @@ void ActiveRequest::deliver(Picture& picture, GeneratedImage image) {
   // Whoever submitted it has the line that people read, with its own name for it.
   log::debug(concat("request ", job->number(), ": ", num_images(), " x ", picture.progress.steps_total, " steps by ",
                     job->request().model, ", waited ", figures.waited_seconds, " s, drawn in ", figures.drawn_seconds,
-                    " s, at most ", figures.most_rows, " rows a step"));
+                    " s on ", figures.device, ", at most ", figures.most_rows, " rows a step"));
 }
 
 void ActiveRequest::fail(const Failure& failure) {

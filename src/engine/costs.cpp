@@ -34,7 +34,8 @@ void Estimate::add(double sample) {
   value_ += (sample - value_) / samples_;
 }
 
-Costs::Costs(const std::vector<ModelDescription>& models) : models_(models), curves_(models.size()) {}
+Costs::Costs(const std::vector<ModelDescription>& models, Costs* shared)
+    : models_(models), shared_(shared), curves_(models.size()) {}
 
 Costs::Shape Costs::shape_of(std::size_t model, const GenerationRequest& request) const {
   const auto& description = models_.at(model);
@@ -44,16 +45,19 @@ Costs::Shape Costs::shape_of(std::size_t model, const GenerationRequest& request
 }
 
 void Costs::add_begin(const Shape& shape, double seconds) {
+  if (shared_) shared_->add_begin(shape, seconds);
   const std::lock_guard lock(mutex_);
   measured_[shape].begin.add(seconds);
 }
 
 void Costs::add_decode(const Shape& shape, double seconds) {
+  if (shared_) shared_->add_decode(shape, seconds);
   const std::lock_guard lock(mutex_);
   measured_[shape].decode.add(seconds);
 }
 
 void Costs::add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds) {
+  if (shared_) shared_->add_step(shape, batch_key, rows, seconds);
   const std::lock_guard lock(mutex_);
   rows = std::max(rows, 1);
   if (measured_.size() >= kMostCurves && !measured_.contains(shape)) measured_.clear();
@@ -64,19 +68,33 @@ void Costs::add_step(const Shape& shape, std::string_view batch_key, int rows, d
   seconds_per_unit_.add(seconds / rows / units(models_.at(shape.model), shape));
 }
 
+Costs::Measured Costs::measured(const Shape& shape) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = measured_.find(shape);
+  return found == measured_.end() ? Measured{} : found->second;
+}
+
+std::optional<double> Costs::seconds_per_unit() const {
+  const std::lock_guard lock(mutex_);
+  return seconds_per_unit_.known() ? std::optional(seconds_per_unit_.value()) : std::nullopt;
+}
+
 double Costs::guessed_row(const Shape& shape) const {
-  const auto per_unit = seconds_per_unit_.known() ? seconds_per_unit_.value() : kGuessedSecondsPerUnit;
-  return per_unit * units(models_.at(shape.model), shape);
+  auto per_unit = seconds_per_unit();
+  if (!per_unit && shared_) per_unit = shared_->seconds_per_unit();
+  return per_unit.value_or(kGuessedSecondsPerUnit) * units(models_.at(shape.model), shape);
 }
 
 Costs::PerPicture Costs::of(const Shape& shape) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = measured_.find(shape);
-  const auto known = found == measured_.end() ? Measured{} : found->second;
-  const auto row = known.row.known() ? known.row.value() : guessed_row(shape);
-  return {.begin = known.begin.known() ? known.begin.value() : kBeginRows * row,
+  const auto here = measured(shape), anywhere = shared_ ? shared_->measured(shape) : Measured{};
+  const auto known = [&](Estimate Measured::*which) {
+    const auto& estimate = (here.*which).known() ? here.*which : anywhere.*which;
+    return estimate.known() ? std::optional(estimate.value()) : std::nullopt;
+  };
+  const auto row = known(&Measured::row).value_or(guessed_row(shape));
+  return {.begin = known(&Measured::begin).value_or(kBeginRows * row),
           .row = row,
-          .decode = known.decode.known() ? known.decode.value() : kDecodeRows * row};
+          .decode = known(&Measured::decode).value_or(kDecodeRows * row)};
 }
 
 double Costs::of_request(std::size_t model, const GenerationRequest& request) const {

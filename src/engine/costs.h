@@ -30,8 +30,8 @@ class Estimate {
 
 /// Seconds of device time. Thread-safe.
 ///
-/// Before a model was ever drawn with at a size, its costs are guessed from pixels and parameters, at the speed that
-/// this device has shown with others.
+/// Before a model was ever drawn with at a size, its costs are those on another device, where it was; else they are
+/// guessed from pixels and parameters, at the speed that this device has shown with others.
 class Costs {
  public:
   /// The pictures of one model that cost the same.
@@ -47,7 +47,8 @@ class Costs {
     double decode = 0;
   };
 
-  explicit Costs(const std::vector<ModelDescription>& models);
+  /// @param shared  what all devices measure together, told of everything this one is; may be null, else outlives it
+  explicit Costs(const std::vector<ModelDescription>& models, Costs* shared = nullptr);
 
   Shape shape_of(std::size_t model, const GenerationRequest& request) const;
 
@@ -69,9 +70,12 @@ class Costs {
     Estimate begin, row, decode;
   };
 
+  Measured measured(const Shape& shape) const;
+  std::optional<double> seconds_per_unit() const;
   double guessed_row(const Shape& shape) const;
 
   const std::vector<ModelDescription> models_;
+  Costs* const shared_;
   mutable std::mutex mutex_;  // guards what follows
   std::map<Shape, Measured> measured_;
   std::vector<std::map<std::string, Curve, std::less<>>> curves_;  // by model, by batch key

@@ -1,13 +1,16 @@
 #include "easel/engine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
 #include "core/text.h"
-#include "engine/costs.h"
+#include "engine/devices.h"
 #include "engine/loader.h"
 #include "engine/loop.h"
 #include "engine/policy.h"
@@ -19,15 +22,22 @@ namespace easel {
 namespace {
 
 void check(const EngineOptions& options) {
+  const std::set<std::string> devices(options.devices.begin(), options.devices.end());
+  if (devices.empty() || devices.size() != options.devices.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("the devices are ", join(options.devices), ", expected one or more that differ"));
+  }
   if (options.max_waiting < 1 || options.max_active_generations < 1 || options.max_steps_in_flight < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("max_waiting, max_active_generations and max_steps_in_flight are ", options.max_waiting, ", ",
                        options.max_active_generations, " and ", options.max_steps_in_flight, ", expected 1 or more"));
   }
   if (!(options.max_waiting_seconds >= 0) || !(options.max_step_seconds >= 0) || options.memory_budget < 0 ||
-      options.load_retry.count() < 0 || (options.keep_alive && options.keep_alive->count() < 0)) {
+      options.load_retry.count() < 0 || options.max_parked_generations < 0 ||
+      (options.keep_alive && options.keep_alive->count() < 0)) {
     throw Error(ErrorCode::kInvalidArgument,
-                "max_waiting_seconds, max_step_seconds, memory_budget, load_retry and keep_alive must not be negative");
+                "max_parked_generations, max_waiting_seconds, max_step_seconds, memory_budget, load_retry and "
+                "keep_alive must not be negative");
   }
 }
 
@@ -46,58 +56,156 @@ void check(const SubmitOptions& options) {
   }
 }
 
-/// Joins caller and loop: a queue that both know, and the threads.
-class LoopEngine final : public Engine {
+constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };
+
+/// One device: what it holds, what work costs there, who is next, and the threads that draw and load.
+class DrawingDevice {
  public:
-  LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
-      : queue_(std::make_shared<Queue>(
-            Queue::Limits{.max_unended = options.max_waiting, .max_seconds = options.max_waiting_seconds}, kClock,
-            options.observer)),
-        residency_(std::move(models),
-                   {.memory_budget = options.memory_budget,
-                    .keep_alive = options.keep_alive,
-                    .load_retry = options.load_retry},
+  DrawingDevice(std::size_t index, std::vector<ServedModel> models, Residency::Rules rules,
+                std::shared_ptr<Queue> queue, DeviceBoard& board, std::shared_ptr<LoadTimes> load_times,
+                const EngineOptions& options)
+      : queue_(std::move(queue)),
+        residency_(std::move(models), std::move(rules),
                    {.run_elsewhere = [this](std::function<void()> task) { loader_.run(std::move(task)); },
                     .wake = [queue = queue_] { queue->wake(); },
                     .now = kClock,
-                    .observer = options.observer}),
-        costs_(residency_.descriptions()),
+                    .observer = options.observer,
+                    .load_times = std::move(load_times)}),
         policy_(make_fair_sojourn(options.max_step_seconds)),
-        loop_(*queue_, residency_, costs_, *policy_,
-              {.max_active_generations = options.max_active_generations,
+        loop_(*queue_, residency_, board, *policy_,
+              {.device = index,
+               .max_active_generations = options.max_active_generations,
+               .max_parked_generations = options.max_parked_generations,
                .max_steps_in_flight = options.max_steps_in_flight},
-              kClock, options.observer),
-        thread_([this] { loop_.run(); }) {}
+              kClock, options.observer) {}
 
-  ~LoopEngine() override {
+  ~DrawingDevice() {
     queue_->abort({ErrorCode::kUnavailable, "the server is shutting down", {}});
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
-  const std::vector<ModelDescription>& models() const override { return residency_.descriptions(); }
-  ModelStatus status(const std::string& id) const override { return residency_.status(residency_.index_of(id)); }
+  void start() {
+    thread_ = std::thread([this] { loop_.run(); });
+  }
+  Residency& residency() { return residency_; }
+  const Residency& residency() const { return residency_; }
+
+ private:
+  const std::shared_ptr<Queue> queue_;
+  Residency residency_;
+  const std::unique_ptr<Policy> policy_;
+  Loop loop_;
+  Loader loader_;
+  std::thread thread_;  // last: uses all of the above
+};
+
+/// Where each model is kept from the start, those that are: spread out by their memory.
+std::vector<std::optional<std::size_t>> homes_of(const std::vector<ServedModel>& models, std::size_t devices) {
+  std::vector<std::int64_t> bytes(devices, 0);
+  std::vector<std::optional<std::size_t>> homes;
+  for (const auto& model : models) {
+    const bool kept = model.pinned || homes.empty();
+    const auto least = std::min_element(bytes.begin(), bytes.end());
+    homes.push_back(kept ? std::optional(static_cast<std::size_t>(least - bytes.begin())) : std::nullopt);
+    if (kept) *least += model.description.memory_bytes;
+  }
+  return homes;
+}
+
+std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models) {
+  std::vector<ModelDescription> descriptions;
+  for (const auto& model : models) descriptions.push_back(model.description);
+  return descriptions;
+}
+
+// The better a state, the higher.
+int rank(ModelState state) {
+  switch (state) {
+    case ModelState::kUnloaded:
+      return 0;
+    case ModelState::kFailed:
+      return 1;
+    case ModelState::kLoading:
+      return 2;
+    case ModelState::kReady:
+      return 3;
+  }
+  return 0;
+}
+
+/// Joins callers and loops: a queue and a board that all know.
+class LoopEngine final : public Engine {
+ public:
+  LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
+      : models_(descriptions_of(models)),
+        board_(std::make_shared<DeviceBoard>(models_, options.devices.size())),
+        queue_(std::make_shared<Queue>(
+            Queue::Limits{.max_unended = options.max_waiting, .max_seconds = options.max_waiting_seconds}, board_,
+            kClock, options.observer)) {
+    const auto load_times = std::make_shared<LoadTimes>();
+    const auto homes = homes_of(models, options.devices.size());
+    for (std::size_t device = 0; device < options.devices.size(); ++device) {
+      auto its = models;
+      for (std::size_t i = 0; i < its.size(); ++i) its[i].pinned = its[i].pinned && homes[i] == device;
+      devices_.push_back(std::make_unique<DrawingDevice>(device, std::move(its),
+                                                         Residency::Rules{.device = options.devices[device],
+                                                                          .loads_first = device == 0,
+                                                                          .memory_budget = options.memory_budget,
+                                                                          .keep_alive = options.keep_alive,
+                                                                          .load_retry = options.load_retry},
+                                                         queue_, *board_, load_times, options));
+    }
+    for (const auto& device : devices_) device->start();  // when all have written on the board
+  }
+
+  const std::vector<ModelDescription>& models() const override { return models_; }
+
+  ModelStatus status(const std::string& id) const override {
+    const auto model = devices_.front()->residency().index_of(id);
+    ModelStatus all;
+    for (const auto& device : devices_) {
+      const auto there = device->residency().status(model);
+      all.devices.push_back({.device = device->residency().device(),
+                             .state = there.state,
+                             .memory_bytes = there.memory_bytes,
+                             .loading_progress = there.loading_progress,
+                             .failure = there.failure});
+      if (rank(there.state) > rank(all.state)) {
+        all.state = there.state;
+        all.failure = there.failure;
+      }
+      all.memory_bytes += there.memory_bytes;
+      all.pinned = all.pinned || there.pinned;
+      all.loading_progress = std::max(all.loading_progress, there.loading_progress);
+      all.last_used = std::max(all.last_used, there.last_used);
+    }
+    return all;
+  }
 
   void load(const std::string& id) override {
-    const auto model = residency_.index_of(id);
+    const auto model = devices_.front()->residency().index_of(id);
     if (queue_->closed()) throw Error(ErrorCode::kUnavailable, "the server is shutting down and loads no models");
-    residency_.ask_load(model);
+    std::size_t soonest = 0;
+    for (std::size_t i = 1; i < devices_.size(); ++i) {
+      if (board_->ready_in(i, id) < board_->ready_in(soonest, id)) soonest = i;
+    }
+    devices_[soonest]->residency().ask_load(model);
     queue_->wake();
   }
 
   void unload(const std::string& id) override {
-    residency_.ask_unload(residency_.index_of(id));
+    for (const auto& device : devices_) device->residency().ask_unload(device->residency().index_of(id));
     queue_->wake();
   }
 
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
-    const auto model = residency_.index_of(request.model);
+    devices_.front()->residency().index_of(request.model);  // throws where there is no such model
     if (request.num_images < 1) {
       throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " pictures were asked for"), "n");
     }
     check(options);
-    const auto estimate = costs_.of_request(model, request);
-    return queue_->submit(std::move(request), std::move(options), estimate);
+    return queue_->submit(std::move(request), std::move(options));
   }
 
   double estimated_wait() const override { return queue_->estimated_wait(); }
@@ -113,15 +221,10 @@ class LoopEngine final : public Engine {
   }
 
  private:
-  static constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };
-
+  const std::vector<ModelDescription> models_;
+  const std::shared_ptr<DeviceBoard> board_;
   const std::shared_ptr<Queue> queue_;
-  Residency residency_;
-  Costs costs_;
-  const std::unique_ptr<Policy> policy_;
-  Loop loop_;
-  Loader loader_;
-  std::thread thread_;  // last: uses all of the above
+  std::vector<std::unique_ptr<DrawingDevice>> devices_;  // last: they use all of the above
 };
 
 }  // namespace

@@ -68,7 +68,8 @@ JobFigures QueuedJob::figures() const {
   return {.waited_seconds = seconds_between(accepted_at_, start),
           .drawn_seconds = seconds_between(start, end),
           .device_seconds = device_seconds_,
-          .most_rows = most_rows_};
+          .most_rows = most_rows_,
+          .device = device_};
 }
 
 bool QueuedJob::ended_by_now() {
@@ -109,9 +110,11 @@ void QueuedJob::report(StepProgress progress) {
   progress_ = progress;
 }
 
-void QueuedJob::note_start() {
+void QueuedJob::note_start(const std::string& device) {
   const std::lock_guard lock(mutex_);
-  if (!started_at_ && !ended_at_) started_at_ = hooks_.now();
+  if (started_at_ || ended_at_) return;
+  started_at_ = hooks_.now();
+  device_ = device;
 }
 
 void QueuedJob::note_work(double device_seconds, int rows) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "easel/engine.h"
@@ -63,7 +64,7 @@ class QueuedJob final : public Job {
 
   // What its figures are made of.
   void report(StepProgress progress);
-  void note_start();  ///< its first picture is begun; the first call counts
+  void note_start(const std::string& device);  ///< its first picture is begun there; the first call counts
   void note_work(double device_seconds, int rows);
 
  private:
@@ -88,6 +89,7 @@ class QueuedJob final : public Job {
   StepProgress progress_;
   std::optional<TimePoint> started_at_;
   std::optional<TimePoint> ended_at_;
+  std::string device_;
   double device_seconds_ = 0;
   int most_rows_ = 0;
 };

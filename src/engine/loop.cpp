@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "core/text.h"
@@ -14,22 +15,29 @@ namespace {
 constexpr std::chrono::seconds kTellEvery{1};
 // The part of the places that a request cannot have for its second picture and those after it.
 constexpr std::int64_t kPartForNewcomers = 4;
+// Others are put aside for a request that needs less than this part of what they need on average.
+constexpr double kMuchShorter = 0.25;
+// Added to a doubted device's times: more than any backlog, so that requests go there only where there is no other.
+constexpr double kDoubtSeconds = 1e9;
 
 }  // namespace
 
-Loop::Loop(Queue& queue, Residency& residency, Costs& costs, Policy& policy, Limits limits, Clock now,
+Loop::Loop(Queue& queue, Residency& residency, DeviceBoard& board, Policy& policy, Limits limits, Clock now,
            std::shared_ptr<EngineObserver> observer)
     : queue_(queue),
       residency_(residency),
-      costs_(costs),
+      board_(board),
+      costs_(board.costs(limits.device)),
       policy_(policy),
       limits_(limits),
       now_(std::move(now)),
       observer_(std::move(observer)),
-      demand_(residency.descriptions().size()) {}
+      demand_(residency.descriptions().size()) {
+  publish();
+}
 
 void Loop::run() {
-  while (turn() || queue_.wait_for_work(next_wakeup())) {
+  while (turn() || queue_.wait_for_work(limits_.device, next_wakeup())) {
   }
   residency_.unload_all();
 }
@@ -70,8 +78,9 @@ void Loop::forget(std::uint64_t request) {
 }
 
 void Loop::look_at_queue() {
-  waiting_ = queue_.waiting();
+  waiting_ = queue_.waiting(limits_.device);
   std::erase_if(waiting_, [](const auto& job) { return job->ended_by_now(); });
+  forget_those_elsewhere();
   for (const auto& job : waiting_) {
     if (!claims_.try_emplace(job->number(), job).second) continue;
     const auto& options = job->options();
@@ -83,17 +92,39 @@ void Loop::look_at_queue() {
   }
 }
 
+// A request that waits may be given a place on another device.
+void Loop::forget_those_elsewhere() {
+  std::set<std::uint64_t> here;
+  for (const auto& job : waiting_) here.insert(job->number());
+  for (const auto& request : active_) here.insert(request->job->number());
+  std::erase_if(claims_, [&](const auto& claim) {
+    if (here.contains(claim.first)) return false;
+    forget(claim.first);
+    return true;
+  });
+}
+
 void Loop::look_at_models() {
   std::fill(demand_.begin(), demand_.end(), Demand{});
   for (const auto& job : waiting_) ++demand_[residency_.index_of(job->request().model)].waiting;
   for (const auto& request : active_) ++demand_[request->model->index].drawing;
   residency_.tend(demand_);
+  publish();
   std::erase_if(waiting_, [this](const auto& job) {
     const auto failure = residency_.failure(residency_.index_of(job->request().model));
     if (!failure) return false;
-    job->fail(*failure);
+    if (!queue_.move_away(*job, limits_.device)) job->fail(*failure);
     return true;
   });
+}
+
+void Loop::publish() {
+  std::vector<double> ready_in;
+  const double doubt = health_.doubted(now_()) ? kDoubtSeconds : 0;
+  for (std::size_t model = 0; model < demand_.size(); ++model) {
+    ready_in.push_back(doubt + residency_.ready_in(model, demand_));
+  }
+  board_.publish(limits_.device, std::move(ready_in));
 }
 
 void Loop::estimate() {
@@ -158,8 +189,8 @@ std::vector<Candidate> Loop::candidates(std::vector<Subject>& subjects) const {
     }
     add_pictures(*request, costs, found, subjects);
   }
-  if (free_places() <= 0) return found;
   for (const auto& job : waiting_) {
+    if (!has_place_for(job->remaining_seconds())) continue;
     const auto index = residency_.index_of(job->request().model);
     if (!residency_.find(index)) continue;
     const auto costs = costs_.of(costs_.shape_of(index, job->request()));
@@ -187,25 +218,39 @@ void Loop::add_pictures(const ActiveRequest& request, const Costs::PerPicture& c
   }
 }
 
+// Less than none when some are put aside.
 std::int64_t Loop::free_places() const {
   std::int64_t places = limits_.max_active_generations;
   for (const auto& request : active_) places -= static_cast<std::int64_t>(request->pictures.size());
   return places;
 }
 
+// For the only picture in memory of a request that needs so many seconds yet. To begin everybody would gain nothing:
+// one who is not much shorter than those who are being drawn has its turn when one of them is done.
+bool Loop::has_place_for(double seconds) const {
+  if (free_places() > 0) return true;
+  if (free_places() + limits_.max_parked_generations <= 0) return false;
+  double others = 0, count = 0;
+  for (const auto& request : active_) {
+    if (request->pictures.empty()) continue;
+    others += request->job->remaining_seconds();
+    ++count;
+  }
+  return seconds * count <= kMuchShorter * others;
+}
+
 std::int64_t Loop::can_begin(const ActiveRequest& request) const {
-  const auto free = free_places();
   const auto kept = limits_.max_active_generations / kPartForNewcomers;
-  const auto first = request.pictures.empty() ? std::min<std::int64_t>(free, 1) : 0;
-  return std::min(request.to_begin(), std::max(first, free - kept));
+  const bool first = request.pictures.empty() && has_place_for(request.job->remaining_seconds());
+  return std::min(request.to_begin(), std::max<std::int64_t>(first ? 1 : 0, free_places() - kept));
 }
 
 ActiveRequest* Loop::admit(const std::shared_ptr<QueuedJob>& job) {
   const auto index = residency_.index_of(job->request().model);
-  if (!queue_.take(*job)) return nullptr;
+  if (!queue_.take(*job, limits_.device)) return nullptr;
   active_.push_back(
       std::make_unique<ActiveRequest>(job, *residency_.find(index), costs_.shape_of(index, job->request())));
-  job->note_start();
+  job->note_start(residency_.device());
   if (observer_) observer_->on_started(job->request().model, job->figures().waited_seconds);
   job->tell({.kind = ProgressEvent::Kind::kStarted});
   return active_.back().get();
@@ -213,9 +258,11 @@ ActiveRequest* Loop::admit(const std::shared_ptr<QueuedJob>& job) {
 
 std::optional<TimePoint> Loop::next_wakeup() const {
   auto next = residency_.next_change(demand_);
-  for (const auto& job : waiting_) {
-    if (const auto deadline = job->deadline()) next = next ? std::min(*next, *deadline) : *deadline;
-  }
+  const auto at = [&next](const std::optional<TimePoint>& time) {
+    if (time) next = next ? std::min(*next, *time) : *time;
+  };
+  at(health_.doubted_until(now_()));
+  for (const auto& job : waiting_) at(job->deadline());
   return next;
 }
 

@@ -1,4 +1,4 @@
-// The one thread that calls pipelines.
+// The one thread that calls the pipelines of a device.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@
 #include "engine/active.h"
 #include "engine/clock.h"
 #include "engine/costs.h"
+#include "engine/device_health.h"
+#include "engine/devices.h"
 #include "engine/policy.h"
 #include "engine/queue.h"
 #include "engine/residency.h"
@@ -24,16 +26,18 @@ namespace easel {
 /// hands it to the pipeline, again. No exception leaves it: whatever a pipeline throws is the answer to the requests
 /// concerned.
 ///
-/// One loop a device. With several of them each would have its residency and policy, and take from the one queue what
-/// its models can draw.
+/// One loop a device, each with its residency, costs and policy; all take from the one queue, which gives a request its
+/// place by what the loops write on the board.
 class Loop {
  public:
   struct Limits {
+    std::size_t device = 0;  ///< among those of the board
     std::int64_t max_active_generations = 16;
+    std::int64_t max_parked_generations = 48;
     int max_steps_in_flight = 2;
   };
   /// All of them must outlive it. @param observer  may be null
-  Loop(Queue& queue, Residency& residency, Costs& costs, Policy& policy, Limits limits, Clock now,
+  Loop(Queue& queue, Residency& residency, DeviceBoard& board, Policy& policy, Limits limits, Clock now,
        std::shared_ptr<EngineObserver> observer);
 
   /// Draws until the queue is aborted. Frees the models at its end.
@@ -43,7 +47,7 @@ class Loop {
 
   /// Does one unit of work. @return false when there is none: nothing is held, and something must happen first
   bool turn();
-  /// When turn() should be called again although nothing happened: a deadline, a model that leaves.
+  /// When turn() should be called again although nothing happened: a deadline, a model that leaves, doubt that ends.
   std::optional<TimePoint> next_wakeup() const;
 
  private:
@@ -79,7 +83,10 @@ class Loop {
   void sweep();
   void forget(std::uint64_t request);
   void look_at_queue();
+  void forget_those_elsewhere();
   void look_at_models();
+  void publish();
+  ModelAt at(std::size_t model) const { return {residency_.descriptions()[model].id, residency_.device()}; }
   void estimate();
   void tell_positions();
   bool act();
@@ -87,6 +94,7 @@ class Loop {
   void add_pictures(const ActiveRequest& request, const Costs::PerPicture& costs, std::vector<Candidate>& found,
                     std::vector<Subject>& subjects) const;
   std::int64_t free_places() const;
+  bool has_place_for(double seconds) const;
   std::int64_t can_begin(const ActiveRequest& request) const;
   ActiveRequest* admit(const std::shared_ptr<QueuedJob>& job);
 
@@ -100,6 +108,8 @@ class Loop {
   Work work_of(WorkKind kind, const Pictures& pictures, double estimate) const;
   void fly(Work work, std::unique_ptr<Ticket> ticket);
   void gave_up(const Work& work);
+  void failed(ActiveRequest& request, const Failure& failure);
+  void note_failure(const QueuedJob& job, const Failure& failure);
   void settle();
   void settle_oldest();
   bool oldest_is_done() const;
@@ -108,6 +118,7 @@ class Loop {
 
   Queue& queue_;
   Residency& residency_;
+  DeviceBoard& board_;
   Costs& costs_;
   Policy& policy_;
   const Limits limits_;
@@ -121,6 +132,7 @@ class Loop {
   std::vector<std::unique_ptr<ActiveRequest>> active_;               // in order of admission
   std::deque<Work> in_flight_;                                       // oldest first
   TimePoint settled_at_{};                                           // the latest ticket
+  DeviceHealth health_;
 };
 
 }  // namespace easel

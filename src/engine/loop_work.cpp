@@ -72,7 +72,7 @@ void Loop::begin(ActiveRequest& request) {
     request.adopt(ticket->take(), part.num_images);
   } catch (...) {
     const auto failure = current_failure();
-    if (ticket || !found_memory(failure, request, request.retried)) request.fail(failure);
+    if (ticket || !found_memory(failure, request, request.retried)) failed(request, failure);
   }
   if (!ticket) return gave_up(work);
   for (auto i = had; i < request.pictures.size(); ++i) work.pictures.push_back(request.pictures[i].get());
@@ -116,11 +116,11 @@ void Loop::step(const Pictures& pictures) {
 void Loop::step_failed(const Pictures& pictures, const Failure& failure) {
   auto& first = *pictures.front();
   if (pictures.size() == 1) {
-    if (!found_memory(failure, *first.request, first.retried)) first.request->fail(failure);
+    if (!found_memory(failure, *first.request, first.retried)) failed(*first.request, failure);
   } else if (failure.code == ErrorCode::kResourceExhausted) {
     auto& model = *first.request->model;
     model.batch_limit.ran_out(static_cast<int>(pictures.size()));
-    if (observer_) observer_->on_batch_shrunk(model.pipeline->description().id, model.batch_limit.current());
+    if (observer_) observer_->on_batch_shrunk(at(model.index), model.batch_limit.current());
   } else {
     for (auto* picture : pictures) picture->alone = true;
   }
@@ -156,7 +156,7 @@ void Loop::finish(Picture& picture) {
     const auto failure = current_failure();
     gave_up(work);
     picture.decoding = !found_memory(failure, request, picture.retried);
-    if (picture.decoding) request.fail(failure);
+    if (picture.decoding) failed(request, failure);
     return;
   }
   work.read = [&request, &picture, result = ticket.get()] {
@@ -178,6 +178,16 @@ void Loop::fly(Work work, std::unique_ptr<Ticket> ticket) {
   work.ticket = std::move(ticket);
   charge(work, work.estimate);
   in_flight_.push_back(std::move(work));
+}
+
+void Loop::failed(ActiveRequest& request, const Failure& failure) {
+  if (!request.job->ended()) note_failure(*request.job, failure);
+  request.fail(failure);
+}
+
+void Loop::note_failure(const QueuedJob& job, const Failure& failure) {
+  health_.failed(job.number(), failure.code, now_());
+  publish();  // before anybody else is given a place here
 }
 
 // The call failed or was stopped: it took time, which says nothing about what such work costs.
@@ -206,6 +216,7 @@ void Loop::settle_oldest() {
     work.ticket->wait();
   } catch (...) {
     failure = current_failure();
+    for (const auto& part : work.parts) note_failure(*part.job, *failure);
   }
   // A device does one thing after the other, so this is what it spent on this ticket.
   const auto now = now_();
@@ -234,17 +245,17 @@ void Loop::measured(const Work& work, double seconds) {
   for (const auto& part : work.parts) {
     part.job->note_work(seconds * part.rows / std::max(rows, 1), work.kind == WorkKind::kStep ? rows : 0);
   }
-  const auto& id = residency_.descriptions()[work.shape.model].id;
+  health_.worked();
   residency_.used(work.shape.model);
   if (work.kind == WorkKind::kBegin) {
     costs_.add_begin(work.shape, seconds);
-    if (observer_) observer_->on_begin(id, static_cast<std::int64_t>(work.pictures.size()), seconds);
+    if (observer_) observer_->on_begin(at(work.shape.model), static_cast<std::int64_t>(work.pictures.size()), seconds);
   } else if (work.kind == WorkKind::kFinish) {
     costs_.add_decode(work.shape, seconds);
-    if (observer_) observer_->on_decode(id, seconds);
+    if (observer_) observer_->on_decode(at(work.shape.model), seconds);
   } else {
     costs_.add_step(work.shape, work.batch_key, rows, seconds);
-    if (observer_) observer_->on_step(id, rows, static_cast<int>(work.pictures.size()), seconds);
+    if (observer_) observer_->on_step(at(work.shape.model), rows, static_cast<int>(work.pictures.size()), seconds);
   }
 }
 

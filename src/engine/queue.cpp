@@ -1,6 +1,8 @@
 #include "engine/queue.h"
 
 #include <algorithm>
+#include <limits>
+#include <set>
 #include <utility>
 
 #include "core/text.h"
@@ -13,19 +15,24 @@ namespace {
 constexpr auto kLongestWait = std::chrono::hours(24 * 365);
 // To come back sooner than this is not worth a client's while.
 constexpr double kShortestWait = 1;
+// A request changes its place for an answer in less than this part of the time.
+constexpr double kWorthMoving = 0.8;
 
 auto is(const QueuedJob& job) {
-  return [&job](const std::shared_ptr<QueuedJob>& other) { return other.get() == &job; };
+  return [&job](const auto& entry) { return entry.job.get() == &job; };
 }
 
 }  // namespace
 
-Queue::Queue(Limits limits, Clock now, std::shared_ptr<EngineObserver> observer)
-    : limits_(limits), now_(std::move(now)), observer_(std::move(observer)) {}
+Queue::Queue(Limits limits, std::shared_ptr<const Devices> devices, Clock now, std::shared_ptr<EngineObserver> observer)
+    : limits_(limits),
+      devices_(std::move(devices)),
+      now_(std::move(now)),
+      observer_(std::move(observer)),
+      drawers_(devices_->count()) {}
 
-std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOptions options, double estimate) {
+std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOptions options) {
   const std::lock_guard lock(mutex_);
-  check_room(options, estimate, request.model);
   JobHooks hooks{.now = now_,
                  .on_end =
                      [queue = weak_from_this()](const QueuedJob& job, RequestOutcome outcome) {
@@ -36,13 +43,57 @@ std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOption
                        const auto alive = queue.lock();
                        return alive ? alive->position_of(job) : QueuePosition{};
                      }};
-  auto job = std::make_shared<QueuedJob>(next_number_++, std::move(request), std::move(options), std::move(hooks));
+  auto job = std::make_shared<QueuedJob>(next_number_, std::move(request), std::move(options), std::move(hooks));
+  Entry entry{.job = job, .device = 0};
+  entry.device = best_device(entry).value_or(0);
+  const auto estimate = devices_->seconds_of(entry.device, job->request());
+  check_room(job->options(), estimate, job->request().model);
+  ++next_number_;
   job->set_remaining_seconds(estimate);
-  waiting_.push_back(job);
-  woken_ = true;
-  work_came_.notify_one();
+  waiting_.push_back(std::move(entry));
+  wake_all();
   tell_lengths();
   return job;
+}
+
+// Under equal shares each other request there delays this one by as much as both still need (processor sharing,
+// Kleinrock 1967).
+double Queue::sojourn(const QueuedJob* job, double own_seconds, std::size_t device) const {
+  double seconds = own_seconds;
+  for (const auto* list : {&waiting_, &taken_}) {
+    for (const auto& other : *list) {
+      if (other.device != device || other.job.get() == job) continue;
+      seconds += std::min(own_seconds, other.job->remaining_seconds());
+    }
+  }
+  return seconds;
+}
+
+double Queue::delay(const Entry& entry, std::size_t device) const {
+  const auto& barred = entry.barred;
+  if (std::find(barred.begin(), barred.end(), device) != barred.end()) return std::numeric_limits<double>::infinity();
+  const auto& request = entry.job->request();
+  const auto ready_in = devices_->ready_in(device, request.model);
+  return ready_in + sojourn(entry.job.get(), devices_->seconds_of(device, request), device);
+}
+
+// @return none where it could be drawn on no device
+std::optional<std::size_t> Queue::best_device(const Entry& entry) const {
+  std::optional<std::size_t> best;
+  double least = std::numeric_limits<double>::infinity();
+  for (std::size_t device = 0; device < drawers_.size(); ++device) {
+    const auto its = delay(entry, device);
+    if (its < least) best = device, least = its;
+  }
+  return best;
+}
+
+void Queue::place(Entry& entry) {
+  const auto best = best_device(entry);
+  if (!best || *best == entry.device || delay(entry, *best) >= kWorthMoving * delay(entry, entry.device)) return;
+  entry.device = *best;
+  drawers_[*best].woken = true;
+  work_came_.notify_all();
 }
 
 void Queue::check_room(const SubmitOptions& options, double estimate, const std::string& model) const {
@@ -60,7 +111,7 @@ void Queue::check_room(const SubmitOptions& options, double estimate, const std:
                   " s of work, and with this one it would be more than ", limits_.max_seconds, " s; try again later"));
   }
   if (options.max_unended_of_account == 0) return;
-  const auto is_its = [&](const auto& job) { return job->options().account == options.account; };
+  const auto is_its = [&](const Entry& entry) { return entry.job->options().account == options.account; };
   const auto count =
       std::count_if(waiting_.begin(), waiting_.end(), is_its) + std::count_if(taken_.begin(), taken_.end(), is_its);
   if (static_cast<std::size_t>(count) >= options.max_unended_of_account) {
@@ -79,7 +130,7 @@ void Queue::refuse(const std::string& model, RefusalReason reason, const std::st
 double Queue::seconds_of_work() const {
   double seconds = 0;
   for (const auto* list : {&waiting_, &taken_}) {
-    for (const auto& job : *list) seconds += job->remaining_seconds();
+    for (const auto& entry : *list) seconds += entry.job->remaining_seconds();
   }
   return seconds;
 }
@@ -88,24 +139,34 @@ double Queue::estimated_wait() const {
   const std::lock_guard lock(mutex_);
   if (unended() == 0) return kShortestWait;
   // At the measured rate requests end this often; and so much work is too much.
+  std::set<std::size_t> busy;
+  for (const auto* list : {&waiting_, &taken_}) {
+    for (const auto& entry : *list) busy.insert(entry.device);
+  }
+  const auto devices = static_cast<double>(busy.size());
   const auto work = seconds_of_work();
-  const auto until_next_end = work / static_cast<double>(unended());
-  const auto too_much = limits_.max_seconds > 0 ? work - limits_.max_seconds : 0;
+  const auto until_next_end = work / static_cast<double>(unended()) / devices;
+  const auto too_much = limits_.max_seconds > 0 ? (work - limits_.max_seconds) / devices : 0;
   return std::max({kShortestWait, until_next_end, too_much});
 }
 
-// Under equal shares each other request delays this one by as much as both still need (processor sharing, Kleinrock
-// 1967); and those that need less end before it.
+// Those on its device that need less end before it.
 QueuePosition Queue::position_of(const QueuedJob& job) const {
   const std::lock_guard lock(mutex_);
   const auto own = job.remaining_seconds();
-  QueuePosition position{.ahead = 0, .wait_seconds = own};
+  const auto* mine = &waiting_;
+  auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
+  if (found == waiting_.end()) {
+    mine = &taken_;
+    found = std::find_if(taken_.begin(), taken_.end(), is(job));
+  }
+  if (found == mine->end()) return {};  // it is just ending
+  QueuePosition position{.ahead = 0, .wait_seconds = sojourn(&job, own, found->device)};
   for (const auto* list : {&waiting_, &taken_}) {
     for (const auto& other : *list) {
-      if (other.get() == &job) continue;
-      const auto theirs = other->remaining_seconds();
-      position.wait_seconds += std::min(own, theirs);
-      if (theirs < own || (theirs == own && other->number() < job.number())) ++position.ahead;
+      if (other.device != found->device || other.job.get() == &job) continue;
+      const auto theirs = other.job->remaining_seconds();
+      if (theirs < own || (theirs == own && other.job->number() < job.number())) ++position.ahead;
     }
   }
   return position;
@@ -124,15 +185,16 @@ bool Queue::closed() const {
 bool Queue::wait_until_idle(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kLongestWait),
-                               [this] { return unended() == 0 && asleep_; });
+                               [this] { return unended() == 0 && all_asleep(); });
 }
 
 bool Queue::end_all(const Failure& failure) {
   std::vector<std::shared_ptr<QueuedJob>> unended;
   {
     const std::lock_guard lock(mutex_);
-    unended = waiting_;
-    unended.insert(unended.end(), taken_.begin(), taken_.end());
+    for (const auto* list : {&waiting_, &taken_}) {
+      for (const auto& entry : *list) unended.push_back(entry.job);
+    }
   }
   bool any = false;
   for (const auto& job : unended) any = job->fail(failure) || any;  // each takes itself off the lists
@@ -144,53 +206,80 @@ void Queue::abort(const Failure& failure) {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     aborted_ = true;
-    work_came_.notify_one();
+    work_came_.notify_all();
   }
   end_all(failure);
 }
 
-std::vector<std::shared_ptr<QueuedJob>> Queue::waiting() const {
+std::vector<std::shared_ptr<QueuedJob>> Queue::waiting(std::size_t device) {
   const std::lock_guard lock(mutex_);
-  return aborted_ ? std::vector<std::shared_ptr<QueuedJob>>{} : waiting_;
+  std::vector<std::shared_ptr<QueuedJob>> here;
+  if (aborted_) return here;
+  for (auto& entry : waiting_) {
+    if (drawers_.size() > 1) place(entry);
+    if (entry.device == device) here.push_back(entry.job);
+  }
+  return here;
 }
 
-bool Queue::take(const QueuedJob& job) {
+bool Queue::take(const QueuedJob& job, std::size_t device) {
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
-  if (aborted_ || found == waiting_.end()) return false;
+  if (aborted_ || found == waiting_.end() || found->device != device) return false;
   taken_.push_back(std::move(*found));
   waiting_.erase(found);
-  asleep_ = false;
+  drawers_[device].asleep = false;
   tell_lengths();
   return true;
 }
 
-bool Queue::wait_for_work(std::optional<TimePoint> until) {
+bool Queue::move_away(const QueuedJob& job, std::size_t device) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
+  if (found == waiting_.end() || found->device != device) return true;  // it is not there any more
+  found->barred.push_back(device);
+  const auto other = best_device(*found);
+  if (!other) return false;
+  found->device = *other;
+  drawers_[*other].woken = true;
+  work_came_.notify_all();
+  return true;
+}
+
+bool Queue::wait_for_work(std::size_t device, std::optional<TimePoint> until) {
   std::unique_lock lock(mutex_);
-  asleep_ = true;
+  auto& drawer = drawers_[device];
+  drawer.asleep = true;
   became_idle_.notify_all();
-  const auto something = [this] { return aborted_ || woken_; };
+  const auto something = [&] { return aborted_ || drawer.woken; };
   if (until) {
     work_came_.wait_until(lock, *until, something);
   } else {
     work_came_.wait(lock, something);
   }
-  woken_ = false;
+  drawer.woken = false;
   return !aborted_;
 }
 
 void Queue::wake() {
   const std::lock_guard lock(mutex_);
-  woken_ = true;
-  work_came_.notify_one();
+  wake_all();
+}
+
+void Queue::wake_all() {
+  for (auto& drawer : drawers_) drawer.woken = true;
+  work_came_.notify_all();
+}
+
+bool Queue::all_asleep() const {
+  return std::all_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return drawer.asleep; });
 }
 
 void Queue::leave(const QueuedJob& job, RequestOutcome outcome) {
   const std::lock_guard lock(mutex_);
   std::erase_if(waiting_, is(job));
   std::erase_if(taken_, is(job));
-  woken_ = true;
-  work_came_.notify_one();
+  wake_all();
   became_idle_.notify_all();
   if (!observer_) return;
   const auto pictures = outcome == RequestOutcome::kDrawn ? job.request().num_images : 0;

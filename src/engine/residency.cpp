@@ -1,6 +1,7 @@
 #include "engine/residency.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -29,7 +30,10 @@ Residency::Residency(std::vector<ServedModel> models, Rules rules, Ports ports)
     entries_.push_back(std::make_unique<Entry>(Entry{.served = std::move(model)}));
     entries_.back()->status.pinned = entries_.back()->served.pinned;
   }
-  for (const auto& entry : entries_) entry->asked = entry->served.pinned || entry == entries_.front();
+  for (const auto& entry : entries_) {
+    entry->asked = entry->wanted = entry->served.pinned || (rules_.loads_first && entry == entries_.front());
+    if (entry->wanted) entry->waiting_since = ports_.now();
+  }
 }
 
 std::size_t Residency::index_of(const std::string& id) const {
@@ -113,9 +117,9 @@ void Residency::take_loaded() {
 
 void Residency::receive(Entry& entry, Loaded loaded) {
   entry.load_seconds = seconds_between(entry.loading_since, ports_.now());
+  const auto bytes = entry.served.description.memory_bytes;
   if (!loaded.failure && !loaded.pipeline) loaded.failure = {ErrorCode::kInternal, "its loader gave nothing", {}};
   if (loaded.failure) return fail(entry, std::move(*loaded.failure));
-  const auto& id = entry.served.description.id;
   try {
     const BatchLimit limit(loaded.pipeline->max_generations_per_step());
     entry.resident.emplace(loaded.model, std::move(loaded.pipeline), limit);
@@ -124,30 +128,33 @@ void Residency::receive(Entry& entry, Loaded loaded) {
   }
   entry.asked = entry.wanted = false;
   entry.waiting_since.reset();
+  entry.ready_at = ports_.now();
+  entry.had_its_turn = false;
   set_state(entry, ModelState::kReady);
   used(loaded.model);
-  log::info(concat("model ", id, " is ready after ", entry.load_seconds, " s"));
-  if (ports_.observer) {
-    ports_.observer->on_loaded(id, entry.load_seconds, entry.served.description.memory_bytes);
-  }
+  ports_.load_times->add(loaded.model, bytes, entry.load_seconds);
+  log::info(concat("model ", entry.served.description.id, " is ready on ", rules_.device, " after ", entry.load_seconds,
+                   " s"));
+  if (ports_.observer) ports_.observer->on_loaded(at(entry), entry.load_seconds, bytes);
 }
 
 void Residency::fail(Entry& entry, Failure failure) {
-  const auto& id = entry.served.description.id;
-  log::error(concat("model ", id, " cannot be loaded: ", failure.message));
+  log::error(
+      concat("model ", entry.served.description.id, " cannot be loaded on ", rules_.device, ": ", failure.message));
   entry.failure = std::move(failure);
   entry.failed_at = ports_.now();
   entry.just_failed = true;
   entry.asked = entry.wanted = entry.closing = entry.closing_for_room = false;
   entry.waiting_since.reset();
   set_state(entry, ModelState::kFailed);
-  if (ports_.observer) ports_.observer->on_load_failed(id, entry.load_seconds);
+  if (ports_.observer) ports_.observer->on_load_failed(at(entry), entry.load_seconds);
 }
 
 void Residency::note_demand(std::span<const Demand> demand) {
   bool any = loading_.has_value();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     auto& entry = *entries_[i];
+    entry.had_its_turn = entry.had_its_turn || demand[i].drawing > 0;
     if (entry.resident || loading_ == i) continue;
     entry.wanted = entry.asked || (demand[i].waiting > 0 && !failure(i));
     any = any || entry.wanted;
@@ -232,6 +239,16 @@ bool Residency::may_wait_longer(const Entry& entry) const {
   return seconds_between(*entry.waiting_since, ports_.now()) < kPatience * entry.load_seconds;
 }
 
+TimePoint Residency::end_of_turn(const Entry& entry) const {
+  const std::chrono::duration<double> turn(kPatience * entry.load_seconds);
+  return entry.ready_at + std::chrono::ceil<TimePoint::duration>(turn);
+}
+
+// Of one in demand. Without this, many models that wait for one room would only ever be loaded.
+bool Residency::may_be_sent_away(const Entry& entry) const {
+  return entry.closing || (entry.had_its_turn && ports_.now() >= end_of_turn(entry));
+}
+
 // @return whether there is room now; if not, there will be: models are closing, or patience will run out
 bool Residency::make_room(std::size_t model, std::span<const Demand> demand) {
   if (rules_.memory_budget == 0) return true;
@@ -246,7 +263,7 @@ bool Residency::make_room(std::size_t model, std::span<const Demand> demand) {
   if (may_wait_longer(*entries_[model])) return false;
   for (const auto victim : order) {
     auto& entry = *entries_[victim];
-    if (!entry.resident || held + needed <= rules_.memory_budget) continue;
+    if (!entry.resident || !may_be_sent_away(entry) || held + needed <= rules_.memory_budget) continue;
     held -= entry.served.description.memory_bytes;
     entry.closing = entry.closing_for_room = true;
     if (demand[victim].drawing == 0) unload(entry, /*evicted=*/true);
@@ -269,13 +286,13 @@ void Residency::start(std::size_t model) {
   entry.loading_since = ports_.now();
   entry.failure.reset();
   set_state(entry, ModelState::kLoading);
-  log::info(concat("loading model ", entry.served.description.id));
+  log::info(concat("loading model ", entry.served.description.id, " on ", rules_.device));
   ports_.run_elsewhere([this, model] {
     Loaded loaded{.model = model, .pipeline = nullptr, .failure = std::nullopt};
     auto& entry = *entries_[model];
     try {
       if (!entry.served.load) throw Error(ErrorCode::kInternal, "it has no loader");
-      loaded.pipeline = entry.served.load([this, &entry](double part) {
+      loaded.pipeline = entry.served.load(rules_.device, [this, &entry](double part) {
         const std::lock_guard lock(mutex_);
         if (entry.status.state == ModelState::kLoading) entry.status.loading_progress = std::clamp(part, 0.0, 1.0);
       });
@@ -296,8 +313,9 @@ void Residency::unload(Entry& entry, bool evicted) {
   entry.resident.reset();
   entry.closing = entry.closing_for_room = false;
   set_state(entry, ModelState::kUnloaded);
-  log::info(concat("model ", description.id, " has left memory", evicted ? " to make room" : ""));
-  if (ports_.observer) ports_.observer->on_unloaded(description.id, description.memory_bytes, evicted);
+  log::info(
+      concat("model ", description.id, " has left the memory of ", rules_.device, evicted ? " to make room" : ""));
+  if (ports_.observer) ports_.observer->on_unloaded(at(entry), description.memory_bytes, evicted);
 }
 
 void Residency::set_state(Entry& entry, ModelState state) {
@@ -309,12 +327,48 @@ void Residency::set_state(Entry& entry, ModelState state) {
   entry.status.failure = state == ModelState::kFailed ? entry.failure->message : "";
 }
 
+double Residency::expected_load_seconds(std::size_t model) const {
+  return ports_.load_times->expected(model, descriptions_[model].memory_bytes);
+}
+
+bool Residency::fits_without_those_in_demand(std::size_t model, std::span<const Demand> demand) const {
+  if (rules_.memory_budget == 0) return true;
+  auto bytes = descriptions_[model].memory_bytes;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const auto& entry = *entries_[i];
+    const bool stays = entry.served.pinned || demand[i].waiting + demand[i].drawing > 0;
+    if (i != model && (loading_ == i || (entry.resident && stays))) bytes += entry.served.description.memory_bytes;
+  }
+  return bytes <= rules_.memory_budget;
+}
+
+double Residency::ready_in(std::size_t model, std::span<const Demand> demand) const {
+  const auto& entry = *entries_[model];
+  if (entry.resident && !entry.closing) return 0;
+  if (failure(model) || impossible(model)) return std::numeric_limits<double>::infinity();
+  double seconds = expected_load_seconds(model);
+  if (!fits_without_those_in_demand(model, demand)) seconds += kPatience * seconds;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const auto& other = *entries_[i];
+    if (loading_ == i) {
+      const auto elapsed = seconds_between(other.loading_since, ports_.now());
+      const auto left = std::max(0.0, expected_load_seconds(i) - elapsed);
+      if (i == model) return left;
+      seconds += left;
+    } else if (i != model && !other.resident && other.wanted && !(entry.waiting_since < other.waiting_since)) {
+      seconds += expected_load_seconds(i);  // it comes first
+    }
+  }
+  return seconds;
+}
+
 std::optional<TimePoint> Residency::next_change(std::span<const Demand> demand) const {
   std::optional<TimePoint> next;
   const auto at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& entry = *entries_[i];
     const bool idle = demand[i].waiting + demand[i].drawing == 0;
+    if (entry.resident && !idle && end_of_turn(entry) > ports_.now()) at(end_of_turn(entry));
     if (entry.resident && idle && rules_.keep_alive && !entry.served.pinned) at(entry.used_at + *rules_.keep_alive);
     if (!entry.resident && entry.wanted && entry.waiting_since) {
       const std::chrono::duration<double> patience(kPatience * entry.load_seconds);

@@ -122,37 +122,38 @@ void Metrics::on_refused(const std::string& model, RefusalReason reason) {
   engine_->refused.Add({{"model", model}, {"reason", label(reason)}}).Increment();
 }
 
-void Metrics::on_begin(const std::string& model, std::int64_t pictures, double seconds) {
-  engine_->begin.Add({{"model", model}}, kWorkSeconds).Observe(seconds);
+void Metrics::on_begin(const ModelAt& at, std::int64_t pictures, double seconds) {
+  engine_->begin.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
 }
 
-void Metrics::on_step(const std::string& model, int rows, int pictures, double seconds) {
-  engine_->step.Add({{"model", model}}, kWorkSeconds).Observe(seconds);
-  engine_->rows.Add({{"model", model}}, kRows).Observe(rows);
+void Metrics::on_step(const ModelAt& at, int rows, int pictures, double seconds) {
+  engine_->step.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
+  engine_->rows.Add({{"device", at.device}, {"model", at.model}}, kRows).Observe(rows);
 }
 
-void Metrics::on_decode(const std::string& model, double seconds) {
-  engine_->decode.Add({{"model", model}}, kWorkSeconds).Observe(seconds);
+void Metrics::on_decode(const ModelAt& at, double seconds) {
+  engine_->decode.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
 }
 
-void Metrics::on_batch_shrunk(const std::string& model, int pictures) {
-  engine_->shrunk.Add({{"model", model}}).Increment();
-  engine_->limit.Add({{"model", model}}).Set(pictures);
+void Metrics::on_batch_shrunk(const ModelAt& at, int pictures) {
+  engine_->shrunk.Add({{"device", at.device}, {"model", at.model}}).Increment();
+  engine_->limit.Add({{"device", at.device}, {"model", at.model}}).Set(pictures);
 }
 
-void Metrics::on_loaded(const std::string& model, double seconds, std::int64_t bytes) {
-  engine_->loads.Add({{"model", model}, {"result", "loaded"}}).Increment();
-  engine_->load.Add({{"model", model}}, kRequestSeconds).Observe(seconds);
-  engine_->memory.Add({{"model", model}}).Set(static_cast<double>(bytes));
+void Metrics::on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) {
+  engine_->loads.Add({{"device", at.device}, {"model", at.model}, {"result", "loaded"}}).Increment();
+  engine_->load.Add({{"device", at.device}, {"model", at.model}}, kRequestSeconds).Observe(seconds);
+  engine_->memory.Add({{"device", at.device}, {"model", at.model}}).Set(static_cast<double>(bytes));
 }
 
-void Metrics::on_load_failed(const std::string& model, double seconds) {
-  engine_->loads.Add({{"model", model}, {"result", "failed"}}).Increment();
+void Metrics::on_load_failed(const ModelAt& at, double seconds) {
+  engine_->loads.Add({{"device", at.device}, {"model", at.model}, {"result", "failed"}}).Increment();
 }
 
-void Metrics::on_unloaded(const std::string& model, std::int64_t bytes, bool evicted) {
-  engine_->unloads.Add({{"model", model}, {"reason", evicted ? "evicted" : "released"}}).Increment();
-  engine_->memory.Add({{"model", model}}).Set(0);
+void Metrics::on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) {
+  engine_->unloads.Add({{"device", at.device}, {"model", at.model}, {"reason", evicted ? "evicted" : "released"}})
+      .Increment();
+  engine_->memory.Add({{"device", at.device}, {"model", at.model}}).Set(0);
 }
 
 }  // namespace easel::http

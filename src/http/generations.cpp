@@ -91,8 +91,9 @@ double rounded_to_ms(double seconds) {
 void note(const JobFigures& figures, log::Fields& fields) {
   fields.emplace_back("waited", rounded_to_ms(figures.waited_seconds));
   fields.emplace_back("drawn", rounded_to_ms(figures.drawn_seconds));
-  fields.emplace_back("device", rounded_to_ms(figures.device_seconds));
+  fields.emplace_back("device_seconds", rounded_to_ms(figures.device_seconds));
   fields.emplace_back("rows", figures.most_rows);
+  if (!figures.device.empty()) fields.emplace_back("device", figures.device);
 }
 
 // Where the request stood when it was accepted, and how long it then waited to be begun.

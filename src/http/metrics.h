@@ -37,13 +37,13 @@ class Metrics final : public Figures {
   void on_started(const std::string& model, double waited) override;
   void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t pictures) override;
   void on_refused(const std::string& model, RefusalReason reason) override;
-  void on_begin(const std::string& model, std::int64_t pictures, double seconds) override;
-  void on_step(const std::string& model, int rows, int pictures, double seconds) override;
-  void on_decode(const std::string& model, double seconds) override;
-  void on_batch_shrunk(const std::string& model, int pictures) override;
-  void on_loaded(const std::string& model, double seconds, std::int64_t bytes) override;
-  void on_load_failed(const std::string& model, double seconds) override;
-  void on_unloaded(const std::string& model, std::int64_t bytes, bool evicted) override;
+  void on_begin(const ModelAt& at, std::int64_t pictures, double seconds) override;
+  void on_step(const ModelAt& at, int rows, int pictures, double seconds) override;
+  void on_decode(const ModelAt& at, double seconds) override;
+  void on_batch_shrunk(const ModelAt& at, int pictures) override;
+  void on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) override;
+  void on_load_failed(const ModelAt& at, double seconds) override;
+  void on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) override;
 
  private:
   struct HttpFamilies;

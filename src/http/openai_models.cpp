@@ -25,6 +25,18 @@ const char* name_of(ModelState state) {
   return "unloaded";
 }
 
+ordered_json devices_of(const ModelStatus& status) {
+  auto devices = ordered_json::array();
+  for (const auto& there : status.devices) {
+    ordered_json object = {
+        {"device", there.device}, {"state", name_of(there.state)}, {"memory_bytes", there.memory_bytes}};
+    if (there.state == ModelState::kLoading) object["loading_progress"] = there.loading_progress;
+    if (there.state == ModelState::kFailed) object["failure"] = there.failure;
+    devices.push_back(std::move(object));
+  }
+  return devices;
+}
+
 void add_status(const ModelDescription& model, const ModelStatus& status, ordered_json& object) {
   object["state"] = name_of(status.state);
   if (status.state == ModelState::kLoading) object["loading_progress"] = status.loading_progress;
@@ -32,6 +44,7 @@ void add_status(const ModelDescription& model, const ModelStatus& status, ordere
   object["memory_bytes"] = status.memory_bytes;
   object["memory_needed_bytes"] = model.memory_bytes;
   object["pinned"] = status.pinned;
+  object["devices"] = devices_of(status);
   if (status.last_used) {
     object["last_used"] =
         std::chrono::duration_cast<std::chrono::seconds>(status.last_used->time_since_epoch()).count();

@@ -9,6 +9,7 @@
 #include "pipelines/model_description.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_xl.h"
+#include "weights/load_meter.h"
 
 namespace easel {
 namespace {
@@ -66,12 +67,16 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   const Family& family = find_family(folder);
   check_components(folder, family);
   auto description = describe_model(id, folder, family, options.placement);
-  return {.description = description, .load = [=, family = &family](const LoadProgress&) {
+  return {.description = description,
+          .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
+            const LoadMeter meter(description.weight_bytes, progress);
+            auto there = options;
+            if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }
             try {
-              return family->load(*family, folder, description, options);
+              return family->load(*family, folder, description, there);
             } catch (const Error& e) {
               // The model is known; that a file of it is missing is no "not found" to whoever asked for a picture.
               throw Error(e.code() == ErrorCode::kNotFound ? ErrorCode::kCorruptData : e.code(), e.what());

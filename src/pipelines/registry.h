@@ -9,7 +9,8 @@
 
 namespace easel {
 
-/// Reads the folder's JSON files and tensor headers; the weights wait for ServedModel::load.
+/// Reads the folder's JSON files and tensor headers; the weights wait for ServedModel::load, whose device is one of
+/// make_placement's names, or empty: that of `options`. Its progress goes by the bytes of weights taken up.
 /// @param id  what requests call it
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& id, const std::string& folder, const PipelineOptions& options);

@@ -1,6 +1,7 @@
 #include "weights/weights.h"
 
 #include <ATen/ops/zeros.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/load_meter.h"
 #include "weights/message.h"
 
 namespace easel {
@@ -27,6 +29,10 @@ std::optional<std::string> fault_of(const std::string& name, const TensorInfo* s
                   ", expected floating point");
   }
   return std::nullopt;
+}
+
+std::int64_t stored_bytes(const TensorInfo& info) {
+  return static_cast<std::int64_t>(c10::elementSize(info.dtype)) * c10::multiply_integers(info.shape);
 }
 
 // One zero seen from everywhere: a config's shapes cannot make us allocate before Weights::finish has its say.
@@ -82,8 +88,10 @@ bool Weights::check(const std::string& name, at::IntArrayRef shape) {
 }
 
 at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
-  if (check(name, shape)) return place(*store_, name, placement_, std::nullopt);
-  return placeholder(placement_, shape);
+  if (!check(name, shape)) return placeholder(placement_, shape);
+  auto tensor = place(*store_, name, placement_, std::nullopt);
+  LoadMeter::add(stored_bytes(*store_->find(name)));
+  return tensor;
 }
 
 DeferredWeight Weights::take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) {
@@ -93,6 +101,7 @@ DeferredWeight Weights::take(const std::string& name, at::IntArrayRef shape, at:
   DeferredWeight weight(
       [store = store_, name, placement = placement_, format] { return place(*store, name, placement, format); });
   if (!placement_.device.is_cpu()) weight.get();
+  LoadMeter::add(stored_bytes(*store_->find(name)));
   return weight;
 }
 

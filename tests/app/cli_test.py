@@ -79,6 +79,7 @@ class Flags(unittest.TestCase):
     def test_device_and_dtype(self):
         self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
         self.refused("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
+        self.refused("models", "--model", MODEL, "--device", "cpu,cpu", says="twice")
         self.refused("models", "--model", MODEL, "--dtype", "int8", says="int8")
 
     def test_port_in_use(self):

@@ -40,7 +40,7 @@ Image gradient(int width, int height) {
 }
 
 std::unique_ptr<Pipeline> load_emoji() {
-  return open_model("emoji", EASEL_MODELS_DIR "/emoji", PipelineOptions{.placement = make_placement("cpu", "float32")}).load({});
+  return open_model("emoji", EASEL_MODELS_DIR "/emoji", PipelineOptions{.placement = make_placement("cpu", "float32")}).load({}, {});
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline) {

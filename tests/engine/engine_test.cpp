@@ -92,6 +92,8 @@ TEST(Engine, RefusesToStartOnNonsense) {
   };
   EXPECT_EQ(start(0, {}), ErrorCode::kInvalidArgument);
   EXPECT_EQ(start(2, {}), ErrorCode::kInvalidArgument) << "the same id twice";
+  EXPECT_EQ(start(1, {.devices = {}}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(start(1, {.devices = {"a", "a"}}), ErrorCode::kInvalidArgument) << "the same device twice";
   EXPECT_EQ(start(1, {.max_waiting = 0}), ErrorCode::kInvalidArgument);
   EXPECT_EQ(start(1, {.max_active_generations = 0}), ErrorCode::kInvalidArgument);
   EXPECT_EQ(start(1, {.max_steps_in_flight = 0}), ErrorCode::kInvalidArgument);
@@ -111,7 +113,8 @@ TEST(Engine, RefusesMoreThanMayWait) {
 TEST(Engine, HoldsNoMorePicturesThanAllowed) {
   for (const std::int64_t most : {1, 3}) {
     const auto door = std::make_shared<Door>();
-    Studio studio(behind(door, {.max_generations_per_step = 8}), {.max_active_generations = most});
+    Studio studio(behind(door, {.max_generations_per_step = 8}),
+                  {.max_active_generations = most, .max_parked_generations = 0});
     std::vector<GenerationRequest> requests;
     for (int i = 0; i < 5; ++i) requests.push_back(ask(100 * i, 2 + i, /*num_images=*/i == 1 ? 7 : 1));
     std::vector<std::shared_ptr<Job>> jobs;
@@ -125,7 +128,7 @@ TEST(Engine, HoldsNoMorePicturesThanAllowed) {
 // Seven pictures in three places: whoever comes later gets a place before the fourth of them.
 TEST(Engine, ALargeRequestDoesNotKeepThePlacesToItself) {
   const auto door = std::make_shared<Door>();
-  Studio studio(behind(door), {.max_active_generations = 3});
+  Studio studio(behind(door), {.max_active_generations = 3, .max_parked_generations = 0});
   const auto large = studio.engine->submit(ask(100, 10, /*num_images=*/7));
   const auto small = studio.engine->submit(ask(200, 10));
   door->open();
@@ -149,7 +152,7 @@ TEST(Engine, PlacesAreKeptForNewcomers) {
                                     if (call.kind != FakeCallKind::kStep || call.steps[0] != 5 || !late.empty()) return;
                                     for (int i = 0; i < 2; ++i) late.push_back(engine->submit(ask(1000 + 10 * i, 2)));
                                   }}),
-                {.max_active_generations = 8});
+                {.max_active_generations = 8, .max_parked_generations = 0});
   engine = studio.engine.get();
   const auto large = studio.engine->submit(ask(100, 50, /*num_images=*/20));
   door->open();

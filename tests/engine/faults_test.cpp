@@ -250,8 +250,9 @@ TEST(Faults, SpoiltAnswersAreThePipelinesFault) {
   for (const auto what : {Spoilt::kNoTicket, Spoilt::kEmptyGeneration, Spoilt::kKeyThrows, Spoilt::kDoneThrows}) {
     const auto record = std::make_shared<FakeRecord>();
     std::vector<ServedModel> models;
-    models.push_back(
-        {fake_description(), [&](const LoadProgress&) { return std::make_unique<SpoiltPipeline>(what, record); }});
+    models.push_back({fake_description(), [&](const std::string&, const LoadProgress&) {
+                        return std::make_unique<SpoiltPipeline>(what, record);
+                      }});
     const auto engine = make_engine(std::move(models), {});
     for (int i = 0; i < 2; ++i) {
       const auto answer = answer_of(*engine->submit(ask(kInnocent, 4, 2)));

@@ -175,6 +175,36 @@ TEST(Mixes, AShortRequestBesideLongOnesTakesLessThanTwiceItsTime) {
   }
 }
 
+// All places are held by single pictures of a hundred steps: one of them is put aside.
+TEST(Mixes, AShortRequestBesideSixteenLongOnesNeedNotWaitForAPlace) {
+  for (const auto& device : kDevices) {
+    const auto alone = simulate({{0, "short", 4, 1}}, device, Way::kOurs).latencies.front();
+    std::vector<Arrival> arrivals;
+    for (int i = 0; i < 16; ++i) arrivals.push_back({0, "long " + std::to_string(i), 100, 1});
+    arrivals.push_back({200, "short", 4, 1});
+    const auto latency = simulate(arrivals, device, Way::kOurs).latencies.back();
+    std::printf("a 4-step request beside 16 of 100 steps on a %s: %.2f times its time alone\n", device.name,
+                latency / alone);
+    EXPECT_LE(latency, 2 * alone) << device.name;
+  }
+}
+
+// Nor do long ones that come later take all the places beside: the last ones are for those much shorter.
+TEST(Mixes, LongRequestsDoNotTakeThePlacesOfShortOnes) {
+  Simulation simulation({fake_cpu()}, {.max_active_generations = 2, .max_parked_generations = 4});
+  std::vector<std::shared_ptr<QueuedJob>> lengthy;
+  for (int i = 0; i < 12; ++i) {
+    simulation.at(10 * i, [&, i] {
+      lengthy.push_back(simulation.submit(picture_request(100 * i, 100), {.account = "long " + std::to_string(i)}));
+    });
+  }
+  std::shared_ptr<QueuedJob> brief;
+  simulation.at(205, [&] { brief = simulation.submit(picture_request(5000, 4), {.account = "short"}); });
+  simulation.run();
+  EXPECT_LE(latency(*brief), 2 * (kBeginSeconds + 4 + kDecodeSeconds));
+  EXPECT_LE(simulation.record->most_live_generations(), 6) << "places, and those beside them";
+}
+
 TEST(Mixes, TheLongOnesLoseNoMoreThanTheShortOneTook) {
   const auto& cpu = kDevices[0];
   const Arrival brief{60, "short", 4, 1};

@@ -127,21 +127,19 @@ class Counting : public EngineObserver {
   void on_refused(const std::string&, RefusalReason reason) override {
     count("refused " + std::to_string(static_cast<int>(reason)));
   }
-  void on_begin(const std::string&, std::int64_t pictures, double) override {
+  void on_begin(const ModelAt&, std::int64_t pictures, double) override {
     count("begun", static_cast<std::size_t>(pictures));
   }
-  void on_step(const std::string&, int rows, int pictures, double) override {
+  void on_step(const ModelAt&, int rows, int pictures, double) override {
     count("rows", static_cast<std::size_t>(rows));
     count("picture steps", static_cast<std::size_t>(pictures));
   }
-  void on_decode(const std::string&, double) override { count("decodes"); }
-  void on_batch_shrunk(const std::string&, int pictures) override {
-    count("shrunk", static_cast<std::size_t>(pictures));
-  }
-  void on_loaded(const std::string& model, double, std::int64_t) override { count("loaded " + model); }
-  void on_load_failed(const std::string& model, double) override { count("not loaded " + model); }
-  void on_unloaded(const std::string& model, std::int64_t, bool evicted) override {
-    count((evicted ? "evicted " : "unloaded ") + model);
+  void on_decode(const ModelAt&, double) override { count("decodes"); }
+  void on_batch_shrunk(const ModelAt&, int pictures) override { count("shrunk", static_cast<std::size_t>(pictures)); }
+  void on_loaded(const ModelAt& at, double, std::int64_t) override { count("loaded " + at.model); }
+  void on_load_failed(const ModelAt& at, double) override { count("not loaded " + at.model); }
+  void on_unloaded(const ModelAt& at, std::int64_t, bool evicted) override {
+    count((evicted ? "evicted " : "unloaded ") + at.model);
   }
 
   std::map<std::string, std::size_t> counts() const {

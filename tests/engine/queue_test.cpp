@@ -13,9 +13,30 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 
+/// A request takes as many seconds as it has steps.
+struct SomeDevices final : Devices {
+  explicit SomeDevices(std::vector<double> ready_in) : ready(std::move(ready_in)) {}
+  std::size_t count() const override { return ready.size(); }
+  double seconds_of(std::size_t, const GenerationRequest& request) const override {
+    return static_cast<double>(request.num_inference_steps.value_or(0));
+  }
+  double ready_in(std::size_t device, const std::string&) const override { return ready[device]; }
+  std::vector<double> ready;  // by device
+};
+
+std::shared_ptr<Queue> make_queue(Queue::Limits limits) {
+  return std::make_shared<Queue>(limits, std::make_shared<SomeDevices>(std::vector<double>{0}));
+}
+
+GenerationRequest of_seconds(int seconds) {
+  GenerationRequest request;
+  request.num_inference_steps = seconds;
+  return request;
+}
+
 ErrorCode code_of_submit(Queue& queue) {
   try {
-    queue.submit({}, {}, 0);
+    queue.submit({}, {});
   } catch (const Error& error) {
     return error.code();
   }
@@ -34,69 +55,129 @@ ErrorCode code_of_take(Job& job) {
 }
 
 TEST(Queue, FirstInFirstOut) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
+  const auto queue = make_queue({.max_unended = 8});
+  const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   EXPECT_LT(a->number(), b->number());
-  EXPECT_THAT(queue->waiting(), ElementsAre(a, b));
-  EXPECT_TRUE(queue->take(*a));
-  EXPECT_FALSE(queue->take(*a)) << "twice";
-  EXPECT_THAT(queue->waiting(), ElementsAre(b));
+  EXPECT_THAT(queue->waiting(0), ElementsAre(a, b));
+  EXPECT_TRUE(queue->take(*a, 0));
+  EXPECT_FALSE(queue->take(*a, 0)) << "twice";
+  EXPECT_THAT(queue->waiting(0), ElementsAre(b));
 }
 
 TEST(Queue, CountsARequestUntilItEnds) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 2});
-  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
+  const auto queue = make_queue({.max_unended = 2});
+  const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted);
-  ASSERT_TRUE(queue->take(*a));
+  ASSERT_TRUE(queue->take(*a, 0));
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted) << "taken is not ended";
   a->succeed({});
-  EXPECT_NO_THROW(queue->submit({}, {}, 0));
+  EXPECT_NO_THROW(queue->submit({}, {}));
   b->cancel();
-  EXPECT_NO_THROW(queue->submit({}, {}, 0));
+  EXPECT_NO_THROW(queue->submit({}, {}));
 }
 
 TEST(Queue, ACancelledRequestIsGoneAtOnce) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto a = queue->submit({}, {}, 0), b = queue->submit({}, {}, 0);
+  const auto queue = make_queue({.max_unended = 8});
+  const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   a->cancel();
   EXPECT_EQ(code_of_take(*a), ErrorCode::kCancelled);
-  EXPECT_THAT(queue->waiting(), ElementsAre(b));
-  EXPECT_FALSE(queue->take(*a));
+  EXPECT_THAT(queue->waiting(0), ElementsAre(b));
+  EXPECT_FALSE(queue->take(*a, 0));
   EXPECT_EQ(a.use_count(), 1) << "the queue still holds it";
 }
 
 TEST(Queue, ClosedTakesNothingNewAndKeepsTheRest) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto a = queue->submit({}, {}, 0);
+  const auto queue = make_queue({.max_unended = 8});
+  const auto a = queue->submit({}, {});
   queue->close();
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kUnavailable);
   EXPECT_TRUE(queue->closed());
-  EXPECT_TRUE(queue->take(*a));
+  EXPECT_TRUE(queue->take(*a, 0));
 }
 
 TEST(Queue, AbortEndsEverything) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto taken = queue->submit({}, {}, 0), waiting = queue->submit({}, {}, 0);
-  ASSERT_TRUE(queue->take(*taken));
+  const auto queue = make_queue({.max_unended = 8});
+  const auto taken = queue->submit({}, {}), waiting = queue->submit({}, {});
+  ASSERT_TRUE(queue->take(*taken, 0));
   queue->abort({ErrorCode::kUnavailable, "the end", {}});
   EXPECT_EQ(code_of_take(*taken), ErrorCode::kUnavailable);
   EXPECT_EQ(code_of_take(*waiting), ErrorCode::kUnavailable);
-  EXPECT_TRUE(queue->waiting().empty());
-  EXPECT_FALSE(queue->wait_for_work());
+  EXPECT_TRUE(queue->waiting(0).empty());
+  EXPECT_FALSE(queue->wait_for_work(0));
   EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
 }
 
 TEST(Queue, IdleOnlyWhenTheDrawingThreadIsBack) {
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto job = queue->submit({}, {}, 0);
-  ASSERT_TRUE(queue->take(*job));
+  const auto queue = make_queue({.max_unended = 8});
+  const auto job = queue->submit({}, {});
+  ASSERT_TRUE(queue->take(*job, 0));
   job->cancel();
   EXPECT_FALSE(queue->wait_until_idle(milliseconds(50))) << "its pictures may still be in memory";
-  EXPECT_TRUE(queue->wait_for_work()) << "the cancellation woke it";
-  auto drawing = std::async(std::launch::async, [&] { return queue->wait_for_work(); });
+  EXPECT_TRUE(queue->wait_for_work(0)) << "the cancellation woke it";
+  auto drawing = std::async(std::launch::async, [&] { return queue->wait_for_work(0); });
   EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
-  queue->submit({}, {}, 0);
+  queue->submit({}, {});
   EXPECT_TRUE(drawing.get());
+}
+
+TEST(QueuePlaces, WhereTheAnswerIsExpectedFirst) {
+  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 15});  // the other would have to load
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+  const auto a = queue->submit(of_seconds(10), {}), b = queue->submit(of_seconds(10), {});
+  EXPECT_THAT(queue->waiting(0), ElementsAre(a, b)) << "20 s after the other is sooner than 10 s after 15 s of loading";
+  const auto c = queue->submit(of_seconds(10), {});
+  EXPECT_THAT(queue->waiting(1), ElementsAre(c));
+  EXPECT_FALSE(queue->take(*c, 0)) << "it is not there";
+  EXPECT_TRUE(queue->take(*c, 1));
+  EXPECT_THAT(queue->waiting(0), ElementsAre(a, b));
+}
+
+TEST(QueuePlaces, MoveForAGainThatIsWorthIt) {
+  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 0});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+  const auto a = queue->submit(of_seconds(10), {});
+  ASSERT_THAT(queue->waiting(0), ElementsAre(a));
+  devices->ready[0] = 2;
+  EXPECT_THAT(queue->waiting(0), ElementsAre(a)) << "10 s instead of 12 s is not worth it";
+  devices->ready[0] = 3;
+  EXPECT_TRUE(queue->waiting(0).empty());
+  EXPECT_THAT(queue->waiting(1), ElementsAre(a));
+  ASSERT_TRUE(queue->take(*a, 1));
+  devices->ready[1] = 1000;
+  EXPECT_TRUE(queue->waiting(0).empty()) << "what was begun stays";
+}
+
+TEST(QueuePlaces, NeverBackToADeviceThatCannotHaveTheModel) {
+  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 100});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+  const auto a = queue->submit(of_seconds(10), {});
+  EXPECT_TRUE(queue->move_away(*a, 0));
+  EXPECT_TRUE(queue->waiting(0).empty()) << "although it says that it is ready";
+  EXPECT_THAT(queue->waiting(1), ElementsAre(a));
+  EXPECT_TRUE(queue->move_away(*a, 0)) << "it is not there any more: nothing to do";
+  EXPECT_FALSE(queue->move_away(*a, 1)) << "no device is left";
+}
+
+TEST(QueuePlaces, ADeviceThatSleepsIsWokenForWhatMovesThere) {
+  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 5});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+  const auto a = queue->submit(of_seconds(4), {});
+  ASSERT_TRUE(queue->wait_for_work(1)) << "of its arrival everybody is told";
+  auto sleeping = std::async(std::launch::async, [&] { return queue->wait_for_work(1); });
+  EXPECT_TRUE(queue->move_away(*a, 0));
+  EXPECT_TRUE(sleeping.get());
+  EXPECT_THAT(queue->waiting(1), ElementsAre(a));
+}
+
+TEST(QueuePlaces, PositionCountsThoseOnTheSameDevice) {
+  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 0});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+  std::vector<std::shared_ptr<QueuedJob>> jobs;
+  for (int i = 0; i < 4; ++i) jobs.push_back(queue->submit(of_seconds(10), {}));
+  EXPECT_EQ(queue->waiting(0).size(), 2u);
+  EXPECT_EQ(jobs[3]->position().ahead, 1u);
+  EXPECT_EQ(jobs[3]->position().wait_seconds, 20);
+  EXPECT_EQ(queue->estimated_wait(), 5) << "two devices, one of their requests every ten seconds each";
 }
 
 TEST(Job, TheFirstEndCounts) {
@@ -130,8 +211,8 @@ TEST(Job, PicturesAreTakenOnce) {
 }
 
 TEST(Job, OutlivesItsQueue) {
-  auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8});
-  const auto job = queue->submit({}, {}, 0);
+  auto queue = make_queue({.max_unended = 8});
+  const auto job = queue->submit({}, {});
   queue.reset();
   job->cancel();
   EXPECT_EQ(code_of_take(*job), ErrorCode::kCancelled);

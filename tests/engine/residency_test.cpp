@@ -90,7 +90,7 @@ TEST(Residency, ModelsAreFreedByTheThreadThatDrewWithThem) {
   };
   std::promise<std::thread::id> made, drew, freed;
   std::vector<ServedModel> models;
-  models.push_back({fake_description(), [&](const LoadProgress&) {
+  models.push_back({fake_description(), [&](const std::string&, const LoadProgress&) {
                       made.set_value(std::this_thread::get_id());
                       return std::make_unique<Watched>(drew, freed);
                     }});
@@ -171,10 +171,11 @@ TEST(Residency, AFailedLoadIsTriedAgainLaterOrWhenAsked) {
   const auto record = std::make_shared<FakeRecord>();
   std::atomic<int> tries = 0;
   std::vector<ServedModel> models;
-  models.push_back({fake_description("flaky"), [&](const LoadProgress&) -> std::unique_ptr<Pipeline> {
-                      if (++tries < 3) throw Error(ErrorCode::kCorruptData, "half a file");
-                      return std::make_unique<FakePipeline>(model("flaky"), record);
-                    }});
+  models.push_back(
+      {fake_description("flaky"), [&](const std::string&, const LoadProgress&) -> std::unique_ptr<Pipeline> {
+         if (++tries < 3) throw Error(ErrorCode::kCorruptData, "half a file");
+         return std::make_unique<FakePipeline>(model("flaky"), record);
+       }});
   const auto engine = make_engine(std::move(models), {.load_retry = std::chrono::milliseconds(300)});
   wait_for_state(*engine, "flaky", ModelState::kFailed);
   EXPECT_EQ(engine->status("flaky").failure, "half a file");

@@ -52,6 +52,7 @@ Schedule make_schedule(Dice& dice) {
   schedule.threads = roll(dice, 1, 3);
   schedule.engine = {.max_waiting = static_cast<std::size_t>(roll(dice, 1, 12)),
                      .max_active_generations = roll(dice, 1, 6),
+                     .max_parked_generations = roll(dice, 0, 3),
                      .max_steps_in_flight = roll(dice, 1, 3)};
   std::vector<FakeFault> faults;
   for (int i = 0; i < schedule.threads * kRequestsPerThread; ++i) {
@@ -61,6 +62,7 @@ Schedule make_schedule(Dice& dice) {
     schedule.guilty[fault.seed] = fault.how == FakeFault::How::kError ? fault.code : ErrorCode::kInternal;
     schedule.has_device_errors |= fault.how == FakeFault::How::kDeviceError;
   }
+  for (int i = roll(dice, 1, 3); i > 1; --i) schedule.engine.devices.push_back("gpu " + std::to_string(i));
   for (const auto* id : {"fake", "other"}) {
     schedule.models.push_back({.description = fake_description(id),
                                .max_generations_per_step = roll(dice, 1, 4),
@@ -170,7 +172,8 @@ void run_schedule(unsigned seed) {
   EXPECT_EQ(record->live_generations(), 0);
   EXPECT_EQ(record->tickets_in_flight(), 0);
   EXPECT_LE(record->most_tickets_in_flight(), schedule.engine.max_steps_in_flight);
-  EXPECT_LE(record->most_live_generations(), schedule.engine.max_active_generations);
+  EXPECT_LE(record->most_live_generations(),
+            schedule.engine.max_active_generations + schedule.engine.max_parked_generations);
   for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
   // Whose client is the only one left holds the job: the engine has let go of it.
   for (const auto& of_thread : submitted) {

@@ -1,5 +1,6 @@
-// Ten thousand generated schedules on a fake clock: arrivals, hang-ups, faults, deadlines, priorities, accounts, models
-// that come and go within a budget. The same every time; a failure names the seed that shows it.
+// Ten thousand generated schedules on a fake clock, for one device and for several: arrivals, hang-ups, faults,
+// deadlines, priorities, accounts, models that come and go within a budget, a device that breaks. The same every time;
+// a failure names the seed that shows it.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -11,6 +12,7 @@ namespace easel::testing {
 namespace {
 
 constexpr unsigned kSchedules = 10000;
+constexpr unsigned kOnSeveralDevices = 10000;
 constexpr std::uint64_t kSeedsApart = 100;  // more than a request has pictures
 constexpr std::int64_t kModelBytes = 64;    // of fake_description
 
@@ -37,10 +39,11 @@ class Bookkeeper : public EngineObserver {
   }
   void on_refused(const std::string&, RefusalReason) override { ++refused; }
   void on_queue(std::size_t waiting, std::size_t drawing) override { unended = waiting + drawing; }
-  void on_loaded(const std::string&, double, std::int64_t bytes) override { change(bytes); }
-  void on_unloaded(const std::string&, std::int64_t bytes, bool) override { change(-bytes); }
-  void starts_loading() const {
-    if (budget_ > 0) EXPECT_LE(held_ + kModelBytes, budget_) << "loading beyond the budget";
+  void on_loaded(const ModelAt& at, double, std::int64_t bytes) override { change(at.device, bytes); }
+  void on_unloaded(const ModelAt& at, std::int64_t bytes, bool) override { change(at.device, -bytes); }
+  void starts_loading(const std::string& device) {
+    if (budget_ == 0) return;
+    EXPECT_LE(held_[device] + kModelBytes, budget_) << "loading beyond the budget of " << device;
   }
 
   std::map<RequestOutcome, int> ended;
@@ -48,13 +51,16 @@ class Bookkeeper : public EngineObserver {
   std::size_t unended = 0;
 
  private:
-  void change(std::int64_t bytes) {
-    held_ += bytes;
-    EXPECT_GE(held_, 0);
-    if (budget_ > 0) EXPECT_LE(held_, budget_);
+  void change(const std::string& device, std::int64_t bytes) {
+    auto& held = held_[device];
+    held += bytes;
+    EXPECT_GE(held, 0);
+    if (budget_ > 0) {
+      EXPECT_LE(held, budget_);
+    }
   }
   const std::int64_t budget_;
-  std::int64_t held_ = 0;
+  std::map<std::string, std::int64_t> held_;
 };
 
 struct Asked {
@@ -68,7 +74,7 @@ struct Asked {
 struct Schedule {
   EngineOptions engine;
   std::vector<FakeOptions> models;
-  bool a_load_fails = false, device_errors = false;
+  bool a_load_fails = false, device_errors = false, a_device_is_broken = false;
   std::map<std::uint64_t, ErrorCode> guilty{};  // first seed of a request -> how it must fail
 };
 
@@ -82,11 +88,27 @@ FakeFault make_fault(Dice& dice, std::uint64_t seed) {
   return fault;
 }
 
+/// Several devices, one of which may be unable to do anything, or to load a model.
+void add_devices(Dice& dice, Schedule& schedule) {
+  schedule.engine.devices = {"gpu 0", "gpu 1"};
+  if (dice.chance(50)) schedule.engine.devices.push_back("gpu 2");
+  const auto any = [&] { return schedule.engine.devices[static_cast<std::size_t>(dice.roll(0, 1))]; };
+  const auto broken = dice.chance(10) ? any() : "";
+  schedule.a_device_is_broken = !broken.empty();
+  for (auto& model : schedule.models) {
+    model.broken_device = broken;
+    if (dice.chance(10)) {
+      model.faults.push_back({.where = FakeCallKind::kLoad, .code = ErrorCode::kResourceExhausted, .device = any()});
+    }
+  }
+}
+
 Schedule make_schedule(Dice& dice, int requests) {
   Schedule schedule;
   const int models = dice.roll(1, 3);
   schedule.engine = {.max_waiting = static_cast<std::size_t>(dice.roll(2, 12)),
                      .max_active_generations = dice.roll(1, 6),
+                     .max_parked_generations = dice.chance(50) ? dice.roll(1, 4) : 0,
                      .max_steps_in_flight = dice.roll(1, 3),
                      .max_waiting_seconds = dice.chance(20) ? dice.seconds(60) : 0,
                      .max_step_seconds = dice.chance(20) ? 2.0 : 0,
@@ -170,6 +192,7 @@ void check_answer(const Schedule& schedule, Asked& asked) {
     return;
   }
   if (code == ErrorCode::kCorruptData && schedule.a_load_fails) return;
+  if (code == ErrorCode::kInternal && schedule.a_device_is_broken) return;
   const auto guilty = schedule.guilty.find(asked.request.seed);
   if (guilty != schedule.guilty.end()) {
     ASSERT_TRUE(error) << "seed " << guilty->first << " should have failed";
@@ -217,21 +240,22 @@ void arrange(Simulation& simulation, std::vector<Asked>& all, Dice& dice) {
   }
   if (!dice.chance(30)) return;
   const auto model =
-      static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency.descriptions().size()) - 1));
-  simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency.ask_unload(model); });
-  if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency.ask_load(model); });
+      static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency().descriptions().size()) - 1));
+  simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency().ask_unload(model); });
+  if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency().ask_load(model); });
 }
 
-void run_schedule(unsigned seed) {
+void run_schedule(unsigned seed, bool several_devices) {
   SCOPED_TRACE(::testing::Message() << "schedule " << seed);
   Dice dice(seed);
   const int requests = dice.roll(1, 12);
   auto schedule = make_schedule(dice, requests);
+  if (several_devices) add_devices(dice, schedule);
   const auto books = std::make_shared<Bookkeeper>(schedule.engine.memory_budget);
   schedule.engine.observer = books;
   for (auto& model : schedule.models) {
     model.on_call = [books](const FakeCall& call) {
-      if (call.kind == FakeCallKind::kLoad) books->starts_loading();
+      if (call.kind == FakeCallKind::kLoad) books->starts_loading(call.device);
     };
   }
   std::vector<Asked> all;
@@ -245,7 +269,8 @@ void run_schedule(unsigned seed) {
     EXPECT_LE(simulation.seconds(), everything(all)) << "somebody waited for nothing";
     EXPECT_EQ(simulation.record->live_generations(), 0);
     EXPECT_EQ(simulation.record->tickets_in_flight(), 0);
-    EXPECT_LE(simulation.record->most_live_generations(), schedule.engine.max_active_generations);
+    EXPECT_LE(simulation.record->most_live_generations(),
+              schedule.engine.max_active_generations + schedule.engine.max_parked_generations);
     EXPECT_LE(simulation.record->most_tickets_in_flight(), schedule.engine.max_steps_in_flight);
     EXPECT_EQ(books->unended, 0u);
     for (auto& asked : all) {
@@ -261,7 +286,15 @@ void run_schedule(unsigned seed) {
 }
 
 TEST(SimulatedSchedules, HoldWhatIsPromised) {
-  for (unsigned seed = 0; seed < kSchedules && !::testing::Test::HasFailure(); ++seed) run_schedule(seed);
+  for (unsigned seed = 0; seed < kSchedules && !::testing::Test::HasFailure(); ++seed) {
+    run_schedule(seed, /*several_devices=*/false);
+  }
+}
+
+TEST(SimulatedSchedules, HoldWhatIsPromisedOnSeveralDevices) {
+  for (unsigned seed = 0; seed < kOnSeveralDevices && !::testing::Test::HasFailure(); ++seed) {
+    run_schedule(seed, /*several_devices=*/true);
+  }
 }
 
 // A schedule that is not the same the second time cannot be looked into.

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/costs.h"
+#include "engine/devices.h"
 #include "engine/loop.h"
 #include "engine/policy.h"
 #include "engine/queue.h"
@@ -58,26 +58,20 @@ inline FakeOptions fake_gpu() {
 
 class Simulation {
  public:
-  Simulation(std::vector<FakeOptions> models, EngineOptions options = {}, std::unique_ptr<Policy> policy = nullptr)
-      : clock(std::make_shared<FakeClock>()),
-        options_(std::move(options)),
-        queue(std::make_shared<Queue>(
-            Queue::Limits{.max_unended = options_.max_waiting, .max_seconds = options_.max_waiting_seconds}, now(),
-            options_.observer)),
-        residency(served(std::move(models)),
-                  {.memory_budget = options_.memory_budget,
-                   .keep_alive = options_.keep_alive,
-                   .load_retry = options_.load_retry},
-                  {.run_elsewhere = [this](std::function<void()> task) { load_later(std::move(task)); },
-                   .wake = [] {},
-                   .now = now(),
-                   .observer = options_.observer}),
-        costs(residency.descriptions()),
-        policy_(policy ? std::move(policy) : make_fair_sojourn(options_.max_step_seconds)),
-        loop(*queue, residency, costs, *policy_,
-             {.max_active_generations = options_.max_active_generations,
-              .max_steps_in_flight = options_.max_steps_in_flight},
-             now(), options_.observer) {}
+  /// One loop a device of `options`; all take turns on this thread. @param policy  of the first device
+  explicit Simulation(std::vector<FakeOptions> models, EngineOptions options = {},
+                      std::unique_ptr<Policy> policy = nullptr)
+      : clock(std::make_shared<FakeClock>()), options_(std::move(options)), models_(served(std::move(models))) {
+    std::vector<ModelDescription> descriptions;
+    for (const auto& model : models_) descriptions.push_back(model.description);
+    board = std::make_shared<DeviceBoard>(descriptions, options_.devices.size());
+    queue = std::make_shared<Queue>(
+        Queue::Limits{.max_unended = options_.max_waiting, .max_seconds = options_.max_waiting_seconds}, board, now(),
+        options_.observer);
+    for (std::size_t i = 0; i < options_.devices.size(); ++i) {
+      devices_.push_back(std::make_unique<Device>(*this, i, i == 0 ? std::move(policy) : nullptr));
+    }
+  }
 
   ~Simulation() {
     for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
@@ -87,17 +81,19 @@ class Simulation {
   double seconds() const { return seconds_between(start_, clock->now()); }
   void at(double seconds, std::function<void()> event) { clock->at(start_ + micros(seconds), std::move(event)); }
   std::shared_ptr<QueuedJob> submit(GenerationRequest request, SubmitOptions options = {}) {
-    const auto estimate = costs.of_request(residency.index_of(request.model), request);
-    return queue->submit(std::move(request), std::move(options), estimate);
+    return queue->submit(std::move(request), std::move(options));
   }
+  Residency& residency(std::size_t device = 0) { return devices_[device]->residency; }
 
   /// Until nothing is left to do and nothing is going to happen.
   void run() {
     while (true) {
-      while (loop.turn()) {
+      while (turn()) {
       }
       auto next = clock->next_event();
-      if (const auto wakeup = loop.next_wakeup()) next = next ? std::min(*next, *wakeup) : *wakeup;
+      for (const auto& device : devices_) {
+        if (const auto wakeup = device->loop.next_wakeup()) next = next ? std::min(*next, *wakeup) : *wakeup;
+      }
       if (!next) return;
       clock->advance_to(*next);
     }
@@ -105,8 +101,44 @@ class Simulation {
 
   const std::shared_ptr<FakeClock> clock;
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
+  std::shared_ptr<DeviceBoard> board;
+  std::shared_ptr<Queue> queue;
 
  private:
+  struct Device {
+    Device(Simulation& all, std::size_t index, std::unique_ptr<Policy> own_policy)
+        : residency(all.models_,
+                    {.device = all.options_.devices[index],
+                     .loads_first = index == 0,
+                     .memory_budget = all.options_.memory_budget,
+                     .keep_alive = all.options_.keep_alive,
+                     .load_retry = all.options_.load_retry},
+                    {.run_elsewhere = [&all](std::function<void()> task) { all.load_later(std::move(task)); },
+                     .wake = [] {},
+                     .now = all.now(),
+                     .observer = all.options_.observer,
+                     .load_times = all.load_times_}),
+          policy(own_policy ? std::move(own_policy) : make_fair_sojourn(all.options_.max_step_seconds)),
+          loop(*all.queue, residency, *all.board, *policy,
+               {.device = index,
+                .max_active_generations = all.options_.max_active_generations,
+                .max_parked_generations = all.options_.max_parked_generations,
+                .max_steps_in_flight = all.options_.max_steps_in_flight},
+               all.now(), all.options_.observer) {}
+    Residency residency;
+    std::unique_ptr<Policy> policy;
+    Loop loop;
+  };
+
+  // A turn may move a request to a device that has had its own already: idle are those that were so all twice.
+  bool turn() {
+    for (int round = 0; round < 2; ++round) {
+      bool any = false;
+      for (const auto& device : devices_) any = device->loop.turn() || any;
+      if (any) return true;
+    }
+    return false;
+  }
   Clock now() const {
     return [clock = clock] { return clock->now(); };
   }
@@ -124,17 +156,9 @@ class Simulation {
   const EngineOptions options_;
   const FakeClock::TimePoint start_ = clock->now();
   double load_seconds_ = 0;
-
- public:
-  const std::shared_ptr<Queue> queue;
-  Residency residency;
-  Costs costs;
-
- private:
-  const std::unique_ptr<Policy> policy_;
-
- public:
-  Loop loop;
+  const std::shared_ptr<LoadTimes> load_times_ = std::make_shared<LoadTimes>();
+  const std::vector<ServedModel> models_;
+  std::vector<std::unique_ptr<Device>> devices_;
 };
 
 inline GenerationRequest picture_request(std::uint64_t seed, std::int64_t steps, std::int64_t pictures = 1) {

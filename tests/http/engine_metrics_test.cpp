@@ -10,6 +10,13 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+// A model on the device of these tests.
+struct At {
+  explicit At(std::string model) : model(std::move(model)) {}
+  std::string model, device = "gpu";
+  ModelAt at{model, device};
+};
+
 TEST(EngineMetrics, EachEventHasItsFigure) {
   Metrics metrics("1");
   metrics.on_queue(3, 2);
@@ -23,13 +30,13 @@ TEST(EngineMetrics, EachEventHasItsFigure) {
   metrics.on_refused("m", RefusalReason::kTooMuchWork);
   metrics.on_refused("m", RefusalReason::kAccountLimit);
   metrics.on_refused("m", RefusalReason::kDraining);
-  metrics.on_begin("m", 2, 0.05);
-  metrics.on_step("m", 4, 2, 0.5);
-  metrics.on_step("m", 2, 1, 0.25);
-  metrics.on_decode("m", 1.5);
-  metrics.on_batch_shrunk("m", 3);
-  metrics.on_loaded("m", 7.0, 1000);
-  metrics.on_load_failed("n", 1.0);
+  metrics.on_begin(At("m").at, 2, 0.05);
+  metrics.on_step(At("m").at, 4, 2, 0.5);
+  metrics.on_step(At("m").at, 2, 1, 0.25);
+  metrics.on_decode(At("m").at, 1.5);
+  metrics.on_batch_shrunk(At("m").at, 3);
+  metrics.on_loaded(At("m").at, 7.0, 1000);
+  metrics.on_load_failed(At("n").at, 1.0);
   const auto text = metrics.text();
   for (const char* line : {"easel_queue_requests{state=\"waiting\"} 3",
                            "easel_queue_requests{state=\"drawing\"} 2",
@@ -45,37 +52,39 @@ TEST(EngineMetrics, EachEventHasItsFigure) {
                            "easel_refusals_total{model=\"m\",reason=\"too_much_work\"} 1",
                            "easel_refusals_total{model=\"m\",reason=\"account_limit\"} 1",
                            "easel_refusals_total{model=\"m\",reason=\"draining\"} 1",
-                           "easel_begin_seconds_sum{model=\"m\"} 0.05",
-                           "easel_step_seconds_sum{model=\"m\"} 0.75",
-                           "easel_step_rows_sum{model=\"m\"} 6",
-                           "easel_step_rows_bucket{model=\"m\",le=\"2\"} 1",
-                           "easel_step_rows_bucket{model=\"m\",le=\"4\"} 2",
-                           "easel_decode_seconds_sum{model=\"m\"} 1.5",
-                           "easel_batch_shrinks_total{model=\"m\"} 1",
-                           "easel_batch_limit_pictures{model=\"m\"} 3",
-                           "easel_model_loads_total{model=\"m\",result=\"loaded\"} 1",
-                           "easel_model_loads_total{model=\"n\",result=\"failed\"} 1",
-                           "easel_model_load_seconds_sum{model=\"m\"} 7",
-                           "easel_model_memory_bytes{model=\"m\"} 1000"}) {
+                           "easel_begin_seconds_sum{device=\"gpu\",model=\"m\"} 0.05",
+                           "easel_step_seconds_sum{device=\"gpu\",model=\"m\"} 0.75",
+                           "easel_step_rows_sum{device=\"gpu\",model=\"m\"} 6",
+                           "easel_step_rows_bucket{device=\"gpu\",model=\"m\",le=\"2\"} 1",
+                           "easel_step_rows_bucket{device=\"gpu\",model=\"m\",le=\"4\"} 2",
+                           "easel_decode_seconds_sum{device=\"gpu\",model=\"m\"} 1.5",
+                           "easel_batch_shrinks_total{device=\"gpu\",model=\"m\"} 1",
+                           "easel_batch_limit_pictures{device=\"gpu\",model=\"m\"} 3",
+                           "easel_model_loads_total{device=\"gpu\",model=\"m\",result=\"loaded\"} 1",
+                           "easel_model_loads_total{device=\"gpu\",model=\"n\",result=\"failed\"} 1",
+                           "easel_model_load_seconds_sum{device=\"gpu\",model=\"m\"} 7",
+                           "easel_model_memory_bytes{device=\"gpu\",model=\"m\"} 1000"}) {
     EXPECT_THAT(text, HasSubstr(line + std::string("\n")));
   }
 }
 
 TEST(EngineMetrics, MemoryFollowsWhatIsLoaded) {
   Metrics metrics("1");
-  metrics.on_loaded("m", 7.0, 1000);
-  metrics.on_unloaded("m", 1000, /*evicted=*/true);
-  EXPECT_THAT(metrics.text(), HasSubstr("easel_model_memory_bytes{model=\"m\"} 0\n"));
-  EXPECT_THAT(metrics.text(), HasSubstr("easel_model_unloads_total{model=\"m\",reason=\"evicted\"} 1\n"));
-  metrics.on_loaded("m", 7.0, 1000);
-  metrics.on_unloaded("m", 1000, /*evicted=*/false);
-  EXPECT_THAT(metrics.text(), HasSubstr("easel_model_unloads_total{model=\"m\",reason=\"released\"} 1\n"));
+  metrics.on_loaded(At("m").at, 7.0, 1000);
+  metrics.on_unloaded(At("m").at, 1000, /*evicted=*/true);
+  EXPECT_THAT(metrics.text(), HasSubstr("easel_model_memory_bytes{device=\"gpu\",model=\"m\"} 0\n"));
+  EXPECT_THAT(metrics.text(),
+              HasSubstr("easel_model_unloads_total{device=\"gpu\",model=\"m\",reason=\"evicted\"} 1\n"));
+  metrics.on_loaded(At("m").at, 7.0, 1000);
+  metrics.on_unloaded(At("m").at, 1000, /*evicted=*/false);
+  EXPECT_THAT(metrics.text(),
+              HasSubstr("easel_model_unloads_total{device=\"gpu\",model=\"m\",reason=\"released\"} 1\n"));
 }
 
 TEST(EngineMetrics, AModelsNameCannotBreakItsLine) {
   Metrics metrics("1");
-  metrics.on_decode("a\"b\\c\nd", 1);
-  EXPECT_THAT(metrics.text(), HasSubstr(R"(easel_decode_seconds_count{model="a\"b\\c\nd"} 1)"));
+  metrics.on_decode(At("a\"b\\c\nd").at, 1);
+  EXPECT_THAT(metrics.text(), HasSubstr(R"(easel_decode_seconds_count{device="gpu",model="a\"b\\c\nd"} 1)"));
 }
 
 }  // namespace

@@ -218,6 +218,19 @@ TEST(Models, SayHowTheyStand) {
   EXPECT_EQ(server.get("/v1/models/tiny").json()["failure"], "no weights");
 }
 
+TEST(Models, SayOnWhichDevices) {
+  RunningServer server;
+  server.engine.set_status({.state = ModelState::kReady,
+                            .devices = {{.device = "cuda:0", .state = ModelState::kReady, .memory_bytes = 5000},
+                                        {.device = "cuda:1", .state = ModelState::kLoading, .loading_progress = 0.5},
+                                        {.device = "cuda:2", .state = ModelState::kFailed, .failure = "no room"}}});
+  const auto devices = server.get("/v1/models/tiny").json()["devices"];
+  ASSERT_EQ(devices.size(), 3u);
+  EXPECT_EQ(devices[0], nlohmann::json::parse(R"({"device": "cuda:0", "state": "ready", "memory_bytes": 5000})"));
+  EXPECT_EQ(devices[1]["loading_progress"], 0.5);
+  EXPECT_EQ(devices[2]["failure"], "no room");
+}
+
 TEST(Health, AModelThatWasPutAsideIsStillReady) {
   RunningServer server;
   server.engine.set_status({.state = ModelState::kUnloaded, .last_used = std::chrono::system_clock::now()});

@@ -49,6 +49,11 @@ class Drawing {
   Response draw(const std::string& body, const Fields& fields = {}) const {
     return RawClient(port).exchange(image_request(body, fields));
   }
+  /// Whether so many requests have ended in this way, soon.
+  bool ended(const std::string& outcome, int count) const {
+    const auto line = concat("easel_requests_total{model=\"fake\",outcome=\"", outcome, "\"} ", count, "\n");
+    return eventually([&] { return get("/metrics").body.find(line) != std::string::npos; });
+  }
   Response get(const std::string& path) const { return RawClient(port).exchange(request_text("GET", path)); }
 
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
@@ -100,6 +105,41 @@ TEST(WithEngine, ALeavingClientFreesThePipeline) {
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
   EXPECT_LT(std::chrono::steady_clock::now() - left_at, 5s) << "drawing it would have taken 10 s";
   EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
+}
+
+// Calls that would take an hour, each at its stage; and beside it one that is drawn as if nothing had happened.
+TEST(WithEngine, ALeavingClientIsNoticedAtEveryStage) {
+  const std::pair<FakeCallKind, FakeOptions> stages[] = {{FakeCallKind::kBegin, {.begin_time = 1h}},
+                                                         {FakeCallKind::kStep, {.step_time = 1h}},
+                                                         {FakeCallKind::kFinish, {.finish_time = 1h}}};
+  for (const auto& [kind, options] : stages) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    Drawing drawing(options);
+    RawClient client(drawing.port);
+    client.send(image_request(kGoodBody));
+    ASSERT_TRUE(eventually([&, kind = kind] { return !drawing.record->calls(kind).empty(); }));
+    RawClient queued(drawing.port);
+    queued.send(image_request(kGoodBody));
+    ASSERT_TRUE(
+        eventually([&] { return drawing.get("/metrics").body.find("{state=\"waiting\"} 1") != std::string::npos; }));
+    queued.close();
+    EXPECT_TRUE(drawing.ended("cancelled", 1)) << "queued";
+    client.close();
+    EXPECT_TRUE(drawing.ended("cancelled", 2)) << "within the call";
+    EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
+  }
+}
+
+TEST(WithEngine, AClientMayLeaveWhileItsAnswerIsWritten) {
+  Drawing drawing({});
+  for (int i = 0; i < 5; ++i) {
+    RawClient client(drawing.port);
+    client.send(image_request(R"({"prompt":"a cat","n":10,"size":"1024x1024","steps":1})"));
+    ASSERT_TRUE(drawing.ended("drawn", i + 1));
+    client.reset();
+  }
+  EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
+  EXPECT_EQ(drawing.record->live_generations(), 0);
 }
 
 TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
@@ -182,8 +222,9 @@ TEST(WithEngine, FiguresAreKept) {
        {"easel_pictures_total{model=\"fake\"} 2\n", "easel_requests_total{model=\"fake\",outcome=\"drawn\"} 1\n",
         "easel_queue_requests{state=\"drawing\"} 0\n", "easel_queue_requests{state=\"waiting\"} 0\n",
         "easel_request_wait_seconds_count{model=\"fake\"} 1\n", "easel_request_seconds_count{model=\"fake\"} 1\n",
-        "easel_decode_seconds_count{model=\"fake\"} 2\n", "easel_step_rows_sum{model=\"fake\"} ",
-        "easel_model_loads_total{model=\"fake\",result=\"loaded\"} 1\n"}) {
+        "easel_decode_seconds_count{device=\"cpu\",model=\"fake\"} 2\n",
+        "easel_step_rows_sum{device=\"cpu\",model=\"fake\"} ",
+        "easel_model_loads_total{device=\"cpu\",model=\"fake\",result=\"loaded\"} 1\n"}) {
     EXPECT_TRUE(eventually([&] { return drawing.get("/metrics").body.find(line) != std::string::npos; })) << line;
   }
 }

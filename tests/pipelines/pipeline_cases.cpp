@@ -100,7 +100,7 @@ GenerationRequest request_of(const json& c) {
 
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
-  return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load({});
+  return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load({}, {});
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {

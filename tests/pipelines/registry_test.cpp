@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -58,11 +59,20 @@ class ModelCopy {
 
 std::string load_error(const std::string& folder) {
   try {
-    open_model("m", folder, {}).load({});
+    open_model("m", folder, {}).load({}, {});
   } catch (const Error& e) {
     return e.what();
   }
   return "no error";
+}
+
+TEST(OpenModel, LoadingSaysHowFarItIs) {
+  std::vector<double> told;
+  open_model("m", EASEL_EMOJI_MODEL, {}).load("cpu", [&](double part) { told.push_back(part); });
+  ASSERT_GE(told.size(), 100u) << "once a tensor";
+  EXPECT_LT(told.front(), 0.1);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  EXPECT_NEAR(told.back(), 1, 0.01) << "every weight was counted once";
 }
 
 TEST(OpenModel, DescribesTheShippedModelWithoutReadingIt) {

@@ -33,6 +33,7 @@ struct Flight {
 // The half that all three kinds of ticket share.
 struct TicketState {
   std::shared_ptr<FakeRecord> record;
+  std::string device;
   FakeTickets kind;
   Clock::time_point done_at;
   std::optional<Error> device_error;
@@ -44,7 +45,7 @@ struct TicketState {
   void land() {
     if (!std::exchange(in_flight, false)) return;
     for (const auto& flight : flights) --flight->tickets;
-    record->count_tickets(-1);
+    record->count_tickets(device, -1);
   }
 };
 
@@ -53,7 +54,7 @@ class FakeTicket : public Base {
  public:
   explicit FakeTicket(TicketState state) : state_(std::move(state)) {
     for (const auto& flight : state_.flights) ++flight->tickets;
-    state_.record->count_tickets(+1);
+    state_.record->count_tickets(state_.device, +1);
   }
   ~FakeTicket() override { state_.land(); }
 
@@ -84,19 +85,20 @@ class FakeTicket : public Base {
 class FakeGeneration final : public Generation {
  public:
   FakeGeneration(const FakePipeline* owner, std::shared_ptr<const int> token, std::shared_ptr<FakeRecord> record,
-                 const GenerationRequest& request, std::int64_t index, std::int64_t steps_total)
+                 std::string device, const GenerationRequest& request, std::int64_t index, std::int64_t steps_total)
       : owner(owner),
         token(std::move(token)),
         record(std::move(record)),
+        device(std::move(device)),
         request(request),
         seed_(request.seed + static_cast<std::uint64_t>(index)),
         progress_{0, steps_total} {
-    this->record->count_generations(+1);
+    this->record->count_generations(this->device, +1);
   }
   ~FakeGeneration() override {
     if (flight->tickets > 0)
       record->violate(concat("the generation of seed ", seed_, " was destroyed while in flight"));
-    record->count_generations(-1);
+    record->count_generations(device, -1);
   }
 
   bool finished_stepping() const override { return progress_.steps_done == progress_.steps_total; }
@@ -108,6 +110,7 @@ class FakeGeneration final : public Generation {
   const FakePipeline* const owner;
   const std::shared_ptr<const int> token;  // lets the owner know who is left
   const std::shared_ptr<FakeRecord> record;
+  const std::string device;
   const GenerationRequest request;
   const std::shared_ptr<Flight> flight = std::make_shared<Flight>();
   bool finite = true;
@@ -157,16 +160,17 @@ class FakeFinishTicket final : public FakeTicket<FinishTicket> {
   std::vector<GeneratedImage> images_;
 };
 
-// Marks the stay in a call: two at once are a breach, whichever pipelines they are in.
+// Marks the stay in a call: two at once on one device are a breach, whichever pipelines they are in.
 class CallScope {
  public:
-  explicit CallScope(FakeRecord& record) : record_(record) { record_.enter(); }
-  ~CallScope() { record_.leave(); }
+  CallScope(FakeRecord& record, const std::string& device) : record_(record), device_(device) { record_.enter(device); }
+  ~CallScope() { record_.leave(device_); }
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;
 
  private:
   FakeRecord& record_;
+  const std::string& device_;
 };
 
 FakeGeneration& own(const FakePipeline* pipeline, FakeRecord& record, const Generation* generation) {
@@ -210,8 +214,10 @@ void poll(const StopPredicate& stop) {
 
 }  // namespace
 
-FakePipeline::FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> record)
-    : options_(std::move(options)), record_(record ? std::move(record) : std::make_shared<FakeRecord>()) {}
+FakePipeline::FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> record, std::string device)
+    : options_(std::move(options)),
+      record_(record ? std::move(record) : std::make_shared<FakeRecord>()),
+      device_(std::move(device)) {}
 
 FakePipeline::~FakePipeline() {
   if (token_.use_count() > 1) record_->violate("the pipeline was destroyed before its generations");
@@ -222,6 +228,7 @@ std::optional<Error> FakePipeline::apply_faults(const FakeCall& call) const {
   for (std::size_t i = 0; i < call.seeds.size(); ++i) {
     for (const auto& fault : options_.faults) {
       if (fault.where != call.kind || fault.seed != call.seeds[i]) continue;
+      if (!fault.device.empty() && fault.device != device_) continue;
       if (fault.where == FakeCallKind::kStep && fault.step != call.steps[i]) continue;
       const auto message = concat("injected for seed ", fault.seed);
       if (fault.how == FakeFault::How::kError) throw Error(fault.code, message);
@@ -260,13 +267,15 @@ Clock::time_point FakePipeline::spend(std::chrono::microseconds time, const Stop
   return end;
 }
 
-void FakePipeline::announce(const FakeCall& call) {
+void FakePipeline::announce(FakeCall call) {
+  call.device = device_;
   record_->add(call);
   if (options_.on_call) options_.on_call(call);
+  if (device_ == options_.broken_device) throw Error(ErrorCode::kInternal, concat(device_, " is broken"));
 }
 
 std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& request, const StopPredicate& stop) {
-  const CallScope scope(*record_);
+  const CallScope scope(*record_, device_);
   FakeCall call{FakeCallKind::kBegin, options_.description.id, {}, {}};
   for (std::int64_t i = 0; i < request.num_images; ++i) {
     call.seeds.push_back(request.seed + static_cast<std::uint64_t>(i));
@@ -286,13 +295,13 @@ std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& reques
   std::vector<std::unique_ptr<Generation>> generations;
   std::vector<std::shared_ptr<Flight>> flights;
   for (std::int64_t i = 0; i < request.num_images - (options_.begin_gives_too_few ? 1 : 0); ++i) {
-    auto generation = std::make_unique<FakeGeneration>(this, token_, record_, request, i, steps);
+    auto generation = std::make_unique<FakeGeneration>(this, token_, record_, device_, request, i, steps);
     flights.push_back(generation->flight);
     generations.push_back(std::move(generation));
   }
-  return std::make_unique<FakeBeginTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), std::move(flights), options_.clock},
-      std::move(generations));
+  return std::make_unique<FakeBeginTicket>(TicketState{record_, device_, options_.tickets, done_at,
+                                                       std::move(device_error), std::move(flights), options_.clock},
+                                           std::move(generations));
 }
 
 std::string FakePipeline::batch_key(const Generation& generation) const {
@@ -304,7 +313,7 @@ std::string FakePipeline::batch_key(const Generation& generation) const {
 }
 
 std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> generations, const StopPredicate& stop) {
-  const CallScope scope(*record_);
+  const CallScope scope(*record_, device_);
   const auto fakes = own_all(this, *record_, generations);
   const auto call = describe(FakeCallKind::kStep, options_.description.id, fakes);
   announce(call);
@@ -328,13 +337,13 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
     fake->advance();
   }
   if (options_.finite_gives_too_few) finite.pop_back();
-  return std::make_unique<FakeStepTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes), options_.clock},
-      std::move(finite));
+  return std::make_unique<FakeStepTicket>(TicketState{record_, device_, options_.tickets, done_at,
+                                                      std::move(device_error), flights_of(fakes), options_.clock},
+                                          std::move(finite));
 }
 
 std::optional<Image> FakePipeline::preview(const Generation& generation) {
-  const CallScope scope(*record_);
+  const CallScope scope(*record_, device_);
   const auto& fake = own(this, *record_, &generation);
   announce({FakeCallKind::kPreview, options_.description.id, {fake.seed()}, {fake.progress().steps_done}});
   if (fake.progress().steps_done == 0) return std::nullopt;
@@ -345,7 +354,7 @@ std::optional<Image> FakePipeline::preview(const Generation& generation) {
 
 std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> generations,
                                                    const StopPredicate& stop) {
-  const CallScope scope(*record_);
+  const CallScope scope(*record_, device_);
   const auto fakes = own_all(this, *record_, generations);
   const auto call = describe(FakeCallKind::kFinish, options_.description.id, fakes);
   announce(call);
@@ -369,28 +378,28 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
                       fake->seed()});
   }
   if (options_.finish_gives_too_few) images.pop_back();
-  return std::make_unique<FakeFinishTicket>(
-      TicketState{record_, options_.tickets, done_at, std::move(device_error), flights_of(fakes), options_.clock},
-      std::move(images));
+  return std::make_unique<FakeFinishTicket>(TicketState{record_, device_, options_.tickets, done_at,
+                                                        std::move(device_error), flights_of(fakes), options_.clock},
+                                            std::move(images));
 }
 
 ServedModel served_fake(FakeOptions options, std::shared_ptr<FakeRecord> record) {
   auto description = options.description;
-  auto load = [options = std::move(options),
-               record = std::move(record)](const LoadProgress& progress) -> std::unique_ptr<Pipeline> {
+  auto load = [options = std::move(options), record = std::move(record)](
+                  const std::string& device, const LoadProgress& progress) -> std::unique_ptr<Pipeline> {
     if (progress) progress(0.5);
-    const FakeCall call{FakeCallKind::kLoad, options.description.id, {}, {}};
+    const FakeCall call{FakeCallKind::kLoad, options.description.id, {}, {}, device};
     if (record) record->add(call);
     if (options.on_call) options.on_call(call);
     if (!options.clock) std::this_thread::sleep_for(options.load_time);
     for (const auto& fault : options.faults) {
-      if (fault.where != FakeCallKind::kLoad) continue;
+      if (fault.where != FakeCallKind::kLoad || (!fault.device.empty() && fault.device != device)) continue;
       if (fault.how == FakeFault::How::kError) throw Error(fault.code, "injected load failure");
       if (fault.how == FakeFault::How::kStdException) throw std::runtime_error("injected load failure");
       if (fault.how == FakeFault::How::kNotException) throw 42;
       return nullptr;
     }
-    return std::make_unique<FakePipeline>(options, record);
+    return std::make_unique<FakePipeline>(options, record, device);
   };
   return {std::move(description), std::move(load)};
 }

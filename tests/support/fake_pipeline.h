@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,9 +27,10 @@ struct FakeCall {
   std::string model;
   std::vector<std::uint64_t> seeds;  ///< of the generations, in order
   std::vector<std::int64_t> steps;   ///< step each of them was about to take
+  std::string device{};
 };
 
-/// What is seen of fakes from outside. Shared by any number of them, outlives them, thread-safe.
+/// What is seen of fakes from outside. Shared by any number of them, on any devices, outlives them, thread-safe.
 class FakeRecord {
  public:
   std::vector<FakeCall> calls() const;
@@ -37,25 +39,28 @@ class FakeRecord {
   /// Every breach of the contract, as a sentence. Empty is what a test wants.
   std::vector<std::string> violations() const;
   int live_generations() const;
-  int most_live_generations() const;
-  int tickets_in_flight() const;  ///< handed out, neither waited for nor dropped
-  int most_tickets_in_flight() const;
+  int most_live_generations() const;   ///< on one device
+  int tickets_in_flight() const;       ///< handed out, neither waited for nor dropped
+  int most_tickets_in_flight() const;  ///< on one device
 
   // For the fakes themselves.
   void add(FakeCall call);
   void violate(std::string sentence);
-  void count_generations(int change);
-  void count_tickets(int change);
-  void enter();  ///< a call begins; two at once are a violation
-  void leave();
+  void count_generations(const std::string& device, int change);
+  void count_tickets(const std::string& device, int change);
+  void enter(const std::string& device);  ///< a call begins; two at once on one device are a violation
+  void leave(const std::string& device);
 
  private:
   mutable std::mutex mutex_;  // guards everything below
   std::vector<FakeCall> calls_;
   std::vector<std::string> violations_;
-  int live_ = 0, most_live_ = 0;
-  int in_flight_ = 0, most_in_flight_ = 0;
-  bool inside_call_ = false;
+  struct OnDevice {
+    int live = 0, most_live = 0;
+    int in_flight = 0, most_in_flight = 0;
+    bool inside_call = false;
+  };
+  std::map<std::string, OnDevice> devices_;
 };
 
 /// One thing that goes wrong, for the picture with this seed.
@@ -73,6 +78,7 @@ struct FakeFault {
   std::int64_t step = 0;  ///< counted from 0; where == kStep only
   How how = How::kError;
   ErrorCode code = ErrorCode::kInternal;
+  std::string device{};  ///< it happens there alone; empty: wherever it is
 };
 
 enum class FakeTickets {
@@ -98,6 +104,7 @@ struct FakeOptions {
   int step_memory = 1 << 20;           ///< generations; a step with more of them throws Error(kResourceExhausted)
   int finish_memory = 1 << 20;         ///< the same for finish
   std::vector<FakeFault> faults{};
+  std::string broken_device{};        ///< every call there throws Error(kInternal)
   bool begin_gives_too_few = false;   ///< n - 1 generations
   bool finite_gives_too_few = false;  ///< n - 1 flags
   bool finish_gives_too_few = false;  ///< n - 1 pictures
@@ -112,7 +119,7 @@ std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t 
 class FakePipeline : public Pipeline {
  public:
   /// @param record  may be null
-  explicit FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> record = nullptr);
+  explicit FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> record = nullptr, std::string device = "cpu");
 
   ~FakePipeline() override;
 
@@ -130,12 +137,13 @@ class FakePipeline : public Pipeline {
   /// Throws what the faults of these generations say; @return the device error that wait() is to throw, or none.
   std::optional<Error> apply_faults(const FakeCall& call) const;
   bool is_finite_after(std::uint64_t seed, std::int64_t step) const;
-  void announce(const FakeCall& call);
+  void announce(FakeCall call);
   /// Spends the time, or books it on the device. @return when its ticket is done
   Clock::time_point spend(std::chrono::microseconds time, const StopPredicate& stop);
 
   FakeOptions options_;
   std::shared_ptr<FakeRecord> record_;
+  std::string device_;
   std::shared_ptr<const int> token_ = std::make_shared<const int>(0);  ///< each of its generations holds it too
   Clock::time_point device_free_at_{};
 

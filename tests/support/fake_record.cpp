@@ -23,22 +23,30 @@ std::vector<std::string> FakeRecord::violations() const {
 
 int FakeRecord::live_generations() const {
   const std::lock_guard lock(mutex_);
-  return live_;
+  int all = 0;
+  for (const auto& [name, device] : devices_) all += device.live;
+  return all;
 }
 
 int FakeRecord::most_live_generations() const {
   const std::lock_guard lock(mutex_);
-  return most_live_;
+  int most = 0;
+  for (const auto& [name, device] : devices_) most = std::max(most, device.most_live);
+  return most;
 }
 
 int FakeRecord::tickets_in_flight() const {
   const std::lock_guard lock(mutex_);
-  return in_flight_;
+  int all = 0;
+  for (const auto& [name, device] : devices_) all += device.in_flight;
+  return all;
 }
 
 int FakeRecord::most_tickets_in_flight() const {
   const std::lock_guard lock(mutex_);
-  return most_in_flight_;
+  int most = 0;
+  for (const auto& [name, device] : devices_) most = std::max(most, device.most_in_flight);
+  return most;
 }
 
 void FakeRecord::add(FakeCall call) {
@@ -51,26 +59,28 @@ void FakeRecord::violate(std::string sentence) {
   violations_.push_back(std::move(sentence));
 }
 
-void FakeRecord::count_generations(int change) {
+void FakeRecord::count_generations(const std::string& device, int change) {
   const std::lock_guard lock(mutex_);
-  live_ += change;
-  most_live_ = std::max(most_live_, live_);
+  auto& on = devices_[device];
+  on.live += change;
+  on.most_live = std::max(on.most_live, on.live);
 }
 
-void FakeRecord::count_tickets(int change) {
+void FakeRecord::count_tickets(const std::string& device, int change) {
   const std::lock_guard lock(mutex_);
-  in_flight_ += change;
-  most_in_flight_ = std::max(most_in_flight_, in_flight_);
+  auto& on = devices_[device];
+  on.in_flight += change;
+  on.most_in_flight = std::max(on.most_in_flight, on.in_flight);
 }
 
-void FakeRecord::enter() {
+void FakeRecord::enter(const std::string& device) {
   const std::lock_guard lock(mutex_);
-  if (std::exchange(inside_call_, true)) violations_.push_back("two calls at the same time");
+  if (std::exchange(devices_[device].inside_call, true)) violations_.push_back("two calls at the same time");
 }
 
-void FakeRecord::leave() {
+void FakeRecord::leave(const std::string& device) {
   const std::lock_guard lock(mutex_);
-  inside_call_ = false;
+  devices_[device].inside_call = false;
 }
 
 std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t seed) {

@@ -1,0 +1,123 @@
+// Several devices with threads of their own.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "harness.h"
+
+namespace easel::testing {
+namespace {
+
+EngineOptions two_devices() {
+  return {.devices = {"gpu 0", "gpu 1"}};
+}
+
+void wait_for(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  ASSERT_TRUE(condition());
+}
+
+/// Models that are pinned, and in memory.
+std::unique_ptr<Engine> serve_pinned(const std::vector<std::string>& ids, FakeOptions options,
+                                     EngineOptions engine_options, const std::shared_ptr<FakeRecord>& record) {
+  std::vector<ServedModel> models;
+  for (const auto& id : ids) {
+    options.description = fake_description(id);
+    models.push_back(served_fake(options, record));
+    models.back().pinned = true;
+  }
+  auto engine = make_engine(std::move(models), engine_options);
+  for (const auto& id : ids) wait_for([&] { return engine->model_state(id) == ModelState::kReady; });
+  return engine;
+}
+
+// Each step waits for one on the other device: it would never end were they taken one after the other.
+TEST(Devices, DrawAtTheSameTime) {
+  std::atomic<int> inside[2] = {0, 0};
+  const auto record = std::make_shared<FakeRecord>();
+  const auto meet = [&](const FakeCall& call) {
+    if (call.kind != FakeCallKind::kStep) return;
+    const int own = call.device == "gpu 0" ? 0 : 1;
+    ++inside[own];
+    wait_for([&] { return inside[1 - own] > 0; });
+  };
+  const auto engine = serve_pinned({"one", "two"}, {.on_call = meet}, two_devices(), record);
+  const auto a = engine->submit(ask_of("one", 100)), b = engine->submit(ask_of("two", 200));
+  EXPECT_FALSE(answer_of(*a).error);
+  EXPECT_FALSE(answer_of(*b).error);
+  EXPECT_NE(a->figures().device, b->figures().device);
+  EXPECT_TRUE(record->violations().empty());
+}
+
+TEST(Devices, StatusSaysWhereAModelIs) {
+  Studio studio({}, two_devices());
+  wait_for([&] { return studio.engine->model_state("fake") == ModelState::kReady; });
+  auto status = studio.engine->status("fake");
+  ASSERT_EQ(status.devices.size(), 2u);
+  EXPECT_EQ(status.devices[0].device, "gpu 0");
+  EXPECT_EQ(status.devices[0].state, ModelState::kReady);
+  EXPECT_EQ(status.devices[1].device, "gpu 1");
+  EXPECT_EQ(status.devices[1].state, ModelState::kUnloaded);
+  EXPECT_EQ(status.memory_bytes, 64);
+  studio.engine->unload("fake");
+  wait_for([&] { return studio.engine->model_state("fake") == ModelState::kUnloaded; });
+  EXPECT_EQ(studio.engine->status("fake").memory_bytes, 0);
+}
+
+TEST(Devices, PinnedModelsAreSpreadOut) {
+  const auto record = std::make_shared<FakeRecord>();
+  auto options = two_devices();
+  options.memory_budget = 2 * 64;
+  const std::vector<std::string> ids{"one", "two", "three", "four"};
+  const auto engine = serve_pinned(ids, {}, options, record);
+  for (const auto& id : ids) {
+    EXPECT_TRUE(engine->status(id).pinned);
+    EXPECT_EQ(engine->status(id).memory_bytes, 64) << "on one device alone";
+  }
+}
+
+TEST(Devices, AModelMayBeOnBoth) {
+  auto options = FakeOptions{.step_time = std::chrono::milliseconds(5)};
+  Studio studio(options, two_devices());
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 12; ++i) jobs.push_back(studio.engine->submit(ask(100 * i, 10)));
+  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
+  const auto status = studio.engine->status("fake");
+  EXPECT_EQ(status.memory_bytes, 2 * 64);
+  EXPECT_EQ(status.state, ModelState::kReady);
+}
+
+TEST(Devices, ABrokenOneFailsItsOwnRequestsOnly) {
+  FakeOptions options;
+  options.broken_device = "gpu 1";
+  Studio studio(options, two_devices());
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 40; ++i) jobs.push_back(studio.engine->submit(ask(100 * i, 4)));
+  int failed = 0;
+  for (const auto& job : jobs) {
+    const auto answer = answer_of(*job);
+    failed += answer.error.has_value();
+    if (answer.error) {
+      EXPECT_EQ(job->figures().device, "gpu 1");
+    }
+  }
+  EXPECT_LE(failed, 3);
+  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(5000))).error);
+}
+
+TEST(Devices, CancelAndDrainReachAllOfThem) {
+  const auto record = std::make_shared<FakeRecord>();
+  const auto engine = serve_pinned({"one", "two"}, {.step_time = std::chrono::hours(1)}, two_devices(), record);
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 6; ++i) jobs.push_back(engine->submit(ask_of(i % 2 ? "one" : "two", 100 * i)));
+  wait_for([&] { return record->calls(FakeCallKind::kStep).size() >= 2; });
+  for (const auto& job : jobs) job->cancel();
+  engine->drain();
+  EXPECT_EQ(record->live_generations(), 0);
+  EXPECT_TRUE(record->violations().empty());
+}
+
+}  // namespace
+}  // namespace easel::testing
