@@ -66,8 +66,9 @@ TEST(ActivationMemory, OfTheAutoencoderIsWhatACpuAllocates) {
   const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae");
   const auto& c = vae.config();
   for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 16, 40}}) {
-    expect_foretold(decode_bytes(c, size, kCpu),
-                    [&] { vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {}); });
+    expect_foretold(decode_bytes(c, size, kCpu), [&] {
+      vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {});
+    });
     expect_foretold(encode_bytes(c, size, kCpu), [&] {
       vae.encode(at::ones({size.rows, c.in_channels, size.height * c.scale(), size.width * c.scale()}), {});
     });

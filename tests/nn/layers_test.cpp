@@ -105,8 +105,11 @@ TEST(Layout, TokensAndMapsShareMemoryInChannelsLast) {
 TEST(Layers, GiveTheSameBitsFromHalfStorage) {
   NoiseSource noise(6);
   std::map<std::string, at::Tensor> tensors;
-  for (const auto& [name, shape] : std::map<std::string, std::vector<std::int64_t>>{
-           {"conv.weight", {6, 8, 3, 3}}, {"conv.bias", {6}}, {"linear.weight", {5, 8}}, {"linear.bias", {5}}, {"table.weight", {9, 4}}}) {
+  for (const auto& [name, shape] : std::map<std::string, std::vector<std::int64_t>>{{"conv.weight", {6, 8, 3, 3}},
+                                                                                    {"conv.bias", {6}},
+                                                                                    {"linear.weight", {5, 8}},
+                                                                                    {"linear.bias", {5}},
+                                                                                    {"table.weight", {9, 4}}}) {
     tensors[name] = noise.normal(shape).to(at::kHalf);
   }
   const auto store = std::make_shared<MemoryStore>(tensors);

@@ -139,8 +139,8 @@ TEST(DeferredWeight, StaysAsStoredWhereThatIsSmallerAndAskedFor) {
   EXPECT_EQ(kernel.scalar_type(), c10::kHalf);
   EXPECT_TRUE(kernel.is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_EQ(weights.root().take("c", {2, 2, 3, 3}).scalar_type(), c10::kFloat) << "norms and biases are converted";
-  const auto wide = std::make_shared<CountingStore>(
-      std::map<std::string, at::Tensor>{{"d", half.to(c10::kFloat)}}, "unet.safetensors");
+  const auto wide = std::make_shared<CountingStore>(std::map<std::string, at::Tensor>{{"d", half.to(c10::kFloat)}},
+                                                    "unet.safetensors");
   Weights computing_in_half(wide, {.device = c10::kCPU, .dtype = c10::kHalf, .storage = WeightStorage::kStored});
   EXPECT_EQ(computing_in_half.root().keep("d", {2, 2, 3, 3}).get().scalar_type(), c10::kHalf) << "smaller than stored";
 }
