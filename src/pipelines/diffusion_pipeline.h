@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "easel/pipeline.h"
@@ -20,6 +21,10 @@ namespace easel {
 struct PipelineOptions {
   Placement placement;
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  VaeTiling vae_tiling = VaeTiling::kAuto;
+  std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
+
+  int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
 };
 
 /// A UNet with what belongs to it.
