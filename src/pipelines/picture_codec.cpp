@@ -9,6 +9,8 @@
 
 #include <utility>
 
+#include "core/log.h"
+#include "core/text.h"
 #include "pipelines/postprocess.h"
 #include "tensor/free_memory.h"
 #include "tensor/noise_source.h"
@@ -38,10 +40,17 @@ at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
 std::int64_t PictureCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
                                     const Placement& where) const {
   const auto scale = config().scale();
-  return choose_tile(tiling_, {.height = height * scale, .width = width * scale, .cell = scale},
-                     reference_tile(config()), free_memory(where.device), [&](std::int64_t rows, std::int64_t columns) {
-                       return memory_of(config(), {.rows = 1, .height = rows / scale, .width = columns / scale}, where);
-                     });
+  const PictureExtent picture{.height = height * scale, .width = width * scale, .cell = scale};
+  const auto tile = choose_tile(tiling_, picture, reference_tile(config()), free_memory(where.device),
+                                [&](std::int64_t rows, std::int64_t columns) {
+                                  const LatentSize size{.rows = 1, .height = rows / scale, .width = columns / scale};
+                                  return memory_of(config(), size, where);
+                                });
+  if (tile > 0 && tiling_ == VaeTiling::kAuto) {
+    log::info(concat("memory is short: a picture of ", picture.width, "x", picture.height,
+                     " goes through the autoencoder in tiles of ", tile, " pixels"));
+  }
+  return tile;
 }
 
 DiagonalGaussianDistribution PictureCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
