@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,6 +86,22 @@ struct StepProgress {
   std::int64_t steps_total = 0;
 };
 
+/// What the weights of one part of a model take.
+struct ComponentMemory {
+  std::string name;                                  ///< of its folder, e.g. "unet", "refiner/unet"
+  std::int64_t parameters = 0;                       ///< number of weights
+  std::map<std::string, std::int64_t> stored_bytes;  ///< on disk, by dtype, e.g. {"float16", ...}
+  std::map<std::string, std::int64_t> memory_bytes;  ///< in memory, likewise
+};
+
+/// Memory beside the weights that the largest calls take while they last, for pictures of one size.
+struct ActivationMemory {
+  int width = 0;  ///< pixels, as drawn: whole latent cells
+  int height = 0;
+  std::map<int, std::int64_t> step_bytes;  ///< by rows: 1; 2, a picture with guidance; and as many as a step may have
+  std::int64_t decode_bytes = 0;           ///< of the autoencoder, in tiles where they are on; 0: it is not known
+};
+
 /// What is known about a model before its weights are read: from its folder's JSON files and tensor headers.
 struct ModelDescription {
   std::string id;
@@ -93,9 +110,12 @@ struct ModelDescription {
   std::string folder;             ///< where it lies
   std::int64_t parameters = 0;    ///< number of weights
   std::int64_t weight_bytes = 0;  ///< as stored on disk
-  std::int64_t memory_bytes = 0;  ///< device memory to draw one picture at the native size, estimated
-  std::int64_t created = 0;       ///< Unix seconds, from the files' time
-  int native_width = 512;         ///< pixels drawn when the request names no size
+  std::int64_t memory_bytes = 0;  ///< device memory to draw one picture at the native size, estimated: all weights,
+                                  ///< and the larger of a guided step's activations and a decode's
+  std::vector<ComponentMemory> components;
+  std::vector<ActivationMemory> activations;  ///< at the native size, then at those asked for when it was described
+  std::int64_t created = 0;                   ///< Unix seconds, from the files' time
+  int native_width = 512;                     ///< pixels drawn when the request names no size
   int native_height = 512;
   int cell = 8;                         ///< pixels per latent cell; sizes are rounded up to it and cropped
   bool draws_native_size_only = false;  ///< another size is drawn at native scale and resized

@@ -1,5 +1,8 @@
 // easel models: what would be served, and what it needs.
 #include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/model_list.h"
@@ -27,6 +30,29 @@ std::string count_text(std::int64_t count) {
   return with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
 }
 
+/// "1.7 GiB float16", or several of them.
+std::string by_dtype(const std::map<std::string, std::int64_t>& bytes) {
+  std::vector<std::string> parts;
+  for (const auto& [dtype, count] : bytes) parts.push_back(bytes_text(count) + " " + dtype);
+  return join(parts, " + ");
+}
+
+void print_memory(const ModelDescription& m) {
+  for (const auto& part : m.components) {
+    const auto stored = by_dtype(part.stored_bytes), held = by_dtype(part.memory_bytes);
+    std::printf("  weights     %s: %s%s\n", part.name.c_str(), held.c_str(),
+                stored == held ? "" : (", stored as " + stored).c_str());
+  }
+  for (const auto& at_size : m.activations) {
+    std::vector<std::string> steps;
+    for (const auto& [rows, bytes] : at_size.step_bytes) {
+      steps.push_back(concat(bytes_text(bytes), " for ", rows, rows == 1 ? " row" : " rows"));
+    }
+    std::printf("  at %-9s a step takes %s; a decode %s\n", concat(at_size.width, "x", at_size.height).c_str(),
+                join(steps).c_str(), bytes_text(at_size.decode_bytes).c_str());
+  }
+}
+
 void print(const ModelDescription& m, bool is_default) {
   std::printf("%s%s\n", m.id.c_str(), is_default ? " (default)" : "");
   std::printf("  folder      %s\n", m.folder.c_str());
@@ -34,6 +60,7 @@ void print(const ModelDescription& m, bool is_default) {
   std::printf("  licence     %s\n", m.licence.empty() ? "not stated in its folder" : m.licence.c_str());
   std::printf("  size        %s on disk, about %s of memory for one picture\n", bytes_text(m.weight_bytes).c_str(),
               bytes_text(m.memory_bytes).c_str());
+  print_memory(m);
   std::printf("  draws       %dx%d%s, %lld steps, guidance %g, scheduler %s\n", m.native_width, m.native_height,
               m.draws_native_size_only ? " (other sizes are resized)" : "", static_cast<long long>(m.default_steps),
               m.default_guidance_scale, m.default_scheduler.c_str());

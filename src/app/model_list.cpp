@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "pipelines/registry.h"
+#include "tensor/device_slot.h"
 
 namespace easel {
 namespace {
@@ -39,6 +40,17 @@ void add_directory(const std::string& directory, const PipelineOptions& options,
   }
 }
 
+Placement placement_of(const ModelOptions& options) {
+  auto placement = make_placement(list_devices(options).front(), options.dtype);
+  if (options.weights_dtype == "stored") placement.storage = WeightStorage::kStored;
+  placement.release_text_encoders = options.release_text_encoders;
+  return placement;
+}
+
+VaeTiling tiling_of(const ModelOptions& options) {
+  return options.vae_tiling == "on" ? VaeTiling::kOn : options.vae_tiling == "off" ? VaeTiling::kOff : VaeTiling::kAuto;
+}
+
 /// @param flag  that named the id, for the message
 std::vector<ServedModel>::iterator find(const char* flag, const std::string& id, std::vector<ServedModel>& models) {
   const auto found = std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
@@ -67,16 +79,24 @@ std::vector<std::string> list_devices(const ModelOptions& options) {
 }
 
 std::vector<ServedModel> list_models(const ModelOptions& options) {
-  const PipelineOptions pipeline_options{.placement = make_placement(list_devices(options).front(), options.dtype),
-                                         .max_generations_per_step = options.max_generations_per_step};
+  PipelineOptions pipeline_options{.placement = placement_of(options),
+                                   .max_generations_per_step = options.max_generations_per_step,
+                                   .vae_tiling = tiling_of(options),
+                                   .described_sizes = options.described_sizes};
+  // Host memory is where a CPU's weights are anyway.
+  if (auto& placement = pipeline_options.placement; options.offload == "components" && !placement.device.is_cpu()) {
+    pipeline_options.slots = std::make_shared<DeviceSlots>();
+    placement.slot = pipeline_options.slots->of(placement.device);
+  }
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {
     const auto [id, folder] = split_alias(text);
-    if (has_id(models, id)) throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=folder"));
+    if (has_id(models, id))
+      throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=folder"));
     models.push_back(open_model(id, folder, pipeline_options));
   }
-  const std::string directory = options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models"
-                                                                                                           : options.models_dir;
+  const std::string directory =
+      options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : options.models_dir;
   if (!directory.empty()) add_directory(directory, pipeline_options, models);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model FOLDER or --models-dir FOLDER");

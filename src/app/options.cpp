@@ -58,6 +58,20 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
   add(app, kModelGroup, "--max-batch", o.max_generations_per_step,
       "pictures that share a step; 0: 1 on a CPU, 8 on a GPU")
       ->check(CLI::Range(0, 256));
+  add(app, kModelGroup, "--vae-tiling", o.vae_tiling,
+      "decode large pictures in blended tiles: auto (where memory asks for it), on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
+  add(app, kModelGroup, "--weights-dtype", o.weights_dtype,
+      "large weights in a CPU's memory: compute (as --dtype says), or stored (as the file has them, converted when "
+      "used)")
+      ->check(CLI::IsMember({"compute", "stored"}));
+  add(app, kModelGroup, "--offload", o.offload,
+      "none, or components: text encoders, UNets and autoencoder take turns on the GPU and wait in the host's memory")
+      ->check(CLI::IsMember({"none", "components"}));
+  app.add_flag("--release-text-encoders", o.release_text_encoders,
+               "let text encoders leave memory after each prompt; the next new one reads them again")
+      ->group(kModelGroup)
+      ->envname("EASEL_RELEASE_TEXT_ENCODERS");
 }
 
 void add_server_options(CLI::App& app, Options& o) {
@@ -112,6 +126,12 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }
 
+std::pair<int, int> read_size(const std::string& text) {
+  const auto size = parse_size(text);
+  if (!size) throw CLI::ValidationError("--size is `" + text + "`; expected WIDTHxHEIGHT, e.g. 512x512");
+  return *size;
+}
+
 CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
   auto* draw = app.add_subcommand("draw", "Draw pictures into files, without a server");
   auto& r = o.request;
@@ -159,7 +179,10 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   std::string size;
   app.add_subcommand("serve", "Serve the OpenAI Images API (what easel does when no command is given)");
   auto* draw = add_draw(app, options.draw, words, size);
-  auto* models = app.add_subcommand("models", "List the models that would be served");
+  std::vector<std::string> described_sizes;
+  auto* models = app.add_subcommand("models", "List the models that would be served, and what they need");
+  models->add_option("--size", described_sizes, "WIDTHxHEIGHT: tell the memory for this size, too; may be repeated")
+      ->allow_extra_args(false);
   auto* convert = app.add_subcommand("convert", "Write safetensors beside the old .bin weights of a checkpoint");
   convert->add_option("folder", options.convert_folder, "checkpoint folder")->required();
   app.footer(
@@ -167,13 +190,8 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
 
   try {
     app.parse(argc, argv);
-    if (!size.empty()) {
-      const auto parsed = parse_size(size);
-      if (!parsed) {
-        throw CLI::ValidationError("--size is `" + size + "`; expected WIDTHxHEIGHT, e.g. 512x512");
-      }
-      std::tie(options.draw.request.width, options.draw.request.height) = *parsed;
-    }
+    if (!size.empty()) std::tie(options.draw.request.width, options.draw.request.height) = read_size(size);
+    for (const auto& text : described_sizes) options.model.described_sizes.push_back(read_size(text));
   } catch (const CLI::ParseError& e) {
     exit_code = app.exit(e);
     return std::nullopt;

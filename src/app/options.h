@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/engine.h"
@@ -23,6 +24,11 @@ struct ModelOptions {
   std::string dtype = "auto";
   int threads = 0;                   ///< 0: as many as there are cores
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  std::string vae_tiling = "auto";
+  std::string weights_dtype = "compute";
+  std::string offload = "none";
+  bool release_text_encoders = false;
+  std::vector<std::pair<int, int>> described_sizes;  ///< width, height: `easel models` tells the memory for these, too
 };
 
 struct DrawOptions {

@@ -51,6 +51,25 @@ void add_status(const ModelDescription& model, const ModelStatus& status, ordere
   }
 }
 
+void add_memory(const ModelDescription& model, ordered_json& object) {
+  object["parameters"] = model.parameters;
+  auto& weights = object["weights"] = ordered_json::array();
+  for (const auto& component : model.components) {
+    weights.push_back({{"component", component.name},
+                       {"parameters", component.parameters},
+                       {"stored_bytes", component.stored_bytes},
+                       {"memory_bytes", component.memory_bytes}});
+  }
+  auto& activations = object["activations"] = ordered_json::array();
+  for (const auto& at_size : model.activations) {
+    ordered_json steps = ordered_json::object();
+    for (const auto& [rows, bytes] : at_size.step_bytes) steps[std::to_string(rows)] = bytes;
+    activations.push_back({{"size", concat(at_size.width, "x", at_size.height)},
+                           {"step_bytes", steps},
+                           {"decode_bytes", at_size.decode_bytes}});
+  }
+}
+
 ordered_json object_of(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
   ordered_json object = {
       {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
@@ -60,6 +79,7 @@ ordered_json object_of(const ModelDescription& model, const ModelStatus& status,
   object["default_guidance_scale"] = model.default_guidance_scale;
   object["default_scheduler"] = model.default_scheduler;
   object["schedulers"] = model.schedulers;
+  add_memory(model, object);
   add_status(model, status, object);
   return object;
 }

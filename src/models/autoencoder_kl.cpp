@@ -28,6 +28,15 @@ std::optional<std::vector<double>> find_per_channel(Config& config, const std::s
   return list;
 }
 
+/// A number, or the first of a list, as the reference takes it; none where there is neither.
+std::optional<std::int64_t> first_of(Config& config, const std::string& key) {
+  if (!config.has(key)) return std::nullopt;
+  const auto size = config.get_list<std::int64_t>(key, config.raw(key).is_array() ? config.raw(key).size() : 1, 0);
+  if (size.empty()) return std::nullopt;
+  check_range(config, key, size[0], 1, kMaxChannels);
+  return size[0];
+}
+
 AutoencoderOptions half_options(const AutoencoderKLConfig& config, std::int64_t in_channels,
                                 std::int64_t out_channels) {
   return {.in_channels = in_channels,
@@ -65,9 +74,14 @@ AutoencoderKLConfig AutoencoderKLConfig::from(Config& config) {
   c.latents_mean = find_per_channel(config, "latents_mean", c.latent_channels);
   c.latents_std = find_per_channel(config, "latents_std", c.latent_channels);
   c.force_upcast = config.get<bool>("force_upcast", c.force_upcast);
-  config.ignore({"sample_size"});  // of the tiles that diffusers can cut a large picture into
+  c.sample_size = first_of(config, "sample_size");
   config.finish();
   return c;
+}
+
+DiagonalGaussianDistribution DiagonalGaussianDistribution::of(const at::Tensor& moments) {
+  const auto halves = moments.chunk(2, /*dim=*/1);
+  return {.mean = halves[0], .logvar = at::clamp(halves[1], kMinLogvar, kMaxLogvar)};
 }
 
 at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
@@ -76,6 +90,7 @@ at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
 
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScope& scope)
     : config_(config),
+      residence_(scope.residence()),
       encoder_(scope / "encoder", half_options(config, config.in_channels, 2 * config.latent_channels)),
       decoder_(scope / "decoder", half_options(config, config.latent_channels, config.out_channels)) {
   const auto moments = 2 * config.latent_channels;
@@ -85,14 +100,18 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScop
   }
 }
 
+at::Tensor AutoencoderKL::moments(const at::Tensor& x, const RunContext& ctx) const {
+  residence_.enter();
+  const auto moments = encoder_(x, ctx);  // [B, 2 latent_channels, h, w]
+  return quant_conv_ ? (*quant_conv_)(moments) : moments;
+}
+
 DiagonalGaussianDistribution AutoencoderKL::encode(const at::Tensor& x, const RunContext& ctx) const {
-  auto moments = encoder_(x, ctx);  // [B, 2 latent_channels, h, w]
-  if (quant_conv_) moments = (*quant_conv_)(moments);
-  const auto halves = moments.chunk(2, /*dim=*/1);
-  return {.mean = halves[0], .logvar = at::clamp(halves[1], kMinLogvar, kMaxLogvar)};
+  return DiagonalGaussianDistribution::of(moments(x, ctx));
 }
 
 at::Tensor AutoencoderKL::decode(const at::Tensor& z, const RunContext& ctx) const {
+  residence_.enter();
   return decoder_(post_quant_conv_ ? (*post_quant_conv_)(z) : z, ctx);  // [B, out_channels, scale h, scale w]
 }
 

@@ -32,7 +32,8 @@ struct AutoencoderKLConfig {
   double scaling_factor = 0.18215;                               ///< latents times this have unit variance
   std::optional<double> shift_factor;                            ///< taken off before scaling
   std::optional<std::vector<double>> latents_mean, latents_std;  ///< one number a latent channel
-  bool force_upcast = true;  ///< run in float32 even where the UNet runs in half precision
+  std::optional<std::int64_t> sample_size;  ///< pixels along the edge of the tiles that a large picture is cut into
+  bool force_upcast = true;                 ///< run in float32 even where the UNet runs in half precision
 
   /// Pixels per latent cell, along each edge.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
@@ -45,6 +46,9 @@ struct AutoencoderKLConfig {
 struct DiagonalGaussianDistribution {
   at::Tensor mean;    ///< [B, latent_channels, h, w]
   at::Tensor logvar;  ///< the same shape, within -30 to 20
+
+  /// @param moments  [B, 2 latent_channels, h, w]: mean and logarithm of the variance, as an encoder gives them
+  static DiagonalGaussianDistribution of(const at::Tensor& moments);
 
   /// @param noise  standard normal, of mean's shape, dtype and device
   at::Tensor sample(const at::Tensor& noise) const;
@@ -63,6 +67,9 @@ class AutoencoderKL {
   /// @throws Error(kCancelled)
   DiagonalGaussianDistribution encode(const at::Tensor& x, const RunContext& ctx) const;
 
+  /// What encode makes its distribution of.
+  at::Tensor moments(const at::Tensor& x, const RunContext& ctx) const;
+
   /// @param z  [B, latent_channels, h, w], already divided by scaling_factor, of the weights' dtype and device
   /// @return   [B, out_channels, scale h, scale w], about -1 to 1, not clamped
   /// @throws Error(kCancelled)
@@ -70,6 +77,7 @@ class AutoencoderKL {
 
  private:
   AutoencoderKLConfig config_;
+  Residence residence_;
   Encoder encoder_;
   Decoder decoder_;
   std::optional<Conv2d> quant_conv_, post_quant_conv_;

@@ -115,6 +115,7 @@ at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed) const {
 
 CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope)
     : config_(config),
+      residence_(scope.residence()),
       token_embedding_(text_scope(scope) / "embeddings" / "token_embedding", config.vocab_size, config.hidden_size),
       position_embedding_(text_scope(scope) / "embeddings" / "position_embedding", config.max_position_embeddings,
                           config.hidden_size),
@@ -142,6 +143,7 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
                 concat("`clip_skip` is ", clip_skip, ", expected 0 to ", config_.num_hidden_layers), "clip_skip");
   }
 
+  residence_.enter();
   CLIPTextOutput out;
   auto hidden_states = token_embedding_(input_ids).add_(position_embedding_.first(length));  // [B, L, hidden_size]
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {

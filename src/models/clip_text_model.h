@@ -74,6 +74,7 @@ class CLIPTextModel {
   at::Tensor pool(const at::Tensor& last_hidden_state, const at::Tensor& input_ids) const;
 
   CLIPTextConfig config_;
+  Residence residence_;
   Embedding token_embedding_, position_embedding_;
   std::vector<EncoderLayer> layers_;
   LayerNorm final_layer_norm_;

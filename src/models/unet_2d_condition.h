@@ -36,6 +36,7 @@ class UNet2DConditionModel {
   void add_residuals(const UNetInput& input, std::vector<at::Tensor>& skips) const;
 
   UNet2DConditionConfig config_;
+  Residence residence_;
   UNetEmbedding embedding_;
   Conv2d conv_in_;
   std::vector<UNetDownBlock> down_blocks_;

@@ -8,22 +8,35 @@
 
 namespace easel {
 Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take("weight", {out_features, in_features})) {
+    : weight_(scope.keep("weight", {out_features, in_features})), dtype_(scope.placement().dtype) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, weight_, bias_);
+  return at::linear(x, weight(), bias_);
+}
+
+at::Tensor Linear::weight() const {
+  return weight_.get().to(dtype_);
 }
 
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(scope.take("weight", {out_channels, in_channels, options.kernel, options.kernel},
+    : weight_(scope.keep("weight", {out_channels, in_channels, options.kernel, options.kernel},
                          at::MemoryFormat::ChannelsLast)),
       bias_(scope.take("bias", {out_channels})),
+      dtype_(scope.placement().dtype),
       options_(options) {}
 
+at::Tensor Conv2d::weight() const {
+  const auto& kept = weight_.get();
+  // The format is said again, for a kernel of one pixel looks laid out either way, and the strides choose among the
+  // convolution's kernels.
+  constexpr auto kFormat = at::MemoryFormat::ChannelsLast;
+  return kept.scalar_type() == dtype_ ? kept : kept.to(dtype_, /*non_blocking=*/false, /*copy=*/false, kFormat);
+}
+
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
-  return at::conv2d(x, weight_.get(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  return at::conv2d(x, weight(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)
@@ -41,14 +54,14 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 }
 
 Embedding::Embedding(const WeightScope& scope, std::int64_t count, std::int64_t features)
-    : weight_(scope.take("weight", {count, features})) {}
+    : weight_(scope.keep("weight", {count, features})), dtype_(scope.placement().dtype) {}
 
 at::Tensor Embedding::operator()(const at::Tensor& indices) const {
-  return at::embedding(weight_, indices);
+  return at::embedding(weight_.get(), indices).to(dtype_);
 }
 
 at::Tensor Embedding::first(std::int64_t n) const {
-  return weight_.narrow(0, 0, n);
+  return weight_.get().narrow(0, 0, n).to(dtype_);
 }
 
 }  // namespace easel

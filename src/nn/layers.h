@@ -1,5 +1,6 @@
 // The layers that hold weights. Callers never see how a weight is kept, so packing, half storage or adapters change
-// nothing outside layers.cpp. Immutable once made; calls are thread-safe.
+// nothing outside layers.cpp. A weight that is kept in a smaller dtype than the layer computes in is converted at each
+// call. Immutable once made; calls are thread-safe.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,7 +20,11 @@ class Linear {
   at::Tensor operator()(const at::Tensor& x) const;  // [..., in_features] -> [..., out_features]
 
  private:
-  at::Tensor weight_, bias_;
+  at::Tensor weight() const;  // as it is computed with
+
+  DeferredWeight weight_;
+  at::Tensor bias_;
+  c10::ScalarType dtype_;
 };
 
 struct Conv2dOptions {
@@ -35,8 +40,11 @@ class Conv2d {
   at::Tensor operator()(const at::Tensor& x) const;  // [B, in_channels, H, W] -> [B, out_channels, H', W']
 
  private:
+  at::Tensor weight() const;  // as it is computed with
+
   DeferredWeight weight_;
   at::Tensor bias_;
+  c10::ScalarType dtype_;
   Conv2dOptions options_;
 };
 
@@ -70,7 +78,8 @@ class Embedding {
   at::Tensor first(std::int64_t n) const;                  // rows 0 to n - 1: [n, features]
 
  private:
-  at::Tensor weight_;
+  DeferredWeight weight_;
+  c10::ScalarType dtype_;
 };
 
 }  // namespace easel

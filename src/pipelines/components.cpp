@@ -57,10 +57,13 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
   config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";
-  return std::make_shared<PromptEncoder>(
-      load_clip_tokenizer(folder.file("tokenizer" + suffix)),
-      load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement), state,
-      placement.device);
+  const auto load = [=] {
+    return load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement);
+  };
+  const std::function<CLIPTextModel()> reload = load;
+  return std::make_shared<PromptEncoder>(load_clip_tokenizer(folder.file("tokenizer" + suffix)),
+                                         TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
+                                         placement.device);
 }
 
 }  // namespace easel

@@ -73,17 +73,21 @@ void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t n
 
 }  // namespace
 
+int PipelineOptions::generations_per_step() const {
+  if (max_generations_per_step > 0) return max_generations_per_step;
+  return placement.device.is_cpu() ? 1 : kGpuGenerationsPerStep;
+}
+
 DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description,
                                      const PipelineOptions& options, std::vector<Denoiser> denoisers,
                                      PictureCodec codec, const ModeDefaults& defaults)
     : description_(std::move(description)),
       placement_(options.placement),
-      max_generations_per_step_(options.max_generations_per_step > 0 ? options.max_generations_per_step
-                                : placement_.device.is_cpu()         ? 1
-                                                                     : kGpuGenerationsPerStep),
+      max_generations_per_step_(options.generations_per_step()),
       denoisers_(std::move(denoisers)),
       codec_(std::move(codec)),
       defaults_(defaults) {
+  codec_.set_tiling(options.vae_tiling);
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
   inpainting_ = channels == latents ? InpaintingKind::kPutBack : InpaintingKind::kModel;
   if (inpainting_ == InpaintingKind::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "easel/pipeline.h"
@@ -13,6 +14,7 @@
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
 #include "pipelines/scheduler_config.h"
+#include "tensor/device_slot.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -20,6 +22,11 @@ namespace easel {
 struct PipelineOptions {
   Placement placement;
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  VaeTiling vae_tiling = VaeTiling::kAuto;
+  std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
+  std::shared_ptr<DeviceSlots> slots = {};  ///< where models take turns on each device; null: all stay there
+
+  int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
 };
 
 /// A UNet with what belongs to it.

@@ -8,8 +8,7 @@
 
 #include "core/text.h"
 #include "pipelines/components.h"
-#include "pipelines/stable_diffusion_xl.h"
-#include "weights/weights.h"
+#include "pipelines/memory_needs.h"
 
 namespace easel {
 namespace {
@@ -35,42 +34,6 @@ std::pair<std::int64_t, std::int64_t> native_cells(Config& unet) {
   const auto version = unet.object().value("_diffusers_version", "999");
   if (cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
   return {cells, cells};
-}
-
-struct Size {
-  std::int64_t parameters = 0;
-  std::int64_t stored_bytes = 0;
-};
-
-/// Of one component's weights, as their headers have it.
-Size component_size(const std::string& folder, const char* stem) {
-  Size size;
-  const auto store = open_component(folder, stem);
-  for (const auto& name : store->names()) {
-    const TensorInfo& info = *store->find(name);
-    if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
-    std::int64_t count = 1;
-    for (const auto extent : info.shape) count *= extent;
-    size.parameters += count;
-    size.stored_bytes += count * static_cast<std::int64_t>(c10::elementSize(info.dtype));
-  }
-  return size;
-}
-
-/// Adds a component to what is stored and to what lies in memory.
-void add_component(const std::string& folder, const char* stem, c10::ScalarType dtype, ModelDescription& d) {
-  const auto size = component_size(folder, stem);
-  d.parameters += size.parameters;
-  d.weight_bytes += size.stored_bytes;
-  d.memory_bytes += size.parameters * static_cast<std::int64_t>(c10::elementSize(dtype));
-}
-
-/// The decoder's full-resolution blocks hold the largest tensors: about four of them at once, of the second channel
-/// count. A step of the UNet needs less.
-std::int64_t decode_bytes(const std::vector<std::int64_t>& channels, const ModelDescription& d, c10::ScalarType dtype) {
-  constexpr std::int64_t kTensorsAlive = 4;
-  return kTensorsAlive * channels[std::min<std::size_t>(1, channels.size() - 1)] * d.native_width * d.native_height *
-         static_cast<std::int64_t>(c10::elementSize(dtype));
 }
 
 std::int64_t unix_seconds(const fs::path& path) {
@@ -121,7 +84,7 @@ void describe_defaults(const CheckpointFolder& folder, const Family& family, Mod
 }  // namespace
 
 ModelDescription describe_model(const std::string& id, const CheckpointFolder& folder, const Family& family,
-                                const Placement& placement) {
+                                const PipelineOptions& options) {
   ModelDescription d;
   d.id = id;
   d.family = family.name;
@@ -138,16 +101,7 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
 
-  for (const auto& text : text_encoders_of(family, folder)) {
-    add_component(folder.file(concat("text_encoder", text.suffix)), kTransformersStem, placement.dtype, d);
-  }
-  add_component(folder.file("unet"), kDiffusersStem, placement.dtype, d);
-  if (const auto refiner = find_refiner(folder)) {
-    add_component(refiner->file("unet"), kDiffusersStem, placement.dtype, d);
-  }
-  const auto vae_dtype = vae_placement(folder, family.vae_fields, placement).dtype;
-  add_component(folder.file("vae"), kDiffusersStem, vae_dtype, d);
-  d.memory_bytes += decode_bytes(channels, d, vae_dtype);
+  describe_memory(folder, family, options, d);
   return d;
 }
 

@@ -9,7 +9,10 @@
 
 #include <utility>
 
+#include "core/log.h"
+#include "core/text.h"
 #include "pipelines/postprocess.h"
+#include "tensor/free_memory.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
@@ -34,8 +37,27 @@ at::Tensor PictureCodec::unscale(const at::Tensor& latents) const {
   return latents / c.scaling_factor;
 }
 
+std::int64_t PictureCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
+                                    const Placement& where) const {
+  const auto scale = config().scale();
+  const PictureExtent picture{.height = height * scale, .width = width * scale, .cell = scale};
+  const auto tile = choose_tile(tiling_, picture, reference_tile(config()), free_memory(where.device),
+                                [&](std::int64_t rows, std::int64_t columns) {
+                                  const LatentSize size{.rows = 1, .height = rows / scale, .width = columns / scale};
+                                  return memory_of(config(), size, where);
+                                });
+  if (tile > 0 && tiling_ == VaeTiling::kAuto) {
+    log::info(concat("memory is short: a picture of ", picture.width, "x", picture.height,
+                     " goes through the autoencoder in tiles of ", tile, " pixels"));
+  }
+  return tile;
+}
+
 DiagonalGaussianDistribution PictureCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
-  return vae_.encode(pixels.to(placement_.device, placement_.dtype), context);
+  const auto scale = config().scale();
+  const auto tile = tile_for(pixels.size(2) / scale, pixels.size(3) / scale, &encode_bytes, placement_);
+  const auto placed = pixels.to(placement_.device, placement_.dtype);
+  return tile > 0 ? tiled_encode(vae_, placed, tile, context) : vae_.encode(placed, context);
 }
 
 at::Tensor PictureCodec::scale(const at::Tensor& latents) const {
@@ -47,11 +69,20 @@ at::Tensor PictureCodec::scale(const at::Tensor& latents) const {
 }
 
 at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& context) const {
-  return vae_.decode(unscale(latents.to(placement_.device, placement_.dtype)), context);
+  return decode_with(vae_, placement_, latents, context);
+}
+
+at::Tensor PictureCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
+                                     const RunContext& context) const {
+  const auto tile = tile_for(latents.size(2), latents.size(3), &decode_bytes, where);
+  const auto placed = unscale(latents.to(where.device, where.dtype));
+  return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
 }
 
 at::Tensor PictureCodec::decode_widened(const at::Tensor& latents) const {
-  return widened_().decode(unscale(latents.to(placement_.device, at::kFloat)), {});
+  auto wide = placement_;
+  wide.dtype = at::kFloat;
+  return decode_with(widened_(), wide, latents, {});
 }
 
 at::Tensor PictureCodec::fit_preview_map() const {

@@ -6,8 +6,10 @@
 #include <functional>
 
 #include "easel/image.h"
+#include "models/activation_memory.h"
 #include "models/autoencoder_kl.h"
 #include "nn/run_context.h"
+#include "pipelines/tiled_autoencoder.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -26,6 +28,9 @@ class PictureCodec {
   PictureCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement, std::function<AutoencoderKL()> widened);
 
   const AutoencoderKLConfig& config() const { return vae_.config(); }
+
+  /// For what follows; kAuto until then.
+  void set_tiling(VaeTiling tiling) { tiling_ = tiling; }
 
   /// @param latents  [1, C, h, w] as denoised, any float dtype
   /// @return         [1, 3, H, W], about -1 to 1, not clamped, of the autoencoder's dtype
@@ -52,6 +57,10 @@ class PictureCodec {
   Image preview(const at::Tensor& latents);
 
  private:
+  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, const Placement&);
+  std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
+  at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
+                         const RunContext& context) const;
   at::Tensor unscale(const at::Tensor& latents) const;
   at::Tensor fit_preview_map() const;
 
@@ -59,6 +68,7 @@ class PictureCodec {
   VaeFields fields_;
   Placement placement_;
   std::function<AutoencoderKL()> widened_;
+  VaeTiling tiling_ = VaeTiling::kAuto;
   at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made when a preview is first asked for
 };
 

@@ -8,7 +8,7 @@
 
 namespace easel {
 
-PromptEncoder::PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, CLIPTextModel text_encoder, PromptState state,
+PromptEncoder::PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state,
                              c10::Device device, std::size_t capacity)
     : tokenizer_(std::move(tokenizer)),
       text_encoder_(std::move(text_encoder)),

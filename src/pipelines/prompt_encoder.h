@@ -11,8 +11,8 @@
 #include <unordered_map>
 
 #include "easel/tokenizer.h"
-#include "models/clip_text_model.h"
 #include "nn/run_context.h"
+#include "pipelines/text_encoder.h"
 
 namespace easel {
 
@@ -33,7 +33,7 @@ class PromptEncoder {
  public:
   /// @param device    where the encoder's weights are
   /// @param capacity  texts remembered; an SD 1.5 entry is 77 x 768 numbers
-  PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, CLIPTextModel text_encoder, PromptState state, c10::Device device,
+  PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state, c10::Device device,
                 std::size_t capacity = 256);
 
   /// Layers that encode can be told to leave out.
@@ -51,7 +51,7 @@ class PromptEncoder {
   EncodedPrompt run(const std::string& text, std::int64_t clip_skip, const RunContext& context) const;
 
   std::unique_ptr<Tokenizer> tokenizer_;
-  CLIPTextModel text_encoder_;
+  TextEncoder text_encoder_;
   PromptState state_;
   c10::Device device_;
   std::size_t capacity_;

@@ -66,12 +66,13 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   const auto folder = CheckpointFolder::open(path);
   const Family& family = find_family(folder);
   check_components(folder, family);
-  auto description = describe_model(id, folder, family, options.placement);
+  auto description = describe_model(id, folder, family, options);
   return {.description = description,
           .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
             const LoadMeter meter(description.weight_bytes, progress);
             auto there = options;
             if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
+            if (options.slots) there.placement.slot = options.slots->of(there.placement.device);
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }

@@ -4,14 +4,26 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <memory>
 #include <string>
 
 namespace easel {
 
+class DeviceSlot;
+
+/// In which dtype a CPU keeps the large weights: matrices and convolution kernels.
+enum class WeightStorage {
+  kCompute,  ///< the one it computes in
+  kStored,   ///< the file's where that is smaller; each call converts what it uses. The numbers are the same
+};
+
 /// Decided once when a model is loaded; everything else follows the weights.
 struct Placement {
   c10::Device device{c10::kCPU};
-  c10::ScalarType dtype = c10::kFloat;
+  c10::ScalarType dtype = c10::kFloat;  ///< computed in
+  WeightStorage storage = WeightStorage::kCompute;
+  std::shared_ptr<DeviceSlot> slot = {};  ///< models take turns on the device; null: all stay there
+  bool release_text_encoders = false;     ///< from memory once a prompt is encoded; the next one reads them again
 };
 
 /// @param device  "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:N"

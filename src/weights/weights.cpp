@@ -68,13 +68,23 @@ const at::Tensor& DeferredWeight::get() const {
   return state_->tensor;
 }
 
+DeferredWeight::DeferredWeight(at::Tensor made) : DeferredWeight(std::function<at::Tensor()>()) {
+  std::call_once(state_->once, [&] { state_->tensor = std::move(made); });
+}
+
 struct Weights::State {
   std::set<std::string> known;  // taken or skipped
   std::vector<std::string> faults;
 };
 
 Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement)
-    : store_(std::move(store)), placement_(placement), state_(std::make_unique<State>()) {}
+    : store_(std::move(store)),
+      placement_(placement),
+      kept_(placement),
+      component_(placement.slot ? placement.slot->add() : nullptr),
+      state_(std::make_unique<State>()) {
+  if (component_) kept_.device = c10::Device(c10::kCPU);
+}
 
 Weights::~Weights() = default;
 
@@ -89,20 +99,28 @@ bool Weights::check(const std::string& name, at::IntArrayRef shape) {
 
 at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
   if (!check(name, shape)) return placeholder(placement_, shape);
-  auto tensor = place(*store_, name, placement_, std::nullopt);
   LoadMeter::add(stored_bytes(*store_->find(name)));
-  return tensor;
+  return resident(place(*store_, name, kept_, std::nullopt));
 }
 
-DeferredWeight Weights::take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) {
-  if (!check(name, shape)) {
-    return DeferredWeight([placement = placement_, size = shape.vec()] { return placeholder(placement, size); });
+DeferredWeight Weights::keep(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format) {
+  if (!check(name, shape)) return DeferredWeight(placeholder(placement_, shape));
+  auto where = kept_;
+  const auto stored = store_->find(name)->dtype;
+  if (where.storage == WeightStorage::kStored && placement_.device.is_cpu() &&
+      c10::elementSize(stored) < c10::elementSize(where.dtype)) {
+    where.dtype = stored;
   }
-  DeferredWeight weight(
-      [store = store_, name, placement = placement_, format] { return place(*store, name, placement, format); });
-  if (!placement_.device.is_cpu()) weight.get();
+  DeferredWeight weight([store = store_, name, where, format] { return place(*store, name, where, format); });
+  if (!format || component_ || !placement_.device.is_cpu()) resident(weight.get());
   LoadMeter::add(stored_bytes(*store_->find(name)));
   return weight;
+}
+
+/// A tensor that goes where the component goes.
+at::Tensor Weights::resident(at::Tensor tensor) {
+  if (component_) component_->add(tensor);
+  return tensor;
 }
 
 void Weights::finish() {
@@ -131,8 +149,9 @@ at::Tensor WeightScope::take(const std::string& name, at::IntArrayRef shape) con
   return weights_->take(full(name), shape);
 }
 
-DeferredWeight WeightScope::take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) const {
-  return weights_->take(full(name), shape, format);
+DeferredWeight WeightScope::keep(const std::string& name, at::IntArrayRef shape,
+                                 std::optional<at::MemoryFormat> format) const {
+  return weights_->keep(full(name), shape, format);
 }
 
 void WeightScope::skip(const std::string& name) const {

@@ -7,10 +7,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tensor/device_slot.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -36,11 +38,12 @@ class TensorStore {
   virtual std::string where() const = 0;  ///< file or folder, for messages
 };
 
-/// A weight in another form than the stored one, made when it is first asked for: a model is ready before its gigabytes
-/// are, and what no request needs is never made. Copies share one tensor. Thread-safe.
+/// A weight that may be made when it is first asked for, in another form than the stored one: a model is ready before
+/// its gigabytes are, and what no request needs is never made. Copies share one tensor. Thread-safe.
 class DeferredWeight {
  public:
   explicit DeferredWeight(std::function<at::Tensor()> make) : state_(std::make_shared<State>(std::move(make))) {}
+  explicit DeferredWeight(at::Tensor made);
 
   /// Not to be written.
   /// @throws Error(kCorruptData)  the file has changed since it was opened; asking again tries again
@@ -54,6 +57,22 @@ class DeferredWeight {
     at::Tensor tensor;
   };
   std::shared_ptr<State> state_;
+};
+
+/// Where a component's weights are: on the device for good, or in turn with others.
+class Residence {
+ public:
+  Residence() = default;
+  Residence(std::shared_ptr<DeviceSlot> slot, std::shared_ptr<DeviceSlot::Component> component)
+      : slot_(std::move(slot)), component_(std::move(component)) {}
+  /// After it the weights are on the device.
+  void enter() const {
+    if (slot_) slot_->enter(component_);
+  }
+
+ private:
+  std::shared_ptr<DeviceSlot> slot_;
+  std::shared_ptr<DeviceSlot::Component> component_;
 };
 
 class Weights;
@@ -73,13 +92,17 @@ class WeightScope {
   /// throws.
   /// @throws Error(kInternal)  taken before: a mistake in the model
   at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
-  /// The same for a weight that is kept in `format`. On a CPU it is read and laid out at its first use; elsewhere now,
-  /// so that no step has to.
+  /// The same for a large weight of a layer, which must convert it to the placement's dtype at each call: with
+  /// WeightStorage::kStored it is kept as it is stored. With a `format` it is laid out so, on a CPU at its first use,
+  /// elsewhere now, so that no step has to.
   /// @throws Error(kInternal)  taken before: a mistake in the model
-  DeferredWeight take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format) const;
+  DeferredWeight keep(const std::string& name, at::IntArrayRef shape,
+                      std::optional<at::MemoryFormat> format = std::nullopt) const;
   /// Marks a tensor, if it is there, as known and not needed.
   void skip(const std::string& name) const;
   const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
+  /// Of all weights of the component. A model keeps it and enters it before it computes.
+  Residence residence() const;
 
  private:
   std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
@@ -106,16 +129,23 @@ class Weights {
   friend class WeightScope;
   struct State;
   at::Tensor take(const std::string& name, at::IntArrayRef shape);
-  DeferredWeight take(const std::string& name, at::IntArrayRef shape, at::MemoryFormat format);
+  DeferredWeight keep(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
+  at::Tensor resident(at::Tensor tensor);
   bool check(const std::string& name, at::IntArrayRef shape);
 
   std::shared_ptr<const TensorStore> store_;
   Placement placement_;
+  Placement kept_;  // where tensors are when they are taken: in host memory while models take turns
+  std::shared_ptr<DeviceSlot::Component> component_;  // null unless they do
   std::unique_ptr<State> state_;
 };
 
 inline const Placement& WeightScope::placement() const {
   return weights_->placement();
+}
+
+inline Residence WeightScope::residence() const {
+  return {weights_->placement().slot, weights_->component_};
 }
 
 /// Two sets of the same weights that a folder may hold: as trained, and in half precision ("fp16" in the file names).

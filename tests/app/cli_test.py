@@ -75,6 +75,9 @@ class Flags(unittest.TestCase):
         self.refused("models", "--model", MODEL, "--keep-alive", "-1", says="--keep-alive")
         self.assertEqual(run("models", "--model", MODEL, "--pin", "emoji", "--memory-budget", "20GiB", "--keep-alive", "60",
                              "--max-waiting-seconds", "100", "--max-step-seconds", "0.5").returncode, 0)
+        for flag in ("--vae-tiling", "--weights-dtype", "--offload"):
+            self.refused("models", "--model", MODEL, flag, "sometimes", says=flag)
+        self.refused("models", "--model", MODEL, "--size", "512", says="WIDTHxHEIGHT")
 
     def test_device_and_dtype(self):
         self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
@@ -102,6 +105,25 @@ class Models(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         for word in ("little (default)", "stable-diffusion", "million parameters", "Apache-2.0", "on disk", "128x128", "dpmpp_2m"):
             self.assertIn(word, result.stdout)
+
+    def test_tells_what_memory_they_need(self):
+        plain = run("models", "--model", MODEL, "--device", "cpu", "--dtype", "float32").stdout
+        for word in ("weights     unet: ", "MiB float32, stored as ", "MiB float16", "at 128x128", "for 2 rows; a decode "):
+            self.assertIn(word, plain)
+        stored = run("models", "--model", MODEL, "--device", "cpu", "--weights-dtype", "stored", "--vae-tiling", "on",
+                     "--offload", "components", "--release-text-encoders")
+        self.assertEqual(stored.returncode, 0, stored.stderr)
+        self.assertIn("MiB float16 + ", stored.stdout)
+
+    def test_less_memory_draws_the_same_picture(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = []
+            for name, flags in (("plain", ()), ("stored", ("--weights-dtype", "stored", "--release-text-encoders", "--offload", "components"))):
+                output = pathlib.Path(folder) / f"{name}.png"
+                self.assertEqual(run("draw", "a cat", "-o", str(output), "--model", MODEL, "--steps", "1", "--seed", "3", "--device", "cpu",
+                                     *flags).returncode, 0)
+                pictures.append(output.read_bytes())
+            self.assertEqual(*pictures)
 
     def test_environment_and_config_file_mean_the_same_as_flags(self):
         by_flag = run("models", "--model", f"x={MODEL}").stdout

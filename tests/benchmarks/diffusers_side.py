@@ -8,7 +8,7 @@ import sys
 import time
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
 
 SCHEDULERS = {"pndm": PNDMScheduler, "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler}
 
@@ -21,7 +21,7 @@ def peak_memory_bytes():
 
 
 def load(options):
-    pipeline = StableDiffusionPipeline.from_pretrained(options["checkpoint"], torch_dtype=torch.float32, safety_checker=None)
+    pipeline = DiffusionPipeline.from_pretrained(options["checkpoint"], torch_dtype=torch.float32)
     pipeline.scheduler = SCHEDULERS[options["scheduler"]].from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     if options["channels_last"]:

@@ -1,9 +1,11 @@
 """easel and diffusers side by side: the same checkpoint, prompt, seed and threads, in turn, each run in a fresh process.
 
-usage: side_by_side.py --easel build/release/easel [--checkpoint FOLDER] [--size 512x512] [--steps 4] [--rounds 2]
+usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl] [--checkpoint FOLDER] [--size 512x512] [--steps 4]
+                       [--rounds 2] [--easel-flags="--weights-dtype stored"] [--references diffusers]
 
-Without --checkpoint it makes a full-size random Stable Diffusion 1.5 first (tests/reference/make_sd15.py, 4 GB), once.
-diffusers runs with contiguous and with channels-last memory; in each row easel is compared with the better of the two. It
+Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py;
+4 GB, 2.6 GB, 7 GB). diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is
+compared with the better of the two. SDXL in float32 needs some 17 GB, one process after the other. It
 prints medians over all rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a
 machine that does nothing else.
 """
@@ -11,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import statistics
 import subprocess
 import sys
@@ -22,7 +25,9 @@ from PIL import Image
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-OWN_CHECKPOINT = PROJECT / ".deps" / "bench" / "sd15"
+OWN_CHECKPOINTS = PROJECT / ".deps" / "bench"
+# What makes each model's checkpoint: a script of tests/reference and its arguments before the folder.
+MAKERS = {"sd15": ["make_sd15.py"], "sd21": ["make_full_size.py", "sd21"], "sdxl": ["make_full_size.py", "sdxl"]}
 PROMPT = "a photograph of an astronaut riding a horse"
 GUIDANCE_SCALE = 7.5
 SEED = 42
@@ -34,7 +39,8 @@ ROWS = [
     ("cold start to first step's end, s", "first_step_end_s", "{:.3f}"),
     ("peak memory (VmHWM), GB", "memory_gb", "{:.2f}"),
 ]
-REFERENCES = ("diffusers", "diffusers channels_last")
+PICTURES = {"diffusers": "contiguous.png", "diffusers channels_last": "channels_last.png"}
+REFERENCES = tuple(PICTURES)
 
 
 def result(timings, cold_start_s):
@@ -50,7 +56,7 @@ def run_easel(options, folder):
     subprocess.run([options.easel, "draw", PROMPT, "--model", str(options.checkpoint), "-o", str(folder / "easel.png"),
                     "--size", options.size, "--seed", str(SEED), "--steps", str(options.steps),
                     "--guidance-scale", str(GUIDANCE_SCALE), "--scheduler", options.scheduler, "--device", "cpu",
-                    "--threads", str(options.threads), "--timings", str(timings_file)],
+                    "--threads", str(options.threads), "--timings", str(timings_file), *shlex.split(options.easel_flags)],
                    check=True, stdout=subprocess.DEVNULL)
     timings = json.loads(timings_file.read_text())
     return result(timings, timings["first_step_clock"] - start)
@@ -64,7 +70,7 @@ def run_diffusers(options, folder, channels_last):
         "checkpoint": str(options.checkpoint), "scheduler": options.scheduler, "channels_last": channels_last, "prompt": PROMPT,
         "width": width, "height": height, "steps": options.steps, "guidance_scale": GUIDANCE_SCALE, "seed": SEED,
         "threads": options.threads, "timings": str(timings_file),
-        "output": str(folder / ("channels_last.png" if channels_last else "contiguous.png"))})],
+        "output": str(folder / PICTURES[REFERENCES[channels_last]])})],
         check=True, stderr=subprocess.DEVNULL if options.quiet else None)
     timings = json.loads(timings_file.read_text())
     return result(timings, timings["first_step_clock"] - start)
@@ -80,20 +86,23 @@ def compare_pictures(folder, one, other):
           f"standard deviation {b.std():.1f}, {saturated:.1f} % saturated")
 
 
-def print_table(results):
+def print_table(results, references):
     medians = {name: {key: statistics.median(run[key] for run in runs) for _, key, _ in ROWS} for name, runs in results.items()}
-    print(f"{'':36}{'easel':>10}" + "".join(f"{name:>26}" for name in REFERENCES) + f"{'easel / better':>18}")
+    print(f"{'':36}{'easel':>10}" + "".join(f"{name:>26}" for name in references) + f"{'easel / better':>18}")
     for label, key, form in ROWS:
-        better = min(medians[name][key] for name in REFERENCES)
+        better = min(medians[name][key] for name in references)
         print(f"{label:36}{form.format(medians['easel'][key]):>10}" +
-              "".join(f"{form.format(medians[name][key]):>26}" for name in REFERENCES) +
+              "".join(f"{form.format(medians[name][key]):>26}" for name in references) +
               f"{medians['easel'][key] / better:>18.2f}")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--easel", required=True)
+    parser.add_argument("--model", default="sd15", choices=MAKERS)
     parser.add_argument("--checkpoint", type=pathlib.Path)
+    parser.add_argument("--easel-flags", default="", help="further flags of `easel draw`, in one word")
+    parser.add_argument("--references", nargs="+", default=REFERENCES, choices=REFERENCES)
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
@@ -102,30 +111,33 @@ def parse_arguments():
     parser.add_argument("--quiet", action="store_true", help="leave out diffusers' own warnings")
     options = parser.parse_args()
     if options.checkpoint is None:
-        options.checkpoint = OWN_CHECKPOINT
-        if not (OWN_CHECKPOINT / "model_index.json").exists():
-            print(f"making {OWN_CHECKPOINT}", flush=True)
-            subprocess.run([sys.executable, str(PROJECT / "tests" / "reference" / "make_sd15.py"), str(OWN_CHECKPOINT)], check=True)
+        options.checkpoint = OWN_CHECKPOINTS / options.model
+        if not (options.checkpoint / "model_index.json").exists():
+            print(f"making {options.checkpoint}", flush=True)
+            script, *arguments = MAKERS[options.model]
+            subprocess.run([sys.executable, str(PROJECT / "tests" / "reference" / script), *arguments, str(options.checkpoint)], check=True)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     return options
 
 
 def main():
     options = parse_arguments()
-    results = {name: [] for name in ("easel", *REFERENCES)}
+    results = {name: [] for name in ("easel", *options.references)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         for number in range(1, options.rounds + 1):
-            for name, run in [("easel", lambda: run_easel(options, folder)),
-                              (REFERENCES[0], lambda: run_diffusers(options, folder, channels_last=False)),
-                              (REFERENCES[1], lambda: run_diffusers(options, folder, channels_last=True))]:
-                results[name].append(run())
+            for name in results:
+                of_diffusers = name != "easel"
+                results[name].append(run_diffusers(options, folder, channels_last=name != REFERENCES[0]) if of_diffusers
+                                     else run_easel(options, folder))
                 print(f"round {number} {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in results[name][-1].items()), flush=True)
         print(f"\n{options.checkpoint.name} at {options.size}, {options.steps} steps of {options.scheduler}, guidance "
               f"{GUIDANCE_SCALE}, float32, {options.threads} threads, medians of {options.rounds} rounds")
-        print_table(results)
-        compare_pictures(folder, "easel.png", "contiguous.png")
-        compare_pictures(folder, "channels_last.png", "contiguous.png")
+        print_table(results, options.references)
+        pictures = [PICTURES[name] for name in options.references]
+        compare_pictures(folder, "easel.png", pictures[0])
+        if len(pictures) == 2:
+            compare_pictures(folder, pictures[1], pictures[0])
 
 
 if __name__ == "__main__":

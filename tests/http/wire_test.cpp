@@ -148,6 +148,24 @@ TEST(Wire, ListsModels) {
   EXPECT_EQ(list["data"][2]["id"], "odd\xEF\xBF\xBD");
 }
 
+TEST(Wire, AModelTellsWhatItNeedsOfMemory) {
+  auto model = tiny_model("tiny");
+  model.parameters = 10;
+  model.components = {{.name = "unet",
+                       .parameters = 10,
+                       .stored_bytes = {{"float16", 18}, {"float32", 4}},
+                       .memory_bytes = {{"float32", 40}}}};
+  model.activations = {
+      {.width = 24, .height = 16, .step_bytes = {{1, 100}, {2, 200}, {16, 1600}}, .decode_bytes = 300}};
+  const RunningServer server({}, {}, {model});
+  const auto object = server.get("/v1/models/tiny").json();
+  EXPECT_EQ(object["parameters"], 10);
+  EXPECT_EQ(object["weights"].dump(), R"([{"component":"unet","memory_bytes":{"float32":40},"parameters":10,)"
+                                      R"("stored_bytes":{"float16":18,"float32":4}}])");
+  EXPECT_EQ(object["activations"].dump(),
+            R"([{"decode_bytes":300,"size":"24x16","step_bytes":{"1":100,"16":1600,"2":200}}])");
+}
+
 TEST(Wire, FindsAModelHoweverItsIdIsWritten) {
   const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("org/a b"), tiny_model("a+b")});
   for (const char* path :

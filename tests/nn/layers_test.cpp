@@ -102,5 +102,32 @@ TEST(Layout, TokensAndMapsShareMemoryInChannelsLast) {
   EXPECT_TRUE(back.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+TEST(Layers, GiveTheSameBitsFromHalfStorage) {
+  NoiseSource noise(6);
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, shape] : std::map<std::string, std::vector<std::int64_t>>{{"conv.weight", {6, 8, 3, 3}},
+                                                                                    {"conv.bias", {6}},
+                                                                                    {"linear.weight", {5, 8}},
+                                                                                    {"linear.bias", {5}},
+                                                                                    {"table.weight", {9, 4}}}) {
+    tensors[name] = noise.normal(shape).to(at::kHalf);
+  }
+  const auto store = std::make_shared<MemoryStore>(tensors);
+  const auto outputs = [&](WeightStorage storage) {
+    Weights weights(store, {.device = at::kCPU, .dtype = at::kFloat, .storage = storage});
+    const Conv2d conv(weights.root() / "conv", 8, 6);
+    const Linear linear(weights.root() / "linear", 8, 5);
+    const Embedding table(weights.root() / "table", 9, 4);
+    NoiseSource inputs(7);
+    return std::vector<at::Tensor>{conv(inputs.normal({2, 8, 5, 7})), linear(inputs.normal({3, 8})),
+                                   table(at::arange(9)), table.first(3)};
+  };
+  const auto stored = outputs(WeightStorage::kStored), converted = outputs(WeightStorage::kCompute);
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    EXPECT_EQ(stored[i].scalar_type(), at::kFloat);
+    EXPECT_TRUE(stored[i].equal(converted[i])) << i;
+  }
+}
+
 }  // namespace
 }  // namespace easel

@@ -74,7 +74,7 @@ std::shared_ptr<CountingStore> store_of_a_kernel(std::vector<std::int64_t> shape
 TEST(DeferredWeight, IsReadAndLaidOutAtItsFirstUseOnce) {
   const auto store = store_of_a_kernel({2, 2, 3, 3});
   Weights weights(store, {});
-  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   const auto copy = weight;
   weights.finish();
   EXPECT_EQ(store->reads, 0);
@@ -88,7 +88,7 @@ TEST(DeferredWeight, IsReadAndLaidOutAtItsFirstUseOnce) {
 
 TEST(DeferredWeight, ConvertsAndLaysOutInOne) {
   Weights weights(store_of_a_kernel({2, 2, 3, 3}), {c10::kCPU, c10::kBFloat16});
-  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_TRUE(weight.get().is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3}).to(c10::kBFloat16)));
 }
@@ -96,7 +96,7 @@ TEST(DeferredWeight, ConvertsAndLaysOutInOne) {
 TEST(DeferredWeight, AKernelOfOnePixelIsNoCopy) {
   const auto store = store_of_a_kernel({6, 6, 1, 1});
   Weights weights(store, {});
-  const auto weight = weights.root().take("weight", {6, 6, 1, 1}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().keep("weight", {6, 6, 1, 1}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(weight.get().const_data_ptr(), store->read("weight").const_data_ptr());
   EXPECT_TRUE(store->released.empty());
 }
@@ -104,14 +104,14 @@ TEST(DeferredWeight, AKernelOfOnePixelIsNoCopy) {
 TEST(DeferredWeight, ElsewhereThanOnACpuIsMadeAtOnce) {
   const auto store = store_of_a_kernel({2, 2, 3, 3});
   Weights weights(store, {c10::kMeta, c10::kFloat});
-  weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(store->reads, 1);
 }
 
 TEST(DeferredWeight, AFaultShowsWhenLoadingAndCostsNothing) {
   Weights weights(store_of_a_kernel({2, 2, 3, 3}), {});
-  weights.root().take("weight", {2, 3, 3, 3}, at::MemoryFormat::ChannelsLast);
-  weights.root().take("huge", {1 << 20, 1 << 20, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().keep("weight", {2, 3, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().keep("huge", {1 << 20, 1 << 20, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(error_of([&] { weights.finish(); }),
             "corrupt_data: unet.safetensors does not fit its config: `weight` is [2, 2, 3, 3] in unet.safetensors, "
             "expected [2, 3, 3, 3]; `huge` is missing");
@@ -120,11 +120,29 @@ TEST(DeferredWeight, AFaultShowsWhenLoadingAndCostsNothing) {
 TEST(DeferredWeight, WhatFailedIsTriedAgain) {
   const auto store = store_of_a_kernel({2, 2, 3, 3});
   Weights weights(store, {});
-  const auto weight = weights.root().take("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   store->failing = true;
   EXPECT_EQ(error_of([&] { weight.get(); }), "corrupt_data: unet.safetensors shrank");
   store->failing = false;
   EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3})));
+}
+
+TEST(DeferredWeight, StaysAsStoredWhereThatIsSmallerAndAskedFor) {
+  const auto half = at::arange(36, c10::kFloat).view({2, 2, 3, 3}).to(c10::kHalf);
+  const auto store = std::make_shared<CountingStore>(
+      std::map<std::string, at::Tensor>{{"a", half}, {"b", half}, {"c", half}, {"d", half}}, "unet.safetensors");
+  const Placement stored{.device = c10::kCPU, .dtype = c10::kFloat, .storage = WeightStorage::kStored};
+  Weights weights(store, stored);
+  const auto matrix = weights.root().keep("a", {2, 2, 3, 3}).get();
+  EXPECT_EQ(matrix.const_data_ptr(), half.const_data_ptr()) << "not even a copy";
+  const auto kernel = weights.root().keep("b", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast).get();
+  EXPECT_EQ(kernel.scalar_type(), c10::kHalf);
+  EXPECT_TRUE(kernel.is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_EQ(weights.root().take("c", {2, 2, 3, 3}).scalar_type(), c10::kFloat) << "norms and biases are converted";
+  const auto wide = std::make_shared<CountingStore>(std::map<std::string, at::Tensor>{{"d", half.to(c10::kFloat)}},
+                                                    "unet.safetensors");
+  Weights computing_in_half(wide, {.device = c10::kCPU, .dtype = c10::kHalf, .storage = WeightStorage::kStored});
+  EXPECT_EQ(computing_in_half.root().keep("d", {2, 2, 3, 3}).get().scalar_type(), c10::kHalf) << "smaller than stored";
 }
 
 TEST(Weights, AllFaultsComeInOneError) {

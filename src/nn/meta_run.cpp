@@ -1,0 +1,157 @@
+#include "nn/meta_run.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <c10/core/Allocator.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "easel/error.h"
+
+namespace easel {
+
+struct MetaRun::Tally {
+  c10::DeviceType imitated;
+  std::int64_t live = 0;
+  std::int64_t peak = 0;
+};
+
+namespace {
+
+thread_local std::shared_ptr<MetaRun::Tally> current_tally;
+
+/// A tensor's bytes that do not exist, noted where they were asked for: they may be freed after the run.
+struct Block {
+  std::shared_ptr<MetaRun::Tally> tally;
+  std::int64_t bytes;
+};
+
+void free_block(void* context) {
+  const std::unique_ptr<Block> block(static_cast<Block*>(context));
+  block->tally->live -= block->bytes;
+}
+
+class MetaAllocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) override {
+    const c10::Device meta(c10::kMeta);
+    if (!current_tally) return {nullptr, nullptr, [](void*) {}, meta};
+    auto& tally = *current_tally;
+    tally.live += static_cast<std::int64_t>(bytes);
+    tally.peak = std::max(tally.peak, tally.live);
+    auto* block = new Block{current_tally, static_cast<std::int64_t>(bytes)};
+    return {nullptr, block, &free_block, meta};
+  }
+  void copy_data(void*, const void*, std::size_t) const override {}
+};
+
+bool imitates_cuda() {
+  return current_tally && current_tally->imitated == c10::kCUDA;
+}
+
+std::int64_t convolved(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
+  return (size + 2 * padding - kernel) / stride + 1;
+}
+
+/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. oneDNN, the CPU's
+/// library, also lays the weight out anew for the call.
+at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                       at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
+                       at::IntArrayRef output_padding, std::int64_t groups) {
+  const auto kept = input.contiguous(at::MemoryFormat::ChannelsLast);
+  const auto out =
+      at::empty({input.size(0), weight.size(0), convolved(input.size(2), weight.size(2), stride[0], padding[0]),
+                 convolved(input.size(3), weight.size(3), stride[1], padding[1])},
+                input.options().memory_format(at::MemoryFormat::ChannelsLast));
+  if (!imitates_cuda()) at::empty(weight.sizes(), weight.options());
+  return out;
+}
+
+/// libtorch's own adds the bias to a copy here, as it does on no other device.
+at::Tensor linear(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+  auto shape = input.sizes().vec();
+  shape.back() = weight.size(0);
+  return at::empty(shape, input.contiguous().options());
+}
+
+at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, std::int64_t padding_idx,
+                     bool scale_grad_by_freq, bool sparse) {
+  auto shape = indices.sizes().vec();
+  shape.push_back(weight.size(1));
+  return at::empty(shape, weight.options());
+}
+
+/// CUDA's kernel knows the contiguous layout alone; that of the CPU keeps the input's.
+at::Tensor group_norm(const at::Tensor& input, std::int64_t groups, const std::optional<at::Tensor>& weight,
+                      const std::optional<at::Tensor>& bias, double eps, bool cudnn_enabled) {
+  return at::empty_like(imitates_cuda() ? input.contiguous() : input);
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& input, at::IntArrayRef shape,
+                                                          const std::optional<at::Tensor>& weight,
+                                                          const std::optional<at::Tensor>& bias, double eps) {
+  const auto rows = at::empty({input.numel() / input.size(-1)}, input.options().dtype(at::kFloat));
+  return {at::empty_like(input, at::MemoryFormat::Contiguous), rows, at::empty_like(rows)};
+}
+
+/// The fused kernels, which never hold the scores of all pairs. The result lies as [B, L, heads, D].
+at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                     const std::optional<at::Tensor>& attn_mask, double dropout_p, bool is_causal,
+                     std::optional<double> scale, bool enable_gqa) {
+  // Wider heads go to CUDA's memory-efficient kernel, which sums up half precision in a float32 buffer.
+  constexpr std::int64_t kWidestFlashHead = 256;
+  const auto options = query.options();
+  const std::vector<std::int64_t> shape{query.size(0), query.size(2), query.size(1), value.size(3)};
+  const auto logsumexp = at::empty({query.size(0), query.size(1), query.size(2)}, options.dtype(at::kFloat));
+  const auto out = at::empty(shape, options);
+  if (imitates_cuda() && query.scalar_type() != at::kFloat && query.size(3) > kWidestFlashHead) {
+    at::empty(shape, options.dtype(at::kFloat));
+  }
+  return out.transpose(1, 2);
+}
+
+/// What the Python half of torch would register.
+void install() {
+  static MetaAllocator allocator;
+  static torch::Library kernels(torch::Library::IMPL, "aten", c10::DispatchKey::Meta, __FILE__, __LINE__);
+  static const bool once = [] {
+    c10::SetAllocator(c10::kMeta, &allocator, /*priority=*/255);
+    kernels.impl("convolution", &convolution);
+    kernels.impl("linear", &linear);
+    kernels.impl("embedding", &embedding);
+    kernels.impl("group_norm", &group_norm);
+    kernels.impl("native_layer_norm", &layer_norm);
+    kernels.impl("scaled_dot_product_attention", &attention);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+}  // namespace
+
+MetaRun::MetaRun(c10::DeviceType imitated) : tally_(std::make_shared<Tally>(Tally{.imitated = imitated})) {
+  install();
+  if (current_tally) throw Error(ErrorCode::kInternal, "a thread has one MetaRun at a time");
+  current_tally = tally_;
+}
+
+MetaRun::~MetaRun() {
+  current_tally.reset();
+}
+
+std::int64_t MetaRun::peak_bytes() const {
+  return tally_->peak;
+}
+
+std::int64_t MetaRun::live_bytes() const {
+  return tally_->live;
+}
+
+void MetaRun::forget_peak() {
+  tally_->peak = tally_->live;
+}
+
+}  // namespace easel

@@ -1,0 +1,35 @@
+// A text encoder that may leave memory between prompts.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "models/clip_text_model.h"
+
+namespace easel {
+
+/// Called as the CLIPTextModel is. Not thread-safe.
+class TextEncoder {
+ public:
+  /// @param reload  builds the same model again. With it, the model leaves after each call and is built for the next
+  TextEncoder(CLIPTextModel model, std::function<CLIPTextModel()> reload = {})
+      : config_(model.config()), reload_(std::move(reload)) {
+    if (!reload_) model_ = std::move(model);
+  }
+
+  const CLIPTextConfig& config() const { return config_; }
+  bool in_memory() const { return model_.has_value(); }
+
+  /// @throws Error  as CLIPTextModel; as loading does
+  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx) const {
+    return model_ ? (*model_)(input_ids, clip_skip, ctx) : reload_()(input_ids, clip_skip, ctx);
+  }
+
+ private:
+  CLIPTextConfig config_;
+  std::optional<CLIPTextModel> model_;
+  std::function<CLIPTextModel()> reload_;
+};
+
+}  // namespace easel

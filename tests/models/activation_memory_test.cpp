@@ -1,0 +1,122 @@
+// What is foretold from a config, beside what a call really allocates.
+#include "models/activation_memory.h"
+
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "models/unet_2d_condition.h"
+#include "nn/meta_run.h"
+#include "support/counting_allocator.h"
+#include "weights/key_mapping.h"
+#include "weights/weights.h"
+
+namespace easel {
+namespace {
+
+using testing::peak_allocated_bytes;
+
+const std::string kModel = EASEL_EMOJI_MODEL;
+const std::string kStem = "diffusion_pytorch_model";
+const Placement kCpu{.device = at::kCPU, .dtype = at::kFloat};
+
+Config config_of(const std::string& component) {
+  const auto path = kModel + "/" + component + "/config.json";
+  return Config::read_file(path, path);
+}
+
+template <class Model, class ModelConfig>
+Model load(const std::string& component) {
+  auto config = config_of(component);
+  Weights weights(with_attention_names(open_component(kModel + "/" + component, kStem)), kCpu);
+  Model model(ModelConfig::from(config), weights.root());
+  weights.finish();
+  return model;
+}
+
+// What a kernel keeps to itself is not foretold: here up to a thirtieth, in the smallest calls.
+constexpr double kTolerance = 0.05;
+
+void expect_foretold(std::int64_t foretold, const std::function<void()>& call) {
+  call();  // lays out the weights, which is not a call's own memory
+  const auto allocated = static_cast<double>(peak_allocated_bytes(call));
+  EXPECT_NEAR(static_cast<double>(foretold) / allocated, 1.0, kTolerance) << allocated << " bytes were allocated";
+}
+
+TEST(ActivationMemory, OfAStepIsWhatACpuAllocates) {
+  const c10::InferenceMode inference;
+  const auto unet = load<UNet2DConditionModel, UNet2DConditionConfig>("unet");
+  const auto& config = unet.config();
+  for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 32, 32}, LatentSize{2, 40, 24}}) {
+    expect_foretold(step_bytes(config, size, kCpu), [&] {
+      UNetInput input;
+      input.sample = at::ones({size.rows, config.in_channels, size.height, size.width});
+      input.timesteps = at::ones({size.rows});
+      input.encoder_hidden_states = at::ones({size.rows, 77, config.levels[0].cross_attention_dim});
+      unet(input, {});
+    });
+  }
+}
+
+TEST(ActivationMemory, OfTheAutoencoderIsWhatACpuAllocates) {
+  const c10::InferenceMode inference;
+  const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae");
+  const auto& c = vae.config();
+  for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 16, 40}}) {
+    expect_foretold(decode_bytes(c, size, kCpu), [&] {
+      vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {});
+    });
+    expect_foretold(encode_bytes(c, size, kCpu), [&] {
+      vae.encode(at::ones({size.rows, c.in_channels, size.height * c.scale(), size.width * c.scale()}), {});
+    });
+  }
+}
+
+TEST(ActivationMemory, FollowsTheConfig) {
+  const auto published = [](const std::string& name) {
+    auto config = Config::read_file(std::string(EASEL_CONFIGS_DIR) + "/" + name + ".json", name);
+    return UNet2DConditionConfig::from(config);
+  };
+  const Placement gpu{.device = at::kCUDA, .dtype = at::kHalf};
+  for (const char* name : {"sd15", "sd15-inpainting", "sd21", "sdxl-base", "sdxl-refiner", "x4-upscaler"}) {
+    SCOPED_TRACE(name);
+    const auto config = published(std::string(name) + "/unet");
+    const auto one = step_bytes(config, {1, 64, 64}, gpu), two = step_bytes(config, {2, 64, 64}, gpu);
+    EXPECT_GT(one, 20'000'000);
+    EXPECT_NEAR(static_cast<double>(two) / static_cast<double>(one), 2.0, 0.01) << "rows are alike";
+    const auto wide = step_bytes(config, {1, 64, 64}, {.device = at::kCUDA, .dtype = at::kFloat});
+    EXPECT_NEAR(static_cast<double>(wide) / static_cast<double>(one), 2.0, 0.01);
+    EXPECT_GE(step_bytes(config, {1, 128, 64}, gpu), one * 19 / 10) << "no attention holds all pairs";
+    EXPECT_LE(step_bytes(config, {1, 128, 64}, gpu), one * 21 / 10);
+  }
+}
+
+// Numbers are noted with the run that they belong to, also when they outlive it.
+TEST(MetaRun, CountsItsOwnThreadsTensors) {
+  const auto options = at::TensorOptions().device(at::kMeta).dtype(at::kFloat);
+  const auto before = at::zeros({1000}, options);
+  at::Tensor survivor;
+  {
+    MetaRun run(at::kCPU);
+    EXPECT_EQ(run.peak_bytes(), 0);
+    {
+      const auto a = at::zeros({100}, options), b = at::zeros({50}, options);
+      survivor = a;
+      EXPECT_EQ(run.live_bytes(), 600);
+    }
+    EXPECT_EQ(run.live_bytes(), 400);
+    EXPECT_EQ(run.peak_bytes(), 600);
+    run.forget_peak();
+    EXPECT_EQ(run.peak_bytes(), 400);
+    EXPECT_THROW(MetaRun(at::kCPU), Error);
+  }
+  survivor.reset();
+  MetaRun another(at::kCPU);
+  EXPECT_EQ(another.live_bytes(), 0);
+}
+
+}  // namespace
+}  // namespace easel

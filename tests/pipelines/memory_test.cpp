@@ -1,0 +1,247 @@
+// What a model needs of a device's memory, and the ways to need less.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "core/config.h"
+#include "easel/image_file.h"
+#include "pipelines/components.h"
+#include "pipelines/picture_codec.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+#include "pipelines/tiled_autoencoder.h"
+#include "support/reference_vectors.h"
+#include "tensor/device_slot.h"
+#include "weights/key_mapping.h"
+
+namespace easel {
+namespace {
+
+using testing::all_near;
+using testing::draw_alone;
+using testing::reference;
+using testing::ReferenceVectors;
+
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+const std::string kEmoji = EASEL_EMOJI_MODEL;
+
+AutoencoderKL make_vae(Config config, std::shared_ptr<const TensorStore> store, c10::ScalarType dtype = at::kFloat) {
+  Weights weights(std::move(store), {.device = at::kCPU, .dtype = dtype});
+  AutoencoderKL vae(AutoencoderKLConfig::from(config), weights.root());
+  weights.finish();
+  return vae;
+}
+
+AutoencoderKL emoji_vae() {
+  return make_vae(read_component_config(kEmoji + "/vae"),
+                  with_attention_names(open_component(kEmoji + "/vae", kDiffusersStem)));
+}
+
+GenerationRequest emoji_request() {
+  GenerationRequest r;
+  r.prompt = "a fox on a blue background";
+  r.negative_prompt = "a whale";
+  r.seed = 5;
+  r.num_inference_steps = 3;
+  return r;
+}
+
+std::unique_ptr<Pipeline> load_emoji(const PipelineOptions& options) {
+  return open_model("emoji", kEmoji, options).load({}, {});
+}
+
+const std::vector<std::uint8_t>& plain_picture() {
+  static const auto pixels = draw_alone(*load_emoji({}), emoji_request()).pixels;
+  return pixels;
+}
+
+// The reference card: an L4, a 3090, a 4090. What is left over is for the driver, libraries' workspaces and a second
+// picture's latents.
+TEST(MemoryNeeds, SdxlAndItsRefinerAt1024InFloat16StayWithin24GiB) {
+  const Placement gpu{.device = at::kCUDA, .dtype = at::kHalf};
+  const auto d = open_model("sdxl", reference("sdxl"), {.placement = gpu}).description;
+  std::vector<std::string> names;
+  std::int64_t weights = 0;
+  for (const auto& component : d.components) {
+    names.push_back(component.name);
+    for (const auto& [dtype, bytes] : component.memory_bytes) weights += bytes;
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"text_encoder", "text_encoder_2", "unet", "refiner/unet", "vae"}));
+  EXPECT_EQ(d.components[2].parameters, 2'567'463'684) << "as published";
+  EXPECT_EQ(d.components[4].memory_bytes.begin()->first, "float32") << "its config says force_upcast";
+  ASSERT_EQ(d.activations.size(), 1u);
+  const auto& at_1024 = d.activations[0];
+  EXPECT_EQ(at_1024.width, 1024);
+  std::printf("weights %.2f GiB, step of 2 rows %.2f, of 16 rows %.2f, decode %.2f; together %.2f\n",
+              static_cast<double>(weights) / kGiB, static_cast<double>(at_1024.step_bytes.at(2)) / kGiB,
+              static_cast<double>(at_1024.step_bytes.at(16)) / kGiB, static_cast<double>(at_1024.decode_bytes) / kGiB,
+              static_cast<double>(d.memory_bytes) / kGiB);
+  EXPECT_EQ(d.memory_bytes, weights + std::max(at_1024.step_bytes.at(2), at_1024.decode_bytes));
+  EXPECT_GT(d.memory_bytes, 12 * kGiB) << "the weights alone";
+  EXPECT_LT(d.memory_bytes, 22 * kGiB);
+  EXPECT_LT(weights + at_1024.step_bytes.at(16), 22 * kGiB) << "also with eight guided pictures in a step";
+}
+
+TEST(MemoryNeeds, ComponentsThatTakeTurnsNeedTheLargestOfThem) {
+  PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf}};
+  const auto all = open_model("sdxl", reference("sdxl"), options).description.memory_bytes;
+  options.placement.slot = std::make_shared<DeviceSlot>([](const at::Tensor& host) { return host; });
+  const auto turns = open_model("sdxl", reference("sdxl"), options).description.memory_bytes;
+  EXPECT_LT(turns, 8 * kGiB) << "fits a card of 8 GiB";
+  EXPECT_LT(turns, all / 2);
+}
+
+TEST(MemoryNeeds, FollowTilesAndSizesAndStorage) {
+  PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf},
+                          .described_sizes = {{2048, 2048}, {1024, 1024}}};
+  const auto whole = open_model("sdxl", reference("sdxl"), options).description.activations;
+  options.vae_tiling = VaeTiling::kOn;
+  const auto tiled = open_model("sdxl", reference("sdxl"), options).description.activations;
+  ASSERT_EQ(whole.size(), 2u) << "the native size is told once";
+  EXPECT_EQ(tiled[1].decode_bytes, whole[0].decode_bytes) << "a tile of SDXL's autoencoder has 1024 pixels";
+  EXPECT_GT(whole[1].decode_bytes, 3 * whole[0].decode_bytes);
+
+  const auto stored = open_model("emoji", kEmoji, {.placement = {.storage = WeightStorage::kStored}}).description;
+  const auto plain = open_model("emoji", kEmoji, {}).description;
+  EXPECT_EQ(plain.components[1].memory_bytes.count("float16"), 0u);
+  EXPECT_GT(stored.components[1].memory_bytes.at("float16"), 50 * stored.components[1].memory_bytes.at("float32"));
+  EXPECT_LT(stored.memory_bytes, plain.memory_bytes);
+}
+
+TEST(TiledAutoencoder, AgreesWithDiffusers) {
+  const c10::InferenceMode inference;
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "tiled");
+  const auto& tolerances = vectors.notes().at("tolerances");
+  const auto vae = make_vae(Config(vectors.notes().at("config"), "vae/config.json"), vectors.weights());
+  const auto tile = reference_tile(vae.config());
+  EXPECT_EQ(tile, 64);
+  EXPECT_TRUE(
+      all_near(tiled_decode(vae, vectors.tensor("z"), tile, {}), vectors.tensor("decoded"), tolerances.at("decoded")));
+  const auto moments = tiled_encode(vae, vectors.tensor("x"), tile, {});
+  EXPECT_TRUE(all_near(moments.mean, vectors.tensor("mean"), tolerances.at("mean")));
+  EXPECT_TRUE(all_near(moments.logvar, vectors.tensor("logvar"), tolerances.at("logvar")));
+}
+
+TEST(TiledAutoencoder, BlendsHalfPrecisionAsDiffusersDoes) {
+  const c10::InferenceMode inference;
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "tiled");
+  const auto vae = make_vae(Config(vectors.notes().at("config"), "vae/config.json"), vectors.weights(), at::kBFloat16);
+  const auto found = tiled_decode(vae, vectors.tensor("z").to(at::kBFloat16), 64, {}).to(at::kFloat);
+  const auto wanted = vectors.tensor("decoded_bfloat16");
+  // Eight bits of mantissa through some twenty layers.
+  EXPECT_LT(testing::relative_error(found, wanted), 0.02);
+}
+
+/// A picture of the README's as the autoencoder takes it, cut to [1, 3, edge, edge].
+at::Tensor some_picture(std::int64_t edge) {
+  std::ifstream file(EASEL_PICTURE, std::ios::binary);
+  std::stringstream bytes;
+  bytes << file.rdbuf();
+  auto image = decode_png(bytes.str());
+  const auto pixels = at::from_blob(image.pixels.data(), {1, image.height, image.width, 3}, at::kByte);
+  return pixels.permute({0, 3, 1, 2}).narrow(2, 0, edge).narrow(3, 0, edge).to(at::kFloat) / 127.5 - 1;
+}
+
+// Each tile has GroupNorm statistics and attention of its own, so colours shift a little from tile to tile. In 8-bit
+// units; this picture is four times the size that the shipped autoencoder was trained on.
+constexpr double kMeanFromWhole = 6.0, kMostFromWhole = 64.0;
+
+TEST(TiledAutoencoder, IsNearTheWholePicture) {
+  const c10::InferenceMode inference;
+  const auto vae = emoji_vae();
+  const auto latents = vae.encode(some_picture(256), {}).mean;
+  const auto whole = vae.decode(latents, {}).clamp(-1, 1), tiled = tiled_decode(vae, latents, 128, {}).clamp(-1, 1);
+  const auto apart = (whole - tiled).abs() * 127.5;
+  std::printf("of 255: mean %.3f, most %.1f\n", apart.mean().item<double>(), apart.max().item<double>());
+  EXPECT_LT(apart.mean().item<double>(), kMeanFromWhole);
+  EXPECT_LT(apart.max().item<double>(), kMostFromWhole);
+  EXPECT_GT(apart.max().item<double>(), 0.01) << "or the test compares a thing with itself";
+}
+
+TEST(TiledAutoencoder, StopsBetweenTiles) {
+  const c10::InferenceMode inference;
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "tiled");
+  const auto vae = make_vae(Config(vectors.notes().at("config"), "vae/config.json"), vectors.weights());
+  int polls = 0;
+  const StopPredicate never = [&] { return ++polls < 0; };
+  tiled_decode(vae, vectors.tensor("z").narrow(2, 0, 8).narrow(3, 0, 6), 64, {.stop = &never});
+  const int of_a_tile = polls;
+  polls = 0;
+  const StopPredicate after_one = [&] { return ++polls > of_a_tile; };
+  EXPECT_THROW(tiled_decode(vae, vectors.tensor("z"), 64, {.stop = &after_one}), Error);
+  EXPECT_EQ(polls, of_a_tile + 1) << "the second tile was not begun";
+}
+
+TEST(ChooseTile, OnAndOffLookAtTheSizeAlone) {
+  const auto any = [](std::int64_t, std::int64_t) -> std::int64_t { return 1 << 30; };
+  const PictureExtent small{512, 512, 8}, tall{520, 64, 8};
+  EXPECT_EQ(choose_tile(VaeTiling::kOn, small, 512, 0, any), 0);
+  EXPECT_EQ(choose_tile(VaeTiling::kOn, tall, 512, 0, any), 512);
+  EXPECT_EQ(choose_tile(VaeTiling::kOff, tall, 512, 0, any), 0);
+}
+
+TEST(ChooseTile, AutoCutsOnlyWhatDoesNotFitAndThenAsLittleAsPossible) {
+  const auto area = [](std::int64_t height, std::int64_t width) { return height * width; };
+  const PictureExtent picture{1024, 1024, 8};
+  const auto chosen = [&](std::int64_t free) { return choose_tile(VaeTiling::kAuto, picture, 1024, free, area); };
+  EXPECT_EQ(chosen(2'000'000), 0);
+  EXPECT_EQ(chosen(1024 * 1024), 512) << "a part must stay free";
+  EXPECT_EQ(chosen(512 * 512 * 2), 512);
+  EXPECT_EQ(chosen(512 * 512), 256);
+  EXPECT_EQ(chosen(0), 128) << "the smallest, whatever happens";
+  EXPECT_EQ(choose_tile(VaeTiling::kAuto, {120, 96, 8}, 1024, 0, area), 0) << "nothing to cut";
+}
+
+TEST(PictureCodec, DecodesInTilesWhenToldTo) {
+  const c10::InferenceMode inference;
+  PictureCodec codec(emoji_vae(), VaeFields::kScalingFactor, {}, {});
+  const auto latents = codec.scale(codec.encode(some_picture(192), {}).mean);
+  const auto whole = codec.decode(latents, {});
+  codec.set_tiling(VaeTiling::kOn);
+  EXPECT_TRUE(
+      codec.decode(latents, {}).equal(tiled_decode(emoji_vae(), latents / codec.config().scaling_factor, 128, {})));
+  EXPECT_FALSE(codec.decode(latents, {}).equal(whole));
+  const auto small = latents.narrow(2, 0, 16).narrow(3, 0, 16);
+  EXPECT_TRUE(codec.decode(small, {}).equal(emoji_vae().decode(small / codec.config().scaling_factor, {})));
+}
+
+TEST(HalfStorage, DrawsTheSameBits) {
+  const auto pipeline = load_emoji({.placement = {.storage = WeightStorage::kStored}});
+  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture());
+}
+
+TEST(ReleasedTextEncoders, DrawTheSameBits) {
+  const auto pipeline = load_emoji({.placement = {.release_text_encoders = true}});
+  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture());
+  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture()) << "from remembered prompts";
+}
+
+// A device that is other memory of this one stands in for a GPU.
+TEST(Offload, ComponentsTakeTurnsAndDrawTheSameBits) {
+  std::int64_t copies = 0;
+  PipelineOptions options;
+  options.placement.slot = std::make_shared<DeviceSlot>([&](const at::Tensor& host) {
+    ++copies;
+    return host.clone();
+  });
+  const auto pipeline = load_emoji(options);
+  EXPECT_EQ(copies, 0) << "loading leaves everything in host memory";
+  auto generation = testing::begin(*pipeline, emoji_request());
+  const auto of_text_encoder = copies;
+  EXPECT_GT(of_text_encoder, 0);
+  testing::step(*pipeline, generation.get());
+  const auto with_unet = copies;
+  EXPECT_GT(with_unet, of_text_encoder);
+  testing::step(*pipeline, generation.get());
+  testing::step(*pipeline, generation.get());
+  EXPECT_EQ(copies, with_unet) << "the UNet stays from step to step";
+  EXPECT_EQ(testing::finish(*pipeline, generation.get()).pixels, plain_picture());
+  EXPECT_GT(copies, with_unet);
+}
+
+}  // namespace
+}  // namespace easel
