@@ -10,6 +10,7 @@
 #include "models/unet_2d_condition.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
+#include "pipelines/embedding_folder.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
 #include "pipelines/scheduler_config.h"
@@ -19,7 +20,9 @@ namespace easel {
 
 struct PipelineOptions {
   Placement placement;
-  int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  int max_generations_per_step = 0;                   ///< 0: 1 on a CPU, 8 on a GPU
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
+  std::shared_ptr<EmbeddingFolder> embeddings = {};   ///< words of textual inversion; null for none
 };
 
 /// A UNet with what belongs to it.
@@ -45,7 +48,7 @@ class DiffusionPipeline : public Pipeline {
                     std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
 
   const ModelDescription& description() const override { return description_; }
-  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
   std::string batch_key(const Generation& generation) const override;
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override;
   std::optional<Image> preview(const Generation& generation) override;
@@ -62,6 +65,7 @@ class DiffusionPipeline : public Pipeline {
 
   ModelDescription description_;
   Placement placement_;
+  PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;

@@ -153,7 +153,7 @@ TEST(TokenChunks, ANewChunkBeginsBehindANearComma) {
               ElementsAre(letters(55) + ",", letters(20, 'b')));
   EXPECT_THAT(texts_of(read_weighted_prompt(Letters(), with_comma_at(54, 76), three)),
               ElementsAre(letters(54) + "," + letters(20, 'b'), "b"));
-  EXPECT_THAT(texts_of(read_weighted_prompt(Letters(), with_comma_at(55, 75), three)).size(), 1)
+  EXPECT_EQ(texts_of(read_weighted_prompt(Letters(), with_comma_at(55, 75), three)).size(), 1u)
       << "nothing is too long";
   EXPECT_THAT(texts_of(read_weighted_prompt(Letters(), letters(75) + ",b", three)), ElementsAre(letters(75), ",b"))
       << "a comma that does not fit breaks nothing";
