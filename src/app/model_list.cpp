@@ -52,7 +52,11 @@ std::vector<ServedModel>::iterator find(const char* flag, const std::string& id,
 
 std::vector<ServedModel> list_models(const ModelOptions& options) {
   const PipelineOptions pipeline_options{.placement = make_placement(options.device, options.dtype),
-                                         .max_generations_per_step = options.max_generations_per_step};
+                                         .max_generations_per_step = options.max_generations_per_step,
+                                         .prompt_syntax = options.prompt_syntax,
+                                         .embeddings = options.embeddings_dir.empty()
+                                                           ? nullptr
+                                                           : std::make_shared<EmbeddingFolder>(options.embeddings_dir)};
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {
     const auto [id, folder] = split_alias(text);

@@ -23,6 +23,8 @@ struct ModelOptions {
   std::string dtype = "auto";
   int threads = 0;                   ///< 0: as many as there are cores
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
+  std::string embeddings_dir;                         ///< textual inversions; empty for none
 };
 
 struct DrawOptions {

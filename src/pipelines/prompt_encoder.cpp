@@ -72,7 +72,12 @@ const Tokenizer& PromptEncoder::current_tokenizer() {
   if (!taught_.folder) return *tokenizer_;
   if (auto files = taught_.folder->files(); files != files_) {
     std::vector<std::string> words;
-    for (const auto& file : *files) words.push_back(file.word);
+    for (const auto& file : *files) {
+      words.push_back(file.word);
+      if (tokenizer_->id_of(file.word)) {
+        log::warning("an embedding is not used: its name is a token of the model already", {{"word", file.word}});
+      }
+    }
     taught_tokenizer_ = tokenizer_->with_words(words);
     files_ = std::move(files);
   }
