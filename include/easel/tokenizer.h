@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,24 +14,49 @@ namespace easel {
 struct TokenizedText {
   std::vector<std::int64_t> input_ids;  ///< exactly model_max_length of them: bos, text, eos, padding
   bool truncated = false;               ///< the text had more tokens than fit; the rest is not in input_ids
+  /// Where in input_ids the text's first token is; where it would be, 0 or less, when the beginning was cut off.
+  std::int64_t text_begin = 1;
 };
 
 /// Thread-safe once made.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
+
+  /// All tokens of a text, however many, without bos, eos and padding.
   /// @param text  UTF-8, at most 2^28 bytes; each maximal subpart of an invalid sequence is read as U+FFFD
   /// @throws Error(kInvalidArgument)  longer than that
   /// @throws Error(kCorruptData)      a byte that the vocabulary has no token for, nor an unknown token instead
-  virtual TokenizedText encode(std::string_view text) const = 0;
+  virtual std::vector<std::int64_t> ids_of(std::string_view text) const = 0;
+
+  /// bos, `ids`, eos, and padding up to model_max_length(). Of more than model_max_length() - 2 ids, those on the side
+  /// that the checkpoint names are left out.
+  virtual TokenizedText frame(std::vector<std::int64_t> ids) const = 0;
+
+  /// The two together. @throws as ids_of
+  TokenizedText encode(std::string_view text) const { return frame(ids_of(text)); }
+
   virtual std::int64_t model_max_length() const = 0;
+
+  /// The id of a token as the vocabulary spells it, e.g. ",</w>".
+  virtual std::optional<std::int64_t> id_of(const std::string& token) const = 0;
+
+  /// A tokenizer that knows further words, as transformers' add_tokens teaches them: each is found wherever it stands,
+  /// in letters of either case, before the rest of the text is cut up; of several, the leftmost longest. words[i] has
+  /// the id first_word_id() + i. A word that is blank, is a token already, or looks like one of those before it, is not
+  /// found.
+  /// @param words  valid UTF-8
+  virtual std::unique_ptr<Tokenizer> with_words(const std::vector<std::string>& words) const = 0;
+
+  /// Above all ids of the checkpoint's own tokens.
+  virtual std::int64_t first_word_id() const = 0;
 };
 
 /// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: tokenizer.json, or vocab.json and
 /// merges.txt; with tokenizer_config.json, special_tokens_map.json and added_tokens.json where present.
 ///
-/// Ids equal those of CLIPTokenizer.from_pretrained(folder) in transformers 5.23.0, called as diffusers does: padded and
-/// truncated to model_max_length. Code points that are newer than the Unicode data of the system's ICU may differ.
+/// Ids equal those of CLIPTokenizer.from_pretrained(folder) in transformers 5.23.0, called as diffusers does: padded
+/// and truncated to model_max_length. Code points that are newer than the Unicode data of the system's ICU may differ.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder);
 

@@ -82,7 +82,11 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
   PipelineOptions pipeline_options{.placement = placement_of(options),
                                    .max_generations_per_step = options.max_generations_per_step,
                                    .vae_tiling = tiling_of(options),
-                                   .described_sizes = options.described_sizes};
+                                   .described_sizes = options.described_sizes,
+                                   .prompt_syntax = options.prompt_syntax};
+  if (!options.embeddings_dir.empty()) {
+    pipeline_options.embeddings = std::make_shared<EmbeddingFolder>(options.embeddings_dir);
+  }
   // Host memory is where a CPU's weights are anyway.
   if (auto& placement = pipeline_options.placement; options.offload == "components" && !placement.device.is_cpu()) {
     pipeline_options.slots = std::make_shared<DeviceSlots>();

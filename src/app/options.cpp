@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <tuple>
 
 #include "core/text.h"
@@ -20,6 +21,9 @@ namespace {
 constexpr const char* kModelGroup = "Models";
 constexpr const char* kServerGroup = "Server";
 constexpr const char* kLimitGroup = "Limits";
+
+const std::map<std::string, PromptSyntax> kPromptSyntaxes = {{"plain", PromptSyntax::kPlain},
+                                                             {"a1111", PromptSyntax::kA1111}};
 
 /// "--max-edge" -> "EASEL_MAX_EDGE"
 std::string environment_name(const std::string& flag) {
@@ -72,6 +76,15 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
                "let text encoders leave memory after each prompt; the next new one reads them again")
       ->group(kModelGroup)
       ->envname("EASEL_RELEASE_TEXT_ENCODERS");
+  // Described by hand: CLI11 would list the values by their numbers.
+  app.add_option(
+         "--prompt-syntax", o.prompt_syntax,
+         "plain, or a1111: (weights:1.2) in brackets, BREAK and prompts of any length; of requests that name none")
+      ->group(kModelGroup)
+      ->envname(environment_name("--prompt-syntax"))
+      ->transform(CLI::CheckedTransformer(kPromptSyntaxes).description("{plain,a1111}"))
+      ->default_str("plain");
+  add(app, kModelGroup, "--embeddings-dir", o.embeddings_dir, "textual inversions; a file's name is a word in prompts");
 }
 
 void add_server_options(CLI::App& app, Options& o) {

@@ -28,7 +28,9 @@ struct ModelOptions {
   std::string weights_dtype = "compute";
   std::string offload = "none";
   bool release_text_encoders = false;
-  std::vector<std::pair<int, int>> described_sizes;  ///< width, height: `easel models` tells the memory for these, too
+  std::vector<std::pair<int, int>> described_sizes;   ///< width, height: `easel models` tells the memory for these, too
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
+  std::string embeddings_dir;                         ///< textual inversions; empty for none
 };
 
 struct DrawOptions {

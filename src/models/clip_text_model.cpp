@@ -131,8 +131,8 @@ CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& sc
   }
 }
 
-CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64_t clip_skip,
-                                         const RunContext& ctx) const {
+CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
+                                         const LearnedVectors& learned) const {
   const auto length = input_ids.size(1);
   if (length < 1 || length > config_.max_position_embeddings) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -145,7 +145,7 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
 
   residence_.enter();
   CLIPTextOutput out;
-  auto hidden_states = token_embedding_(input_ids).add_(position_embedding_.first(length));  // [B, L, hidden_size]
+  auto hidden_states = embed(input_ids, learned).add_(position_embedding_.first(length));  // [B, L, hidden_size]
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (i == config_.num_hidden_layers - clip_skip) out.hidden_state = hidden_states;
     ctx.poll();
@@ -157,6 +157,13 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
   out.pooled_output = pool(out.last_hidden_state, input_ids);
   if (text_projection_) out.text_embeds = (*text_projection_)(out.pooled_output);
   return out;
+}
+
+at::Tensor CLIPTextModel::embed(const at::Tensor& input_ids, const LearnedVectors& learned) const {
+  if (!learned.positions.defined()) return token_embedding_(input_ids);
+  const auto embeds = token_embedding_(input_ids.clamp_max(config_.vocab_size - 1));  // [B, L, hidden_size]
+  embeds.view({-1, config_.hidden_size}).index_copy_(0, learned.positions, learned.vectors.to(embeds.scalar_type()));
+  return embeds;
 }
 
 at::Tensor CLIPTextModel::pool(const at::Tensor& last_hidden_state, const at::Tensor& input_ids) const {

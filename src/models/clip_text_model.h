@@ -41,6 +41,12 @@ struct CLIPTextOutput {
   at::Tensor text_embeds;    ///< [B, projection_dim]: pooled_output projected; undefined without projection
 };
 
+/// Vectors that stand for some tokens instead of the vocabulary's: words of textual inversion.
+struct LearnedVectors {
+  at::Tensor positions;  ///< int64 [E], into the B * L tokens; undefined for none
+  at::Tensor vectors;    ///< [E, hidden_size], of any floating dtype, on the weights' device
+};
+
 /// Radford et al. 2021 (arXiv:2103.00020). Numbers agree with transformers 5.23.0, modeling_clip.py, both as
 /// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe.
 class CLIPTextModel {
@@ -50,11 +56,13 @@ class CLIPTextModel {
 
   const CLIPTextConfig& config() const { return config_; }
 
-  /// @param input_ids  int64 [B, L] on the weights' device, L at most max_position_embeddings, each below vocab_size
+  /// @param input_ids  int64 [B, L] on the weights' device, L at most max_position_embeddings, each below vocab_size;
+  ///                   at learned positions any, only to be compared with the end of text
   /// @param clip_skip  layers left out of hidden_state and prompt_embeds, counted from the end: 0 to num_hidden_layers
   /// @throws Error(kInvalidArgument)  L or clip_skip out of range
   /// @throws Error(kCancelled)
-  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx) const;
+  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
+                            const LearnedVectors& learned = {}) const;
 
  private:
   class EncoderLayer {
@@ -71,6 +79,7 @@ class CLIPTextModel {
     Activation activation_;
   };
 
+  at::Tensor embed(const at::Tensor& input_ids, const LearnedVectors& learned) const;
   at::Tensor pool(const at::Tensor& last_hidden_state, const at::Tensor& input_ids) const;
 
   CLIPTextConfig config_;

@@ -51,7 +51,8 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
 }
 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement) {
+                                                   PromptState state, const Placement& placement,
+                                                   std::shared_ptr<EmbeddingFolder> embeddings) {
   const auto directory = folder.file("text_encoder" + suffix);
   auto json = read_component_config(directory);
   auto config = CLIPTextConfig::from(json);
@@ -61,9 +62,12 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
     return load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement);
   };
   const std::function<CLIPTextModel()> reload = load;
+  const auto part = suffix == "_2"                                 ? EmbeddingPart::kClipG
+                    : folder.components.contains("text_encoder_2") ? EmbeddingPart::kClipL
+                                                                   : EmbeddingPart::kOnly;
   return std::make_shared<PromptEncoder>(load_clip_tokenizer(folder.file("tokenizer" + suffix)),
                                          TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
-                                         placement.device);
+                                         placement.device, TaughtWords{std::move(embeddings), part});
 }
 
 }  // namespace easel

@@ -32,8 +32,10 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
 
 PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
 
-/// @param suffix  "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
+/// @param suffix      "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
+/// @param embeddings  words of textual inversion; null for none
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement);
+                                                   PromptState state, const Placement& placement,
+                                                   std::shared_ptr<EmbeddingFolder> embeddings = nullptr);
 
 }  // namespace easel

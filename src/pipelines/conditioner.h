@@ -18,6 +18,7 @@ struct Conditions {
   at::Tensor prompt_embeds;  ///< [k, T, D]
   at::Tensor text_embeds;    ///< [k, P]: the pooled prompt
   at::Tensor time_ids;       ///< [k, n]: sizes, crops, scores
+  bool prompt_cut = false;   ///< GeneratedImage::prompt_cut
 };
 
 /// Turns requests into conditions for one UNet. Not thread-safe: it may remember prompts.

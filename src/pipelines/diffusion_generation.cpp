@@ -1,5 +1,6 @@
 #include "pipelines/diffusion_generation.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace easel {
@@ -16,6 +17,10 @@ StepProgress DiffusionGeneration::progress() const {
 
 int DiffusionGeneration::rows() const {
   return finished_stepping() ? 0 : static_cast<int>(phase().conditions.prompt_embeds.size(0));
+}
+
+bool DiffusionGeneration::prompt_cut() const {
+  return std::any_of(phases.begin(), phases.end(), [](const Phase& phase) { return phase.conditions.prompt_cut; });
 }
 
 void DiffusionGeneration::start() {

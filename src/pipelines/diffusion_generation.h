@@ -58,6 +58,9 @@ class DiffusionGeneration : public Generation {
   /// The phase of the next step. Not to be called when finished_stepping().
   const Phase& phase() const { return phases[phase_index]; }
 
+  /// GeneratedImage::prompt_cut, from the conditions of any phase.
+  bool prompt_cut() const;
+
   /// Begins the first phase that has a step. After phases are set, before latents and the first step.
   void start();
   /// Takes a step's result over, and goes on to the next phase after the last step of one.

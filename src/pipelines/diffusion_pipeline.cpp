@@ -83,6 +83,7 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
                                      PictureCodec codec, const ModeDefaults& defaults)
     : description_(std::move(description)),
       placement_(options.placement),
+      prompt_syntax_(options.prompt_syntax),
       max_generations_per_step_(options.generations_per_step()),
       denoisers_(std::move(denoisers)),
       codec_(std::move(codec)),
@@ -124,9 +125,11 @@ double DiffusionPipeline::strength_of(const GenerationRequest& request) const {
   return request.strength.value_or(request.mask ? defaults_.inpainting_strength : description_.default_strength);
 }
 
-std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& request, const StopPredicate& stop) {
+std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& asked, const StopPredicate& stop) {
   const c10::InferenceMode inference;
   return with_torch_errors([&] {
+    auto request = asked;
+    request.prompt_syntax = asked.prompt_syntax.value_or(prompt_syntax_);
     check(request);
     const RunContext context{.stop = &stop};
     const auto canvas = canvas_of(request);
@@ -266,7 +269,8 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
     // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
     for (auto* g : own(generations)) {
       const auto decoded = codec_.decode(g->latents, context);
-      pictures.push_back({.pixels = to_pixels(decoded), .canvas = g->canvas, .seed = g->seed()});
+      pictures.push_back(
+          {.pixels = to_pixels(decoded), .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
       if (!codec_.may_overflow()) continue;
       pictures.back().finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
       pictures.back().redo = [this, latents = g->latents] {

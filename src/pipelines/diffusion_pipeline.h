@@ -11,6 +11,7 @@
 #include "models/unet_2d_condition.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
+#include "pipelines/embedding_folder.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
 #include "pipelines/scheduler_config.h"
@@ -24,6 +25,8 @@ struct PipelineOptions {
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
   std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that name none
+  std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< words of textual inversion; null for none
   std::shared_ptr<DeviceSlots> slots = {};  ///< where models take turns on each device; null: all stay there
 
   int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
@@ -52,7 +55,7 @@ class DiffusionPipeline : public Pipeline {
                     std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
 
   const ModelDescription& description() const override { return description_; }
-  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
   std::string batch_key(const Generation& generation) const override;
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override;
   std::optional<Image> preview(const Generation& generation) override;
@@ -69,6 +72,7 @@ class DiffusionPipeline : public Pipeline {
 
   ModelDescription description_;
   Placement placement_;
+  PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;

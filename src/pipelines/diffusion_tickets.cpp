@@ -40,7 +40,8 @@ std::vector<GeneratedImage> DiffusionFinishTicket::take() {
     const bool overflown = picture.finite.defined() && !*picture.finite.const_data_ptr<bool>();
     if (overflown) log::info("a picture overflowed in float16 and is decoded again in float32");
     const auto pixels = overflown ? with_torch_errors(picture.redo) : picture.pixels;
-    images.push_back({.image = to_answer(to_image(pixels), picture.canvas), .seed = picture.seed});
+    images.push_back(
+        {.image = to_answer(to_image(pixels), picture.canvas), .seed = picture.seed, .prompt_cut = picture.prompt_cut});
   }
   return images;
 }

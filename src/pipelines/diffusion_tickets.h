@@ -44,6 +44,7 @@ class DiffusionFinishTicket : public FinishTicket {
     at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
     Canvas canvas;
     std::uint64_t seed;
+    bool prompt_cut = false;
     /// Where a decode can overflow: a bool on its way to the CPU, false when it did; and what gives pixels that are
     /// good.
     at::Tensor finite = {};

@@ -1,58 +1,166 @@
 #include "pipelines/prompt_encoder.h"
 
-#include <ATen/ops/from_blob.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+
+#include <utility>
+#include <vector>
 
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
 
 namespace easel {
+namespace {
+
+/// Multiplies each token's state by its weight, and brings the mean of all numbers back. [1, L, D] -> the same
+at::Tensor weigh(const at::Tensor& states, const std::vector<float>& weights) {
+  const auto original = states.to(at::kFloat);
+  const auto factors = at::tensor(weights, at::kFloat).to(states.device()).view({1, -1, 1});
+  const auto weighted = original * factors;
+  const auto ratio = original.mean() / weighted.mean();
+  // Weights can make the mean vanish.
+  return (weighted * at::where(at::isfinite(ratio), ratio, at::ones_like(ratio))).to(states.scalar_type());
+}
+
+template <class T>
+void append_bytes(std::string& key, const std::vector<T>& values) {
+  key.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+}  // namespace
 
 PromptEncoder::PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state,
-                             c10::Device device, std::size_t capacity)
+                             c10::Device device, TaughtWords taught, std::size_t capacity)
     : tokenizer_(std::move(tokenizer)),
       text_encoder_(std::move(text_encoder)),
       state_(state),
       device_(device),
-      capacity_(capacity) {}
+      taught_(std::move(taught)),
+      cache_(capacity) {}
 
 std::int64_t PromptEncoder::max_clip_skip() const {
   return text_encoder_.config().num_hidden_layers - (state_ == PromptState::kPenultimate ? 1 : 0);
 }
 
-EncodedPrompt PromptEncoder::encode(const std::string& text, std::int64_t clip_skip, const RunContext& context) {
+EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptReading& reading, const RunContext& context) {
+  const auto clip_skip = reading.clip_skip;
   if (clip_skip < 0 || clip_skip > max_clip_skip()) {
     throw Error(ErrorCode::kInvalidArgument, concat("`clip_skip` is ", clip_skip, ", expected 0 to ", max_clip_skip()),
                 "clip_skip");
   }
-  const std::string key = concat(clip_skip, ':', text);
-  if (const auto found = by_key_.find(key); found != by_key_.end()) {
-    ++hits_;
-    recent_.splice(recent_.begin(), recent_, found->second);
-    return found->second->second;
+  Words words;
+  const auto prompt = read(text, reading, words);
+  const auto key = key_of(prompt, clip_skip, words);
+  EncodedPrompt encoded;
+  if (const auto* known = cache_.find(key)) {
+    encoded = *known;
+  } else {
+    encoded = run(prompt, clip_skip, words, context);
+    cache_.insert(key, encoded, prompt.chunks.size());
   }
-  auto encoded = run(text, clip_skip, context);
-  recent_.emplace_front(key, encoded);
-  by_key_[key] = recent_.begin();
-  if (recent_.size() > capacity_) {
-    by_key_.erase(recent_.back().first);
-    recent_.pop_back();
-  }
+  encoded.cut = prompt.cut;  // two texts with the same tokens may differ in this
   return encoded;
 }
 
-EncodedPrompt PromptEncoder::run(const std::string& text, std::int64_t clip_skip, const RunContext& context) const {
-  auto tokens = tokenizer_->encode(text);
-  if (tokens.truncated) {
-    log::info(concat("a prompt was cut at ", tokenizer_->model_max_length(), " tokens, as diffusers does"));
+const Tokenizer& PromptEncoder::current_tokenizer() {
+  if (!taught_.folder) return *tokenizer_;
+  if (auto files = taught_.folder->files(); files != files_) {
+    std::vector<std::string> words;
+    for (const auto& file : *files) {
+      words.push_back(file.word);
+      if (tokenizer_->id_of(file.word)) {
+        log::warning("an embedding is not used: its name is a token of the model already", {{"word", file.word}});
+      }
+    }
+    taught_tokenizer_ = tokenizer_->with_words(words);
+    files_ = std::move(files);
   }
-  const auto length = static_cast<std::int64_t>(tokens.input_ids.size());
-  const auto input_ids = at::from_blob(tokens.input_ids.data(), {1, length}, at::kLong).clone().to(device_);
+  return *taught_tokenizer_;
+}
+
+PromptEncoder::Word PromptEncoder::load_word(std::size_t index) const {
+  const auto loaded = taught_.folder->load(files_->at(index));
+  const auto& vectors = loaded->embedding.vectors(taught_.part);
+  const auto width = text_encoder_.config().hidden_size;
+  if (vectors.size(1) != width) {
+    throw Error(ErrorCode::kUnsupported, concat(loaded->embedding.file(), " holds vectors of ", vectors.size(1),
+                                                " numbers, and this model's text encoder takes ", width));
+  }
+  return {.vectors = vectors, .version = loaded->version};
+}
+
+ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptReading& reading, Words& words) {
+  const auto& tokenizer = current_tokenizer();
+  const auto length_of = [&](std::size_t word) {
+    if (!words.contains(word)) words.emplace(word, load_word(word));
+    return static_cast<std::size_t>(words.at(word).vectors.size(0));
+  };
+  try {
+    auto prompt = reading.syntax == PromptSyntax::kA1111 ? read_weighted_prompt(tokenizer, text, length_of)
+                                                         : read_plain_prompt(tokenizer, text, length_of);
+    if (prompt.cut) log::debug(concat("a prompt was cut at ", tokenizer.model_max_length(), " tokens"));
+    return prompt;
+  } catch (const Error& e) {
+    throw Error(ErrorCode::kInvalidArgument, concat("`", reading.param, "`: ", e.what()), reading.param);
+  }
+}
+
+std::string PromptEncoder::key_of(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words) {
+  std::string key;
+  append_bytes(key, std::vector{clip_skip});
+  for (const auto& chunk : prompt.chunks) {
+    append_bytes(key, chunk.input_ids);
+    append_bytes(key, chunk.weights);
+    append_bytes(key, std::vector{chunk.learned.size()});
+    for (const auto& vector : chunk.learned) {
+      append_bytes(key, std::vector<std::uint64_t>{vector.position, words.at(vector.word).version, vector.row});
+    }
+  }
+  return key;
+}
+
+EncodedPrompt PromptEncoder::run(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words,
+                                 const RunContext& context) const {
+  auto encoded = run(prompt.chunks[0], clip_skip, words, context);
+  std::vector<at::Tensor> embeds = {encoded.embeds};
+  for (std::size_t i = 1; i < prompt.chunks.size(); ++i) {
+    embeds.push_back(run(prompt.chunks[i], clip_skip, words, context).embeds);
+  }
+  if (embeds.size() > 1) encoded.embeds = at::cat(embeds, /*dim=*/1);
+  return encoded;
+}
+
+EncodedPrompt PromptEncoder::run(const TokenChunk& chunk, std::int64_t clip_skip, const Words& words,
+                                 const RunContext& context) const {
+  const auto input_ids = at::tensor(chunk.input_ids, at::kLong).unsqueeze(0).to(device_);
+  const auto learned = learned_vectors(chunk, words);
+  EncodedPrompt encoded;
   if (state_ == PromptState::kLastNormed) {
-    return {.embeds = text_encoder_(input_ids, clip_skip, context).prompt_embeds, .text_embeds = {}};
+    encoded.embeds = text_encoder_(input_ids, clip_skip, context, learned).prompt_embeds;
+  } else {
+    auto out = text_encoder_(input_ids, clip_skip + 1, context, learned);
+    encoded.embeds = std::move(out.hidden_state);
+    encoded.text_embeds = std::move(out.text_embeds);
   }
-  auto out = text_encoder_(input_ids, clip_skip + 1, context);
-  return {.embeds = std::move(out.hidden_state), .text_embeds = std::move(out.text_embeds)};
+  if (chunk.is_weighted()) encoded.embeds = weigh(encoded.embeds, chunk.weights);
+  return encoded;
+}
+
+LearnedVectors PromptEncoder::learned_vectors(const TokenChunk& chunk, const Words& words) const {
+  if (chunk.learned.empty()) return {};
+  std::vector<std::int64_t> positions;
+  std::vector<at::Tensor> vectors;
+  for (const auto& vector : chunk.learned) {
+    positions.push_back(static_cast<std::int64_t>(vector.position));
+    vectors.push_back(words.at(vector.word).vectors[static_cast<std::int64_t>(vector.row)]);
+  }
+  return {.positions = at::tensor(positions, at::kLong).to(device_), .vectors = at::stack(vectors).to(device_)};
 }
 
 }  // namespace easel

@@ -2,9 +2,10 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <utility>
+
+#include "pipelines/prompt_rows.h"
 
 namespace easel {
 namespace {
@@ -54,29 +55,12 @@ SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> enc
 
 Conditions SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
                                    const RunContext& context) {
-  auto text = encode_text(request.prompt, request.clip_skip.value_or(0), context);
-  if (guidance == Guidance::kOn) {
-    const bool zeros = request.negative_prompt.empty() && settings_.force_zeros_for_empty_prompt;
-    // The reference skips no layers for the negative prompt.
-    const auto negative = zeros ? EncodedPrompt{at::zeros_like(text.embeds), at::zeros_like(text.text_embeds)}
-                                : encode_text(request.negative_prompt, /*clip_skip=*/0, context);
-    text = {.embeds = at::cat(at::TensorList({negative.embeds, text.embeds})),
-            .text_embeds = at::cat(at::TensorList({negative.text_embeds, text.text_embeds}))};
-  }
-  return {.prompt_embeds = std::move(text.embeds),
-          .text_embeds = std::move(text.text_embeds),
-          .time_ids = time_ids(request.micro_conditions, canvas, guidance)};
-}
-
-EncodedPrompt SdxlConditioner::encode_text(const std::string& text, std::int64_t clip_skip,
-                                           const RunContext& context) const {
-  std::vector<at::Tensor> embeds;
-  EncodedPrompt last;
-  for (const auto& encoder : encoders_) {
-    last = encoder->encode(text, clip_skip, context);
-    embeds.push_back(last.embeds);
-  }
-  return {.embeds = at::cat(embeds, /*dim=*/-1), .text_embeds = last.text_embeds};  // [1, T, D1 + D2], [1, P]
+  const auto empty = settings_.force_zeros_for_empty_prompt ? EmptyNegative::kZeros : EmptyNegative::kEncoded;
+  const auto rows = encode_prompts(encoders_, request, guidance, empty, context);
+  return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
+          .text_embeds = below_each_other(rows.negative.text_embeds, rows.text.text_embeds),
+          .time_ids = time_ids(request.micro_conditions, canvas, guidance),
+          .prompt_cut = rows.cut()};
 }
 
 at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance) const {

@@ -37,7 +37,6 @@ class SdxlConditioner : public Conditioner {
                     const RunContext& context) override;
 
  private:
-  EncodedPrompt encode_text(const std::string& text, std::int64_t clip_skip, const RunContext& context) const;
   at::Tensor time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance) const;
 
   std::vector<std::shared_ptr<PromptEncoder>> encoders_;

@@ -1,10 +1,9 @@
 #include "pipelines/stable_diffusion.h"
 
-#include <ATen/ops/cat.h>
-
 #include <utility>
 
 #include "pipelines/components.h"
+#include "pipelines/prompt_rows.h"
 
 namespace easel {
 namespace {
@@ -15,14 +14,11 @@ class StableDiffusionConditioner : public Conditioner {
 
   Conditions encode(const GenerationRequest& request, const Canvas&, Guidance guidance,
                     const RunContext& context) override {
-    Conditions conditions;
-    conditions.prompt_embeds = encoder_->encode(request.prompt, request.clip_skip.value_or(0), context).embeds;
-    if (guidance == Guidance::kOn) {
-      // The reference skips no layers for the negative prompt.
-      const auto negative = encoder_->encode(request.negative_prompt, /*clip_skip=*/0, context).embeds;
-      conditions.prompt_embeds = at::cat(at::TensorList({negative, conditions.prompt_embeds}));
-    }
-    return conditions;
+    const auto rows = encode_prompts({&encoder_, 1}, request, guidance, EmptyNegative::kEncoded, context);
+    return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
+            .text_embeds = {},
+            .time_ids = {},
+            .prompt_cut = rows.cut()};
   }
 
  private:
@@ -36,7 +32,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = load_unet(folder, placement),
                        .conditioner = std::make_unique<StableDiffusionConditioner>(
-                           load_prompt_encoder(folder, text.suffix, text.state, placement)),
+                           load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings)),
                        .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
                                              load_codec(folder, family.vae_fields, placement), family.mode_defaults);

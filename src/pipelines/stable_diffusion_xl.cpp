@@ -26,7 +26,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const C
   const auto& placement = options.placement;
   std::vector<std::shared_ptr<PromptEncoder>> encoders;
   for (const auto& text : text_encoders_of(family, folder)) {
-    encoders.push_back(load_prompt_encoder(folder, text.suffix, text.state, placement));
+    encoders.push_back(load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings));
   }
   std::vector<Denoiser> denoisers;
   denoisers.push_back(load_denoiser(family, folder, encoders, placement));

@@ -22,8 +22,9 @@ class TextEncoder {
   bool in_memory() const { return model_.has_value(); }
 
   /// @throws Error  as CLIPTextModel; as loading does
-  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx) const {
-    return model_ ? (*model_)(input_ids, clip_skip, ctx) : reload_()(input_ids, clip_skip, ctx);
+  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
+                            const LearnedVectors& learned = {}) const {
+    return model_ ? (*model_)(input_ids, clip_skip, ctx, learned) : reload_()(input_ids, clip_skip, ctx, learned);
   }
 
  private:

@@ -1,7 +1,11 @@
 // CLIP's tokenizer: the parts of this folder, in the order in which transformers 5.23.0 runs them.
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -21,33 +25,68 @@ std::optional<TokenId> unknown_id(const TokenizerSettings& settings, const Vocab
   return found == vocabulary.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::int64_t highest_id(const Vocabulary& vocabulary) {
+  std::int64_t highest = 0;
+  for (const auto& [token, id] : vocabulary) highest = std::max(highest, id);
+  return highest;
+}
+
+/// A folder's files as they were read. Tokenizers that differ in their words share it.
+struct ClipTokens {
+  ClipTokens(const VocabularyFiles& files, const TokenizerSettings& settings, const std::string& name)
+      : name(name),
+        settings(settings),
+        vocabulary(files.vocabulary),
+        pairs(files.vocabulary, files.merges, unknown_id(settings, files.vocabulary), files.merges_where),
+        // An added token that the vocabulary lacks may have an id above the vocabulary's highest.
+        first_word_id(highest_id(files.vocabulary) + static_cast<std::int64_t>(settings.added_tokens.size()) + 1) {}
+
+  std::string name;
+  TokenizerSettings settings;
+  Vocabulary vocabulary;
+  BytePairs pairs;
+  std::int64_t first_word_id;
+};
+
 class ClipBpe : public Tokenizer {
  public:
-  ClipBpe(const VocabularyFiles& files, const TokenizerSettings& settings, const std::string& name)
-      : pairs_(files.vocabulary, files.merges, unknown_id(settings, files.vocabulary), files.merges_where),
-        added_(settings.added_tokens, files.vocabulary, settings.split_special_tokens, name),
-        bos_(*added_.id_of(settings.bos_token)),
-        eos_(*added_.id_of(settings.eos_token)),
-        pad_(*added_.id_of(settings.pad_token)),
-        length_(static_cast<std::size_t>(settings.model_max_length)),
-        pads_left_(settings.pads_left),
-        truncates_left_(settings.truncates_left) {}
+  explicit ClipBpe(std::shared_ptr<const ClipTokens> tokens, const std::vector<AddedToken>& word_tokens = {})
+      : tokens_(std::move(tokens)),
+        added_(with(word_tokens, tokens_->settings.added_tokens), tokens_->vocabulary,
+               tokens_->settings.split_special_tokens, tokens_->name),
+        bos_(*added_.id_of(tokens_->settings.bos_token)),
+        eos_(*added_.id_of(tokens_->settings.eos_token)),
+        pad_(*added_.id_of(tokens_->settings.pad_token)),
+        length_(static_cast<std::size_t>(tokens_->settings.model_max_length)) {}
 
-  TokenizedText encode(std::string_view text) const override;
+  std::vector<TokenId> ids_of(std::string_view text) const override;
+  TokenizedText frame(std::vector<TokenId> ids) const override;
   std::int64_t model_max_length() const override { return static_cast<std::int64_t>(length_); }
+  std::optional<TokenId> id_of(const std::string& token) const override;
+  std::unique_ptr<Tokenizer> with_words(const std::vector<std::string>& words) const override;
+  TokenId first_word_id() const override { return tokens_->first_word_id; }
 
  private:
-  std::vector<TokenId> ids_of(std::string_view text) const;
+  static std::vector<AddedToken> with(const std::vector<AddedToken>& words, std::vector<AddedToken> added) {
+    added.insert(added.end(), words.begin(), words.end());
+    return added;
+  }
+  TokenId final_id(TokenId added_id) const;
+  bool is_token(const std::string& word, const std::string& normalized) const;
 
-  BytePairs pairs_;
+  std::shared_ptr<const ClipTokens> tokens_;
   AddedTokens added_;
   TokenId bos_;
   TokenId eos_;
   TokenId pad_;
   std::size_t length_;
-  bool pads_left_;
-  bool truncates_left_;
+  std::unordered_map<TokenId, TokenId> word_ids_;  // by the id that added_ gives the word
 };
+
+TokenId ClipBpe::final_id(TokenId added_id) const {
+  const auto word = word_ids_.find(added_id);
+  return word == word_ids_.end() ? added_id : word->second;
+}
 
 std::vector<TokenId> ClipBpe::ids_of(std::string_view text) const {
   std::vector<TokenId> ids;
@@ -60,22 +99,25 @@ std::vector<TokenId> ClipBpe::ids_of(std::string_view text) const {
     const std::string normalized = normalize_prompt(piece.text);
     for (const auto& part : added_.split_normalized(normalized)) {
       if (part.id) {
-        ids.push_back(*part.id);
+        ids.push_back(final_id(*part.id));
         continue;
       }
-      for (const auto word : split_words(part.text)) pairs_.encode(word, ids);
+      for (const auto word : split_words(part.text)) tokens_->pairs.encode(word, ids);
     }
   }
   return ids;
 }
 
-TokenizedText ClipBpe::encode(std::string_view text) const {
-  auto ids = ids_of(text);
+TokenizedText ClipBpe::frame(std::vector<TokenId> ids) const {
+  const auto& settings = tokens_->settings;
   TokenizedText result;
   const std::size_t room = length_ - 2;  // beside bos and eos
   if (ids.size() > room) {
     result.truncated = true;
-    if (truncates_left_) ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
+    if (settings.truncates_left) {
+      result.text_begin -= static_cast<std::int64_t>(ids.size() - room);
+      ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
+    }
     ids.resize(room);
   }
   auto& out = result.input_ids;
@@ -83,8 +125,41 @@ TokenizedText ClipBpe::encode(std::string_view text) const {
   out.push_back(bos_);
   out.insert(out.end(), ids.begin(), ids.end());
   out.push_back(eos_);
-  out.insert(pads_left_ ? out.begin() : out.end(), length_ - out.size(), pad_);
+  const std::size_t padding = length_ - out.size();
+  out.insert(settings.pads_left ? out.begin() : out.end(), padding, pad_);
+  if (settings.pads_left) result.text_begin += static_cast<std::int64_t>(padding);
   return result;
+}
+
+std::optional<TokenId> ClipBpe::id_of(const std::string& token) const {
+  const auto known = tokens_->vocabulary.find(token);
+  return known == tokens_->vocabulary.end() ? added_.id_of(token) : std::optional(known->second);
+}
+
+bool ClipBpe::is_token(const std::string& word, const std::string& normalized) const {
+  const auto is_one = [](const std::vector<AddedTokens::Piece>& pieces) {
+    return pieces.size() == 1 && pieces[0].id.has_value();
+  };
+  return tokens_->vocabulary.contains(word) || is_one(added_.split_as_written(word)) ||
+         is_one(added_.split_normalized(normalized));
+}
+
+std::unique_ptr<Tokenizer> ClipBpe::with_words(const std::vector<std::string>& words) const {
+  std::vector<AddedToken> found;
+  std::vector<std::size_t> places;  // in `words`
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto normalized = normalize_prompt(words[i]);
+    const bool is_blank = split_words(normalized).empty();
+    if (is_blank || is_token(words[i], normalized) || !seen.insert(normalized).second) continue;
+    found.push_back({.content = words[i], .normalized = true, .special = false});
+    places.push_back(i);
+  }
+  auto taught = std::make_unique<ClipBpe>(tokens_, found);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    taught->word_ids_[*taught->added_.id_of(found[i].content)] = first_word_id() + static_cast<TokenId>(places[i]);
+  }
+  return taught;
 }
 
 }  // namespace
@@ -95,7 +170,8 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) throw Error(ErrorCode::kNotFound, concat("no folder ", folder));
   const auto files = read_vocabulary_files(folder, name);
-  return std::make_unique<ClipBpe>(files, read_tokenizer_settings(folder, name, files), name);
+  const auto settings = read_tokenizer_settings(folder, name, files);
+  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokens>(files, settings, name));
 }
 
 }  // namespace easel

@@ -86,4 +86,9 @@ Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where);
 /// @throws Error(kUnsupported)  something else than that, or a value that is no tensor; names it
 std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, const std::string& where);
 
+/// The tensors of a textual inversion, whatever lies beside them: those of the dict under "string_to_param" in the root
+/// (AUTOMATIC1111's web UI), else the root's own; of a root that is a tensor, that one, under "".
+/// @throws Error(kUnsupported)  the root is something else
+std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where);
+
 }  // namespace easel

@@ -171,4 +171,20 @@ std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, 
   return tensors;
 }
 
+std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where) {
+  if (const auto* tensor = pickle.root->as<PickledTensor>()) return {{"", tensor}};
+  const auto* dict = pickle.root->as<PickleDict>();
+  if (dict != nullptr) {
+    if (const auto* nested = item_of(*dict, "string_to_param")) dict = nested->as<PickleDict>();
+  }
+  if (dict == nullptr) throw Error(ErrorCode::kUnsupported, where + " holds something else than a textual inversion");
+  std::map<std::string, const PickledTensor*> tensors;
+  for (const auto& [key, value] : dict->items) {
+    const auto* name = key->as<std::string>();
+    const auto* tensor = value->as<PickledTensor>();
+    if (name != nullptr && tensor != nullptr) tensors[*name] = tensor;
+  }
+  return tensors;
+}
+
 }  // namespace easel

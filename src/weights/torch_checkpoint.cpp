@@ -51,7 +51,8 @@ std::string archive_folder(const std::map<std::string, std::span<const std::byte
 
 }  // namespace
 
-TorchCheckpoint::TorchCheckpoint(const std::string& path) : file_(std::make_shared<MappedFile>(path)) {
+TorchCheckpoint::TorchCheckpoint(const std::string& path, TensorsOf tensors_of)
+    : file_(std::make_shared<MappedFile>(path)), tensors_of_(tensors_of) {
   const auto bytes = file_->bytes();
   if (begins_with(bytes, 0, "PK")) {
     read_zip();
@@ -126,7 +127,7 @@ void TorchCheckpoint::read_legacy() {
 }
 
 void TorchCheckpoint::bind_tensors(const Pickle& pickle) {
-  for (const auto& [name, tensor] : state_dict_of(pickle, where())) {
+  for (const auto& [name, tensor] : tensors_of_(pickle, where())) {
     const auto bytes = storages_.find(tensor->storage);
     if (bytes == storages_.end()) {
       throw corrupt(where(),

@@ -1,4 +1,4 @@
-// Reading torch.save's .bin files, for conversion only.
+// Reading torch.save's files: .bin weights for conversion only, and textual inversions.
 #pragma once
 
 #include <map>
@@ -19,10 +19,13 @@ namespace easel {
 /// Thread-safe. Tensors outlive the store: each keeps the mapping alive.
 class TorchCheckpoint : public TensorStore {
  public:
+  /// Which tensors of a pickle are meant: state_dict_of or learned_vectors_of.
+  using TensorsOf = std::map<std::string, const PickledTensor*> (*)(const Pickle& pickle, const std::string& where);
+
   /// @throws Error(kNotFound)     cannot be opened
   /// @throws Error(kCorruptData)  contradicts itself; names the tensor or the storage
   /// @throws Error(kUnsupported)  no state dict, names a function that no state dict needs, or the tar format of 2016
-  explicit TorchCheckpoint(const std::string& path);
+  explicit TorchCheckpoint(const std::string& path, TensorsOf tensors_of = &state_dict_of);
 
   std::vector<std::string> names() const override;
   const TensorInfo* find(const std::string& name) const override;
@@ -46,6 +49,7 @@ class TorchCheckpoint : public TensorStore {
   const Place& place(const std::string& name) const;
 
   std::shared_ptr<const MappedFile> file_;
+  TensorsOf tensors_of_;
   std::map<std::string, std::span<const std::byte>> storages_;  ///< by key
   std::map<std::string, Place> places_;
 };

@@ -60,6 +60,8 @@ class Flags(unittest.TestCase):
         self.refused("--drain-timeout", "-1", says="--drain-timeout")
         self.refused("--request-timeout", "soon", says="--request-timeout")
         self.refused("serve", "--model", MODEL, "--port", "0", "--api-keys-file", "/nowhere/keys.json", says="/nowhere/keys.json")
+        self.refused("models", "--model", MODEL, "--prompt-syntax", "loud", says="--prompt-syntax")
+        self.refused("models", "--model", MODEL, "--embeddings-dir", "/nowhere/words", says="/nowhere/words")
         self.refused("--log-format", "xml", "models", "--model", MODEL, says="xml")
 
     def test_missing_folder(self):
@@ -163,6 +165,30 @@ class Draw(unittest.TestCase):
         self.assertEqual(png_size(one), (128, 128))
         self.assertEqual(pathlib.Path(one).read_bytes(), pathlib.Path(two).read_bytes())
         self.assertNotEqual(pathlib.Path(one).read_bytes(), pathlib.Path(other).read_bytes())
+
+    def test_says_when_a_prompt_was_cut_and_reads_weights_when_told_to(self):
+        def draw(*args, env=None):
+            path = f"{self.folder.name}/x.png"
+            result = run("draw", *args, "-o", path, "--model", MODEL, "--seed", "1", "--steps", "1", env=env)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return pathlib.Path(path).read_bytes(), result.stdout
+
+        fox, said = draw("a fox")
+        self.assertNotIn("too long", said)
+        cut, said = draw("fox " * 80)
+        self.assertIn("the prompt was too long", said)
+        whole, said = draw("fox " * 80, "--prompt-syntax", "a1111")
+        self.assertNotIn("too long", said)
+        self.assertNotEqual(cut, whole)
+        self.assertEqual(draw("a fox", env={"EASEL_PROMPT_SYNTAX": "a1111"})[0], fox)
+        self.assertNotEqual(draw("a (fox:0.2)", "--prompt-syntax", "a1111")[0], fox)
+
+    def test_words_from_files(self):
+        self.assertEqual(self.draw("x.png", "a fox", "--steps", "1", "--embeddings-dir", self.folder.name), f"{self.folder.name}/x.png")
+        pathlib.Path(f"{self.folder.name}/foxy-word.pt").write_text("this is no pickle")
+        result = run("draw", "a foxy-word", "-o", f"{self.folder.name}/y.png", "--model", MODEL, "--embeddings-dir", self.folder.name)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("foxy-word.pt", result.stderr)
 
     def test_size_count_and_timings(self):
         path = self.draw("p.png", "a whale", "--size", "333x77", "-n", "2", "--steps", "2", "--timings", f"{self.folder.name}/t.json")

@@ -1,6 +1,8 @@
 // Against transformers: see make_models.py.
 #include "models/clip_text_model.h"
 
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -100,6 +102,22 @@ TEST(CLIPTextModel, HalfPrecisionStaysNearFloat32) {
     EXPECT_EQ(out.scalar_type(), dtype);
     EXPECT_TRUE(all_near(out, expected, relative * expected.abs().max().item<double>())) << toString(dtype);
   }
+}
+
+TEST(CLIPTextModel, LearnedVectorsStandForTokens) {
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "clip");
+  const auto clip = make_clip(vectors.notes().at("config"), vectors.weights());
+  const auto ids = vectors.tensor("input_ids").clone();
+  const auto table = vectors.weights()->read("embeddings.token_embedding.weight");
+  const std::int64_t length = ids.size(1);
+  ids[0][2] = 5;
+  ids[1][1] = 9;
+  const auto expected = clip(ids, 0, {}).last_hidden_state;
+  ids[0][2] = clip.config().vocab_size + 1000;  // what stands there does not matter
+  ids[1][1] = 0;
+  const std::vector<std::int64_t> positions = {length + 1, 2};
+  const LearnedVectors learned{.positions = at::tensor(positions), .vectors = at::stack({table[9], table[5]})};
+  EXPECT_TRUE(clip(ids, 0, {}, learned).last_hidden_state.equal(expected));
 }
 
 TEST(CLIPTextModel, RefusesLengthsAndSkipsOutOfRange) {

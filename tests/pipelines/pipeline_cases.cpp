@@ -93,14 +93,24 @@ GenerationRequest request_of(const json& c) {
   r.micro_conditions = micro_conditions_of(c);
   r.image = picture_of(c.at("name"), "image");
   r.mask = picture_of(c.at("name"), "mask_image");
+  if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
   if (c.contains("strength")) r.strength = c.at("strength");
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
   return r;
 }
 
-std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype) {
-  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
-  return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load({}, {});
+namespace {
+
+std::string path_of(const std::string& folder) {
+  return folder.starts_with('/') ? folder : reference(folder);
+}
+
+}  // namespace
+
+std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype, const std::string& embeddings) {
+  PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
+  if (!embeddings.empty()) options.embeddings = std::make_shared<EmbeddingFolder>(path_of(embeddings));
+  return open_model("m", path_of(folder), options).load({}, {});
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request) {
@@ -165,8 +175,9 @@ int expect_all_cases_agree() {
   double worst = 0;
   for (const auto& c : cases()) {
     SCOPED_TRACE(c.at("name").get<std::string>());
-    auto& pipeline = pipelines[c.at("folder")];
-    if (!pipeline) pipeline = load(c.at("folder"));
+    const std::string folder = c.at("folder"), embeddings = c.value("embeddings", "");
+    auto& pipeline = pipelines[folder + " " + embeddings];
+    if (!pipeline) pipeline = load(folder, at::kFloat, embeddings);
     expect_case_agrees(*pipeline, c, worst);
     ++count;
   }

@@ -27,7 +27,9 @@ GenerationRequest request_of(const nlohmann::json& test_case);
 std::string reference(const std::string& name);
 
 /// Loads a checkpoint: an absolute path, or a folder of the reference script.
-std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat);
+/// @param embeddings  likewise, of textual inversions; empty for none
+std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat,
+                               const std::string& embeddings = "");
 
 /// The one picture of a request.
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request);

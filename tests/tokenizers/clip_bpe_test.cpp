@@ -138,5 +138,33 @@ TEST(ClipBpe, ManyThreadsGetTheSameIds) {
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
 }
 
+// How the reference reads added words, tests/pipelines/prompts_test.cpp compares; here is what it has no word for.
+TEST(ClipBpe, WordsAreFoundBesideTheVocabulary) {
+  const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
+  const auto taught = tokenizer->with_words({"cat", "My-Style", "  ", "my-style", "<|ENDOFTEXT|>", "My-Style-2"});
+  const auto word = tokenizer->first_word_id();
+  EXPECT_GT(word, 49407);
+  EXPECT_EQ(taught->first_word_id(), word);
+  const auto cat = tokenizer->ids_of("cat").at(0);
+  EXPECT_THAT(taught->ids_of("a MY-STYLE cat,my-style-2"),
+              ElementsAre(320, word + 1, cat, tokenizer->ids_of(",").at(0), word + 5));
+  EXPECT_EQ(taught->ids_of("<|endoftext|>"), tokenizer->ids_of("<|endoftext|>"));
+  EXPECT_EQ(taught->ids_of("a b  c"), tokenizer->ids_of("a b  c"));
+  EXPECT_EQ(tokenizer->ids_of("my-style").size(), 3u) << "the first tokenizer stays as it was";
+}
+
+TEST(ClipBpe, KnowsItsTokensByTheirSpelling) {
+  const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
+  EXPECT_EQ(tokenizer->id_of(",</w>"), tokenizer->ids_of(",").at(0));
+  EXPECT_EQ(tokenizer->id_of("<|endoftext|>"), 49407);
+  EXPECT_FALSE(tokenizer->id_of("no such token"));
+}
+
+TEST(ClipBpe, SaysWhereTheTextBegins) {
+  const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
+  EXPECT_EQ(tokenizer->encode("a cat").text_begin, 1);
+  EXPECT_EQ(tokenizer->frame(std::vector<std::int64_t>(80, 320)).text_begin, 1);
+}
+
 }  // namespace
 }  // namespace easel

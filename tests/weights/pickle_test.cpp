@@ -82,6 +82,24 @@ TEST(Pickle, NestedStateDictIsTaken) {
   EXPECT_EQ(fault("}" + text("state_dict") + "Ns"), "unsupported: f.bin holds something else than a dict of tensors");
 }
 
+TEST(Pickle, ATextualInversionIsFoundAmongWhatLiesBesideIt) {
+  const auto vector = tensor(storage("FloatStorage", "0", 6), 0, integer(2) + integer(3), integer(3) + integer(1));
+  const auto names = [](const std::string& body) {
+    const auto parsed = read(pickle(body));
+    std::string found;
+    for (const auto& [name, tensor] : learned_vectors_of(parsed, "f.bin")) found += "<" + name + ">";
+    return found;
+  };
+  EXPECT_EQ(names("}(" + text("string_to_token") + "}" + text("*") + integer(265) + "s" + text("string_to_param") +
+                  "}" + text("*") + vector + "s" + text("name") + text("x") + text("step") + "Nu"),
+            "<*>");
+  EXPECT_EQ(names("}(" + text("clip_l") + vector + text("clip_g") + vector + text("note") + text("x") + "u"),
+            "<clip_g><clip_l>");
+  EXPECT_EQ(names(vector), "<>");
+  EXPECT_THROW(names("]"), Error);
+  EXPECT_THROW(names("}" + text("string_to_param") + "Ns"), Error);
+}
+
 TEST(Pickle, EveryOtherFunctionIsRefusedByItsName) {
   const auto refusal = [](const std::string& name) {
     return "unsupported: f.bin: the pickle asks for `" + name + "`, which no state dict needs; nothing of it was run";

@@ -1,0 +1,98 @@
+#include "pipelines/embedding_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "easel/error.h"
+#include "tokenizers/unicode_text.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 3> kExtensions = {".safetensors", ".pt", ".bin"};
+// Coarser than any file system's clock: within this time two changes may carry the same time.
+constexpr std::chrono::seconds kClockGrain(2);
+
+/// Its place in kExtensions; their number for any other.
+std::size_t rank_of(const fs::path& path) {
+  const auto extension = path.extension().string();
+  return static_cast<std::size_t>(std::find(kExtensions.begin(), kExtensions.end(), extension) - kExtensions.begin());
+}
+
+}  // namespace
+
+EmbeddingFolder::EmbeddingFolder(std::string path) : path_(std::move(path)), files_(std::make_shared<Files>()) {
+  if (!fs::is_directory(path_)) {
+    throw Error(ErrorCode::kNotFound, concat("embeddings folder ", path_, " does not exist"));
+  }
+}
+
+std::shared_ptr<const EmbeddingFolder::Files> EmbeddingFolder::files() {
+  const std::scoped_lock lock(mutex_);
+  std::error_code gone;
+  const auto time = fs::last_write_time(path_, gone);
+  if (!gone && settled_ && time == time_) return files_;
+  time_ = time;
+  settled_ = FileTime::clock::now() - time > kClockGrain;
+  auto files = read_folder();
+  if (files != *files_) {
+    log::info(concat("embeddings folder: ", files.size(), " words"));
+    files_ = std::make_shared<Files>(std::move(files));
+    std::erase_if(cache_, [&](const auto& cached) {
+      return std::ranges::find(*files_, cached.first, &File::path) == files_->end();
+    });
+  }
+  return files_;
+}
+
+EmbeddingFolder::Files EmbeddingFolder::read_folder() const {
+  std::map<std::string, fs::path> best;
+  std::error_code gone;
+  for (const auto& entry : fs::directory_iterator(path_, gone)) {
+    const auto rank = rank_of(entry.path());
+    std::error_code ignored;
+    if (rank == kExtensions.size() || !entry.is_regular_file(ignored)) continue;
+    const auto word = entry.path().stem().string();
+    if (to_valid_utf8(word) != word) continue;  // nothing in a prompt could name it
+    const auto [there, inserted] = best.try_emplace(word, entry.path());
+    if (!inserted && rank < rank_of(there->second)) there->second = entry.path();
+  }
+  Files files;
+  for (const auto& [word, path] : best) files.push_back({word, path.string()});
+  return files;
+}
+
+std::shared_ptr<const EmbeddingFolder::Loaded> EmbeddingFolder::load(const File& file) {
+  const std::scoped_lock lock(mutex_);
+  std::error_code gone;
+  const auto time = fs::last_write_time(file.path, gone);
+  const auto size = gone ? 0 : fs::file_size(file.path, gone);
+  const auto known = cache_.find(file.path);
+  const bool fresh = known != cache_.end() && !gone && known->second.time == time && known->second.size == size;
+  if (fresh) return known->second.loaded;
+  try {
+    auto loaded = std::make_shared<Loaded>(LearnedEmbedding(file.path), ++versions_);
+    cache_.insert_or_assign(file.path, Cached{time, size, loaded});
+    return loaded;
+  } catch (const Error& e) {
+    throw Error(e.code(), without_folder(e.what()));
+  }
+}
+
+/// Where the files lie is nothing for those who send prompts.
+std::string EmbeddingFolder::without_folder(std::string message) const {
+  const auto prefix = path_ + "/";
+  for (auto at = message.find(prefix); at != std::string::npos; at = message.find(prefix)) {
+    message.erase(at, prefix.size());
+  }
+  return message;
+}
+
+}  // namespace easel
