@@ -6,24 +6,35 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 
+#include "nn/layer_adapter.h"
+
 namespace easel {
+
 Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take("weight", {out_features, in_features})) {
+    : weight_(scope.take("weight", {out_features, in_features})), slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, weight_, bias_);
+  auto y = at::linear(x, weight_, bias_);
+  if (slot_->adapters == nullptr) return y;
+  return adapt(*slot_->adapters, {.input = x, .weight = weight_, .bias = bias_}, std::move(y));
 }
 
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
     : weight_(scope.take("weight", {out_channels, in_channels, options.kernel, options.kernel},
                          at::MemoryFormat::ChannelsLast)),
       bias_(scope.take("bias", {out_channels})),
-      options_(options) {}
+      options_(options),
+      slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {}
 
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
-  return at::conv2d(x, weight_.get(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  const auto& weight = weight_.get();
+  auto y = at::conv2d(x, weight, bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  if (slot_->adapters == nullptr) return y;
+  return adapt(*slot_->adapters,
+               {.input = x, .weight = weight, .bias = bias_, .stride = options_.stride, .padding = options_.padding},
+               std::move(y));
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)

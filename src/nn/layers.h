@@ -1,10 +1,11 @@
 // The layers that hold weights. Callers never see how a weight is kept, so packing, half storage or adapters change
-// nothing outside layers.cpp. Immutable once made; calls are thread-safe.
+// nothing outside layers.cpp. Immutable once made; calls are thread-safe where no adapter is in use.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "weights/weights.h"
 
@@ -20,6 +21,7 @@ class Linear {
 
  private:
   at::Tensor weight_, bias_;
+  std::shared_ptr<LayerSlot> slot_;
 };
 
 struct Conv2dOptions {
@@ -38,6 +40,7 @@ class Conv2d {
   DeferredWeight weight_;
   at::Tensor bias_;
   Conv2dOptions options_;
+  std::shared_ptr<LayerSlot> slot_;
 };
 
 /// Wu and He 2018 (arXiv:1803.08494). `channels` must be a multiple of `groups`.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tensor/placement.h"
+#include "weights/layer_table.h"
 
 namespace easel {
 
@@ -80,6 +81,9 @@ class WeightScope {
   /// Marks a tensor, if it is there, as known and not needed.
   void skip(const std::string& name) const;
   const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
+  /// Notes a layer of this name for adapters. @param shape  of its weight
+  std::shared_ptr<LayerSlot> layer(std::vector<std::int64_t> shape) const;
+  std::shared_ptr<LayerTable> layers() const;  ///< all layers noted so far and from now on
 
  private:
   std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
@@ -112,10 +116,19 @@ class Weights {
   std::shared_ptr<const TensorStore> store_;
   Placement placement_;
   std::unique_ptr<State> state_;
+  std::shared_ptr<LayerTable> layers_ = std::make_shared<LayerTable>();
 };
 
 inline const Placement& WeightScope::placement() const {
   return weights_->placement();
+}
+
+inline std::shared_ptr<LayerSlot> WeightScope::layer(std::vector<std::int64_t> shape) const {
+  return weights_->layers_->add(prefix_, std::move(shape));
+}
+
+inline std::shared_ptr<LayerTable> WeightScope::layers() const {
+  return weights_->layers_;
 }
 
 /// Two sets of the same weights that a folder may hold: as trained, and in half precision ("fp16" in the file names).
