@@ -26,8 +26,10 @@ Config read_component_config(const std::string& directory) {
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
   const auto directory = folder.file("unet");
   auto config = read_component_config(directory);
-  return load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
-                                          UNet2DConditionConfig::from(config), placement);
+  auto unet = load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
+                                               UNet2DConditionConfig::from(config), placement);
+  unet.layer_table()->component = "unet";
+  return unet;
 }
 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
@@ -57,10 +59,10 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
   config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";
-  return std::make_shared<PromptEncoder>(
-      load_clip_tokenizer(folder.file("tokenizer" + suffix)),
-      load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement), state,
-      placement.device);
+  auto encoder = load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement);
+  encoder.layer_table()->component = "text_encoder" + suffix;
+  return std::make_shared<PromptEncoder>(load_clip_tokenizer(folder.file("tokenizer" + suffix)), std::move(encoder),
+                                         state, placement.device);
 }
 
 }  // namespace easel

@@ -8,6 +8,7 @@
 
 #include "easel/pipeline.h"
 #include "models/unet_2d_condition.h"
+#include "pipelines/adapters.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
 #include "pipelines/picture_codec.h"
@@ -20,6 +21,7 @@ namespace easel {
 struct PipelineOptions {
   Placement placement;
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  AdapterOptions adapters = {};
 };
 
 /// A UNet with what belongs to it.
@@ -27,6 +29,7 @@ struct Denoiser {
   UNet2DConditionModel unet;
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
+  std::vector<std::shared_ptr<LayerTable>> text_layers = {};  ///< of its text encoders: what adapters can change
 };
 
 /// What a family's pipelines of the reference take where a request says nothing.
@@ -45,7 +48,7 @@ class DiffusionPipeline : public Pipeline {
                     std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
 
   const ModelDescription& description() const override { return description_; }
-  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
   std::string batch_key(const Generation& generation) const override;
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override;
   std::optional<Image> preview(const Generation& generation) override;
@@ -65,6 +68,7 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;
+  Adapters adapters_;
   ModeDefaults defaults_;
   InpaintingKind inpainting_;
 };

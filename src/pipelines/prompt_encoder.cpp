@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "nn/adapter_set.h"
 
 namespace easel {
 
@@ -25,7 +26,8 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, std::int64_t clip_s
     throw Error(ErrorCode::kInvalidArgument, concat("`clip_skip` is ", clip_skip, ", expected 0 to ", max_clip_skip()),
                 "clip_skip");
   }
-  const std::string key = concat(clip_skip, ':', text);
+  const auto adapters = context.adapters == nullptr ? "" : context.adapters->key_of(*text_encoder_.layer_table());
+  const std::string key = concat(clip_skip, adapters, ':', text);
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
     ++hits_;
     recent_.splice(recent_.begin(), recent_, found->second);

@@ -45,6 +45,7 @@ class PromptEncoder {
   EncodedPrompt encode(const std::string& text, std::int64_t clip_skip, const RunContext& context);
 
   std::size_t hits() const { return hits_; }
+  const std::shared_ptr<LayerTable>& layer_table() const { return text_encoder_.layer_table(); }
 
  private:
   using Entry = std::pair<std::string, EncodedPrompt>;

@@ -94,12 +94,15 @@ GenerationRequest request_of(const json& c) {
   r.image = picture_of(c.at("name"), "image");
   r.mask = picture_of(c.at("name"), "mask_image");
   if (c.contains("strength")) r.strength = c.at("strength");
+  for (const auto& use : c.value("loras", json::array())) r.loras.push_back({use.at("name"), use.at("weight")});
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
   return r;
 }
 
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype) {
-  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
+  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype},
+                                .max_generations_per_step = 0,
+                                .adapters = {.directory = reference("adapters")}};
   return open_model("m", folder.starts_with('/') ? folder : reference(folder), options).load({});
 }
 
