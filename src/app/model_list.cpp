@@ -51,16 +51,22 @@ std::vector<ServedModel>::iterator find(const char* flag, const std::string& id,
 }  // namespace
 
 std::vector<ServedModel> list_models(const ModelOptions& options) {
-  const PipelineOptions pipeline_options{.placement = make_placement(options.device, options.dtype),
-                                         .max_generations_per_step = options.max_generations_per_step};
+  if (!options.lora_dir.empty() && !fs::is_directory(options.lora_dir)) {
+    throw Error(ErrorCode::kNotFound, concat("--lora-dir ", options.lora_dir, " is no folder"));
+  }
+  const PipelineOptions pipeline_options{
+      .placement = make_placement(options.device, options.dtype),
+      .max_generations_per_step = options.max_generations_per_step,
+      .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {
     const auto [id, folder] = split_alias(text);
-    if (has_id(models, id)) throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=folder"));
+    if (has_id(models, id))
+      throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=folder"));
     models.push_back(open_model(id, folder, pipeline_options));
   }
-  const std::string directory = options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models"
-                                                                                                           : options.models_dir;
+  const std::string directory =
+      options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : options.models_dir;
   if (!directory.empty()) add_directory(directory, pipeline_options, models);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model FOLDER or --models-dir FOLDER");

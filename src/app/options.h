@@ -21,8 +21,10 @@ struct ModelOptions {
   std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
   std::string device = "auto";
   std::string dtype = "auto";
-  int threads = 0;                   ///< 0: as many as there are cores
-  int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
+  int threads = 0;                                     ///< 0: as many as there are cores
+  int max_generations_per_step = 0;                    ///< 0: 1 on a CPU, 8 on a GPU
+  std::string lora_dir;                                ///< folder of adapters; empty: none
+  std::int64_t lora_memory = std::int64_t{512} << 20;  ///< bytes of adapters that each model keeps
 };
 
 struct DrawOptions {
