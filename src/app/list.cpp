@@ -7,6 +7,7 @@
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
+#include "pipelines/adapter_directory.h"
 
 namespace easel {
 namespace {
@@ -72,6 +73,10 @@ void print(const ModelDescription& m, bool is_default) {
 int list(const Options& options) {
   const auto models = list_models(options.model);
   for (std::size_t i = 0; i < models.size(); ++i) print(models[i].description, i == 0);
+  if (!options.model.lora_dir.empty()) {
+    std::printf("adapters in %s\n  %s\n", options.model.lora_dir.c_str(),
+                join(AdapterDirectory(options.model.lora_dir).names()).c_str());
+  }
   return 0;
 }
 

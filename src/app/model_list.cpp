@@ -79,11 +79,16 @@ std::vector<std::string> list_devices(const ModelOptions& options) {
 }
 
 std::vector<ServedModel> list_models(const ModelOptions& options) {
-  PipelineOptions pipeline_options{.placement = placement_of(options),
-                                   .max_generations_per_step = options.max_generations_per_step,
-                                   .vae_tiling = tiling_of(options),
-                                   .described_sizes = options.described_sizes,
-                                   .prompt_syntax = options.prompt_syntax};
+  if (!options.lora_dir.empty() && !fs::is_directory(options.lora_dir)) {
+    throw Error(ErrorCode::kNotFound, concat("--lora-dir ", options.lora_dir, " is no folder"));
+  }
+  PipelineOptions pipeline_options{
+      .placement = placement_of(options),
+      .max_generations_per_step = options.max_generations_per_step,
+      .vae_tiling = tiling_of(options),
+      .described_sizes = options.described_sizes,
+      .prompt_syntax = options.prompt_syntax,
+      .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};
   if (!options.embeddings_dir.empty()) {
     pipeline_options.embeddings = std::make_shared<EmbeddingFolder>(options.embeddings_dir);
   }

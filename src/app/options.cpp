@@ -1,6 +1,7 @@
 #include "app/options.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -85,6 +86,9 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
       ->transform(CLI::CheckedTransformer(kPromptSyntaxes).description("{plain,a1111}"))
       ->default_str("plain");
   add(app, kModelGroup, "--embeddings-dir", o.embeddings_dir, "textual inversions; a file's name is a word in prompts");
+  add(app, kModelGroup, "--lora-dir", o.lora_dir, "folder of LoRA files that requests may choose from");
+  add(app, kModelGroup, "--lora-memory", o.lora_memory, "memory for LoRA files that a model keeps, e.g. 512MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
 }
 
 void add_server_options(CLI::App& app, Options& o) {
@@ -145,6 +149,15 @@ std::pair<int, int> read_size(const std::string& text) {
   return *size;
 }
 
+/// "name" or "name:weight"; a name may hold colons itself.
+AdapterUse parse_lora(const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos) return {.name = text, .weight = 1.0};
+  AdapterUse use{.name = text.substr(0, colon), .weight = 0};
+  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), use.weight);
+  return error == std::errc() && end == text.data() + text.size() ? use : AdapterUse{.name = text, .weight = 1.0};
+}
+
 CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
   auto* draw = app.add_subcommand("draw", "Draw pictures into files, without a server");
   auto& r = o.request;
@@ -167,6 +180,13 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
   draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");
   draw->add_option("--eta", r.eta, "DDIM's eta")->check(CLI::Range(0.0, 1.0));
   draw->add_option("--clip-skip", r.clip_skip, "text encoder layers to leave out")->check(CLI::Range(0, 100));
+  draw->add_option_function<std::vector<std::string>>(
+          "--lora",
+          [&r](const std::vector<std::string>& loras) {
+            for (const auto& text : loras) r.loras.push_back(parse_lora(text));
+          },
+          "NAME or NAME:WEIGHT of a file in --lora-dir; may be repeated")
+      ->allow_extra_args(false);
   draw->add_option("--timings", o.timings, "write the seconds of each stage into this JSON file");
   return draw;
 }

@@ -31,6 +31,8 @@ struct ModelOptions {
   std::vector<std::pair<int, int>> described_sizes;   ///< width, height: `easel models` tells the memory for these, too
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
   std::string embeddings_dir;                         ///< textual inversions; empty for none
+  std::string lora_dir;                               ///< folder of adapters; empty: none
+  std::int64_t lora_memory = std::int64_t{512} << 20;  ///< bytes of adapters that each model keeps
 };
 
 struct DrawOptions {

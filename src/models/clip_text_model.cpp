@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "nn/adapter_set.h"
 #include "nn/attention.h"
 
 namespace easel {
@@ -116,6 +117,7 @@ at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed) const {
 CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope)
     : config_(config),
       residence_(scope.residence()),
+      layer_table_(scope.layers()),
       token_embedding_(text_scope(scope) / "embeddings" / "token_embedding", config.vocab_size, config.hidden_size),
       position_embedding_(text_scope(scope) / "embeddings" / "position_embedding", config.max_position_embeddings,
                           config.hidden_size),
@@ -142,6 +144,7 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
     throw Error(ErrorCode::kInvalidArgument,
                 concat("`clip_skip` is ", clip_skip, ", expected 0 to ", config_.num_hidden_layers), "clip_skip");
   }
+  const AdaptersInUse adapters(*layer_table_, ctx.adapters);
 
   residence_.enter();
   CLIPTextOutput out;

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -48,13 +49,15 @@ struct LearnedVectors {
 };
 
 /// Radford et al. 2021 (arXiv:2103.00020). Numbers agree with transformers 5.23.0, modeling_clip.py, both as
-/// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe.
+/// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe where no adapter is in
+/// use.
 class CLIPTextModel {
  public:
   /// Takes its tensors from scope, with or without the prefix "text_model."; what is missing shows in Weights::finish.
   CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope);
 
   const CLIPTextConfig& config() const { return config_; }
+  const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
 
   /// @param input_ids  int64 [B, L] on the weights' device, L at most max_position_embeddings, each below vocab_size;
   ///                   at learned positions any, only to be compared with the end of text
@@ -84,6 +87,7 @@ class CLIPTextModel {
 
   CLIPTextConfig config_;
   Residence residence_;
+  std::shared_ptr<LayerTable> layer_table_;
   Embedding token_embedding_, position_embedding_;
   std::vector<EncoderLayer> layers_;
   LayerNorm final_layer_norm_;

@@ -1,6 +1,7 @@
 #include "models/unet_2d_condition.h"
 
 #include "core/text.h"
+#include "nn/adapter_set.h"
 
 namespace easel {
 namespace {
@@ -33,6 +34,7 @@ void check_shape(const at::Tensor& tensor, const char* name, at::IntArrayRef exp
 UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope)
     : config_(config),
       residence_(scope.residence()),
+      layer_table_(scope.layers()),
       embedding_(config, scope),
       conv_in_(scope / "conv_in", config.in_channels, config.levels[0].channels, same_size(config.conv_in_kernel)),
       conv_norm_out_(scope / "conv_norm_out", config.norm_num_groups, config.levels[0].channels, config.norm_eps),
@@ -49,6 +51,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, 
 at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunContext& ctx) const {
   check(input);
   residence_.enter();
+  const AdaptersInUse adapters(*layer_table_, ctx.adapters);
 
   // 1. time
   const UNetSignals signals{.emb = embedding_(input), .prompt = make_conditioning(input)};

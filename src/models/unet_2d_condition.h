@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -17,13 +18,14 @@
 namespace easel {
 
 /// Rombach et al. 2022 (arXiv:2112.10752), built from its config. Numbers agree with diffusers 0.42.1,
-/// unet_2d_condition.py. Immutable once made; calls are thread-safe.
+/// unet_2d_condition.py. Immutable once made; calls are thread-safe where no adapter is in use.
 class UNet2DConditionModel {
  public:
   /// Takes its tensors from scope; what is missing shows in Weights::finish.
   UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope);
 
   const UNet2DConditionConfig& config() const { return config_; }
+  const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
 
   /// One evaluation. Rows do not influence each other.
   /// @return  [B, out_channels, h, w]
@@ -37,6 +39,7 @@ class UNet2DConditionModel {
 
   UNet2DConditionConfig config_;
   Residence residence_;
+  std::shared_ptr<LayerTable> layer_table_;
   UNetEmbedding embedding_;
   Conv2d conv_in_;
   std::vector<UNetDownBlock> down_blocks_;

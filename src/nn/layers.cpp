@@ -6,14 +6,22 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 
+#include "nn/layer_adapter.h"
+
 namespace easel {
+
 Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.keep("weight", {out_features, in_features})), dtype_(scope.placement().dtype) {
+    : weight_(scope.keep("weight", {out_features, in_features})),
+      dtype_(scope.placement().dtype),
+      slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, weight(), bias_);
+  const auto used = weight();
+  auto y = at::linear(x, used, bias_);
+  if (slot_->adapters == nullptr) return y;
+  return adapt(*slot_->adapters, {.input = x, .weight = used, .bias = bias_}, std::move(y));
 }
 
 at::Tensor Linear::weight() const {
@@ -25,7 +33,8 @@ Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t 
                          at::MemoryFormat::ChannelsLast)),
       bias_(scope.take("bias", {out_channels})),
       dtype_(scope.placement().dtype),
-      options_(options) {}
+      options_(options),
+      slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {}
 
 at::Tensor Conv2d::weight() const {
   const auto& kept = weight_.get();
@@ -36,7 +45,12 @@ at::Tensor Conv2d::weight() const {
 }
 
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
-  return at::conv2d(x, weight(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  const auto used = weight();
+  auto y = at::conv2d(x, used, bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+  if (slot_->adapters == nullptr) return y;
+  return adapt(*slot_->adapters,
+               {.input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding},
+               std::move(y));
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)

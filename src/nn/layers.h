@@ -1,11 +1,12 @@
 // The layers that hold weights. Callers never see how a weight is kept, so packing, half storage or adapters change
 // nothing outside layers.cpp. A weight that is kept in a smaller dtype than the layer computes in is converted at each
-// call. Immutable once made; calls are thread-safe.
+// call. Immutable once made; calls are thread-safe where no adapter is in use.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "weights/weights.h"
 
@@ -25,6 +26,7 @@ class Linear {
   DeferredWeight weight_;
   at::Tensor bias_;
   c10::ScalarType dtype_;
+  std::shared_ptr<LayerSlot> slot_;
 };
 
 struct Conv2dOptions {
@@ -46,6 +48,7 @@ class Conv2d {
   at::Tensor bias_;
   c10::ScalarType dtype_;
   Conv2dOptions options_;
+  std::shared_ptr<LayerSlot> slot_;
 };
 
 /// Wu and He 2018 (arXiv:1803.08494). `channels` must be a multiple of `groups`.

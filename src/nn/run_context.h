@@ -6,9 +6,12 @@
 
 namespace easel {
 
-/// Passed down every block of a model call. Per-row adapters will live here too.
+class AdapterSet;  // nn/adapter_set.h
+
+/// Passed down every block of a model call.
 struct RunContext {
-  const StopPredicate* stop = nullptr;  ///< may be null or empty: never stops
+  const StopPredicate* stop = nullptr;   ///< may be null or empty: never stops
+  const AdapterSet* adapters = nullptr;  ///< of all rows of the call; null: none
 
   /// Called between blocks. @throws Error(kCancelled)
   void poll() const {

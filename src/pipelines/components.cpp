@@ -10,8 +10,9 @@ namespace {
 
 /// Builds a model from its config and tensors, all of them and no others.
 template <class Model, class ModelConfig>
-Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement) {
-  Weights weights(std::move(store), placement);
+Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
+                 std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
+  Weights weights(std::move(store), placement, std::move(layers));
   Model model(config, weights.root());
   weights.finish();
   return model;
@@ -26,8 +27,10 @@ Config read_component_config(const std::string& directory) {
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
   const auto directory = folder.file("unet");
   auto config = read_component_config(directory);
-  return load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
-                                          UNet2DConditionConfig::from(config), placement);
+  auto unet = load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
+                                               UNet2DConditionConfig::from(config), placement);
+  unet.layer_table()->component = "unet";
+  return unet;
 }
 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
@@ -58,8 +61,11 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
   config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";
+  // One table for every time the model is built, so that adapters find its layers again.
+  const auto layers = std::make_shared<LayerTable>();
+  layers->component = "text_encoder" + suffix;
   const auto load = [=] {
-    return load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement);
+    return load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement, layers);
   };
   const std::function<CLIPTextModel()> reload = load;
   const auto part = suffix == "_2"                                 ? EmbeddingPart::kClipG

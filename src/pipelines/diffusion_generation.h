@@ -10,6 +10,7 @@
 
 #include "easel/pipeline.h"
 #include "easel/scheduler.h"
+#include "nn/adapter_set.h"
 #include "pipelines/canvas.h"
 #include "pipelines/conditioner.h"
 #include "tensor/noise_source.h"
@@ -69,6 +70,7 @@ class DiffusionGeneration : public Generation {
   Canvas canvas;
   double guidance_scale = 1.0;
   double guidance_rescale = 0.0;
+  std::shared_ptr<const AdapterSet> adapters;  ///< null: none
 
   std::optional<KeptPicture> kept;
   at::Tensor extra_channels;  ///< [1, 1 + C, h, w]: mask and masked picture, for inpainting UNets; else undefined

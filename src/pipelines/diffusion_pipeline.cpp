@@ -15,6 +15,7 @@
 #include "pipelines/diffusion_tickets.h"
 #include "pipelines/guidance.h"
 #include "pipelines/postprocess.h"
+#include "pipelines/prompt_adapters.h"
 #include "pipelines/torch_errors.h"
 
 namespace easel {
@@ -47,6 +48,13 @@ Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
     next.step.prev_sample = (1 - kept->mask) * around + kept->mask * next.step.prev_sample;
   }
   return next;
+}
+
+/// What adapters are for: with two UNets the first, as in the reference, whose refiner is a pipeline of its own.
+std::vector<std::shared_ptr<LayerTable>> adaptable(const Denoiser& denoiser) {
+  auto models = denoiser.text_layers;
+  models.push_back(denoiser.unet.layer_table());
+  return models;
 }
 
 /// Cuts two phases where the second takes over: the first keeps the timesteps from the cutoff up, the second has those
@@ -87,6 +95,7 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
       max_generations_per_step_(options.generations_per_step()),
       denoisers_(std::move(denoisers)),
       codec_(std::move(codec)),
+      adapters_(options.adapters, adaptable(denoisers_[0]), options.placement),
       defaults_(defaults) {
   codec_.set_tiling(options.vae_tiling);
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
@@ -128,10 +137,11 @@ double DiffusionPipeline::strength_of(const GenerationRequest& request) const {
 std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& asked, const StopPredicate& stop) {
   const c10::InferenceMode inference;
   return with_torch_errors([&] {
-    auto request = asked;
-    request.prompt_syntax = asked.prompt_syntax.value_or(prompt_syntax_);
+    auto request = with_prompt_adapters(asked);
+    request.prompt_syntax = request.prompt_syntax.value_or(prompt_syntax_);
     check(request);
-    const RunContext context{.stop = &stop};
+    const auto adapters = adapters_.choose(request.loras);
+    const RunContext context{.stop = &stop, .adapters = adapters.get()};
     const auto canvas = canvas_of(request);
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
     std::vector<Conditions> conditions;
@@ -150,6 +160,7 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
       generation->guidance_scale = guidance_scale;
       generation->guidance_rescale = request.guidance_rescale;
+      generation->adapters = adapters;
       generation->phases = begin_phases(request, conditions);
       generation->start();
       begin_latents(*generation, shape, source ? &*source : nullptr, strength_of(request), inpainting_, codec_,
@@ -181,7 +192,7 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
 
 Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
                                      Conditions conditions) const {
-  const auto& [unet, conditioner, scheduler_config] = denoisers_[denoiser];
+  const auto& [unet, conditioner, scheduler_config, text_layers] = denoisers_[denoiser];
   Phase phase;
   phase.denoiser = denoiser;
   phase.conditions = std::move(conditions);
@@ -204,7 +215,7 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
   if (row.finished_stepping()) return "finished";
   const auto& phase = row.phase();
   return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ',
-                phase.conditions.prompt_embeds.size(1));
+                phase.conditions.prompt_embeds.size(1), ' ', row.adapters ? row.adapters->key() : "");
 }
 
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
@@ -243,7 +254,8 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
       if (g->finished_stepping()) throw Error(ErrorCode::kInvalidArgument, "a generation has no step left");
       if (batch_key(*g) != batch_key(*rows[0])) throw Error(ErrorCode::kInvalidArgument, "batch keys differ");
     }
-    const auto model_output = predict(rows, RunContext{.stop = &stop});
+    // Equal keys: what the first row has chosen, all have.
+    const auto model_output = predict(rows, RunContext{.stop = &stop, .adapters = rows[0]->adapters.get()});
 
     std::vector<Advance> advances;
     std::vector<at::Tensor> finite;

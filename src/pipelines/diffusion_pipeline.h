@@ -9,6 +9,7 @@
 
 #include "easel/pipeline.h"
 #include "models/unet_2d_condition.h"
+#include "pipelines/adapters.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
 #include "pipelines/embedding_folder.h"
@@ -27,6 +28,7 @@ struct PipelineOptions {
   std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that name none
   std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< words of textual inversion; null for none
+  AdapterOptions adapters = {};
   std::shared_ptr<DeviceSlots> slots = {};  ///< where models take turns on each device; null: all stay there
 
   int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
@@ -37,6 +39,7 @@ struct Denoiser {
   UNet2DConditionModel unet;
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
+  std::vector<std::shared_ptr<LayerTable>> text_layers = {};  ///< of its text encoders: what adapters can change
 };
 
 /// What a family's pipelines of the reference take where a request says nothing.
@@ -76,6 +79,7 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;
+  Adapters adapters_;
   ModeDefaults defaults_;
   InpaintingKind inpainting_;
 };

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "nn/adapter_set.h"
 
 namespace easel {
 namespace {
@@ -56,7 +57,8 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptReading
   }
   Words words;
   const auto prompt = read(text, reading, words);
-  const auto key = key_of(prompt, clip_skip, words);
+  auto key = key_of(prompt, clip_skip, words);
+  if (context.adapters != nullptr) key += context.adapters->key_of(*text_encoder_.layer_table());
   EncodedPrompt encoded;
   if (const auto* known = cache_.find(key)) {
     encoded = *known;

@@ -60,6 +60,7 @@ class PromptEncoder {
 
   /// How often a text was remembered.
   std::size_t hits() const { return cache_.hits(); }
+  const std::shared_ptr<LayerTable>& layer_table() const { return text_encoder_.layer_table(); }
 
  private:
   struct Word {

@@ -29,11 +29,12 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
                                                 ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
+  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = load_unet(folder, placement),
-                       .conditioner = std::make_unique<StableDiffusionConditioner>(
-                           load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings)),
-                       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)});
+                       .conditioner = std::make_unique<StableDiffusionConditioner>(encoder),
+                       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
+                       .text_layers = {encoder->layer_table()}});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
                                              load_codec(folder, family.vae_fields, placement), family.mode_defaults);
 }

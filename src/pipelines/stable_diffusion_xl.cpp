@@ -30,6 +30,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const C
   }
   std::vector<Denoiser> denoisers;
   denoisers.push_back(load_denoiser(family, folder, encoders, placement));
+  for (const auto& encoder : encoders) denoisers[0].text_layers.push_back(encoder->layer_table());
   auto defaults = family.mode_defaults;
   if (const auto refiner = find_refiner(folder)) {
     // As diffusers' documentation has it, the refiner uses the base's second text encoder and autoencoder.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -12,13 +13,15 @@ namespace easel {
 /// Called as the CLIPTextModel is. Not thread-safe.
 class TextEncoder {
  public:
-  /// @param reload  builds the same model again. With it, the model leaves after each call and is built for the next
+  /// @param reload  builds the same model again, with the same layer table. With it, the model leaves after each call
+  /// and is built for the next
   TextEncoder(CLIPTextModel model, std::function<CLIPTextModel()> reload = {})
-      : config_(model.config()), reload_(std::move(reload)) {
+      : config_(model.config()), layer_table_(model.layer_table()), reload_(std::move(reload)) {
     if (!reload_) model_ = std::move(model);
   }
 
   const CLIPTextConfig& config() const { return config_; }
+  const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
   bool in_memory() const { return model_.has_value(); }
 
   /// @throws Error  as CLIPTextModel; as loading does
@@ -29,6 +32,7 @@ class TextEncoder {
 
  private:
   CLIPTextConfig config_;
+  std::shared_ptr<LayerTable> layer_table_;
   std::optional<CLIPTextModel> model_;
   std::function<CLIPTextModel()> reload_;
 };

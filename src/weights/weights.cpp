@@ -77,12 +77,13 @@ struct Weights::State {
   std::vector<std::string> faults;
 };
 
-Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement)
+Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement, std::shared_ptr<LayerTable> layers)
     : store_(std::move(store)),
       placement_(placement),
       kept_(placement),
       component_(placement.slot ? placement.slot->add() : nullptr),
-      state_(std::make_unique<State>()) {
+      state_(std::make_unique<State>()),
+      layers_(std::move(layers)) {
   if (component_) kept_.device = c10::Device(c10::kCPU);
 }
 

@@ -14,6 +14,7 @@
 
 #include "tensor/device_slot.h"
 #include "tensor/placement.h"
+#include "weights/layer_table.h"
 
 namespace easel {
 
@@ -103,6 +104,9 @@ class WeightScope {
   const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
   /// Of all weights of the component. A model keeps it and enters it before it computes.
   Residence residence() const;
+  /// Notes a layer of this name for adapters. @param shape  of its weight
+  std::shared_ptr<LayerSlot> layer(std::vector<std::int64_t> shape) const;
+  std::shared_ptr<LayerTable> layers() const;  ///< all layers noted so far and from now on
 
  private:
   std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
@@ -115,7 +119,9 @@ class WeightScope {
 /// Use: model takes from root(), then finish(). Not thread-safe.
 class Weights {
  public:
-  Weights(std::shared_ptr<const TensorStore> store, Placement placement);
+  /// @param layers  where the model's layers are noted: that of a model which is built again, else one of its own
+  Weights(std::shared_ptr<const TensorStore> store, Placement placement,
+          std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>());
   ~Weights();
 
   WeightScope root() { return {*this, ""}; }
@@ -138,6 +144,7 @@ class Weights {
   Placement kept_;  // where tensors are when they are taken: in host memory while models take turns
   std::shared_ptr<DeviceSlot::Component> component_;  // null unless they do
   std::unique_ptr<State> state_;
+  std::shared_ptr<LayerTable> layers_;
 };
 
 inline const Placement& WeightScope::placement() const {
@@ -146,6 +153,14 @@ inline const Placement& WeightScope::placement() const {
 
 inline Residence WeightScope::residence() const {
   return {weights_->placement().slot, weights_->component_};
+}
+
+inline std::shared_ptr<LayerSlot> WeightScope::layer(std::vector<std::int64_t> shape) const {
+  return weights_->layers_->add(prefix_, std::move(shape));
+}
+
+inline std::shared_ptr<LayerTable> WeightScope::layers() const {
+  return weights_->layers_;
 }
 
 /// Two sets of the same weights that a folder may hold: as trained, and in half precision ("fp16" in the file names).

@@ -100,6 +100,17 @@ class Flags(unittest.TestCase):
         self.refused("models", "--model", f"a={MODEL}", "--model", f"a={MODEL}", says="two models are called a")
         self.refused("models", "--model", MODEL, "--default-model", "zebra", says="zebra")
 
+    def test_adapters_are_listed_and_refused_by_name(self):
+        draw = ("draw", "a cat", "-o", "x.png", "--steps", "1", "--model", MODEL)
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "ink.safetensors").write_bytes(b"damaged")
+            self.assertIn("\n  ink\n", run("models", "--model", MODEL, "--lora-dir", folder).stdout)
+            self.refused(*draw, "--lora-dir", folder, "--lora", "pen:0.5", says="no adapter `pen`; there are: ink")
+            self.refused(*draw, "--lora-dir", folder, "--lora", "ink:0.5", says="ink.safetensors")
+            self.refused(*draw, "--lora-dir", folder, "--lora", "a", "--lora", "a:2", says="`a` is named twice")
+        self.refused("models", "--model", MODEL, "--lora-dir", "/nowhere", says="/nowhere")
+        self.refused(*draw, "--lora", "ink", says="--lora-dir")
+
 
 class Models(unittest.TestCase):
     def test_lists_what_a_person_wants_to_know(self):

@@ -28,7 +28,7 @@ SCHEDULERS = {"pndm": (PNDMScheduler, {}), "ddim": (DDIMScheduler, {}), "euler":
               "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True})}
 PROMPT = "a fox on a blue background"
 # What a case says that is no argument of the pipeline.
-OWN_KEYS = {"name", "folder", "scheduler", "steps", "seed", "request_scheduler"}
+OWN_KEYS = {"name", "folder", "scheduler", "steps", "seed", "request_scheduler", "loras"}
 PICTURE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
 
 torch.set_grad_enabled(False)

@@ -95,6 +95,7 @@ GenerationRequest request_of(const json& c) {
   r.mask = picture_of(c.at("name"), "mask_image");
   if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
   if (c.contains("strength")) r.strength = c.at("strength");
+  for (const auto& use : c.value("loras", json::array())) r.loras.push_back({use.at("name"), use.at("weight")});
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
   return r;
 }
@@ -108,7 +109,9 @@ std::string path_of(const std::string& folder) {
 }  // namespace
 
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype, const std::string& embeddings) {
-  PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype}, .max_generations_per_step = 0};
+  PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype},
+                          .max_generations_per_step = 0,
+                          .adapters = {.directory = reference("adapters")}};
   if (!embeddings.empty()) options.embeddings = std::make_shared<EmbeddingFolder>(path_of(embeddings));
   return open_model("m", path_of(folder), options).load({}, {});
 }

@@ -26,7 +26,8 @@ GenerationRequest request_of(const nlohmann::json& test_case);
 /// A file or folder of the reference script.
 std::string reference(const std::string& name);
 
-/// Loads a checkpoint: an absolute path, or a folder of the reference script.
+/// Loads a checkpoint: an absolute path, or a folder of the reference script. Adapters are those of its folder
+/// "adapters", if there is one.
 /// @param embeddings  likewise, of textual inversions; empty for none
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat,
                                const std::string& embeddings = "");

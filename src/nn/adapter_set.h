@@ -1,0 +1,64 @@
+// The adapters of a request, and how a model call takes them up.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/layer_adapter.h"
+#include "weights/layer_table.h"
+
+namespace easel {
+
+/// An adapter file whose tensors have found their layers. Immutable.
+struct BoundAdapter {
+  struct Layer {
+    std::shared_ptr<LayerTable> model;
+    std::shared_ptr<LayerSlot> slot;  ///< of that model
+    std::shared_ptr<const LayerAdapter> adapter;
+  };
+  std::string id;  ///< no two have the same, also after a file was read again
+  std::vector<Layer> layers;
+  std::size_t bytes = 0;  ///< of its tensors
+};
+
+/// What a request has chosen: adapters in the order they are applied, each with a weight. Rows of one model call have
+/// one set. Immutable once filled.
+class AdapterSet {
+ public:
+  void add(const BoundAdapter& adapter, double weight);
+
+  /// Equal keys mean equal pictures.
+  const std::string& key() const { return key_; }
+  /// The same for one model alone; empty where nothing of the set is for it.
+  std::string key_of(const LayerTable& model) const;
+
+ private:
+  friend class AdaptersInUse;
+  struct Part {
+    std::shared_ptr<LayerTable> model;
+    std::string key;
+    std::map<std::shared_ptr<LayerSlot>, LayerAdapters> layers;
+  };
+  Part& part(const std::shared_ptr<LayerTable>& model);
+  const Part* find(const LayerTable& model) const;
+
+  std::string key_;
+  std::vector<Part> parts_;
+};
+
+/// As long as it lives, the model's layers work with a set's adapters. One at a time on one model, from one thread.
+class AdaptersInUse {
+ public:
+  /// @param set  outlives this; null: nothing happens
+  AdaptersInUse(const LayerTable& model, const AdapterSet* set);
+  ~AdaptersInUse();
+  AdaptersInUse(const AdaptersInUse&) = delete;
+  AdaptersInUse& operator=(const AdaptersInUse&) = delete;
+
+ private:
+  const AdapterSet::Part* part_;
+};
+
+}  // namespace easel

@@ -1,0 +1,161 @@
+#include "pipelines/adapter_loader.h"
+
+#include <set>
+#include <utility>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "pipelines/adapter_scales.h"
+#include "pipelines/adapter_tensors.h"
+#include "weights/adapter_file.h"
+#include "weights/message.h"
+
+namespace easel {
+namespace {
+
+using Part = AdapterPart;
+
+/// A change, and its rank; none where alpha has no meaning.
+struct Change {
+  decltype(LayerAdapter::change) tensors;
+  std::optional<std::int64_t> rank;
+};
+
+Change take_low_rank(AdapterTensors& file) {
+  const auto rank = file.extent(Part::kDown, 0);
+  LowRank change;
+  if (file.has(Part::kMid)) {
+    if (!file.is_convolution()) throw file.corrupt(Part::kMid, "is for convolutions only");
+    change.mid = file.take(Part::kMid, file.windowed(rank, rank));
+    change.down = file.take(Part::kDown, file.pointwise(rank, file.in()));
+  } else {
+    change.down = file.take(Part::kDown, file.windowed(rank, file.in()));
+  }
+  change.up = file.take(Part::kUp, file.pointwise(file.out(), rank));
+  change.up_bias = file.take_if_there(Part::kUpBias, {file.out()});
+  return {std::move(change), rank};
+}
+
+Change take_hadamard(AdapterTensors& file) {
+  const auto rank = file.extent(Part::kHadaW1B, 0);
+  HadamardProduct change;
+  if (file.has(Part::kHadaT1)) {
+    if (!file.is_convolution()) throw file.corrupt(Part::kHadaT1, "is for convolutions only");
+    change.t1 = file.take(Part::kHadaT1, file.windowed(rank, rank));
+    change.t2 = file.take(Part::kHadaT2, file.windowed(rank, rank));
+    change.w1_a = file.take(Part::kHadaW1A, {rank, file.out()});
+    change.w2_a = file.take(Part::kHadaW2A, {rank, file.out()});
+    change.w1_b = file.take(Part::kHadaW1B, {rank, file.in()});
+    change.w2_b = file.take(Part::kHadaW2B, {rank, file.in()});
+  } else {
+    const auto columns = file.in() * file.window();
+    change.w1_a = file.take(Part::kHadaW1A, {file.out(), rank});
+    change.w2_a = file.take(Part::kHadaW2A, {file.out(), rank});
+    change.w1_b = file.take_flat(Part::kHadaW1B, rank, columns);
+    change.w2_b = file.take_flat(Part::kHadaW2B, rank, columns);
+  }
+  return {std::move(change), rank};
+}
+
+Change take_kronecker(AdapterTensors& file) {
+  const bool w1_whole = file.has(Part::kLokrW1), w2_whole = file.has(Part::kLokrW2);
+  const auto rows = w1_whole ? file.extent(Part::kLokrW1, 0) : file.extent(Part::kLokrW1A, 0);
+  const auto columns = w1_whole ? file.extent(Part::kLokrW1, 1) : file.extent(Part::kLokrW1B, 1);
+  if (file.out() % rows != 0 || file.in() % columns != 0) {
+    throw file.corrupt(w1_whole ? Part::kLokrW1 : Part::kLokrW1A,
+                       concat("makes a factor of ", rows, " x ", columns, ", which does not divide the layer's ",
+                              file.out(), " x ", file.in()));
+  }
+  const auto rows_2 = file.out() / rows, columns_2 = file.in() / columns;
+  KroneckerProduct change;
+  std::optional<std::int64_t> rank;
+  if (w1_whole) {
+    change.w1.whole = file.take(Part::kLokrW1, {rows, columns});
+  } else {
+    rank = file.extent(Part::kLokrW1B, 0);
+    change.w1.a = file.take(Part::kLokrW1A, {rows, *rank});
+    change.w1.b = file.take(Part::kLokrW1B, {*rank, columns});
+  }
+  if (w2_whole) {
+    change.w2.whole = file.take(Part::kLokrW2, file.windowed(rows_2, columns_2));
+    return {std::move(change), rank};
+  }
+  rank = file.extent(Part::kLokrW2B, 0);
+  if (file.has(Part::kLokrT2)) {
+    if (!file.is_convolution()) throw file.corrupt(Part::kLokrT2, "is for convolutions only");
+    change.w2.t = file.take(Part::kLokrT2, file.windowed(*rank, *rank));
+    change.w2.a = file.take(Part::kLokrW2A, {*rank, rows_2});
+    change.w2.b = file.take(Part::kLokrW2B, {*rank, columns_2});
+  } else {
+    change.w2.a = file.take(Part::kLokrW2A, {rows_2, *rank});
+    change.w2.b = file.take_flat(Part::kLokrW2B, *rank, columns_2 * file.window());
+  }
+  return {std::move(change), rank};
+}
+
+Change take_change(AdapterTensors& file) {
+  if (file.has(Part::kDown) || file.has(Part::kUp)) return take_low_rank(file);
+  if (file.has(Part::kHadaW1A) || file.has(Part::kHadaW1B)) return take_hadamard(file);
+  return take_kronecker(file);
+}
+
+Magnitude take_magnitude(AdapterTensors& file, const LayerAdapter& adapter) {
+  AdapterTensors::Shape by_output(file.is_convolution() ? 4 : 2, 1), by_input = by_output;
+  by_output[0] = file.out();
+  by_input[1] = file.in();
+  if (file.has(Part::kPeftMagnitude)) {
+    const auto* low_rank = std::get_if<LowRank>(&adapter.change);
+    if (low_rank == nullptr || low_rank->mid.defined() || low_rank->up_bias.defined()) {
+      throw file.unsupported(Part::kPeftMagnitude, "goes with a plain down and up only");
+    }
+    // PEFT's lengths are [out], of a convolution [1, out, 1, 1].
+    return {.lengths = file.take_all(Part::kPeftMagnitude, by_output), .rule = Magnitude::Rule::kPeft};
+  }
+  const bool of_outputs = file.extent(Part::kDoraScale, 0) == file.out();
+  return {.lengths = file.take(Part::kDoraScale, of_outputs ? by_output : by_input), .rule = Magnitude::Rule::kLycoris};
+}
+
+double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank, const LayerNames::Place& place,
+                  const AdapterScales& scales) {
+  if (file.has(Part::kAlpha)) {
+    const auto alpha = file.take_number(Part::kAlpha);
+    // 0 is how trainers write that alpha is the rank.
+    return rank && alpha != 0 ? alpha / static_cast<double>(*rank) : 1.0;
+  }
+  return rank ? scales.of(place.model->component, place.slot->name, *rank).value_or(1.0) : 1.0;
+}
+
+}  // namespace
+
+std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
+                                                 const LayerNames& names, const Placement& placement) {
+  const AdapterFile file(path);
+  const AdapterScales scales(file.metadata(), file.name());
+  auto bound = std::make_shared<BoundAdapter>();
+  bound->id = id;
+  std::set<const LayerSlot*> adapted;
+  for (const auto& module : file.modules()) {
+    const auto& key = module.keys.begin()->second;
+    const auto* place = names.find(module.name);
+    if (place == nullptr) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat(file.name(), ": ", name_text(key), " is for no layer of this model"), "loras");
+    }
+    if (!adapted.insert(place->slot.get()).second) {
+      throw Error(ErrorCode::kCorruptData, concat(file.name(), ": ", name_text(key), " is for ", place->slot->name,
+                                                  ", and so is another tensor"));
+    }
+    AdapterTensors tensors(file, module, *place->slot, placement);
+    auto [change, rank] = take_change(tensors);
+    LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, *place, scales)};
+    if (tensors.has(Part::kPeftMagnitude) || tensors.has(Part::kDoraScale)) {
+      adapter.magnitude = take_magnitude(tensors, adapter);
+    }
+    tensors.finish();
+    bound->bytes += tensors.bytes();
+    bound->layers.push_back({place->model, place->slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
+  }
+  return bound;
+}
+
+}  // namespace easel

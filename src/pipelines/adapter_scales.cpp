@@ -1,0 +1,71 @@
+#include "pipelines/adapter_scales.h"
+
+#include <cmath>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "weights/message.h"
+
+namespace easel {
+namespace {
+
+constexpr const char* kKey = "lora_adapter_metadata";
+
+/// PEFT matches a pattern against the end of a layer's name; "^" ties it to the beginning.
+bool matches(const std::string& pattern, const std::string& layer) {
+  if (pattern.starts_with('^')) return layer == pattern.substr(1);
+  return layer == pattern || layer.ends_with("." + pattern);
+}
+
+bool is_name(const std::string& pattern) {
+  return pattern.find_first_of("*+?[](){}|\\$^", 1) == std::string::npos && pattern.find_first_of("*+?[](){}|\\$") != 0;
+}
+
+}  // namespace
+
+AdapterScales::AdapterScales(const std::map<std::string, std::string>& metadata, const std::string& file) {
+  const auto found = metadata.find(kKey);
+  if (found == metadata.end() || found->second.empty()) return;
+  const auto corrupt = [&](const std::string& why) {
+    return Error(ErrorCode::kCorruptData, concat(file, ": `", kKey, "` ", why));
+  };
+  settings_ = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  if (!settings_.is_object()) throw corrupt("is no JSON object");
+  for (const auto& [key, value] : settings_.items()) {
+    if ((key.ends_with(".lora_alpha") || key.ends_with(".alpha")) && !value.is_number()) {
+      throw corrupt(name_text(key) + " is no number");
+    }
+    if (key.ends_with(".use_rslora") && !value.is_boolean()) throw corrupt(name_text(key) + " is no boolean");
+    if (!key.ends_with(".alpha_pattern")) continue;
+    if (!value.is_object()) throw corrupt(name_text(key) + " is no object");
+    for (const auto& [pattern, alpha] : value.items()) {
+      if (!alpha.is_number()) throw corrupt(name_text(pattern) + " is no number");
+      if (!is_name(pattern)) {
+        throw Error(ErrorCode::kUnsupported,
+                    concat(file, ": `alpha_pattern` ", name_text(pattern), " is no plain name"));
+      }
+    }
+  }
+}
+
+std::optional<double> AdapterScales::of(const std::string& component, const std::string& layer,
+                                        std::int64_t rank) const {
+  const auto find = [&](const char* name) { return settings_.find(component + "." + name); };
+  auto alpha = find("lora_alpha");
+  if (alpha == settings_.end()) alpha = find("alpha");
+  if (alpha == settings_.end()) return std::nullopt;
+  double value = alpha->get<double>();
+  if (const auto patterns = find("alpha_pattern"); patterns != settings_.end()) {
+    for (const auto& [pattern, own] : patterns->items()) {
+      if (matches(pattern, layer)) {
+        value = own.get<double>();
+        break;
+      }
+    }
+  }
+  const auto stabilised = find("use_rslora");
+  const auto ranks = static_cast<double>(rank);
+  return value / (stabilised != settings_.end() && stabilised->get<bool>() ? std::sqrt(ranks) : ranks);
+}
+
+}  // namespace easel

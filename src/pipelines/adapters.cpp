@@ -1,0 +1,83 @@
+#include "pipelines/adapters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "pipelines/adapter_loader.h"
+#include "weights/message.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostAdapters = 32;
+
+Error refused(const std::string& why) {
+  return {ErrorCode::kInvalidArgument, why, "loras"};
+}
+
+void check(const std::vector<AdapterUse>& uses) {
+  if (uses.size() > kMostAdapters) {
+    throw refused(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMostAdapters));
+  }
+  std::set<std::string> names;
+  for (const auto& [name, weight] : uses) {
+    if (!names.insert(name).second) throw refused(concat("the adapter ", name_text(name), " is named twice"));
+    if (!std::isfinite(weight)) throw refused(concat("the weight of adapter ", name_text(name), " is not finite"));
+  }
+}
+
+}  // namespace
+
+Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_ptr<LayerTable>>& models,
+                   const Placement& placement)
+    : directory_(options.directory), memory_bytes_(options.memory_bytes), names_(models), placement_(placement) {}
+
+std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>& uses) {
+  check(uses);
+  auto set = std::make_shared<AdapterSet>();
+  for (const auto& [name, weight] : uses) {
+    if (weight == 0) {
+      directory_.file(name);  // there has to be one
+    } else {
+      set->add(*get(name), weight);
+    }
+  }
+  return set->key().empty() ? nullptr : set;
+}
+
+std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& name) {
+  const auto path = directory_.file(name);
+  std::error_code error;
+  const auto changed = fs::last_write_time(path, error).time_since_epoch().count();
+  const auto size = fs::file_size(path, error);
+  const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const Loaded& l) { return l.name == name; });
+  if (found != recent_.end() && found->changed == changed && found->size == size) {
+    recent_.splice(recent_.begin(), recent_, found);
+    return found->adapter;
+  }
+  if (found != recent_.end()) recent_.erase(found);
+  auto adapter = load_adapter(path, std::to_string(loads_), names_, placement_);
+  ++loads_;
+  recent_.push_front({.name = name, .changed = changed, .size = size, .adapter = adapter});
+  make_room();
+  return adapter;
+}
+
+std::size_t Adapters::loaded_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& loaded : recent_) bytes += loaded.adapter->bytes;
+  return bytes;
+}
+
+void Adapters::make_room() {
+  while (!recent_.empty() && loaded_bytes() > memory_bytes_) recent_.pop_back();
+}
+
+}  // namespace easel

@@ -1,0 +1,59 @@
+// A pipeline's adapters: from the names in a request to what its models work with.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "easel/generation.h"
+#include "nn/adapter_set.h"
+#include "pipelines/adapter_directory.h"
+#include "pipelines/layer_names.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+struct AdapterOptions {
+  std::string directory;                              ///< of the files to choose from; empty: none
+  std::size_t memory_bytes = std::size_t{512} << 20;  ///< of adapters kept; beyond it the least recently used leave
+};
+
+/// Loads adapters when a request names them and keeps the latest used in memory, on the models' device. A file that has
+/// changed is read again; pictures under way keep what they began with. Not thread-safe.
+class Adapters {
+ public:
+  /// @param models     whose layers are adapted, with LayerTable::component set
+  /// @param placement  of those models
+  Adapters(const AdapterOptions& options, const std::vector<std::shared_ptr<LayerTable>>& models,
+           const Placement& placement);
+
+  /// The set of a request; null where it comes to nothing: no adapter, or none with a weight.
+  /// @throws Error(kInvalidArgument)  param loras: an unknown name, one that is there twice, a weight that is not
+  ///                                  finite, too many, or an adapter for another model
+  /// @throws Error(kCorruptData, kUnsupported)  a file that cannot be used; names file and tensor
+  std::shared_ptr<const AdapterSet> choose(const std::vector<AdapterUse>& uses);
+
+  std::size_t loaded_bytes() const;  ///< of what is kept now
+  std::size_t loads() const { return loads_; }
+
+ private:
+  struct Loaded {
+    std::string name;
+    std::int64_t changed = 0;  ///< the file's time and size when it was read
+    std::uintmax_t size = 0;
+    std::shared_ptr<const BoundAdapter> adapter;
+  };
+  std::shared_ptr<const BoundAdapter> get(const std::string& name);
+  void make_room();
+
+  AdapterDirectory directory_;
+  std::size_t memory_bytes_;
+  LayerNames names_;
+  Placement placement_;
+  std::list<Loaded> recent_;  // most recently used first
+  std::size_t loads_ = 0;
+};
+
+}  // namespace easel

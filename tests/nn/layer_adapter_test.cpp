@@ -1,0 +1,127 @@
+#include "nn/layer_adapter.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "nn/adapter_set.h"
+#include "nn/layers.h"
+#include "weights/memory_store.h"
+
+namespace easel {
+namespace {
+
+constexpr double kRounding = 1e-5;  // float32, sums of some ten products
+
+double apart(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+LayerAdapters once(LayerAdapter adapter, double weight) {
+  return {{{.adapter = std::make_shared<const LayerAdapter>(std::move(adapter)), .weight = weight}}};
+}
+
+struct Case {
+  const char* name;
+  LayerAdapter adapter;
+  at::Tensor weight;
+};
+
+std::vector<Case> cases() {
+  const auto linear = at::randn({6, 8}), conv = at::randn({6, 8, 3, 3});
+  return {
+      {"linear", {.change = LowRank{at::randn({2, 8}), {}, at::randn({6, 2}), {}}, .scale = 0.5}, linear},
+      {"conv", {.change = LowRank{at::randn({2, 8, 3, 3}), {}, at::randn({6, 2, 1, 1}), {}}, .scale = 2}, conv},
+      {"mid",
+       {.change = LowRank{at::randn({2, 8, 1, 1}), at::randn({2, 2, 3, 3}), at::randn({6, 2, 1, 1}), {}}, .scale = 0.7},
+       conv},
+  };
+}
+
+at::Tensor operate(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return weight.dim() == 2 ? at::linear(x, weight, bias) : at::conv2d(x, weight, bias, {2, 2}, {1, 1});
+}
+
+// Passing the input through the factors is the same as changing the weight.
+TEST(LayerAdapter, FactorsAreAChangeOfTheWeight) {
+  const auto bias = at::randn({6});
+  for (const auto& [name, adapter, weight] : cases()) {
+    const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
+    const auto found =
+        adapt(once(adapter, -0.6), {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1},
+              operate(x, weight, bias));
+    const auto wanted = operate(x, weight - 0.6 * delta_weight(adapter, weight.sizes()), bias);
+    EXPECT_LT(apart(found, wanted), 10 * kRounding) << name;
+  }
+}
+
+// Old files of LyCORIS keep a length for each input.
+TEST(LayerAdapter, LengthsByInputAreThoseOfColumns) {
+  for (auto [name, adapter, weight] : cases()) {
+    std::vector<std::int64_t> shape(weight.dim(), 1);
+    shape[1] = 8;
+    const auto lengths = at::randn({8}).abs();
+    adapter.magnitude = {.lengths = lengths.reshape(shape), .rule = Magnitude::Rule::kLycoris};
+    const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
+    auto changed = weight + delta_weight(adapter, weight.sizes());
+    for (std::int64_t column = 0; column < 8; ++column) {
+      auto own = changed.select(1, column);
+      own.mul_(lengths[column] / own.norm());
+    }
+    const auto found = adapt(once(adapter, 1.0), {.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1},
+                             operate(x, weight, {}));
+    EXPECT_LT(apart(found, operate(x, changed, {})), 10 * kRounding) << name;
+  }
+}
+
+// A PEFT DoRA whose lengths are the changed weight's own is a LoRA.
+TEST(LayerAdapter, NaturalLengthsChangeNothing) {
+  const auto bias = at::randn({6});
+  for (auto [name, adapter, weight] : cases()) {
+    if (std::get<LowRank>(adapter.change).mid.defined()) continue;
+    const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
+    const LayerCall call{.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1};
+    const auto plain = adapt(once(adapter, 0.3), call, operate(x, weight, bias));
+    const auto changed = weight + 0.3 * delta_weight(adapter, weight.sizes());
+    std::vector<std::int64_t> shape(weight.dim(), 1);
+    shape[0] = 6;
+    adapter.magnitude = {.lengths = changed.flatten(1).norm(2, 1).reshape(shape), .rule = Magnitude::Rule::kPeft};
+    EXPECT_LT(apart(adapt(once(adapter, 0.3), call, operate(x, weight, bias)), plain), 10 * kRounding) << name;
+  }
+}
+
+TEST(AdaptersInUse, EndWithTheCallAlsoWhenItThrows) {
+  Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"proj.weight", at::randn({6, 8})},
+                                                                                  {"proj.bias", at::randn({6})}}),
+                  {});
+  const Linear layer(weights.root() / "proj", 8, 6);
+  const auto table = weights.root().layers();
+  const auto slot = table->slots().at("proj");
+  EXPECT_EQ(slot->shape, (std::vector<std::int64_t>{6, 8}));
+  const auto x = at::randn({2, 8});
+  const auto plain = layer(x);
+
+  BoundAdapter bound{.id = "1", .layers = {}, .bytes = 0};
+  bound.layers.push_back({table, slot, std::make_shared<const LayerAdapter>(cases()[0].adapter)});
+  AdapterSet set;
+  set.add(bound, 1.0);
+  EXPECT_EQ(set.key(), set.key_of(*table));
+  EXPECT_EQ(set.key_of(LayerTable{}), "");
+  try {
+    const AdaptersInUse adapters(*table, &set);
+    EXPECT_GT(apart(layer(x), plain), 0.1);
+    throw 1;
+  } catch (int) {
+  }
+  EXPECT_TRUE(at::equal(layer(x), plain));
+  const AdaptersInUse none(*table, nullptr), others(LayerTable{}, &set);
+  EXPECT_TRUE(at::equal(layer(x), plain));
+}
+
+}  // namespace
+}  // namespace easel

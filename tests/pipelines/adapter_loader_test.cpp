@@ -1,0 +1,163 @@
+// Adapter files that are damaged, incomplete, or for something else.
+#include "pipelines/adapter_loader.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "easel/error.h"
+#include "weights/safetensors_writer.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using Tensors = std::map<std::string, at::Tensor>;
+
+constexpr const char* kLinear = "lora_unet_mid_block_attentions_0_proj_in";
+constexpr const char* kConvolution = "lora_unet_conv_in";
+
+class AdapterLoaderTest : public ::testing::Test {
+ protected:
+  AdapterLoaderTest() {
+    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    unet_->component = "unet";
+    unet_->add("mid_block.attentions.0.proj_in", {6, 8});
+    unet_->add("conv_in", {6, 8, 3, 3});
+  }
+  ~AdapterLoaderTest() override { fs::remove_all(folder_); }
+
+  std::string path() const { return (folder_ / "a.safetensors").string(); }
+  std::shared_ptr<const BoundAdapter> load() const { return load_adapter(path(), "0", LayerNames({unet_}), {}); }
+  std::shared_ptr<const BoundAdapter> load(const Tensors& tensors, const SafetensorsMetadata& metadata = {}) const {
+    write_safetensors(path(), tensors, metadata);
+    return load();
+  }
+  double scale(const Tensors& tensors, const SafetensorsMetadata& metadata = {}) const {
+    return load(tensors, metadata)->layers.at(0).adapter->scale;
+  }
+  void expect_refused(const Tensors& tensors, ErrorCode code, const std::string& says,
+                      const SafetensorsMetadata& metadata = {}) const {
+    try {
+      load(tensors, metadata);
+      ADD_FAILURE() << "was accepted, expected: " << says;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), code) << e.what();
+      EXPECT_THAT(e.what(), HasSubstr("a.safetensors"));
+      EXPECT_THAT(e.what(), HasSubstr(says));
+    }
+  }
+
+  fs::path folder_;
+  std::shared_ptr<LayerTable> unet_ = std::make_shared<LayerTable>();
+};
+
+Tensors low_rank(const std::string& layer = kLinear, at::IntArrayRef down = {2, 8}, at::IntArrayRef up = {6, 2}) {
+  return {{layer + ".lora_down.weight", at::ones(down)}, {layer + ".lora_up.weight", at::ones(up)}};
+}
+
+Tensors with(Tensors tensors, const std::string& key, const at::Tensor& tensor) {
+  tensors[key] = tensor;
+  return tensors;
+}
+
+TEST_F(AdapterLoaderTest, ScalesAreAlphaByRank) {
+  const std::string alpha = std::string(kLinear) + ".alpha";
+  EXPECT_EQ(scale(low_rank()), 1.0);
+  EXPECT_EQ(scale(with(low_rank(), alpha, at::full({}, 3.0))), 1.5);
+  EXPECT_EQ(scale(with(low_rank(), alpha, at::full({1}, 3, at::kLong))), 1.5);
+  EXPECT_EQ(scale(with(low_rank(), alpha, at::full({}, 0.0))), 1.0) << "as trainers write that it is the rank";
+}
+
+TEST_F(AdapterLoaderTest, ScalesAreThoseThatDiffusersWroteDown) {
+  const auto told = [&](const std::string& settings) {
+    return scale(low_rank(), {{"lora_adapter_metadata", settings}});
+  };
+  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.r": 2})"), 2.0);
+  EXPECT_EQ(told(R"({"text_encoder.lora_alpha": 4})"), 1.0);
+  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"attentions.0.proj_in": 6}})"), 3.0);
+  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^mid_block.attentions.0.proj_in": 6}})"), 3.0);
+  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^proj_in": 6, "j_in": 8}})"), 2.0);
+  EXPECT_DOUBLE_EQ(told(R"({"unet.lora_alpha": 4, "unet.use_rslora": true})"), 4 / std::sqrt(2.0));
+  for (const char* bad : {"[]", "{", R"({"unet.lora_alpha": "4"})", R"({"unet.alpha_pattern": 1})",
+                          R"({"unet.alpha_pattern": {"x": null}})", R"({"unet.use_rslora": 1})"}) {
+    expect_refused(low_rank(), ErrorCode::kCorruptData, "", {{"lora_adapter_metadata", bad}});
+  }
+  expect_refused(low_rank(), ErrorCode::kUnsupported, "`.*proj_in`",
+                 {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
+}
+
+TEST_F(AdapterLoaderTest, OnesAtTheEndOfAShapeAreFree) {
+  const auto bound = load(low_rank(kLinear, {2, 8, 1, 1}, {6, 2, 1, 1}));
+  EXPECT_EQ(std::get<LowRank>(bound->layers.at(0).adapter->change).down.sizes(), at::IntArrayRef({2, 8}));
+  EXPECT_EQ(bound->bytes, 4u * (16 + 12));
+}
+
+TEST_F(AdapterLoaderTest, TensorsThatDoNotFitAreNamed) {
+  const std::string linear = kLinear, convolution = kConvolution;
+  expect_refused(low_rank(kLinear, {2, 9}), ErrorCode::kCorruptData,
+                 "`" + linear + ".lora_down.weight` is [2, 9], expected [2, 8] for mid_block.attentions.0.proj_in");
+  expect_refused(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kCorruptData, "lora_up.weight` is [6, 3]");
+  expect_refused(low_rank(kConvolution, {2, 8, 1, 1}, {6, 2, 1, 1}), ErrorCode::kCorruptData, "expected [2, 8, 3, 3]");
+  expect_refused(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kCorruptData, "lora_down.weight` is [0, 8]");
+  expect_refused(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kCorruptData, "is []");
+  expect_refused(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
+                 "lora_up.weight` is not of floating point");
+  expect_refused(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kCorruptData, "alpha` is [2]");
+  expect_refused(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
+                 "alpha` is not finite");
+  expect_refused(with(low_rank(), linear + ".dora_scale", at::ones({5, 1})), ErrorCode::kCorruptData,
+                 "dora_scale` is [5, 1]");
+  expect_refused(with(low_rank(), linear + ".lora_mid.weight", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
+                 "lora_mid.weight` is for convolutions only");
+  expect_refused({{linear + ".lokr_w1", at::ones({4, 2})}, {linear + ".lokr_w2", at::ones({2, 4})}},
+                 ErrorCode::kCorruptData, "makes a factor of 4 x 2");
+  expect_refused({{linear + ".lokr_w1", at::ones({2, 2})}, {linear + ".lokr_w2", at::ones({3, 5})}},
+                 ErrorCode::kCorruptData, "lokr_w2` is [3, 5], expected [3, 4]");
+}
+
+TEST_F(AdapterLoaderTest, WhatIsMissingOrTooMuchIsNamed) {
+  const std::string linear = kLinear;
+  for (const char* part :
+       {".lora_down.weight", ".lora_up.weight", ".alpha", ".dora_scale", ".hada_w1_a", ".lokr_w1_b"}) {
+    expect_refused({{linear + part, at::ones({1, 1})}}, ErrorCode::kCorruptData, linear + part);
+  }
+  expect_refused(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
+                 "hada_t1` does not go with");
+  expect_refused(with(low_rank(), linear + ".lora.down.weight", at::ones({2, 8})), ErrorCode::kCorruptData,
+                 "are the same part");
+  auto twice = low_rank();
+  twice.merge(low_rank("lora_unet_middle_block_1_proj_in"));
+  expect_refused(twice, ErrorCode::kCorruptData, "and so is another tensor");
+  expect_refused({}, ErrorCode::kCorruptData, "holds no tensors");
+}
+
+TEST_F(AdapterLoaderTest, OtherKindsAndOtherModelsAreRefused) {
+  const std::string linear = kLinear;
+  expect_refused(with(low_rank(), linear + ".oft_blocks", at::ones({1})), ErrorCode::kUnsupported, ".oft_blocks`");
+  expect_refused(with(low_rank(), "conv_in.diff", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.diff`");
+  expect_refused(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
+                 ErrorCode::kCorruptData, "lora_magnitude_vector");
+  expect_refused(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
+                 "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
+}
+
+TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {
+  write_safetensors(path(), low_rank());
+  std::ifstream in(path(), std::ios::binary);
+  const std::string whole(std::istreambuf_iterator<char>(in), {});
+  for (std::size_t length = 0; length < whole.size(); length += 7) {
+    std::ofstream(path(), std::ios::binary) << whole.substr(0, length);
+    EXPECT_THROW(load(), Error) << length;
+  }
+}
+
+}  // namespace
+}  // namespace easel

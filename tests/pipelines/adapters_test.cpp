@@ -1,0 +1,218 @@
+// Adapters against diffusers with PEFT and against lycoris_lora: see make_adapters.py.
+#include "pipelines/adapters.h"
+
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+using testing::begin;
+using testing::draw_alone;
+using testing::latents_of;
+using testing::load;
+using testing::reference;
+using testing::relative_error;
+using testing::step;
+
+TEST(Adapters, LatentsAndPixelsAreThoseOfTheReference) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 27);
+}
+
+GenerationRequest request(std::vector<AdapterUse> loras, const std::string& prompt = "a fox") {
+  GenerationRequest r;
+  r.prompt = prompt;
+  r.seed = 3;
+  r.num_inference_steps = 2;
+  r.loras = std::move(loras);
+  return r;
+}
+
+const AdapterSet* set_of(const Generation& generation) {
+  return static_cast<const DiffusionGeneration&>(generation).adapters.get();
+}
+
+at::Tensor prompt_of(const Generation& generation) {
+  return static_cast<const DiffusionGeneration&>(generation).phase().conditions.prompt_embeds;
+}
+
+void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& says,
+                    const std::string& param = "loras") {
+  try {
+    pipeline.begin(r, {});
+    FAIL() << "was accepted: " << says;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+    EXPECT_EQ(e.param(), param);
+    EXPECT_NE(std::string(e.what()).find(says), std::string::npos) << e.what();
+  }
+}
+
+TEST(Adapters, LeaveTheModelAsItWas) {
+  auto pipeline = load("sd");
+  const auto before = draw_alone(*pipeline, request({}));
+  const auto adapted = draw_alone(*pipeline, request({{"loha", 1.0}, {"dora", 0.5}}));
+  EXPECT_NE(adapted.pixels, before.pixels);
+  EXPECT_EQ(draw_alone(*pipeline, request({})).pixels, before.pixels);
+  EXPECT_EQ(draw_alone(*pipeline, request({{"loha", 0.0}, {"dora", 0.0}})).pixels, before.pixels)
+      << "a weight of 0 is no adapter";
+}
+
+TEST(Adapters, InThePromptAreThoseOfTheRequest) {
+  auto pipeline = load("sd");
+  const auto listed = draw_alone(*pipeline, request({{"peft", 0.7}, {"kohya", 1.0}}));
+  EXPECT_EQ(draw_alone(*pipeline, request({}, "a <lora:peft:0.7>fox<lora:kohya>")).pixels, listed.pixels);
+  EXPECT_EQ(draw_alone(*pipeline, request({{"peft", 0.7}}, "a fox<lora:kohya>")).pixels, listed.pixels);
+}
+
+// Requests with other adapters never share a model call; interleaved, each is drawn as it is alone.
+TEST(Adapters, OfMixedRequestsStayApart) {
+  auto pipeline = load("sd");
+  const std::vector<GenerationRequest> requests{request({}), request({{"peft", 1.0}}), request({{"peft", 0.5}}),
+                                                request({{"lokr", 1.0}, {"peft", 1.0}}),
+                                                request({{"peft", 1.0}, {"lokr", 1.0}})};
+  std::vector<std::unique_ptr<Generation>> mixed;
+  for (const auto& r : requests) mixed.push_back(begin(*pipeline, r));
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      EXPECT_NE(pipeline->batch_key(*mixed[i]), pipeline->batch_key(*mixed[j])) << i << " and " << j;
+    }
+  }
+  for (int s = 0; s < 2; ++s) {
+    for (const auto& generation : mixed) step(*pipeline, generation.get());
+  }
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    auto alone = begin(*pipeline, requests[i]);
+    for (int s = 0; s < 2; ++s) step(*pipeline, alone.get());
+    EXPECT_TRUE(at::equal(latents_of(*mixed[i]), latents_of(*alone))) << i;
+  }
+}
+
+TEST(Adapters, OfEqualRequestsShareACall) {
+  auto pipeline = load("xl");
+  auto first = request({{"xl_original", 0.8}}), second = first;
+  second.seed = 4;
+  second.guidance_scale = 1.0;
+  const std::vector<std::unique_ptr<Generation>> together = [&] {
+    std::vector<std::unique_ptr<Generation>> both;
+    both.push_back(begin(*pipeline, first));
+    both.push_back(begin(*pipeline, second));
+    return both;
+  }();
+  ASSERT_EQ(pipeline->batch_key(*together[0]), pipeline->batch_key(*together[1]));
+  const std::vector<Generation*> rows{together[0].get(), together[1].get()};
+  pipeline->step(rows, {})->wait();
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto alone = begin(*pipeline, i == 0 ? first : second);
+    step(*pipeline, alone.get());
+    EXPECT_LT(relative_error(latents_of(*rows[i]), latents_of(*alone)), 1e-5) << i;
+  }
+}
+
+// The encoder remembers prompts; with other adapters of the text encoder a prompt means something else.
+TEST(Adapters, OfTheTextEncoderChangeWhatAPromptMeans) {
+  auto pipeline = load("sd");
+  const auto plain = prompt_of(*begin(*pipeline, request({})));
+  const auto full = prompt_of(*begin(*pipeline, request({{"kohya_text", 1.0}})));
+  const auto half = prompt_of(*begin(*pipeline, request({{"kohya_text", 0.5}})));
+  EXPECT_FALSE(at::equal(plain, full));
+  EXPECT_FALSE(at::equal(half, full));
+  EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({})))));
+  EXPECT_TRUE(at::equal(full, prompt_of(*begin(*pipeline, request({{"kohya_text", 1.0}})))));
+  EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({{"locon", 1.0}}))))) << "of the UNet alone";
+}
+
+TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
+  auto pipeline = load("sd");
+  expect_refused(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, kohya");
+  expect_refused(*pipeline, request({{"nobody", 0.0}}), "`nobody`");
+  expect_refused(*pipeline, request({{"../sd/unet/diffusion_pytorch_model", 1.0}}), "there is no adapter");
+  expect_refused(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
+  expect_refused(*pipeline, request({{"", 1.0}}), "there is no adapter");
+  expect_refused(*pipeline, request({{"peft", 1.0}, {"peft", 0.5}}), "`peft` is named twice");
+  expect_refused(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "not finite");
+  expect_refused(*pipeline, request(std::vector<AdapterUse>(33, {"peft", 1.0})), "33 adapters");
+  expect_refused(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
+  expect_refused(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
+  const auto without = open_model("m", reference("sd"), {}).load({});
+  expect_refused(*without, request({{"peft", 1.0}}), "--lora-dir");
+}
+
+class ChosenFrom {
+ public:
+  ChosenFrom() {
+    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~ChosenFrom() { fs::remove_all(path_); }
+  std::string path() const { return path_.string(); }
+  void put(const std::string& source, const std::string& name) const {
+    fs::copy_file(reference("adapters/" + source + ".safetensors"), path_ / (name + ".safetensors"),
+                  fs::copy_options::overwrite_existing);
+  }
+  std::unique_ptr<Pipeline> load() const {
+    const PipelineOptions options{.placement = {}, .adapters = {.directory = path_.string()}};
+    return open_model("m", reference("sd"), options).load({});
+  }
+
+ private:
+  fs::path path_;
+};
+
+TEST(Adapters, AreReadAgainWhenTheirFileChangesAndNewOnesAreFound) {
+  const ChosenFrom folder;
+  folder.put("kohya", "style");
+  const auto pipeline = folder.load();
+  const auto before = begin(*pipeline, request({{"style", 1.0}}));
+  expect_refused(*pipeline, request({{"late", 1.0}}), "there are: style");
+  folder.put("loha", "style");
+  folder.put("kohya", "late");
+  const auto after = begin(*pipeline, request({{"style", 1.0}}));
+  const auto late = begin(*pipeline, request({{"late", 1.0}}));
+  EXPECT_NE(set_of(*before)->key(), set_of(*after)->key());
+  for (const auto* generation : {&before, &after, &late}) step(*pipeline, generation->get());
+  EXPECT_TRUE(at::equal(latents_of(*before), latents_of(*late))) << "a picture keeps what it began with";
+  EXPECT_FALSE(at::equal(latents_of(*before), latents_of(*after)));
+}
+
+TEST(Adapters, TheLeastRecentlyUsedLeaveMemory) {
+  auto table = std::make_shared<LayerTable>();
+  table->component = "text_encoder";
+  for (int i = 0; i < 3; ++i) {
+    const auto layer = "encoder.layers." + std::to_string(i);
+    for (const char* name : {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.out_proj"}) {
+      table->add(layer + name, {48, 48});
+    }
+    table->add(layer + ".mlp.fc1", {96, 48});
+    table->add(layer + ".mlp.fc2", {48, 96});
+  }
+  const ChosenFrom folder;
+  for (const char* name : {"a", "b", "c"}) folder.put("kohya_text", name);
+  constexpr std::size_t kBytes = 4 * 4 * 3 * (4 * (48 + 48) + 2 * (96 + 48));  // rank 4, float32, three layers
+  const AdapterOptions options{.directory = folder.path(), .memory_bytes = 2 * kBytes};
+  Adapters adapters(options, {table}, {});
+  const auto choose = [&](const std::string& name) { return adapters.choose({{name, 1.0}})->key(); };
+  const auto a = choose("a"), b = choose("b");
+  EXPECT_EQ(adapters.loaded_bytes(), 2 * kBytes);
+  EXPECT_EQ(choose("a"), a);
+  EXPECT_EQ(adapters.loads(), 2u);
+  choose("c");
+  EXPECT_EQ(adapters.loaded_bytes(), 2 * kBytes);
+  EXPECT_EQ(choose("a"), a) << "was used later than b";
+  EXPECT_EQ(adapters.loads(), 3u);
+  EXPECT_NE(choose("b"), b) << "keys of what was read anew are new";
+  EXPECT_EQ(adapters.loads(), 4u);
+  EXPECT_EQ(adapters.choose({}), nullptr);
+}
+
+}  // namespace
+}  // namespace easel

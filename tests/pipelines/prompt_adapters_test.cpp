@@ -1,0 +1,60 @@
+#include "pipelines/prompt_adapters.h"
+
+#include <gtest/gtest.h>
+
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+GenerationRequest read(const std::string& prompt, std::vector<AdapterUse> loras = {}) {
+  GenerationRequest r;
+  r.prompt = prompt;
+  r.negative_prompt = prompt;
+  r.loras = std::move(loras);
+  return with_prompt_adapters(std::move(r));
+}
+
+TEST(PromptAdapters, AreTakenOutOfThePrompt) {
+  const auto r = read("a <lora:my style:0.8>fox <lora:b>on <lyco:c:-1.5e-1> blue");
+  EXPECT_EQ(r.prompt, "a fox on  blue");
+  ASSERT_EQ(r.loras.size(), 3u);
+  EXPECT_EQ(r.loras[0].name, "my style");
+  EXPECT_EQ(r.loras[0].weight, 0.8);
+  EXPECT_EQ(r.loras[1].name, "b");
+  EXPECT_EQ(r.loras[1].weight, 1.0);
+  EXPECT_EQ(r.loras[2].name, "c");
+  EXPECT_EQ(r.loras[2].weight, -0.15);
+}
+
+TEST(PromptAdapters, FollowThoseOfTheRequest) {
+  const auto r = read("<lora:b:2>", {{"a", 0.5}});
+  ASSERT_EQ(r.loras.size(), 2u);
+  EXPECT_EQ(r.loras[0].name, "a");
+  EXPECT_EQ(r.loras[1].name, "b");
+  EXPECT_EQ(r.prompt, "");
+  EXPECT_EQ(r.negative_prompt, "<lora:b:2>");
+}
+
+TEST(PromptAdapters, OtherTextStays) {
+  for (const char* text : {"", "a < b", "<lora:", "<lora:x", "< lora:x:1>", "<hypernet:x:1>", "lora:x:1>"}) {
+    const auto r = read(text);
+    EXPECT_EQ(r.prompt, text);
+    EXPECT_TRUE(r.loras.empty());
+  }
+}
+
+TEST(PromptAdapters, WeightsAreNumbers) {
+  for (const char* text : {"<lora:x:>", "<lora:x:1.0:0.5>", "<lora:x:strong>", "<lora:x: 1>", "<lora:x:1,5>"}) {
+    try {
+      read(text);
+      FAIL() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(e.param(), "prompt");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace easel
