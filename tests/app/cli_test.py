@@ -161,7 +161,7 @@ class Draw(unittest.TestCase):
     def test_pictures_that_cannot_be_read(self):
         broken = f"{self.folder.name}/broken.png"
         pathlib.Path(broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "not a PNG")):
+        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "neither a PNG")):
             result = run("draw", "a cat", "-o", f"{self.folder.name}/x.png", "--image", path, "--model", MODEL)
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(says, result.stderr)
