@@ -103,6 +103,11 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
       ->check(CLI::Range(1, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
+  add(app, kLimitGroup, "--max-image-bytes", o.server.max_image_bytes, "largest uploaded picture file, e.g. 20MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(positive);
+  add(app, kLimitGroup, "--max-image-pixels", o.server.max_image_pixels, "width times height of an uploaded picture")
+      ->check(positive);
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }
 
