@@ -10,6 +10,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 # By pkg-config, since the package's own CMake files want the servers and clients that it can do without.
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
+pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo's, with libjpeg's own interface
+pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp)
 
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)
 add_library(easel_stb INTERFACE)

@@ -1,8 +1,12 @@
 // Reading picture files: bytes that anybody may have sent. No torch here.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "easel/image.h"
 
@@ -10,14 +14,35 @@ namespace easel {
 
 /// What a picture file may ask for; checked before pixels are allocated.
 struct ImageFileLimits {
-  std::int64_t max_edge = 8192;             ///< pixels, either edge
-  std::int64_t max_pixels = 4096LL * 4096;  ///< width times height
+  std::size_t max_bytes = std::size_t{64} << 20;  ///< of the file
+  std::int64_t max_edge = 8192;                   ///< pixels, either edge
+  std::int64_t max_pixels = 4096LL * 4096;        ///< width times height
 };
 
-/// A PNG file of any kind (gray, palette, 16 bits, interlaced, with transparency) as 8-bit RGB. Transparency and
-/// the lower half of 16 bits are dropped, colour profiles and gamma are not applied. Thread-safe.
-/// @throws Error(kInvalidArgument)    not a PNG file, a damaged one, or larger than the limits; says which
+/// What a file shows.
+struct DecodedImage {
+  Image image;
+  std::vector<std::uint8_t> alpha;  ///< opacity, width * height bytes, 255 is opaque; empty: the file holds none
+};
+
+/// A PNG, JPEG or WebP file as 8-bit RGB; which one, its first bytes say. Thread-safe.
+///
+/// PNG: every kind (gray, palette, 16 bits, interlaced); the lower half of 16 bits is dropped. JPEG: baseline and
+/// progressive; gray, RGB, YCbCr, CMYK and YCCK, the last two by the plain formula without a profile, inverted where
+/// Adobe wrote them so; turned upright as EXIF says. WebP: lossy and lossless, no animations. Colour profiles and gamma
+/// are not applied, and colours under transparent pixels stay as they are.
+///
+/// @throws Error(kInvalidArgument)    another kind of file, one that is damaged or cut off, or larger than the limits;
+///                                    says which
 /// @throws Error(kResourceExhausted)  out of memory
-Image decode_png(std::string_view bytes, const ImageFileLimits& limits = {});
+DecodedImage decode_image(std::string_view bytes, const ImageFileLimits& limits = {});
+
+/// Where the picture is transparent: white there, black where it is opaque, gray between. None when its opacity is
+/// nowhere below one half. Thread-safe.
+std::optional<Image> transparency(const DecodedImage& picture);
+
+/// Bytes of base64 as base64_encode() writes it; strict: padded, nothing outside the alphabet, unused bits 0. None for
+/// any other text. Thread-safe.
+std::optional<std::string> base64_decode(std::string_view text);
 
 }  // namespace easel

@@ -26,11 +26,13 @@ struct ServerOptions {
   std::vector<std::string> api_keys = {};  ///< empty: any key, or none, will do
   std::string api_keys_file = {};  ///< JSON with hashed keys, their names and limits; read again when it changes
   std::vector<std::string> allowed_origins =
-      {};  ///< web origins that may call, e.g. "https://chat.example"; "*" for all
-  std::size_t max_body_bytes = 1u << 20;
-  std::int64_t max_images = 10;  ///< n
-  int min_edge = 16;             ///< pixels, either edge
-  int max_edge = 2048;           ///< pixels, either edge
+      {};                                       ///< web origins that may call, e.g. "https://chat.example"; "*" for all
+  std::size_t max_body_bytes = 1u << 20;        ///< of JSON, and of a form's texts
+  std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; a request has up to two
+  std::int64_t max_image_pixels = 4096 * 4096;  ///< of an uploaded picture, width times height
+  std::int64_t max_images = 10;                 ///< n
+  int min_edge = 16;                            ///< pixels, either edge
+  int max_edge = 2048;                          ///< pixels, either edge
   std::int64_t max_pixels = 2048 * 2048;
   std::int64_t max_steps = 250;
   std::size_t max_prompt_chars = 32000;  ///< code points

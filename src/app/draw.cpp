@@ -95,17 +95,22 @@ void write_file(const std::string& path, const std::string& bytes) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
-/// The picture of a PNG file; null without a path.
-std::shared_ptr<const Image> read_picture(const std::string& path) {
-  if (path.empty()) return nullptr;
+DecodedImage read_picture(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
   if (!file) throw Error(ErrorCode::kNotFound, concat("cannot read ", path));
   try {
-    return std::make_shared<Image>(decode_png(bytes));
+    return decode_image(bytes);
   } catch (const Error& e) {
     throw Error(e.code(), concat(path, ": ", e.what()));
   }
+}
+
+/// Where the file is transparent or, when it is nowhere, what it shows.
+Image read_mask(const std::string& path) {
+  auto picture = read_picture(path);
+  auto transparent = transparency(picture);
+  return transparent ? std::move(*transparent) : std::move(picture.image);
 }
 
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
@@ -153,8 +158,8 @@ int draw(const Options& options) {
   const auto start = Clock::now();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
   auto request = options.draw.request;
-  request.image = read_picture(options.draw.image);
-  request.mask = read_picture(options.draw.mask);
+  if (!options.draw.image.empty()) request.image = std::make_shared<Image>(read_picture(options.draw.image).image);
+  if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(read_mask(options.draw.mask));
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
   auto models = list_models(options.model);

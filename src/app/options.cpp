@@ -140,6 +140,11 @@ void add_server_options(CLI::App& app, Options& o) {
       "further pictures in memory, so that a short request need not wait for a place")
       ->check(CLI::Range(0, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
+  add(app, kLimitGroup, "--max-image-bytes", o.server.max_image_bytes, "largest uploaded picture file, e.g. 20MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(positive);
+  add(app, kLimitGroup, "--max-image-pixels", o.server.max_image_pixels, "width times height of an uploaded picture")
+      ->check(positive);
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }
 
@@ -173,8 +178,8 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
                    "how closely to follow the prompt; 1 or less turns guidance off");
   draw->add_option("--guidance-rescale", r.guidance_rescale, "bring strong guidance back to natural contrast")
       ->check(CLI::Range(0.0, 1.0));
-  draw->add_option("--image", o.image, "PNG file to begin from instead of noise; its size is drawn");
-  draw->add_option("--mask", o.mask, "PNG file that is white where --image is to be redrawn");
+  draw->add_option("--image", o.image, "PNG, JPEG or WebP file to begin from instead of noise; its size is drawn");
+  draw->add_option("--mask", o.mask, "picture file that is transparent, or else white, where --image is to be redrawn");
   draw->add_option("--strength", r.strength, "how far to leave --image behind, 0 to 1");
   draw->add_option("--denoising-end", r.denoising_end, "share of the noise that the base removes before the refiner");
   draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");

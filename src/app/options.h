@@ -37,8 +37,8 @@ struct ModelOptions {
 
 struct DrawOptions {
   GenerationRequest request;
-  std::string image;  ///< PNG file to begin from; empty for none
-  std::string mask;   ///< PNG file that says where to redraw it
+  std::string image;  ///< picture file to begin from; empty for none
+  std::string mask;   ///< picture file that says where to redraw it
   bool seed_given = false;
   std::string output;   ///< file, PNG; with several pictures a number goes before the extension
   std::string timings;  ///< file for the seconds of each stage, JSON; empty for none

@@ -58,7 +58,8 @@ void ChunkedDecoder::end_line() {
   switch (state_) {
     case State::kSizeLine:
       chunk_left_ = chunk_size(line);
-      if (chunk_left_ > max_bytes_ - body_.size()) throw too_large();
+      if (chunk_left_ > max_bytes_ - body_bytes_) throw too_large();
+      body_bytes_ += chunk_left_;
       state_ = chunk_left_ ? State::kData : State::kTrailerLine;
       break;
     case State::kDataEnd:

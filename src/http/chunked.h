@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace easel::http {
 
@@ -19,7 +20,8 @@ class ChunkedDecoder {
   std::size_t feed(std::string_view bytes);
 
   bool done() const { return state_ == State::kDone; }
-  std::string take_body() { return std::move(body_); }
+  /// What was decoded since the last call.
+  std::string take_body() { return std::exchange(body_, {}); }
 
  private:
   enum class State { kSizeLine, kData, kDataEnd, kTrailerLine, kDone };
@@ -31,6 +33,7 @@ class ChunkedDecoder {
   std::string line_;               // of the size, data end or trailer line being read
   std::size_t trailer_bytes_ = 0;  // read so far
   std::uint64_t chunk_left_ = 0;
+  std::uint64_t body_bytes_ = 0;  // that the sizes seen so far add up to
   std::string body_;
 };
 

@@ -38,6 +38,11 @@ HttpFailure ended_early() {
   return HttpFailure({.status = 400, .message = "The request ended before it was complete.", .close = true});
 }
 
+// What a client that keeps sending, or a large answer, is given beyond the usual patience.
+std::chrono::seconds extra_time(std::size_t bytes) {
+  return std::chrono::seconds(bytes / kBytesPerExtraSecond);
+}
+
 void set_option(int socket, int level, int option) {
   const int on = 1;
   setsockopt(socket, level, option, &on, sizeof on);
@@ -133,6 +138,7 @@ std::optional<RequestHead> Connection::read_head() {
   head_ = {};
   blank_lines_ = 0;
   unread_ = true;
+  body_begun_ = false;
   while (true) {
     if (!begun) drop_blank_lines();
     if (!received_.empty() && received_ != "\r") {
@@ -154,14 +160,15 @@ std::optional<RequestHead> Connection::read_head() {
   }
 }
 
-void Connection::receive_more_of_body(Clock::time_point since) {
-  const auto got = receive(since, patience_.body, patience_.hurried);
+void Connection::receive_more_of_body(Clock::time_point since, std::size_t got_so_far) {
+  const auto earned = extra_time(got_so_far);
+  const auto got = receive(since, patience_.body + earned, patience_.hurried + earned);
   if (got == Got::kEnd) throw ended_early();
   if (got == Got::kTimeout) throw too_slow();
 }
 
-std::string Connection::read_body(std::size_t max_bytes) {
-  if (!unread_) return {};
+void Connection::receive_body(std::size_t max_bytes, const Sink& sink) {
+  if (!unread_) return;
   if (head_.body_bytes > max_bytes) {
     throw HttpFailure(
         {.status = 413,
@@ -169,31 +176,37 @@ std::string Connection::read_body(std::size_t max_bytes) {
          .close = true});
   }
   if (head_.expects_continue && received_.empty()) send("HTTP/1.1 100 Continue\r\n\r\n", {});
+  body_begun_ = true;
   const auto since = Clock::now();
-  std::string body;
+  std::size_t got = 0;
   if (head_.chunked) {
     ChunkedDecoder decoder(max_bytes);
     while (true) {
+      got += received_.size();
       received_.erase(0, decoder.feed(received_));
+      sink(decoder.take_body());
       if (decoder.done()) break;
-      receive_more_of_body(since);
+      receive_more_of_body(since, got);
     }
-    body = decoder.take_body();
   } else {
     const auto length = static_cast<std::size_t>(head_.body_bytes);
-    while (received_.size() < length) receive_more_of_body(since);
-    body = received_.substr(0, length);
-    received_.erase(0, length);
+    while (true) {
+      const auto count = std::min(received_.size(), length - got);
+      sink(std::string_view(received_).substr(0, count));
+      received_.erase(0, count);
+      got += count;
+      if (got == length) break;
+      receive_more_of_body(since, got);
+    }
   }
   unread_ = false;
-  return body;
 }
 
 bool Connection::skip_body(std::size_t max_bytes) {
   if (!unread_) return true;
-  if (head_.expects_continue) return false;
+  if (head_.expects_continue || body_begun_) return false;
   try {
-    read_body(max_bytes);
+    receive_body(max_bytes, [](std::string_view) {});
   } catch (const HttpFailure&) {
     return false;  // the answer that is about to be written is the one that counts
   }
@@ -223,7 +236,7 @@ bool Connection::write(const Answer& answer, bool keep_alive) {
 
 bool Connection::send(std::string_view head, std::string_view body) {
   const auto since = Clock::now();
-  const auto patience = patience_.write + std::chrono::seconds(body.size() / kBytesPerExtraSecond);
+  const auto patience = patience_.write + extra_time(body.size());
   while (!head.empty() || !body.empty()) {
     if (!wait(POLLOUT, since, patience, patience)) return false;
     std::array<iovec, 2> parts{

@@ -18,7 +18,7 @@ namespace easel::http {
 struct Patience {
   std::chrono::milliseconds idle{60'000};   ///< for the next request
   std::chrono::milliseconds head{10'000};   ///< for the first request, and from a head's first byte to its last
-  std::chrono::milliseconds body{30'000};   ///< for a body
+  std::chrono::milliseconds body{30'000};   ///< for a body, and a second more for every 64 KiB received of it
   std::chrono::milliseconds write{30'000};  ///< for an answer, and a second more for every 64 KiB of it
   std::chrono::milliseconds linger{2'000};  ///< for a client to read an answer that it was still sending against
   // While somebody waits for a thread, at most:
@@ -40,7 +40,7 @@ class Connection : public Client {
   /// @throws HttpFailure  what HeadScanner and parse_request_head throw; 408
   std::optional<RequestHead> read_head();
 
-  std::string read_body(std::size_t max_bytes) override;
+  void receive_body(std::size_t max_bytes, const Sink& sink) override;
 
   /// Reads past a body that nobody wanted, so that the next request can follow.
   /// @return false when that is not worth it, and the connection must end: too large, or the client waits to be asked
@@ -68,7 +68,7 @@ class Connection : public Client {
   bool wait(short events, Clock::time_point since, std::chrono::milliseconds patience,
             std::chrono::milliseconds hurried);
   Got receive(Clock::time_point since, std::chrono::milliseconds patience, std::chrono::milliseconds hurried);
-  void receive_more_of_body(Clock::time_point since);
+  void receive_more_of_body(Clock::time_point since, std::size_t got_so_far);
   bool send(std::string_view head, std::string_view body);
   void drop_blank_lines();
 
@@ -76,9 +76,10 @@ class Connection : public Client {
   const std::string address_;
   const Patience patience_;
   const std::function<bool()> hurried_;
-  std::string received_;  // bytes not yet used
-  RequestHead head_;      // of the request being served
-  bool unread_ = false;   // the request has parts that were not received
+  std::string received_;     // bytes not yet used
+  RequestHead head_;         // of the request being served
+  bool unread_ = false;      // the request has parts that were not received
+  bool body_begun_ = false;  // and some of them were
   bool served_before_ = false;
   int blank_lines_ = 0;  // before the head being read
 

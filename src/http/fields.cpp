@@ -40,11 +40,11 @@ bool is_continuation_byte(char c) {
 
 }  // namespace
 
-HttpFailure field_error(const char* field, std::string code, std::string message) {
+HttpFailure field_error(const std::string& field, std::string code, std::string message) {
   return HttpFailure({.message = std::move(message), .param = field, .code = std::move(code)});
 }
 
-HttpFailure wrong_type(const char* field, const char* expected, const json& found) {
+HttpFailure wrong_type(const std::string& field, const char* expected, const json& found) {
   return field_error(field, "invalid_type",
                      concat("`", field, "` must be ", expected, ", but it is ", type_in_words(found), "."));
 }
@@ -64,7 +64,7 @@ std::size_t count_code_points(std::string_view text) {
   return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_continuation_byte));
 }
 
-void check_range(const char* field, double value, double min, double max, const char* kind) {
+void check_range(const std::string& field, double value, double min, double max, const char* kind) {
   const bool below = value < min;
   if (!below && value <= max) return;
   throw field_error(field, concat(kind, below ? "_below_min_value" : "_above_max_value"),
@@ -131,6 +131,30 @@ std::optional<std::string> Fields::text(const char* field, std::size_t max_chars
         concat("`", field, "` has ", count_code_points(*value), " characters; at most ", max_chars, " are allowed."));
   }
   return value;
+}
+
+const json& check_array(const char* field, const json& value, std::size_t max_count) {
+  if (!value.is_array()) throw wrong_type(field, "an array", value);
+  if (value.empty()) throw field_error(field, "empty_array", concat("`", field, "` is empty."));
+  if (value.size() > max_count) {
+    throw field_error(field, "array_above_max_length",
+                      concat("`", field, "` has ", value.size(), " entries; at most ", max_count, " are allowed."));
+  }
+  return value;
+}
+
+std::optional<std::vector<double>> Fields::numbers(const char* field, std::size_t max_count, double min,
+                                                   double max) const {
+  const auto* value = find(field);
+  if (!value) return std::nullopt;
+  std::vector<double> numbers;
+  for (const auto& entry : check_array(field, *value, max_count)) {
+    const auto name = concat(field, "[", numbers.size(), "]");
+    if (!entry.is_number()) throw wrong_type(name, "a number", entry);
+    check_range(name, entry.get<double>(), min, max, "decimal");
+    numbers.push_back(entry.get<double>());
+  }
+  return numbers;
 }
 
 }  // namespace easel::http

@@ -14,7 +14,7 @@
 namespace easel::http {
 
 /// A 400 about one field.
-HttpFailure field_error(const char* field, std::string code, std::string message);
+HttpFailure field_error(const std::string& field, std::string code, std::string message);
 
 /// What a client sent, cut after some 60 bytes.
 std::string shortened(std::string_view text);
@@ -45,15 +45,20 @@ class Fields {
   std::optional<std::string> choice(const char* field, const std::vector<std::string>& choices) const;
   /// @throws also string_above_max_length, counted in code points
   std::optional<std::string> text(const char* field, std::size_t max_chars) const;
+  /// An array of numbers. @throws also empty_array, array_above_max_length; a fault of one entry names it: "field[3]"
+  std::optional<std::vector<double>> numbers(const char* field, std::size_t max_count, double min, double max) const;
 
  private:
   const nlohmann::json& object_;
 };
 
 /// code invalid_type, saying what was expected and found.
-HttpFailure wrong_type(const char* field, const char* expected, const nlohmann::json& found);
+HttpFailure wrong_type(const std::string& field, const char* expected, const nlohmann::json& found);
 
-/// Checks a whole number's range. @throws HttpFailure(400)  as Fields::integer
-void check_range(const char* field, double value, double min, double max, const char* kind);
+/// The array itself. @throws HttpFailure(400)  invalid_type, empty_array, array_above_max_length
+const nlohmann::json& check_array(const char* field, const nlohmann::json& value, std::size_t max_count);
+
+/// Checks a number's range. @throws HttpFailure(400)  as Fields::integer
+void check_range(const std::string& field, double value, double min, double max, const char* kind);
 
 }  // namespace easel::http

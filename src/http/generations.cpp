@@ -1,4 +1,4 @@
-// The image route.
+// The image routes.
 #include "http/generations.h"
 
 #include <algorithm>
@@ -12,8 +12,10 @@
 
 #include "core/text.h"
 #include "http/http_error.h"
+#include "http/image_upload.h"
 #include "http/json_text.h"
 #include "http/openai_images.h"
+#include "http/request_pictures.h"
 #include "http/terms.h"
 
 namespace easel::http {
@@ -37,8 +39,7 @@ class Slot {
   const bool got_;
 };
 
-// A body without a type is taken for JSON; one that claims another type is not.
-void check_content(const RequestHead& head) {
+void check_encoding(const RequestHead& head) {
   const auto* encoding = head.headers.find("Content-Encoding");
   if (encoding && !equal_ignoring_case(*encoding, "identity")) {
     HttpError error{
@@ -46,6 +47,10 @@ void check_content(const RequestHead& head) {
     error.headers.add("Accept-Encoding", "identity");
     throw HttpFailure(std::move(error));
   }
+}
+
+// A body without a type is taken for JSON; one that claims another type is not.
+void check_json(const RequestHead& head) {
   const auto* type = head.headers.find("Content-Type");
   if (!type) return;
   const auto media_type = trimmed(std::string_view(*type).substr(0, type->find(';')));
@@ -128,17 +133,27 @@ std::int64_t unix_seconds() {
 
 }  // namespace
 
-GenerationRequest Generations::read_request(const std::string& default_model, Client& client) const {
-  const auto body = parse_json_object(client.read_body(options_.max_body_bytes));
-  return read_image_request(body, engine_.models(), options_, default_model);
+GenerationRequest Generations::read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
+                                            Client& client) {
+  const auto& models = engine_.models();
+  if (task == ImageTask::kGenerate) {
+    check_json(head);
+    return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,
+                              default_model);
+  }
+  const auto upload = read_upload(head, client, options_);
+  auto request = read_image_request(upload.fields, models, options_, default_model, task);
+  const auto pass = decoding_.enter();
+  add_pictures(upload, task, resolve_model(models, request.model), options_, request);
+  return request;
 }
 
-std::optional<Answer> Generations::answer(const RequestHead& head, const std::string& default_model, Client& client,
-                                          RequestRecord& record) {
+std::optional<Answer> Generations::answer(ImageTask task, const RequestHead& head, const std::string& default_model,
+                                          Client& client, RequestRecord& record) {
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
-  check_content(head);
+  check_encoding(head);
   auto terms = terms_of(head.headers, record.caller, options_.request_timeout);
-  auto request = read_request(default_model, client);
+  auto request = read_request(task, head, default_model, client);
   record.drawing = drawing_fields(request, engine_.models());
 
   const Slot slot(drawing_, options_.max_waiting);

@@ -1,4 +1,4 @@
-// POST /v1/images/generations: from a body to pictures, with an eye on the client while they are drawn.
+// The image routes: from a body to pictures, with an eye on the client while they are drawn.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,10 @@
 #include "easel/server.h"
 #include "http/client.h"
 #include "http/message.h"
+#include "http/openai_images.h"
 #include "http/request_head.h"
 #include "http/request_record.h"
+#include "http/turnstile.h"
 
 namespace easel::http {
 
@@ -25,18 +27,23 @@ class Generations {
   /// @param record         receives what the log says of the drawing, once the body is understood
   /// @return none when the client has left
   /// @throws HttpFailure
-  std::optional<Answer> answer(const RequestHead& head, const std::string& default_model, Client& client,
-                               RequestRecord& record);
+  std::optional<Answer> answer(ImageTask task, const RequestHead& head, const std::string& default_model,
+                               Client& client, RequestRecord& record);
 
   /// From now on answer() throws 503.
   void begin_shutdown() { shutting_down_ = true; }
   bool shutting_down() const { return shutting_down_; }
 
  private:
-  GenerationRequest read_request(const std::string& default_model, Client& client) const;
+  /// Pictures are decoded by a few threads at a time: each may take some hundred megabytes while it lasts.
+  static constexpr std::size_t kDecodersAtOnce = 4;
+
+  GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
+                                 Client& client);
 
   Engine& engine_;
   const ServerOptions& options_;
+  Turnstile decoding_{kDecodersAtOnce};
   std::atomic<std::size_t> drawing_ = 0;  // requests between submit and their end
   std::atomic<bool> shutting_down_ = false;
 };

@@ -41,6 +41,16 @@ json parse_json_object(std::string_view text) {
   return body;
 }
 
+std::optional<json> parse_json_value(std::string_view text) {
+  try {
+    return json::parse(text.begin(), text.end(), &check_depth);
+  } catch (const json::exception&) {
+    return std::nullopt;
+  } catch (const HttpFailure&) {
+    return std::nullopt;
+  }
+}
+
 std::string json_text(const nlohmann::ordered_json& value) {
   return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -1,67 +1,24 @@
-// Everything that a body of POST /v1/images/generations can say.
+// Everything that the body of an image request can say.
 #include "http/openai_images.h"
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string_view>
 #include <utility>
 
-#include "core/plain_name.h"
 #include "core/text.h"
 #include "easel/image.h"
 #include "http/fields.h"
+#include "http/sampling_fields.h"
 
 namespace easel::http {
 namespace {
 
 using nlohmann::json;
 
-constexpr double kMaxGuidanceScale = 100.0;
-constexpr std::int64_t kMaxSeed = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kMaxSizeDigits = 5;
-
-// Each client's reason to send "-1", null or nothing is the same: it wants some picture.
-std::uint64_t drawn_seed() {
-  thread_local std::random_device source;
-  return source() & 0xFFFFFFFFu;
-}
-
-HttpFailure seed_out_of_range(bool below) {
-  return field_error("seed", below ? "integer_below_min_value" : "integer_above_max_value",
-                     concat("`seed` must be from 0 to ", kMaxSeed, ", or -1 for a random one."));
-}
-
-std::uint64_t seed_of_digits(const std::string& text) {
-  const std::string_view digits = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
-  const bool all_digits =
-      !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!all_digits) {
-    throw field_error("seed", "invalid_value", concat("`seed` is ", shown(text), "; expected an integer."));
-  }
-  std::int64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc()) throw seed_out_of_range(/*below=*/text.front() == '-');
-  if (seed == -1) return drawn_seed();
-  if (seed < 0) throw seed_out_of_range(/*below=*/true);
-  return static_cast<std::uint64_t>(seed);
-}
-
-std::uint64_t read_seed(const Fields& fields) {
-  const auto* value = fields.find("seed");
-  if (!value) return drawn_seed();
-  // JavaScript holds integers to 2^53 only; larger seeds travel as text.
-  if (value->is_string()) return seed_of_digits(value->get<std::string>());
-  if (value->is_number_float() && std::abs(value->get<double>()) >= 0x1p63) {
-    throw seed_out_of_range(/*below=*/value->get<double>() < 0);
-  }
-  if (!value->is_number_integer()) throw wrong_type("seed", "an integer", *value);
-  return seed_of_digits(value->dump());
-}
 
 struct Size {
   int width = 0;
@@ -87,17 +44,19 @@ std::optional<Size> read_size(const Fields& fields, const ServerOptions& limits)
         "size", "invalid_value",
         concat("`size` is ", shown(text), "; expected WIDTHxHEIGHT in pixels, such as 512x512, or auto."));
   }
-  const auto [shorter, longer] = std::minmax(size.width, size.height);
-  const auto pixels = static_cast<std::int64_t>(size.width) * size.height;
-  if (shorter < limits.min_edge || longer > limits.max_edge || pixels > limits.max_pixels) {
-    throw field_error("size", "invalid_value",
-                      concat("`size` is ", text, "; an edge must be from ", limits.min_edge, " to ", limits.max_edge,
-                             " pixels, and the picture at most ", limits.max_pixels, " pixels."));
+  if (!may_be_drawn(size.width, size.height, limits)) {
+    throw field_error("size", "invalid_value", concat("`size` is ", text, "; ", size_limits(limits), "."));
   }
   return size;
 }
 
-std::string read_prompt(const Fields& fields, const ServerOptions& limits) {
+// OpenAI's variations have no prompt, and an upscaler needs none.
+bool needs_prompt(ImageTask task) {
+  return task == ImageTask::kGenerate || task == ImageTask::kEdit;
+}
+
+std::string read_prompt(const Fields& fields, ImageTask task, const ServerOptions& limits) {
+  if (!needs_prompt(task)) return fields.text("prompt", limits.max_prompt_chars).value_or("");
   if (fields.is_null("prompt")) throw wrong_type("prompt", "a string", json(nullptr));
   auto prompt = fields.text("prompt", limits.max_prompt_chars);
   if (!prompt) throw field_error("prompt", "missing_required_parameter", "`prompt` is missing.");
@@ -131,36 +90,59 @@ void check_openai_options(const Fields& fields) {
   fields.integer("partial_images", 0, 3);
 }
 
-// As people write it: "DPM++ 2M Karras" is "dpmpp_2m_karras".
-std::optional<std::string> read_scheduler(const Fields& fields, const ModelDescription& model) {
-  constexpr std::size_t kMaxChars = 100;
-  if (const auto written = fields.text("scheduler", kMaxChars)) {
-    const auto name = plain_name(*written);
-    for (const auto& known : {model.schedulers, model.scheduler_aliases}) {
-      if (std::find(known.begin(), known.end(), name) != known.end()) return name;
-    }
-  }
-  return fields.choice("scheduler", model.schedulers);
-}
-
-void read_sampling(const Fields& fields, const ServerOptions& limits, const ModelDescription& model,
-                   GenerationRequest& request) {
-  request.negative_prompt = fields.text("negative_prompt", limits.max_prompt_chars).value_or("");
-  request.seed = read_seed(fields);
-  request.guidance_scale = fields.number("guidance_scale", 0.0, kMaxGuidanceScale);
-  const auto steps = fields.integer("steps", 1, limits.max_steps);
-  request.num_inference_steps = fields.integer("num_inference_steps", 1, limits.max_steps);
-  if (!request.num_inference_steps) request.num_inference_steps = steps;
-  request.scheduler = read_scheduler(fields, model);
-  request.eta = fields.number("eta", 0.0, 1.0).value_or(0.0);
-  request.clip_skip = fields.integer("clip_skip", 0, model.max_clip_skip);
-}
-
 bool is_openai_name(const std::string& name) {
   return name.starts_with("dall-e-") || name.starts_with("gpt-image-") || name == "chatgpt-image-latest";
 }
 
+HttpFailure wrong_model(const ModelDescription& model, const char* why) {
+  return field_error("model", "invalid_value", concat("The model ", shown(model.id), " ", why));
+}
+
+// What the model's description says it cannot do is refused before anything waits in the queue.
+void check_task(const ModelDescription& model, ImageTask task) {
+  if (task == ImageTask::kUpscale) {
+    if (model.upscale_factor == 0)
+      throw wrong_model(model, "does not enlarge pictures; GET /v1/models lists those that do.");
+    return;
+  }
+  if (model.upscale_factor > 0) throw wrong_model(model, "only enlarges pictures: see POST /v1/images/upscale.");
+  const bool draws_from_text = !model.needs_image && !model.needs_mask;
+  if (task == ImageTask::kGenerate && !draws_from_text) {
+    throw wrong_model(model, "draws from a picture: see POST /v1/images/edits.");
+  }
+  if (task == ImageTask::kVary && model.needs_mask) {
+    throw wrong_model(model, "redraws what a mask marks: see POST /v1/images/edits.");
+  }
+}
+
+const ModelDescription& model_for(ImageTask task, const std::vector<ModelDescription>& models,
+                                  const std::string& name) {
+  const auto& model = resolve_model(models, name);
+  // Who does not name a model of this server's means whichever enlarges.
+  if (task == ImageTask::kUpscale && model.id != name) {
+    const auto upscaler = std::find_if(models.begin(), models.end(),
+                                       [](const ModelDescription& candidate) { return candidate.upscale_factor > 0; });
+    if (upscaler != models.end()) return *upscaler;
+    throw HttpFailure({.status = 404,
+                       .message = "None of the models here enlarges pictures; GET /v1/models lists what they do.",
+                       .param = "model",
+                       .code = "model_not_found"});
+  }
+  check_task(model, task);
+  return model;
+}
+
 }  // namespace
+
+bool may_be_drawn(std::int64_t width, std::int64_t height, const ServerOptions& limits) {
+  const auto [shorter, longer] = std::minmax(width, height);
+  return shorter >= limits.min_edge && longer <= limits.max_edge && width * height <= limits.max_pixels;
+}
+
+std::string size_limits(const ServerOptions& limits) {
+  return concat("an edge must be from ", limits.min_edge, " to ", limits.max_edge, " pixels, and the picture at most ",
+                limits.max_pixels, " pixels");
+}
 
 const ModelDescription& resolve_model(const std::vector<ModelDescription>& models, const std::string& name) {
   const auto found =
@@ -175,21 +157,21 @@ const ModelDescription& resolve_model(const std::vector<ModelDescription>& model
 }
 
 GenerationRequest read_image_request(const json& body, const std::vector<ModelDescription>& models,
-                                     const ServerOptions& limits, const std::string& default_model) {
+                                     const ServerOptions& limits, const std::string& default_model, ImageTask task) {
   const Fields fields(body);
   const auto name = fields.string("model").value_or("");
-  const auto& model = resolve_model(models, name.empty() ? default_model : name);
+  const auto& model = model_for(task, models, name.empty() ? default_model : name);
 
   GenerationRequest request;
   request.model = model.id;
-  request.prompt = read_prompt(fields, limits);
+  request.prompt = read_prompt(fields, task, limits);
   request.num_images = fields.integer("n", 1, limits.max_images).value_or(1);
   check_openai_options(fields);
   if (const auto size = read_size(fields, limits)) {
     request.width = size->width;
     request.height = size->height;
   }
-  read_sampling(fields, limits, model, request);
+  read_sampling(fields, limits, model, /*from_picture=*/task != ImageTask::kGenerate, request);
   return request;
 }
 
@@ -210,7 +192,8 @@ std::string image_answer(std::vector<GeneratedImage> pictures, std::int64_t crea
   for (std::size_t i = 0; i < files.size(); ++i) {
     text += i ? R"(,{"b64_json":")" : R"({"b64_json":")";
     text += base64_encode(std::exchange(files[i], {}));
-    text += concat(R"(","seed":)", pictures[i].seed, "}");
+    text +=
+        concat(R"(","seed":)", pictures[i].seed, R"(,"prompt_cut":)", pictures[i].prompt_cut ? "true" : "false", "}");
   }
   text += "]}";
   return text;

@@ -12,19 +12,34 @@
 
 namespace easel::http {
 
+/// What a route does, as OpenAI divides it, and enlarging.
+enum class ImageTask {
+  kGenerate,  ///< from a prompt alone
+  kEdit,      ///< from a picture and a prompt, all of it or where a mask says so
+  kVary,      ///< from a picture; a prompt may be given
+  kUpscale,   ///< the same picture, larger, by a model made for it; a prompt may be given
+};
+
+/// Whether a picture of that size is within the server's limits, and what those are, for a message.
+bool may_be_drawn(std::int64_t width, std::int64_t height, const ServerOptions& limits);
+std::string size_limits(const ServerOptions& limits);
+
 /// The model that a request means: the one of that id; the first one when `name` is empty or one of OpenAI's own names
 /// that clients send unasked (dall-e-3, gpt-image-1, ...) and nothing is served under it.
 /// @throws HttpFailure(404)  another unknown name
 const ModelDescription& resolve_model(const std::vector<ModelDescription>& models, const std::string& name);
 
-/// Reads and checks a whole request; the only place where its values are validated. Faults are reported in a fixed
-/// order: model, prompt, n, OpenAI's options, size, easel's own fields. Unknown fields are ignored.
+/// Reads and checks all fields of a request; the only place where their values are validated. Faults are reported in a
+/// fixed order: model, prompt, n, OpenAI's options, size, easel's own fields. Unknown fields are ignored. Pictures are
+/// not fields: see add_pictures.
 ///
-/// @param default_model  what an absent `model` means: Azure's deployment, or empty for the first model
+/// @param default_model  what an absent `model` means: Azure's deployment, or empty for the first model. To enlarge,
+///                       an absent one, or one of OpenAI's own names, means the first that does
 /// @return a request with every default of the wire filled in, its seed drawn if none was given
-/// @throws HttpFailure   400 with the field as param; 404 for an unknown model
+/// @throws HttpFailure   400 with the field as param; 404 for an unknown model, or none that enlarges
 GenerationRequest read_image_request(const nlohmann::json& body, const std::vector<ModelDescription>& models,
-                                     const ServerOptions& limits, const std::string& default_model);
+                                     const ServerOptions& limits, const std::string& default_model,
+                                     ImageTask task = ImageTask::kGenerate);
 
 /// The body of a successful answer. `pictures` are used up: each is dropped once encoded.
 /// @param created  Unix seconds

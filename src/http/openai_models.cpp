@@ -37,6 +37,14 @@ ordered_json devices_of(const ModelStatus& status) {
   return devices;
 }
 
+// What its requests may be, in the order of how much they bring.
+std::vector<std::string> modes_of(const ModelDescription& model) {
+  if (model.upscale_factor > 0) return {"upscaling"};
+  if (model.needs_mask) return {"inpainting"};
+  if (model.needs_image) return {"image-to-image"};
+  return {"text-to-image", "image-to-image", "inpainting"};
+}
+
 void add_status(const ModelDescription& model, const ModelStatus& status, ordered_json& object) {
   object["state"] = name_of(status.state);
   if (status.state == ModelState::kLoading) object["loading_progress"] = status.loading_progress;
@@ -74,7 +82,9 @@ ordered_json object_of(const ModelDescription& model, const ModelStatus& status,
   ordered_json object = {
       {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
+  object["modes"] = modes_of(model);
   object["native_size"] = concat(model.native_width, "x", model.native_height);
+  if (model.upscale_factor > 0) object["upscale_factor"] = model.upscale_factor;
   object["default_steps"] = model.default_steps;
   object["default_guidance_scale"] = model.default_guidance_scale;
   object["default_scheduler"] = model.default_scheduler;

@@ -17,10 +17,14 @@ constexpr Route kRoutes[] = {
     {"POST", "models/{...}/load", Endpoint::kLoadModel},
     {"POST", "models/{...}/unload", Endpoint::kUnloadModel},
     {"POST", "images/generations", Endpoint::kGenerations},
+    {"POST", "images/edits", Endpoint::kEdits},
+    {"POST", "images/variations", Endpoint::kVariations},
+    {"POST", "images/upscale", Endpoint::kUpscale},
     // Azure's clients put the model into the path.
     {"GET", "openai/models", Endpoint::kModels},
     {"GET", "openai/models/{...}", Endpoint::kModel},
     {"POST", "openai/deployments/{}/images/generations", Endpoint::kGenerations},
+    {"POST", "openai/deployments/{}/images/edits", Endpoint::kEdits},
 };
 
 using Segments = std::vector<std::string_view>;
@@ -96,6 +100,12 @@ const char* canonical_path(Endpoint endpoint) {
       return "/v1/models/{id}/unload";
     case Endpoint::kGenerations:
       return "/v1/images/generations";
+    case Endpoint::kEdits:
+      return "/v1/images/edits";
+    case Endpoint::kVariations:
+      return "/v1/images/variations";
+    case Endpoint::kUpscale:
+      return "/v1/images/upscale";
   }
   return "";
 }

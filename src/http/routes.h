@@ -17,6 +17,9 @@ enum class Endpoint {
   kLoadModel,    ///< POST /v1/models/{id}/load
   kUnloadModel,  ///< POST /v1/models/{id}/unload
   kGenerations,  ///< POST /v1/images/generations
+  kEdits,        ///< POST /v1/images/edits
+  kVariations,   ///< POST /v1/images/variations
+  kUpscale,      ///< POST /v1/images/upscale
 };
 
 /// The path that the endpoint has in documents, e.g. "/v1/models/{id}", however a client spelled it.

@@ -167,18 +167,27 @@ std::optional<Answer> Service::call(const RouteMatch& match, const RequestHead& 
       check_operator(record.caller, "Unloading a model");
       return models_.unload(match.parameter);
     case Endpoint::kGenerations:
-      return generations_.answer(head, percent_decode(match.parameter), client, record);
+      return generations_.answer(ImageTask::kGenerate, head, percent_decode(match.parameter), client, record);
+    case Endpoint::kEdits:
+      return generations_.answer(ImageTask::kEdit, head, percent_decode(match.parameter), client, record);
+    case Endpoint::kVariations:
+      return generations_.answer(ImageTask::kVary, head, percent_decode(match.parameter), client, record);
+    case Endpoint::kUpscale:
+      return generations_.answer(ImageTask::kUpscale, head, percent_decode(match.parameter), client, record);
   }
   throw unknown_path(head);
 }
 
 Answer Service::root() const {
-  return json_answer(
-      200,
-      json_text({{"name", "easel"},
-                 {"version", options_.version},
-                 {"default_model", engine_.models().front().id},
-                 {"links", {{"images", "/v1/images/generations"}, {"models", "/v1/models"}, {"health", "/health"}}}}));
+  return json_answer(200, json_text({{"name", "easel"},
+                                     {"version", options_.version},
+                                     {"default_model", engine_.models().front().id},
+                                     {"links",
+                                      {{"images", "/v1/images/generations"},
+                                       {"edits", "/v1/images/edits"},
+                                       {"upscale", "/v1/images/upscale"},
+                                       {"models", "/v1/models"},
+                                       {"health", "/health"}}}}));
 }
 
 std::string Service::status_of_default_model() const {

@@ -1,12 +1,29 @@
 // RFC 4648, section 4.
+#include <array>
 #include <cstdint>
+#include <optional>
 
 #include "easel/image.h"
+#include "easel/image_file.h"
 
 namespace easel {
+namespace {
+
+constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::uint8_t kNoDigit = 64;
+
+constexpr std::array<std::uint8_t, 256> kValues = [] {
+  std::array<std::uint8_t, 256> values{};
+  for (auto& value : values) value = kNoDigit;
+  for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
+    values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
+  }
+  return values;
+}();
+
+}  // namespace
 
 std::string base64_encode(std::string_view bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
@@ -18,6 +35,26 @@ std::string base64_encode(std::string_view bytes) {
     for (std::size_t k = 0; k < 4; ++k) text += k <= group.size() ? kAlphabet[bits >> (18 - 6 * k) & 63] : '=';
   }
   return text;
+}
+
+std::optional<std::string> base64_decode(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  for (std::size_t i = 0; i < text.size(); i += 4) {
+    const std::size_t digits = i + 4 == text.size() ? 4 - padding : 4;
+    std::uint32_t bits = 0;
+    for (std::size_t k = 0; k < 4; ++k) {
+      const auto value = k < digits ? kValues[static_cast<unsigned char>(text[i + k])] : std::uint8_t{0};
+      if (value == kNoDigit) return std::nullopt;
+      bits = bits << 6 | value;
+    }
+    for (std::size_t k = 0; k + 1 < digits; ++k) bytes += static_cast<char>(bits >> (16 - 8 * k) & 255);
+    // Bits that stand for no byte must be 0, or two texts would mean the same bytes.
+    if ((bits & ((std::uint32_t{1} << (8 * (4 - digits))) - 1)) != 0) return std::nullopt;
+  }
+  return bytes;
 }
 
 }  // namespace easel

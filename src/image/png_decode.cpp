@@ -6,13 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "easel/image_file.h"
 #include "image/checks.h"
+#include "image/decoders.h"
 
 namespace easel {
 namespace {
 
-constexpr std::size_t kSignatureBytes = 8;
 // Of one text, profile or the like, none of which is used.
 constexpr png_alloc_size_t kMaxChunkBytes = png_alloc_size_t{1} << 20;
 
@@ -68,54 +67,50 @@ bool read_header(const PngReader& reader, Reading& reading) {
   return true;
 }
 
-/// 8-bit RGB, whatever the file holds.
-bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows) {
+/// 8-bit RGB, or RGBA where the file knows of transparency.
+/// @param row_bytes  that each row has room for
+bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows, std::size_t row_bytes) {
   if (setjmp(png_jmpbuf(reader.png()))) return false;
   png_set_expand(reader.png());
   png_set_strip_16(reader.png());
   png_set_gray_to_rgb(reader.png());
-  png_set_strip_alpha(reader.png());
   png_read_update_info(reader.png(), reader.info());
+  if (png_get_rowbytes(reader.png(), reader.info()) != row_bytes)
+    png_error(reader.png(), "its rows have another length");
   png_read_image(reader.png(), rows.data());
   png_read_end(reader.png(), nullptr);
   return true;
+}
+
+bool has_alpha(const PngReader& reader) {
+  return (png_get_color_type(reader.png(), reader.info()) & PNG_COLOR_MASK_ALPHA) != 0 ||
+         png_get_valid(reader.png(), reader.info(), PNG_INFO_tRNS) != 0;
 }
 
 Error broken(const Reading& reading) {
   return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", reading.message)};
 }
 
-void check_limits(std::int64_t width, std::int64_t height, const ImageFileLimits& limits) {
-  if (width <= limits.max_edge && height <= limits.max_edge && width * height <= limits.max_pixels) {
-    check_size(width, height);
-    return;
-  }
-  throw Error(ErrorCode::kInvalidArgument,
-              concat("the picture is ", width, " x ", height, "; at most ", limits.max_edge, " along an edge and ",
-                     limits.max_pixels, " pixels are accepted"));
-}
-
 }  // namespace
 
-Image decode_png(std::string_view bytes, const ImageFileLimits& limits) {
-  if (bytes.size() < kSignatureBytes ||
-      png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignatureBytes) != 0) {
-    throw Error(ErrorCode::kInvalidArgument, "this is not a PNG file");
-  }
+DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
   Reading reading{.rest = bytes, .message = ""};
   const PngReader reader(reading);
   if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "no memory to read a PNG file");
   if (!read_header(reader, reading)) throw broken(reading);
   const auto width = png_get_image_width(reader.png(), reader.info());
   const auto height = png_get_image_height(reader.png(), reader.info());
-  check_limits(width, height, limits);
+  auto picture = blank_picture(width, height, limits);
 
-  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .pixels = {}};
-  image.pixels.resize(std::size_t{width} * height * kChannels);
+  const bool transparent = has_alpha(reader);
+  const std::size_t row_bytes = std::size_t{width} * (transparent ? kChannels + 1 : kChannels);
+  std::vector<std::uint8_t> rgba(transparent ? row_bytes * height : 0);
+  auto* pixels = transparent ? rgba.data() : picture.image.pixels.data();
   std::vector<png_bytep> rows;
-  for (std::size_t y = 0; y < height; ++y) rows.push_back(image.pixels.data() + y * width * kChannels);
-  if (!read_pixels(reader, rows)) throw broken(reading);
-  return image;
+  for (std::size_t y = 0; y < height; ++y) rows.push_back(pixels + y * row_bytes);
+  if (!read_pixels(reader, rows, row_bytes)) throw broken(reading);
+  if (transparent) split_alpha(rgba.data(), picture);
+  return picture;
 }
 
 }  // namespace easel

@@ -1,4 +1,5 @@
 """The program from outside: flags, environment, config file, commands, exit codes.  usage: cli_test.py EASEL MODEL_FOLDER"""
+import base64
 import os
 import pathlib
 import socket
@@ -9,6 +10,10 @@ import tempfile
 import unittest
 
 EASEL, MODEL = sys.argv[1], sys.argv[2]
+# Flat pictures of 64x32.
+JPEG = base64.b64decode("/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI//////////////////////////////////////////////////"
+                        "//wAALCAAgAEABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAL/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/9oACAEBAAA/AIAAAAAAAAAAH//Z")
+WEBP = base64.b64decode("UklGRkIAAABXRUJQVlA4IDYAAABQAwCdASpAACAAP3G41WM0ryqmJAgCkC4JZwAW30EEaOdBQAD+0Mr+kulyG//F3YjjJIAAAAA=")
 
 
 def run(*args, env=None, timeout=120):
@@ -58,6 +63,7 @@ class Flags(unittest.TestCase):
         self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
         self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
         self.refused("--drain-timeout", "-1", says="--drain-timeout")
+        self.refused("--max-image-bytes", "0", says="--max-image-bytes")
         self.refused("--request-timeout", "soon", says="--request-timeout")
         self.refused("serve", "--model", MODEL, "--port", "0", "--api-keys-file", "/nowhere/keys.json", says="/nowhere/keys.json")
         self.refused("models", "--model", MODEL, "--prompt-syntax", "loud", says="--prompt-syntax")
@@ -218,10 +224,17 @@ class Draw(unittest.TestCase):
         self.assertEqual({png_size(path) for path in (first, again, part)}, {(128, 128)})
         self.assertEqual(len({pathlib.Path(path).read_bytes() for path in (first, again, part)}), 3)
 
+    def test_pictures_of_every_format(self):
+        # Content decides, whatever the file is called.
+        for name, content in (("photo.jpg", JPEG), ("photo.webp", WEBP), ("misnamed.png", JPEG)):
+            path = f"{self.folder.name}/{name}"
+            pathlib.Path(path).write_bytes(content)
+            self.assertEqual(png_size(self.draw("o.png", "a cat", "--image", path, "--mask", path, "--seed", "1", "--steps", "2")), (64, 32))
+
     def test_pictures_that_cannot_be_read(self):
         broken = f"{self.folder.name}/broken.png"
         pathlib.Path(broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "not a PNG")):
+        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "neither a PNG")):
             result = run("draw", "a cat", "-o", f"{self.folder.name}/x.png", "--image", path, "--model", MODEL)
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(says, result.stderr)

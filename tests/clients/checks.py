@@ -1,6 +1,8 @@
 """What the client programs share: named checks, each told on a line of its own as "ok NAME" or "not ok NAME: why"."""
 import base64
 import pathlib
+import struct
+import zlib
 
 
 def report(name, passed, why=""):
@@ -21,6 +23,16 @@ def expect_error(name, call, error_class, **attributes):
                f"got {type(error).__name__} {got}, wanted {error_class.__name__} {attributes}: {error}")
     else:
         report(name, False, f"was answered with {str(answer)[:200]}")
+
+
+def mask_png(width, height, first_column):
+    """A PNG as OpenAI's masks are: transparent, that is to be redrawn, from this column on, and opaque before it."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    row = b"\0" + b"\0\0\0\xff" * first_column + b"\0\0\0\0" * (width - first_column)
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)  # 8 bits, RGB and alpha
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b"")
 
 
 def save(folder, name, b64_json):

@@ -2,6 +2,7 @@
 
 usage: modern.py BASE_URL FOLDER
 """
+import pathlib
 import sys
 
 import checks
@@ -39,6 +40,44 @@ checks.expect_equal("a name of OpenAI's means the default model",
                     client.images.generate(prompt="a red apple on a pink background", size="128x128", model="dall-e-3", n=1,
                                            quality="standard", style="vivid", user="someone", response_format="b64_json",
                                            extra_body={"seed": 7}).data[0].b64_json, first.b64_json)
+
+# Edits: with files as users open them, with bytes, and the mask made as OpenAI's are.
+fox = pathlib.Path(folder) / "fox--512x512--yellow.png"
+small = pathlib.Path(folder) / "apple--128x128--pink.png"
+
+
+def edit(image, **fields):
+    fields = {"prompt": "a fox on a blue background", "response_format": "b64_json", **fields}
+    return client.images.edit(image=image, **fields)
+
+
+with fox.open("rb") as file:
+    edited = edit(file, extra_body={"seed": 3, "strength": 0.9})
+checks.save(folder, "edited--512x512--blue", edited.data[0].b64_json)
+checks.report("a fox edited by a file and by bytes is the same fox",
+              edited.data[0].b64_json == edit([fox.read_bytes()], extra_body={"seed": "3", "strength": "0.9"}).data[0].b64_json, "they differ")
+checks.expect_equal("an edit says its seed", edited.data[0].seed, 3)
+mask = checks.mask_png(128, 128, 64)
+half = edit(small, mask=("mask.png", mask), n=2, extra_body={"seed": 5}).data
+checks.expect_equal("n edits", len(half), 2)
+checks.save(folder, "masked--128x128", half[0].b64_json)
+checks.report("a masked edit is another picture", half[0].b64_json != half[1].b64_json != first.b64_json, "they are the same")
+larger = edit(small, size="256x256", extra_body={"seed": 1, "num_inference_steps": 4})
+checks.save(folder, "larger--256x256", larger.data[0].b64_json)
+checks.expect_equal("lists travel in a form", len(edit(small, extra_body={"original_size": [128, 128]}).data), 1)
+checks.expect_error("a list's entry is named", lambda: edit(small, extra_body={"original_size": [128, -1]}), openai.BadRequestError,
+                    param="original_size[1]", status_code=400)
+
+checks.expect_error("an edit of what is no picture", lambda: edit(b"GIF89a"), openai.BadRequestError, param="image",
+                    code="invalid_image_file", status_code=400)
+checks.expect_error("a mask of another size", lambda: edit(small, mask=checks.mask_png(64, 64, 32)), openai.BadRequestError,
+                    param="mask", code="invalid_mask_image_format", status_code=400)
+checks.expect_error("two images", lambda: edit([small, small]), openai.BadRequestError, param="image", status_code=400)
+checks.expect_error("strength beyond 1", lambda: edit(small, extra_body={"strength": 1.5}), openai.BadRequestError, param="strength",
+                    status_code=400)
+if hasattr(client.images, "create_variation"):
+    varied = client.images.create_variation(image=small, response_format="b64_json", size="128x128")
+    checks.expect_equal("a variation", len(varied.data), 1)
 
 odd = draw("a fox on a blue background", size="200x100", seed=1)
 checks.save(folder, "fox--200x100--blue", odd.data[0].b64_json)

@@ -61,10 +61,10 @@ def run(command, **options):
 
 
 def judge_pictures(tally, client, folder):
-    """Names are SUBJECT--SIZE--BACKGROUND.png."""
-    for path in sorted(folder.glob("*--*--*.png")):
-        _, size, background = path.stem.split("--")
-        wrong = pictures.faults(path, size, background)
+    """Names are SUBJECT--SIZE.png or SUBJECT--SIZE--BACKGROUND.png."""
+    for path in sorted(folder.glob("*--*.png")):
+        _, size, *background = path.stem.split("--")
+        wrong = pictures.faults(path, size, *background)
         tally.add(f"{client}: {path.name}", not wrong, "; ".join(wrong))
 
 

@@ -8,8 +8,11 @@
 
 #include "http/access.h"
 #include "http/chunked.h"
+#include "http/form_fields.h"
+#include "http/form_text.h"
 #include "http/http_error.h"
 #include "http/json_text.h"
+#include "http/multipart.h"
 #include "http/openai_images.h"
 #include "http/request_head.h"
 #include "http/routes.h"
@@ -114,6 +117,35 @@ TEST(Mutations, OfAnImageRequest) {
     EXPECT_TRUE(!request.num_inference_steps || *request.num_inference_steps <= 250);
     EXPECT_LT(request.seed, std::uint64_t{1} << 63);
     EXPECT_FALSE(request.prompt.empty());
+  });
+  EXPECT_GT(outcomes.read, 1000);
+  EXPECT_GT(outcomes.refused, 1000);
+}
+
+TEST(Mutations, OfAForm) {
+  constexpr FormLimits kLimits{.max_parts = 16,
+                               .max_header_bytes = 300,
+                               .max_text_bytes = 400,
+                               .max_file_bytes = 100,
+                               .is_file = [](std::string_view name) { return name == "image"; }};
+  const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
+  const auto form = test::form_text({{"prompt", "caf\xc3\xa9"},
+                                     {"image", "\r\n--xYzZ\r\n-", true},
+                                     {"n", "2"},
+                                     {"timesteps[]", "999"},
+                                     {"timesteps[]", "1"},
+                                     {"loras", R"([{"name":"ink","weight":0.5}])"},
+                                     {"loras[][name]", "oil"},
+                                     {"original_size", "[512, 512]"}});
+  std::mt19937 random(2);
+  const auto outcomes = try_mutants(form, [&](const std::string& text) {
+    MultipartReader reader(test::kBoundary, kLimits);
+    const auto cut = std::uniform_int_distribution<std::size_t>(0, text.size())(random);
+    reader.feed(std::string_view(text).substr(0, cut));
+    reader.feed(std::string_view(text).substr(cut));
+    const auto request = read_image_request(json_of_form(reader.finish()), models, {}, "", ImageTask::kEdit);
+    EXPECT_LE(request.loras.size(), 16u);
+    EXPECT_LE(request.timesteps.size(), 250u);
   });
   EXPECT_GT(outcomes.read, 1000);
   EXPECT_GT(outcomes.refused, 1000);

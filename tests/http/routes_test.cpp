@@ -24,6 +24,12 @@ TEST(Routes, ServesEverySpelling) {
       {"POST", "/v1/%69mages/generation%73", Endpoint::kGenerations, ""},
       {"POST", "/openai/deployments/my%20model/images/generations", Endpoint::kGenerations, "my%20model"},
       {"POST", "/openai/v1/images/generations", Endpoint::kGenerations, ""},
+      {"POST", "/v1/images/edits", Endpoint::kEdits, ""},
+      {"POST", "/images/edits/", Endpoint::kEdits, ""},
+      {"POST", "/openai/deployments/a%20b/images/edits", Endpoint::kEdits, "a%20b"},
+      {"POST", "/v1/images/variations", Endpoint::kVariations, ""},
+      {"POST", "/v1/images/upscale", Endpoint::kUpscale, ""},
+      {"POST", "/images//upscale", Endpoint::kUpscale, ""},
       {"GET", "/v1/models", Endpoint::kModels, ""},
       {"GET", "/models/", Endpoint::kModels, ""},
       {"HEAD", "/v1/models", Endpoint::kModels, ""},
@@ -57,10 +63,10 @@ TEST(Routes, ServesEverySpelling) {
 }
 
 TEST(Routes, KnowsNothingElse) {
-  for (const char* path : {"/v2/images/generations", "/v1/v1/models", "/v1/images", "/v1/images/generations/x",
-                           "/v1/images/edits", "/v1/images/variations", "/v1/image/generations", "/healthz",
-                           "/v1/Models", "/../v1/models", "/v1/%2e%2e/models", "/openai/deployments/images/generations",
-                           "/v1/images%2Fgenerations", "/v1%2Fmodels", "/openai"}) {
+  for (const char* path :
+       {"/v2/images/generations", "/v1/v1/models", "/v1/images", "/v1/images/generations/x", "/v1/images/edit",
+        "/v1/images/upscales", "/v1/image/generations", "/healthz", "/v1/Models", "/../v1/models", "/v1/%2e%2e/models",
+        "/openai/deployments/images/generations", "/v1/images%2Fgenerations", "/v1%2Fmodels", "/openai"}) {
     const auto match = find_route("GET", path);
     EXPECT_EQ(match.route, nullptr) << path;
     EXPECT_EQ(match.allow, "") << path;
@@ -84,6 +90,9 @@ TEST(Routes, HaveOneNameInDocuments) {
            {"/v1//models/", "/v1/models"},
            {"/openai/models/a%2Fb", "/v1/models/{id}"},
            {"/openai/deployments/x/images/generations", "/v1/images/generations"},
+           {"/images/edits", "/v1/images/edits"},
+           {"/v1/images/variations/", "/v1/images/variations"},
+           {"/images/upscale", "/v1/images/upscale"},
            {"/health", "/health"}}) {
     const auto* post = find_route("POST", path).route;
     const auto* get = find_route("GET", path).route;

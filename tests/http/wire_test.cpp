@@ -110,8 +110,7 @@ TEST(Wire, WrongMethodsAndPathsAreToldInJson) {
   const auto post = server.ask(request_text("POST", "/v1/models", kGoodBody));
   EXPECT_EQ(post.status, 405);
   EXPECT_EQ(post.header("allow"), "GET, HEAD, OPTIONS");
-  for (const char* path :
-       {"/v1/images/edits", "/v1/images/variations", "/v2/models", "/favicon.ico", "/v1/%2e%2e/etc/passwd"}) {
+  for (const char* path : {"/v1/images", "/v1/images/edit", "/v2/models", "/favicon.ico", "/v1/%2e%2e/etc/passwd"}) {
     const auto response = server.ask(request_text("POST", path, kGoodBody));
     EXPECT_EQ(response.status, 404) << path;
     EXPECT_TRUE(error_of(response)["code"].is_null());
@@ -145,6 +144,7 @@ TEST(Wire, ListsModels) {
   EXPECT_EQ(list["data"][0]["owned_by"], "easel");
   EXPECT_EQ(list["data"][0]["licence"], "test-licence");
   EXPECT_EQ(list["data"][0]["native_size"], "24x16");
+  EXPECT_EQ(list["data"][0]["modes"], nlohmann::json({"text-to-image", "image-to-image", "inpainting"}));
   EXPECT_EQ(list["data"][2]["id"], "odd\xEF\xBF\xBD");
 }
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "easel/image.h"
+#include "easel/image_file.h"
 
 namespace easel {
 namespace {
@@ -41,6 +42,16 @@ TEST(Base64, RoundTripsEveryByteAtEveryPosition) {
     const auto text = base64_encode(bytes);
     ASSERT_EQ(text.size() % 4, 0u);
     ASSERT_EQ(decode(text), bytes);
+    ASSERT_EQ(base64_decode(text), bytes);
+  }
+}
+
+TEST(Base64, OnlyTheOneSpellingIsRead) {
+  EXPECT_EQ(base64_decode(""), "");
+  EXPECT_EQ(base64_decode("++++////"), "\xFB\xEF\xBE\xFF\xFF\xFF");
+  for (const char* text : {"A", "AA", "AAA", "=", "====", "A===", "AA=A", "AA==AAAA", "A=AA", "AAA\n", " AAA", "AA-_",
+                           "AAAA=", "AB==", "AAB=", "\xff\xff\xff\xff"}) {
+    EXPECT_EQ(base64_decode(text), std::nullopt) << text;
   }
 }
 

@@ -46,6 +46,8 @@ THIRD_PARTY = [
     ("httplib", re.compile(r"^httplib"), lambda layer, path: layer == "http"),
     ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
     ("libpng", re.compile(r"^png\.h"), lambda layer, path: layer == "image"),
+    ("libjpeg", re.compile(r"^(jpeglib|jerror)\.h"), lambda layer, path: layer == "image"),
+    ("libwebp", re.compile(r"^webp/"), lambda layer, path: layer == "image"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
     ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http"),
@@ -54,7 +56,7 @@ THIRD_PARTY = [
 ]
 # What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
 # declaration shows nothing.
-HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
+HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
 # Minutes of compile time: an operator's header costs a second, these cost ten to thirty.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 

@@ -1,0 +1,76 @@
+// The one thing of EXIF (JEITA CP-3451, chapter 4) that changes a picture: how the camera was held.
+#include <cstdint>
+#include <utility>
+
+#include "image/checks.h"
+#include "image/decoders.h"
+
+namespace easel {
+namespace {
+
+constexpr std::string_view kExifStart("Exif\0\0", 6);
+constexpr std::size_t kEntryBytes = 12;
+constexpr std::uint32_t kOrientationTag = 0x0112;
+constexpr std::uint32_t kShortType = 3;
+
+/// The TIFF structure within EXIF. What lies outside it reads as 0.
+class Tiff {
+ public:
+  explicit Tiff(std::string_view bytes) : bytes_(bytes), big_endian_(bytes.starts_with("MM")) {}
+
+  bool valid() const { return (big_endian_ || bytes_.starts_with("II")) && number(2, 2) == 42; }
+  std::uint32_t number(std::size_t at, std::size_t size) const {
+    if (at > bytes_.size() || size > bytes_.size() - at) return 0;
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      value = value << 8 | static_cast<unsigned char>(bytes_[at + (big_endian_ ? i : size - 1 - i)]);
+    }
+    return value;
+  }
+
+ private:
+  std::string_view bytes_;
+  bool big_endian_;
+};
+
+}  // namespace
+
+int exif_orientation(std::string_view app1) {
+  constexpr int kUpright = 1;
+  if (!app1.starts_with(kExifStart)) return kUpright;
+  const Tiff tiff(app1.substr(kExifStart.size()));
+  if (!tiff.valid()) return kUpright;
+  const std::size_t directory = tiff.number(4, 4);
+  const auto entries = tiff.number(directory, 2);
+  for (std::size_t i = 0; i < entries; ++i) {
+    const auto entry = directory + 2 + i * kEntryBytes;
+    if (tiff.number(entry, 2) != kOrientationTag || tiff.number(entry + 2, 2) != kShortType) continue;
+    const auto orientation = tiff.number(entry + 8, 2);
+    return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : kUpright;
+  }
+  return kUpright;
+}
+
+Image upright(Image image, int orientation) {
+  if (orientation == 1) return image;
+  // Orientation as the standard numbers it: from 5 on rows and columns change places; then each axis may be reversed.
+  const bool transposed = orientation >= 5;
+  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+  Image turned{.width = image.width, .height = image.height, .pixels = {}};
+  if (transposed) std::swap(turned.width, turned.height);
+  turned.pixels.reserve(image.pixels.size());
+  for (int y = 0; y < turned.height; ++y) {
+    const int from_y = mirror_y ? turned.height - 1 - y : y;
+    for (int x = 0; x < turned.width; ++x) {
+      const int from_x = mirror_x ? turned.width - 1 - x : x;
+      const auto row = static_cast<std::size_t>(transposed ? from_x : from_y);
+      const auto column = static_cast<std::size_t>(transposed ? from_y : from_x);
+      const auto* pixel = &image.pixels[(row * static_cast<std::size_t>(image.width) + column) * kChannels];
+      turned.pixels.insert(turned.pixels.end(), pixel, pixel + kChannels);
+    }
+  }
+  return turned;
+}
+
+}  // namespace easel

@@ -1,0 +1,152 @@
+// JPEG files by libjpeg-turbo.
+#include <cstdio>
+// jpeglib.h needs FILE and size_t declared before it.
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include <array>
+#include <csetjmp>
+#include <string>
+#include <vector>
+
+#include "image/checks.h"
+#include "image/decoders.h"
+
+namespace easel {
+namespace {
+
+// A progressive file may refine its pixels as often as it likes, and each time costs a pass over all of them; encoders
+// write some ten scans.
+constexpr int kMaxScans = 100;
+constexpr unsigned kMaxSegmentBytes = 0xffff;
+constexpr int kInks = 4;
+
+/// libjpeg's error manager with what its callbacks leave.
+struct Errors {
+  jpeg_error_mgr manager;  // first, so that a pointer to it is one to all of this
+  std::jmp_buf failed;
+  int code = 0;
+  char message[JMSG_LENGTH_MAX] = "";
+};
+
+[[noreturn]] void leave(j_common_ptr jpeg) {
+  auto& errors = *reinterpret_cast<Errors*>(jpeg->err);
+  errors.code = jpeg->err->msg_code;
+  jpeg->err->format_message(jpeg, errors.message);
+  std::longjmp(errors.failed, 1);
+}
+
+// Warnings are how libjpeg says that it goes on with made-up pixels. These are about bytes that change none.
+bool harmless(int warning) {
+  return warning == JWRN_EXTRANEOUS_DATA || warning == JWRN_JFIF_MAJOR || warning == JWRN_NOT_SEQUENTIAL ||
+         warning == JWRN_ADOBE_XFORM;
+}
+
+void on_message(j_common_ptr jpeg, int level) {
+  if (level < 0 && !harmless(jpeg->err->msg_code)) leave(jpeg);
+}
+
+void count_scans(j_common_ptr jpeg) {
+  if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMaxScans) ERREXIT(jpeg, JERR_BAD_PROGRESSION);
+}
+
+/// Owns libjpeg's struct.
+class JpegReader {
+ public:
+  explicit JpegReader(std::string_view bytes) : bytes_(bytes) {
+    jpeg_.err = jpeg_std_error(&errors_.manager);
+    errors_.manager.error_exit = &leave;
+    errors_.manager.emit_message = &on_message;
+    progress_.progress_monitor = &count_scans;
+  }
+  ~JpegReader() { jpeg_destroy_decompress(&jpeg_); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  // libjpeg leaves a failed call by longjmp, past every destructor between; so in these three nothing that needs one
+  // is made. Each returns false when the file is at fault, or memory is short: see error().
+
+  bool read_header() {
+    if (setjmp(errors_.failed)) return false;
+    jpeg_create_decompress(&jpeg_);
+    jpeg_.progress = &progress_;
+    jpeg_mem_src(&jpeg_, reinterpret_cast<const unsigned char*>(bytes_.data()), bytes_.size());
+    jpeg_save_markers(&jpeg_, JPEG_APP0 + 1, kMaxSegmentBytes);
+    jpeg_read_header(&jpeg_, TRUE);
+    const bool inks = jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
+    jpeg_.out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    return true;
+  }
+
+  bool read_colours(std::uint8_t* pixels) {
+    if (setjmp(errors_.failed)) return false;
+    jpeg_start_decompress(&jpeg_);
+    const auto row_bytes = static_cast<std::size_t>(jpeg_.output_width) * kChannels;
+    while (jpeg_.output_scanline < jpeg_.output_height) {
+      JSAMPROW row = pixels + jpeg_.output_scanline * row_bytes;
+      jpeg_read_scanlines(&jpeg_, &row, 1);
+    }
+    jpeg_finish_decompress(&jpeg_);
+    return true;
+  }
+
+  /// @param row  room for one row of inks
+  bool read_inks(std::uint8_t* row, std::uint8_t* pixels) {
+    if (setjmp(errors_.failed)) return false;
+    jpeg_start_decompress(&jpeg_);
+    while (jpeg_.output_scanline < jpeg_.output_height) {
+      auto* out = pixels + jpeg_.output_scanline * (std::size_t{jpeg_.output_width} * kChannels);
+      jpeg_read_scanlines(&jpeg_, &row, 1);
+      for (const auto* ink = row; ink != row + std::size_t{jpeg_.output_width} * kInks; ink += kInks) {
+        for (int c = 0; c < kChannels; ++c) *out++ = light(ink[c], ink[kChannels]);
+      }
+    }
+    jpeg_finish_decompress(&jpeg_);
+    return true;
+  }
+
+  bool has_inks() const { return jpeg_.out_color_space == JCS_CMYK; }
+  const jpeg_decompress_struct& jpeg() const { return jpeg_; }
+
+  /// Known between the header and the pixels, with which libjpeg drops it.
+  int orientation() const {
+    for (const auto* marker = jpeg_.marker_list; marker != nullptr; marker = marker->next) {
+      const std::string_view app1(reinterpret_cast<const char*>(marker->data), marker->data_length);
+      if (app1.starts_with("Exif")) return exif_orientation(app1);
+    }
+    return 1;
+  }
+
+  Error error() const {
+    if (errors_.code == JERR_OUT_OF_MEMORY) return {ErrorCode::kResourceExhausted, "no memory to read a JPEG file"};
+    return {ErrorCode::kInvalidArgument, concat("the JPEG file is damaged: ", errors_.message)};
+  }
+
+ private:
+  // What an ink and black leave of white. Adobe's files hold what is left instead of what is laid on.
+  std::uint8_t light(int ink, int black) const {
+    if (!jpeg_.saw_Adobe_marker) ink = 255 - ink, black = 255 - black;
+    return static_cast<std::uint8_t>((ink * black + 127) / 255);
+  }
+
+  std::string_view bytes_;
+  Errors errors_{};
+  jpeg_progress_mgr progress_{};
+  jpeg_decompress_struct jpeg_{};
+};
+
+}  // namespace
+
+DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits) {
+  JpegReader reader(bytes);
+  if (!reader.read_header()) throw reader.error();
+  const int orientation = reader.orientation();
+  auto picture = blank_picture(reader.jpeg().image_width, reader.jpeg().image_height, limits);
+  auto* pixels = picture.image.pixels.data();
+  std::vector<std::uint8_t> row(reader.has_inks() ? std::size_t{reader.jpeg().image_width} * kInks : 0);
+  if (!(reader.has_inks() ? reader.read_inks(row.data(), pixels) : reader.read_colours(pixels))) throw reader.error();
+  picture.image = upright(std::move(picture.image), orientation);
+  return picture;
+}
+
+}  // namespace easel

@@ -1,0 +1,55 @@
+// WebP files by libwebp.
+#include <webp/decode.h>
+
+#include <string>
+
+#include "image/checks.h"
+#include "image/decoders.h"
+
+namespace easel {
+namespace {
+
+const char* in_words(VP8StatusCode status) {
+  switch (status) {
+    case VP8_STATUS_NOT_ENOUGH_DATA:
+      return "the file ends too early";
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+      return "it uses a feature that libwebp does not know";
+    default:
+      return "its data make no sense";
+  }
+}
+
+void check(VP8StatusCode status) {
+  if (status == VP8_STATUS_OK) return;
+  if (status == VP8_STATUS_OUT_OF_MEMORY) throw Error(ErrorCode::kResourceExhausted, "no memory to read a WebP file");
+  throw Error(ErrorCode::kInvalidArgument, concat("the WebP file is damaged: ", in_words(status)));
+}
+
+}  // namespace
+
+DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits) {
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  WebPDecoderConfig config;
+  WebPInitDecoderConfig(&config);
+  check(WebPGetFeatures(data, bytes.size(), &config.input));
+  if (config.input.has_animation) {
+    throw Error(ErrorCode::kInvalidArgument, "the WebP file is an animation; expected a single picture");
+  }
+  auto picture = blank_picture(config.input.width, config.input.height, limits);
+  const bool transparent = config.input.has_alpha != 0;
+  const int pixel_bytes = transparent ? kChannels + 1 : kChannels;
+  const auto count = picture.image.pixels.size() / kChannels;
+  std::vector<std::uint8_t> rgba(transparent ? count * (kChannels + 1) : 0);
+
+  config.output.colorspace = transparent ? MODE_RGBA : MODE_RGB;
+  config.output.is_external_memory = 1;
+  config.output.u.RGBA = {.rgba = transparent ? rgba.data() : picture.image.pixels.data(),
+                          .stride = config.input.width * pixel_bytes,
+                          .size = count * static_cast<std::size_t>(pixel_bytes)};
+  check(WebPDecode(data, bytes.size(), &config));
+  if (transparent) split_alpha(rgba.data(), picture);
+  return picture;
+}
+
+}  // namespace easel

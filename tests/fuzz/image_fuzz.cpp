@@ -1,0 +1,37 @@
+// Fuzzes the readers of uploaded pictures: PNG, JPEG and WebP.
+#include <cstdlib>
+#include <string_view>
+
+#include "easel/error.h"
+#include "easel/image_file.h"
+#include "fuzz_target.h"
+#include "support/picture_files.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // Small, so that the time goes into reading files and not into filling pixels.
+  constexpr easel::ImageFileLimits kLimits{.max_bytes = 1u << 20, .max_edge = 256, .max_pixels = 256 * 256};
+  try {
+    const auto picture = easel::decode_image({reinterpret_cast<const char*>(data), size}, kLimits);
+    const auto pixels = static_cast<std::size_t>(picture.image.width) * static_cast<std::size_t>(picture.image.height);
+    const bool whole = picture.image.pixels.size() == 3 * pixels;
+    if (!whole || (!picture.alpha.empty() && picture.alpha.size() != pixels)) std::abort();
+  } catch (const easel::Error& error) {
+    if (error.code() != easel::ErrorCode::kInvalidArgument) std::abort();
+  }
+  return 0;
+}
+
+std::vector<std::string> easel::fuzz_seeds() {
+  using namespace easel::testing;
+  const auto image = gradient(24, 17);
+  std::vector<std::uint8_t> alpha(24 * 17);
+  for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = static_cast<std::uint8_t>(i);
+  return {png_file(image),
+          png_file(image, alpha),
+          jpeg_file(image),
+          jpeg_file(image, JpegKind::kProgressive),
+          jpeg_file(image, JpegKind::kGray),
+          with_orientation(jpeg_file(image, JpegKind::kCmyk), 6),
+          webp_file(image),
+          webp_file(image, alpha)};
+}

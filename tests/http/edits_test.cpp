@@ -1,0 +1,324 @@
+// The routes that take pictures, over sockets: edits, variations, upscale.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "easel/image_file.h"
+#include "http/form_text.h"
+#include "http/running_server.h"
+#include "support/picture_files.h"
+
+namespace easel::test {
+namespace {
+
+using easel::testing::gradient;
+using easel::testing::jpeg_file;
+using easel::testing::png_file;
+
+const std::string kPng = png_file(gradient(40, 24));
+
+std::string edit_request(const std::string& body, const std::string& path = "/v1/images/edits",
+                         const std::string& type = form_type(), const Fields& more = {}) {
+  Fields fields = {{"Content-Type", type}};
+  fields.insert(fields.end(), more.begin(), more.end());
+  return request_text("POST", path, body, fields);
+}
+
+Response edit(const RunningServer& server, const std::vector<Part>& parts,
+              const std::string& path = "/v1/images/edits") {
+  return server.ask(edit_request(form_text(parts), path));
+}
+
+Response edit_json(const RunningServer& server, const nlohmann::json& body) {
+  return server.ask(edit_request(body.dump(), "/v1/images/edits", "application/json"));
+}
+
+std::string chunked(const std::string& request, std::size_t chunk) {
+  const auto head_end = request.find("\r\n\r\n");
+  const auto length_at = request.find("Content-Length");
+  const auto body = request.substr(head_end + 4);
+  std::string text = request.substr(0, length_at) + "Transfer-Encoding: chunked\r\n\r\n";
+  for (std::size_t at = 0; at < body.size(); at += chunk) {
+    const auto piece = body.substr(at, chunk);
+    std::ostringstream size;
+    size << std::hex << piece.size();
+    text += size.str() + "\r\n" + piece + "\r\n";
+  }
+  return text + "0\r\n\r\n";
+}
+
+nlohmann::json error_of(const Response& response) {
+  return response.json().value("error", nlohmann::json::object());
+}
+
+std::vector<ModelDescription> with_upscaler() {
+  auto larger = tiny_model("larger");
+  larger.upscale_factor = 2;
+  return {tiny_model("tiny"), larger};
+}
+
+TEST(Edits, APictureAndAMaskReachTheEngine) {
+  const RunningServer server;
+  const auto mask = png_file(gradient(40, 24), std::vector<std::uint8_t>(960, 0));
+  const auto response = edit(server, {{"prompt", "a\r\ncat"},
+                                      {"image", kPng, true},
+                                      {"mask", mask, true},
+                                      {"n", "2"},
+                                      {"seed", "41"},
+                                      {"strength", "0.5"},
+                                      {"size", ""},
+                                      {"response_format", "b64_json"},
+                                      {"user", "someone"},
+                                      {"loras", R"([{"name": "ink", "weight": 0.5}])"}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  const auto request = server.engine.requests().at(0);
+  EXPECT_EQ(request.prompt, "a\ncat");
+  EXPECT_EQ(request.num_images, 2);
+  EXPECT_EQ(request.seed, 41u);
+  EXPECT_EQ(request.strength, 0.5);
+  EXPECT_EQ(request.width, 40);
+  EXPECT_EQ(request.height, 24);
+  EXPECT_EQ(request.image->pixels, gradient(40, 24).pixels);
+  ASSERT_TRUE(request.mask);
+  EXPECT_EQ(request.mask->pixels, std::vector<std::uint8_t>(40 * 24 * 3, 255));
+  ASSERT_EQ(request.loras.size(), 1u);
+  EXPECT_EQ(request.loras[0].weight, 0.5);
+  const auto body = response.json();
+  EXPECT_EQ(body["size"], "40x24");
+  EXPECT_EQ(body["data"].size(), 2u);
+  EXPECT_EQ(body["data"][1]["seed"], 42);
+  EXPECT_EQ(body["data"][1]["prompt_cut"], false);
+}
+
+TEST(Edits, EverySpellingOfTheImageIsOne) {
+  const RunningServer server;
+  for (const char* name : {"image", "image[]", "image[0]"}) {
+    EXPECT_EQ(edit(server, {{"prompt", "a cat"}, {name, kPng, true}}).status, 200) << name;
+  }
+  const auto two = edit(server, {{"prompt", "a cat"}, {"image[]", kPng, true}, {"image[]", kPng, true}});
+  EXPECT_EQ(two.status, 400);
+  EXPECT_EQ(error_of(two)["param"], "image");
+  EXPECT_EQ(error_of(two)["code"], "duplicate_parameter");
+}
+
+TEST(Edits, BodiesMayComeInChunks) {
+  const RunningServer server;
+  const auto request = edit_request(form_text({{"image", kPng, true}, {"prompt", "a cat"}}));
+  for (const std::size_t chunk : {1u, 7u, 1000u, 100000u}) {
+    EXPECT_EQ(server.ask(chunked(request, chunk)).status, 200) << chunk;
+    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(40, 24).pixels);
+  }
+  RawClient client(server.port);
+  const auto body = form_text({{"image", kPng, true}, {"prompt", "a cat"}});
+  const auto waiting = edit_request(body, "/v1/images/edits", form_type(), {{"Expect", "100-continue"}});
+  client.send(waiting.substr(0, waiting.size() - body.size()));
+  EXPECT_EQ(client.read(/*bodiless=*/true).status, 100);
+  client.send(body);
+  EXPECT_EQ(client.read().status, 200);
+}
+
+TEST(Edits, JsonMayBringPicturesInBase64) {
+  const RunningServer server;
+  const auto base64 = base64_encode(kPng), url = "data:image/png;base64," + base64;
+  for (const nlohmann::json& body :
+       std::vector<nlohmann::json>{{{"prompt", "a cat"}, {"image", base64}},
+                                   {{"prompt", "a cat"}, {"image", url}},
+                                   {{"prompt", "a cat"}, {"images", {{{"image_url", url}}}}},
+                                   {{"prompt", "a cat"}, {"image", url}, {"mask", {{"image_url", url}}}},
+                                   {{"prompt", "a cat"}, {"image", url}, {"mask", nullptr}}}) {
+    EXPECT_EQ(edit_json(server, body).status, 200) << body.dump().substr(0, 100);
+    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(40, 24).pixels);
+  }
+  struct Case {
+    nlohmann::json body;
+    const char* param;
+  };
+  for (const auto& [body, param] :
+       std::vector<Case>{{{{"prompt", "x"}}, "image"},
+                         {{{"prompt", "x"}, {"image", "!!!!"}}, "image"},
+                         {{{"prompt", "x"}, {"image", 5}}, "image"},
+                         {{{"prompt", "x"}, {"image", "https://example.com/a.png"}}, "image"},
+                         {{{"prompt", "x"}, {"image", "data:image/png,abc"}}, "image"},
+                         {{{"prompt", "x"}, {"images", nlohmann::json::array()}}, "images"},
+                         {{{"prompt", "x"}, {"images", {url, url}}}, "images"},
+                         {{{"prompt", "x"}, {"images", {{{"file_id", "file-1"}}}}}, "images"},
+                         {{{"prompt", "x"}, {"image", url}, {"images", {url}}}, "image"},
+                         {{{"prompt", "x"}, {"image", url}, {"mask", "no"}}, "mask"}}) {
+    const auto response = edit_json(server, body);
+    EXPECT_EQ(response.status, 400) << body.dump().substr(0, 100);
+    EXPECT_EQ(error_of(response)["param"], param) << body.dump().substr(0, 100);
+  }
+}
+
+struct Fault {
+  std::vector<Part> parts;
+  const char* param;
+  const char* code;
+};
+
+TEST(Edits, EveryFaultIsToldAndLeavesTheConnectionUsable) {
+  const RunningServer server;
+  RawClient client(server.port);
+  const Part prompt{"prompt", "a cat"}, image{"image", kPng, true};
+  const Fault faults[] = {
+      {{prompt}, "image", "missing_required_parameter"},
+      {{image}, "prompt", "missing_required_parameter"},
+      {{image, {"prompt", ""}}, "prompt", "empty_string"},
+      {{prompt, {"image", "", true}}, "image", "invalid_image_file"},
+      {{prompt, {"image", "not a picture", true}}, "image", "invalid_image_file"},
+      {{prompt, {"image", kPng.substr(0, 70), true}}, "image", "invalid_image_file"},
+      {{prompt, image, {"mask", png_file(gradient(41, 24)), true}}, "mask", "invalid_mask_image_format"},
+      {{prompt, image, {"mask", jpeg_file(gradient(40, 24)).substr(0, 400), true}}, "mask", "invalid_image_file"},
+      {{prompt, image, {"n", "0"}}, "n", "integer_below_min_value"},
+      {{prompt, image, {"n", "abc"}}, "n", "invalid_type"},
+      {{prompt, image, {"n", "2.5"}}, "n", "invalid_type"},
+      {{prompt, image, {"size", "512"}}, "size", "invalid_value"},
+      {{prompt, image, {"size", "9000x9000"}}, "size", "invalid_value"},
+      {{prompt, image, {"stream", "yes"}}, "stream", "invalid_type"},
+      {{prompt, image, {"stream", "true"}}, "stream", "unsupported_parameter"},
+      {{prompt, image, {"strength", "2"}}, "strength", "decimal_above_max_value"},
+      {{prompt, image, {"seed", "1.5"}}, "seed", "invalid_value"},
+      {{prompt, image, {"response_format", "url"}}, "response_format", "invalid_value"},
+      {{prompt, image, {"model", "nope"}}, "model", "model_not_found"},
+      {{prompt, image, {"timesteps", "x"}}, "timesteps", "invalid_type"},
+      {{{"prompt", "\xff"}, image}, "prompt", "invalid_value"}};
+  for (const auto& [parts, param, code] : faults) {
+    const auto response = client.exchange(edit_request(form_text(parts)));
+    SCOPED_TRACE(response.body);
+    EXPECT_EQ(response.status, std::string(code) == "model_not_found" ? 404 : 400);
+    EXPECT_EQ(error_of(response)["param"], param);
+    EXPECT_EQ(error_of(response)["code"], code);
+    EXPECT_EQ(error_of(response)["type"], "invalid_request_error");
+  }
+  EXPECT_TRUE(server.engine.requests().empty());
+  EXPECT_EQ(client.exchange(edit_request(form_text({prompt, image}))).status, 200) << "on the same connection";
+}
+
+TEST(Edits, WhatIsNoFormIsRefused) {
+  const RunningServer server;
+  const auto body = form_text({{"prompt", "a cat"}, {"image", kPng, true}});
+  for (const char* type : {"text/plain", "multipart/form-data", "multipart/form-data; boundary=other", "image/png",
+                           "multipart/mixed; boundary=xYzZY"}) {
+    EXPECT_EQ(server.ask(edit_request(body, "/v1/images/edits", type)).status, 400) << type;
+  }
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/images/edits", body)).status, 400) << "without a type";
+  RawClient client(server.port);
+  for (const std::string& broken :
+       {body.substr(0, body.size() - 10), body.substr(1), std::string("x"), "\r\n" + body.substr(9)}) {
+    const auto response = client.exchange(edit_request(broken));
+    EXPECT_EQ(response.status, 400) << broken.substr(0, 60);
+    EXPECT_EQ(error_of(response).size(), 4u);
+  }
+  EXPECT_EQ(client.exchange(edit_request("\r\n" + body)).status, 200) << "a preamble, on the same connection";
+}
+
+TEST(Edits, SizesAreBoundedBeforeAndWhileReading) {
+  const RunningServer server({.max_body_bytes = 1000, .max_image_bytes = 5000});
+  const std::string text(900, 'x');
+  EXPECT_EQ(edit(server, {{"prompt", text}, {"image", kPng, true}, {"mask", kPng, true}}).status, 200);
+  const auto texts = edit(server, {{"prompt", text}, {"negative_prompt", text}, {"image", kPng, true}});
+  EXPECT_EQ(texts.status, 413);
+  EXPECT_EQ(error_of(texts)["param"], "negative_prompt");
+  const auto file = edit(server, {{"prompt", "x"}, {"image", kPng + std::string(5000, 'x'), true}});
+  EXPECT_EQ(file.status, 413);
+  EXPECT_EQ(error_of(file)["param"], "image");
+  const auto base64 = edit_json(server, {{"prompt", "x"}, {"image", base64_encode(kPng + std::string(5000, 'x'))}});
+  EXPECT_EQ(base64.status, 413);
+  EXPECT_EQ(error_of(base64)["param"], "image");
+
+  RawClient declared(server.port);
+  declared.send("POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + form_type() +
+                "\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_EQ(declared.read().status, 413) << "before a byte of it is sent";
+  const auto endless = edit_request(form_text({{"image", std::string(200'000, 'x'), true}}));
+  EXPECT_EQ(server.ask(chunked(endless, 10'000)).status, 413);
+}
+
+TEST(Edits, RefusedBodiesCostNoPicture) {
+  const RunningServer server({.api_keys = {"key"}});
+  EXPECT_EQ(edit(server, {{"prompt", "x"}, {"image", kPng, true}}).status, 401);
+  EXPECT_EQ(server.ask(edit_request("", "/v1/images/edits")).status, 401);
+}
+
+TEST(Edits, UpscalersAndOthersHaveTheirOwnRoutes) {
+  const RunningServer server({}, {}, with_upscaler());
+  const std::vector<Part> parts = {{"prompt", "a cat"}, {"image", kPng, true}};
+  for (const char* path : {"/v1/images/upscale", "/images/upscale"}) {
+    EXPECT_EQ(edit(server, parts, path).status, 200);
+    const auto request = server.engine.requests().back();
+    EXPECT_EQ(request.model, "larger");
+    EXPECT_EQ(request.width, 80);
+    EXPECT_EQ(request.height, 48);
+  }
+  EXPECT_EQ(edit(server, {{"image", kPng, true}}, "/v1/images/upscale").status, 200) << "a prompt is optional";
+  EXPECT_EQ(edit(server, {{"image", kPng, true}, {"model", "larger"}, {"size", "40x40"}}, "/v1/images/upscale").status,
+            200);
+  EXPECT_EQ(server.engine.requests().back().image->width, 20);
+  EXPECT_EQ(edit(server, {{"image", kPng, true}, {"model", "dall-e-2"}}, "/v1/images/upscale").status, 200);
+  EXPECT_EQ(edit(server, {{"image", kPng, true}, {"noise_level", "20"}}, "/v1/images/upscale").status, 200);
+  EXPECT_EQ(server.engine.requests().back().noise_level, 20);
+
+  const auto named = edit(server, {{"image", kPng, true}, {"model", "tiny"}}, "/v1/images/upscale");
+  EXPECT_EQ(named.status, 400);
+  EXPECT_EQ(error_of(named)["param"], "model");
+  auto with_model = parts;
+  with_model.push_back({"model", "larger"});
+  EXPECT_EQ(error_of(edit(server, with_model))["param"], "model");
+  EXPECT_EQ(error_of(server.draw(R"({"prompt":"a cat","model":"larger"})"))["param"], "model");
+  EXPECT_EQ(server.get("/v1/models/larger").json()["modes"], nlohmann::json({"upscaling"}));
+  EXPECT_EQ(server.get("/v1/models/larger").json()["upscale_factor"], 2);
+
+  const RunningServer without;
+  const auto none = edit(without, parts, "/v1/images/upscale");
+  EXPECT_EQ(none.status, 404);
+  EXPECT_EQ(error_of(none)["param"], "model");
+  EXPECT_NE(error_of(none)["message"].get<std::string>().find("enlarges"), std::string::npos);
+}
+
+TEST(Edits, ModelsThatNeedAPictureAreNotDrawnFromText) {
+  auto inpainting = tiny_model("inpainting"), refiner = tiny_model("refiner");
+  inpainting.needs_image = inpainting.needs_mask = refiner.needs_image = true;
+  const RunningServer server({}, {}, {inpainting, refiner});
+  for (const char* model : {"inpainting", "refiner"}) {
+    const auto response = server.draw(std::string(R"({"prompt":"a cat","model":")") + model + "\"}");
+    EXPECT_EQ(response.status, 400);
+    EXPECT_EQ(error_of(response)["param"], "model");
+  }
+  EXPECT_EQ(error_of(edit(server, {{"prompt", "x"}, {"image", kPng, true}}))["param"], "mask");
+  EXPECT_EQ(edit(server, {{"prompt", "x"}, {"image", kPng, true}, {"model", "refiner"}}).status, 200);
+  EXPECT_EQ(error_of(edit(server, {{"image", kPng, true}}, "/v1/images/variations"))["param"], "model");
+  EXPECT_EQ(server.get("/v1/models/inpainting").json()["modes"], nlohmann::json({"inpainting"}));
+  EXPECT_EQ(server.get("/v1/models/refiner").json()["modes"], nlohmann::json({"image-to-image"}));
+}
+
+TEST(Edits, VariationsNeedNoPrompt) {
+  const RunningServer server;
+  const auto response = edit(server, {{"image", kPng, true}, {"n", "2"}, {"size", "64x64"}}, "/v1/images/variations");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.json()["data"].size(), 2u);
+  const auto request = server.engine.requests().back();
+  EXPECT_EQ(request.prompt, "");
+  EXPECT_FALSE(request.strength);
+  EXPECT_EQ(request.width, 64);
+  EXPECT_EQ(error_of(edit(server, {{"image", kPng, true}, {"mask", kPng, true}}, "/v1/images/variations"))["param"],
+            "mask");
+}
+
+TEST(Edits, AzureNamesTheModelInThePath) {
+  const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("other")});
+  EXPECT_EQ(edit(server, {{"prompt", "x"}, {"image", kPng, true}}, "/openai/deployments/other/images/edits").status,
+            200);
+  EXPECT_EQ(server.engine.requests().back().model, "other");
+}
+
+TEST(Edits, WrongMethodsAreToldSo) {
+  const RunningServer server;
+  for (const char* path : {"/v1/images/edits", "/v1/images/upscale", "/v1/images/variations"}) {
+    const auto response = server.get(path);
+    EXPECT_EQ(response.status, 405) << path;
+    EXPECT_EQ(response.header("allow"), "POST, OPTIONS");
+  }
+}
+
+}  // namespace
+}  // namespace easel::test

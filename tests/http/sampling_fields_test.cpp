@@ -1,0 +1,185 @@
+// The fields that say how a picture is drawn: what fills the request, and what is refused by which name.
+#include "http/sampling_fields.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "http/scripted_engine.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::json;
+using Pixels = MicroConditions::Pixels;
+
+GenerationRequest read(const json& object, bool from_picture = true, const ServerOptions& limits = {}) {
+  GenerationRequest request;
+  read_sampling(Fields(object), limits, test::tiny_model("tiny"), from_picture, request);
+  return request;
+}
+
+HttpError refusal(const json& object, bool from_picture = true) {
+  try {
+    read(object, from_picture);
+  } catch (const HttpFailure& failure) {
+    return failure.error();
+  }
+  return {.status = 0};
+}
+
+TEST(SamplingFields, FillTheRequest) {
+  const auto request = read({{"guidance_rescale", 0.7},
+                             {"denoising_end", 0.8},
+                             {"strength", 0.25},
+                             {"image_guidance_scale", 1.5},
+                             {"noise_level", 20},
+                             {"original_size", {1024, 768}},
+                             {"crops_coords_top_left", {1, 2}},
+                             {"target_size", {512, 256}},
+                             {"negative_original_size", {3, 4}},
+                             {"negative_crops_coords_top_left", {5, 6}},
+                             {"negative_target_size", {7, 8}},
+                             {"aesthetic_score", 7.5},
+                             {"negative_aesthetic_score", 1},
+                             {"timesteps", {999, 499.5, 0}},
+                             {"prompt_syntax", "a1111"},
+                             {"loras", {"plain", {{"name", "strong"}, {"weight", -1.5}}, {{"name", "usual"}}}}});
+  EXPECT_EQ(request.guidance_rescale, 0.7);
+  EXPECT_EQ(request.denoising_end, 0.8);
+  EXPECT_EQ(request.strength, 0.25);
+  EXPECT_EQ(request.image_guidance_scale, 1.5);
+  EXPECT_EQ(request.noise_level, 20);
+  const auto& conditions = request.micro_conditions;
+  EXPECT_EQ(conditions.original_size, Pixels(1024, 768));
+  EXPECT_EQ(conditions.crops_coords_top_left, Pixels(1, 2));
+  EXPECT_EQ(conditions.target_size, Pixels(512, 256));
+  EXPECT_EQ(conditions.negative_original_size, Pixels(3, 4));
+  EXPECT_EQ(conditions.negative_crops_coords_top_left, Pixels(5, 6));
+  EXPECT_EQ(conditions.negative_target_size, Pixels(7, 8));
+  EXPECT_EQ(conditions.aesthetic_score, 7.5);
+  EXPECT_EQ(conditions.negative_aesthetic_score, 1.0);
+  EXPECT_EQ(request.timesteps, (std::vector<double>{999, 499.5, 0}));
+  EXPECT_TRUE(request.sigmas.empty());
+  EXPECT_EQ(request.prompt_syntax, PromptSyntax::kA1111);
+  ASSERT_EQ(request.loras.size(), 3u);
+  EXPECT_EQ(request.loras[0].name, "plain");
+  EXPECT_EQ(request.loras[0].weight, 1.0);
+  EXPECT_EQ(request.loras[1].name, "strong");
+  EXPECT_EQ(request.loras[1].weight, -1.5);
+  EXPECT_EQ(request.loras[2].weight, 1.0);
+  EXPECT_EQ(read({{"sigmas", {14.6, 0.03}}}).sigmas, (std::vector<double>{14.6, 0.03}));
+  EXPECT_EQ(read({{"prompt_syntax", "plain"}}).prompt_syntax, PromptSyntax::kPlain);
+}
+
+TEST(SamplingFields, HaveDiffusersDefaults) {
+  const auto request = read(json::object());
+  EXPECT_FALSE(request.strength || request.denoising_end || request.image_guidance_scale || request.noise_level ||
+               request.prompt_syntax);
+  EXPECT_TRUE(request.timesteps.empty() && request.sigmas.empty() && request.loras.empty());
+  EXPECT_EQ(request.guidance_rescale, 0.0);
+  EXPECT_FALSE(request.micro_conditions.original_size || request.micro_conditions.target_size);
+  EXPECT_EQ(request.micro_conditions.crops_coords_top_left, Pixels(0, 0));
+  EXPECT_EQ(request.micro_conditions.aesthetic_score, 6.0);
+  EXPECT_EQ(request.micro_conditions.negative_aesthetic_score, 2.5);
+  EXPECT_TRUE(read({{"loras", json::array()}}).loras.empty());
+}
+
+struct Refusal {
+  json object;
+  const char* param;
+  const char* code;
+};
+
+TEST(SamplingFields, AreRefusedByName) {
+  const json one = json::array({1});
+  const Refusal refusals[] = {
+      {{{"guidance_rescale", 1.5}}, "guidance_rescale", "decimal_above_max_value"},
+      {{{"guidance_rescale", "1"}}, "guidance_rescale", "invalid_type"},
+      {{{"denoising_end", -0.1}}, "denoising_end", "decimal_below_min_value"},
+      {{{"strength", 1.01}}, "strength", "decimal_above_max_value"},
+      {{{"strength", -0.5}}, "strength", "decimal_below_min_value"},
+      {{{"strength", one}}, "strength", "invalid_type"},
+      {{{"image_guidance_scale", 0.5}}, "image_guidance_scale", "decimal_below_min_value"},
+      {{{"noise_level", 1.5}}, "noise_level", "invalid_type"},
+      {{{"noise_level", -1}}, "noise_level", "integer_below_min_value"},
+      {{{"noise_level", 1000}}, "noise_level", "integer_above_max_value"},
+      {{{"original_size", "1024x1024"}}, "original_size", "invalid_type"},
+      {{{"original_size", one}}, "original_size", "invalid_value"},
+      {{{"original_size", {1, 2, 3}}}, "original_size", "array_above_max_length"},
+      {{{"original_size", {1.5, 2}}}, "original_size", "invalid_value"},
+      {{{"original_size", {0, 2}}}, "original_size[0]", "decimal_below_min_value"},
+      {{{"target_size", {1, 70000}}}, "target_size[1]", "decimal_above_max_value"},
+      {{{"crops_coords_top_left", {0, -1}}}, "crops_coords_top_left[1]", "decimal_below_min_value"},
+      {{{"negative_target_size", {1, "2"}}}, "negative_target_size[1]", "invalid_type"},
+      {{{"aesthetic_score", 101}}, "aesthetic_score", "decimal_above_max_value"},
+      {{{"negative_aesthetic_score", -1}}, "negative_aesthetic_score", "decimal_below_min_value"},
+      {{{"timesteps", json::array()}}, "timesteps", "empty_array"},
+      {{{"timesteps", 999}}, "timesteps", "invalid_type"},
+      {{{"timesteps", {999, nullptr}}}, "timesteps[1]", "invalid_type"},
+      {{{"timesteps", {999, -1}}}, "timesteps[1]", "decimal_below_min_value"},
+      {{{"timesteps", json(std::vector<int>(251, 1))}}, "timesteps", "array_above_max_length"},
+      {{{"sigmas", {1e9, 0}}}, "sigmas[0]", "decimal_above_max_value"},
+      {{{"sigmas", json(std::vector<int>(251, 1))}}, "sigmas", "array_above_max_length"},
+      {{{"timesteps", one}, {"sigmas", one}}, "sigmas", "invalid_value"},
+      {{{"prompt_syntax", "A1111"}}, "prompt_syntax", "invalid_value"},
+      {{{"prompt_syntax", 1}}, "prompt_syntax", "invalid_type"},
+      {{{"loras", "name"}}, "loras", "invalid_type"},
+      {{{"loras", one}}, "loras[0]", "invalid_type"},
+      {{{"loras", {"a", json::object()}}}, "loras[1].name", "missing_required_parameter"},
+      {{{"loras", json::array({""})}}, "loras[0].name", "empty_string"},
+      {{{"loras", json::array({json{{"name", 1}}})}}, "loras[0].name", "invalid_type"},
+      {{{"loras", json::array({json{{"name", std::string(256, 'x')}}})}}, "loras[0].name", "string_above_max_length"},
+      {{{"loras", json::array({json{{"name", "a"}, {"weight", "1"}}})}}, "loras[0].weight", "invalid_type"},
+      {{{"loras", json(std::vector<std::string>(17, "a"))}}, "loras", "array_above_max_length"}};
+  for (const auto& expected : refusals) {
+    SCOPED_TRACE(expected.object.dump().substr(0, 100));
+    const auto error = refusal(expected.object);
+    EXPECT_EQ(error.status, 400);
+    EXPECT_EQ(error.param, expected.param) << error.message;
+    EXPECT_EQ(error.code, expected.code) << error.message;
+  }
+}
+
+TEST(SamplingFields, OfPicturesNeedOne) {
+  for (const auto& [field, value] :
+       {std::pair{"strength", 0.5}, {"image_guidance_scale", 1.5}, {"noise_level", 20.0}}) {
+    EXPECT_EQ(refusal({{field, value}}).status, 0) << field;
+    const auto error = refusal({{field, value}}, /*from_picture=*/false);
+    EXPECT_EQ(error.param, field);
+    EXPECT_EQ(error.code, "unsupported_parameter");
+    EXPECT_NE(error.message.find("/v1/images/edits"), std::string::npos);
+  }
+}
+
+TEST(SamplingFields, ListsMayBeAsLongAsARunHasSteps) {
+  const ServerOptions limits{.max_steps = 3};
+  EXPECT_EQ(read({{"timesteps", {3, 2, 1}}}, true, limits).timesteps.size(), 3u);
+  EXPECT_THROW(read({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
+}
+
+TEST(SamplingFields, StepsIsAnotherNameAndYields) {
+  EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
+  EXPECT_EQ(read({{"steps", 5}, {"num_inference_steps", 6}}).num_inference_steps, 6);
+}
+
+TEST(SamplingFields, SeedsAreTakenAsGiven) {
+  EXPECT_EQ(read({{"seed", 0}}).seed, 0u);
+  EXPECT_EQ(read({{"seed", "0"}}).seed, 0u);
+  EXPECT_EQ(read({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read({{"seed", "9223372036854775807"}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
+}
+
+TEST(SamplingFields, SeedsAreDrawnBelowTwoToThe32) {
+  for (const json& fields : {json::object(), json{{"seed", nullptr}}, json{{"seed", -1}}, json{{"seed", "-1"}}}) {
+    std::set<std::uint64_t> seeds;
+    for (int i = 0; i < 50; ++i) seeds.insert(read(fields).seed);
+    EXPECT_GT(seeds.size(), 45u) << fields.dump();
+    EXPECT_LT(*seeds.rbegin(), std::uint64_t{1} << 32);
+  }
+}
+
+}  // namespace
+}  // namespace easel::http

@@ -1,0 +1,74 @@
+// Orientation: found in EXIF however it is stored, and undone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "image/decoders.h"
+#include "support/picture_files.h"
+
+namespace easel {
+namespace {
+
+using testing::with_orientation;
+
+/// Pixels by a number of their own, as text: rows are separated by bars.
+std::string layout(const Image& image) {
+  std::string text;
+  for (int y = 0; y < image.height; ++y) {
+    if (y > 0) text += '|';
+    for (int x = 0; x < image.width; ++x) text += static_cast<char>('0' + image.pixels[3 * (y * image.width + x)]);
+  }
+  return text;
+}
+
+TEST(Exif, EveryOrientationIsUndone) {
+  Image image{.width = 3, .height = 2, .pixels = {}};
+  for (std::uint8_t i = 0; i < 6; ++i) image.pixels.insert(image.pixels.end(), {i, i, i});
+  const std::vector<std::string> expected = {"012|345",  "210|543",  "543|210",  "345|012",
+                                             "03|14|25", "30|41|52", "52|41|30", "25|14|03"};
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    EXPECT_EQ(layout(upright(image, orientation)), expected[static_cast<std::size_t>(orientation - 1)]) << orientation;
+  }
+}
+
+TEST(Exif, JpegFilesStandUpright) {
+  const auto image = testing::gradient(32, 16);
+  const auto bytes = testing::jpeg_file(image);
+  const auto plain = decode_image(bytes).image;
+  for (const std::string order : {"MM", "II"}) {
+    for (std::uint16_t orientation = 1; orientation <= 8; ++orientation) {
+      const auto found = decode_image(with_orientation(bytes, orientation, order)).image;
+      EXPECT_EQ(found.pixels, upright(plain, orientation).pixels) << order << orientation;
+      EXPECT_EQ(found.width, orientation <= 4 ? 32 : 16);
+      EXPECT_EQ(found.height, orientation <= 4 ? 16 : 32);
+    }
+  }
+}
+
+TEST(Exif, NonsenseMeansUpright) {
+  const auto bytes = testing::jpeg_file(testing::gradient(8, 8));
+  const auto plain = decode_image(bytes).image.pixels;
+  for (const std::uint16_t orientation : {0, 9, 255, 65535}) {
+    EXPECT_EQ(decode_image(with_orientation(bytes, orientation)).image.pixels, plain) << orientation;
+  }
+  const auto file = with_orientation(bytes, 6);
+  const auto app1 = file.substr(6, 6 + 8 + 2 + 24);
+  EXPECT_EQ(exif_orientation(app1), 6);
+  EXPECT_EQ(exif_orientation(""), 1);
+  EXPECT_EQ(exif_orientation("http://ns.adobe.com/xap/1.0/"), 1);
+  for (std::size_t length = 0; length < app1.size() - 3; ++length) {
+    EXPECT_EQ(exif_orientation(app1.substr(0, length)), 1) << "cut off after " << length;
+  }
+  auto far_directory = app1;
+  std::fill_n(far_directory.begin() + 10, 4, '\xff');
+  EXPECT_EQ(exif_orientation(far_directory), 1);
+  auto endless = app1;
+  std::fill_n(endless.begin() + 14, 2, '\xff');
+  EXPECT_EQ(exif_orientation(endless), 6) << "more entries are promised than there are";
+}
+
+}  // namespace
+}  // namespace easel
