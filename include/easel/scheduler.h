@@ -37,22 +37,26 @@ class Scheduler {
   virtual void set_custom_timesteps(const std::vector<double>& timesteps);
 
   /// Starts a run through noise levels of the caller's choice, falling. Where diffusers' set_timesteps takes `sigmas`:
-  /// Euler, with the last sigma (0) among them, and UniPC with `use_flow_sigmas`, without it.
-  /// @throws Error(kInvalidArgument)  not falling, negative, not finite, or this algorithm takes none; param sigmas
+  /// Euler, with the last sigma (0) among them, and UniPC with `use_flow_sigmas`, without it. EDM Euler takes positions
+  /// by that name: 0 to 1, rising, from its largest sigma to its smallest.
+  /// @throws Error(kInvalidArgument)  not as this algorithm needs them, not finite, or it takes none; param sigmas
   virtual void set_custom_sigmas(const std::vector<double>& sigmas);
 
   /// Begins a run in its middle: the next step is `first_step`, without history. After set_timesteps, at most once.
-  /// @throws Error(kInvalidArgument)  past the end
+  /// @throws Error(kInvalidArgument)  past the end, or no multiple of order()
   void start_at(std::size_t first_step);
 
   /// Model evaluations that one inference step takes: 2 for algorithms of second order.
   virtual std::int64_t order() const { return 1; }
 
-  /// `original` as noisy as the sample of a step is. After set_timesteps. Reads no value of a tensor on a device.
+  /// `original` as noisy as the sample of a step is; between the two evaluations of an inference step, as noisy as the
+  /// step's end. After set_timesteps. Reads no value of a tensor on a device.
   /// @param original, noise  [B, C, h, w], the same dtype and device; not modified
   /// @throws Error(kInvalidArgument)  step_index is past the end
-  /// @throws Error(kUnsupported)      this algorithm cannot begin from a picture; param scheduler
-  virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const;
+  virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const = 0;
+
+  /// SchedulerOptions::strength has shortened the run already, which then is to be begun at its start.
+  virtual bool spends_strength() const { return false; }
 
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
@@ -100,6 +104,9 @@ class Scheduler {
 /// What a request may change in a scheduler beside its config.
 struct SchedulerOptions {
   double eta = 0.0;  ///< DDIM and TCD only, as diffusers passes it only where step takes it; 0 to 1
+  /// LCM and TCD only: the share, 0 to 1, of the timesteps of their distillation that a run is spread over. 1 but in
+  /// diffusers' LatentConsistencyModelImg2ImgPipeline, which gives its strength here too.
+  double strength = 1.0;
 };
 
 /// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_karras", "euler_exponential",

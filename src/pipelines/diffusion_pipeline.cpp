@@ -16,6 +16,7 @@
 #include "pipelines/guidance.h"
 #include "pipelines/postprocess.h"
 #include "pipelines/prompt_adapters.h"
+#include "pipelines/run_start.h"
 #include "pipelines/torch_errors.h"
 
 namespace easel {
@@ -134,6 +135,11 @@ double DiffusionPipeline::strength_of(const GenerationRequest& request) const {
   return request.strength.value_or(request.mask ? defaults_.inpainting_strength : description_.default_strength);
 }
 
+SchedulerOptions DiffusionPipeline::scheduler_options(const GenerationRequest& request) const {
+  const bool strength = defaults_.scheduler_takes_strength && request.image && !request.mask;
+  return {.eta = request.eta, .strength = strength ? strength_of(request) : 1.0};
+}
+
 std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& asked, const StopPredicate& stop) {
   const c10::InferenceMode inference;
   return with_torch_errors([&] {
@@ -173,12 +179,12 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
 
 std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
                                                    const std::vector<Conditions>& conditions) const {
-  const auto steps = request.num_inference_steps.value_or(description_.default_steps);
-  const auto skipped = request.image ? skipped_steps(steps, strength_of(request)) : 0;
   std::vector<Phase> phases;
   for (std::size_t d = 0; d < denoisers_.size(); ++d) {
     phases.push_back(begin_phase(d, request, conditions[d]));
-    phases.back().first_step = static_cast<std::size_t>(skipped * phases.back().scheduler->order());
+    if (!request.image || phases.back().scheduler->spends_strength()) continue;
+    phases.back().first_step =
+        first_step_of(*phases.back().scheduler, request, description_.default_steps, strength_of(request));
   }
   if (phases.size() == 2) {
     hand_over(phases[0], phases[1], request.denoising_end.value_or(defaults_.denoising_end),
@@ -197,8 +203,8 @@ Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationReque
   phase.denoiser = denoiser;
   phase.conditions = std::move(conditions);
   const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.own_name();
-  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), {.eta = request.eta});
-  phase.scheduler->set_timesteps(request.num_inference_steps.value_or(description_.default_steps));
+  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), scheduler_options(request));
+  begin_run(*phase.scheduler, request, description_.default_steps);
   const auto& timesteps = phase.scheduler->timesteps();
   phase.end_step = timesteps.size();
   phase.timesteps = at::tensor(timesteps, at::kFloat).to(placement_.device, /*non_blocking=*/true);

@@ -46,6 +46,9 @@ struct Denoiser {
 struct ModeDefaults {
   double inpainting_strength = 1.0;
   double denoising_end = 0.8;  ///< where the second of two denoisers takes over
+  /// Strength of image to image is no share of a run's steps: LCM and TCD spread all steps over that share of their
+  /// timesteps. With other schedulers, and with a mask, it is a share of the steps here too.
+  bool scheduler_takes_strength = false;
 };
 
 /// See Pipeline for the contract; tickets of finish must be taken while the pipeline lives. A family is the parts it is
@@ -68,6 +71,7 @@ class DiffusionPipeline : public Pipeline {
  private:
   Canvas canvas_of(const GenerationRequest& request) const;
   double strength_of(const GenerationRequest& request) const;
+  SchedulerOptions scheduler_options(const GenerationRequest& request) const;
   std::vector<Phase> begin_phases(const GenerationRequest& request, const std::vector<Conditions>& conditions) const;
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
   void check(const GenerationRequest& request) const;

@@ -31,6 +31,7 @@ struct Family {
   VaeFields vae_fields;
   double default_guidance_scale;
   double default_strength;  ///< of image to image
+  std::int64_t default_steps = 50;
   ModeDefaults mode_defaults = {};
   bool needs_image = false;
   /// Reads the weights. @throws Error(kNotFound, kCorruptData, kUnsupported)

@@ -75,7 +75,7 @@ void describe_defaults(const CheckpointFolder& folder, const Family& family, Mod
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
   d.default_scheduler = manifest.scheduler.empty() ? scheduler.own_name() : scheduler_name_for(manifest.scheduler);
-  d.default_steps = manifest.num_inference_steps.value_or(d.default_steps);
+  d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   scheduler.make(d.default_scheduler, {})
       ->set_timesteps(d.default_steps);  // a bad default is told now, not per request

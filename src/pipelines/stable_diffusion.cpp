@@ -58,6 +58,16 @@ const std::vector<Family>& stable_diffusion_families() {
       family.class_name = class_name;
       all.push_back(family);
     }
+    // Luo et al. 2023 (arXiv:2310.04378). The UNet takes the guidance scale as an input.
+    family.name = "latent-consistency-model";
+    family.scheduler_corrections = SchedulerCorrections::kNone;
+    family.default_guidance_scale = 8.5;
+    family.default_steps = 4;
+    family.mode_defaults.scheduler_takes_strength = true;
+    for (const char* class_name : {"LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"}) {
+      family.class_name = class_name;
+      all.push_back(family);
+    }
     return all;
   }();
   return families;

@@ -6,24 +6,18 @@
 #include <ATen/ops/ones.h>
 
 #include "easel/error.h"
-#include "schedulers/distilled_timesteps.h"
-#include "schedulers/numpy_math.h"
 #include "schedulers/tensor_math.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
 
 DDPMScheduler::DDPMScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.knows_sigmoid_and_laplace = true})),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction}})),
+    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.knows_sigmoid_and_laplace = true}),
+                     read_prediction_type(arguments, KnownPredictions::kSampleToo)),
       variance_(read_variance(arguments)),
       timestep_spacing_(read_timestep_spacing(arguments, "leading")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
-      clip_sample_(arguments.flag("clip_sample", true)),
-      clip_sample_range_(clip_sample_ ? arguments.number("clip_sample_range", 1.0) : 0.0),
-      thresholding_(arguments) {}
+      clipping_(arguments, /*clip_sample=*/true) {}
 
 DDPMScheduler::Variance DDPMScheduler::read_variance(SchedulerArguments& arguments) {
   // None is what DPM-Solver writes.
@@ -40,18 +34,11 @@ DDPMScheduler::Variance DDPMScheduler::read_variance(SchedulerArguments& argumen
 }
 
 void DDPMScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  std::vector<float> timesteps;
-  for (const double timestep :
-       spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_.num_train_timesteps, steps_offset_)) {
-    timesteps.push_back(static_cast<float>(numpy::round(timestep)));
-    check_timestep(static_cast<std::int64_t>(timesteps.back()), schedule_);
-  }
-  timesteps_ = std::move(timesteps);
+  timesteps_ = whole_spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_, steps_offset_);
 }
 
 void DDPMScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
-  timesteps_ = whole_timesteps(timesteps, schedule_);
+  timesteps_ = whole_custom_timesteps(timesteps, schedule_);
 }
 
 Scheduler::Step DDPMScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
@@ -70,40 +57,25 @@ Scheduler::Step DDPMScheduler::step(const at::Tensor& full_model_output, std::si
   }
   check_tensors(model_output, sample);
 
-  const auto timestep = static_cast<std::int64_t>(timesteps_[step_index]);
   const bool last = step_index + 1 == timesteps_.size();
   Levels levels;
-  levels.alpha_prod = schedule_.alpha_prod(timestep);
-  levels.alpha_prod_prev =
-      last ? at::ones({}, at::kFloat) : schedule_.alpha_prod(static_cast<std::int64_t>(timesteps_[step_index + 1]));
+  levels.alpha_prod = schedule_.alpha_prod(timestep(step_index));
+  levels.alpha_prod_prev = last ? at::ones({}, at::kFloat) : schedule_.alpha_prod(timestep(step_index + 1));
   const auto alpha = levels.alpha_prod / levels.alpha_prod_prev;
   levels.beta = one_minus(alpha);
   const auto beta_prod = one_minus(levels.alpha_prod), beta_prod_prev = one_minus(levels.alpha_prod_prev);
 
   Step result;
-  result.pred_original_sample = original_sample_from(model_output, sample, levels);
+  result.pred_original_sample = clipping_(original_sample_from(model_output, sample, levels.alpha_prod));
   // Equation 7.
   const auto original_sample_coeff = square_root(levels.alpha_prod_prev) * levels.beta / beta_prod;
   const auto sample_coeff = square_root(alpha) * beta_prod_prev / beta_prod;
   result.prev_sample = original_sample_coeff * result.pred_original_sample + sample_coeff * sample;
-  if (timestep > 0) {
+  if (timestep(step_index) > 0) {
     const auto z = noise.normal_like(model_output);
     result.prev_sample = result.prev_sample + deviation(levels, predicted_variance) * z;
   }
   return result;
-}
-
-at::Tensor DDPMScheduler::original_sample_from(const at::Tensor& model_output, const at::Tensor& sample,
-                                               const Levels& levels) const {
-  const auto signal = square_root(levels.alpha_prod), noise = square_root(one_minus(levels.alpha_prod));
-  auto original_sample = model_output;
-  if (prediction_type_ == PredictionType::kEpsilon) {
-    original_sample = (sample - noise * model_output) / signal;
-  } else if (prediction_type_ == PredictionType::kVPrediction) {
-    original_sample = signal * sample - noise * model_output;
-  }
-  if (thresholding_.enabled()) return thresholding_(original_sample);
-  return clip_sample_ ? at::clamp(original_sample, -clip_sample_range_, clip_sample_range_) : original_sample;
 }
 
 at::Tensor DDPMScheduler::deviation(const Levels& levels, const at::Tensor& predicted_variance) const {

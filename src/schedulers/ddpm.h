@@ -1,17 +1,15 @@
 // DDPM.
 #pragma once
 
-#include "easel/scheduler.h"
-#include "schedulers/dynamic_thresholding.h"
-#include "schedulers/noise_schedule.h"
-#include "schedulers/prediction_type.h"
+#include "schedulers/alpha_scheduler.h"
+#include "schedulers/clipping.h"
 
 namespace easel {
 
 /// Ho et al. 2020 (arXiv:2006.11239), eq. 6 and 7: ancestral sampling; variances fixed or, as in Nichol and Dhariwal
 /// 2021 (arXiv:2102.09672), learned. Draws noise in every step but one at timestep 0. Keeps no history: steps may be
 /// taken in any order. Numbers agree with diffusers 0.42.1, scheduling_ddpm.py.
-class DDPMScheduler final : public Scheduler {
+class DDPMScheduler final : public AlphaScheduler {
  public:
   DDPMScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
 
@@ -32,17 +30,12 @@ class DDPMScheduler final : public Scheduler {
     at::Tensor alpha_prod, alpha_prod_prev;  // products up to this timestep and the next, lower one
     at::Tensor beta;                         // the noise that lies between them
   };
-  at::Tensor original_sample_from(const at::Tensor& model_output, const at::Tensor& sample, const Levels& levels) const;
   at::Tensor deviation(const Levels& levels, const at::Tensor& predicted_variance) const;
 
-  NoiseSchedule schedule_;
-  PredictionType prediction_type_;
   Variance variance_;
   TimestepSpacing timestep_spacing_;
   std::int64_t steps_offset_;
-  bool clip_sample_;
-  double clip_sample_range_;
-  DynamicThresholding thresholding_;
+  Clipping clipping_;
 };
 
 }  // namespace easel

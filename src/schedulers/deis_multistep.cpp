@@ -48,33 +48,15 @@ std::vector<float> weights(Rho to, std::span<const Rho> from) {
 }  // namespace
 
 DEISMultistepScheduler::DEISMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField)),
-      run_schedule_(arguments, {.clips_lambda = false,
-                                .has_lu_lambdas = false,
-                                .has_final_sigmas_type = false,
-                                .ends_at_own_sigma = true,
-                                .rounds_cosine_timesteps = true}),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction},
-                                                        {"flow_prediction", PredictionType::kFlowPrediction}})),
-      solver_order_(arguments.integer("solver_order", 2)),
-      lower_order_final_(arguments.flag("lower_order_final", true)),
-      thresholding_(arguments) {
-  if (solver_order_ < 1 || solver_order_ > 3) throw arguments.unsupported("solver_order", "expected 1, 2 or 3");
+    : DpmSolverScheduler(arguments, {.run = {.clips_lambda = false,
+                                             .has_lu_lambdas = false,
+                                             .has_final_sigmas_type = false,
+                                             .ends_at_own_sigma = true,
+                                             .rounds_cosine_timesteps = true}}) {
   // There is one algorithm and one solver; the reference reads the names of some other classes' as them.
   arguments.choice<bool>("algorithm_type", "deis", {{"deis", true}, {"dpmsolver", true}, {"dpmsolver++", true}});
   arguments.choice<bool>("solver_type", "logrho",
                          {{"logrho", true}, {"midpoint", true}, {"heun", true}, {"bh1", true}, {"bh2", true}});
-}
-
-void DEISMultistepScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  auto run = run_schedule_.run(schedule_, num_inference_steps);
-  timesteps_ = std::move(run.timesteps);
-  sigmas_ = run.sigmas;
-  steps_done_ = 0;
-  model_outputs_.clear();
 }
 
 Scheduler::Step DEISMultistepScheduler::step(const at::Tensor& model_output, std::size_t step_index,
@@ -84,22 +66,15 @@ Scheduler::Step DEISMultistepScheduler::step(const at::Tensor& model_output, std
   check_tensors(model_output, sample);
   const auto now = level(step_index);
   Step result;
-  result.pred_original_sample = original_sample_at(now, prediction_type_, model_output, sample);
-  if (thresholding_.enabled()) result.pred_original_sample = thresholding_(result.pred_original_sample);
-  auto outputs = model_outputs_;
+  result.pred_original_sample = thresholded(original_sample_at(now, prediction_type_, model_output, sample));
   // The reference divides by the run's sigma where the model predicts a flow.
   const auto& sigma = prediction_type_ == PredictionType::kFlowPrediction ? now.run_sigma : now.sigma;
-  outputs.push_back((sample - now.alpha * result.pred_original_sample) / sigma);
-  if (outputs.size() > static_cast<std::size_t>(solver_order_)) outputs.erase(outputs.begin());
+  auto outputs = outputs_with((sample - now.alpha * result.pred_original_sample) / sigma);
   result.prev_sample = prev_sample(outputs, sample, step_index);
 
   model_outputs_ = std::move(outputs);
   ++steps_done_;
   return result;
-}
-
-NoiseLevel DEISMultistepScheduler::level(std::size_t index) const {
-  return noise_level(sigmas_.select(0, static_cast<std::int64_t>(index)), run_schedule_.uses_flow_sigmas());
 }
 
 int DEISMultistepScheduler::order_of(std::size_t step_index) const {

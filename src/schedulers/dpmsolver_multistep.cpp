@@ -9,12 +9,7 @@
 namespace easel {
 
 DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      run_schedule_(arguments, {}),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction},
-                                                        {"flow_prediction", PredictionType::kFlowPrediction}})),
+    : DpmSolverScheduler(arguments, {.zero_terminal_snr = ZeroTerminalSnr::kNearly}),
       algorithm_(arguments.choice<DpmSolverAlgorithm>("algorithm_type", "dpmsolver++",
                                                       {{"dpmsolver", DpmSolverAlgorithm::kDpmSolver},
                                                        {"dpmsolver++", DpmSolverAlgorithm::kDpmSolverPlusPlus},
@@ -22,12 +17,8 @@ DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arg
                                                        {"sde-dpmsolver++", DpmSolverAlgorithm::kSdeDpmSolverPlusPlus},
                                                        {"deis", DpmSolverAlgorithm::kDpmSolverPlusPlus}})),
       solver_type_(read_dpmsolver_type(arguments)),
-      solver_order_(arguments.integer("solver_order", 2)),
-      lower_order_final_(arguments.flag("lower_order_final", true)),
       euler_at_final_(arguments.flag("euler_at_final", false)),
-      learned_variance_(reads_learned_variance(arguments, prediction_type_)),
-      thresholding_(arguments) {
-  if (solver_order_ < 1 || solver_order_ > 3) throw arguments.unsupported("solver_order", "expected 1, 2 or 3");
+      learned_variance_(reads_learned_variance(arguments, prediction_type_)) {
   if (algorithm_ == DpmSolverAlgorithm::kSdeDpmSolver && solver_order_ == 3) {
     throw arguments.unsupported("solver_order", "sde-dpmsolver has no third order");
   }
@@ -41,30 +32,6 @@ DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arg
   }
 }
 
-void DPMSolverMultistepScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  begin(run_schedule_.run(schedule_, num_inference_steps));
-}
-
-void DPMSolverMultistepScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
-  check_custom_timesteps(timesteps, schedule_);
-  begin(run_schedule_.run_at(schedule_, timesteps));
-}
-
-void DPMSolverMultistepScheduler::begin(DpmSolverSchedule::Run run) {
-  timesteps_ = std::move(run.timesteps);
-  sigmas_ = run.sigmas;
-  steps_done_ = 0;
-  model_outputs_.clear();
-}
-
-at::Tensor DPMSolverMultistepScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
-                                                  std::size_t step_index) const {
-  check_step_index(step_index);
-  const auto now = level(step_index);
-  return now.alpha.to(original.scalar_type()) * original + now.sigma.to(original.scalar_type()) * noise;
-}
-
 Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
                                                   const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);
@@ -75,13 +42,13 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
   const auto from = level(step_index), to = level(step_index + 1);
   at::Tensor pred_original_sample, d0;
   if (solves_for_original_sample(algorithm_)) {
-    d0 = pred_original_sample = original_sample_from(model_output, half_or_float_sample, from);
+    d0 = pred_original_sample =
+        thresholded(original_sample_at(from, prediction_type_, model_output, half_or_float_sample));
   } else {
     d0 = noise_from(model_output, half_or_float_sample, from);
     pred_original_sample = (half_or_float_sample - from.sigma * d0) / from.alpha;
   }
-  auto outputs = model_outputs_;
-  outputs.push_back(d0);
+  auto outputs = outputs_with(d0);
 
   const auto sample = half_or_float_sample.to(at::kFloat);
   const int order = order_of(step_index);
@@ -106,14 +73,9 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
   if (is_stochastic(algorithm_)) prev_sample = prev_sample + c.noise * noise.normal_like(sample);
   Step result{prev_sample.to(d0.scalar_type()), pred_original_sample};
 
-  if (outputs.size() > static_cast<std::size_t>(solver_order_)) outputs.erase(outputs.begin());
   model_outputs_ = std::move(outputs);
   ++steps_done_;
   return result;
-}
-
-NoiseLevel DPMSolverMultistepScheduler::level(std::size_t index) const {
-  return noise_level(sigmas_.select(0, static_cast<std::int64_t>(index)), run_schedule_.uses_flow_sigmas());
 }
 
 int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
@@ -126,12 +88,6 @@ int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
     order = std::min<std::int64_t>(order, 2);
   }
   return static_cast<int>(order);
-}
-
-at::Tensor DPMSolverMultistepScheduler::original_sample_from(const at::Tensor& model_output, const at::Tensor& sample,
-                                                             const NoiseLevel& level) const {
-  const auto original_sample = original_sample_at(level, prediction_type_, model_output, sample);
-  return thresholding_.enabled() ? thresholding_(original_sample) : original_sample;
 }
 
 at::Tensor DPMSolverMultistepScheduler::noise_from(const at::Tensor& model_output, const at::Tensor& sample,

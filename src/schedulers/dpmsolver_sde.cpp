@@ -44,58 +44,42 @@ std::vector<double> midpoint_timesteps(const std::vector<double>& sigmas, std::s
 }  // namespace
 
 DPMSolverSDEScheduler::DPMSolverSDEScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(
-          read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField, {.beta_start = 0.00085, .beta_end = 0.012})),
-      schedule_of_run_(arguments, {.float32_timesteps = false, .karras_takes_sigma_range = false}),
-      prediction_type_(read_prediction_type(
-          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
-      sigmas_(sigma_tensor({}, 1.0)) {
+    : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012},
+                          {.float32_timesteps = false, .karras_takes_sigma_range = false},
+                          KnownPredictions::kEpsilonAndV) {
   if (arguments.has("noise_sampler_seed")) {
     noise_sampler_seed_ = arguments.integer("noise_sampler_seed", 0);
     if (*noise_sampler_seed_ < 0) throw arguments.corrupt("noise_sampler_seed", "expected 0 or more");
   }
 }
 
-void DPMSolverSDEScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  const auto run = schedule_of_run_.run(schedule_, num_inference_steps);
+void DPMSolverSDEScheduler::begin(const KDiffusionSchedule::Run& run) {
+  KDiffusionScheduler::begin(run);
   const auto halfway = midpoint_timesteps(run.sigmas, log_of(schedule_.sigmas()));
   timesteps_ = visited_twice(run.timesteps);
   for (std::size_t i = 0; i < halfway.size(); ++i) timesteps_[2 * i + 1] = static_cast<float>(halfway[i]);
-  sigmas_ = sigma_tensor(run.sigmas, 0.0);
-  steps_done_ = 0;
   sample_ = at::Tensor();
 }
 
-at::Tensor DPMSolverSDEScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
-  check_step_index(step_index);
-  return scale_to_unit_variance(sample, sigma_here(step_index));
-}
-
-// What the model sees in this step: the noise level at the step's start, or the midpoint.
-at::Tensor DPMSolverSDEScheduler::sigma_here(std::size_t step_index) const {
-  if (step_index % 2 == 1) return sigma_of(span_of(step_index - 1).to);
-  return sigmas_.select(0, static_cast<std::int64_t>(step_index / 2));
+at::Tensor DPMSolverSDEScheduler::sigma_seen(std::size_t step_index) const {
+  return step_index % 2 == 1 ? sigma_of(span_of(step_index - 1).to) : sigma(step_index / 2);
 }
 
 DPMSolverSDEScheduler::Span DPMSolverSDEScheduler::span_of(std::size_t step_index) const {
-  const auto from = static_cast<std::int64_t>(step_index / 2);
-  const auto t = t_of(sigmas_.select(0, from)), t_next = t_of(sigmas_.select(0, from + 1));
+  const auto t = t_of(sigma(step_index / 2)), t_next = t_of(sigma(step_index / 2 + 1));
   return {t, step_index % 2 == 1 ? t_next : t + (t_next - t) * 0.5};
 }
 
 Scheduler::Step DPMSolverSDEScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                             const at::Tensor& sample, NoiseSource& noise) {
-  check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
-  check_tensors(model_output, sample);
+  check_step(model_output, step_index, sample);
   const bool from_midpoint = step_index % 2 == 1;
-  const auto sigma = sigma_here(step_index);
+  const auto sigma_here = sigma_seen(step_index);
   Step result;
-  result.pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+  result.pred_original_sample = predict_x0(model_output, sample, sigma_here);
   if (step_index + 1 == timesteps_.size()) {
-    const auto derivative = (sample - result.pred_original_sample) / sigma;
-    const auto dt = sigmas_.select(0, -1) - sigma;
+    const auto derivative = (sample - result.pred_original_sample) / sigma_here;
+    const auto dt = sigmas_.select(0, -1) - sigma_here;
     result.prev_sample = sample + derivative * dt;
   } else {
     // To a lower noise level than the next one, then noise up to it.

@@ -1,5 +1,7 @@
 #include "schedulers/dpmsolver_singlestep.h"
 
+#include <algorithm>
+
 #include "easel/error.h"
 #include "schedulers/tensor_math.h"
 #include "tensor/noise_source.h"
@@ -7,23 +9,16 @@
 namespace easel {
 
 DPMSolverSinglestepScheduler::DPMSolverSinglestepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField)),
-      run_schedule_(arguments, {.spaces_timesteps = false, .has_lu_lambdas = false, .rounds_cosine_timesteps = true}),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction},
-                                                        {"flow_prediction", PredictionType::kFlowPrediction}})),
+    : DpmSolverScheduler(arguments,
+                         {.run = {.spaces_timesteps = false, .has_lu_lambdas = false, .rounds_cosine_timesteps = true},
+                          .lower_order_final = false}),
       algorithm_(arguments.choice<DpmSolverAlgorithm>("algorithm_type", "dpmsolver++",
                                                       {{"dpmsolver", DpmSolverAlgorithm::kDpmSolver},
                                                        {"dpmsolver++", DpmSolverAlgorithm::kDpmSolverPlusPlus},
                                                        {"sde-dpmsolver++", DpmSolverAlgorithm::kSdeDpmSolverPlusPlus},
                                                        {"deis", DpmSolverAlgorithm::kDpmSolverPlusPlus}})),
       solver_type_(read_dpmsolver_type(arguments)),
-      solver_order_(arguments.integer("solver_order", 2)),
-      lower_order_final_(arguments.flag("lower_order_final", false)),
-      learned_variance_(reads_learned_variance(arguments, prediction_type_)),
-      thresholding_(arguments) {
-  if (solver_order_ < 1 || solver_order_ > 3) throw arguments.unsupported("solver_order", "expected 1, 2 or 3");
+      learned_variance_(reads_learned_variance(arguments, prediction_type_)) {
   // The reference looks at the name before it reads "deis" as dpmsolver++.
   const bool may_end_at_zero = solves_for_original_sample(algorithm_) && !arguments.is("algorithm_type", "deis");
   if (run_schedule_.final_sigma() == FinalSigma::kZero && !may_end_at_zero) {
@@ -38,22 +33,9 @@ DPMSolverSinglestepScheduler::DPMSolverSinglestepScheduler(SchedulerArguments& a
   }
 }
 
-void DPMSolverSinglestepScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  begin(run_schedule_.run(schedule_, num_inference_steps));
-}
-
-void DPMSolverSinglestepScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
-  check_custom_timesteps(timesteps, schedule_);
-  begin(run_schedule_.run_at(schedule_, timesteps));
-}
-
 void DPMSolverSinglestepScheduler::begin(DpmSolverSchedule::Run run) {
-  timesteps_ = std::move(run.timesteps);
-  sigmas_ = run.sigmas;
+  DpmSolverScheduler::begin(std::move(run));
   orders_ = orders(timesteps_.size());
-  steps_done_ = 0;
-  model_outputs_.clear();
   block_sample_ = at::Tensor();
 }
 
@@ -70,10 +52,6 @@ std::vector<int> DPMSolverSinglestepScheduler::orders(std::size_t steps) const {
   return orders;
 }
 
-NoiseLevel DPMSolverSinglestepScheduler::level(std::size_t index) const {
-  return noise_level(sigmas_.select(0, static_cast<std::int64_t>(index)), run_schedule_.uses_flow_sigmas());
-}
-
 Scheduler::Step DPMSolverSinglestepScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
                                                    const at::Tensor& sample, NoiseSource& noise) {
   check_step_index(step_index);
@@ -83,21 +61,21 @@ Scheduler::Step DPMSolverSinglestepScheduler::step(const at::Tensor& full_model_
 
   const auto now = level(step_index);
   Step result;
-  auto outputs = model_outputs_;
+  std::vector<at::Tensor> outputs;
   if (solves_for_original_sample(algorithm_)) {
-    result.pred_original_sample = original_sample_at(now, prediction_type_, model_output, sample);
-    if (thresholding_.enabled()) result.pred_original_sample = thresholding_(result.pred_original_sample);
-    outputs.push_back(result.pred_original_sample);
+    result.pred_original_sample = thresholded(original_sample_at(now, prediction_type_, model_output, sample));
+    outputs = outputs_with(result.pred_original_sample);
   } else {
-    outputs.push_back(noise_at(now, prediction_type_, model_output, sample));
+    outputs = outputs_with(noise_at(now, prediction_type_, model_output, sample));
     result.pred_original_sample = (sample - now.sigma * outputs.back()) / now.alpha;
   }
-  if (outputs.size() > static_cast<std::size_t>(solver_order_)) outputs.erase(outputs.begin());
-  const auto block_sample = orders_[step_index] == 1 ? sample : block_sample_;
-  result.prev_sample = prev_sample(outputs, block_sample, step_index);
+  // Begun in the middle of a block, a run has fewer outputs than the step's order, and makes a block of what is left.
+  const int order = std::min(orders_[step_index], static_cast<int>(outputs.size()));
+  const auto block_sample = order == 1 ? sample : block_sample_;
+  result.prev_sample = prev_sample(outputs, block_sample, step_index, order);
   if (is_stochastic(algorithm_)) {
-    const auto block_start = step_index + 1 - static_cast<std::size_t>(orders_[step_index]);
-    const auto c = dpmsolver_coefficients(algorithm_, solver_type_, level(block_start), level(step_index + 1), 1);
+    const auto block_start = level(step_index + 1 - static_cast<std::size_t>(order));
+    const auto c = dpmsolver_coefficients(algorithm_, solver_type_, block_start, level(step_index + 1), 1);
     result.prev_sample = result.prev_sample + c.noise * noise.normal_like(model_output);
   }
 
@@ -108,8 +86,8 @@ Scheduler::Step DPMSolverSinglestepScheduler::step(const at::Tensor& full_model_
 }
 
 at::Tensor DPMSolverSinglestepScheduler::prev_sample(const std::vector<at::Tensor>& outputs,
-                                                     const at::Tensor& block_sample, std::size_t step_index) const {
-  const int order = orders_[step_index];
+                                                     const at::Tensor& block_sample, std::size_t step_index,
+                                                     int order) const {
   const auto start = level(step_index + 1 - static_cast<std::size_t>(order)), to = level(step_index + 1);
   const auto c = dpmsolver_coefficients(algorithm_, solver_type_, start, to, order);
   const auto* newest = &outputs.back();  // newest[-1] is the step before

@@ -8,13 +8,15 @@
 
 namespace easel {
 
+SignalAndNoise signal_and_noise(const at::Tensor& run_sigma, bool flow) {
+  if (flow) return {.alpha = one_minus(run_sigma), .sigma = run_sigma};
+  const auto alpha = one_over(square_root(square(run_sigma) + 1));
+  return {.alpha = alpha, .sigma = run_sigma * alpha};
+}
+
 NoiseLevel noise_level(const at::Tensor& run_sigma, bool flow) {
-  NoiseLevel level;
-  level.run_sigma = run_sigma;
-  level.alpha = flow ? one_minus(run_sigma) : one_over(square_root(square(run_sigma) + 1));
-  level.sigma = flow ? run_sigma : run_sigma * level.alpha;
-  level.lambda = at::log(level.alpha) - at::log(level.sigma);
-  return level;
+  const auto [alpha, sigma] = signal_and_noise(run_sigma, flow);
+  return {.alpha = alpha, .sigma = sigma, .lambda = at::log(alpha) - at::log(sigma), .run_sigma = run_sigma};
 }
 
 at::Tensor original_sample_at(const NoiseLevel& level, PredictionType prediction_type, const at::Tensor& model_output,

@@ -10,12 +10,18 @@
 
 namespace easel {
 
+/// How much of x0 and of the noise a sample holds: x = alpha * x0 + sigma * eps. 0-dim, of run_sigma's dtype.
+struct SignalAndNoise {
+  at::Tensor alpha, sigma;
+};
+/// @param flow  alpha is 1 - sigma, as in flow matching
+SignalAndNoise signal_and_noise(const at::Tensor& run_sigma, bool flow);
+
 /// One visited noise level: x = alpha * x0 + sigma * eps, and lambda = log(alpha / sigma). All 0-dim float32.
 struct NoiseLevel {
   at::Tensor alpha, sigma, lambda;
   at::Tensor run_sigma;  ///< sigma as the run counts it: sigma / alpha, or the flow's own
 };
-/// @param flow  alpha is 1 - sigma, as in flow matching
 NoiseLevel noise_level(const at::Tensor& run_sigma, bool flow);
 
 /// x0 from what the model says, at a noise level.

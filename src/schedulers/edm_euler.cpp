@@ -4,10 +4,13 @@
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/pow.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
 
+#include "core/text.h"
+#include "easel/error.h"
 #include "schedulers/tensor_math.h"
 
 namespace easel {
@@ -19,11 +22,23 @@ double positive(SchedulerArguments& arguments, const char* key, double fallback)
   return value;
 }
 
+void check_ramp(const std::vector<double>& ramp, std::int64_t most) {
+  const auto refuse = [](const auto&... what) {
+    throw Error(ErrorCode::kInvalidArgument, concat("sigmas: ", what...), "sigmas");
+  };
+  if (ramp.empty() || ramp.size() > static_cast<std::size_t>(most)) {
+    refuse("the list has ", ramp.size(), " numbers, expected 1 to ", most);
+  }
+  for (std::size_t i = 0; i < ramp.size(); ++i) {
+    if (!(ramp[i] >= 0 && ramp[i] <= 1)) refuse(ramp[i], " is not in 0 to 1, where EDM Euler places its sigmas");
+    if (i > 0 && ramp[i] <= ramp[i - 1]) refuse(ramp[i], " comes after ", ramp[i - 1], ", expected rising positions");
+  }
+}
+
 }  // namespace
 
 EDMEulerScheduler::EDMEulerScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : prediction_type_(read_prediction_type(
-          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
+    : prediction_type_(read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
       sigma_spacing_(arguments.choice<SigmaSpacing>(
           "sigma_schedule", "karras",
           {{"karras", SigmaSpacing::kKarras}, {"exponential", SigmaSpacing::kExponential}})),
@@ -37,13 +52,22 @@ EDMEulerScheduler::EDMEulerScheduler(SchedulerArguments& arguments, const Schedu
 
 void EDMEulerScheduler::set_timesteps(std::int64_t num_inference_steps) {
   check_num_inference_steps(num_inference_steps, schedule_);
+  begin(at::linspace(0, 1, num_inference_steps, at::kDouble));
+}
+
+void EDMEulerScheduler::set_custom_sigmas(const std::vector<double>& ramp) {
+  check_ramp(ramp, schedule_.num_train_timesteps);
+  begin(at::tensor(ramp, at::kDouble));
+}
+
+// @param ramp  float64 [n], from 0 at the largest sigma to 1 at the smallest
+void EDMEulerScheduler::begin(const at::Tensor& ramp) {
   at::Tensor sigmas;
   if (sigma_spacing_ == SigmaSpacing::kKarras) {
     const double min_inv_rho = std::pow(sigma_min_, 1 / rho_), max_inv_rho = std::pow(sigma_max_, 1 / rho_);
-    const auto ramp = at::linspace(0, 1, num_inference_steps, at::kDouble);
     sigmas = at::pow(ramp * (min_inv_rho - max_inv_rho) + max_inv_rho, rho_).to(at::kFloat);
   } else {
-    sigmas = at::linspace(std::log(sigma_min_), std::log(sigma_max_), num_inference_steps, at::kFloat).exp().flip(0);
+    sigmas = at::linspace(std::log(sigma_min_), std::log(sigma_max_), ramp.numel(), at::kFloat).exp().flip(0);
   }
   const auto timesteps = (at::log(sigmas) * 0.25).contiguous();
   const auto* first = timesteps.const_data_ptr<float>();
@@ -58,25 +82,23 @@ double EDMEulerScheduler::init_noise_sigma() const {
 
 at::Tensor EDMEulerScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
   check_step_index(step_index);
-  const auto sigma = sigmas_.select(0, static_cast<std::int64_t>(step_index));
-  return sample * one_over(square_root(square(sigma) + sigma_data_ * sigma_data_));
+  return sample * one_over(square_root(square(sigma(step_index)) + sigma_data_ * sigma_data_));
 }
 
 Scheduler::Step EDMEulerScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                         const at::Tensor& half_or_float_sample, NoiseSource&) {
   check_step_index(step_index);
   check_tensors(model_output, half_or_float_sample);
-  const auto i = static_cast<std::int64_t>(step_index);
-  const auto sigma = sigmas_.select(0, i);
+  const auto sigma_from = sigma(step_index);
   const auto sample = half_or_float_sample.to(at::kFloat);
-  const auto variance = square(sigma) + sigma_data_ * sigma_data_;
+  const auto variance = square(sigma_from) + sigma_data_ * sigma_data_;
   const auto c_skip = one_over(variance) * (sigma_data_ * sigma_data_);
-  const auto signed_sigma = prediction_type_ == PredictionType::kEpsilon ? sigma : -sigma;
+  const auto signed_sigma = prediction_type_ == PredictionType::kEpsilon ? sigma_from : -sigma_from;
   const auto c_out = signed_sigma * sigma_data_ / square_root(variance);
   Step result;
   result.pred_original_sample = c_skip * sample + c_out * model_output;
-  const auto derivative = (sample - result.pred_original_sample) / sigma;
-  const auto dt = sigmas_.select(0, i + 1) - sigma;
+  const auto derivative = (sample - result.pred_original_sample) / sigma_from;
+  const auto dt = sigma(step_index + 1) - sigma_from;
   result.prev_sample = (sample + derivative * dt).to(model_output.scalar_type());
   return result;
 }

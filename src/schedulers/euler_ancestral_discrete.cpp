@@ -8,11 +8,9 @@ namespace easel {
 
 EulerAncestralDiscreteScheduler::EulerAncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      prediction_type_(read_prediction_type(
-          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
+      prediction_type_(read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
       timestep_spacing_(read_timestep_spacing(arguments, "linspace")),
-      steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
-      sigmas_(sigma_tensor({}, 1.0)) {}
+      steps_offset_(read_steps_offset(arguments, timestep_spacing_)) {}
 
 void EulerAncestralDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
   check_num_inference_steps(num_inference_steps, schedule_);
@@ -25,30 +23,18 @@ void EulerAncestralDiscreteScheduler::set_timesteps(std::int64_t num_inference_s
   sigmas_ = sigma_tensor(sigmas, 0.0);
 }
 
-at::Tensor EulerAncestralDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
-  check_step_index(step_index);
-  return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
-}
-
-at::Tensor EulerAncestralDiscreteScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
-                                                      std::size_t step_index) const {
-  check_step_index(step_index);
-  return original + noise * sigmas_.select(0, static_cast<std::int64_t>(step_index)).to(original.scalar_type());
-}
-
 Scheduler::Step EulerAncestralDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                                       const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);
   check_tensors(model_output, half_or_float_sample);
-  const auto i = static_cast<std::int64_t>(step_index);
-  const auto sigma = sigmas_.select(0, i), sigma_to = sigmas_.select(0, i + 1);
+  const auto sigma_from = sigma(step_index), sigma_to = sigma(step_index + 1);
   const auto sample = half_or_float_sample.to(at::kFloat);
-  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma_from);
 
-  const auto sigma_up = square_root(square(sigma_to) * (square(sigma) - square(sigma_to)) / square(sigma));
+  const auto sigma_up = square_root(square(sigma_to) * (square(sigma_from) - square(sigma_to)) / square(sigma_from));
   const auto sigma_down = square_root(square(sigma_to) - square(sigma_up));
-  const auto derivative = (sample - pred_original_sample) / sigma;
-  const auto moved = sample + derivative * (sigma_down - sigma);
+  const auto derivative = (sample - pred_original_sample) / sigma_from;
+  const auto moved = sample + derivative * (sigma_down - sigma_from);
   const auto prev_sample = moved + noise.normal_like(model_output) * sigma_up;
   return {prev_sample.to(model_output.scalar_type()), pred_original_sample};
 }

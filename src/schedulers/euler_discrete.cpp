@@ -11,10 +11,9 @@ namespace easel {
 
 EulerDiscreteScheduler::EulerDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"original_sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction}})),
+      prediction_type_(arguments.is("prediction_type", "original_sample")
+                           ? PredictionType::kSample
+                           : read_prediction_type(arguments, KnownPredictions::kSampleToo)),
       interpolation_(arguments.choice<Interpolation>(
           "interpolation_type", "linear",
           {{"linear", Interpolation::kLinear}, {"log_linear", Interpolation::kLogLinear}})),
@@ -25,8 +24,7 @@ EulerDiscreteScheduler::EulerDiscreteScheduler(SchedulerArguments& arguments, co
           prediction_type_ == PredictionType::kVPrediction &&
           arguments.choice<bool>("timestep_type", "discrete", {{"discrete", false}, {"continuous", true}})),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
-      final_sigma_(read_final_sigma(arguments)),
-      sigmas_(sigma_tensor({}, 1.0)) {}
+      final_sigma_(read_final_sigma(arguments)) {}
 
 void EulerDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
   check_num_inference_steps(num_inference_steps, schedule_);
@@ -99,27 +97,15 @@ std::vector<double> EulerDiscreteScheduler::interpolated_sigmas(const std::vecto
   return sigmas;
 }
 
-at::Tensor EulerDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
-  check_step_index(step_index);
-  return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
-}
-
-at::Tensor EulerDiscreteScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
-                                             std::size_t step_index) const {
-  check_step_index(step_index);
-  return original + noise * sigmas_.select(0, static_cast<std::int64_t>(step_index)).to(original.scalar_type());
-}
-
 Scheduler::Step EulerDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                              const at::Tensor& half_or_float_sample, NoiseSource&) {
   check_step_index(step_index);
   check_tensors(model_output, half_or_float_sample);
-  const auto i = static_cast<std::int64_t>(step_index);
-  const auto sigma = sigmas_.select(0, i);
+  const auto sigma_from = sigma(step_index);
   const auto sample = half_or_float_sample.to(at::kFloat);
-  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
-  const auto derivative = (sample - pred_original_sample) / sigma;
-  const auto dt = sigmas_.select(0, i + 1) - sigma;
+  const auto pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma_from);
+  const auto derivative = (sample - pred_original_sample) / sigma_from;
+  const auto dt = sigma(step_index + 1) - sigma_from;
   return {(sample + derivative * dt).to(model_output.scalar_type()), pred_original_sample};
 }
 

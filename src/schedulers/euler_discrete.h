@@ -1,17 +1,16 @@
 // Euler.
 #pragma once
 
-#include "easel/scheduler.h"
 #include "schedulers/noise_schedule.h"
 #include "schedulers/prediction_type.h"
-#include "schedulers/sigma_schedule.h"
+#include "schedulers/sigma_scheduler.h"
 
 namespace easel {
 
 /// Karras et al. 2022 (arXiv:2206.00364), Alg. 2 with S_churn = 0, first order. Keeps no history: steps may be taken in
 /// any order. Arithmetic on a half sample is float32. Numbers agree with diffusers 0.42.1,
 /// scheduling_euler_discrete.py.
-class EulerDiscreteScheduler final : public Scheduler {
+class EulerDiscreteScheduler final : public SigmaScheduler {
  public:
   EulerDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
 
@@ -20,8 +19,6 @@ class EulerDiscreteScheduler final : public Scheduler {
   void set_custom_timesteps(const std::vector<double>& timesteps) override;
   void set_custom_sigmas(const std::vector<double>& sigmas) override;
   double init_noise_sigma() const override { return initial_noise_sigma(sigmas_, timestep_spacing_); }
-  at::Tensor scale_model_input(const at::Tensor& sample, std::size_t step_index) const override;
-  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
 
@@ -42,7 +39,6 @@ class EulerDiscreteScheduler final : public Scheduler {
   bool continuous_timesteps_;  // the model is told log(sigma) / 4
   std::int64_t steps_offset_;
   FinalSigma final_sigma_;
-  at::Tensor sigmas_;  // [steps + 1 or more] float32; sigmas_[i] is the noise of step i
 };
 
 }  // namespace easel

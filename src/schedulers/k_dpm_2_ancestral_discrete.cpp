@@ -11,17 +11,11 @@
 namespace easel {
 
 KDPM2AncestralDiscreteScheduler::KDPM2AncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(
-          read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField, {.beta_start = 0.00085, .beta_end = 0.012})),
-      schedule_of_run_(arguments, {.rounds_karras_timesteps = true}),
-      prediction_type_(read_prediction_type(
-          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
-      sigmas_(sigma_tensor({}, 1.0)) {}
+    : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012}, {.rounds_karras_timesteps = true},
+                          KnownPredictions::kEpsilonAndV) {}
 
-void KDPM2AncestralDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  const auto run = schedule_of_run_.run(schedule_, num_inference_steps);
-  sigmas_ = sigma_tensor(run.sigmas, 0.0);
+void KDPM2AncestralDiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
+  KDiffusionScheduler::begin(run);
   const auto sigmas_next = at::roll(sigmas_, -1);
   sigmas_next.select(0, -1).fill_(0.0);
   sigmas_up_ = square_root(square(sigmas_next) * (square(sigmas_) - square(sigmas_next)) / square(sigmas_));
@@ -30,34 +24,28 @@ void KDPM2AncestralDiscreteScheduler::set_timesteps(std::int64_t num_inference_s
   midpoints_ = at::exp(at::lerp(at::log(sigmas_), at::log(sigmas_down_), 0.5));
   midpoints_.slice(0, -2).fill_(0.0);  // the last step goes to 0 at once
   timesteps_ = with_midpoints(run.timesteps, midpoints_.slice(0, 0, -2), log_of(schedule_.sigmas()));
-  steps_done_ = 0;
   sample_ = at::Tensor();
 }
 
-at::Tensor KDPM2AncestralDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
-  check_step_index(step_index);
-  const auto level = static_cast<std::int64_t>(step_index / 2);
-  return scale_to_unit_variance(sample, (step_index % 2 == 1 ? midpoints_ : sigmas_).select(0, level));
+at::Tensor KDPM2AncestralDiscreteScheduler::sigma_seen(std::size_t step_index) const {
+  return (step_index % 2 == 1 ? midpoints_ : sigmas_).select(0, static_cast<std::int64_t>(step_index / 2));
 }
 
 Scheduler::Step KDPM2AncestralDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                                       const at::Tensor& sample, NoiseSource& noise) {
-  check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
-  check_tensors(model_output, sample);
+  check_step(model_output, step_index, sample);
   const bool from_midpoint = step_index % 2 == 1;
   const auto from = static_cast<std::int64_t>(step_index / 2);
-  const auto sigma = sigmas_.select(0, from), midpoint = midpoints_.select(0, from);
-  const auto& sigma_here = from_midpoint ? midpoint : sigma;
+  const auto sigma_from = sigmas_.select(0, from), sigma_here = sigma_seen(step_index);
 
   Step result;
-  result.pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma_here);
+  result.pred_original_sample = predict_x0(model_output, sample, sigma_here);
   const auto derivative = (sample - result.pred_original_sample) / sigma_here;
   if (from_midpoint) {
-    const auto moved = sample_ + derivative * (sigmas_down_.select(0, from) - sigma);
+    const auto moved = sample_ + derivative * (sigmas_down_.select(0, from) - sigma_from);
     result.prev_sample = moved + noise.normal_like(model_output) * sigmas_up_.select(0, from);
   } else {
-    result.prev_sample = sample + derivative * (midpoint - sigma);
+    result.prev_sample = sample + derivative * (midpoints_.select(0, from) - sigma_from);
   }
 
   sample_ = from_midpoint ? at::Tensor() : sample;

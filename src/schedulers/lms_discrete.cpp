@@ -29,8 +29,9 @@ double lms_coefficient(std::span<const float> sigmas, std::size_t order, std::si
 
 // Between equal noise levels there is no polynomial. The reference's integrals are of infinities then, and what it
 // draws with them depends on how QUADPACK gives up.
-void check_distinct(std::span<const float> sigmas) {
-  if (std::adjacent_find(sigmas.begin(), sigmas.end()) == sigmas.end()) return;
+void check_distinct(const std::vector<double>& sigmas) {
+  const std::vector<float> rounded(sigmas.begin(), sigmas.end());
+  if (std::adjacent_find(rounded.begin(), rounded.end()) == rounded.end()) return;
   throw Error(ErrorCode::kInvalidArgument,
               "LMS: with this num_inference_steps and the model's steps_offset two steps have the same noise level",
               "num_inference_steps");
@@ -39,46 +40,29 @@ void check_distinct(std::span<const float> sigmas) {
 }  // namespace
 
 LMSDiscreteScheduler::LMSDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField)),
-      schedule_of_run_(arguments, {.karras_takes_sigma_range = false}),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction}})),
-      sigmas_(sigma_tensor({}, 1.0)) {}
+    : KDiffusionScheduler(arguments, {}, {.karras_takes_sigma_range = false}, KnownPredictions::kSampleToo) {}
 
-void LMSDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  const auto run = schedule_of_run_.run(schedule_, num_inference_steps);
-  const auto sigmas = sigma_tensor(run.sigmas, 0.0);
-  check_distinct({sigmas.const_data_ptr<float>(), run.sigmas.size()});
-  timesteps_.assign(run.timesteps.begin(), run.timesteps.end());
-  sigmas_ = sigmas;
-  steps_done_ = 0;
+void LMSDiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
+  check_distinct(run.sigmas);
+  KDiffusionScheduler::begin(run);
   derivatives_.clear();
-}
-
-at::Tensor LMSDiscreteScheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {
-  check_step_index(step_index);
-  return scale_to_unit_variance(sample, sigmas_.select(0, static_cast<std::int64_t>(step_index)));
 }
 
 Scheduler::Step LMSDiscreteScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                            const at::Tensor& sample, NoiseSource&) {
-  check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
-  check_tensors(model_output, sample);
-  const auto sigma = sigmas_.select(0, static_cast<std::int64_t>(step_index));
+  check_step(model_output, step_index, sample);
   Step result;
-  result.pred_original_sample = predict_original_sample(prediction_type_, model_output, sample, sigma);
+  result.pred_original_sample = predict_x0(model_output, sample, sigma(step_index));
   auto derivatives = derivatives_;
-  derivatives.push_back((sample - result.pred_original_sample) / sigma);
+  derivatives.push_back((sample - result.pred_original_sample) / sigma(step_index));
   if (derivatives.size() > kOrder) derivatives.erase(derivatives.begin());
 
   const std::span sigmas(sigmas_.const_data_ptr<float>(), timesteps_.size() + 1);
-  const auto order = derivatives.size();
+  const auto order = std::min(step_index + 1, kOrder);
   at::Tensor change;
-  for (std::size_t current = 0; current < order; ++current) {
-    const auto term = derivatives[order - 1 - current] * lms_coefficient(sigmas, order, step_index, current);
+  for (std::size_t current = 0; current < derivatives.size(); ++current) {
+    const auto coefficient = lms_coefficient(sigmas, order, step_index, current);
+    const auto term = derivatives[derivatives.size() - 1 - current] * coefficient;
     change = change.defined() ? change + term : term;
   }
   result.prev_sample = sample + change;

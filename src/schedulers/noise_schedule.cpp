@@ -185,6 +185,25 @@ std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_i
   return timesteps;
 }
 
+std::vector<float> whole_spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
+                                          const NoiseSchedule& schedule, std::int64_t steps_offset) {
+  check_num_inference_steps(num_inference_steps, schedule);
+  std::vector<float> timesteps;
+  for (const double timestep :
+       spaced_timesteps(spacing, num_inference_steps, schedule.num_train_timesteps, steps_offset)) {
+    timesteps.push_back(static_cast<float>(numpy::round(timestep)));
+    check_timestep(static_cast<std::int64_t>(timesteps.back()), schedule);
+  }
+  return timesteps;
+}
+
+std::vector<float> whole_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule) {
+  check_custom_timesteps(timesteps, schedule);
+  std::vector<float> whole;
+  for (const double timestep : timesteps) whole.push_back(static_cast<float>(std::trunc(timestep)));
+  return whole;
+}
+
 void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule) {
   if (num_inference_steps >= 1 && num_inference_steps <= schedule.num_train_timesteps) return;
   throw Error(ErrorCode::kInvalidArgument,

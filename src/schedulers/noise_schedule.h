@@ -57,6 +57,15 @@ std::int64_t read_steps_offset(SchedulerArguments& arguments, TimestepSpacing sp
 std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
                                      std::int64_t num_train_timesteps, std::int64_t steps_offset);
 
+/// The same as whole timesteps of the schedule.
+/// @throws Error(kInvalidArgument)  as check_num_inference_steps and check_timestep
+std::vector<float> whole_spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
+                                          const NoiseSchedule& schedule, std::int64_t steps_offset);
+
+/// Whole timesteps of the caller's choice; fractions are cut off.
+/// @throws Error(kInvalidArgument)  as check_custom_timesteps
+std::vector<float> whole_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule);
+
 /// @throws Error(kInvalidArgument)  below 1 or above num_train_timesteps; param num_inference_steps
 void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule);
 

@@ -37,12 +37,11 @@ std::vector<std::int64_t> prk_timesteps(const std::vector<std::int64_t>& rising,
 }  // namespace
 
 PNDMScheduler::PNDMScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField)),
+    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField),
+                     read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
       final_alpha_cumprod_(arguments.flag("set_alpha_to_one", false) ? at::ones({}, at::kFloat)
                                                                      : schedule_.alpha_prod(0)),
       skip_prk_steps_(arguments.flag("skip_prk_steps", false)),
-      prediction_type_(read_prediction_type(
-          arguments, {{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}})),
       timestep_spacing_(read_timestep_spacing(arguments, "leading")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)) {}
 
@@ -78,11 +77,6 @@ void PNDMScheduler::set_timesteps(std::int64_t num_inference_steps) {
   history_ = {};
 }
 
-at::Tensor PNDMScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const {
-  check_step_index(step_index);
-  return schedule_.add_noise(original, noise, static_cast<std::int64_t>(timesteps_[step_index]));
-}
-
 Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                                     NoiseSource&) {
   check_step_index(step_index);
@@ -91,7 +85,9 @@ Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t 
   auto history = history_;
   auto prev_sample = history.steps_done < prk_steps_ ? step_prk(model_output, sample, history)
                                                      : step_plms(model_output, sample, history);
-  Step result{std::move(prev_sample), pred_original_sample(sample, timestep(step_index), model_output)};
+  // The reference's PNDM gives no x0; this is DDIM's formula, for previews.
+  const auto alpha_prod_t = schedule_.alpha_prod(timestep(step_index));
+  Step result{std::move(prev_sample), original_sample_from(model_output, sample, alpha_prod_t)};
   ++history.steps_done;
   history_ = std::move(history);
   return result;
@@ -142,22 +138,11 @@ at::Tensor PNDMScheduler::prev_sample(const at::Tensor& sample, std::int64_t tim
   const auto alpha_prod_t = schedule_.alpha_prod(timestep);
   const auto alpha_prod_t_prev = prev_timestep >= 0 ? schedule_.alpha_prod(prev_timestep) : final_alpha_cumprod_;
   const auto beta_prod_t = one_minus(alpha_prod_t), beta_prod_t_prev = one_minus(alpha_prod_t_prev);
-  const auto epsilon = prediction_type_ == PredictionType::kEpsilon
-                           ? model_output
-                           : square_root(alpha_prod_t) * model_output + square_root(beta_prod_t) * sample;
+  const auto epsilon = epsilon_from(model_output, sample, alpha_prod_t);
   const auto sample_coeff = square_root(alpha_prod_t_prev / alpha_prod_t);
   const auto denominator =
       alpha_prod_t * square_root(beta_prod_t_prev) + square_root(alpha_prod_t * beta_prod_t * alpha_prod_t_prev);
   return sample_coeff * sample - (alpha_prod_t_prev - alpha_prod_t) * epsilon / denominator;
-}
-
-// The reference's PNDM gives none; this is DDIM's formula, for previews.
-at::Tensor PNDMScheduler::pred_original_sample(const at::Tensor& sample, std::int64_t timestep,
-                                               const at::Tensor& model_output) const {
-  const auto alpha_prod_t = schedule_.alpha_prod(timestep);
-  const auto signal = square_root(alpha_prod_t), deviation = square_root(one_minus(alpha_prod_t));
-  if (prediction_type_ == PredictionType::kEpsilon) return (sample - deviation * model_output) / signal;
-  return signal * sample - deviation * model_output;
 }
 
 }  // namespace easel

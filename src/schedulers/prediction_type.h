@@ -1,8 +1,6 @@
 // What a network's output means.
 #pragma once
 
-#include <initializer_list>
-
 #include "schedulers/scheduler_arguments.h"
 
 namespace easel {
@@ -14,12 +12,11 @@ enum class PredictionType {
   kFlowPrediction,  ///< the velocity from x0 to the noise
 };
 
-using PredictionTypeNames = std::initializer_list<std::pair<const char*, PredictionType>>;
+/// Which of them a class knows.
+enum class KnownPredictions { kEpsilonAndV, kSampleToo, kSampleAndFlowToo };
 
 /// `prediction_type`, epsilon by default in every class.
 /// @throws Error(kUnsupported)  not one that the class knows
-inline PredictionType read_prediction_type(SchedulerArguments& arguments, PredictionTypeNames known) {
-  return arguments.choice<PredictionType>("prediction_type", "epsilon", known);
-}
+PredictionType read_prediction_type(SchedulerArguments& arguments, KnownPredictions known);
 
 }  // namespace easel

@@ -15,11 +15,11 @@ void Scheduler::set_custom_sigmas(const std::vector<double>&) {
 
 void Scheduler::start_at(std::size_t first_step) {
   check_step_index(first_step);
+  if (first_step % static_cast<std::size_t>(order()) != 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("scheduler: a run cannot begin at ", first_step, ", in the middle of an inference step"));
+  }
   first_step_ = first_step;
-}
-
-at::Tensor Scheduler::add_noise(const at::Tensor&, const at::Tensor&, std::size_t) const {
-  throw Error(ErrorCode::kUnsupported, "this scheduler cannot begin from a picture", "scheduler");
 }
 
 at::Tensor Scheduler::scale_model_input(const at::Tensor& sample, std::size_t step_index) const {

@@ -49,12 +49,8 @@ at::Tensor solve(const at::Tensor& matrix, const at::Tensor& right_hand_side) {
 }  // namespace
 
 UniPCMultistepScheduler::UniPCMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      run_schedule_(arguments, kTraits),
-      prediction_type_(read_prediction_type(arguments, {{"epsilon", PredictionType::kEpsilon},
-                                                        {"sample", PredictionType::kSample},
-                                                        {"v_prediction", PredictionType::kVPrediction},
-                                                        {"flow_prediction", PredictionType::kFlowPrediction}})),
+    : DpmSolverScheduler(arguments,
+                         {.zero_terminal_snr = ZeroTerminalSnr::kNearly, .run = kTraits, .max_order = kMaxOrder}),
       predict_x0_(arguments.flag("predict_x0", true)),
       // Names of other classes are read as bh2, as in the reference.
       step_size_(arguments.choice<StepSize>("solver_type", "bh2",
@@ -63,13 +59,7 @@ UniPCMultistepScheduler::UniPCMultistepScheduler(SchedulerArguments& arguments, 
                                              {"midpoint", StepSize::kBh2},
                                              {"heun", StepSize::kBh2},
                                              {"logrho", StepSize::kBh2}})),
-      solver_order_(arguments.integer("solver_order", 2)),
-      lower_order_final_(arguments.flag("lower_order_final", true)),
-      disable_corrector_(read_disable_corrector(arguments)),
-      thresholding_(arguments) {
-  if (solver_order_ < 1 || solver_order_ > kMaxOrder) {
-    throw arguments.unsupported("solver_order", concat("expected 1 to ", kMaxOrder));
-  }
+      disable_corrector_(read_disable_corrector(arguments)) {
   if (arguments.has("solver_p")) throw arguments.unsupported("solver_p", "easel has UniPC's own predictor alone");
   if (arguments.has("shift_terminal")) throw arguments.unsupported("shift_terminal", "it is for video models");
   if (arguments.flag("use_dynamic_shifting", false)) {
@@ -78,11 +68,6 @@ UniPCMultistepScheduler::UniPCMultistepScheduler(SchedulerArguments& arguments, 
   if (prediction_type_ == PredictionType::kFlowPrediction && !predict_x0_) {
     throw arguments.unsupported("prediction_type", "it needs `predict_x0`");
   }
-}
-
-void UniPCMultistepScheduler::set_timesteps(std::int64_t num_inference_steps) {
-  check_num_inference_steps(num_inference_steps, schedule_);
-  begin(run_schedule_.run(schedule_, num_inference_steps));
 }
 
 void UniPCMultistepScheduler::set_custom_sigmas(const std::vector<double>& sigmas) {
@@ -97,10 +82,7 @@ void UniPCMultistepScheduler::begin(DpmSolverSchedule::Run run) {
     throw Error(ErrorCode::kUnsupported, concat("scheduler_config.json: `solver_order` is ", solver_order_,
                                                 "; above 2, a run that ends at sigma 0 needs `lower_order_final`"));
   }
-  timesteps_ = std::move(run.timesteps);
-  sigmas_ = run.sigmas;
-  steps_done_ = 0;
-  model_outputs_.clear();
+  DpmSolverScheduler::begin(std::move(run));
   last_sample_ = at::Tensor();
 }
 
@@ -111,9 +93,7 @@ Scheduler::Step UniPCMultistepScheduler::step(const at::Tensor& model_output, st
   check_tensors(model_output, predicted_sample);
   const auto output = converted(model_output, predicted_sample, step_index);
   const auto sample = corrects_before(step_index) ? correct(output, predicted_sample, step_index) : predicted_sample;
-  auto outputs = model_outputs_;
-  outputs.push_back(output);
-  if (outputs.size() > static_cast<std::size_t>(solver_order_)) outputs.erase(outputs.begin());
+  auto outputs = outputs_with(output);
 
   const int order = order_of(step_index);
   Step result;
@@ -128,15 +108,10 @@ Scheduler::Step UniPCMultistepScheduler::step(const at::Tensor& model_output, st
   return result;
 }
 
-NoiseLevel UniPCMultistepScheduler::level(std::size_t index) const {
-  return noise_level(sigmas_.select(0, static_cast<std::int64_t>(index)), run_schedule_.uses_flow_sigmas());
-}
-
 at::Tensor UniPCMultistepScheduler::converted(const at::Tensor& model_output, const at::Tensor& sample,
                                               std::size_t step_index) const {
   if (!predict_x0_) return noise_at(level(step_index), prediction_type_, model_output, sample);
-  const auto original_sample = original_sample_at(level(step_index), prediction_type_, model_output, sample);
-  return thresholding_.enabled() ? thresholding_(original_sample) : original_sample;
+  return thresholded(original_sample_at(level(step_index), prediction_type_, model_output, sample));
 }
 
 bool UniPCMultistepScheduler::corrects_before(std::size_t step_index) const {

@@ -1,24 +1,18 @@
 // UniPC.
 #pragma once
 
-#include "easel/scheduler.h"
-#include "schedulers/dpmsolver_schedule.h"
-#include "schedulers/dpmsolver_update.h"
-#include "schedulers/dynamic_thresholding.h"
-#include "schedulers/noise_schedule.h"
-#include "schedulers/prediction_type.h"
+#include "schedulers/dpmsolver_scheduler.h"
 
 namespace easel {
 
 /// Zhao et al. 2023 (arXiv:2302.04867): a multistep predictor of any order, and a corrector that takes the step to this
 /// noise level again with the model output found at it, without another evaluation. Numbers agree with diffusers
 /// 0.42.1, scheduling_unipc_multistep.py.
-class UniPCMultistepScheduler final : public Scheduler {
+class UniPCMultistepScheduler final : public DpmSolverScheduler {
  public:
   UniPCMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions& options);
 
   std::unique_ptr<Scheduler> clone() const override { return std::make_unique<UniPCMultistepScheduler>(*this); }
-  void set_timesteps(std::int64_t num_inference_steps) override;
   void set_custom_sigmas(const std::vector<double>& sigmas) override;
   Step step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
             NoiseSource& noise) override;
@@ -36,8 +30,7 @@ class UniPCMultistepScheduler final : public Scheduler {
     at::Tensor right_hand_side;  // [order]
   };
 
-  void begin(DpmSolverSchedule::Run run);
-  NoiseLevel level(std::size_t index) const;
+  void begin(DpmSolverSchedule::Run run) override;
   at::Tensor converted(const at::Tensor& model_output, const at::Tensor& sample, std::size_t step_index) const;
   Update update(const std::vector<at::Tensor>& outputs, const at::Tensor& sample, std::size_t from, int order) const;
   at::Tensor predict(const std::vector<at::Tensor>& outputs, const at::Tensor& sample, std::size_t step_index,
@@ -46,19 +39,10 @@ class UniPCMultistepScheduler final : public Scheduler {
   bool corrects_before(std::size_t step_index) const;
   int order_of(std::size_t step_index) const;
 
-  NoiseSchedule schedule_;
-  DpmSolverSchedule run_schedule_;
-  PredictionType prediction_type_;
   bool predict_x0_;
   StepSize step_size_;
-  std::int64_t solver_order_;
-  bool lower_order_final_;
   std::vector<double> disable_corrector_;  // after these steps
-  DynamicThresholding thresholding_;
-  at::Tensor sigmas_;  // [steps + 1] float32; sigmas_[i] is the noise of step i
-  // History. The outputs are x0 or noise, as predict_x0 says; the newest last, solver_order_ of them at most.
-  std::size_t steps_done_ = 0;
-  std::vector<at::Tensor> model_outputs_;
+  // History, beside the model outputs, which are x0 or noise, as predict_x0 says.
   at::Tensor last_sample_;  // where the last step started, corrected
   int last_order_ = 0;
 };

@@ -1,6 +1,6 @@
 """Small random checkpoints that can fail, and what diffusers draws with them: shared by the reference scripts of each family.
 
-A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
+A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS or FURTHER_SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
 `width`, `height`, and any further argument of the pipeline by diffusers' name. `request_scheduler` is what easel's request must name
 where a manifest prefers another scheduler than the checkpoint's own. For each the file OUT/<name>.safetensors gets `latents`
 [steps, 1, C, h, w] after every step, pictures of the case under their argument's name, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
@@ -14,8 +14,11 @@ import shutil
 
 import numpy as np
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel)
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler,
+                       DPMSolverSDEScheduler, DPMSolverSinglestepScheduler, EDMEulerScheduler, EulerAncestralDiscreteScheduler,
+                       EulerDiscreteScheduler, HeunDiscreteScheduler, KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler,
+                       LCMScheduler, LMSDiscreteScheduler, PNDMScheduler, TCDScheduler, UNet2DConditionModel,
+                       UniPCMultistepScheduler)
 from PIL import Image
 from diffusers.utils.logging import disable_progress_bar, set_verbosity_error
 from safetensors.torch import save_file
@@ -26,6 +29,14 @@ SD_BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear
 SCHEDULERS = {"pndm": (PNDMScheduler, {}), "ddim": (DDIMScheduler, {}), "euler": (EulerDiscreteScheduler, {}),
               "euler_ancestral": (EulerAncestralDiscreteScheduler, {}), "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
               "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True})}
+# The rest, of which fewer pictures are drawn.
+FURTHER_SCHEDULERS = {
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}), "dpmpp_2s": (DPMSolverSinglestepScheduler, {}),
+    # Left to itself, the class takes a seed from torch's global generator; easel takes the picture's, 7 in all cases.
+    "dpmpp_sde": (DPMSolverSDEScheduler, {"noise_sampler_seed": 7}), "heun": (HeunDiscreteScheduler, {}), "lms": (LMSDiscreteScheduler, {}),
+    "dpm2": (KDPM2DiscreteScheduler, {}), "dpm2_ancestral": (KDPM2AncestralDiscreteScheduler, {}), "unipc": (UniPCMultistepScheduler, {}),
+    "deis": (DEISMultistepScheduler, {}), "ddpm": (DDPMScheduler, {}), "lcm": (LCMScheduler, {}), "tcd": (TCDScheduler, {}),
+    "edm_euler": (EDMEulerScheduler, {})}
 PROMPT = "a fox on a blue background"
 # What a case says that is no argument of the pipeline.
 OWN_KEYS = {"name", "folder", "scheduler", "steps", "seed", "request_scheduler", "loras"}
@@ -121,7 +132,7 @@ def draw(pipe, case, generator=None):
     PIL pictures."""
     own = pipe.scheduler
     if case.get("scheduler"):
-        cls, extra = SCHEDULERS[case["scheduler"]]
+        cls, extra = (SCHEDULERS | FURTHER_SCHEDULERS)[case["scheduler"]]
         pipe.scheduler = cls.from_config(own.config, **extra)
     steps = []
     keep = lambda p, i, t, kw: steps.append(kw["latents"].clone()) or {}

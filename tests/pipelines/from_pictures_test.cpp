@@ -21,7 +21,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(FromPictures, LatentsAndPixelsAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 28);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 63);
 }
 
 std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
@@ -73,6 +73,39 @@ TEST(FromPictures, BadValuesNameTheirField) {
   expect_refused(*sd, r, "image");
 }
 
+TEST(FromPictures, SchedulesOfTheRequestThatCannotBeNameTheirField) {
+  auto sd = load("sd");
+  auto r = request(4);
+  r.scheduler = "euler";
+  r.timesteps = {900, 500};
+  r.sigmas = {10, 1, 0};
+  expect_refused(*sd, r, "sigmas");  // one of the two
+  r.sigmas.clear();
+  for (const char* takes_none : {"ddim", "unipc", "edm_euler"}) {
+    r.scheduler = takes_none;
+    expect_refused(*sd, r, "timesteps");
+  }
+  r.scheduler = "heun";
+  r.image = plain(64, 64, 90);
+  r.strength = 0.4;  // three evaluations, of which the last one is half a step
+  expect_refused(*sd, r, "strength");
+  r.timesteps.clear();
+  r.sigmas = {10, 1, 0};
+  expect_refused(*sd, r, "sigmas");
+}
+
+TEST(FromPictures, AScheduleOfTheRequestStandsInForItsStepCount) {
+  auto sd = load("sd");
+  auto r = request(40);
+  r.width = r.height = 64;
+  r.scheduler = "euler";
+  r.timesteps = {900, 500, 20};
+  EXPECT_EQ(begin(*sd, r)->progress().steps_total, 3);
+  r.timesteps.clear();
+  r.sigmas = {10, 1, 0};
+  EXPECT_EQ(begin(*sd, r)->progress().steps_total, 2);
+}
+
 TEST(FromPictures, ThePicturesOwnSizeIsDrawnUnlessAnotherIsAskedFor) {
   auto pipeline = load("sd");
   auto r = request(4);
@@ -96,6 +129,8 @@ TEST(FromPictures, DescriptionsSayWhatAModelNeeds) {
   EXPECT_FALSE(describe("refiner").needs_mask);
   EXPECT_EQ(describe("refiner").default_strength, 0.3);
   EXPECT_FALSE(describe("xl_with_refiner").needs_image);
+  EXPECT_EQ(describe("lcm").default_steps, 4);
+  EXPECT_EQ(describe("lcm").default_guidance_scale, 8.5);
   EXPECT_GT(describe("xl_with_refiner").memory_bytes, describe("xl").memory_bytes);
 }
 

@@ -1,22 +1,24 @@
-"""Image to image, inpainting, and SDXL's refiner, alone and after the base: see checkpoints.py. Usage: make_from_pictures.py OUT
+"""Image to image, inpainting, and SDXL's refiner, alone and after the base; timesteps and sigmas of the caller's choice: see
+checkpoints.py. Usage: make_from_pictures.py OUT
 
-A case's `mode` is image, inpaint or refine; the last draws with base and refiner, which take turns at `denoising_end`.
+A case's `mode` is image, inpaint, text (from noise alone) or refine, which draws with base and refiner, who take turns at `denoising_end`.
 """
 import json
 import pathlib
 import sys
 
 import torch
-from diffusers import (DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
+from diffusers import (DDIMScheduler, EulerDiscreteScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline, LCMScheduler,
+                       PNDMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
                        StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline)
 
 sys.dont_write_bytecode = True
-from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_picture, text_encoder, tokenizer,  # noqa: E402
+from checkpoints import (FURTHER_SCHEDULERS, PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_picture, text_encoder, tokenizer,  # noqa: E402
                          unet, vae)
 from sdxl_checkpoints import sdxl_parts, sdxl_unet  # noqa: E402
 
 PICTURE, MASK = source_picture(1), source_picture(2)
-SD_MODES = {"image": StableDiffusionImg2ImgPipeline, "inpaint": StableDiffusionInpaintPipeline}
+SD_MODES = {"text": StableDiffusionPipeline, "image": StableDiffusionImg2ImgPipeline, "inpaint": StableDiffusionInpaintPipeline}
 XL_MODES = {"image": StableDiffusionXLImg2ImgPipeline, "inpaint": StableDiffusionXLInpaintPipeline}
 
 
@@ -52,7 +54,17 @@ def make_checkpoints(out):
     make_sd(out, "sd", 21, PNDMScheduler(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1))
     ddim_v = DDIMScheduler(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     make_sd(out, "sd_inpainting", 22, ddim_v, cls=StableDiffusionInpaintPipeline, in_channels=9)
+    make_lcm(out)
     make_xl(out)
+
+
+def make_lcm(out):
+    torch.manual_seed(24)
+    tok = tokenizer()
+    pipe = quiet(LatentConsistencyModelPipeline(vae(), text_encoder(tok), tok, unet(attention_head_dim=4, time_cond_proj_dim=32),
+                                                LCMScheduler(**SD_BETAS), None, None, requires_safety_checker=False))
+    calibrate(pipe)
+    pipe.save_pretrained(out / "lcm")
 
 
 def make_cases():
@@ -62,6 +74,7 @@ def make_cases():
     xl, xl_masked = dict(sd, folder="xl"), dict(masked, folder="xl")
     refiner, refined = dict(sd, folder="refiner"), dict(prompt=PROMPT, seed=7, steps=8, guidance_scale=3.0, width=128, height=128,
                                                         folder="xl_with_refiner", mode="refine")
+    few = dict(steps=5, timesteps=[951, 801, 601, 401, 201, 1])
     wide = dict(image=source_picture(3, 21 * 8, 13 * 8))
     wide_masked = dict(wide, mask_image=source_picture(4, 21 * 8, 13 * 8), width=21 * 8, height=13 * 8)
     return {
@@ -85,6 +98,17 @@ def make_cases():
         "refined": dict(refined, denoising_end=0.5),
         "refined_late": dict(refined, denoising_end=0.8, negative_prompt="a cat", scheduler="dpmpp_2m"),
         "refined_ancestral": dict(refined, denoising_end=0.4, scheduler="euler_ancestral"),
+        **{f"image_{name}": dict(sd, scheduler=name, steps=5) for name in FURTHER_SCHEDULERS},
+        **{f"masked_{name}": dict(masked, scheduler=name, steps=4) for name in FURTHER_SCHEDULERS},
+        "lcm": dict(prompt=PROMPT, seed=7, steps=4, guidance_scale=8.5, width=128, height=128, folder="lcm", mode="text"),
+        "lcm_image": dict(sd, folder="lcm", steps=4, guidance_scale=8.5, strength=0.5),
+        "lcm_image_little": dict(sd, folder="lcm", steps=3, guidance_scale=2.0, strength=0.21),
+        "image_timesteps": dict(sd, **few, scheduler="euler"),
+        "image_timesteps_heun": dict(sd, **few, scheduler="heun"),
+        "image_sigmas": dict(sd, steps=5, sigmas=[14.6, 6.5, 2.7, 1.4, 0.65, 0.15, 0.0], scheduler="euler"),
+        "masked_timesteps": dict(masked, **few, scheduler="dpmpp_2m"),
+        "text_timesteps": dict(prompt=PROMPT, seed=7, guidance_scale=3.0, width=128, height=128, folder="sd", mode="text", scheduler="dpmpp_2s", **few),
+        "refined_timesteps": dict(refined, **few, denoising_end=0.5),
         "refined_pndm": dict(refined, denoising_end=0.6, scheduler="pndm"),
     }
 
@@ -101,6 +125,9 @@ class Artist:
         self.pipes = {("sd_inpainting", "inpaint"): special, ("refiner", "image"): refiner, ("xl_with_refiner", "refine"): xl}
         self.pipes |= {("sd", mode): quiet(cls(**sd.components, requires_safety_checker=False)) for mode, cls in SD_MODES.items()}
         self.pipes |= {("xl", mode): quiet(cls(**xl.components, add_watermarker=False)) for mode, cls in XL_MODES.items()}
+        lcm = load(LatentConsistencyModelPipeline, "lcm", safety_checker=None)
+        self.pipes |= {("lcm", "text"): lcm, ("lcm", "image"): quiet(LatentConsistencyModelImg2ImgPipeline(**lcm.components,
+                                                                                                          requires_safety_checker=False))}
         # As diffusers' documentation combines the two.
         shared = dict(refiner.components, text_encoder_2=xl.text_encoder_2, tokenizer_2=xl.tokenizer_2, vae=xl.vae)
         self.refiner = quiet(StableDiffusionXLImg2ImgPipeline(**shared, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
@@ -134,6 +161,8 @@ def main():
         writer.check_changes(name, artist, cases[name], image=source_picture(9), mask_image=source_picture(10))
     writer.check_changes("refiner_scores", artist, cases["refiner_scores"], least=0.5, aesthetic_score=9.0, negative_aesthetic_score=1.0)
     writer.check_changes("refined", artist, cases["refined"], denoising_end=0.8)
+    writer.check_changes("image_timesteps", artist, cases["image_timesteps"], timesteps=[951, 801, 500, 300, 100, 1])
+    writer.check_changes("image_sigmas", artist, cases["image_sigmas"], sigmas=[14.6, 6.5, 2.7, 1.9, 0.9, 0.3, 0.0])
     writer.finish()
 
 

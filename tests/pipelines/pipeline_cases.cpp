@@ -11,6 +11,7 @@
 
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/registry.h"
+#include "support/parity_figures.h"
 #include "weights/weights.h"
 
 namespace easel::testing {
@@ -97,6 +98,8 @@ GenerationRequest request_of(const json& c) {
   if (c.contains("strength")) r.strength = c.at("strength");
   for (const auto& use : c.value("loras", json::array())) r.loras.push_back({use.at("name"), use.at("weight")});
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
+  if (c.contains("timesteps")) r.timesteps = c.at("timesteps").get<std::vector<double>>();
+  if (c.contains("sigmas")) r.sigmas = c.at("sigmas").get<std::vector<double>>();
   return r;
 }
 
@@ -150,8 +153,18 @@ Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
 
 namespace {
 
+/// How a case's picture came to be, for docs/parity.md.
+std::string mode_of(const json& c) {
+  const auto mode = c.value("mode", "text");
+  return mode == "image"     ? "image to image"
+         : mode == "inpaint" ? "inpainting"
+         : mode == "text"    ? "text to image"
+                             : mode;
+}
+
 /// @param worst  raised to this picture's error as a share of what is allowed
 void expect_case_agrees(Pipeline& pipeline, const json& c, double& worst) {
+  double own_worst = 0;
   const auto want = expected(c.at("name"));
   auto generation = begin(pipeline, request_of(c));
   ASSERT_EQ(generation->progress().steps_total, want.latents.size(0));
@@ -159,7 +172,8 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, double& worst) {
     step(pipeline, generation.get());
     const double tolerance = std::max(4 * want.tolerance[i].item<double>(), kRoundingFloor);
     const double error = relative_error(latents_of(*generation), want.latents[i]);
-    worst = std::max(worst, error / tolerance);
+    own_worst = std::max(own_worst, error / tolerance);
+    worst = std::max(worst, own_worst);
     ASSERT_LE(error, tolerance) << "after step " << i;
   }
   ASSERT_TRUE(generation->finished_stepping());
@@ -167,7 +181,13 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, double& worst) {
   ASSERT_EQ(found.sizes(), want.pixels.sizes());
   const auto apart = (found.to(at::kInt) - want.pixels.to(at::kInt)).abs();
   EXPECT_LE(apart.max().item<int>(), 1);
-  EXPECT_GE(apart.eq(0).to(at::kDouble).mean().item<double>(), kEqualPixels);
+  const double share_equal = apart.eq(0).to(at::kDouble).mean().item<double>();
+  EXPECT_GE(share_equal, kEqualPixels);
+  record({.area = "pictures",
+          .row = c.value("parity_row", pipeline.description().family),
+          .column = mode_of(c),
+          .largest_difference = own_worst,
+          .share_equal = share_equal});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <ATen/ops/sin.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
@@ -207,6 +208,46 @@ TEST_P(SchedulerContract, WrongCallsThrow) {
   EXPECT_EQ(code_of([&] { scheduler->scale_model_input(sample, SIZE_MAX); }), ErrorCode::kInvalidArgument);
 }
 
+TEST_P(SchedulerContract, BeginsAtAnyInferenceStepFromAPicture) {
+  const auto finest = make();
+  finest->set_timesteps(kSteps);
+  const auto order = static_cast<std::size_t>(finest->order()), total = finest->timesteps().size();
+  for (std::size_t first = 0; first < total; first += order) {
+    const auto scheduler = make();
+    scheduler->set_timesteps(kSteps);
+    scheduler->start_at(first);
+    NoiseSource noise(1);
+    const auto picture = noise.normal({1, 4, 5, 3}).to(at::kHalf), over_it = noise.normal({1, 4, 5, 3}).to(at::kHalf);
+    const auto picture_before = picture.clone();
+    auto sample = scheduler->add_noise(picture, over_it, first);
+    EXPECT_EQ(sample.scalar_type(), at::kHalf);
+    EXPECT_EQ(sample.sizes(), picture.sizes());
+    EXPECT_TRUE(at::equal(picture, picture_before));
+    for (std::size_t i = first; i < total; ++i) sample = advance(*scheduler, i, sample, noise);
+    EXPECT_TRUE(sample.isfinite().all().item<bool>()) << "from step " << first;
+  }
+  EXPECT_EQ(code_of([&] { finest->start_at(total); }), ErrorCode::kInvalidArgument);
+  if (order > 1) {
+    EXPECT_EQ(code_of([&] { finest->start_at(1); }), ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST_P(SchedulerContract, NoiseOverAPictureNeverGrows) {
+  const auto scheduler = make();
+  scheduler->set_timesteps(kSteps);
+  NoiseSource noise(1);
+  const auto over_it = noise.normal({1, 4, 5, 3}), black = over_it.mul(0);
+  double before = INFINITY;
+  for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    const auto size = scheduler->add_noise(black, over_it, i).norm().item<double>();
+    EXPECT_GT(size, 0) << "step " << i;
+    EXPECT_LE(size, before) << "step " << i;
+    before = size;
+  }
+  EXPECT_EQ(code_of([&] { scheduler->add_noise(black, over_it, scheduler->timesteps().size()); }),
+            ErrorCode::kInvalidArgument);
+}
+
 // A tensor on the meta device has no values: whatever reads one, copies it to the host or branches on it throws. So a
 // step that runs there waits for no device. (Thresholding is left out: its operators have no meta kernels.)
 TEST_P(SchedulerContract, NeverReadsAValueOfTheSample) {
@@ -220,6 +261,7 @@ TEST_P(SchedulerContract, NeverReadsAValueOfTheSample) {
       const auto result = scheduler->step(at::empty_like(scaled), i, sample, noise);
       EXPECT_TRUE(scaled.is_meta() && result.prev_sample.is_meta() && result.pred_original_sample.is_meta());
       EXPECT_EQ(result.prev_sample.scalar_type(), dtype);
+      EXPECT_TRUE(scheduler->add_noise(sample, sample, i).is_meta());
       sample = result.prev_sample;
     }
   }

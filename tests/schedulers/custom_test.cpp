@@ -60,6 +60,7 @@ TEST(CustomTimesteps, MustFallWithinTheModels) {
 TEST(CustomSigmas, AreTakenWhereDiffusersTakesThem) {
   EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "taken");
   EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "taken");
+  EXPECT_EQ(sigmas_param("edm_euler", {0, 0.4, 1}), "taken");
   for (const auto& name : scheduler_names()) {
     if (!name.starts_with("euler") || name == "euler_ancestral") {
       EXPECT_EQ(sigmas_param(name, {14.6, 1, 0}), "sigmas") << name;
@@ -75,6 +76,25 @@ TEST(CustomSigmas, MustFall) {
   }
   EXPECT_EQ(sigmas_param("euler", {1}), "sigmas");
   EXPECT_EQ(sigmas_param("euler", {0}), "sigmas");
+}
+
+TEST(CustomSigmas, OfEdmEulerArePositionsThatRise) {
+  const std::vector<double> bad[] = {{}, {1, 0}, {0.5, 0.5}, {-0.1, 1}, {0, 1.1}, {NAN}, {0, INFINITY}};
+  for (const auto& ramp : bad) EXPECT_EQ(sigmas_param("edm_euler", ramp), "sigmas");
+}
+
+TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRefused) {
+  const auto param = [](double strength, std::int64_t steps) {
+    return param_of([&] { make_scheduler("lcm", json::object(), {.strength = strength})->set_timesteps(steps); });
+  };
+  for (const double strength : {-0.1, 1.1, std::nan(""), 0.0, 0.07})
+    EXPECT_EQ(param(strength, 4), "strength") << strength;
+  EXPECT_EQ(param(0.08, 4), "taken");  // 4 of the 50 timesteps
+  EXPECT_EQ(param(0.08, 51), "num_inference_steps");
+  EXPECT_EQ(param_of([&] {
+              make_scheduler("tcd", json::object(), {.strength = 0.3})->set_custom_timesteps({9, 3});
+            }),
+            "strength");
 }
 
 TEST(CustomTimesteps, AListThatIsRefusedLeavesTheRunAsItWas) {

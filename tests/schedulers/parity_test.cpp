@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "core/text.h"
@@ -16,6 +17,7 @@
 #include "schedulers/numpy_math.h"
 #include "schedulers/reference_cases.h"
 #include "schedulers/seed_sequence.h"
+#include "support/parity_figures.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
@@ -42,9 +44,14 @@ class Comparison {
     if (next_ >= expected_.size()) return fail(concat(what, ": the reference has no more numbers"));
     const float expected = expected_[next_++];
     saw_nan_ = saw_nan_ || !std::isfinite(expected);
-    if (found != expected && !(std::isnan(found) && std::isnan(expected))) {
-      fail(concat(what, " is ", found, ", expected ", expected));
+    if (found == expected || (std::isnan(found) && std::isnan(expected))) {
+      ++equal_;
+      return;
     }
+    // An infinity or NaN in one place alone is as far as can be.
+    const double apart = std::fabs(static_cast<double>(found) - static_cast<double>(expected));
+    largest_ = std::isfinite(apart) ? std::max(largest_, apart) : std::numeric_limits<double>::infinity();
+    fail(concat(what, " is ", found, ", expected ", expected));
   }
   void expect(const std::string& what, const at::Tensor& found) {
     const auto floats = found.to(at::kFloat).contiguous();
@@ -56,6 +63,10 @@ class Comparison {
 
   const std::string& difference() const { return difference_; }
   bool saw_nan() const { return saw_nan_; }
+  double largest() const { return largest_; }
+  double share_equal() const {
+    return expected_.empty() ? 1.0 : static_cast<double>(equal_) / static_cast<double>(expected_.size());
+  }
 
  private:
   void fail(const std::string& what) {
@@ -63,13 +74,14 @@ class Comparison {
   }
 
   std::span<const float> expected_;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0, equal_ = 0;
+  double largest_ = 0;
   std::string difference_;
   bool saw_nan_ = false;
 };
 
 std::unique_ptr<Scheduler> begin(const ReferenceCase& run) {
-  auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta});
+  auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta, .strength = run.strength});
   if (!run.timesteps.empty()) {
     scheduler->set_custom_timesteps(run.timesteps);
   } else if (!run.sigmas.empty()) {
@@ -77,20 +89,26 @@ std::unique_ptr<Scheduler> begin(const ReferenceCase& run) {
   } else {
     scheduler->set_timesteps(run.steps);
   }
+  if (run.begin) scheduler->start_at(*run.begin * static_cast<std::size_t>(scheduler->order()));
   return scheduler;
 }
 
 void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
   const auto scheduler = begin(run);
   comparison.expect("init_noise_sigma", static_cast<float>(scheduler->init_noise_sigma()));
-  for (const float timestep : scheduler->timesteps()) comparison.expect("timestep", timestep);
+  const auto& timesteps = scheduler->timesteps();
+  const auto first = run.begin.value_or(0) * static_cast<std::size_t>(scheduler->order());
+  for (std::size_t i = first; i < timesteps.size(); ++i) comparison.expect("timestep", timesteps[i]);
   if (run.kind == "light") return;
 
   NoiseSource noise(run.seed);
-  auto sample = noise.normal(run.shape).to(dtype_of(run.dtype)).mul(scheduler->init_noise_sigma());
-  for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+  const auto draw = [&] { return noise.normal(run.shape).to(dtype_of(run.dtype)); };
+  const auto picture = draw(), over_it = run.begin ? draw() : at::Tensor();
+  auto sample = run.begin ? scheduler->add_noise(picture, over_it, first) : picture.mul(scheduler->init_noise_sigma());
+  if (run.begin) comparison.expect("picture with noise", sample);
+  for (std::size_t i = first; i < timesteps.size(); ++i) {
     const auto scaled = scheduler->scale_model_input(sample, i);
-    const auto model_output = model(scaled, scheduler->timesteps()[i], run.channel_factor);
+    const auto model_output = model(scaled, timesteps[i], run.channel_factor);
     const auto result = scheduler->step(model_output, i, sample, noise);
     sample = result.prev_sample;
     if (run.kind == "final") continue;
@@ -101,11 +119,42 @@ void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
     } else if (result.pred_original_sample.sizes() != sample.sizes()) {
       comparison.expect(concat("step ", i, ": pred_original_sample has another shape"), NAN);
     }
+    if (run.begin && i + 1 < timesteps.size()) {
+      comparison.expect(concat("step ", i, ": add_noise"), scheduler->add_noise(picture, over_it, i + 1));
+    }
   }
   if (run.kind == "final") comparison.expect("last sample", sample);
 }
 
-class Parity : public testing::TestWithParam<const char*> {};
+// What the run's sigmas are placed by, as a name's suffix or the config says.
+std::string sigmas_of(const ReferenceCase& run) {
+  const std::pair<const char*, const char*> kinds[] = {{"karras", "use_karras_sigmas"},
+                                                       {"exponential", "use_exponential_sigmas"},
+                                                       {"beta", "use_beta_sigmas"},
+                                                       {"lu", "use_lu_lambdas"},
+                                                       {"flow", "use_flow_sigmas"}};
+  for (const auto& [kind, flag] : kinds) {
+    const auto found = run.config.find(flag);
+    if (run.name.ends_with(concat("_", kind)) || (found != run.config.end() && *found == true)) return kind;
+  }
+  return "training";
+}
+
+// Figures of docs/parity.md: a row for scheduler and sigmas, a column for the prediction type.
+void record_figure(const ReferenceCase& run, const Comparison& comparison) {
+  const auto name = scheduler_name_for(run.name.empty() ? scheduler_name_of(run.config) : run.name);
+  const bool edm = name == "edm_euler";  // has sigmas of its own
+  const auto sigmas = edm ? run.config.value("sigma_schedule", "karras") : sigmas_of(run);
+  const auto plain = name.ends_with("_" + sigmas) ? name.substr(0, name.size() - sigmas.size() - 1) : name;
+  const auto prediction = run.config.find("prediction_type");
+  testing::record({.area = "schedulers",
+                   .row = concat(plain, ", ", sigmas, " sigmas"),
+                   .column = prediction == run.config.end() ? "epsilon" : prediction->get<std::string>(),
+                   .largest_difference = comparison.largest(),
+                   .share_equal = comparison.share_equal()});
+}
+
+class Parity : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Parity, EveryNumberEqualsTheReference) {
   int runs = 0, different = 0, with_nan = 0;
@@ -122,6 +171,7 @@ TEST_P(Parity, EveryNumberEqualsTheReference) {
       difference = concat("throws ", e.what());
     }
     with_nan += comparison.saw_nan();
+    record_figure(run, comparison);
     if (!difference.empty() && ++different <= 20) ADD_FAILURE() << run.describe() << "\n  " << difference;
   }
   EXPECT_EQ(different, 0) << "of " << runs << " runs";
@@ -146,8 +196,8 @@ TEST_P(Parity, WhatTheReferenceRefusesIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, Parity,
-                         testing::Values("grid", "variants", "step counts", "custom", "mappings", "refusals", "halves",
-                                         "random"),
+                         ::testing::Values("grid", "variants", "step counts", "custom", "begun", "mappings", "refusals",
+                                           "halves", "random"),
                          [](const auto& info) {
                            std::string name = info.param;
                            return name == "step counts" ? "step_counts" : name;
@@ -178,7 +228,7 @@ TEST(SeedSequence, EqualsNumpys) {
   for (auto row = numbers.begin(); row != numbers.end(); row += 8) {
     const std::array<std::uint64_t, 2> spawn_key{row[2], row[3]};
     EXPECT_THAT(seed_sequence(row[0] | std::uint64_t{row[1]} << 32, spawn_key, 24, 4),
-                testing::ElementsAreArray(row + 4, row + 8));
+                ::testing::ElementsAreArray(row + 4, row + 8));
   }
   EXPECT_GT(numbers.size(), 8u * 20);
 }

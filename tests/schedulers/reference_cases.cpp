@@ -21,6 +21,8 @@ ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors)
   run.steps = entry.at("steps");
   run.timesteps = entry.at("timesteps").get<std::vector<double>>();
   run.sigmas = entry.at("sigmas").get<std::vector<double>>();
+  if (!entry.at("begin").is_null()) run.begin = entry.at("begin");
+  run.strength = entry.at("strength");
   run.shape = entry.at("shape").get<std::vector<std::int64_t>>();
   run.dtype = entry.at("dtype");
   run.seed = entry.at("seed");
@@ -41,8 +43,9 @@ ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors)
 std::string ReferenceCase::describe() const {
   auto shown = config;
   if (shown.contains("trained_betas") && shown["trained_betas"].is_array()) shown["trained_betas"] = "...";
-  return concat(group, ": \"", name, "\" ", steps, " steps ", dtype, " seed ", seed, " eta ", eta, " timesteps [",
-                timesteps.size(), "] sigmas [", sigmas.size(), "] ", shown.dump());
+  return concat(group, ": \"", name, "\" ", steps, " steps from ", begin.value_or(0), " strength ", strength, " ",
+                dtype, " seed ", seed, " eta ", eta, " timesteps [", timesteps.size(), "] sigmas [", sigmas.size(),
+                "] ", shown.dump());
 }
 
 template <class Number>

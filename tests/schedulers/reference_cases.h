@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,9 +15,11 @@ struct ReferenceCase {
   std::string group;
   std::string name;  ///< as make_scheduler takes it
   nlohmann::json config;
-  std::int64_t steps = 0;         ///< num_inference_steps
-  std::vector<double> timesteps;  ///< of the caller's choice, in the place of `steps`; mostly empty
-  std::vector<double> sigmas;     ///< likewise
+  std::int64_t steps = 0;            ///< num_inference_steps
+  std::vector<double> timesteps;     ///< of the caller's choice, in the place of `steps`; mostly empty
+  std::vector<double> sigmas;        ///< likewise
+  std::optional<std::size_t> begin;  ///< inference steps left out; then it starts from a picture with noise over it
+  double strength = 1;               ///< SchedulerOptions::strength
   std::vector<std::int64_t> shape;
   std::string dtype;
   std::uint64_t seed = 0;

@@ -2,7 +2,8 @@
 
 The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model input, the
 next sample, and the predicted x0 where the class tells it. A "light" run stops behind the timesteps, and a "final" run
-keeps only the last sample.
+keeps only the last sample. A run that begins in its middle has a picture with noise over it before its first step, and
+behind each step but the last the same picture as noisy as the next.
 """
 
 import inspect
@@ -134,12 +135,22 @@ def begin(scheduler, case):
     if case["timesteps"]:
         scheduler.set_timesteps(timesteps=case["timesteps"])
     elif case["sigmas"]:
-        scheduler.set_timesteps(sigmas=np.array(case["sigmas"]))
+        values = np.array(case["sigmas"])
+        edm = isinstance(scheduler, diffusers.EDMEulerScheduler)
+        scheduler.set_timesteps(sigmas=torch.from_numpy(values) if edm else values)
+    elif case["strength"] < 1:
+        scheduler.set_timesteps(case["steps"], strength=case["strength"])
     else:
         scheduler.set_timesteps(case["steps"])
     if isinstance(scheduler, diffusers.LMSDiscreteScheduler) and (scheduler.sigmas.diff() == 0).any():
         raise ValueError("easel refuses equal noise levels, of which LMS makes integrals of infinities")
     timesteps = scheduler.timesteps
+    if case["begin"] is not None:
+        # As get_timesteps of the pipelines for image to image.
+        first = case["begin"] * scheduler.order
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        return timesteps[first:]
     if (timesteps[1:] == timesteps[0]).any() and hasattr(scheduler, "set_begin_index"):
         # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas, or
         # draw with noise levels that do not belong to its timesteps.
@@ -164,13 +175,19 @@ def run(case):
     dtype = DTYPES[case["dtype"]]
     draw_noise_with(DIFFUSERS_NOISE if dtype == torch.float32 else float32_noise)
     generator = torch.Generator("cpu").manual_seed(case["seed"])
-    sample = torch.randn(case["shape"], generator=generator).to(dtype) * scheduler.init_noise_sigma
+    sample = torch.randn(case["shape"], generator=generator).to(dtype)
+    if case["begin"] is None:
+        sample = sample * scheduler.init_noise_sigma
+    else:
+        picture, noise = sample, torch.randn(case["shape"], generator=generator).to(dtype)
+        sample = scheduler.add_noise(picture, noise, timesteps[:1])
+        numbers.append(sample)
     parameters = inspect.signature(scheduler.step).parameters
     arguments = {"generator": generator} if "generator" in parameters else {}
     if "eta" in parameters:
         arguments["eta"] = case["eta"]
     has_original_sample = False
-    for timestep in timesteps:
+    for i, timestep in enumerate(timesteps):
         scaled = scheduler.scale_model_input(sample, timestep)
         result = scheduler.step(model(scaled, timestep, case["channel_factor"]), timestep, sample, **arguments)
         sample = result.prev_sample
@@ -179,6 +196,8 @@ def run(case):
         if original is not None:
             has_original_sample = True
             numbers.append(original)
+        if case["begin"] is not None and i + 1 < len(timesteps):
+            numbers.append(scheduler.add_noise(picture, noise, timesteps[i + 1 : i + 2]))
     if case["kind"] == "final":
         numbers = numbers[:2] + [sample]
     return numbers, len(timesteps), has_original_sample
