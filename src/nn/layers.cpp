@@ -19,8 +19,9 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
     : weight_(scope.take("weight", {out_channels, in_channels, options.kernel, options.kernel},
                          at::MemoryFormat::ChannelsLast)),
-      bias_(scope.take("bias", {out_channels})),
-      options_(options) {}
+      options_(options) {
+  if (options.bias == Bias::kPresent) bias_ = scope.take("bias", {out_channels});
+}
 
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
   return at::conv2d(x, weight_.get(), bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
