@@ -10,8 +10,10 @@
 #include "models/unet_2d_condition.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
+#include "pipelines/diffusion_tickets.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
+#include "pipelines/picture_use.h"
 #include "pipelines/scheduler_config.h"
 #include "tensor/placement.h"
 
@@ -22,11 +24,18 @@ struct PipelineOptions {
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
 };
 
+/// How a UNet is told of the noise in its sample.
+enum class NoiseTold {
+  kTimestep,
+  kLogSigma,  ///< see preconditioning.h, also for what is made of its output
+};
+
 /// A UNet with what belongs to it.
 struct Denoiser {
   UNet2DConditionModel unet;
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
+  NoiseTold told = NoiseTold::kTimestep;
 };
 
 /// What a family's pipelines of the reference take where a request says nothing.
@@ -40,9 +49,11 @@ struct ModeDefaults {
 class DiffusionPipeline : public Pipeline {
  public:
   /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
-  /// @param denoisers  one, or two that follow each other: base and refiner
+  /// @param denoisers    one, or two that follow each other: base and refiner
+  /// @param picture_use  of families whose one UNet sees a picture at every step; else null
   DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description, const PipelineOptions& options,
-                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
+                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults,
+                    std::unique_ptr<const PictureUse> picture_use = nullptr);
 
   const ModelDescription& description() const override { return description_; }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override;
@@ -53,11 +64,15 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step() const override { return max_generations_per_step_; }
 
  private:
+  void check_channels(const CheckpointFolder& folder);
+  BeginLatents read_picture(const GenerationRequest& request, const Canvas& canvas, bool guided,
+                            const RunContext& context) const;
   Canvas canvas_of(const GenerationRequest& request) const;
   double strength_of(const GenerationRequest& request) const;
   std::vector<Phase> begin_phases(const GenerationRequest& request, const std::vector<Conditions>& conditions) const;
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
   void check(const GenerationRequest& request) const;
+  DiffusionFinishTicket::Part decode(const at::Tensor& latents, const RunContext& context) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
 
   ModelDescription description_;
@@ -66,7 +81,8 @@ class DiffusionPipeline : public Pipeline {
   std::vector<Denoiser> denoisers_;
   PictureCodec codec_;
   ModeDefaults defaults_;
-  InpaintingKind inpainting_;
+  std::unique_ptr<const PictureUse> picture_use_;  ///< null for most families
+  InpaintingKind inpainting_ = InpaintingKind::kPutBack;
 };
 
 }  // namespace easel

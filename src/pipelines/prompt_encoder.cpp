@@ -51,6 +51,10 @@ EncodedPrompt PromptEncoder::run(const std::string& text, std::int64_t clip_skip
   if (state_ == PromptState::kLastNormed) {
     return {.embeds = text_encoder_(input_ids, clip_skip, context).prompt_embeds, .text_embeds = {}};
   }
+  if (state_ == PromptState::kLastPooled) {
+    auto out = text_encoder_(input_ids, clip_skip, context);
+    return {.embeds = std::move(out.hidden_state), .text_embeds = std::move(out.pooled_output)};
+  }
   auto out = text_encoder_(input_ids, clip_skip + 1, context);
   return {.embeds = std::move(out.hidden_state), .text_embeds = std::move(out.text_embeds)};
 }

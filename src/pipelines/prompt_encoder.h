@@ -20,11 +20,13 @@ namespace easel {
 enum class PromptState {
   kLastNormed,   ///< the last layer's, after the final LayerNorm (SD 1.x and 2.x)
   kPenultimate,  ///< that of the layer before the last, as it is (SDXL)
+  kLastPooled,   ///< the last layer's, as it is, and the pooled text without a projection (the latent upscaler)
 };
 
 struct EncodedPrompt {
   at::Tensor embeds;       ///< [1, T, D]
-  at::Tensor text_embeds;  ///< [1, P], pooled and projected; undefined where the encoder has no projection
+  at::Tensor text_embeds;  ///< [1, P], pooled and projected, or only pooled (kLastPooled); undefined where a family
+                           ///< or its encoder has none
 };
 
 /// Encodes with one tokenizer and one CLIPTextModel, and remembers the last texts it saw: the empty negative prompt of

@@ -35,7 +35,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
   const auto& text = family.text_encoders[0];
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = load_unet(folder, placement),
-                       .conditioner = std::make_unique<StableDiffusionConditioner>(
+                       .conditioner = make_stable_diffusion_conditioner(
                            load_prompt_encoder(folder, text.suffix, text.state, placement)),
                        .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
@@ -43,6 +43,10 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
 }
 
 }  // namespace
+
+std::unique_ptr<Conditioner> make_stable_diffusion_conditioner(std::shared_ptr<PromptEncoder> encoder) {
+  return std::make_unique<StableDiffusionConditioner>(std::move(encoder));
+}
 
 const std::vector<Family>& stable_diffusion_families() {
   static const std::vector<Family> families = [] {
@@ -58,6 +62,14 @@ const std::vector<Family>& stable_diffusion_families() {
                   .load = &load_stable_diffusion};
     std::vector<Family> all{family};
     for (const char* class_name : {"StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"}) {
+      family.class_name = class_name;
+      all.push_back(family);
+    }
+    // Their pipelines change nothing in the scheduler's config.
+    family.scheduler_corrections = SchedulerCorrections::kNone;
+    family.default_guidance_scale = 8.5;
+    family.default_steps = 4;
+    for (const char* class_name : {"LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"}) {
       family.class_name = class_name;
       all.push_back(family);
     }
