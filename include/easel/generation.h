@@ -65,7 +65,8 @@ struct GenerationRequest {
   /// Where to redraw `image`: pixels of at least half brightness. Resampled likewise.
   std::shared_ptr<const Image> mask;
   std::optional<double> strength;  ///< 0 to 1: share of the steps that `image` goes through; 1 leaves little of it
-  std::optional<double> image_guidance_scale;  ///< of InstructPix2Pix, 1 and up: how closely `image` is kept to
+  std::optional<double> image_guidance_scale;  ///< of InstructPix2Pix: how closely `image` is kept to; below 1 turns
+                                               ///< all guidance off, as in diffusers
   std::optional<std::int64_t> noise_level;     ///< of upscalers that take one: noise added to `image`, as a timestep
   std::vector<double> timesteps;               ///< the scheduler's own, instead of num_inference_steps; descending
   std::vector<double> sigmas;                  ///< likewise; at most one of the two

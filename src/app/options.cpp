@@ -181,6 +181,10 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
   draw->add_option("--image", o.image, "PNG, JPEG or WebP file to begin from instead of noise; its size is drawn");
   draw->add_option("--mask", o.mask, "picture file that is transparent, or else white, where --image is to be redrawn");
   draw->add_option("--strength", r.strength, "how far to leave --image behind, 0 to 1");
+  draw->add_option("--image-guidance-scale", r.image_guidance_scale,
+                   "InstructPix2Pix: how closely to keep to --image; below 1 turns guidance off");
+  draw->add_option("--noise-level", r.noise_level,
+                   "four times upscaler: noise to put over --image, up to the model's limit");
   draw->add_option("--denoising-end", r.denoising_end, "share of the noise that the base removes before the refiner");
   draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");
   draw->add_option("--eta", r.eta, "DDIM's eta")->check(CLI::Range(0.0, 1.0));

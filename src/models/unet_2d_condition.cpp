@@ -37,13 +37,21 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, 
       layer_table_(scope.layers()),
       embedding_(config, scope),
       conv_in_(scope / "conv_in", config.in_channels, config.levels[0].channels, same_size(config.conv_in_kernel)),
-      conv_norm_out_(scope / "conv_norm_out", config.norm_num_groups, config.levels[0].channels, config.norm_eps),
       conv_out_(scope / "conv_out", config.levels[0].channels, config.out_channels, same_size(config.conv_out_kernel)) {
   const auto levels = config.levels.size();
   for (std::size_t i = 0; i < levels; ++i) {
     const auto index = static_cast<std::int64_t>(i);
-    down_blocks_.emplace_back(scope / "down_blocks" / index, config, i);
-    up_blocks_.emplace_back(scope / "up_blocks" / index, config, levels - 1 - i);
+    const auto down = scope / "down_blocks" / index, up = scope / "up_blocks" / index;
+    if (config.k_blocks) {
+      k_down_blocks_.emplace_back(down, config, i);
+      k_up_blocks_.emplace_back(up, config, levels - 1 - i);
+    } else {
+      down_blocks_.emplace_back(down, config, i);
+      up_blocks_.emplace_back(up, config, levels - 1 - i);
+    }
+  }
+  if (config.norm_num_groups > 0) {
+    conv_norm_out_.emplace(scope / "conv_norm_out", config.norm_num_groups, config.levels[0].channels, config.norm_eps);
   }
   if (config.mid_block_type != UNetMidBlockType::kNone) mid_block_.emplace(scope / "mid_block", config);
 }
@@ -61,6 +69,17 @@ at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunCon
   if (config_.center_input_sample) sample = sample.mul(2).sub_(1);
   sample = conv_in_(sample);  // [B, levels[0].channels, h, w]
 
+  // 3. to 5. down, mid, up
+  sample = config_.k_blocks ? run_k_blocks(std::move(sample), signals, ctx)
+                            : run_blocks(std::move(sample), input, signals, ctx);
+
+  // 6. post-process
+  if (conv_norm_out_) sample = activate_in_place(config_.act_fn, (*conv_norm_out_)(sample));
+  return conv_out_(sample);  // [B, out_channels, h, w]
+}
+
+at::Tensor UNet2DConditionModel::run_blocks(at::Tensor sample, const UNetInput& input, const UNetSignals& signals,
+                                            const RunContext& ctx) const {
   // 3. down
   std::vector<at::Tensor> skips{sample};
   for (const auto& block : down_blocks_) sample = block(std::move(sample), signals, skips, ctx);
@@ -72,10 +91,22 @@ at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunCon
 
   // 5. up
   for (const auto& block : up_blocks_) sample = block(std::move(sample), signals, skips, ctx);
+  return sample;
+}
 
-  // 6. post-process
-  sample = activate_in_place(config_.act_fn, conv_norm_out_(sample));
-  return conv_out_(sample);  // [B, out_channels, h, w]
+at::Tensor UNet2DConditionModel::run_k_blocks(at::Tensor sample, const UNetSignals& signals,
+                                              const RunContext& ctx) const {
+  std::vector<at::Tensor> skips;  // one a level
+  for (const auto& block : k_down_blocks_) {
+    at::Tensor skip;
+    sample = block(std::move(sample), signals, skip, ctx);
+    skips.push_back(std::move(skip));
+  }
+  for (const auto& block : k_up_blocks_) {
+    sample = block(std::move(sample), signals, skips.back(), ctx);
+    skips.pop_back();
+  }
+  return sample;
 }
 
 void UNet2DConditionModel::check(const UNetInput& input) const {
@@ -83,12 +114,21 @@ void UNet2DConditionModel::check(const UNetInput& input) const {
     check_shape(input.sample, "sample", {-1, config_.in_channels, -1, -1});
   const auto batch = input.sample.size(0);
   check_shape(input.sample, "sample", {batch, config_.in_channels, input.sample.size(2), input.sample.size(3)});
+  for (const auto size : {input.sample.size(2), input.sample.size(3)}) {
+    if (size % config_.size_multiple() == 0 && size >= config_.least_size()) continue;
+    throw Error(ErrorCode::kInvalidArgument, concat("unet: a sample of ", input.sample.sizes(),
+                                                    "; height and width of ", "this model's are multiples of ",
+                                                    config_.size_multiple(), " from ", config_.least_size(), " up"));
+  }
   check_shape(input.timesteps, "timesteps", {batch});
   const auto& prompt = input.encoder_hidden_states;
   const auto tokens = prompt.defined() && prompt.dim() == 3 ? prompt.size(1) : -1;
   check_shape(prompt, "encoder_hidden_states", {batch, tokens, config_.levels[0].cross_attention_dim});
   if (input.encoder_attention_mask.defined()) {
     check_shape(input.encoder_attention_mask, "encoder_attention_mask", {batch, tokens});
+  }
+  if (config_.k_blocks && input.mid_block_residual.defined()) {
+    throw Error(ErrorCode::kInvalidArgument, "unet: residuals have no place in this model");
   }
   if (input.down_block_residuals.empty() == input.mid_block_residual.defined()) {
     throw Error(ErrorCode::kInvalidArgument,

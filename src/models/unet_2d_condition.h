@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "models/k_unet_blocks.h"
 #include "models/unet_2d_blocks.h"
 #include "models/unet_2d_condition_config.h"
 #include "models/unet_embedding.h"
@@ -36,6 +37,9 @@ class UNet2DConditionModel {
  private:
   void check(const UNetInput& input) const;
   void add_residuals(const UNetInput& input, std::vector<at::Tensor>& skips) const;
+  at::Tensor run_blocks(at::Tensor sample, const UNetInput& input, const UNetSignals& signals,
+                        const RunContext& ctx) const;
+  at::Tensor run_k_blocks(at::Tensor sample, const UNetSignals& signals, const RunContext& ctx) const;
 
   UNet2DConditionConfig config_;
   Residence residence_;
@@ -45,7 +49,9 @@ class UNet2DConditionModel {
   std::vector<UNetDownBlock> down_blocks_;
   std::optional<UNetMidBlock> mid_block_;
   std::vector<UNetUpBlock> up_blocks_;
-  GroupNorm conv_norm_out_;
+  std::vector<KDownBlock> k_down_blocks_;  // these instead, with config.k_blocks
+  std::vector<KUpBlock> k_up_blocks_;
+  std::optional<GroupNorm> conv_norm_out_;
   Conv2d conv_out_;
 };
 

@@ -1,5 +1,7 @@
 #include "models/unet_2d_condition_config.h"
 
+#include <algorithm>
+
 #include "core/text.h"
 #include "models/config_reading.h"
 
@@ -11,23 +13,34 @@ using Counts = std::vector<std::int64_t>;
 
 constexpr std::int64_t kMaxKernel = 31;
 constexpr std::int64_t kMaxClasses = 1 << 22;
+constexpr std::int64_t kKGroupSize = 32;
 
 // diffusers drops this prefix of old configs.
 std::string block_name(const std::string& name) {
   return name.starts_with("UNetRes") ? name.substr(7) : name;
 }
 
-std::vector<bool> read_block_types(Config& config, const std::string& key, const std::string& plain,
-                                   const std::string& attention, std::vector<std::string> fallback) {
-  std::vector<bool> has_attention;
-  for (const auto& full_name : get_names(config, key, std::move(fallback))) {
+struct BlockTypes {
+  std::vector<bool> attention;
+  bool k_blocks = false;
+};
+
+BlockTypes read_block_types(Config& config, const std::string& key, const std::string& plain,
+                            const std::string& attention, std::vector<std::string> fallback) {
+  BlockTypes types;
+  const auto names = get_names(config, key, std::move(fallback));
+  types.k_blocks = names[0] == "K" + plain || names[0] == "K" + attention;
+  const std::string prefix = types.k_blocks ? "K" : "";
+  for (const auto& full_name : names) {
     const auto name = block_name(full_name);
-    if (name != plain && name != attention) {
-      throw unsupported(config, key, concat("names `", full_name, "`; easel supports ", plain, " and ", attention));
+    if (name != prefix + plain && name != prefix + attention) {
+      throw unsupported(config, key,
+                        concat("names `", full_name, "`; easel supports ", plain, " and ", attention, ", or K", plain,
+                               " and K", attention));
     }
-    has_attention.push_back(name == attention);
+    types.attention.push_back(name == prefix + attention);
   }
-  return has_attention;
+  return types;
 }
 
 UNetMidBlockType read_mid_block_type(Config& config) {
@@ -97,16 +110,27 @@ std::vector<bool> read_only_cross_attention(Config& config, std::size_t levels) 
   return config.get_list<bool>("only_cross_attention", levels, false);
 }
 
+void read_norm_groups(Config& config, const Counts& channels, UNet2DConditionConfig& c) {
+  const bool none = config.object().contains("norm_num_groups") && !config.has("norm_num_groups");
+  if (!none) return check_groups(config, channels, c.norm_num_groups);
+  if (!c.k_blocks) {
+    throw unsupported(config, "norm_num_groups", "is not done with these blocks; easel supports a number");
+  }
+  c.norm_num_groups = 0;
+}
+
 void read_levels(Config& config, UNet2DConditionConfig& c) {
   const auto down =
       read_block_types(config, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D",
                        {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
   const auto up = read_block_types(config, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D",
                                    {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
-  const auto n = down.size();
+  const auto n = down.attention.size();
+  c.k_blocks = down.k_blocks;
   const auto channels = config.get<Counts>("block_out_channels", {320, 640, 1280, 1280});
-  if (up.size() != n)
-    throw contradiction(config, "up_block_types", concat("has ", up.size(), " entries, expected ", n));
+  if (up.attention.size() != n)
+    throw contradiction(config, "up_block_types", concat("has ", up.attention.size(), " entries, expected ", n));
+  if (up.k_blocks != down.k_blocks) throw unsupported(config, "up_block_types", "mixes K-blocks with others");
   if (channels.size() != n) {
     throw contradiction(config, "block_out_channels", concat("has ", channels.size(), " entries, expected ", n));
   }
@@ -123,16 +147,34 @@ void read_levels(Config& config, UNet2DConditionConfig& c) {
                         .heads = heads[i],
                         .cross_attention_dim = context[i],
                         .only_cross_attention = only_cross[i],
-                        .down_attention = down[i],
-                        .up_attention = up[n - 1 - i],
+                        .down_attention = down.attention[i],
+                        .up_attention = up.attention[n - 1 - i],
                         .down_transformer_layers = {},
-                        .up_transformer_layers = {}});
+                        .up_transformer_layers = {},
+                        .head_dim = heads[i]});
   }
   read_transformer_layers(config, c);
-  if (config.object().contains("norm_num_groups") && !config.has("norm_num_groups")) {
-    throw unsupported(config, "norm_num_groups", "is not done with these blocks; easel supports a number");
+  read_norm_groups(config, channels, c);
+}
+
+/// Whose widths K-blocks can split into groups and heads, and whose skip connections find their place.
+void check_k_blocks(const Config& config, const UNet2DConditionConfig& c) {
+  if (c.mid_block_type != UNetMidBlockType::kNone) {
+    throw unsupported(config, "mid_block_type", "is not done with K-blocks; easel supports null");
   }
-  check_groups(config, channels, c.norm_num_groups);
+  for (std::size_t i = 0; i < c.levels.size(); ++i) {
+    const auto& level = c.levels[i];
+    const auto channels = level.channels, finer = c.levels[i == 0 ? 0 : i - 1].channels;
+    const auto splits = [](std::int64_t n) { return n >= kKGroupSize && n % (n / kKGroupSize) == 0; };
+    if (!splits(channels) || !splits(2 * channels)) {
+      throw unsupported(config, "block_out_channels", concat("has ", channels, ", which K-blocks cannot split evenly"));
+    }
+    check_range(config, "attention_head_dim", level.head_dim, 1, std::min(channels, finer));
+    const bool gives_skip = i + 1 < c.levels.size() || !level.down_attention;
+    if (gives_skip == c.k_up_takes_no_skip(i)) {
+      throw unsupported(config, "block_out_channels", "does not fit the skip connections of these K-blocks");
+    }
+  }
 }
 
 TimeEmbeddingNorm read_time_scale_shift(Config& config) {
@@ -219,6 +261,12 @@ void refuse_other_architectures(Config& config) {
 
 }  // namespace
 
+bool UNet2DConditionConfig::k_up_takes_no_skip(std::size_t level) const {
+  const auto& here = levels[level];
+  const auto finer = levels[level == 0 ? 0 : level - 1].channels;
+  return here.up_attention && finer == here.channels && here.channels == temb_channels();
+}
+
 UNet2DConditionConfig UNet2DConditionConfig::from(Config& config) {
   UNet2DConditionConfig c;
   refuse_other_architectures(config);
@@ -241,6 +289,7 @@ UNet2DConditionConfig UNet2DConditionConfig::from(Config& config) {
       find_in_range(config, "projection_class_embeddings_input_dim", 1, kMaxChannels).value_or(0);
   read_time_embedding(config, c);
   read_class_embedding(config, c);
+  if (c.k_blocks) check_k_blocks(config, c);
   read_addition_embedding(config, c);
   // Read by other block types than these alone, and dropout in training. Scores are in float32 with or without the
   // upcast.

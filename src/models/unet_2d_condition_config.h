@@ -16,13 +16,14 @@ namespace easel {
 struct UNetLevelConfig {
   std::int64_t channels;
   std::int64_t layers;  ///< residual blocks on the way down; one more on the way up
-  std::int64_t heads;   ///< attention heads: what the JSON calls `attention_head_dim`
+  std::int64_t heads;   ///< attention heads: what the JSON calls `attention_head_dim`; not in K-blocks
   std::int64_t cross_attention_dim;
   bool only_cross_attention;
   bool down_attention;                                ///< CrossAttnDownBlock2D, not DownBlock2D
   bool up_attention;                                  ///< CrossAttnUpBlock2D, not UpBlock2D
   std::vector<std::int64_t> down_transformer_layers;  ///< one number a residual block
   std::vector<std::int64_t> up_transformer_layers;
+  std::int64_t head_dim = 0;  ///< of K-blocks, where `attention_head_dim` means what it says
 };
 
 enum class UNetMidBlockType { kNone, kResnet, kCrossAttention };
@@ -37,6 +38,7 @@ struct UNet2DConditionConfig {
   std::int64_t out_channels = 4;
   bool center_input_sample = false;
   std::vector<UNetLevelConfig> levels;  ///< finest first
+  bool k_blocks = false;                ///< KDownBlock2D and its kin, after k-diffusion
   UNetMidBlockType mid_block_type = UNetMidBlockType::kCrossAttention;
   std::int64_t mid_transformer_layers = 1;
   double mid_block_scale_factor = 1.0;
@@ -44,7 +46,7 @@ struct UNet2DConditionConfig {
   std::int64_t conv_in_kernel = 3;
   std::int64_t conv_out_kernel = 3;
   Activation act_fn = Activation::kSilu;
-  std::int64_t norm_num_groups = 32;
+  std::int64_t norm_num_groups = 32;  ///< 0: no norm before the last convolution, of K-blocks alone
   double norm_eps = 1e-5;
   TimeEmbeddingNorm resnet_time_scale_shift = TimeEmbeddingNorm::kDefault;
   bool use_linear_projection = false;
@@ -66,6 +68,13 @@ struct UNet2DConditionConfig {
 
   /// Width of the vector that enters every residual block.
   std::int64_t temb_channels() const { return class_embeddings_concat ? 2 * time_embedding_dim : time_embedding_dim; }
+
+  /// Of K-blocks: the first block on the way up, which diffusers tells by its widths, takes no skip connection.
+  bool k_up_takes_no_skip(std::size_t level) const;
+
+  /// What the height and width of a sample must be multiples of, and their least value.
+  std::int64_t size_multiple() const { return k_blocks ? std::int64_t{1} << (levels.size() - 1) : 1; }
+  std::int64_t least_size() const { return k_blocks ? 2 * size_multiple() : 1; }
 
   /// @throws Error(kCorruptData, kUnsupported)  names the field
   static UNet2DConditionConfig from(Config& config);

@@ -31,10 +31,11 @@ at::Tensor Linear::weight() const {
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
     : weight_(scope.keep("weight", {out_channels, in_channels, options.kernel, options.kernel},
                          at::MemoryFormat::ChannelsLast)),
-      bias_(scope.take("bias", {out_channels})),
       dtype_(scope.placement().dtype),
       options_(options),
-      slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {}
+      slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {
+  if (options.bias == Bias::kPresent) bias_ = scope.take("bias", {out_channels});
+}
 
 at::Tensor Conv2d::weight() const {
   const auto& kept = weight_.get();

@@ -33,6 +33,7 @@ struct Conv2dOptions {
   std::int64_t kernel = 3;
   std::int64_t stride = 1;
   std::int64_t padding = 1;
+  Bias bias = Bias::kPresent;
 };
 
 /// Square 2-D convolution. The weight is kept channels_last, so what comes out is channels_last as well.

@@ -25,6 +25,13 @@ Manifest read_manifest(const std::string& path) {
     }
   }
   manifest.refiner = config.get<std::string>("refiner", "");
+  if (const auto tile = config.find<std::int64_t>("upscale_tile")) {
+    constexpr std::int64_t kMaxTile = 1 << 14;
+    if (*tile < 1 || *tile > kMaxTile) {
+      throw Error(ErrorCode::kCorruptData, concat(path, ": `upscale_tile` is ", *tile, ", expected 1 to ", kMaxTile));
+    }
+    manifest.upscale_tile = static_cast<int>(*tile);
+  }
   manifest.native_size_only = config.get<bool>("native_size_only", false);
   if (config.has("defaults")) {
     Config defaults(config.raw("defaults"), path + ": defaults");

@@ -17,12 +17,13 @@ std::optional<std::pair<int, int>> parse_size(const std::string& text);
 /// easel.json, an optional file beside model_index.json: what the person who packed the model knows about it.
 ///
 /// {"name", "licence", "native_size": "WxH", "native_size_only": bool,
-///  "refiner": "FOLDER", "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}}; every
-///  field is optional, others are errors.
+///  "refiner": "FOLDER", "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler",
+///  "denoising_end"}}; every field is optional, others are errors.
 struct Manifest {
   std::string licence;
   std::optional<std::pair<int, int>> native_size;  ///< width, height in pixels
   bool native_size_only = false;
+  int upscale_tile = 0;  ///< of upscalers: pictures larger than this square are drawn in tiles of it; 0: the default
   std::optional<std::int64_t> num_inference_steps;
   std::optional<double> guidance_scale;
   std::string scheduler;

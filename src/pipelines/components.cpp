@@ -36,17 +36,20 @@ UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
   auto config = read_component_config(folder.file("vae"));
   auto own = placement;
-  if (fields == VaeFields::kAll && placement.dtype == at::kHalf && AutoencoderKLConfig::from(config).force_upcast) {
+  if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
+      AutoencoderKLConfig::from(config).force_upcast) {
     own.dtype = at::kFloat;
   }
   return own;
 }
 
-PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  const auto load = [directory = folder.file("vae")](const Placement& where) {
-    auto config = read_component_config(directory);
-    return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
-                                     AutoencoderKLConfig::from(config), where);
+PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement,
+                        std::optional<double> scaling_factor) {
+  const auto load = [directory = folder.file("vae"), scaling_factor](const Placement& where) {
+    auto json = read_component_config(directory);
+    auto config = AutoencoderKLConfig::from(json);
+    config.scaling_factor = scaling_factor.value_or(config.scaling_factor);
+    return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)), config, where);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};

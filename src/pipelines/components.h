@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/config.h"
@@ -30,7 +31,9 @@ UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& 
 /// SDXL's overflows; else `placement`.
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
 
-PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
+/// @param scaling_factor  instead of the config's
+PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement,
+                        std::optional<double> scaling_factor = std::nullopt);
 
 /// @param suffix      "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
 /// @param embeddings  words of textual inversion; null for none

@@ -5,6 +5,16 @@
 
 namespace easel {
 
+Phase Phase::repeated() const {
+  return {.denoiser = denoiser,
+          .conditions = conditions,
+          .scheduler = scheduler->clone(),
+          .timesteps = timesteps,
+          .sigmas = sigmas,
+          .first_step = first_step,
+          .end_step = end_step};
+}
+
 StepProgress DiffusionGeneration::progress() const {
   StepProgress progress;
   for (std::size_t i = 0; i < phases.size(); ++i) {
@@ -28,14 +38,36 @@ void DiffusionGeneration::start() {
   skip_empty_phases();
 }
 
+void DiffusionGeneration::begin_tiles(std::vector<Tile> parts, TileGrid where) {
+  if (parts.size() == 1) {
+    noise = std::move(parts[0].noise);
+    latents = std::move(parts[0].latents);
+    extra_channels = std::move(parts[0].extra_channels);
+    return;
+  }
+  tiles = std::move(parts);
+  grid = std::move(where);
+  while (phases.size() < tiles.size()) phases.push_back(phases[0].repeated());
+  enter_tile();
+}
+
+void DiffusionGeneration::enter_tile() {
+  const auto& tile = tiles[phase_index];
+  noise = tile.noise;
+  latents = tile.latents;
+  extra_channels = tile.extra_channels;
+}
+
 void DiffusionGeneration::commit(Advance next) {
   phases[phase_index].scheduler = std::move(next.scheduler);
   noise = std::move(next.noise);
   latents = std::move(next.step.prev_sample);
   pred_original_sample = std::move(next.step.pred_original_sample);
   if (++step_index < phase().end_step) return;
+  if (!tiles.empty()) tiles[phase_index].latents = latents;
   ++phase_index;
   skip_empty_phases();
+  if (!tiles.empty() && !finished_stepping()) enter_tile();
 }
 
 void DiffusionGeneration::skip_empty_phases() {

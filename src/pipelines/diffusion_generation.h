@@ -10,6 +10,7 @@
 
 #include "easel/pipeline.h"
 #include "easel/scheduler.h"
+#include "image/tiles.h"
 #include "nn/adapter_set.h"
 #include "pipelines/canvas.h"
 #include "pipelines/conditioner.h"
@@ -22,13 +23,22 @@ namespace easel {
 struct Phase {
   std::size_t denoiser = 0;  ///< which of the pipeline's UNets
   Conditions conditions;
-  at::Tensor timestep_cond;              ///< [1, time_cond_proj_dim]; undefined for most models
   std::unique_ptr<Scheduler> scheduler;  ///< timesteps are set
-  at::Tensor timesteps;                  ///< float32 [S] on the device: all of the scheduler's
+  at::Tensor timesteps;                  ///< float32 [S] on the device: what the UNet is told at the scheduler's steps
+  at::Tensor sigmas;                     ///< float32 [S] on the CPU: where the UNet is preconditioned; else undefined
   std::size_t first_step = 0;            ///< the scheduler's steps that belong to the phase: from this one ...
   std::size_t end_step = 0;              ///< ... up to, without, this one
 
   std::int64_t steps() const { return static_cast<std::int64_t>(end_step - first_step); }
+  /// The same stretch once more, from its beginning. Before the first step.
+  Phase repeated() const;
+};
+
+/// A part of a picture that is drawn as one of its own, from the same seed, because the whole is too large.
+struct Tile {
+  NoiseSource noise;
+  at::Tensor latents;         ///< [1, C, h, w]: to begin with, and at the end as drawn
+  at::Tensor extra_channels;  ///< as DiffusionGeneration's
 };
 
 /// What a step makes, before anything is replaced.
@@ -64,16 +74,21 @@ class DiffusionGeneration : public Generation {
 
   /// Begins the first phase that has a step. After phases are set, before latents and the first step.
   void start();
+  /// Instead of setting latents: draws one tile after the other, each in a phase like the one that there is. One tile
+  /// is the picture itself. @param where  the tiles' places in the drawing
+  void begin_tiles(std::vector<Tile> parts, TileGrid where);
   /// Takes a step's result over, and goes on to the next phase after the last step of one.
   void commit(Advance next);
 
   Canvas canvas;
   double guidance_scale = 1.0;
   double guidance_rescale = 0.0;
+  double image_guidance_scale = 1.0;           ///< where there are three rows
   std::shared_ptr<const AdapterSet> adapters;  ///< null: none
 
   std::optional<KeptPicture> kept;
-  at::Tensor extra_channels;  ///< [1, 1 + C, h, w]: mask and masked picture, for inpainting UNets; else undefined
+  /// What the UNet sees beside the latents: [1, c, h, w] for all rows, or [k, c, h, w]; undefined for most models.
+  at::Tensor extra_channels;
 
   std::vector<Phase> phases;
   std::size_t phase_index = 0;
@@ -82,7 +97,11 @@ class DiffusionGeneration : public Generation {
   at::Tensor latents;               ///< [1, C, h, w]
   at::Tensor pred_original_sample;  ///< x0 as the last step saw it; undefined before the first
 
+  std::vector<Tile> tiles;  ///< in the order of the phases; empty when the picture is drawn whole
+  TileGrid grid;            ///< where they lie, in pixels of the drawing
+
  private:
+  void enter_tile();
   void skip_empty_phases();
 
   std::uint64_t seed_;

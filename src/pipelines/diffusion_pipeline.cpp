@@ -12,9 +12,9 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/diffusion_tickets.h"
 #include "pipelines/guidance.h"
 #include "pipelines/postprocess.h"
+#include "pipelines/preconditioning.h"
 #include "pipelines/prompt_adapters.h"
 #include "pipelines/run_start.h"
 #include "pipelines/torch_errors.h"
@@ -37,10 +37,23 @@ at::Tensor rows_of(const std::vector<at::Tensor>& parts) {
   return parts.size() == 1 ? parts[0] : at::cat(parts);
 }
 
+/// The one prediction that a generation's rows make together.
+at::Tensor guided(const DiffusionGeneration& generation, const at::Tensor& rows) {
+  switch (rows.size(0)) {
+    case 1:
+      return rows;
+    case 2:
+      return apply_guidance(rows, generation.guidance_scale, generation.guidance_rescale);
+    default:
+      return apply_image_guidance(rows, generation.guidance_scale, generation.image_guidance_scale);
+  }
+}
+
 Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
-  const auto model_output =
-      rows.size(0) == 2 ? apply_guidance(rows, generation.guidance_scale, generation.guidance_rescale) : rows;
   const auto step_index = generation.step_index;
+  const auto& sigmas = generation.phase().sigmas;
+  const auto sigma = sigmas.defined() ? sigmas.select(0, static_cast<std::int64_t>(step_index)) : sigmas;
+  const auto model_output = guided(generation, sigma.defined() ? precondition(rows, generation.latents, sigma) : rows);
   Advance next{.scheduler = generation.phase().scheduler->clone(), .noise = generation.noise, .step = {}};
   next.step = next.scheduler->step(model_output, step_index, generation.latents, next.noise);
   if (const auto& kept = generation.kept) {
@@ -89,7 +102,8 @@ int PipelineOptions::generations_per_step() const {
 
 DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description,
                                      const PipelineOptions& options, std::vector<Denoiser> denoisers,
-                                     PictureCodec codec, const ModeDefaults& defaults)
+                                     PictureCodec codec, const ModeDefaults& defaults,
+                                     std::unique_ptr<const PictureUse> picture_use)
     : description_(std::move(description)),
       placement_(options.placement),
       prompt_syntax_(options.prompt_syntax),
@@ -97,14 +111,26 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
       denoisers_(std::move(denoisers)),
       codec_(std::move(codec)),
       adapters_(options.adapters, adaptable(denoisers_[0]), options.placement),
-      defaults_(defaults) {
+      defaults_(defaults),
+      picture_use_(std::move(picture_use)) {
   codec_.set_tiling(options.vae_tiling);
+  check_channels(folder);
+}
+
+void DiffusionPipeline::check_channels(const CheckpointFolder& folder) {
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
+  const auto refuse = [&](const std::string& supported) {
+    throw Error(ErrorCode::kUnsupported, concat(folder.file("unet/config.json"), ": `in_channels` is ", channels,
+                                                "; easel supports ", supported));
+  };
+  if (picture_use_) {
+    const auto expected = latents + picture_use_->extra_channels(codec_.config());
+    if (channels != expected) refuse(concat(expected, " in this family"));
+    return;
+  }
   inpainting_ = channels == latents ? InpaintingKind::kPutBack : InpaintingKind::kModel;
   if (inpainting_ == InpaintingKind::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
-    throw Error(ErrorCode::kUnsupported, concat(folder.file("unet/config.json"), ": `in_channels` is ", channels,
-                                                "; easel supports the autoencoder's latent_channels, ", latents,
-                                                ", and for inpainting ", 2 * latents + 1));
+    refuse(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", 2 * latents + 1));
   }
   if (denoisers_.back().unet.config().in_channels != channels) {
     throw Error(ErrorCode::kUnsupported, folder.path + ": the refiner's UNet has other channels than the base's");
@@ -112,20 +138,25 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
 }
 
 void DiffusionPipeline::check(const GenerationRequest& request) const {
-  const auto refuse = [](const char* param, const std::string& why) {
-    throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
-  };
+  const auto& refuse = refuse_field;
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     refuse("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
   if (inpainting_ == InpaintingKind::kModel && !request.mask) refuse("mask", "is missing: this model redraws parts");
   if (description_.needs_image && !request.image) refuse("image", "is missing: this model draws from a picture");
+  if (picture_use_) {
+    picture_use_->check(request);
+  } else {
+    if (request.image_guidance_scale) refuse("image_guidance_scale", "has no use in this model");
+    if (request.noise_level) refuse("noise_level", "has no use in this model");
+  }
   if (!request.denoising_end) return;
   if (denoisers_.size() == 1) refuse("denoising_end", "needs a model with a refiner");
   if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) refuse("denoising_end", "is not above 0, up to 1");
 }
 
 Canvas DiffusionPipeline::canvas_of(const GenerationRequest& request) const {
+  if (picture_use_) return picture_use_->canvas(request, description_);
   const auto& image = request.image;
   return plan_canvas(description_, request.width.value_or(image ? image->width : description_.native_width),
                      request.height.value_or(image ? image->height : description_.native_height));
@@ -151,16 +182,15 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
     const auto canvas = canvas_of(request);
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
     std::vector<Conditions> conditions;
+    bool guided = false;
     for (auto& denoiser : denoisers_) {
       // A distilled UNet takes the scale as an input and needs no second row.
-      const bool guided = guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
+      guided = picture_use_ ? picture_use_->guided(request, guidance_scale)
+                            : guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
       conditions.push_back(
           denoiser.conditioner->encode(request, canvas, guided ? Guidance::kOn : Guidance::kOff, context));
     }
-    const auto source = read_source(request, canvas, codec_, inpainting_, context);
-    const LatentShape shape{.channels = codec_.config().latent_channels,
-                            .height = canvas.drawn_height / description_.cell,
-                            .width = canvas.drawn_width / description_.cell};
+    const auto begin_latents = read_picture(request, canvas, guided, context);
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
@@ -169,12 +199,23 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
       generation->adapters = adapters;
       generation->phases = begin_phases(request, conditions);
       generation->start();
-      begin_latents(*generation, shape, source ? &*source : nullptr, strength_of(request), inpainting_, codec_,
-                    placement_);
+      begin_latents(*generation);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
   });
+}
+
+BeginLatents DiffusionPipeline::read_picture(const GenerationRequest& request, const Canvas& canvas, bool guided,
+                                             const RunContext& context) const {
+  if (picture_use_) return picture_use_->read(request, canvas, guided, codec_, placement_, context);
+  const LatentShape shape{.channels = codec_.config().latent_channels,
+                          .height = canvas.drawn_height / description_.cell,
+                          .width = canvas.drawn_width / description_.cell};
+  return [=, this, source = read_source(request, canvas, codec_, inpainting_, context),
+          strength = strength_of(request)](DiffusionGeneration& generation) {
+    begin_latents(generation, shape, source ? &*source : nullptr, strength, inpainting_, codec_, placement_);
+  };
 }
 
 std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
@@ -182,7 +223,7 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
   std::vector<Phase> phases;
   for (std::size_t d = 0; d < denoisers_.size(); ++d) {
     phases.push_back(begin_phase(d, request, conditions[d]));
-    if (!request.image || phases.back().scheduler->spends_strength()) continue;
+    if (!request.image || picture_use_ || phases.back().scheduler->spends_strength()) continue;
     phases.back().first_step =
         first_step_of(*phases.back().scheduler, request, description_.default_steps, strength_of(request));
   }
@@ -198,19 +239,21 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
 
 Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
                                      Conditions conditions) const {
-  const auto& [unet, conditioner, scheduler_config, text_layers] = denoisers_[denoiser];
+  const auto& [unet, conditioner, scheduler_config, text_layers, told] = denoisers_[denoiser];
   Phase phase;
   phase.denoiser = denoiser;
   phase.conditions = std::move(conditions);
   const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.own_name();
   phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), scheduler_options(request));
   begin_run(*phase.scheduler, request, description_.default_steps);
-  const auto& timesteps = phase.scheduler->timesteps();
-  phase.end_step = timesteps.size();
-  phase.timesteps = at::tensor(timesteps, at::kFloat).to(placement_.device, /*non_blocking=*/true);
-  if (const auto dim = unet.config().time_cond_proj_dim) {
+  phase.end_step = phase.scheduler->timesteps().size();
+  if (told == NoiseTold::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
+  const auto& numbers = phase.sigmas.defined() ? told_sigmas(phase.sigmas) : phase.scheduler->timesteps();
+  phase.timesteps = at::tensor(numbers, at::kFloat).to(placement_.device, /*non_blocking=*/true);
+  const auto dim = unet.config().time_cond_proj_dim;
+  if (dim && !phase.conditions.timestep_cond.defined()) {
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
-    phase.timestep_cond =
+    phase.conditions.timestep_cond =
         guidance_scale_embedding(guidance_scale, *dim).to(placement_.device, placement_.dtype, /*non_blocking=*/true);
   }
   return phase;
@@ -226,20 +269,23 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
 
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
                                       const RunContext& context) const {
-  std::vector<at::Tensor> samples, timesteps, prompts, texts, times, timestep_conds;
+  std::vector<at::Tensor> samples, timesteps, prompts, texts, times, labels, timestep_conds;
   for (const auto* g : generations) {
     const auto& phase = g->phase();
-    auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
-    if (g->extra_channels.defined()) sample = at::cat(at::TensorList({sample, g->extra_channels}), 1);
+    const auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
+    const auto& extra = g->extra_channels;
     const auto timestep = phase.timesteps.narrow(0, static_cast<std::int64_t>(g->step_index), 1);
     for (int row = 0; row < g->rows(); ++row) {
-      samples.push_back(sample);
+      const auto own = extra.defined() && extra.size(0) > 1 ? extra.narrow(0, row, 1) : extra;
+      samples.push_back(own.defined() ? at::cat(at::TensorList({sample, own}), 1) : sample);
       timesteps.push_back(timestep);
-      if (phase.timestep_cond.defined()) timestep_conds.push_back(phase.timestep_cond);
     }
-    prompts.push_back(phase.conditions.prompt_embeds);
-    if (phase.conditions.text_embeds.defined()) texts.push_back(phase.conditions.text_embeds);
-    if (phase.conditions.time_ids.defined()) times.push_back(phase.conditions.time_ids);
+    const auto& conditions = phase.conditions;
+    prompts.push_back(conditions.prompt_embeds);
+    if (conditions.text_embeds.defined()) texts.push_back(conditions.text_embeds);
+    if (conditions.time_ids.defined()) times.push_back(conditions.time_ids);
+    if (conditions.class_labels.defined()) labels.push_back(conditions.class_labels);
+    if (conditions.timestep_cond.defined()) timestep_conds.push_back(conditions.timestep_cond);
   }
   UNetInput input;
   input.sample = rows_of(samples);                 // [B, C, h, w]
@@ -247,6 +293,7 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
   input.encoder_hidden_states = rows_of(prompts);  // [B, T, D]
   input.added_text_embeds = rows_of(texts);        // [B, P]
   input.added_time_ids = rows_of(times);           // [B, n]
+  input.class_labels = rows_of(labels);            // [B]
   input.timestep_cond = rows_of(timestep_conds);   // [B, time_cond_proj_dim]
   return denoisers_[generations[0]->phase().denoiser].unet(input, context);
 }
@@ -285,27 +332,36 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
     const RunContext context{.stop = &stop};
     std::vector<DiffusionFinishTicket::Picture> pictures;
     // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
-    for (auto* g : own(generations)) {
-      const auto decoded = codec_.decode(g->latents, context);
+    for (const auto* g : own(generations)) {
       pictures.push_back(
-          {.pixels = to_pixels(decoded), .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
-      if (!codec_.may_overflow()) continue;
-      pictures.back().finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
-      pictures.back().redo = [this, latents = g->latents] {
-        const c10::InferenceMode inference_again;
-        return to_pixels(codec_.decode_widened(latents));
-      };
+          {.parts = {}, .grid = g->grid, .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
+      auto& parts = pictures.back().parts;
+      if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
+      for (const auto& tile : g->tiles) parts.push_back(decode(tile.latents, context));
     }
     return std::make_unique<DiffusionFinishTicket>(std::move(pictures), placement_.device);
   });
 }
 
+DiffusionFinishTicket::Part DiffusionPipeline::decode(const at::Tensor& latents, const RunContext& context) const {
+  const auto decoded = codec_.decode(latents, context);
+  DiffusionFinishTicket::Part part{.pixels = to_pixels(decoded)};
+  if (!codec_.may_overflow()) return part;
+  part.finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
+  part.redo = [this, latents] {
+    const c10::InferenceMode inference;
+    return to_pixels(codec_.decode_widened(latents));
+  };
+  return part;
+}
+
 std::optional<Image> DiffusionPipeline::preview(const Generation& generation) {
   const c10::InferenceMode inference;
   return with_torch_errors([&]() -> std::optional<Image> {
-    const auto& x0 = static_cast<const DiffusionGeneration&>(generation).pred_original_sample;
-    if (!x0.defined()) return std::nullopt;
-    return codec_.preview(x0);
+    const auto& row = static_cast<const DiffusionGeneration&>(generation);
+    // Of a picture in tiles there is one tile at a time, which nobody would know for the picture.
+    if (!row.pred_original_sample.defined() || !row.tiles.empty()) return std::nullopt;
+    return codec_.preview(row.pred_original_sample);
   });
 }
 

@@ -12,9 +12,11 @@
 #include "pipelines/adapters.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
+#include "pipelines/diffusion_tickets.h"
 #include "pipelines/embedding_folder.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
+#include "pipelines/picture_use.h"
 #include "pipelines/scheduler_config.h"
 #include "tensor/device_slot.h"
 #include "tensor/placement.h"
@@ -34,12 +36,19 @@ struct PipelineOptions {
   int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
 };
 
+/// How a UNet is told of the noise in its sample.
+enum class NoiseTold {
+  kTimestep,
+  kLogSigma,  ///< see preconditioning.h, also for what is made of its output
+};
+
 /// A UNet with what belongs to it.
 struct Denoiser {
   UNet2DConditionModel unet;
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
   std::vector<std::shared_ptr<LayerTable>> text_layers = {};  ///< of its text encoders: what adapters can change
+  NoiseTold told = NoiseTold::kTimestep;
 };
 
 /// What a family's pipelines of the reference take where a request says nothing.
@@ -56,9 +65,11 @@ struct ModeDefaults {
 class DiffusionPipeline : public Pipeline {
  public:
   /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
-  /// @param denoisers  one, or two that follow each other: base and refiner
+  /// @param denoisers    one, or two that follow each other: base and refiner
+  /// @param picture_use  of families whose one UNet sees a picture at every step; else null
   DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description, const PipelineOptions& options,
-                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults);
+                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults,
+                    std::unique_ptr<const PictureUse> picture_use = nullptr);
 
   const ModelDescription& description() const override { return description_; }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
@@ -69,12 +80,16 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step() const override { return max_generations_per_step_; }
 
  private:
+  void check_channels(const CheckpointFolder& folder);
+  BeginLatents read_picture(const GenerationRequest& request, const Canvas& canvas, bool guided,
+                            const RunContext& context) const;
   Canvas canvas_of(const GenerationRequest& request) const;
   double strength_of(const GenerationRequest& request) const;
   SchedulerOptions scheduler_options(const GenerationRequest& request) const;
   std::vector<Phase> begin_phases(const GenerationRequest& request, const std::vector<Conditions>& conditions) const;
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
   void check(const GenerationRequest& request) const;
+  DiffusionFinishTicket::Part decode(const at::Tensor& latents, const RunContext& context) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
 
   ModelDescription description_;
@@ -85,7 +100,8 @@ class DiffusionPipeline : public Pipeline {
   PictureCodec codec_;
   Adapters adapters_;
   ModeDefaults defaults_;
-  InpaintingKind inpainting_;
+  std::unique_ptr<const PictureUse> picture_use_;  ///< null for most families
+  InpaintingKind inpainting_ = InpaintingKind::kPutBack;
 };
 
 }  // namespace easel

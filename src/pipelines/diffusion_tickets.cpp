@@ -7,6 +7,15 @@
 #include "pipelines/torch_errors.h"
 
 namespace easel {
+namespace {
+
+Image take_part(const DiffusionFinishTicket::Part& part) {
+  const bool overflown = part.finite.defined() && !*part.finite.const_data_ptr<bool>();
+  if (overflown) log::info("a picture overflowed in float16 and is decoded again in float32");
+  return to_image(overflown ? with_torch_errors(part.redo) : part.pixels);
+}
+
+}  // namespace
 
 DiffusionBeginTicket::DiffusionBeginTicket(std::vector<std::unique_ptr<Generation>> generations, c10::Device device)
     : generations_(std::move(generations)), event_(device) {}
@@ -37,11 +46,12 @@ void DiffusionFinishTicket::wait() {
 std::vector<GeneratedImage> DiffusionFinishTicket::take() {
   std::vector<GeneratedImage> images;
   for (const auto& picture : pictures_) {
-    const bool overflown = picture.finite.defined() && !*picture.finite.const_data_ptr<bool>();
-    if (overflown) log::info("a picture overflowed in float16 and is decoded again in float32");
-    const auto pixels = overflown ? with_torch_errors(picture.redo) : picture.pixels;
-    images.push_back(
-        {.image = to_answer(to_image(pixels), picture.canvas), .seed = picture.seed, .prompt_cut = picture.prompt_cut});
+    std::vector<Image> parts;
+    for (const auto& part : picture.parts) parts.push_back(take_part(part));
+    auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, picture.grid);
+    images.push_back({.image = to_answer(std::move(drawing), picture.canvas),
+                      .seed = picture.seed,
+                      .prompt_cut = picture.prompt_cut});
   }
   return images;
 }

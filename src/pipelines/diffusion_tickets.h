@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "easel/pipeline.h"
+#include "image/tiles.h"
 #include "pipelines/canvas.h"
 #include "pipelines/device_event.h"
 
@@ -40,15 +41,20 @@ class DiffusionStepTicket : public StepTicket {
 
 class DiffusionFinishTicket : public FinishTicket {
  public:
-  struct Picture {
+  /// A picture, or a tile of one.
+  struct Part {
     at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
-    Canvas canvas;
-    std::uint64_t seed;
-    bool prompt_cut = false;
     /// Where a decode can overflow: a bool on its way to the CPU, false when it did; and what gives pixels that are
     /// good.
     at::Tensor finite = {};
     std::function<at::Tensor()> redo = {};
+  };
+  struct Picture {
+    std::vector<Part> parts;
+    TileGrid grid;  ///< where there is more than one
+    Canvas canvas;
+    std::uint64_t seed;
+    bool prompt_cut = false;
   };
   DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device);
   bool done() const override { return event_.passed(); }

@@ -33,7 +33,12 @@ struct Family {
   double default_strength;  ///< of image to image
   std::int64_t default_steps = 50;
   ModeDefaults mode_defaults = {};
+  /// Latent cells along an edge of the native picture, where unet/config.json has no `sample_size`.
+  std::int64_t default_sample_size = 64;
   bool needs_image = false;
+  bool sees_picture = false;  ///< further channels of the UNet's input are a picture, and not an inpainting mask
+  int upscale_factor = 0;     ///< ModelDescription::upscale_factor
+  NoiseTold told = NoiseTold::kTimestep;
   /// Reads the weights. @throws Error(kNotFound, kCorruptData, kUnsupported)
   std::unique_ptr<Pipeline> (*load)(const Family&, const CheckpointFolder&, ModelDescription, const PipelineOptions&);
 };

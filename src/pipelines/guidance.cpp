@@ -30,6 +30,14 @@ at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale,
   return rescaled * guidance_rescale + noise_cfg * (1 - guidance_rescale);
 }
 
+at::Tensor apply_image_guidance(const at::Tensor& model_output, double guidance_scale, double image_guidance_scale) {
+  const auto noise_pred_text = model_output.narrow(0, 0, 1);
+  const auto noise_pred_image = model_output.narrow(0, 1, 1);
+  const auto noise_pred_uncond = model_output.narrow(0, 2, 1);
+  return noise_pred_uncond + (noise_pred_text - noise_pred_image) * guidance_scale +
+         (noise_pred_image - noise_pred_uncond) * image_guidance_scale;
+}
+
 at::Tensor guidance_scale_embedding(double guidance_scale, std::int64_t embedding_dim) {
   const auto w = at::full({1}, guidance_scale - 1.0, at::kFloat) * 1000.0;
   const std::int64_t half = embedding_dim / 2;

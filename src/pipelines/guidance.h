@@ -14,6 +14,12 @@ namespace easel {
 /// @return                  [1, C, h, w]
 at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale);
 
+/// uncond + scale * (text - image) + image_scale * (image - uncond), in diffusers' order of operations: guided by a
+/// prompt and by a picture (Brooks et al. 2022, arXiv:2211.09800, eq. 3).
+/// @param model_output  [3, C, h, w]: given both, the picture alone, neither
+/// @return              [1, C, h, w]
+at::Tensor apply_image_guidance(const at::Tensor& model_output, double guidance_scale, double image_guidance_scale);
+
 /// The guidance scale as a sinusoidal embedding, for UNets distilled to take it as an input (`time_cond_proj_dim`,
 /// Meng et al. 2022, arXiv:2210.03142). @return float32 [1, embedding_dim]
 at::Tensor guidance_scale_embedding(double guidance_scale, std::int64_t embedding_dim);

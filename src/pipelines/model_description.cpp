@@ -9,6 +9,9 @@
 #include "core/text.h"
 #include "pipelines/components.h"
 #include "pipelines/memory_needs.h"
+#include "pipelines/preconditioning.h"
+#include "pipelines/stable_diffusion_xl.h"
+#include "weights/weights.h"
 
 namespace easel {
 namespace {
@@ -22,17 +25,18 @@ std::pair<int, int> major_minor(const std::string& version) {
   return {major, minor};
 }
 
-/// Latent cells of the native picture, height then width. The reference takes 64 for configs that older releases wrote
-/// with the wrong default.
-std::pair<std::int64_t, std::int64_t> native_cells(Config& unet) {
+/// Latent cells of the native picture, height then width. The reference's Stable Diffusion takes 64 for configs that
+/// older releases wrote with the wrong default.
+std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& family) {
   const auto& sample_size = unet.raw("sample_size");
   if (sample_size.is_array()) {
     const auto both = unet.get_list<std::int64_t>("sample_size", 2, 0);
     return {both[0], both[1]};
   }
-  auto cells = unet.get<std::int64_t>("sample_size", 64);
+  auto cells = unet.get<std::int64_t>("sample_size", family.default_sample_size);
   const auto version = unet.object().value("_diffusers_version", "999");
-  if (cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
+  const bool corrected = family.scheduler_corrections == SchedulerCorrections::kStableDiffusion;
+  if (corrected && cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
   return {cells, cells};
 }
 
@@ -57,16 +61,35 @@ void describe_picture(const CheckpointFolder& folder, const Family& family, Conf
                       const std::vector<std::int64_t>& channels, ModelDescription& d) {
   Config unet = read_component_config(folder.file("unet"));
   d.cell = 1 << (channels.size() - 1);
-  const auto [rows, columns] = native_cells(unet);
+  const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
   d.native_width = native ? native->first : static_cast<int>(columns) * d.cell;
   d.native_height = native ? native->second : static_cast<int>(rows) * d.cell;
   d.draws_native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  d.needs_mask = unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
-                 vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  d.needs_mask = !family.sees_picture && unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
+                                             vae.get<std::int64_t>("latent_channels", kDefaultChannels);
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
+  d.upscale_factor = family.upscale_factor;
+}
+
+/// Leaves out those that a UNet which is told noise levels cannot use.
+void keep_schedulers_on_noise_levels(const SchedulerConfig& config, ModelDescription& d) {
+  const auto unusable = [&](const std::string& name) {
+    try {
+      const auto scheduler = config.make(name, {});
+      scheduler->set_timesteps(d.default_steps);
+      run_sigmas(*scheduler);
+      return false;
+    } catch (const Error&) {
+      return true;
+    }
+  };
+  std::erase_if(d.schedulers, unusable);
+  std::erase_if(d.scheduler_aliases, [&](const std::string& alias) {
+    return std::find(d.schedulers.begin(), d.schedulers.end(), scheduler_name_for(alias)) == d.schedulers.end();
+  });
 }
 
 void describe_defaults(const CheckpointFolder& folder, const Family& family, ModelDescription& d) {
@@ -74,6 +97,7 @@ void describe_defaults(const CheckpointFolder& folder, const Family& family, Mod
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
+  if (family.told == NoiseTold::kLogSigma) keep_schedulers_on_noise_levels(scheduler, d);
   d.default_scheduler = manifest.scheduler.empty() ? scheduler.own_name() : scheduler_name_for(manifest.scheduler);
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);

@@ -68,6 +68,10 @@ at::Tensor PictureCodec::scale(const at::Tensor& latents) const {
   return latents * c.scaling_factor;
 }
 
+at::Tensor PictureCodec::scale_masked(const at::Tensor& latents) const {
+  return latents * config().scaling_factor;
+}
+
 at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& context) const {
   return decode_with(vae_, placement_, latents, context);
 }

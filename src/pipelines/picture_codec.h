@@ -17,6 +17,7 @@ namespace easel {
 /// Which fields of vae/config.json the reference's pipeline of a family reads.
 enum class VaeFields {
   kScalingFactor,  ///< SD 1.x and 2.x
+  kForceUpcast,    ///< the four times upscaler: also force_upcast
   kAll,            ///< SDXL: also latents_mean and latents_std, where both are there, and force_upcast
 };
 
@@ -51,6 +52,8 @@ class PictureCodec {
 
   /// Latents of encode at the scale that a UNet works on: the inverse of what decode begins with.
   at::Tensor scale(const at::Tensor& latents) const;
+  /// The same without latents_mean and latents_std, which the reference leaves out where a picture has a mask.
+  at::Tensor scale_masked(const at::Tensor& latents) const;
 
   /// A guess at the picture at latent resolution. The first call decodes a patch of noise to learn the colours.
   /// @param latents  as above

@@ -2,8 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include <algorithm>
@@ -11,47 +9,9 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "pipelines/picture_pixels.h"
 
 namespace easel {
-namespace {
-
-constexpr std::int64_t kColours = 3;
-
-Image at_size(const Image& image, const Canvas& canvas) {
-  if (image.width == canvas.drawn_width && image.height == canvas.drawn_height) return image;
-  return resize(image, canvas.drawn_width, canvas.drawn_height);
-}
-
-/// 8-bit pixels as [1, 3, H, W] within -1 to 1.
-at::Tensor to_tensor(const Image& image) {
-  const auto bytes = at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()),
-                                   {1, image.height, image.width, kColours}, at::kByte);
-  return (bytes.permute({0, 3, 1, 2}).to(at::kFloat) / 255 * 2 - 1).contiguous();
-}
-
-/// [1, 1, H, W] of 0 and 1: 1 from half brightness on. Brightness is ITU-R 601's, in Pillow's integers.
-at::Tensor to_mask(const Image& image) {
-  auto mask = at::empty({1, 1, image.height, image.width}, at::kFloat);
-  auto* out = mask.mutable_data_ptr<float>();
-  for (std::size_t i = 0; i < image.pixels.size(); i += kColours) {
-    const std::uint32_t luma =
-        (19595u * image.pixels[i] + 38470u * image.pixels[i + 1] + 7471u * image.pixels[i + 2] + 0x8000u) >> 16;
-    *out++ = luma >= 128 ? 1.0f : 0.0f;
-  }
-  return mask;
-}
-
-void check_picture(const Image& image, const char* param) {
-  const auto size =
-      static_cast<std::size_t>(std::max(image.width, 0)) * static_cast<std::size_t>(std::max(image.height, 0));
-  if (size > 0 && image.pixels.size() == size * kColours) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              concat("`", param, "` has ", image.pixels.size(), " bytes for ", image.width, " x ", image.height,
-                     " pixels of 3"),
-              param);
-}
-
-}  // namespace
 
 std::optional<SourcePicture> read_source(const GenerationRequest& request, const Canvas& canvas,
                                          const PictureCodec& codec, InpaintingKind inpainting,
@@ -61,11 +21,11 @@ std::optional<SourcePicture> read_source(const GenerationRequest& request, const
     return std::nullopt;
   }
   check_picture(*request.image, "image");
-  const auto pixels = to_tensor(at_size(*request.image, canvas));
+  const auto pixels = to_tensor(at_drawn_size(*request.image, canvas));
   SourcePicture source{.image = codec.encode(pixels, context), .masked_image = std::nullopt, .mask = {}};
   if (!request.mask) return source;
   check_picture(*request.mask, "mask");
-  const auto mask = to_mask(at_size(*request.mask, canvas));
+  const auto mask = to_mask(at_drawn_size(*request.mask, canvas));
   if (inpainting == InpaintingKind::kModel) source.masked_image = codec.encode(pixels * (1 - mask), context);
   const auto& mean = source.image.mean;
   source.mask = at::upsample_nearest2d(mask, {mean.size(2), mean.size(3)}, std::nullopt, std::nullopt);
@@ -96,11 +56,12 @@ void begin_latents(DiffusionGeneration& generation, const LatentShape& shape, co
     generation.latents = draw() * scheduler.init_noise_sigma();
     return;
   }
+  const bool masked = source->mask.defined();
   const auto sampled = [&](const DiagonalGaussianDistribution& distribution) {
     const auto noise = draw().to(distribution.mean.device(), distribution.mean.scalar_type());
-    return codec.scale(distribution.sample(noise).to(placement.device, placement.dtype));
+    const auto latents = distribution.sample(noise).to(placement.device, placement.dtype);
+    return masked ? codec.scale_masked(latents) : codec.scale(latents);
   };
-  const bool masked = source->mask.defined();
   const bool from_noise = masked && strength == 1.0;
   // Every draw below happens where the reference makes one, also where its result has no use.
   at::Tensor image_latents;

@@ -145,6 +145,10 @@ EncodedPrompt PromptEncoder::run(const TokenChunk& chunk, std::int64_t clip_skip
   EncodedPrompt encoded;
   if (state_ == PromptState::kLastNormed) {
     encoded.embeds = text_encoder_(input_ids, clip_skip, context, learned).prompt_embeds;
+  } else if (state_ == PromptState::kLastPooled) {
+    auto out = text_encoder_(input_ids, clip_skip, context, learned);
+    encoded.embeds = std::move(out.hidden_state);
+    encoded.text_embeds = std::move(out.pooled_output);
   } else {
     auto out = text_encoder_(input_ids, clip_skip + 1, context, learned);
     encoded.embeds = std::move(out.hidden_state);

@@ -23,6 +23,7 @@ namespace easel {
 enum class PromptState {
   kLastNormed,   ///< the last layer's, after the final LayerNorm (SD 1.x and 2.x)
   kPenultimate,  ///< that of the layer before the last, as it is (SDXL)
+  kLastPooled,   ///< the last layer's, as it is, and the pooled text without a projection (the latent upscaler)
 };
 
 /// How a text is to be read and encoded.

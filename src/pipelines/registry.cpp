@@ -6,9 +6,11 @@
 
 #include "core/log.h"
 #include "core/text.h"
+#include "pipelines/instruct_pix2pix.h"
 #include "pipelines/model_description.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_xl.h"
+#include "pipelines/upscale.h"
 #include "weights/load_meter.h"
 
 namespace easel {
@@ -18,13 +20,28 @@ namespace fs = std::filesystem;
 
 std::vector<const Family*> families() {
   std::vector<const Family*> all;
-  for (const auto* group : {&stable_diffusion_families(), &stable_diffusion_xl_families()}) {
+  for (const auto* group : {&stable_diffusion_families(), &stable_diffusion_xl_families(), &instruct_pix2pix_families(),
+                            &upscale_families()}) {
     for (const auto& family : *group) all.push_back(&family);
   }
   return all;
 }
 
+/// Families that easel knows and does not draw with.
+struct RefusedFamily {
+  const char* class_name;
+  const char* why;
+};
+constexpr RefusedFamily kRefused[] = {
+    {"StableDiffusionDepth2ImgPipeline", "its pictures are guided by a depth map, and easel has no depth estimator"}};
+
 const Family& find_family(const CheckpointFolder& folder) {
+  for (const auto& [class_name, why] : kRefused) {
+    if (folder.class_name == class_name) {
+      throw Error(ErrorCode::kUnsupported,
+                  concat(folder.file("model_index.json"), ": ", class_name, " is not supported: ", why));
+    }
+  }
   std::vector<std::string> names;
   for (const auto* family : families()) {
     if (folder.class_name == family->class_name) return *family;

@@ -32,7 +32,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
   const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = load_unet(folder, placement),
-                       .conditioner = std::make_unique<StableDiffusionConditioner>(encoder),
+                       .conditioner = make_stable_diffusion_conditioner(encoder),
                        .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
                        .text_layers = {encoder->layer_table()}});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
@@ -40,6 +40,10 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
 }
 
 }  // namespace
+
+std::unique_ptr<Conditioner> make_stable_diffusion_conditioner(std::shared_ptr<PromptEncoder> encoder) {
+  return std::make_unique<StableDiffusionConditioner>(std::move(encoder));
+}
 
 const std::vector<Family>& stable_diffusion_families() {
   static const std::vector<Family> families = [] {
@@ -58,7 +62,8 @@ const std::vector<Family>& stable_diffusion_families() {
       family.class_name = class_name;
       all.push_back(family);
     }
-    // Luo et al. 2023 (arXiv:2310.04378). The UNet takes the guidance scale as an input.
+    // Luo et al. 2023 (arXiv:2310.04378). The UNet takes the guidance scale as an input, and its
+    // pipelines change nothing in the scheduler's config.
     family.name = "latent-consistency-model";
     family.scheduler_corrections = SchedulerCorrections::kNone;
     family.default_guidance_scale = 8.5;

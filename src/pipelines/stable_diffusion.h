@@ -2,14 +2,21 @@
 // arXiv:2112.10752).
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "pipelines/conditioner.h"
 #include "pipelines/family.h"
+#include "pipelines/prompt_encoder.h"
 
 namespace easel {
 
 /// diffusers' StableDiffusionPipeline and its kin for pictures and masks, which differ in what they are given alone:
-/// any of these checkpoints draws from words, pictures and masks; one with an inpainting UNet from masks.
+/// any of these checkpoints draws from words, pictures and masks; one with an inpainting UNet from masks. Also latent
+/// consistency models (Luo et al. 2023, arXiv:2310.04378), which take the guidance scale as an input.
 const std::vector<Family>& stable_diffusion_families();
+
+/// Conditions by one text encoder: prompt_embeds alone.
+std::unique_ptr<Conditioner> make_stable_diffusion_conditioner(std::shared_ptr<PromptEncoder> encoder);
 
 }  // namespace easel

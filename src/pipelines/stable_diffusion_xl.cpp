@@ -66,6 +66,7 @@ const std::vector<Family>& stable_diffusion_xl_families() {
                   .default_guidance_scale = 5.0,
                   .default_strength = 0.3,
                   .mode_defaults = {.inpainting_strength = 0.9999},
+                  .default_sample_size = 128,
                   .needs_image = false,
                   .load = &load_stable_diffusion_xl};
     std::vector<Family> all{family};

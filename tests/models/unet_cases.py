@@ -94,6 +94,26 @@ CASES = {
                     class_embed_type="timestep"),
         runs=[dict(ODD, timesteps=[0.3, -1.2, 0.05])], overrides={"flip_sin_to_cos": True},
     ),
+    # As the latent upscaler has them: every kind of K-block, and all that goes with them.
+    "k_blocks": dict(
+        config=dict(
+            block_out_channels=[32, 32, 64, 64], layers_per_block=2, attention_head_dim=16, cross_attention_dim=12, norm_num_groups=None,
+            in_channels=8, out_channels=5, conv_in_kernel=1, conv_out_kernel=1, act_fn="gelu", timestep_post_act="gelu",
+            mid_block_type=None, time_embedding_type="fourier", time_cond_proj_dim=10, resnet_time_scale_shift="scale_shift",
+            down_block_types=["KDownBlock2D", "KCrossAttnDownBlock2D", "KCrossAttnDownBlock2D", "KCrossAttnDownBlock2D"],
+            up_block_types=["KCrossAttnUpBlock2D", "KCrossAttnUpBlock2D", "KCrossAttnUpBlock2D", "KUpBlock2D"],
+        ),
+        runs=[dict(height=16, width=24, timesteps=[0.3, -1.2, 0.05]), dict(height=24, width=16, timesteps=[0.7], mask=True)],
+        overrides={"norm_eps": 0.3, "act_fn": "silu", "attention_head_dim": 8},
+    ),
+    "k_blocks_plain": dict(
+        config=dict(
+            block_out_channels=[32, 48], layers_per_block=1, attention_head_dim=8, cross_attention_dim=12, norm_num_groups=8,
+            mid_block_type=None, down_block_types=["KCrossAttnDownBlock2D", "KDownBlock2D"],
+            up_block_types=["KUpBlock2D", "KCrossAttnUpBlock2D"],
+        ),
+        runs=[dict(height=6, width=4, timesteps=TIMES)], overrides={},
+    ),
     "class_timestep": dict(config=dict(TWO_LEVELS, class_embed_type="timestep", act_fn="mish"), runs=[ODD], overrides={}),
     "class_identity": dict(config=dict(TWO_LEVELS, class_embed_type="identity"), runs=[ODD], overrides={}),
     "class_projection": dict(

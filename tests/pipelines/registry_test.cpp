@@ -112,6 +112,7 @@ TEST(OpenModel, OtherFamiliesAndPartsAreRefusedByName) {
     copy.edit("model_index.json", {{"_class_name", name}});
     EXPECT_NE(load_error(copy.path()).find(name), std::string::npos);
   }
+  EXPECT_NE(load_error(copy.path()).find("no depth estimator"), std::string::npos);
   copy.edit("model_index.json", {{"_class_name", "StableDiffusionPipeline"}});
   copy.set("model_index.json", "vae", {"diffusers", "AutoencoderTiny"});
   EXPECT_NE(load_error(copy.path()).find("`vae` is a AutoencoderTiny"), std::string::npos);

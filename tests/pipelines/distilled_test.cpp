@@ -1,0 +1,37 @@
+// Checkpoints for few steps against diffusers: see make_distilled.py.
+#include <gtest/gtest.h>
+
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+
+namespace easel {
+namespace {
+
+using testing::begin;
+using testing::load;
+using testing::reference;
+
+TEST(Distilled, LatentsAndPixelsAreThoseOfDiffusers) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 17);
+}
+
+TEST(Distilled, ALatentConsistencyModelHasItsPipelinesDefaults) {
+  const auto d = open_model("m", reference("lcm"), {}).description;
+  EXPECT_EQ(d.family, "stable-diffusion");
+  EXPECT_EQ(d.default_scheduler, "lcm");
+  EXPECT_EQ(d.default_steps, 4);
+  EXPECT_EQ(d.default_guidance_scale, 8.5);
+}
+
+// What guides it is an input of the UNet.
+TEST(Distilled, ALatentConsistencyModelCostsOneRowWhateverTheGuidance) {
+  auto pipeline = load("lcm");
+  GenerationRequest request;
+  request.prompt = "a fox";
+  request.width = request.height = 64;
+  EXPECT_EQ(begin(*pipeline, request)->rows(), 1);
+  EXPECT_EQ(begin(*pipeline, request)->progress().steps_total, 4);
+}
+
+}  // namespace
+}  // namespace easel

@@ -1,0 +1,249 @@
+// InstructPix2Pix, upscalers and further inpainting against diffusers: see make_picture_families.py.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "image/tiles.h"
+#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/preconditioning.h"
+#include "pipelines/registry.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::begin;
+using testing::draw_alone;
+using testing::latents_of;
+using testing::load;
+using testing::reference;
+using testing::relative_error;
+using testing::step;
+
+TEST(PictureFamilies, LatentsAndPixelsAreThoseOfDiffusers) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 24);
+}
+
+std::shared_ptr<const Image> noise_picture(int width, int height) {
+  Image image{.width = width, .height = height, .pixels = {}};
+  std::uint32_t state = 1;
+  for (int i = 0; i < width * height * 3; ++i) {
+    state = state * 1664525u + 1013904223u;
+    image.pixels.push_back(static_cast<std::uint8_t>(state >> 24));
+  }
+  return std::make_shared<Image>(std::move(image));
+}
+
+GenerationRequest request(std::int64_t steps, int width, int height) {
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.seed = 3;
+  r.num_inference_steps = steps;
+  r.image = noise_picture(width, height);
+  return r;
+}
+
+void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& param) {
+  try {
+    pipeline.begin(r, {});
+    FAIL() << param << " was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+    EXPECT_EQ(e.param(), param) << e.what();
+  }
+}
+
+TEST(PictureFamilies, DescriptionsSayWhatAModelNeeds) {
+  const auto describe = [](const char* folder) { return open_model("m", reference(folder), {}).description; };
+  const auto pix2pix = describe("pix2pix"), x4 = describe("x4"), x2 = describe("x2");
+  for (const auto* d : {&pix2pix, &x4, &x2}) {
+    EXPECT_TRUE(d->needs_image);
+    EXPECT_FALSE(d->needs_mask);
+  }
+  EXPECT_EQ(pix2pix.upscale_factor, 0);
+  EXPECT_EQ(pix2pix.default_steps, 100);
+  EXPECT_EQ(pix2pix.default_scheduler, "euler_ancestral");
+  EXPECT_EQ(x4.upscale_factor, 4);
+  EXPECT_EQ(x4.default_steps, 75);
+  EXPECT_EQ(x4.default_guidance_scale, 9.0);
+  EXPECT_EQ(x2.upscale_factor, 2);
+  EXPECT_EQ(x2.schedulers.front(), "euler");
+  EXPECT_EQ(std::count(x2.schedulers.begin(), x2.schedulers.end(), "ddim"), 0);
+}
+
+TEST(PictureFamilies, BadValuesNameTheirField) {
+  for (const char* folder : {"pix2pix", "x4", "x2", "sd2_inpainting"}) {
+    SCOPED_TRACE(folder);
+    auto pipeline = load(folder);
+    auto r = request(2, 64, 64);
+    r.image = nullptr;
+    if (std::string(folder) == "sd2_inpainting") r.mask = r.image = noise_picture(64, 64);
+    if (!r.mask) expect_refused(*pipeline, r, "image");
+    r.image = noise_picture(64, 64);
+    auto broken = *r.image;
+    broken.pixels.pop_back();
+    auto other = r;
+    other.image = std::make_shared<Image>(broken);
+    expect_refused(*pipeline, other, "image");
+    if (!r.mask) {
+      other = r;
+      other.mask = r.image;
+      expect_refused(*pipeline, other, "mask");
+      other = r;
+      other.strength = 0.5;
+      expect_refused(*pipeline, other, "strength");
+      other = r;
+      other.guidance_rescale = 0.5;
+      expect_refused(*pipeline, other, "guidance_rescale");
+    }
+    other = r;
+    other.image_guidance_scale = std::string(folder) == "pix2pix" ? -1.0 : 1.5;
+    expect_refused(*pipeline, other, "image_guidance_scale");
+    for (const std::int64_t level : {-1, 351}) {
+      other = r;
+      other.noise_level = level;
+      expect_refused(*pipeline, other, "noise_level");
+    }
+  }
+}
+
+TEST(PictureFamilies, NoiseLevelsAreThoseOfEulersSchedulersAlone) {
+  for (const char* name : {"ddim", "heun", "dpmpp_2m", "lcm"}) {
+    const auto scheduler = make_scheduler(name, nlohmann::json::object());
+    scheduler->set_timesteps(4);
+    try {
+      run_sigmas(*scheduler);
+      FAIL() << name << " was accepted";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+      EXPECT_EQ(e.param(), "scheduler");
+    }
+  }
+  const auto scheduler = make_scheduler("euler", nlohmann::json::object());
+  scheduler->set_timesteps(4);
+  const auto sigmas = run_sigmas(*scheduler);
+  ASSERT_EQ(sigmas.size(0), 4);
+  EXPECT_EQ(sigmas[0].item<double>(), scheduler->init_noise_sigma()) << "with linspace, the largest";
+  EXPECT_FLOAT_EQ(told_sigmas(sigmas)[3], std::log(sigmas[3].item<float>()) * 0.25f);
+  auto x2 = load("x2");
+  auto r = request(2, 64, 64);
+  r.scheduler = "ddim";
+  EXPECT_THROW(x2->begin(r, {}), Error);
+}
+
+TEST(PictureFamilies, TwoGuidancesCostThreeRows) {
+  auto pipeline = load("pix2pix");
+  auto r = request(2, 64, 64);
+  EXPECT_EQ(begin(*pipeline, r)->rows(), 3);
+  r.image_guidance_scale = 0.5;
+  EXPECT_EQ(begin(*pipeline, r)->rows(), 1);
+  r.image_guidance_scale.reset();
+  r.guidance_scale = 1.0;
+  EXPECT_EQ(begin(*pipeline, r)->rows(), 1);
+}
+
+TEST(PictureFamilies, OneCallAdvancesMixedRequestsEachByItsOwnStep) {
+  for (const char* folder : {"pix2pix", "x4", "x2"}) {
+    SCOPED_TRACE(folder);
+    auto pipeline = load(folder);
+    std::vector<GenerationRequest> requests(3, request(3, 64, 64));
+    requests[0].prompt = "a whale on pink";
+    requests[1].num_inference_steps = 7;
+    requests[1].guidance_scale = 1.0;
+    requests[2].seed = 8;
+    if (std::string(folder) == "x4") requests[2].noise_level = 300;
+    std::vector<std::unique_ptr<Generation>> together, alone;
+    std::vector<Generation*> rows;
+    for (const auto& r : requests) {
+      together.push_back(begin(*pipeline, r));
+      alone.push_back(begin(*pipeline, r));
+      rows.push_back(together.back().get());
+    }
+    pipeline->step(rows, {})->wait();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      step(*pipeline, alone[i].get());
+      EXPECT_LT(relative_error(latents_of(*rows[i]), latents_of(*alone[i])), 1e-5) << i;
+    }
+  }
+}
+
+/// A copy of a reference checkpoint in which one file is another; gone at the end.
+class CheckpointCopy {
+ public:
+  CheckpointCopy(const std::string& folder, const std::string& file, const std::string& text)
+      : path_(reference(folder) + "_copy") {
+    fs::remove_all(path_);
+    fs::copy(reference(folder), path_, fs::copy_options::recursive);
+    std::ofstream(path_ / file) << text;
+  }
+  ~CheckpointCopy() { fs::remove_all(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+std::string manifest_with_tile(int tile) {
+  return nlohmann::json{{"upscale_tile", tile}}.dump();
+}
+
+TEST(PictureFamilies, ATileIsWhatItsCropGivesAlone) {
+  for (const auto& [folder, tile, factor, width, height] : {std::tuple{"x4", 16, 4, 28, 16}, {"x2", 64, 2, 96, 64}}) {
+    SCOPED_TRACE(folder);
+    const CheckpointCopy checkpoint(folder, "easel.json", manifest_with_tile(tile));
+    auto tiled = load(checkpoint.path()), whole = load(folder);
+    auto r = request(2, width, height);
+    const auto drawing = draw_alone(*tiled, r);
+    EXPECT_EQ(drawing.width, factor * width);
+    EXPECT_EQ(drawing.height, factor * height);
+
+    const auto picture = r.image;
+    const auto grid = plan_tiles(width, height, tile, tile / 8);
+    ASSERT_EQ(grid.count(), 2u);
+    std::vector<Image> alone;
+    for (std::size_t i = 0; i < grid.count(); ++i) {
+      r.image = std::make_shared<Image>(cut_tile(*picture, grid, i));
+      alone.push_back(draw_alone(*whole, r));
+    }
+    EXPECT_TRUE(drawing.pixels == blend_tiles(alone, grid.scaled(factor)).pixels);
+
+    r.image = picture;
+    auto generation = begin(*tiled, r);
+    EXPECT_EQ(generation->progress().steps_total, 4) << "two steps a tile";
+    step(*tiled, generation.get());
+    EXPECT_FALSE(tiled->preview(*generation).has_value());
+    while (!generation->finished_stepping()) step(*tiled, generation.get());
+    EXPECT_EQ(generation->progress().steps_done, 4);
+  }
+}
+
+TEST(PictureFamilies, ATileMustHaveASize) {
+  const CheckpointCopy checkpoint("x4", "easel.json", manifest_with_tile(0));
+  EXPECT_THROW(open_model("m", checkpoint.path(), {}), Error);
+}
+
+// Where an SDXL checkpoint does not say how large it draws, the reference takes 128 cells, and 64 for Stable Diffusion.
+TEST(PictureFamilies, ACheckpointWithoutASampleSizeHasItsFamilysNativeSize) {
+  for (const auto& [folder, native] : {std::pair{"xl_statistics", 1024}, {"sd2_inpainting", 512}}) {
+    std::ifstream file(reference(folder) + "/unet/config.json");
+    auto config = nlohmann::json::parse(file);
+    config.erase("sample_size");
+    const CheckpointCopy checkpoint(folder, "unet/config.json", config.dump());
+    EXPECT_EQ(open_model("m", checkpoint.path(), {}).description.native_width, native);
+  }
+}
+
+TEST(PictureFamilies, APictureThatFitsIsDrawnWhole) {
+  const CheckpointCopy checkpoint("x4", "easel.json", manifest_with_tile(32));
+  auto tiled = load(checkpoint.path()), whole = load("x4");
+  const auto r = request(2, 32, 32);
+  EXPECT_TRUE(draw_alone(*tiled, r).pixels == draw_alone(*whole, r).pixels);
+}
+
+}  // namespace
+}  // namespace easel

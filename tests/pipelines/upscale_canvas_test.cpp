@@ -1,0 +1,60 @@
+#include "pipelines/upscale_canvas.h"
+
+#include <gtest/gtest.h>
+
+namespace easel {
+namespace {
+
+GenerationRequest request_with(int width, int height) {
+  GenerationRequest request;
+  request.image = std::make_shared<Image>(Image{
+      .width = width,
+      .height = height,
+      .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3)});
+  return request;
+}
+
+TEST(UpscaleCanvas, ThePicturesEdgesAreRoundedDownAsTheReferenceDoes) {
+  const auto sizes = upscale_sizes(4, 4, 4, /*tile=*/0);
+  const auto canvas = upscale_canvas(request_with(101, 60), sizes);
+  EXPECT_EQ(canvas.drawn_width, 400);
+  EXPECT_EQ(canvas.drawn_height, 240);
+  EXPECT_EQ(canvas.width, 400);
+  EXPECT_FALSE(canvas.resized);
+  const auto tiny = upscale_canvas(request_with(1, 3), sizes);
+  EXPECT_EQ(tiny.drawn_width, 16);
+  EXPECT_EQ(tiny.drawn_height, 16);
+}
+
+TEST(UpscaleCanvas, ASizeOfTheRequestIsTheAnswers) {
+  auto request = request_with(64, 64);
+  request.width = 100;
+  request.height = 300;
+  const auto canvas = upscale_canvas(request, upscale_sizes(2, 32, 64, /*tile=*/0));
+  EXPECT_EQ(canvas.drawn_width, 128);
+  EXPECT_EQ(canvas.width, 100);
+  EXPECT_EQ(canvas.height, 300);
+  EXPECT_TRUE(canvas.resized);
+}
+
+TEST(UpscaleCanvas, PicturesOfUpTo2048PixelsSquaredAreDrawnWhole) {
+  for (const int factor : {2, 4}) {
+    const auto sizes = upscale_sizes(factor, 4, 4, /*tile=*/0);
+    const int whole = 2048 / factor;
+    EXPECT_EQ(plan_source_tiles(*request_with(whole, whole).image, sizes).count(), 1u);
+    EXPECT_EQ(plan_source_tiles(*request_with(2 * whole, whole / 2).image, sizes).count(), 1u);
+    const auto grid = plan_source_tiles(*request_with(whole + 4, whole).image, sizes);
+    EXPECT_EQ(grid.count(), 9u);
+    EXPECT_EQ(grid.tile_width, 1024 / factor);
+    EXPECT_GE(grid.lefts[0] + grid.tile_width - grid.lefts[1], 128 / factor) << "an eighth is shared";
+  }
+}
+
+TEST(UpscaleCanvas, AManifestsTileIsRoundedToWhatTheModelDraws) {
+  EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/100).tile, 96);
+  EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/10).tile, 64);
+  EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/100).whole_area, 96 * 96);
+}
+
+}  // namespace
+}  // namespace easel
