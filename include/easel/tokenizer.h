@@ -29,9 +29,20 @@ class Tokenizer {
 /// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: tokenizer.json, or vocab.json and
 /// merges.txt; with tokenizer_config.json, special_tokens_map.json and added_tokens.json where present.
 ///
-/// Ids equal those of CLIPTokenizer.from_pretrained(folder) in transformers 5.23.0, called as diffusers does: padded and
-/// truncated to model_max_length. Code points that are newer than the Unicode data of the system's ICU may differ.
+/// Ids equal those of CLIPTokenizer.from_pretrained(folder) in transformers 5.23.0, called as diffusers does: padded
+/// and truncated to model_max_length. Code points that are newer than the Unicode data of the system's ICU may differ.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder);
+
+/// What fills a prompt up to the length of CLIP's text encoders.
+enum class ClipPadding {
+  kEndOfText,    ///< SD 1.x, and SDXL's first encoder
+  kExclamation,  ///< "!", whose id is 0: OpenCLIP's encoders, in SD 2.x and as SDXL's second
+};
+
+/// The tokenizer of Stable Diffusion's published checkpoints, from the vocabulary that the program carries.
+///
+/// Ids equal those of load_clip_tokenizer on such a checkpoint's folder.
+std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding);
 
 }  // namespace easel
