@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "weights/key_mapping.h"
 #include "weights/weights.h"
 
 namespace easel {
@@ -19,19 +18,14 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
 
 }  // namespace
 
-Config read_component_config(const std::string& directory) {
-  return Config::read_file(directory + "/config.json", directory + "/config.json");
-}
-
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
-  const auto directory = folder.file("unet");
-  auto config = read_component_config(directory);
-  return load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
-                                          UNet2DConditionConfig::from(config), placement);
+  auto config = folder.source->config("unet");
+  return load_model<UNet2DConditionModel>(folder.source->weights("unet"), UNet2DConditionConfig::from(config),
+                                          placement);
 }
 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  auto config = read_component_config(folder.file("vae"));
+  auto config = folder.source->config("vae");
   auto own = placement;
   if (fields == VaeFields::kAll && placement.dtype == at::kHalf && AutoencoderKLConfig::from(config).force_upcast) {
     own.dtype = at::kFloat;
@@ -40,10 +34,9 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
 }
 
 PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  const auto load = [directory = folder.file("vae")](const Placement& where) {
-    auto config = read_component_config(directory);
-    return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)),
-                                     AutoencoderKLConfig::from(config), where);
+  const auto load = [source = folder.source](const Placement& where) {
+    auto config = source->config("vae");
+    return load_model<AutoencoderKL>(source->weights("vae"), AutoencoderKLConfig::from(config), where);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
@@ -52,15 +45,14 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
                                                    PromptState state, const Placement& placement) {
-  const auto directory = folder.file("text_encoder" + suffix);
-  auto json = read_component_config(directory);
+  const auto name = "text_encoder" + suffix;
+  auto json = folder.source->config(name);
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
-  config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";
-  return std::make_shared<PromptEncoder>(
-      load_clip_tokenizer(folder.file("tokenizer" + suffix)),
-      load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement), state,
-      placement.device);
+  config.with_projection = folder.components.at(name) == "CLIPTextModelWithProjection";
+  return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
+                                         load_model<CLIPTextModel>(folder.source->weights(name), config, placement),
+                                         state, placement.device);
 }
 
 }  // namespace easel

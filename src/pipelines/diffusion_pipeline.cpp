@@ -87,7 +87,7 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
   inpainting_ = channels == latents ? InpaintingKind::kPutBack : InpaintingKind::kModel;
   if (inpainting_ == InpaintingKind::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
-    throw Error(ErrorCode::kUnsupported, concat(folder.file("unet/config.json"), ": `in_channels` is ", channels,
+    throw Error(ErrorCode::kUnsupported, concat(folder.source->config("unet").where(), ": `in_channels` is ", channels,
                                                 "; easel supports the autoencoder's latent_channels, ", latents,
                                                 ", and for inpainting ", 2 * latents + 1));
   }

@@ -43,9 +43,9 @@ struct Size {
 };
 
 /// Of one component's weights, as their headers have it.
-Size component_size(const std::string& folder, const char* stem) {
+Size component_size(const CheckpointFolder& folder, const std::string& component) {
   Size size;
-  const auto store = open_component(folder, stem);
+  const auto store = folder.source->weights(component);
   for (const auto& name : store->names()) {
     const TensorInfo& info = *store->find(name);
     if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
@@ -58,8 +58,9 @@ Size component_size(const std::string& folder, const char* stem) {
 }
 
 /// Adds a component to what is stored and to what lies in memory.
-void add_component(const std::string& folder, const char* stem, c10::ScalarType dtype, ModelDescription& d) {
-  const auto size = component_size(folder, stem);
+void add_component(const CheckpointFolder& folder, const std::string& component, c10::ScalarType dtype,
+                   ModelDescription& d) {
+  const auto size = component_size(folder, component);
   d.parameters += size.parameters;
   d.weight_bytes += size.stored_bytes;
   d.memory_bytes += size.parameters * static_cast<std::int64_t>(c10::elementSize(dtype));
@@ -83,7 +84,7 @@ std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family)
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
-    Config config = read_component_config(folder.file(concat("text_encoder", text.suffix)));
+    Config config = folder.source->config(concat("text_encoder", text.suffix));
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
@@ -92,7 +93,7 @@ std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family)
 
 void describe_picture(const CheckpointFolder& folder, const Family& family, Config& vae,
                       const std::vector<std::int64_t>& channels, ModelDescription& d) {
-  Config unet = read_component_config(folder.file("unet"));
+  Config unet = folder.source->config("unet");
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet);
   const auto native = folder.manifest.native_size;
@@ -127,9 +128,9 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   d.family = family.name;
   d.licence = find_licence(folder);
   d.folder = folder.path;
-  d.created = unix_seconds(folder.file("model_index.json"));
+  d.created = unix_seconds(folder.index);
 
-  Config vae = read_component_config(folder.file("vae"));
+  Config vae = folder.source->config("vae");
   const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");
@@ -139,14 +140,14 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   d.max_clip_skip = max_clip_skip(folder, family);
 
   for (const auto& text : text_encoders_of(family, folder)) {
-    add_component(folder.file(concat("text_encoder", text.suffix)), kTransformersStem, placement.dtype, d);
+    add_component(folder, concat("text_encoder", text.suffix), placement.dtype, d);
   }
-  add_component(folder.file("unet"), kDiffusersStem, placement.dtype, d);
+  add_component(folder, "unet", placement.dtype, d);
   if (const auto refiner = find_refiner(folder)) {
-    add_component(refiner->file("unet"), kDiffusersStem, placement.dtype, d);
+    add_component(*refiner, "unet", placement.dtype, d);
   }
   const auto vae_dtype = vae_placement(folder, family.vae_fields, placement).dtype;
-  add_component(folder.file("vae"), kDiffusersStem, vae_dtype, d);
+  add_component(folder, "vae", vae_dtype, d);
   d.memory_bytes += decode_bytes(channels, d, vae_dtype);
   return d;
 }
