@@ -60,4 +60,15 @@ class Tokenizer {
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder);
 
+/// What fills a prompt up to the length of CLIP's text encoders.
+enum class ClipPadding {
+  kEndOfText,    ///< SD 1.x, and SDXL's first encoder
+  kExclamation,  ///< "!", whose id is 0: OpenCLIP's encoders, in SD 2.x and as SDXL's second
+};
+
+/// The tokenizer of Stable Diffusion's published checkpoints, from the vocabulary that the program carries.
+///
+/// Ids equal those of load_clip_tokenizer on such a checkpoint's folder.
+std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding);
+
 }  // namespace easel

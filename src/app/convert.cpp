@@ -1,4 +1,4 @@
-// easel convert: safetensors for checkpoints that hold only .bin weights.
+// easel convert: safetensors for checkpoints that hold only pickled weights.
 #include "weights/convert.h"
 
 #include <cstdio>
@@ -11,9 +11,9 @@ int convert(const Options& options) {
   const auto progress = [](const std::string& source, std::size_t done, std::size_t total) {
     std::fprintf(stderr, "\r%s: %zu/%zu tensors%s", source.c_str(), done, total, done == total ? "\n" : "");
   };
-  const auto files = convert_checkpoint(options.convert_folder, progress);
+  const auto files = convert_checkpoint(options.convert_path, progress);
   for (const auto& file : files) std::printf("%s: %zu tensors\n", file.target.c_str(), file.tensors);
-  if (files.empty()) std::printf("nothing to convert in %s\n", options.convert_folder.c_str());
+  if (files.empty()) std::printf("nothing to convert in %s\n", options.convert_path.c_str());
   return 0;
 }
 

@@ -46,10 +46,15 @@ CLI::Option* add(CLI::App& app, const char* group, const std::string& flag, T& t
 }
 
 void add_model_options(CLI::App& app, ModelOptions& o) {
-  add(app, kModelGroup, "--model", o.models, "checkpoint folder, or alias=folder; may be repeated")
+  add(app, kModelGroup, "--model", o.models, "checkpoint folder or .safetensors file, or alias=path; may be repeated")
       ->delimiter(',')
       ->allow_extra_args(false);
-  add(app, kModelGroup, "--models-dir", o.models_dir, "serve every checkpoint folder in here under its folder's name");
+  add(app, kModelGroup, "--models-dir", o.models_dir,
+      "serve every checkpoint in here under its folder's or file's name");
+  add(app, kModelGroup, "--vae", o.vaes,
+      "autoencoder to use instead of the models' own: folder or .safetensors file, or model=path; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   add(app, kModelGroup, "--default-model", o.default_model, "the model of requests that name none");
   add(app, kModelGroup, "--pin", o.pinned, "load this model at the start and keep it; may be repeated")
       ->delimiter(',')
@@ -225,8 +230,9 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   auto* models = app.add_subcommand("models", "List the models that would be served, and what they need");
   models->add_option("--size", described_sizes, "WIDTHxHEIGHT: tell the memory for this size, too; may be repeated")
       ->allow_extra_args(false);
-  auto* convert = app.add_subcommand("convert", "Write safetensors beside the old .bin weights of a checkpoint");
-  convert->add_option("folder", options.convert_folder, "checkpoint folder")->required();
+  auto* convert =
+      app.add_subcommand("convert", "Write safetensors beside the old .bin or .ckpt weights of a checkpoint");
+  convert->add_option("path", options.convert_path, "checkpoint folder, or .ckpt file")->required();
   app.footer(
       "Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
 

@@ -16,8 +16,9 @@ namespace easel {
 enum class Command { kServe, kDraw, kModels, kConvert };
 
 struct ModelOptions {
-  std::vector<std::string> models;  ///< folder, or alias=folder
-  std::string models_dir;           ///< every checkpoint folder in it is served under its folder's name
+  std::vector<std::string> models;  ///< folder or single file, or alias=path
+  std::string models_dir;           ///< every checkpoint in it is served under its folder's or file's name
+  std::vector<std::string> vaes;    ///< folder or file of an autoencoder for all models, or id=path for one
   std::vector<std::string> pinned;  ///< ids that are loaded at the start and stay
   std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
   std::vector<std::string> devices{"auto"};
@@ -54,7 +55,7 @@ struct Options {
   double keep_alive_s = 0;       ///< that a model stays in memory when idle; 0: for good
   double drain_timeout_s = 90;   ///< for what is being drawn when the program is told to stop; 0: no limit
   DrawOptions draw;
-  std::string convert_folder;
+  std::string convert_path;  ///< checkpoint folder or .ckpt file
   std::string log_level = "info";
   std::string log_format = "text";
 };

@@ -6,13 +6,24 @@
 
 #include "core/config.h"
 #include "core/text.h"
+#include "pipelines/single_file.h"
 
 namespace easel {
 namespace {
 
 namespace fs = std::filesystem;
 
-Manifest read_manifest(const std::string& path) {
+enum class CheckpointKind { kFolder, kFile };
+
+void read_single_file_parts(Config& config, SingleFileParts& parts) {
+  parts.configs = config.get<std::string>("configs", "");
+  parts.text_encoder = config.get<std::string>("text_encoder", "");
+  parts.text_encoder_2 = config.get<std::string>("text_encoder_2", "");
+  config.require("prediction_type", {"epsilon", "v_prediction"});
+  parts.prediction_type = config.get<std::string>("prediction_type", "");
+}
+
+Manifest read_manifest(const std::string& path, CheckpointKind kind) {
   Manifest manifest;
   if (!fs::exists(path)) return manifest;
   Config config = Config::read_file(path, path);
@@ -25,6 +36,7 @@ Manifest read_manifest(const std::string& path) {
     }
   }
   manifest.refiner = config.get<std::string>("refiner", "");
+  manifest.vae = config.get<std::string>("vae", "");
   if (const auto tile = config.find<std::int64_t>("upscale_tile")) {
     constexpr std::int64_t kMaxTile = 1 << 14;
     if (*tile < 1 || *tile > kMaxTile) {
@@ -41,8 +53,55 @@ Manifest read_manifest(const std::string& path) {
     manifest.scheduler = defaults.get<std::string>("scheduler", "");
     defaults.finish();
   }
+  if (kind == CheckpointKind::kFile) read_single_file_parts(config, manifest.single_file);
   config.finish();
   return manifest;
+}
+
+/// A path of the manifest as seen from where the program runs; empty stays empty.
+std::string seen_from(const fs::path& folder, const std::string& path) {
+  return path.empty() ? "" : (folder / path).lexically_normal().string();
+}
+
+CheckpointFolder open_file(const std::string& path) {
+  const auto extension = fs::path(path).extension();
+  for (const char* pickle : {".ckpt", ".pt", ".pth", ".bin"}) {
+    if (extension != pickle) continue;
+    throw Error(ErrorCode::kUnsupported, concat(path, " is a pickle, which can run code when it is loaded; make ",
+                                                fs::path(path).replace_extension(".safetensors").string(),
+                                                " of it with `easel convert ", path, "`"));
+  }
+  if (extension != ".safetensors") {
+    throw Error(ErrorCode::kUnsupported, path + " is neither a checkpoint folder nor a .safetensors file");
+  }
+  auto manifest = read_manifest(fs::path(path).replace_extension(".easel.json").string(), CheckpointKind::kFile);
+  const auto folder = fs::path(path).parent_path();
+  auto& parts = manifest.single_file;
+  for (auto* part : {&parts.configs, &parts.text_encoder, &parts.text_encoder_2}) *part = seen_from(folder, *part);
+  return open_single_file(path, manifest);
+}
+
+CheckpointFolder open_folder(const std::string& path) {
+  if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model ", path, " does not exist"));
+  CheckpointFolder folder;
+  folder.path = path;
+  folder.index = folder.file("model_index.json");
+  const auto& index = folder.index;
+  if (!fs::exists(index)) {
+    throw Error(ErrorCode::kNotFound, concat("model folder ", path,
+                                             " has no model_index.json; easel reads checkpoints in diffusers' layout"));
+  }
+  const Config config = Config::read_file(index, index);
+  for (const auto& [key, value] : config.object().items()) {
+    if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
+    if (value.is_boolean()) folder.settings[key] = value.get<bool>();
+    const bool pair = value.is_array() && value.size() == 2;
+    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
+  }
+  if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
+  folder.manifest = read_manifest(folder.file("easel.json"), CheckpointKind::kFolder);
+  folder.source = open_folder_source(path);
+  return folder;
 }
 
 std::string trimmed(std::string text) {
@@ -74,35 +133,26 @@ std::optional<std::pair<int, int>> parse_size(const std::string& text) {
   return std::pair{width, height};
 }
 
-CheckpointFolder CheckpointFolder::open(const std::string& path) {
-  if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model folder ", path, " does not exist"));
-  CheckpointFolder folder;
-  folder.path = path;
-  const std::string index = folder.file("model_index.json");
-  if (!fs::exists(index)) {
-    throw Error(ErrorCode::kNotFound, concat("model folder ", path,
-                                             " has no model_index.json; easel reads checkpoints in diffusers' layout"));
-  }
-  const Config config = Config::read_file(index, index);
-  for (const auto& [key, value] : config.object().items()) {
-    if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
-    if (value.is_boolean()) folder.settings[key] = value.get<bool>();
-    const bool pair = value.is_array() && value.size() == 2;
-    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
-  }
-  if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
-  folder.manifest = read_manifest(folder.file("easel.json"));
-  return folder;
+CheckpointFolder CheckpointFolder::open(const std::string& path, const std::string& vae) {
+  auto checkpoint = fs::is_regular_file(path) ? open_file(path) : open_folder(path);
+  const auto other = vae.empty() ? seen_from(checkpoint.beside(""), checkpoint.manifest.vae) : vae;
+  if (!other.empty()) checkpoint.source = with_vae(checkpoint.source, other);
+  return checkpoint;
+}
+
+std::string CheckpointFolder::beside(const std::string& relative) const {
+  const auto folder = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
+  return (folder / relative).lexically_normal().string();
 }
 
 void CheckpointFolder::require(const std::string& component, const std::string& expected) const {
   const auto found = components.find(component);
   if (found == components.end()) {
-    throw Error(ErrorCode::kCorruptData, concat(file("model_index.json"), ": `", component, "` is missing or null"));
+    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component, "` is missing or null"));
   }
   if (found->second != expected) {
-    throw Error(ErrorCode::kUnsupported, concat(file("model_index.json"), ": `", component, "` is a ", found->second,
-                                                "; easel supports ", expected));
+    throw Error(ErrorCode::kUnsupported,
+                concat(index, ": `", component, "` is a ", found->second, "; easel supports ", expected));
   }
 }
 

@@ -1,4 +1,4 @@
-// A checkpoint in diffusers' folder layout: what its JSON files say, before any weight is read.
+// A checkpoint, a folder in diffusers' layout or one file: what it says of itself, before any weight is read.
 #pragma once
 
 #include <map>
@@ -8,17 +8,28 @@
 #include <vector>
 
 #include "easel/generation.h"
+#include "pipelines/checkpoint_source.h"
 
 namespace easel {
 
 /// "512x768" as width and height, both positive; none when it is anything else.
 std::optional<std::pair<int, int>> parse_size(const std::string& text);
 
-/// easel.json, an optional file beside model_index.json: what the person who packed the model knows about it.
+/// What a manifest can say of a checkpoint that is one file. Paths are seen from the manifest's folder.
+struct SingleFileParts {
+  std::string configs;  ///< folder in diffusers' layout: its configs, tokenizers and model_index.json come before those
+                        ///< that follow from the file, its weights fill in what the file lacks
+  std::string text_encoder, text_encoder_2;  ///< folder or file, where the checkpoint has none
+  std::string prediction_type;               ///< "epsilon" or "v_prediction"; empty: found out
+};
+
+/// What the person who packed the model knows about it: easel.json, an optional file beside model_index.json, or
+/// NAME.easel.json beside NAME.safetensors.
 ///
-/// {"name", "licence", "native_size": "WxH", "native_size_only": bool,
-///  "refiner": "FOLDER", "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler",
-///  "denoising_end"}}; every field is optional, others are errors.
+/// {"name", "licence", "native_size": "WxH", "native_size_only": bool, "refiner": "PATH", "vae": "PATH",
+///  "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}}, and of a
+/// single file {"configs", "text_encoder", "text_encoder_2", "prediction_type"}; every field is optional, others are
+/// errors.
 struct Manifest {
   std::string licence;
   std::optional<std::pair<int, int>> native_size;  ///< width, height in pixels
@@ -27,23 +38,32 @@ struct Manifest {
   std::optional<std::int64_t> num_inference_steps;
   std::optional<double> guidance_scale;
   std::string scheduler;
-  std::string refiner;                  ///< folder of SDXL's refiner, relative to this one; empty for none
+  std::string refiner;  ///< SDXL's refiner, seen from the manifest's folder; empty for none
+  std::string vae;      ///< the autoencoder that is used instead of the checkpoint's own, seen likewise; empty for none
   std::optional<double> denoising_end;  ///< where the refiner takes over
+  SingleFileParts single_file;
 };
 
-/// The parts that model_index.json names.
+/// The parts of a checkpoint: those that model_index.json names, or that a single file has.
 struct CheckpointFolder {
-  std::string path;
+  std::string path;        ///< the folder or the file
+  std::string index;       ///< the file that says what the parts are: model_index.json, or the single file
   std::string class_name;  ///< e.g. "StableDiffusionPipeline"
   std::map<std::string, std::string>
       components;                        ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
   std::map<std::string, bool> settings;  ///< e.g. "force_zeros_for_empty_prompt"
   Manifest manifest;
+  std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
 
-  /// @throws Error(kNotFound)     no folder, no model_index.json
-  /// @throws Error(kCorruptData)  not what such a file holds
-  static CheckpointFolder open(const std::string& path);
+  /// @param vae  autoencoder to use instead of the checkpoint's own and of the manifest's; empty: those
+  /// @throws Error(kNotFound)      nothing there, no model_index.json
+  /// @throws Error(kCorruptData)   not what such a file holds
+  /// @throws Error(kUnsupported)   a pickle; a single file of another family
+  static CheckpointFolder open(const std::string& path, const std::string& vae = "");
 
+  /// A path that the manifest names.
+  std::string beside(const std::string& relative) const;
+  /// A file of a folder; of a single file, one that does not exist.
   std::string file(const std::string& relative) const { return path + "/" + relative; }
   /// @throws Error(kCorruptData, kUnsupported)  the component is absent, or of another class
   void require(const std::string& component, const std::string& class_name) const;

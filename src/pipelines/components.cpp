@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "weights/key_mapping.h"
 #include "weights/weights.h"
 
 namespace easel {
@@ -20,21 +19,16 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
 
 }  // namespace
 
-Config read_component_config(const std::string& directory) {
-  return Config::read_file(directory + "/config.json", directory + "/config.json");
-}
-
 UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
-  const auto directory = folder.file("unet");
-  auto config = read_component_config(directory);
-  auto unet = load_model<UNet2DConditionModel>(open_component(directory, kDiffusersStem),
-                                               UNet2DConditionConfig::from(config), placement);
+  auto config = folder.source->config("unet");
+  auto unet =
+      load_model<UNet2DConditionModel>(folder.source->weights("unet"), UNet2DConditionConfig::from(config), placement);
   unet.layer_table()->component = "unet";
   return unet;
 }
 
 Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
-  auto config = read_component_config(folder.file("vae"));
+  auto config = folder.source->config("vae");
   auto own = placement;
   if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
       AutoencoderKLConfig::from(config).force_upcast) {
@@ -45,11 +39,11 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
 
 PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement,
                         std::optional<double> scaling_factor) {
-  const auto load = [directory = folder.file("vae"), scaling_factor](const Placement& where) {
-    auto json = read_component_config(directory);
+  const auto load = [source = folder.source, scaling_factor](const Placement& where) {
+    auto json = source->config("vae");
     auto config = AutoencoderKLConfig::from(json);
     config.scaling_factor = scaling_factor.value_or(config.scaling_factor);
-    return load_model<AutoencoderKL>(with_attention_names(open_component(directory, kDiffusersStem)), config, where);
+    return load_model<AutoencoderKL>(source->weights("vae"), config, where);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
@@ -59,22 +53,22 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
                                                    PromptState state, const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {
-  const auto directory = folder.file("text_encoder" + suffix);
-  auto json = read_component_config(directory);
+  const auto name = "text_encoder" + suffix;
+  auto json = folder.source->config(name);
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
-  config.with_projection = folder.components.at("text_encoder" + suffix) == "CLIPTextModelWithProjection";
+  config.with_projection = folder.components.at(name) == "CLIPTextModelWithProjection";
   // One table for every time the model is built, so that adapters find its layers again.
   const auto layers = std::make_shared<LayerTable>();
-  layers->component = "text_encoder" + suffix;
-  const auto load = [=] {
-    return load_model<CLIPTextModel>(open_component(directory, kTransformersStem), config, placement, layers);
+  layers->component = name;
+  const auto load = [=, source = folder.source] {
+    return load_model<CLIPTextModel>(source->weights(name), config, placement, layers);
   };
   const std::function<CLIPTextModel()> reload = load;
   const auto part = suffix == "_2"                                 ? EmbeddingPart::kClipG
                     : folder.components.contains("text_encoder_2") ? EmbeddingPart::kClipL
                                                                    : EmbeddingPart::kOnly;
-  return std::make_shared<PromptEncoder>(load_clip_tokenizer(folder.file("tokenizer" + suffix)),
+  return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
                                          TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
                                          placement.device, TaughtWords{std::move(embeddings), part});
 }

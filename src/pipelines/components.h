@@ -18,10 +18,6 @@ namespace easel {
 inline constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
 inline constexpr char kTransformersStem[] = "model";
 
-/// A component's config.json. @param directory  e.g. folder.file("unet")
-/// @throws Error(kNotFound, kCorruptData)  names the file
-Config read_component_config(const std::string& directory);
-
 // All that follow read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
 // with it
 

@@ -120,7 +120,7 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
 void DiffusionPipeline::check_channels(const CheckpointFolder& folder) {
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
   const auto refuse = [&](const std::string& supported) {
-    throw Error(ErrorCode::kUnsupported, concat(folder.file("unet/config.json"), ": `in_channels` is ", channels,
+    throw Error(ErrorCode::kUnsupported, concat(folder.source->config("unet").where(), ": `in_channels` is ", channels,
                                                 "; easel supports ", supported));
   };
   if (picture_use_) {

@@ -118,7 +118,7 @@ std::int64_t read_max_noise_level(const CheckpointFolder& folder, const UNet2DCo
   const auto level = config.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
   if (unet.class_embed_type != ClassEmbedType::kEmbedding || level < 0 || level >= unet.num_class_embeds) {
     throw Error(ErrorCode::kUnsupported,
-                concat(folder.file("unet/config.json"), ": `num_class_embeds` is ", unet.num_class_embeds,
+                concat(folder.source->config("unet").where(), ": `num_class_embeds` is ", unet.num_class_embeds,
                        "; an upscaler needs more than its `max_noise_level`, ", level));
   }
   return level;
@@ -133,7 +133,7 @@ std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpo
   auto unet = load_unet(folder, placement);
   if (description.cell != family.upscale_factor) {
     throw Error(ErrorCode::kUnsupported,
-                concat(folder.file("vae/config.json"), ": `block_out_channels` enlarge by ", description.cell,
+                concat(folder.source->config("vae").where(), ": `block_out_channels` enlarge by ", description.cell,
                        "; this family's enlarge by ", family.upscale_factor));
   }
   const auto max_noise_level = read_max_noise_level(folder, unet.config());

@@ -29,14 +29,12 @@ std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
 }
 
 /// As the headers of its weight files have it.
-ComponentMemory component_memory(std::string name, const std::string& directory, const char* stem,
-                                 const Placement& placement) {
+ComponentMemory component_memory(std::string name, const TensorStore& store, const Placement& placement) {
   // Half storage on a CPU concerns the large weights: those that layers keep, not biases and norms.
   const bool keeps_stored = placement.storage == WeightStorage::kStored && placement.device.is_cpu();
   ComponentMemory component{.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}};
-  const auto store = open_component(directory, stem);
-  for (const auto& tensor : store->names()) {
-    const TensorInfo& info = *store->find(tensor);
+  for (const auto& tensor : store.names()) {
+    const TensorInfo& info = *store.find(tensor);
     if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
     std::int64_t count = 1;
     for (const auto extent : info.shape) count *= extent;
@@ -50,7 +48,7 @@ ComponentMemory component_memory(std::string name, const std::string& directory,
 }
 
 UNet2DConditionConfig unet_config(const CheckpointFolder& folder) {
-  auto config = read_component_config(folder.file("unet"));
+  auto config = folder.source->config("unet");
   return UNet2DConditionConfig::from(config);
 }
 
@@ -92,17 +90,17 @@ void describe_memory(const CheckpointFolder& folder, const Family& family, const
   const auto& placement = options.placement;
   for (const auto& text : text_encoders_of(family, folder)) {
     const auto name = concat("text_encoder", text.suffix);
-    d.components.push_back(component_memory(name, folder.file(name), kTransformersStem, placement));
+    d.components.push_back(component_memory(name, *folder.source->weights(name), placement));
   }
-  d.components.push_back(component_memory("unet", folder.file("unet"), kDiffusersStem, placement));
+  d.components.push_back(component_memory("unet", *folder.source->weights("unet"), placement));
   Runners runners{
       .unets = {unet_config(folder)}, .vae = {}, .vae_placement = vae_placement(folder, family.vae_fields, placement)};
   if (const auto refiner = find_refiner(folder)) {
-    d.components.push_back(component_memory("refiner/unet", refiner->file("unet"), kDiffusersStem, placement));
+    d.components.push_back(component_memory("refiner/unet", *refiner->source->weights("unet"), placement));
     runners.unets.push_back(unet_config(*refiner));
   }
-  d.components.push_back(component_memory("vae", folder.file("vae"), kDiffusersStem, runners.vae_placement));
-  auto vae_config = read_component_config(folder.file("vae"));
+  d.components.push_back(component_memory("vae", *folder.source->weights("vae"), runners.vae_placement));
+  auto vae_config = folder.source->config("vae");
   runners.vae = AutoencoderKLConfig::from(vae_config);
 
   auto sizes = options.described_sizes;

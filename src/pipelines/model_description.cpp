@@ -50,7 +50,7 @@ std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family)
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
-    Config config = read_component_config(folder.file(concat("text_encoder", text.suffix)));
+    Config config = folder.source->config(concat("text_encoder", text.suffix));
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
@@ -59,7 +59,7 @@ std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family)
 
 void describe_picture(const CheckpointFolder& folder, const Family& family, Config& vae,
                       const std::vector<std::int64_t>& channels, ModelDescription& d) {
-  Config unet = read_component_config(folder.file("unet"));
+  Config unet = folder.source->config("unet");
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
@@ -114,9 +114,9 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   d.family = family.name;
   d.licence = find_licence(folder);
   d.folder = folder.path;
-  d.created = unix_seconds(folder.file("model_index.json"));
+  d.created = unix_seconds(folder.index);
 
-  Config vae = read_component_config(folder.file("vae"));
+  Config vae = folder.source->config("vae");
   const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");

@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "pipelines/instruct_pix2pix.h"
 #include "pipelines/model_description.h"
+#include "pipelines/single_file.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_xl.h"
 #include "pipelines/upscale.h"
@@ -38,8 +39,7 @@ constexpr RefusedFamily kRefused[] = {
 const Family& find_family(const CheckpointFolder& folder) {
   for (const auto& [class_name, why] : kRefused) {
     if (folder.class_name == class_name) {
-      throw Error(ErrorCode::kUnsupported,
-                  concat(folder.file("model_index.json"), ": ", class_name, " is not supported: ", why));
+      throw Error(ErrorCode::kUnsupported, concat(folder.index, ": ", class_name, " is not supported: ", why));
     }
   }
   std::vector<std::string> names;
@@ -47,8 +47,8 @@ const Family& find_family(const CheckpointFolder& folder) {
     if (folder.class_name == family->class_name) return *family;
     names.emplace_back(family->class_name);
   }
-  throw Error(ErrorCode::kUnsupported, concat(folder.file("model_index.json"), ": `_class_name` is ", folder.class_name,
-                                              "; easel supports ", join(names)));
+  throw Error(ErrorCode::kUnsupported,
+              concat(folder.index, ": `_class_name` is ", folder.class_name, "; easel supports ", join(names)));
 }
 
 void check_components(const CheckpointFolder& folder, const Family& family) {
@@ -63,8 +63,7 @@ void check_components(const CheckpointFolder& folder, const Family& family) {
   folder.require("unet", "UNet2DConditionModel");
   folder.require("vae", "AutoencoderKL");
   if (folder.components.contains("image_encoder")) {
-    throw Error(ErrorCode::kUnsupported,
-                folder.file("model_index.json") + ": `image_encoder` is not supported; only null is");
+    throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; only null is");
   }
 }
 
@@ -79,8 +78,9 @@ std::vector<TextEncoderPart> text_encoders_of(const Family& family, const Checkp
   return present;
 }
 
-ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options) {
-  const auto folder = CheckpointFolder::open(path);
+ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
+                       const std::string& vae) {
+  const auto folder = CheckpointFolder::open(path, vae);
   const Family& family = find_family(folder);
   check_components(folder, family);
   auto description = describe_model(id, folder, family, options);
@@ -105,13 +105,25 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
           }};
 }
 
+std::string checkpoint_name(const std::string& path) {
+  auto normal = fs::path(path).lexically_normal();
+  if (!normal.has_filename()) normal = normal.parent_path();
+  if (normal.filename() == "." || normal.filename() == "..") normal = fs::canonical(normal);
+  return (fs::is_regular_file(normal) ? normal.stem() : normal.filename()).string();
+}
+
 std::vector<std::string> find_checkpoints(const std::string& directory) {
   if (!fs::is_directory(directory)) {
     throw Error(ErrorCode::kNotFound, concat("models folder ", directory, " does not exist"));
   }
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    if (fs::exists(entry.path() / "model_index.json")) found.push_back(entry.path().string());
+    const auto& path = entry.path();
+    const bool file = entry.is_regular_file();
+    const bool checkpoint = file ? path.extension() == ".ckpt" ||
+                                       (path.extension() == ".safetensors" && is_single_file_checkpoint(path.string()))
+                                 : fs::exists(path / "model_index.json");
+    if (checkpoint) found.push_back(path.string());
   }
   std::sort(found.begin(), found.end());
   return found;

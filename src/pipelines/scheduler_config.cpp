@@ -5,8 +5,8 @@
 namespace easel {
 
 SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections) {
-  const auto file = folder.file("scheduler/scheduler_config.json");
-  own_ = handed_on_ = Config::read_file(file, file).object();
+  const auto config = folder.source->config("scheduler");
+  own_ = handed_on_ = config.object();
   if (corrections == SchedulerCorrections::kStableDiffusion) {
     if (handed_on_.contains("steps_offset")) handed_on_["steps_offset"] = 1;
     if (handed_on_.contains("clip_sample")) handed_on_["clip_sample"] = false;
@@ -16,7 +16,7 @@ SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrec
   try {
     own_name_ = scheduler_name_of(own_);
   } catch (const Error& e) {
-    throw Error(e.code(), file + ": " + e.what());
+    throw Error(e.code(), config.where() + ": " + e.what());
   }
 }
 

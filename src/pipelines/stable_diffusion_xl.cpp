@@ -1,6 +1,5 @@
 #include "pipelines/stable_diffusion_xl.h"
 
-#include <filesystem>
 #include <utility>
 
 #include "core/text.h"
@@ -45,11 +44,10 @@ std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const C
 
 std::optional<CheckpointFolder> find_refiner(const CheckpointFolder& base) {
   if (base.manifest.refiner.empty()) return std::nullopt;
-  const auto path = std::filesystem::path(base.path) / base.manifest.refiner;
-  auto refiner = CheckpointFolder::open(path.lexically_normal().string());
+  auto refiner = CheckpointFolder::open(base.beside(base.manifest.refiner));
   if (refiner.class_name != kRefinerClass) {
-    throw Error(ErrorCode::kUnsupported, concat(refiner.file("model_index.json"), ": `_class_name` is ",
-                                                refiner.class_name, "; a refiner's is ", kRefinerClass));
+    throw Error(ErrorCode::kUnsupported,
+                concat(refiner.index, ": `_class_name` is ", refiner.class_name, "; a refiner's is ", kRefinerClass));
   }
   refiner.require("unet", "UNet2DConditionModel");
   return refiner;

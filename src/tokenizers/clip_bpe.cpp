@@ -12,6 +12,7 @@
 #include "easel/tokenizer.h"
 #include "tokenizers/added_tokens.h"
 #include "tokenizers/byte_pairs.h"
+#include "tokenizers/clip_vocabulary.h"
 #include "tokenizers/tokenizer_settings.h"
 #include "tokenizers/unicode_text.h"
 #include "tokenizers/vocabulary_files.h"
@@ -172,6 +173,24 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder) {
   const auto files = read_vocabulary_files(folder, name);
   const auto settings = read_tokenizer_settings(folder, name, files);
   return std::make_unique<ClipBpe>(std::make_shared<const ClipTokens>(files, settings, name));
+}
+
+std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding) {
+  const auto files = clip_vocabulary();
+  TokenizerSettings settings;
+  settings.bos_token = "<|startoftext|>";
+  settings.eos_token = "<|endoftext|>";
+  settings.unk_token = settings.eos_token;
+  settings.model_max_length = 77;
+  if (padding == ClipPadding::kEndOfText) {
+    settings.pad_token = settings.eos_token;
+    settings.added_tokens = {{.content = settings.bos_token, .normalized = true}, {.content = settings.eos_token}};
+  } else {
+    settings.pad_token = "!";
+    settings.added_tokens = {
+        {.content = settings.bos_token}, {.content = settings.eos_token}, {.content = settings.pad_token}};
+  }
+  return std::make_unique<ClipBpe>(files, settings, "CLIP's tokenizer");
 }
 
 }  // namespace easel

@@ -119,13 +119,27 @@ class FolderConversion {
   std::uint64_t tensor_bytes_ = 0;  // of all files so far
 };
 
+/// "model.ckpt" to "model.safetensors" beside it, unless that is there.
+std::vector<ConvertedFile> convert_single_file(const std::string& source, const ConvertProgress& progress) {
+  const auto target = fs::path(source).replace_extension(".safetensors").string();
+  if (target == source || fs::exists(target)) return {};
+  const TorchCheckpoint checkpoint(source);
+  const auto total = checkpoint.names().size();
+  const auto report = [&](std::size_t done) {
+    if (progress) progress(source, done, total);
+  };
+  const auto bytes = write_safetensors(target, checkpoint, {{"format", "pt"}}, report);
+  return {{source, target, total, bytes}};
+}
+
 }  // namespace
 
-std::vector<ConvertedFile> convert_checkpoint(const std::string& folder, const ConvertProgress& progress) {
+std::vector<ConvertedFile> convert_checkpoint(const std::string& path, const ConvertProgress& progress) {
   std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) throw Error(ErrorCode::kNotFound, concat("folder ", folder, " is missing"));
+  if (fs::is_regular_file(path, ignored)) return convert_single_file(path, progress);
+  if (!fs::is_directory(path, ignored)) throw Error(ErrorCode::kNotFound, concat("folder ", path, " is missing"));
   std::vector<ConvertedFile> written;
-  for (const auto& component : folders_to_visit(folder)) {
+  for (const auto& component : folders_to_visit(path)) {
     for (const auto* stem : kStems) {
       if (has_safetensors(component, stem)) continue;
       for (const auto variant : kVariants) FolderConversion(component, progress, written).convert(stem, variant);

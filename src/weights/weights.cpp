@@ -11,6 +11,7 @@
 #include "easel/error.h"
 #include "weights/load_meter.h"
 #include "weights/message.h"
+#include "weights/stored_names.h"
 
 namespace easel {
 namespace {
@@ -60,6 +61,11 @@ at::Tensor place(const TensorStore& store, const std::string& name, const Placem
 
 }  // namespace
 
+std::string stored_name(const TensorStore& store, const std::string& name) {
+  const auto* renaming = dynamic_cast<const RenamingStore*>(&store);
+  return renaming == nullptr ? name : renaming->stored_name(name);
+}
+
 const at::Tensor& DeferredWeight::get() const {
   std::call_once(state_->once, [this] {
     state_->tensor = state_->make();
@@ -93,8 +99,10 @@ bool Weights::check(const std::string& name, at::IntArrayRef shape) {
   if (!state_->known.insert(name).second) {
     throw Error(ErrorCode::kInternal, concat(store_->where(), ": ", name_text(name), " is taken twice"));
   }
-  auto fault = fault_of(name, store_->find(name), shape);
-  if (fault) state_->faults.push_back(std::move(*fault));
+  auto fault = fault_of(stored_name(*store_, name), store_->find(name), shape);
+  auto& faults = state_->faults;
+  // One stored tensor can be several of the model's; its fault is told once.
+  if (fault && std::find(faults.begin(), faults.end(), *fault) == faults.end()) faults.push_back(*fault);
   return !fault;
 }
 
@@ -128,7 +136,8 @@ void Weights::finish() {
   auto faults = std::move(state_->faults);
   for (const auto& name : store_->names()) {
     if (!state_->known.contains(name)) {
-      faults.push_back(concat(name_text(name), " in ", store_->find(name)->file, " belongs to nothing in the model"));
+      faults.push_back(concat(name_text(stored_name(*store_, name)), " in ", store_->find(name)->file,
+                              " belongs to nothing in the model"));
     }
   }
   if (faults.empty()) return;

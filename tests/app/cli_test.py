@@ -87,6 +87,12 @@ class Flags(unittest.TestCase):
             self.refused("models", "--model", MODEL, flag, "sometimes", says=flag)
         self.refused("models", "--model", MODEL, "--size", "512", says="WIDTHxHEIGHT")
 
+    def test_another_autoencoder(self):
+        self.refused("models", "--model", MODEL, "--vae", "zebra=/nowhere", says="--vae zebra is not among the models: emoji")
+        self.refused("models", "--model", MODEL, "--vae", "/nowhere/at/all", says="the autoencoder /nowhere/at/all does not exist")
+        self.refused("models", "--model", MODEL, "--vae", "emoji=/nowhere/at/all", says="/nowhere/at/all does not exist")
+        self.assertEqual(run("models", "--model", MODEL, "--vae", f"{MODEL}/vae").stdout, run("models", "--model", MODEL).stdout)
+
     def test_device_and_dtype(self):
         self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
         self.refused("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
@@ -162,6 +168,20 @@ class Models(unittest.TestCase):
             self.assertEqual(result.returncode, 0)
             self.assertIn("good (default)", result.stdout)
             self.assertIn("bad is left out", result.stderr)
+
+    def test_files_in_models_dir_that_cannot_be_served_say_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(MODEL, f"{folder}/good")
+            pathlib.Path(f"{folder}/old.ckpt").write_bytes(b"PK")
+            pathlib.Path(f"{folder}/cut.safetensors").write_bytes(b"\x09")
+            pathlib.Path(f"{folder}/notes.txt").write_text("none of this")
+            os.symlink(f"{MODEL}/vae/diffusion_pytorch_model.safetensors", f"{folder}/vae.safetensors")
+            result = run("models", "--models-dir", folder)
+            self.assertIn("good (default)", result.stdout)
+            self.assertIn(f"easel convert {folder}/old.ckpt", result.stderr)
+            self.assertIn("cut is left out", result.stderr)
+            self.assertNotIn("vae", result.stderr)
+            self.assertNotIn("notes", result.stderr)
 
 
 class Draw(unittest.TestCase):

@@ -59,6 +59,18 @@ TEST(Convert, FilesAreByteForByteWhatTheReferenceWrites) {
   }
 }
 
+TEST(Convert, ASingleFileGetsSafetensorsBesideIt) {
+  const OldCheckpoint folder;
+  const auto source = folder.path("model.ckpt");
+  std::filesystem::copy_file(folder.path("vae/diffusion_pytorch_model.bin"), source);
+  const auto written = convert_checkpoint(source);
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_EQ(written[0].target, folder.path("model.safetensors"));
+  EXPECT_TRUE(read_file(written[0].target) == read_file(reference("expected/vae/diffusion_pytorch_model.safetensors")));
+  EXPECT_TRUE(convert_checkpoint(source).empty()) << "what is there stays";
+  EXPECT_TRUE(convert_checkpoint(written[0].target).empty());
+}
+
 TEST(Convert, ComponentsOpenAfterwards) {
   const OldCheckpoint folder;
   const std::string stem = "diffusion_pytorch_model";

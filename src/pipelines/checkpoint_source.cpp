@@ -1,0 +1,114 @@
+#include "pipelines/checkpoint_source.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "core/text.h"
+#include "pipelines/components.h"
+#include "pipelines/single_file_parts.h"
+#include "weights/key_mapping.h"
+#include "weights/safetensors.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kVae[] = "vae";
+
+class FolderSource : public CheckpointSource {
+ public:
+  explicit FolderSource(std::string folder) : folder_(std::move(folder)) {}
+
+  Config config(const std::string& component) const override {
+    const char* name = component.ends_with("scheduler") ? "scheduler_config.json" : "config.json";
+    const auto path = concat(folder_, '/', component, '/', name);
+    return Config::read_file(path, path);
+  }
+  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
+    return open_component_folder(concat(folder_, '/', component), component);
+  }
+  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
+    return load_clip_tokenizer(concat(folder_, '/', component));
+  }
+
+ private:
+  std::string folder_;
+};
+
+/// The tensors of a file that holds an autoencoder.
+std::shared_ptr<const TensorStore> open_vae_file(const std::string& path) {
+  auto file = std::make_shared<SafetensorsFile>(path);
+  const NameSet names(*file);
+  if (names.has_any("encoder.down_blocks.")) return with_attention_names(std::move(file));
+  const auto prefix = find_vae(names);
+  if (!prefix) throw Error(ErrorCode::kCorruptData, path + " holds no autoencoder: it has no tensor `encoder.down...`");
+  return with_diffusers_names(std::move(file), original_vae_names(original_vae_layout(names, *prefix), *prefix));
+}
+
+bool has_vae(const CheckpointSource& source) {
+  try {
+    source.weights(kVae);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// The config of a file that comes without one, for a checkpoint that has no autoencoder: the sizes are the file's.
+Config config_for_file(const std::string& path, Config fields) {
+  const SafetensorsFile file(path);
+  const NameSet names(file);
+  const auto prefix = find_vae(names);
+  if (!prefix) return fields;
+  const auto scaling_factor = fields.get<double>("scaling_factor");
+  const auto force_upcast = fields.get<bool>("force_upcast");
+  return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, scaling_factor, force_upcast), path};
+}
+
+class OtherVae : public CheckpointSource {
+ public:
+  OtherVae(std::shared_ptr<const CheckpointSource> source, std::string path)
+      : source_(std::move(source)),
+        path_(std::move(path)),
+        config_(
+            ((fs::is_directory(path_) ? fs::path(path_) : fs::path(path_).parent_path()) / "config.json").string()) {
+    if (!fs::exists(path_)) throw Error(ErrorCode::kNotFound, concat("the autoencoder ", path_, " does not exist"));
+  }
+
+  Config config(const std::string& component) const override {
+    if (component != kVae) return source_->config(component);
+    if (fs::is_directory(path_) || fs::exists(config_)) return Config::read_file(config_, config_);
+    auto own = source_->config(component);
+    return has_vae(*source_) ? own : config_for_file(path_, std::move(own));
+  }
+  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
+    if (component != kVae) return source_->weights(component);
+    return fs::is_directory(path_) ? open_component_folder(path_, kVae) : open_vae_file(path_);
+  }
+  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
+    return source_->tokenizer(component);
+  }
+
+ private:
+  std::shared_ptr<const CheckpointSource> source_;
+  std::string path_, config_;
+};
+
+}  // namespace
+
+std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder) {
+  return std::make_shared<FolderSource>(folder);
+}
+
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, const std::string& component) {
+  auto store = open_component(folder, component.starts_with("text_encoder") ? kTransformersStem : kDiffusersStem);
+  return component == kVae ? with_attention_names(std::move(store)) : store;
+}
+
+std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
+                                                 const std::string& path) {
+  return std::make_shared<OtherVae>(std::move(source), path);
+}
+
+}  // namespace easel

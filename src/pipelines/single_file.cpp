@@ -1,0 +1,203 @@
+#include "pipelines/single_file.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "pipelines/checkpoint_source.h"
+#include "pipelines/single_file_family.h"
+#include "pipelines/single_file_parts.h"
+#include "weights/message.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A safetensors file with a text encoder and nothing else, or one of a checkpoint.
+struct TextFile {
+  std::shared_ptr<const SafetensorsFile> file;
+  OriginalTextEncoder encoder;
+};
+
+class SingleFileSource : public CheckpointSource {
+ public:
+  SingleFileSource(std::shared_ptr<const SafetensorsFile> file, const SingleFileParts& parts)
+      : file_(std::move(file)),
+        names_(*file_),
+        parts_(parts),
+        family_(find_single_file_family(*file_, names_, parts)),
+        unet_(original_unet_layout(names_, kUNetPrefix)),
+        vae_(find_vae(names_)) {}
+
+  const SingleFileFamily& family() const { return family_; }
+
+  Config config(const std::string& component) const override {
+    if (has_configs(component)) return open_folder_source(parts_.configs)->config(component);
+    const auto where = concat(file_->where(), " (", component, ")");
+    if (component == "scheduler") return {family_.scheduler, where};
+    if (component == "unet") return {unet_config_of(*file_, unet_, family_.sample_size), where};
+    if (component == "vae") return {vae_config(), where};
+    const auto& text = text_of(component);
+    if (!in_file(text) && fs::is_directory(beside(text))) {
+      return Config::read_file(beside(text) + "/config.json", beside(text) + "/config.json");
+    }
+    const auto found = text_file(text);
+    return {text_config_of(*found.file, found.encoder, text.hidden_act),
+            concat(found.file->where(), " (", component, ")")};
+  }
+
+  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
+    if (component == "unet") return with_diffusers_names(file_, original_unet_names(unet_, kUNetPrefix));
+    if (component == "vae") {
+      if (!vae_ && has_configs(component)) return open_folder_source(parts_.configs)->weights(component);
+      const auto& prefix = vae_prefix();
+      return with_diffusers_names(file_, original_vae_names(original_vae_layout(names_, prefix), prefix));
+    }
+    const auto& text = text_of(component);
+    if (!in_file(text) && beside(text).empty() && has_configs(component)) {
+      return open_folder_source(parts_.configs)->weights(component);
+    }
+    if (!in_file(text) && fs::is_directory(beside(text))) return open_component_folder(beside(text), component);
+    const auto found = text_file(text);
+    auto names = names_of(found.encoder);
+    // Some files keep a projection that the model has no use for.
+    if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
+    return with_diffusers_names(found.file, std::move(names));
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
+    if (has_configs(component)) return open_folder_source(parts_.configs)->tokenizer(component);
+    return make_clip_tokenizer(text_of("text_encoder" + component.substr(std::string("tokenizer").size())).padding);
+  }
+
+  /// Tells of the tensors that no part takes.
+  void log_leftovers() const {
+    std::set<std::string> used;
+    const auto add = [&](const OriginalNames& names) {
+      for (const auto& [name, original] : names) used.insert(original.name);
+    };
+    add(original_unet_names(unet_, kUNetPrefix));
+    if (vae_) add(original_vae_names(original_vae_layout(names_, *vae_), *vae_));
+    for (const auto& text : family_.texts) {
+      if (const auto found = find_text_encoder(names_, text.scope)) add(names_of(*found));
+    }
+    std::vector<std::string> left;
+    for (const auto& name : file_->names()) {
+      const bool average = name.starts_with("model_ema.");
+      if (!average && !used.contains(name)) left.push_back(name_text(name));
+    }
+    if (left.empty()) return;
+    constexpr std::size_t kMostShown = 20;
+    const auto count = left.size();
+    left.resize(std::min(count, kMostShown));
+    log::debug(concat(file_->where(), ": ", count, " tensors belong to nothing in the model: ", join(left),
+                      count > kMostShown ? ", ..." : ""));
+  }
+
+ private:
+  /// Whether the folder of configs has this part.
+  bool has_configs(const std::string& component) const {
+    return !parts_.configs.empty() && fs::is_directory(fs::path(parts_.configs) / component);
+  }
+
+  const SingleFileText& text_of(const std::string& component) const {
+    for (const auto& text : family_.texts) {
+      if (component == "text_encoder" + text.suffix) return text;
+    }
+    throw Error(ErrorCode::kCorruptData,
+                concat(file_->where(), ": checkpoints of its family have no `", component, "`"));
+  }
+  bool in_file(const SingleFileText& text) const { return find_text_encoder(names_, text.scope).has_value(); }
+
+  /// File or folder that the manifest names for a text encoder; may be empty.
+  const std::string& beside(const SingleFileText& text) const {
+    return text.suffix.empty() ? parts_.text_encoder : parts_.text_encoder_2;
+  }
+
+  TextFile text_file(const SingleFileText& text) const {
+    if (auto encoder = find_text_encoder(names_, text.scope)) return {file_, std::move(*encoder)};
+    const auto component = "text_encoder" + text.suffix;
+    if (beside(text).empty()) {
+      throw Error(ErrorCode::kCorruptData, concat(file_->where(), " has no text encoder (no tensors `", text.scope,
+                                                  "...`); name one as `", component, "` in its manifest"));
+    }
+    const auto file = std::make_shared<SafetensorsFile>(beside(text));
+    const NameSet names(*file);
+    for (const auto& scope : {std::string(), text.scope}) {
+      if (auto encoder = find_text_encoder(names, scope)) return {file, std::move(*encoder)};
+    }
+    throw Error(ErrorCode::kCorruptData, file->where() + " holds no text encoder");
+  }
+
+  nlohmann::json vae_config() const {
+    const auto& f = family_;
+    if (!vae_) return published_vae_config(f.scaling_factor, f.force_upcast);
+    return vae_config_of(*file_, original_vae_layout(names_, *vae_), *vae_, f.scaling_factor, f.force_upcast);
+  }
+
+  const std::string& vae_prefix() const {
+    if (vae_) return *vae_;
+    throw Error(ErrorCode::kCorruptData, file_->where() +
+                                             " has no autoencoder (no tensors `first_stage_model...`); name one as "
+                                             "`vae` in its manifest, or with --vae");
+  }
+
+  std::shared_ptr<const SafetensorsFile> file_;
+  NameSet names_;
+  SingleFileParts parts_;
+  SingleFileFamily family_;
+  OriginalUNetLayout unet_;
+  std::optional<std::string> vae_;  // what its names begin with
+};
+
+/// What the folder of configs says of the pipeline comes before what was found.
+void read_model_index(const std::string& configs, CheckpointFolder& checkpoint) {
+  const auto index = configs + "/model_index.json";
+  if (configs.empty() || !fs::exists(index)) return;
+  const Config config = Config::read_file(index, index);
+  for (const auto& [key, value] : config.object().items()) {
+    if (key == "_class_name" && value.is_string()) checkpoint.class_name = value.get<std::string>();
+    if (value.is_boolean()) checkpoint.settings[key] = value.get<bool>();
+  }
+}
+
+}  // namespace
+
+bool is_single_file_checkpoint(const std::string& path) {
+  try {
+    const SafetensorsFile file(path);
+    return NameSet(file).has_any(concat(kUNetPrefix, "input_blocks."));
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+CheckpointFolder open_single_file(const std::string& path, const Manifest& manifest) {
+  const auto file = std::make_shared<SafetensorsFile>(path);
+  if (!NameSet(*file).has_any(concat(kUNetPrefix, "input_blocks."))) {
+    throw Error(ErrorCode::kUnsupported,
+                concat(path, " is no checkpoint of Stable Diffusion in the original layout: it has no tensors `",
+                       kUNetPrefix, "input_blocks...`"));
+  }
+  const auto source = std::make_shared<SingleFileSource>(file, manifest.single_file);
+  source->log_leftovers();
+  CheckpointFolder checkpoint;
+  checkpoint.path = checkpoint.index = path;
+  checkpoint.class_name = source->family().class_name;
+  checkpoint.settings = source->family().settings;
+  checkpoint.components = {{"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}};
+  for (const auto& text : source->family().texts) {
+    checkpoint.components["text_encoder" + text.suffix] = text.class_name;
+    checkpoint.components["tokenizer" + text.suffix] = "CLIPTokenizer";
+  }
+  read_model_index(manifest.single_file.configs, checkpoint);
+  checkpoint.manifest = manifest;
+  const auto licence = file->metadata().find("modelspec.license");
+  if (manifest.licence.empty() && licence != file->metadata().end()) checkpoint.manifest.licence = licence->second;
+  checkpoint.source = source;
+  return checkpoint;
+}
+
+}  // namespace easel

@@ -1,0 +1,165 @@
+// After infer_diffusers_model_type and the repositories whose configs diffusers 0.42.1 takes for each of its answers.
+#include "pipelines/single_file_family.h"
+
+#include <ATen/core/Tensor.h>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "pipelines/single_file_parts.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kOpenClipWidth = 1024;     // of SD 2.x's text encoder
+constexpr std::int64_t kRefinerTextWidth = 1280;  // of the one that SDXL's refiner has
+constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model for 512 x 512, which predicts noise
+
+enum class Kind { kSd1, kSd2, kXl, kRefiner };
+
+Error unsupported(const SafetensorsFile& file, const std::string& what) {
+  return {ErrorCode::kUnsupported,
+          concat(file.where(), " is ", what, ", which easel does not read from a single file")};
+}
+
+std::int64_t dimension(const SafetensorsFile& file, const std::string& name, std::size_t axis) {
+  const auto* info = file.find(name);
+  return info != nullptr && axis < info->shape.size() ? info->shape[axis] : 0;
+}
+
+/// Width of the text that the UNet attends to; 0 when no tensor tells.
+std::int64_t text_width(const SafetensorsFile& file, const NameSet& names) {
+  const std::string prefix = kUNetPrefix;
+  const auto blocks = names.count(prefix + "input_blocks.");
+  for (std::int64_t i = 1; i < blocks; ++i) {
+    const auto width =
+        dimension(file, concat(prefix, "input_blocks.", i, ".1.transformer_blocks.0.attn2.to_k.weight"), 1);
+    if (width > 0) return width;
+  }
+  return 0;
+}
+
+Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
+  const std::string prefix = kUNetPrefix;
+  if (names.has(prefix + "label_emb.weight")) throw unsupported(file, "an upscaler");
+  if (names.has("edm_mean")) throw unsupported(file, "Playground v2.5");
+  const auto width = text_width(file, names);
+  if (!names.has_any(prefix + "label_emb.")) {
+    const bool open_clip = width == kOpenClipWidth || names.has_any("cond_stage_model.model.transformer.");
+    return open_clip ? Kind::kSd2 : Kind::kSd1;
+  }
+  if (names.has_any("conditioner.embedders.0.model.")) return Kind::kRefiner;
+  if (names.has_any("conditioner.embedders.")) return Kind::kXl;
+  if (width == kOpenClipWidth) throw unsupported(file, "Stable unCLIP");
+  return width == kRefinerTextWidth ? Kind::kRefiner : Kind::kXl;
+}
+
+/// The pipeline for what the UNet is given beside the latents.
+std::string class_of(const SafetensorsFile& file, Kind kind) {
+  const auto channels = dimension(file, concat(kUNetPrefix, "input_blocks.0.0.weight"), 1);
+  const std::string family = kind == Kind::kSd1 || kind == Kind::kSd2 ? "StableDiffusion" : "StableDiffusionXL";
+  if (channels == 9 && kind != Kind::kRefiner) return family + "InpaintPipeline";
+  if (channels == 8 && kind != Kind::kRefiner) return family + "InstructPix2PixPipeline";
+  if (channels == 5) throw unsupported(file, "a depth-to-image model (StableDiffusionDepth2ImgPipeline)");
+  if (channels == 7) throw unsupported(file, "an upscaler (StableDiffusionUpscalePipeline)");
+  return family + (kind == Kind::kRefiner ? "Img2ImgPipeline" : "Pipeline");
+}
+
+/// A field of the metadata that some trainers write (the "ModelSpec" of Stability AI).
+std::string model_spec(const SafetensorsFile& file, const char* field) {
+  const auto found = file.metadata().find(concat("modelspec.", field));
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+/// Steps of training, which some files carry; 0 for those that do not.
+std::int64_t global_step(const SafetensorsFile& file) {
+  const auto* info = file.find("global_step");
+  if (info == nullptr || info->dtype != at::kLong) return 0;
+  const auto tensor = file.read("global_step");
+  return tensor.numel() == 1 ? tensor.item<std::int64_t>() : 0;
+}
+
+/// SD 2.x for 512 x 512 and for 768 x 768 differ in this alone, and no shape tells.
+std::string prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileParts& parts, Kind kind,
+                            const std::string& class_name) {
+  if (!parts.prediction_type.empty()) return parts.prediction_type;
+  const auto stated = model_spec(file, "prediction_type");
+  if (stated == "v" || stated == "v_prediction") return "v_prediction";
+  if (stated == "epsilon") return "epsilon";
+  if (names.has("v_pred")) return "v_prediction";
+  const bool plain = class_name == "StableDiffusionPipeline";
+  return kind == Kind::kSd2 && plain && global_step(file) != kBaseSteps ? "v_prediction" : "epsilon";
+}
+
+json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, const std::string& class_name,
+                  const std::string& prediction_type) {
+  json scheduler{{"beta_start", 0.00085},
+                 {"beta_end", 0.012},
+                 {"beta_schedule", "scaled_linear"},
+                 {"num_train_timesteps", 1000},
+                 {"steps_offset", 1},
+                 {"clip_sample", false},
+                 {"set_alpha_to_one", false},
+                 {"prediction_type", prediction_type}};
+  if (kind == Kind::kXl || kind == Kind::kRefiner) {
+    scheduler["_class_name"] = "EulerDiscreteScheduler";
+    scheduler["timestep_spacing"] = "leading";
+    scheduler["interpolation_type"] = "linear";
+    scheduler["use_karras_sigmas"] = false;
+    scheduler["skip_prk_steps"] = true;
+    scheduler["sample_max_value"] = 1.0;
+  } else if (class_name.find("InstructPix2Pix") != std::string::npos) {
+    scheduler["_class_name"] = "EulerAncestralDiscreteScheduler";
+  } else if (kind == Kind::kSd2 && prediction_type == "v_prediction") {
+    scheduler["_class_name"] = "DDIMScheduler";
+  } else {
+    scheduler["_class_name"] = "PNDMScheduler";
+    scheduler["skip_prk_steps"] = true;
+  }
+  if (names.has("ztsnr")) scheduler["rescale_betas_zero_snr"] = true;
+  return scheduler;
+}
+
+std::vector<SingleFileText> texts_of(Kind kind) {
+  const SingleFileText clip{.suffix = "",
+                            .scope = "cond_stage_model.",
+                            .class_name = "CLIPTextModel",
+                            .hidden_act = "quick_gelu",
+                            .padding = ClipPadding::kEndOfText};
+  SingleFileText open_clip = clip;
+  open_clip.hidden_act = "gelu";
+  open_clip.padding = ClipPadding::kExclamation;
+  if (kind == Kind::kSd1) return {clip};
+  if (kind == Kind::kSd2) return {open_clip};
+  SingleFileText first = clip;
+  first.scope = "conditioner.embedders.0.";
+  open_clip.suffix = "_2";
+  open_clip.class_name = "CLIPTextModelWithProjection";
+  open_clip.scope = kind == Kind::kRefiner ? "conditioner.embedders.0." : "conditioner.embedders.1.";
+  return kind == Kind::kRefiner ? std::vector{open_clip} : std::vector{first, open_clip};
+}
+
+}  // namespace
+
+SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
+                                         const SingleFileParts& parts) {
+  const auto kind = find_kind(file, names);
+  if (names.has("edm_vpred.sigma_max") && parts.configs.empty()) {
+    throw unsupported(file, "trained with EDM's v-prediction");
+  }
+  SingleFileFamily family;
+  family.class_name = class_of(file, kind);
+  family.texts = texts_of(kind);
+  const auto prediction = prediction_type(file, names, parts, kind, family.class_name);
+  family.scheduler = scheduler_of(file, names, kind, family.class_name, prediction);
+  const bool xl = kind == Kind::kXl || kind == Kind::kRefiner;
+  family.sample_size = xl ? 128 : kind == Kind::kSd2 && prediction == "v_prediction" ? 96 : 64;
+  family.scaling_factor = xl ? 0.13025 : 0.18215;
+  family.force_upcast = xl;
+  if (xl) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
+  if (kind == Kind::kRefiner) family.settings["requires_aesthetics_score"] = true;
+  return family;
+}
+
+}  // namespace easel

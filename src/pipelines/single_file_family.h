@@ -1,0 +1,42 @@
+// Which of the published models a single file is a kin of, and what follows from that.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "easel/tokenizer.h"
+#include "pipelines/checkpoint_folder.h"
+#include "weights/original_names.h"
+#include "weights/safetensors.h"
+
+namespace easel {
+
+/// A text encoder that the family has.
+struct SingleFileText {
+  std::string suffix;  ///< "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
+  std::string scope;   ///< what its names begin with, e.g. "conditioner.embedders.1."
+  std::string class_name;
+  std::string hidden_act;
+  ClipPadding padding;
+};
+
+struct SingleFileFamily {
+  std::string class_name;  ///< of diffusers' pipeline
+  std::vector<SingleFileText> texts;
+  std::map<std::string, bool> settings;  ///< of model_index.json
+  std::int64_t sample_size = 0;
+  double scaling_factor = 0;
+  bool force_upcast = false;
+  nlohmann::json scheduler;  ///< scheduler_config.json
+};
+
+/// Finds the family of a file that holds a UNet of the original layout.
+/// @param parts  its `prediction_type` counts before what the file says
+/// @throws Error(kUnsupported)  a family that easel does not read from a single file, named
+SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
+                                         const SingleFileParts& parts);
+
+}  // namespace easel

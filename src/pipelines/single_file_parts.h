@@ -1,0 +1,49 @@
+// What a file of the original layout holds, from its tensors' names and shapes.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "weights/original_names.h"
+
+namespace easel {
+
+/// Before the names of a UNet.
+inline constexpr char kUNetPrefix[] = "model.diffusion_model.";
+
+/// What the autoencoder's names begin with: "first_stage_model.", "vae." or nothing; none where there is no
+/// autoencoder.
+std::optional<std::string> find_vae(const NameSet& names);
+
+/// A text encoder among the names.
+struct OriginalTextEncoder {
+  bool open_clip = false;  ///< named as OpenCLIP does; else as transformers does
+  std::string prefix;      ///< of its names, up to what original_clip_names or original_open_clip_names expects
+  std::string projection;  ///< name of its projection, there or not
+  std::int64_t layers = 0;
+};
+
+/// The text encoder that a file made for one alone holds, or the one whose names begin with `scope`, such as
+/// "cond_stage_model.": then "transformer." or "model." follows. None where there is none.
+/// @param scope  empty for a file of its own
+std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const std::string& scope);
+
+/// Diffusers' names for it.
+OriginalNames names_of(const OriginalTextEncoder& encoder);
+
+// The fields of config.json that follow from shapes; activations and the like are those of the published models. All
+// throw Error(kCorruptData) when a tensor is missing, and Error(kUnsupported) when the shapes tell too little; they
+// name file and tensor.
+
+/// @param sample_size  latent cells of the native picture
+nlohmann::json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, std::int64_t sample_size);
+nlohmann::json vae_config_of(const TensorStore& file, const OriginalVaeLayout& layout, const std::string& prefix,
+                             double scaling_factor, bool force_upcast);
+/// The autoencoder that all these families were published with; for files without one, which get another's weights.
+nlohmann::json published_vae_config(double scaling_factor, bool force_upcast);
+/// @param hidden_act  "gelu" or "quick_gelu", which shapes do not tell
+nlohmann::json text_config_of(const TensorStore& file, const OriginalTextEncoder& encoder,
+                              const std::string& hidden_act);
+
+}  // namespace easel

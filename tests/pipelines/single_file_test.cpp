@@ -1,0 +1,288 @@
+// Checkpoints that are one file, against diffusers' from_single_file: see make_single_file.py.
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "models/unet_2d_condition.h"
+#include "pipelines/checkpoint_folder.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+#include "weights/key_mapping.h"
+#include "weights/safetensors.h"
+#include "weights/safetensors_writer.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::draw_alone;
+using ::testing::HasSubstr;
+using testing::load;
+using testing::reference;
+
+json read_json(const std::string& path) {
+  std::ifstream file(path);
+  return json::parse(file);
+}
+
+template <class Call>
+std::string error_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+/// The names of a file's models.
+std::vector<std::string> models_of(const CheckpointFolder& checkpoint) {
+  std::vector<std::string> models;
+  for (const auto& [name, class_name] : checkpoint.components) {
+    if (!name.starts_with("tokenizer")) models.push_back(name);
+  }
+  return models;
+}
+
+class SingleFile : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SingleFile, EveryTensorIsThatOfDiffusers) {
+  const auto checkpoint = CheckpointFolder::open(reference(GetParam()) + ".safetensors");
+  for (const auto& model : models_of(checkpoint)) {
+    SCOPED_TRACE(model);
+    const auto found = with_clip_text_names(checkpoint.source->weights(model));
+    const auto wanted = with_clip_text_names(std::make_shared<SafetensorsFile>(
+        reference(std::string("tensors/") + GetParam() + "/" + model + ".safetensors")));
+    EXPECT_THAT(found->names(), ::testing::UnorderedElementsAreArray(wanted->names()));
+    for (const auto& name : wanted->names()) {
+      const auto tensor = found->read(name).to(at::kFloat);
+      EXPECT_TRUE(at::equal(tensor, wanted->read(name))) << name;
+      EXPECT_TRUE(tensor.is_contiguous()) << name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
+                         ::testing::Values("sd1", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v", "xl", "refiner"));
+
+TEST(SingleFile, PicturesAreThoseOfDiffusers) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 10);
+}
+
+TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
+  const auto class_of = [](const std::string& name) {
+    return CheckpointFolder::open(reference(name) + ".safetensors").class_name;
+  };
+  EXPECT_EQ(class_of("sd1"), "StableDiffusionPipeline");
+  EXPECT_EQ(class_of("sd1_inpainting"), "StableDiffusionInpaintPipeline");
+  EXPECT_EQ(class_of("pix2pix"), "StableDiffusionInstructPix2PixPipeline");
+  EXPECT_EQ(class_of("xl"), "StableDiffusionXLPipeline");
+  EXPECT_EQ(class_of("refiner"), "StableDiffusionXLImg2ImgPipeline");
+}
+
+TEST(SingleFile, IsDescribedByItsHeader) {
+  const auto d = open_model("m", reference("xl.safetensors"), {}).description;
+  EXPECT_EQ(d.family, "stable-diffusion-xl");
+  EXPECT_EQ(d.native_width, 1024);
+  EXPECT_EQ(d.default_scheduler, "euler");
+  EXPECT_EQ(d.folder, reference("xl.safetensors"));
+  EXPECT_EQ(d.weight_bytes, 4 * d.parameters);
+  const auto half = open_model("m", reference("sd1_half.safetensors"), {}).description;
+  EXPECT_EQ(half.weight_bytes, 2 * half.parameters);
+  EXPECT_TRUE(open_model("m", reference("sd1_inpainting.safetensors"), {}).description.needs_mask);
+}
+
+TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
+  EXPECT_THAT(error_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
+  EXPECT_THAT(error_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }), HasSubstr("no checkpoint"));
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.num_inference_steps = 2;
+  r.width = r.height = 64;
+  EXPECT_EQ(draw_alone(*load("parts/beside.safetensors"), r).pixels, draw_alone(*load("sd1.safetensors"), r).pixels);
+}
+
+TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
+  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.num_inference_steps = 2;
+  r.width = r.height = 64;
+  auto by_flag = open_model("m", reference("sd1.safetensors"), options, reference("other_vae")).load({});
+  EXPECT_EQ(draw_alone(*by_flag, r).pixels, draw_alone(*load("vae_folder.safetensors"), r).pixels);
+
+  fs::create_directories(reference("damaged/vae"));
+  fs::copy_file(reference("vae_in_original/vae.safetensors"), reference("damaged/vae/vae.safetensors"),
+                fs::copy_options::overwrite_existing);
+  auto config = read_json(reference("other_vae/config.json"));
+  config["block_out_channels"] = {32, 32, 64, 96};
+  std::ofstream(reference("damaged/vae/config.json")) << config;
+  const auto message = error_of([&] {
+    open_model("m", reference("sd1.safetensors"), options, reference("damaged/vae/vae.safetensors")).load({});
+  });
+  EXPECT_THAT(message, HasSubstr("damaged/vae/vae.safetensors"));
+  EXPECT_THAT(message, HasSubstr("`encoder.mid.block_1.conv1.weight` is [64, 64, 3, 3]"));
+  EXPECT_THAT(error_of([&] { open_model("m", reference("sd1.safetensors"), options, reference("nowhere")); }),
+              HasSubstr("nowhere does not exist"));
+}
+
+/// A copy of a reference file in which a test may change tensors.
+class EditedFile {
+ public:
+  explicit EditedFile(const std::string& name) {
+    const SafetensorsFile file(reference(name + ".safetensors"));
+    for (const auto& tensor : file.names()) tensors[tensor] = file.read(tensor);
+    fs::create_directories(reference("edited"));
+  }
+  std::string write(const SafetensorsMetadata& metadata = {{"format", "pt"}}) const {
+    write_safetensors(reference("edited/model.safetensors"), tensors, metadata);
+    return reference("edited/model.safetensors");
+  }
+  json scheduler(const SafetensorsMetadata& metadata = {{"format", "pt"}}) const {
+    return CheckpointFolder::open(write(metadata)).source->config("scheduler").object();
+  }
+
+  std::map<std::string, at::Tensor> tensors;
+};
+
+TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
+  const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
+  for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{
+           {"sd1", "model.diffusion_model.output_blocks.3.1.transformer_blocks.0.attn2.to_v.weight"},
+           {"sd1", "model.diffusion_model.input_blocks.2.0.op.bias"},
+           {"sd1", "first_stage_model.decoder.up.3.upsample.conv.weight"},
+           {"sd1", "first_stage_model.encoder.mid.attn_1.q.weight"},
+           {"sd1", "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc2.bias"},
+           {"xl", "conditioner.embedders.1.model.transformer.resblocks.2.attn.in_proj_weight"},
+           {"xl", "conditioner.embedders.1.model.text_projection"}}) {
+    EditedFile edited(file);
+    ASSERT_EQ(edited.tensors.erase(name), 1u) << name;
+    const auto path = edited.write();
+    const auto message = error_of([&] { open_model("m", path, options).load({}); });
+    EXPECT_THAT(message, HasSubstr("`" + name + "` is missing"));
+    EXPECT_THAT(message, HasSubstr(path));
+    EXPECT_EQ(message.find(name), message.rfind(name)) << "told once: " << message;
+  }
+}
+
+TEST(SingleFile, ThePredictionIsWhatTheFileOrItsManifestSays) {
+  EditedFile sd2("sd2_v"), xl("xl");
+  EXPECT_EQ(sd2.scheduler()["prediction_type"], "v_prediction");
+  EXPECT_EQ(sd2.scheduler({{"modelspec.prediction_type", "epsilon"}})["prediction_type"], "epsilon");
+  sd2.tensors["global_step"] = at::full({}, 875000, at::kLong);
+  EXPECT_EQ(sd2.scheduler()["prediction_type"], "epsilon");
+  sd2.tensors.erase("global_step");
+  sd2.write();
+  std::ofstream(reference("edited/model.easel.json")) << R"({"prediction_type": "epsilon"})";
+  const auto base = open_model("m", reference("edited/model.safetensors"), {}).description;
+  fs::remove(reference("edited/model.easel.json"));
+  EXPECT_EQ(base.native_width, 512);
+  EXPECT_EQ(base.default_scheduler, "pndm");
+  EXPECT_EQ(open_model("m", reference("edited/model.safetensors"), {}).description.native_width, 768);
+
+  EXPECT_EQ(xl.scheduler()["prediction_type"], "epsilon");
+  xl.tensors["v_pred"] = xl.tensors["ztsnr"] = at::zeros({1});
+  EXPECT_EQ(xl.scheduler()["prediction_type"], "v_prediction");
+  EXPECT_EQ(xl.scheduler()["rescale_betas_zero_snr"], true);
+}
+
+TEST(SingleFile, OtherFamiliesAreRefusedByName) {
+  const auto refusal = [](const std::string& name, at::Tensor tensor) {
+    EditedFile edited("sd1");
+    edited.tensors[name] = std::move(tensor);
+    const auto path = edited.write();
+    return error_of([&] { CheckpointFolder::open(path); });
+  };
+  const std::string first = "model.diffusion_model.input_blocks.0.0.weight";
+  EXPECT_THAT(refusal(first, at::zeros({32, 5, 3, 3})), HasSubstr("Depth2Img"));
+  EXPECT_THAT(refusal("model.diffusion_model.label_emb.weight", at::zeros({10, 4})), HasSubstr("upscaler"));
+  EXPECT_THAT(refusal("edm_mean", at::zeros({4})), HasSubstr("Playground"));
+  EXPECT_THAT(refusal("edm_vpred.sigma_max", at::zeros({1})), HasSubstr("EDM"));
+}
+
+TEST(SingleFile, ManifestFieldsOfSingleFilesAreErrorsInFolders) {
+  fs::create_directories(reference("folder"));
+  std::ofstream(reference("folder/model_index.json")) << R"({"_class_name": "StableDiffusionPipeline"})";
+  std::ofstream(reference("folder/easel.json")) << R"({"prediction_type": "epsilon"})";
+  EXPECT_THAT(error_of([] { CheckpointFolder::open(reference("folder")); }), HasSubstr("`prediction_type`"));
+}
+
+TEST(SingleFile, PicklesAreRefusedWithTheCommandThatConvertsThem) {
+  std::ofstream(reference("old.ckpt")) << "PK";
+  const auto path = reference("old.ckpt");
+  EXPECT_THAT(error_of([&] { CheckpointFolder::open(path); }), HasSubstr("`easel convert " + path + "`"));
+  EXPECT_THAT(error_of([&] { CheckpointFolder::open(reference("cases.json")); }), HasSubstr("neither"));
+}
+
+TEST(SingleFile, ModelsDirectoriesListCheckpointsAndNoOtherFiles) {
+  std::vector<std::string> names;
+  for (const auto& path : find_checkpoints(reference("parts"))) names.push_back(checkpoint_name(path));
+  EXPECT_THAT(names, ::testing::ElementsAre("beside"));
+  const auto all = find_checkpoints(EASEL_REFERENCE_DIR);
+  EXPECT_THAT(all, ::testing::Contains(reference("sd1.safetensors")));
+  EXPECT_THAT(all, ::testing::Not(::testing::Contains(reference("vae_alone.safetensors"))));
+  EXPECT_EQ(checkpoint_name(reference("sd1.safetensors")), "sd1");
+  EXPECT_EQ(checkpoint_name(reference("other_vae/")), "other_vae");
+}
+
+// --- the published models, by names and shapes alone ---
+
+/// Whether two configs say the same wherever both say something.
+void expect_compatible(const json& found, const json& published) {
+  int compared = 0;
+  for (const auto& [key, value] : found.items()) {
+    // One value for all levels, or for those without attention, is written in several ways.
+    if (!published.contains(key) || key == "transformer_layers_per_block" || key == "projection_dim") continue;
+    if (key == "eos_token_id") continue;
+    EXPECT_EQ(value, published.at(key)) << key;
+    ++compared;
+  }
+  EXPECT_GE(compared, 5);
+}
+
+class PublishedFile : public ::testing::TestWithParam<std::pair<const char*, long>> {};
+
+TEST_P(PublishedFile, HasTheNamesShapesAndConfigsOfItsFolder) {
+  const std::string name = GetParam().first;
+  const auto file = reference("published/" + name + ".safetensors");
+  const auto configs = std::string(EASEL_CONFIGS_DIR) + "/" + name + "/";
+  const auto checkpoint = CheckpointFolder::open(file);
+  EXPECT_EQ(checkpoint.class_name, read_json(configs + "model_index.json")["_class_name"]);
+  EXPECT_EQ(open_model("m", file, {}).description.parameters, GetParam().second);
+  const auto published = read_json(reference("published/" + name + ".json"));
+  for (const auto& [model, wanted] : published.at("shapes").items()) {
+    SCOPED_TRACE(model);
+    const auto store = with_clip_text_names(checkpoint.source->weights(model));
+    EXPECT_EQ(store->names().size(), wanted.size());
+    for (const auto& [tensor, shape] : wanted.items()) {
+      const auto* info = store->find(tensor);
+      if (info == nullptr) info = store->find("text_model." + tensor);
+      ASSERT_NE(info, nullptr) << tensor;
+      EXPECT_EQ(json(info->shape), shape) << tensor;
+    }
+    expect_compatible(checkpoint.source->config(model).object(), published.at("configs").at(model));
+  }
+  expect_compatible(checkpoint.source->config("scheduler").object(), read_json(configs + "scheduler.json"));
+
+  // The config that was found asks for exactly these tensors.
+  Weights weights(checkpoint.source->weights("unet"), {.device = at::kMeta, .dtype = at::kHalf});
+  auto config = checkpoint.source->config("unet");
+  const UNet2DConditionModel unet(UNet2DConditionConfig::from(config), weights.root());
+  EXPECT_NO_THROW(weights.finish());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, PublishedFile,
+                         ::testing::Values(std::pair{"sd15", 859520964L + 83653863 + 123060480},
+                                           std::pair{"sd15-inpainting", 859535364L + 83653863 + 123060480},
+                                           std::pair{"sd21", 865910724L + 83653863 + 340387840},
+                                           std::pair{"sdxl-base", 2567463684L + 83653863 + 123060480 + 694659840},
+                                           std::pair{"sdxl-refiner", 2259526660L + 83653863 + 694659840}));
+
+}  // namespace
+}  // namespace easel
