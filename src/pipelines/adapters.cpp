@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostAdapters = 32;
 
+using Models = std::vector<std::shared_ptr<LayerTable>>;
+
 Error refused(const std::string& why) {
   return {ErrorCode::kInvalidArgument, why, "loras"};
 }
@@ -37,7 +39,10 @@ void check(const std::vector<AdapterUse>& uses) {
 
 Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_ptr<LayerTable>>& models,
                    const Placement& placement)
-    : directory_(options.directory), memory_bytes_(options.memory_bytes), names_(models), placement_(placement) {}
+    : directory_(options.directory),
+      memory_bytes_(options.memory_bytes),
+      names_(options.directory.empty() ? Models{} : models),
+      placement_(placement) {}
 
 std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>& uses) {
   check(uses);

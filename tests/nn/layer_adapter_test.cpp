@@ -60,6 +60,21 @@ TEST(LayerAdapter, FactorsAreAChangeOfTheWeight) {
   }
 }
 
+// PEFT's lora_bias: what up adds is scaled with the rest.
+TEST(LayerAdapter, ABiasOfUpIsScaledToo) {
+  for (auto [name, adapter, weight] : cases()) {
+    const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
+    const LayerCall call{.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1};
+    const auto without = adapt(once(adapter, 0.5), call, operate(x, weight, {}));
+    const auto up_bias = at::randn({6});
+    std::get<LowRank>(adapter.change).up_bias = up_bias;
+    const auto added = adapt(once(adapter, 0.5), call, operate(x, weight, {})) - without;
+    const auto wanted = (up_bias * (0.5 * adapter.scale)).expand({3, 5, 6});
+    EXPECT_LT(apart(weight.dim() == 2 ? added : added.flatten(2).transpose(1, 2).narrow(1, 0, 5), wanted), kRounding)
+        << name;
+  }
+}
+
 // Old files of LyCORIS keep a length for each input.
 TEST(LayerAdapter, LengthsByInputAreThoseOfColumns) {
   for (auto [name, adapter, weight] : cases()) {

@@ -74,6 +74,20 @@ TEST(Adapters, InThePromptAreThoseOfTheRequest) {
   EXPECT_EQ(draw_alone(*pipeline, request({{"peft", 0.7}}, "a fox<lora:kohya>")).pixels, listed.pixels);
 }
 
+TEST(Adapters, AreInTheModelsDtype) {
+  const auto latents_after_a_step = [](c10::ScalarType dtype, const std::string& name) {
+    auto pipeline = load("sd", dtype);
+    auto generation = begin(*pipeline, request({{name, 0.8}}));
+    step(*pipeline, generation.get());
+    return latents_of(*generation).to(at::kFloat);
+  };
+  constexpr double kHalfRounding = 0.02;  // of a UNet in float16, whose own steps are 1e-3
+  for (const char* name : {"peft", "dora", "locon_tucker", "locon_dora", "loha", "lokr_both"}) {
+    const auto full = latents_after_a_step(at::kFloat, name), half = latents_after_a_step(at::kHalf, name);
+    EXPECT_LT(relative_error(half, full), kHalfRounding) << name;
+  }
+}
+
 // Requests with other adapters never share a model call; interleaved, each is drawn as it is alone.
 TEST(Adapters, OfMixedRequestsStayApart) {
   auto pipeline = load("sd");
