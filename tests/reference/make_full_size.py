@@ -34,7 +34,7 @@ PICTURE_GAIN = 0.7          # of -1..1: lively, and seldom saturated
 
 
 class RandomNumbers:
-    """Standard normal numbers, quick: one block of them, begun at another place each time."""
+    """Standard normal numbers, quick: pieces of one block of them, begun at another place each time."""
 
     def __init__(self):
         self.block = torch.randn(2**24 + 7, generator=torch.Generator().manual_seed(0)).half()
@@ -43,8 +43,11 @@ class RandomNumbers:
     def take(self, shape):
         count = shape.numel()
         self.offset = (self.offset * 31 + 100_003) % self.block.numel()
-        rolled = torch.cat([self.block[self.offset:], self.block[:self.offset]])
-        return rolled.repeat(count // rolled.numel() + 1)[:count].reshape(shape)
+        room = self.block.numel() - count
+        if room > 0:
+            begin = self.offset % room
+            return self.block[begin:begin + count].reshape(shape)
+        return self.block.repeat(count // self.block.numel() + 1)[:count].reshape(shape)
 
 
 def gain_of(name):
