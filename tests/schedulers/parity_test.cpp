@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -126,29 +127,43 @@ void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
   if (run.kind == "final") comparison.expect("last sample", sample);
 }
 
-// What the run's sigmas are placed by, as a name's suffix or the config says.
-std::string sigmas_of(const ReferenceCase& run) {
-  const std::pair<const char*, const char*> kinds[] = {{"karras", "use_karras_sigmas"},
-                                                       {"exponential", "use_exponential_sigmas"},
-                                                       {"beta", "use_beta_sigmas"},
-                                                       {"lu", "use_lu_lambdas"},
-                                                       {"flow", "use_flow_sigmas"}};
-  for (const auto& [kind, flag] : kinds) {
-    const auto found = run.config.find(flag);
-    if (run.name.ends_with(concat("_", kind)) || (found != run.config.end() && *found == true)) return kind;
+// A placement of sigmas, the flag that asks for it, and which schedulers look at the flag.
+struct SigmaKind {
+  const char* name;
+  const char* flag;
+  std::vector<std::string> known_to;  // names; empty: whatever has the kind among its names
+};
+
+const std::vector<SigmaKind>& sigma_kinds() {
+  static const std::vector<SigmaKind> kinds{
+      {"karras", "use_karras_sigmas", {}},
+      {"exponential", "use_exponential_sigmas", {}},
+      {"beta", "use_beta_sigmas", {}},
+      {"lu", "use_lu_lambdas", {"dpmpp_2m", "dpmpp_2m_sde"}},
+      {"flow", "use_flow_sigmas", {"dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis"}}};
+  return kinds;
+}
+
+// The scheduler and, where they are not those of training, its sigmas.
+std::string row_of(const ReferenceCase& run) {
+  const auto name = scheduler_name_for(run.name.empty() ? scheduler_name_of(run.config) : run.name);
+  const auto& names = scheduler_names();
+  for (const auto& kind : sigma_kinds()) {
+    const auto suffix = concat("_", kind.name);
+    if (name.ends_with(suffix)) return concat(name.substr(0, name.size() - suffix.size()), ", ", kind.name, " sigmas");
+    const bool known = kind.known_to.empty() ? std::ranges::count(names, name + suffix) > 0
+                                             : std::ranges::count(kind.known_to, name) > 0;
+    const auto flag = run.config.find(kind.flag);
+    if (known && flag != run.config.end() && *flag == true) return concat(name, ", ", kind.name, " sigmas");
   }
-  return "training";
+  return name;
 }
 
 // Figures of docs/parity.md: a row for scheduler and sigmas, a column for the prediction type.
 void record_figure(const ReferenceCase& run, const Comparison& comparison) {
-  const auto name = scheduler_name_for(run.name.empty() ? scheduler_name_of(run.config) : run.name);
-  const bool edm = name == "edm_euler";  // has sigmas of its own
-  const auto sigmas = edm ? run.config.value("sigma_schedule", "karras") : sigmas_of(run);
-  const auto plain = name.ends_with("_" + sigmas) ? name.substr(0, name.size() - sigmas.size() - 1) : name;
   const auto prediction = run.config.find("prediction_type");
   testing::record({.area = "schedulers",
-                   .row = concat(plain, ", ", sigmas, " sigmas"),
+                   .row = row_of(run),
                    .column = prediction == run.config.end() ? "epsilon" : prediction->get<std::string>(),
                    .largest_difference = comparison.largest(),
                    .share_equal = comparison.share_equal()});
