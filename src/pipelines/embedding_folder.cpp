@@ -43,7 +43,7 @@ std::shared_ptr<const EmbeddingFolder::Files> EmbeddingFolder::files() {
   settled_ = FileTime::clock::now() - time > kClockGrain;
   auto files = read_folder();
   if (files != *files_) {
-    log::info(concat("embeddings folder: ", files.size(), " words"));
+    log::info("the embeddings folder was read", {{"words", files.size()}});
     files_ = std::make_shared<Files>(std::move(files));
     std::erase_if(cache_, [&](const auto& cached) {
       return std::ranges::find(*files_, cached.first, &File::path) == files_->end();
