@@ -5,7 +5,7 @@ usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl] [--c
 
 Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py;
 4 GB, 2.6 GB, 7 GB). diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is
-compared with the better of the two. SDXL in float32 needs some 17 GB, one process after the other. It
+compared with the better of the two. SDXL in float32 takes diffusers some 19 GB at 256x256 and more at 1024x1024. It
 prints medians over all rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a
 machine that does nothing else.
 """
