@@ -190,7 +190,7 @@ std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding) {
     settings.added_tokens = {
         {.content = settings.bos_token}, {.content = settings.eos_token}, {.content = settings.pad_token}};
   }
-  return std::make_unique<ClipBpe>(files, settings, "CLIP's tokenizer");
+  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokens>(files, settings, "CLIP's tokenizer"));
 }
 
 }  // namespace easel
