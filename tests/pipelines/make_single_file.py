@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 sys.dont_write_bytecode = True
-from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, source_picture, text_encoder, text_encoder_with_projection, unet, vae  # noqa: E402
+from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, source_picture, text_encoder, text_encoder_with_projection,  # noqa: E402
+                         tokenizer, unet, vae)
 from original_layout import UNET, original_clip, original_open_clip, original_unet, original_vae  # noqa: E402
 
 # checkpoints.py gives this to diffusers for clip_skip; from_single_file would take it for the module of older releases.
@@ -134,6 +135,13 @@ def make_checkpoints(out):
     made.add("sd1_half", sd1(layers_per_block=2), v1_scopes, dtype=torch.float16)
     made.add("sd1_brain", sd1(), v1_scopes, dtype=torch.bfloat16)
     made.add("sd1_inpainting", sd1(StableDiffusionInpaintPipeline, in_channels=9), v1_scopes, image=source_picture(1), mask_image=source_picture(2))
+    # Widths that tell neither heads nor groups, and another vocabulary: only a folder of configs does.
+    own = tokenizer()
+    odd = StableDiffusionPipeline(vae(), text_encoder(own), own, unet(attention_head_dim=4), PNDMScheduler(**PNDM), None, None,
+                                  requires_safety_checker=False)
+    made.add("odd", odd, v1_scopes)
+    (out / "odd.easel.json").write_text(json.dumps({"configs": "configs/odd"}))
+    (out / "odd_alone.safetensors").symlink_to("odd.safetensors")
     # 24 layers, of which diffusers leaves the last one out.
     encoder = open_clip(tok_2, num_hidden_layers=23)
     sd2 = StableDiffusionPipeline(small_vae(), encoder, tok_2, small_unet(block_out_channels=(64, 64, 128), attention_head_dim=(1, 1, 2),
@@ -166,11 +174,13 @@ def make_other_vaes(made):
     other.save_pretrained(out / "other_vae")
     (out / "vae_in_original").mkdir()
     shutil.copy(out / "other_vae" / "config.json", out / "vae_in_original")
-    save_file({k: t.contiguous() for k, t in original_vae(other.state_dict(), other.config, prefix="").items()}, out / "vae_in_original" / "vae.safetensors")
+    original = original_vae(other.state_dict(), other.config, prefix="")
+    save_file({k: t.contiguous() for k, t in original.items()}, out / "vae_in_original" / "vae.safetensors")
     negative = copy.deepcopy(made.pipes["sd1"].vae)
     negative.decoder.conv_out.weight.neg_()
     save_file(negative.state_dict(), out / "vae_alone.safetensors")
-    paths = {"vae_folder": ("other_vae", other), "vae_file": ("vae_in_original/vae.safetensors", other), "vae_no_config": ("vae_alone.safetensors", negative)}
+    paths = {"vae_folder": ("other_vae", other), "vae_file": ("vae_in_original/vae.safetensors", other),
+             "vae_no_config": ("vae_alone.safetensors", negative)}
     for name, (path, module) in paths.items():
         (out / f"{name}.safetensors").symlink_to("sd1.safetensors")
         (out / f"{name}.easel.json").write_text(json.dumps({"vae": path}))
@@ -194,8 +204,9 @@ def make_unfinished(out):
 def make_published(out):
     """Names and shapes of the published models."""
     (out / "published").mkdir()
-    for name, texts in {"sd15": {"text_encoder": (ONLY, False)}, "sd15-inpainting": {"text_encoder": (ONLY, False)}, "sd21": {"text_encoder": (ONLY, True)},
-                        "sdxl-base": {"text_encoder": (FIRST, False), "text_encoder_2": (SECOND, True)}, "sdxl-refiner": {"text_encoder_2": (FIRST, True)}}.items():
+    one, two = {"text_encoder": (ONLY, False)}, {"text_encoder": (FIRST, False), "text_encoder_2": (SECOND, True)}
+    for name, texts in {"sd15": one, "sd15-inpainting": one, "sd21": {"text_encoder": (ONLY, True)}, "sdxl-base": two,
+                        "sdxl-refiner": {"text_encoder_2": (FIRST, True)}}.items():
         config = lambda part: json.loads(next(f for kin in (name, *KIN.get(name, ())) if (f := CONFIGS / kin / f"{part}.json").exists()).read_text())
         with torch.device("meta"):
             models = {"unet": UNet2DConditionModel.from_config(config("unet")), "vae": AutoencoderKL.from_config(config("vae"))}
@@ -228,8 +239,9 @@ def write_hollow(path, state):
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, guidance_scale=1.5, width=128, height=128)
     pictures = dict(image=source_picture(1))
+    plain = ("sd1", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")
     return {
-        **{name: dict(base, folder=f"{name}.safetensors") for name in ("sd1", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")},
+        **{name: dict(base, folder=f"{name}.safetensors") for name in plain},
         "sd2_v": dict(base, folder="sd2_v.safetensors", prompt="a cat! on a red background", negative_prompt="a dog"),
         "sd1_inpainting": dict(base, folder="sd1_inpainting.safetensors", mask_image=source_picture(2), strength=1.0, **pictures),
         "refiner": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="refiner.safetensors", strength=0.6, **pictures),

@@ -69,10 +69,11 @@ TEST_P(SingleFile, EveryTensorIsThatOfDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
-                         ::testing::Values("sd1", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v", "xl", "refiner"));
+                         ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v", "xl",
+                                           "refiner"));
 
 TEST(SingleFile, PicturesAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 10);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 11);
 }
 
 TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
@@ -100,6 +101,7 @@ TEST(SingleFile, IsDescribedByItsHeader) {
 
 TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
   EXPECT_THAT(error_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
+  EXPECT_THAT(error_of([] { open_model("m", reference("odd_alone.safetensors"), {}); }), HasSubstr("`configs`"));
   EXPECT_THAT(error_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }), HasSubstr("no checkpoint"));
   GenerationRequest r;
   r.prompt = "a fox";
