@@ -72,6 +72,13 @@ struct GenerationRequest {
   std::vector<double> sigmas;                  ///< likewise; at most one of the two
   std::optional<PromptSyntax> prompt_syntax;   ///< default: the server's
   std::vector<AdapterUse> loras;
+
+  /// Inference steps asked for, before `strength` leaves some out: for estimates. @param otherwise  the model's own
+  std::int64_t planned_steps(std::int64_t otherwise) const {
+    if (!timesteps.empty()) return static_cast<std::int64_t>(timesteps.size());
+    if (!sigmas.empty()) return static_cast<std::int64_t>(sigmas.size());
+    return num_inference_steps.value_or(otherwise);
+  }
 };
 
 /// One finished picture and the seed that gives it again.

@@ -30,7 +30,7 @@ ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& mode
     : job(std::move(job)),
       model(&model),
       shape(shape),
-      steps_of_each(this->job->request().num_inference_steps.value_or(model.pipeline->description().default_steps)),
+      steps_of_each(this->job->request().planned_steps(model.pipeline->description().default_steps)),
       images(static_cast<std::size_t>(num_images())),
       steps_done(static_cast<std::size_t>(num_images())) {}
 

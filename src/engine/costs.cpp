@@ -100,7 +100,7 @@ Costs::PerPicture Costs::of(const Shape& shape) const {
 double Costs::of_request(std::size_t model, const GenerationRequest& request) const {
   const auto& description = models_.at(model);
   const auto each = of(shape_of(model, request));
-  const auto steps = static_cast<double>(request.num_inference_steps.value_or(description.default_steps));
+  const auto steps = static_cast<double>(request.planned_steps(description.default_steps));
   const bool guided = request.guidance_scale.value_or(description.default_guidance_scale) > 1;
   const auto picture = steps * (guided ? 2 : 1) * each.row + each.decode;
   return each.begin + picture * static_cast<double>(request.num_images);

@@ -157,7 +157,7 @@ TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
   expect_refused(*pipeline, request(std::vector<AdapterUse>(33, {"peft", 1.0})), "33 adapters");
   expect_refused(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
   expect_refused(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
-  const auto without = open_model("m", reference("sd"), {}).load({});
+  const auto without = open_model("m", reference("sd"), {}).load({}, {});
   expect_refused(*without, request({{"peft", 1.0}}), "--lora-dir");
 }
 
@@ -175,7 +175,7 @@ class ChosenFrom {
   }
   std::unique_ptr<Pipeline> load() const {
     const PipelineOptions options{.placement = {}, .adapters = {.directory = path_.string()}};
-    return open_model("m", reference("sd"), options).load({});
+    return open_model("m", reference("sd"), options).load({}, {});
   }
 
  private:

@@ -9,7 +9,7 @@
 
 #include "core/config.h"
 #include "easel/image_file.h"
-#include "pipelines/components.h"
+#include "pipelines/checkpoint_source.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
@@ -37,8 +37,8 @@ AutoencoderKL make_vae(Config config, std::shared_ptr<const TensorStore> store, 
 }
 
 AutoencoderKL emoji_vae() {
-  return make_vae(read_component_config(kEmoji + "/vae"),
-                  with_attention_names(open_component(kEmoji + "/vae", kDiffusersStem)));
+  const auto source = open_folder_source(kEmoji);
+  return make_vae(source->config("vae"), source->weights("vae"));
 }
 
 GenerationRequest emoji_request() {
@@ -141,7 +141,7 @@ at::Tensor some_picture(std::int64_t edge) {
   std::ifstream file(EASEL_PICTURE, std::ios::binary);
   std::stringstream bytes;
   bytes << file.rdbuf();
-  auto image = decode_png(bytes.str());
+  auto image = decode_image(bytes.str()).image;
   const auto pixels = at::from_blob(image.pixels.data(), {1, image.height, image.width, 3}, at::kByte);
   return pixels.permute({0, 3, 1, 2}).narrow(2, 0, edge).narrow(3, 0, edge).to(at::kFloat) / 127.5 - 1;
 }

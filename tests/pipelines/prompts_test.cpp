@@ -140,7 +140,7 @@ TEST(Prompts, TheAnswerSaysWhenAPromptWasCut) {
 TEST(Prompts, TheServersSyntaxIsForRequestsThatNameNone) {
   PipelineOptions options;
   options.prompt_syntax = PromptSyntax::kA1111;
-  const auto pipeline = open_model("m", reference("clip_l"), options).load({});
+  const auto pipeline = open_model("m", reference("clip_l"), options).load({}, {});
   auto r = request("a (fox:1.5)", PromptSyntax::kA1111);
   const auto weighted = begin(*pipeline, r);
   r.prompt_syntax = std::nullopt;

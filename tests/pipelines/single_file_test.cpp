@@ -116,7 +116,7 @@ TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
-  auto by_flag = open_model("m", reference("sd1.safetensors"), options, reference("other_vae")).load({});
+  auto by_flag = open_model("m", reference("sd1.safetensors"), options, reference("other_vae")).load({}, {});
   EXPECT_EQ(draw_alone(*by_flag, r).pixels, draw_alone(*load("vae_folder.safetensors"), r).pixels);
 
   fs::create_directories(reference("damaged/vae"));
@@ -126,7 +126,7 @@ TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
   config["block_out_channels"] = {32, 32, 64, 96};
   std::ofstream(reference("damaged/vae/config.json")) << config;
   const auto message = error_of([&] {
-    open_model("m", reference("sd1.safetensors"), options, reference("damaged/vae/vae.safetensors")).load({});
+    open_model("m", reference("sd1.safetensors"), options, reference("damaged/vae/vae.safetensors")).load({}, {});
   });
   EXPECT_THAT(message, HasSubstr("damaged/vae/vae.safetensors"));
   EXPECT_THAT(message, HasSubstr("`encoder.mid.block_1.conv1.weight` is [64, 64, 3, 3]"));
@@ -166,7 +166,7 @@ TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
     EditedFile edited(file);
     ASSERT_EQ(edited.tensors.erase(name), 1u) << name;
     const auto path = edited.write();
-    const auto message = error_of([&] { open_model("m", path, options).load({}); });
+    const auto message = error_of([&] { open_model("m", path, options).load({}, {}); });
     EXPECT_THAT(message, HasSubstr("`" + name + "` is missing"));
     EXPECT_THAT(message, HasSubstr(path));
     EXPECT_EQ(message.find(name), message.rfind(name)) << "told once: " << message;
