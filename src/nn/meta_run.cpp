@@ -62,12 +62,22 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, std::int64_t groups) {
   const auto kept = input.contiguous(at::MemoryFormat::ChannelsLast);
-  const auto out =
-      at::empty({input.size(0), weight.size(0), convolved(input.size(2), weight.size(2), stride[0], padding[0]),
-                 convolved(input.size(3), weight.size(3), stride[1], padding[1])},
-                input.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const auto size = [&](std::int64_t axis) {
+    const auto in = input.size(axis), kernel = weight.size(axis), step = stride[axis - 2], pad = padding[axis - 2];
+    return transposed ? (in - 1) * step - 2 * pad + kernel + output_padding[axis - 2]
+                      : convolved(in, kernel, step, pad);
+  };
+  const auto channels = transposed ? weight.size(1) * groups : weight.size(0);
+  const auto out = at::empty({input.size(0), channels, size(2), size(3)},
+                             input.options().memory_format(at::MemoryFormat::ChannelsLast));
   if (!imitates_cuda()) at::empty(weight.sizes(), weight.options());
   return out;
+}
+
+at::Tensor reflection_pad2d(const at::Tensor& input, at::IntArrayRef padding) {
+  return at::empty(
+      {input.size(0), input.size(1), input.size(2) + padding[2] + padding[3], input.size(3) + padding[0] + padding[1]},
+      input.options().memory_format(input.suggest_memory_format()));
 }
 
 /// libtorch's own adds the bias to a copy here, as it does on no other device.
@@ -120,6 +130,7 @@ void install() {
   static const bool once = [] {
     c10::SetAllocator(c10::kMeta, &allocator, /*priority=*/255);
     kernels.impl("convolution", &convolution);
+    kernels.impl("reflection_pad2d", &reflection_pad2d);
     kernels.impl("linear", &linear);
     kernels.impl("embedding", &embedding);
     kernels.impl("group_norm", &group_norm);

@@ -56,6 +56,8 @@ TEST(Costs, AreWhatWasMeasured) {
   request.guidance_scale = 1.0;
   request.num_inference_steps = 5;
   EXPECT_DOUBLE_EQ(costs.of_request(0, request), 0.5 + 2 * (5 * 2 + 3));
+  request.timesteps = {999, 500, 1};
+  EXPECT_DOUBLE_EQ(costs.of_request(0, request), 0.5 + 2 * (3 * 2 + 3)) << "its own timesteps come first";
 }
 
 TEST(Costs, OneModelTellsTheSpeedOfTheDevice) {

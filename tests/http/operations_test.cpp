@@ -279,7 +279,7 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   {
     RunningServer server;
     server.engine.set_figures(
-        {.waited_seconds = 0.5, .drawn_seconds = 1.23456, .device_seconds = 0.75, .most_rows = 6});
+        {.waited_seconds = 0.5, .drawn_seconds = 1.23456, .device_seconds = 0.75, .most_rows = 6, .device = "cuda:1"});
     server.draw(kGoodBody, {{"x-request-id", "one"}});
     server.draw(R"({"prompt":"a secret cat","n":99})", {{"x-request-id", "two"}});
     server.get("/nowhere\"", {{"x-request-id", "three"}});
@@ -300,7 +300,8 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   EXPECT_EQ(lines[0]["steps"], 8);
   EXPECT_EQ(lines[0]["waited"], 0.5);
   EXPECT_EQ(lines[0]["drawn"], 1.235);
-  EXPECT_EQ(lines[0]["device"], 0.75);
+  EXPECT_EQ(lines[0]["device_seconds"], 0.75);
+  EXPECT_EQ(lines[0]["device"], "cuda:1");
   EXPECT_EQ(lines[0]["rows"], 6);
   EXPECT_TRUE(lines[0]["ms"].is_number_integer());
   EXPECT_EQ(lines[1]["id"], "two");

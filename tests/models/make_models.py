@@ -246,9 +246,11 @@ def make_shapes(folder):
                 model = UNet2DConditionModel.from_config(config)
             elif path.stem == "vae":
                 model = AutoencoderKL.from_config(config)
-            else:
+            elif path.stem.startswith("text_encoder"):
                 cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
                 model = cls(CLIPTextConfig(**config))
+            else:
+                continue  # schedulers and indexes have no tensors
         shapes[f"{path.parent.name}/{path.stem}"] = {name: list(value.shape) for name, value in model.state_dict().items()}
     (folder / "shapes.json").write_text(json.dumps(shapes))
 

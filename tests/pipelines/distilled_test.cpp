@@ -17,7 +17,7 @@ TEST(Distilled, LatentsAndPixelsAreThoseOfDiffusers) {
 
 TEST(Distilled, ALatentConsistencyModelHasItsPipelinesDefaults) {
   const auto d = open_model("m", reference("lcm"), {}).description;
-  EXPECT_EQ(d.family, "stable-diffusion");
+  EXPECT_EQ(d.family, "latent-consistency-model");
   EXPECT_EQ(d.default_scheduler, "lcm");
   EXPECT_EQ(d.default_steps, 4);
   EXPECT_EQ(d.default_guidance_scale, 8.5);

@@ -157,11 +157,20 @@ namespace {
 
 /// How a case's picture came to be, for docs/parity.md.
 std::string mode_of(const json& c) {
-  const auto mode = c.value("mode", "text");
-  return mode == "image"     ? "image to image"
-         : mode == "inpaint" ? "inpainting"
-         : mode == "text"    ? "text to image"
-                             : mode;
+  static const std::map<std::string, std::string> names = {
+      {"text", "text to image"},     {"image", "image to image"},  {"xl_image", "image to image"},
+      {"inpaint", "inpainting"},     {"xl_inpaint", "inpainting"}, {"refine", "refiner"},
+      {"pix2pix", "by instruction"}, {"x4", "upscaling"},          {"x2", "upscaling"}};
+  return names.at(c.value("mode", "text"));
+}
+
+/// What was drawn with, for the same table.
+std::string row_of(const json& c, const ModelDescription& d) {
+  if (!c.value("loras", json::array()).empty()) return d.family + ", adapters";
+  if (c.contains("embeddings")) return d.family + ", textual inversion";
+  if (c.contains("prompt_syntax")) return d.family + ", prompt syntax";
+  if (c.at("folder").get<std::string>().ends_with(".safetensors")) return d.family + ", single file";
+  return c.value("parity_row", d.family);
 }
 
 struct Agreement {
@@ -188,7 +197,7 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, Agreement& agreement)
   agreement.equal_share = apart.eq(0).to(at::kDouble).mean().item<double>();
   EXPECT_GE(agreement.equal_share, kEqualPixels);
   record({.area = "pictures",
-          .row = c.value("parity_row", pipeline.description().family),
+          .row = row_of(c, pipeline.description()),
           .column = mode_of(c),
           .largest_difference = agreement.worst,
           .share_equal = agreement.equal_share});
