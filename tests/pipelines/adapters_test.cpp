@@ -10,6 +10,7 @@
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "tensor/device_slot.h"
 
 namespace easel {
 namespace {
@@ -143,6 +144,21 @@ TEST(Adapters, OfTheTextEncoderChangeWhatAPromptMeans) {
   EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({})))));
   EXPECT_TRUE(at::equal(full, prompt_of(*begin(*pipeline, request({{"kohya_text", 1.0}})))));
   EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({{"locon", 1.0}}))))) << "of the UNet alone";
+}
+
+// A text encoder that is built again for each prompt, and models that take turns on the device.
+TEST(Adapters, FindLayersThatComeAndGo) {
+  const auto uses = request({{"peft", 0.7}, {"kohya_text", 1.0}});
+  const auto wanted = draw_alone(*load("sd"), uses).pixels;
+  Placement released, in_turn;
+  released.release_text_encoders = true;
+  in_turn.slot = std::make_shared<DeviceSlot>([](const at::Tensor& host) { return host.clone(); });
+  for (const auto& placement : {released, in_turn}) {
+    const PipelineOptions options{.placement = placement, .adapters = {.directory = reference("adapters")}};
+    const auto pipeline = open_model("m", reference("sd"), options).load({}, {});
+    EXPECT_EQ(draw_alone(*pipeline, uses).pixels, wanted) << placement.release_text_encoders;
+    EXPECT_NE(draw_alone(*pipeline, request({{"peft", 0.7}})).pixels, wanted);
+  }
 }
 
 TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
