@@ -190,7 +190,8 @@ class ChosenFrom {
                   fs::copy_options::overwrite_existing);
   }
   std::unique_ptr<Pipeline> load() const {
-    const PipelineOptions options{.placement = {}, .adapters = {.directory = path_.string()}};
+    PipelineOptions options;
+    options.adapters.directory = path_.string();
     return open_model("m", reference("sd"), options).load({}, {});
   }
 
