@@ -3,11 +3,12 @@ import re
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a block must hold to be an example of this client, and how it is run.
-KINDS = {"curl": ("sh", "curl "), "openai 0": ("python", "openai.Image"), "openai": ("python", "OpenAI("), "node": ("js", "openai")}
+KINDS = {"curl edit": ("sh", "/images/edits"), "curl": ("sh", "curl "), "openai 0": ("python", "openai.Image"),
+         "openai": ("python", "OpenAI("), "node": ("js", "openai")}
 
 
 def examples(path, port):
-    """[(kind, text)] in the order of the file, each drawing into fox.png or pictures of that name's kind."""
+    """[(kind, text)] in the order of the file: each draws fox.png, and an edit makes pink.png of it."""
     found = []
     for language, text in FENCE.findall(path.read_text()):
         for kind, (wanted_language, mark) in KINDS.items():

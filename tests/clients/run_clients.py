@@ -86,19 +86,22 @@ def test_node(tally, server, clients, folder):
 
 def test_readme(tally, server, clients, folder):
     found = readme.examples(README, server.port)
-    tally.add("README: has examples of curl, openai 0, openai and node", {kind for kind, _ in found} >= set(readme.KINDS),
+    tally.add("README: has an edit, and examples of curl, openai 0, openai and node", {kind for kind, _ in found} >= set(readme.KINDS),
               f"found {[kind for kind, _ in found]}")
     for number, (kind, text) in enumerate(found):
         for client in {"openai 0": ("openai-0",), "openai": MODERN}.get(kind, (kind,)):
             place = folder / f"{number}-{client}"
             place.mkdir()
+            drawn, background = ("pink.png", "pink") if kind == "curl edit" else ("fox.png", "blue")
+            if kind == "curl edit":
+                shutil.copy(next(folder.glob("*-curl/fox.png")), place)
             output, code = run_example(kind, text, client, clients, place)
-            wrong = pictures.faults(place / "fox.png", "512x512", "blue") if (place / "fox.png").exists() else ["no fox.png"]
+            wrong = pictures.faults(place / drawn, "512x512", background) if (place / drawn).exists() else [f"no {drawn}"]
             tally.add(f"README: {client}", code == 0 and not wrong, f"{wrong} {output[-1000:]}")
 
 
 def run_example(kind, text, client, clients, place):
-    if kind == "curl":
+    if kind.startswith("curl"):
         return run(["bash", "-euo", "pipefail", "-c", text], cwd=place)
     if kind == "node":
         (place / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
