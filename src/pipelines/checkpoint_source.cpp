@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/components.h"
 #include "pipelines/single_file_parts.h"
 #include "weights/key_mapping.h"
 #include "weights/safetensors.h"
@@ -15,6 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kVae[] = "vae";
+
+// How the weight files of a component are called, without extension: diffusers' way and transformers'.
+constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
+constexpr char kTransformersStem[] = "model";
 
 class FolderSource : public CheckpointSource {
  public:

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "core/config.h"
 #include "models/unet_2d_condition.h"
 #include "pipelines/checkpoint_folder.h"
 #include "pipelines/picture_codec.h"
@@ -13,10 +12,6 @@
 #include "tensor/placement.h"
 
 namespace easel {
-
-// How the weight files of a component are called, without extension: diffusers' way and transformers'.
-inline constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
-inline constexpr char kTransformersStem[] = "model";
 
 // All that follow read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
 // with it

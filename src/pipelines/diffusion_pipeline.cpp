@@ -272,12 +272,13 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
   std::vector<at::Tensor> samples, timesteps, prompts, texts, times, labels, timestep_conds;
   for (const auto* g : generations) {
     const auto& phase = g->phase();
-    const auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
+    auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
     const auto& extra = g->extra_channels;
+    const bool extra_of_each = extra.defined() && extra.size(0) > 1;
+    if (extra.defined() && !extra_of_each) sample = at::cat(at::TensorList({sample, extra}), 1);
     const auto timestep = phase.timesteps.narrow(0, static_cast<std::int64_t>(g->step_index), 1);
     for (int row = 0; row < g->rows(); ++row) {
-      const auto own = extra.defined() && extra.size(0) > 1 ? extra.narrow(0, row, 1) : extra;
-      samples.push_back(own.defined() ? at::cat(at::TensorList({sample, own}), 1) : sample);
+      samples.push_back(extra_of_each ? at::cat(at::TensorList({sample, extra.narrow(0, row, 1)}), 1) : sample);
       timesteps.push_back(timestep);
     }
     const auto& conditions = phase.conditions;

@@ -119,6 +119,7 @@ void describe_memory(const CheckpointFolder& folder, const Family& family, const
     d.weight_bytes += sum(component.stored_bytes);
   }
   d.memory_bytes = device_bytes(d, placement);
+  if (!options.adapters.directory.empty()) d.memory_bytes += static_cast<std::int64_t>(options.adapters.memory_bytes);
 }
 
 }  // namespace easel

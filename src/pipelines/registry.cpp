@@ -83,10 +83,7 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   const auto folder = CheckpointFolder::open(path, vae);
   const Family& family = find_family(folder);
   check_components(folder, family);
-  auto description = describe_model(id, folder, family, options);
-  if (!options.adapters.directory.empty()) {
-    description.memory_bytes += static_cast<std::int64_t>(options.adapters.memory_bytes);
-  }
+  const auto description = describe_model(id, folder, family, options);
   return {.description = description,
           .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
             const LoadMeter meter(description.weight_bytes, progress);
