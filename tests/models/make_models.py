@@ -12,6 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 sys.dont_write_bytecode = True
+from published_models import hollow_model  # noqa: E402
 from reference_vectors import must_matter, output_folder, randomize, save, to_channels_last, tolerance  # noqa: E402
 from unet_cases import CASES  # noqa: E402
 
@@ -241,16 +242,9 @@ def make_shapes(folder):
     shapes = {}
     for path in sorted((HERE / "configs").glob("*/*.json")):
         config = json.loads(path.read_text())
-        with torch.device("meta"):
-            if path.stem == "unet":
-                model = UNet2DConditionModel.from_config(config)
-            elif path.stem == "vae":
-                model = AutoencoderKL.from_config(config)
-            elif path.stem.startswith("text_encoder"):
-                cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
-                model = cls(CLIPTextConfig(**config))
-            else:
-                continue  # schedulers and indexes have no tensors
+        if path.stem not in ("unet", "vae", "text_encoder", "text_encoder_2"):
+            continue  # schedulers and indexes have no tensors
+        model = hollow_model(path.stem, config)
         shapes[f"{path.parent.name}/{path.stem}"] = {name: list(value.shape) for name, value in model.state_dict().items()}
     (folder / "shapes.json").write_text(json.dumps(shapes))
 

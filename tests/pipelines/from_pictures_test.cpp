@@ -14,6 +14,7 @@ namespace {
 
 using testing::begin;
 using testing::draw_alone;
+using testing::expect_refused;
 using testing::latents_of;
 using testing::load;
 using testing::reference;
@@ -37,16 +38,6 @@ GenerationRequest request(std::int64_t steps) {
   r.seed = 1;
   r.num_inference_steps = steps;
   return r;
-}
-
-void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& param) {
-  try {
-    pipeline.begin(r, {});
-    FAIL() << param << " was accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
-    EXPECT_EQ(e.param(), param) << e.what();
-  }
 }
 
 TEST(FromPictures, BadValuesNameTheirField) {

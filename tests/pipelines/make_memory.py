@@ -12,12 +12,12 @@ import struct
 import sys
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import AutoencoderKL
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
 sys.dont_write_bytecode = True
+from published_models import hollow_model  # noqa: E402
 from reference_vectors import must_matter, output_folder, randomize, save, to_channels_last, tolerance  # noqa: E402
 
 CONFIGS = TESTS / "models" / "configs"
@@ -52,16 +52,6 @@ def make_tiles(folder):
     save(folder, "tiled", {"config": config, "tolerances": tolerances}, model.state_dict(), {**inputs, **tiled})
 
 
-def model_of(component, config):
-    with torch.device("meta"):
-        if component == "unet":
-            return UNet2DConditionModel.from_config(config)
-        if component == "vae":
-            return AutoencoderKL.from_config(config)
-        cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
-        return cls(CLIPTextConfig(**config))
-
-
 def write_hollow_weights(path, model):
     """A float16 safetensors file of the model's names and shapes, as long as it must be, with a hole for its numbers."""
     header, end = {}, 0
@@ -80,7 +70,7 @@ def make_checkpoint(folder, configs, class_name, components):
     index = {"_class_name": class_name, "scheduler": ["diffusers", "EulerDiscreteScheduler"]}
     for component in components:
         config = json.loads((CONFIGS / configs / f"{component}.json").read_text())
-        model = model_of(component, config)
+        model = hollow_model(component, config)
         index[component] = ["library", type(model).__name__]
         if component.startswith("text_encoder"):
             index[component.replace("text_encoder", "tokenizer")] = ["transformers", "CLIPTokenizer"]

@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::begin;
 using testing::draw_alone;
+using testing::expect_refused;
 using testing::latents_of;
 using testing::load;
 using testing::reference;
@@ -46,16 +47,6 @@ GenerationRequest request(std::int64_t steps, int width, int height) {
   r.num_inference_steps = steps;
   r.image = noise_picture(width, height);
   return r;
-}
-
-void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& param) {
-  try {
-    pipeline.begin(r, {});
-    FAIL() << param << " was accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
-    EXPECT_EQ(e.param(), param) << e.what();
-  }
 }
 
 TEST(PictureFamilies, DescriptionsSayWhatAModelNeeds) {

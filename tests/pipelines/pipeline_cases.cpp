@@ -147,6 +147,16 @@ double relative_error(const at::Tensor& found, const at::Tensor& wanted) {
   return ((found - wanted).norm() / wanted.norm()).item<double>();
 }
 
+void expect_refused(Pipeline& pipeline, const GenerationRequest& request, const std::string& param) {
+  try {
+    pipeline.begin(request, {});
+    FAIL() << param << " was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+    EXPECT_EQ(e.param(), param) << e.what();
+  }
+}
+
 Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
   auto generation = begin(pipeline, request);
   while (!generation->finished_stepping()) step(pipeline, generation.get());

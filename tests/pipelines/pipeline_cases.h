@@ -38,6 +38,8 @@ std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& r
 void step(Pipeline& pipeline, Generation* row);
 Image finish(Pipeline& pipeline, Generation* row);
 Image draw_alone(Pipeline& pipeline, const GenerationRequest& request);
+/// Expects the request to be a bad one for the value of its field `param`.
+void expect_refused(Pipeline& pipeline, const GenerationRequest& request, const std::string& param);
 
 const at::Tensor& latents_of(const Generation& generation);
 double relative_error(const at::Tensor& found, const at::Tensor& wanted);

@@ -11,14 +11,15 @@ import pathlib
 import sys
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "support"))
 sys.dont_write_bytecode = True
 from make_sd15 import write_tokenizer  # noqa: E402
+from published_models import hollow_model  # noqa: E402
 
-CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "models" / "configs"
+CONFIGS = TESTS / "models" / "configs"
 SCHEDULER = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1,
                  clip_sample=False, set_alpha_to_one=False)
 MODELS = {
@@ -69,20 +70,10 @@ def random_weight(name, shape, numbers):
     return numbers.take(shape) * (gain_of(name) / shape[1:].numel() ** 0.5)
 
 
-def model_of(component, config):
-    with torch.device("meta"):
-        if component == "unet":
-            return UNet2DConditionModel.from_config(config)
-        if component == "vae":
-            return AutoencoderKL.from_config(config)
-        cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
-        return cls(CLIPTextConfig(**config))
-
-
 def write_component(folder, component, configs, numbers):
     """@return the class's name"""
     config = json.loads((CONFIGS / configs / f"{component}.json").read_text())
-    model = model_of(component, config)
+    model = hollow_model(component, config)
     (folder / component).mkdir(parents=True, exist_ok=True)
     (folder / component / "config.json").write_text(json.dumps(config, indent=1))
     is_text = component.startswith("text_encoder")

@@ -1,0 +1,16 @@
+"""The published architectures as models without memory, from the configs of tests/models/configs."""
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+
+def hollow_model(component, config):
+    """@param component  "unet", "vae", "text_encoder" or "text_encoder_2"
+    @return the reference's model on the meta device: names and shapes alone"""
+    with torch.device("meta"):
+        if component == "unet":
+            return UNet2DConditionModel.from_config(config)
+        if component == "vae":
+            return AutoencoderKL.from_config(config)
+        cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
+        return cls(CLIPTextConfig(**config))
