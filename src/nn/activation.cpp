@@ -1,9 +1,9 @@
 #include "nn/activation.h"
 
+#include <ATen/ops/clamp_min.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/mish.h>
 #include <ATen/ops/mul.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 
@@ -40,7 +40,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
     case Activation::kMish:
       return at::mish(x);
     case Activation::kRelu:
-      return at::relu(x);
+      return at::clamp_min(x, 0);  // relu itself, which knows no meta tensors
     case Activation::kQuickGelu:
       return quick_gelu(x);
   }
@@ -56,7 +56,7 @@ at::Tensor activate_in_place(Activation activation, at::Tensor x) {
     case Activation::kMish:
       return at::mish_(x);
     case Activation::kRelu:
-      return at::relu_(x);
+      return at::clamp_min_(x, 0);
     case Activation::kQuickGelu:
       return quick_gelu(x);
   }

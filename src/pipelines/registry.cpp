@@ -11,6 +11,7 @@
 #include "pipelines/single_file.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_xl.h"
+#include "pipelines/torch_errors.h"
 #include "pipelines/upscale.h"
 #include "weights/load_meter.h"
 
@@ -83,7 +84,7 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   const auto folder = CheckpointFolder::open(path, vae);
   const Family& family = find_family(folder);
   check_components(folder, family);
-  const auto description = describe_model(id, folder, family, options);
+  const auto description = with_torch_errors([&] { return describe_model(id, folder, family, options); });
   return {.description = description,
           .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
             const LoadMeter meter(description.weight_bytes, progress);

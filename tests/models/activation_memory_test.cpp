@@ -75,6 +75,17 @@ TEST(ActivationMemory, OfTheAutoencoderIsWhatACpuAllocates) {
   }
 }
 
+TEST(ActivationMemory, IsForetoldWithEveryActivation) {
+  for (const char* name : {"silu", "swish", "gelu", "mish", "relu"}) {
+    auto unet = config_of("unet").object(), vae = config_of("vae").object();
+    for (const char* key : {"act_fn", "timestep_post_act", "time_embedding_act_fn"}) unet[key] = name;
+    vae["act_fn"] = name;
+    Config unet_config(unet, "unet"), vae_config(vae, "vae");
+    EXPECT_GT(step_bytes(UNet2DConditionConfig::from(unet_config), {1, 16, 16}, kCpu), 0) << name;
+    EXPECT_GT(decode_bytes(AutoencoderKLConfig::from(vae_config), {1, 16, 16}, kCpu), 0) << name;
+  }
+}
+
 TEST(ActivationMemory, FollowsTheConfig) {
   const auto published = [](const std::string& name) {
     auto config = Config::read_file(std::string(EASEL_CONFIGS_DIR) + "/" + name + ".json", name);
