@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/text.h"
+#include "models/config_reading.h"
 #include "weights/weights.h"
 
 namespace easel {
@@ -17,12 +19,25 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
   return model;
 }
 
+void check_conditions(const Config& json, const UNet2DConditionConfig& config, UNetConditions told) {
+  const auto refuse = [&](const char* key, const char* supported) {
+    throw unsupported(json, key, concat("is not done in this family; easel supports ", supported, " there"));
+  };
+  if (config.class_embed_type != ClassEmbedType::kNone && !told.class_labels) {
+    refuse(config.class_embed_type == ClassEmbedType::kEmbedding ? "num_class_embeds" : "class_embed_type", "null");
+  }
+  const bool text_and_time = config.addition_embed_type == AdditionEmbedType::kTextTime;
+  if (text_and_time && !told.text_and_time) refuse("addition_embed_type", "null and text");
+  if (!text_and_time && told.text_and_time) refuse("addition_embed_type", "text_time");
+}
+
 }  // namespace
 
-UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement) {
-  auto config = folder.source->config("unet");
-  auto unet =
-      load_model<UNet2DConditionModel>(folder.source->weights("unet"), UNet2DConditionConfig::from(config), placement);
+UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement, UNetConditions conditions) {
+  auto json = folder.source->config("unet");
+  const auto config = UNet2DConditionConfig::from(json);
+  check_conditions(json, config, conditions);
+  auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement);
   unet.layer_table()->component = "unet";
   return unet;
 }

@@ -16,7 +16,14 @@ namespace easel {
 // All that follow read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
 // with it
 
-UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement);
+/// What a family's pipelines tell their UNet beside prompt and timestep. One that wants more, or less, is refused.
+struct UNetConditions {
+  bool class_labels = false;
+  bool text_and_time = false;  ///< the pooled prompt and time ids
+};
+
+UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement,
+                               UNetConditions conditions = {});
 
 /// Where the autoencoder's weights go: float32 where its config asks for that and the rest runs in float16, in which
 /// SDXL's overflows; else `placement`.

@@ -130,7 +130,7 @@ std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpo
                                              ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
-  auto unet = load_unet(folder, placement);
+  auto unet = load_unet(folder, placement, {.class_labels = true});
   if (description.cell != family.upscale_factor) {
     throw Error(ErrorCode::kUnsupported,
                 concat(folder.source->config("vae").where(), ": `block_out_channels` enlarge by ", description.cell,

@@ -15,7 +15,7 @@ constexpr const char* kRefinerClass = "StableDiffusionXLImg2ImgPipeline";
 /// @param encoders  all of the checkpoint's; a refiner that shares a base's gets the last
 Denoiser load_denoiser(const Family& family, const CheckpointFolder& folder,
                        std::vector<std::shared_ptr<PromptEncoder>> encoders, const Placement& placement) {
-  return {.unet = load_unet(folder, placement),
+  return {.unet = load_unet(folder, placement, {.text_and_time = true}),
           .conditioner = std::make_unique<SdxlConditioner>(std::move(encoders), read_sdxl_settings(folder), placement),
           .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)};
 }

@@ -130,6 +130,7 @@ TEST(OpenModel, ConfigFieldsThatEaselDoesNotDoAreNamed) {
            {"unet/config.json", "dual_cross_attention", true},
            {"unet/config.json", "brand_new_field", 3},
            {"unet/config.json", "act_fn", "tanh"},
+           {"unet/config.json", "class_embed_type", "identity"},
            {"vae/config.json", "act_fn", "tanh"},
            {"text_encoder/config.json", "hidden_act", "tanh"}}) {
     ModelCopy copy;
