@@ -20,7 +20,7 @@ struct MicroConditions {
   std::optional<Pixels> original_size;  ///< of the training picture it should resemble; default: the size drawn
   Pixels crops_coords_top_left = {0, 0};
   std::optional<Pixels> target_size;             ///< default: the size drawn
-  std::optional<Pixels> negative_original_size;  ///< of the unconditional row; default: both sizes of the other row
+  std::optional<Pixels> negative_original_size;  ///< the unconditional row's; from noise both sizes count, or none
   Pixels negative_crops_coords_top_left = {0, 0};
   std::optional<Pixels> negative_target_size;
   double aesthetic_score = 6.0;  ///< the refiner's

@@ -17,12 +17,17 @@ bool setting(const CheckpointFolder& folder, const char* name, bool fallback) {
   return found == folder.settings.end() ? fallback : found->second;
 }
 
-/// Sizes of the row without the prompt. The reference's base model wants both given; its refiner takes each by itself.
+/// Sizes of the row without the prompt. The reference's pipelines differ: from noise alone both sizes count together or
+/// not at all; from a picture each counts by itself, and the corner is the other row's whatever is given.
 struct NegativeSizes {
   Pixels original_size, crops_coords_top_left, target_size;
 };
 
-NegativeSizes negative_sizes(const MicroConditions& given, Pixels original_size, Pixels target_size) {
+NegativeSizes negative_sizes(const MicroConditions& given, Pixels original_size, Pixels target_size, Start start) {
+  if (start == Start::kPicture) {
+    return {given.negative_original_size.value_or(original_size), given.crops_coords_top_left,
+            given.negative_target_size.value_or(target_size)};
+  }
   if (given.negative_original_size && given.negative_target_size) {
     return {*given.negative_original_size, given.negative_crops_coords_top_left, *given.negative_target_size};
   }
@@ -46,7 +51,8 @@ SdxlSettings read_sdxl_settings(const CheckpointFolder& folder) {
   return {
       .force_zeros_for_empty_prompt =
           setting(folder, "force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
-      .time_ids = setting(folder, "requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids};
+      .time_ids = setting(folder, "requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
+      .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? Start::kPicture : defaults.start};
 }
 
 SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
@@ -57,13 +63,15 @@ Conditions SdxlConditioner::encode(const GenerationRequest& request, const Canva
                                    const RunContext& context) {
   const auto empty = settings_.force_zeros_for_empty_prompt ? EmptyNegative::kZeros : EmptyNegative::kEncoded;
   const auto rows = encode_prompts(encoders_, request, guidance, empty, context);
+  const auto start = request.image ? Start::kPicture : settings_.start;
   return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
           .text_embeds = below_each_other(rows.negative.text_embeds, rows.text.text_embeds),
-          .time_ids = time_ids(request.micro_conditions, canvas, guidance),
+          .time_ids = time_ids(request.micro_conditions, canvas, guidance, start),
           .prompt_cut = rows.cut()};
 }
 
-at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance) const {
+at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance,
+                                     Start start) const {
   const Pixels drawn{canvas.drawn_height, canvas.drawn_width};
   const auto original_size = given.original_size.value_or(drawn), target_size = given.target_size.value_or(drawn);
   std::vector<double> ids, negative_ids;
@@ -72,7 +80,7 @@ at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas&
     negative_ids = score_ids(given.negative_original_size.value_or(original_size), given.negative_crops_coords_top_left,
                              given.negative_aesthetic_score);
   } else {
-    const auto negative = negative_sizes(given, original_size, target_size);
+    const auto negative = negative_sizes(given, original_size, target_size, start);
     ids = size_ids(original_size, given.crops_coords_top_left, target_size);
     negative_ids = size_ids(negative.original_size, negative.crops_coords_top_left, negative.target_size);
   }

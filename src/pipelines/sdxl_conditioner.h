@@ -17,10 +17,17 @@ enum class TimeIds {
   kAestheticScores,  ///< original size, crop, aesthetic score: `requires_aesthetics_score` of the refiner
 };
 
+/// What a pipeline of the reference draws from.
+enum class Start {
+  kNoise,
+  kPicture,  ///< or from the latents that a base hands over
+};
+
 /// What model_index.json says beside its components.
 struct SdxlSettings {
   bool force_zeros_for_empty_prompt = true;  ///< without a negative prompt, the unconditional embeddings are zeros
   TimeIds time_ids = TimeIds::kSizes;
+  Start start = Start::kNoise;  ///< of requests without a picture
 };
 
 SdxlSettings read_sdxl_settings(const CheckpointFolder& folder);
@@ -37,7 +44,7 @@ class SdxlConditioner : public Conditioner {
                     const RunContext& context) override;
 
  private:
-  at::Tensor time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance) const;
+  at::Tensor time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance, Start start) const;
 
   std::vector<std::shared_ptr<PromptEncoder>> encoders_;
   SdxlSettings settings_;
