@@ -63,6 +63,7 @@ void DiffusionGeneration::commit(Advance next) {
   noise = std::move(next.noise);
   latents = std::move(next.step.prev_sample);
   pred_original_sample = std::move(next.step.pred_original_sample);
+  if (next.kept_noise.defined()) kept->noise = std::move(next.kept_noise);
   if (++step_index < phase().end_step) return;
   if (!tiles.empty()) tiles[phase_index].latents = latents;
   ++phase_index;

@@ -46,6 +46,7 @@ struct Advance {
   std::unique_ptr<Scheduler> scheduler;
   NoiseSource noise;
   Scheduler::Step step;
+  at::Tensor kept_noise = {};  ///< KeptPicture::noise from now on; undefined: as it was
 };
 
 /// The part of a picture that is not redrawn. After every step it is put back, as noisy as the next step expects.

@@ -60,6 +60,10 @@ Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
     const bool last = step_index + 1 == generation.phase().end_step;
     const auto around = last ? kept->latents : next.scheduler->add_noise(kept->latents, kept->noise, step_index + 1);
     next.step.prev_sample = (1 - kept->mask) * around + kept->mask * next.step.prev_sample;
+    // The reference's refiner is a pipeline of its own, which draws its own noise.
+    if (last && generation.phase_index + 1 < generation.phases.size()) {
+      next.kept_noise = next.noise.normal(kept->noise.sizes()).to(kept->noise.options(), /*non_blocking=*/true);
+    }
   }
   return next;
 }
