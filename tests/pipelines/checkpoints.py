@@ -39,7 +39,11 @@ FURTHER_SCHEDULERS = {
     "edm_euler": (EDMEulerScheduler, {})}
 PROMPT = "a fox on a blue background"
 # What a case says that is no argument of the pipeline.
-OWN_KEYS = {"name", "folder", "scheduler", "steps", "seed", "request_scheduler", "loras"}
+OWN_KEYS = {"name", "folder", "mode", "scheduler", "steps", "seed", "request_scheduler", "loras"}
+# OpenCLIP's encoder as SD 2.x has it: GELU, the old end-of-text id, one layer left out of a file that never had it; "!" pads.
+OPEN_CLIP_PAD = "!"
+OPEN_CLIP = dict(hidden_act="gelu", hidden_size=64, intermediate_size=128, num_hidden_layers=5, eos_token_id=2, pad_token_id=1)
+SD2_UNET = dict(cross_attention_dim=64, attention_head_dim=(1, 2, 4), use_linear_projection=True, upcast_attention=True)
 PICTURE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
 
 torch.set_grad_enabled(False)

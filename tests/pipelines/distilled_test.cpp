@@ -12,7 +12,7 @@ using testing::load;
 using testing::reference;
 
 TEST(Distilled, LatentsAndPixelsAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 17);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 29);
 }
 
 TEST(Distilled, ALatentConsistencyModelHasItsPipelinesDefaults) {

@@ -4,8 +4,8 @@ import sys
 
 import torch
 from diffusers import (DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LatentConsistencyModelPipeline, LCMScheduler,
-                       StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline,
-                       TCDScheduler)
+                       StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline,
+                       StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline, TCDScheduler)
 
 sys.dont_write_bytecode = True
 from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_picture, text_encoder, tokenizer, unet, vae  # noqa: E402
@@ -21,8 +21,10 @@ XL_SCHEDULERS = {
     "xl_hyper": TCDScheduler(**SD_BETAS, steps_offset=1),
     "xl_hyper_ddim": DDIMScheduler(**TRAILING, clip_sample=False, set_alpha_to_one=False),
 }
-IMAGE_MODES = {StableDiffusionPipeline: (StableDiffusionImg2ImgPipeline, {"requires_safety_checker": False}),
-               StableDiffusionXLPipeline: (StableDiffusionXLImg2ImgPipeline, {"add_watermarker": False})}
+MODES = {StableDiffusionPipeline: ({"image": StableDiffusionImg2ImgPipeline, "inpaint": StableDiffusionInpaintPipeline},
+                                   {"requires_safety_checker": False}),
+         StableDiffusionXLPipeline: ({"image": StableDiffusionXLImg2ImgPipeline, "inpaint": StableDiffusionXLInpaintPipeline},
+                                     {"add_watermarker": False})}
 
 
 def quiet(pipe):
@@ -67,26 +69,39 @@ def make_xl(out):
 
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, width=64, height=64, guidance_scale=0.0)
-    picture = {key: value for key, value in base.items() if key not in ("width", "height")} | dict(image=source_picture(1, 64, 64), strength=0.5)
+    masked = dict(base, mode="inpaint", image=source_picture(1, 64, 64), mask_image=source_picture(2, 64, 64), strength=0.75)
+    picture = {key: value for key, value in base.items() if key not in ("width", "height")} | dict(mode="image", image=masked["image"], strength=0.5)
     lcm = dict(base, guidance_scale=8.5)
     return {
         "lcm": dict(lcm, folder="lcm"),
         "lcm_guidance": dict(lcm, folder="lcm", guidance_scale=1.5, steps=2),
         "lcm_8": dict(lcm, folder="lcm", steps=8),
         "sd_lcm": dict(lcm, folder="sd_lcm"),
+        "sd_lcm_image": dict(picture, folder="sd_lcm", guidance_scale=8.5),
+        "sd_lcm_masked": dict(masked, folder="sd_lcm", guidance_scale=8.5),
         "xl_lcm": dict(lcm, folder="xl_lcm"),
+        "xl_lcm_image": dict(picture, folder="xl_lcm", guidance_scale=2.0),
+        "xl_lcm_masked": dict(masked, folder="xl_lcm", guidance_scale=2.0),
         "sd_turbo_1": dict(base, folder="sd_turbo", steps=1),
         "sd_turbo_4": dict(base, folder="sd_turbo"),
         "sd_turbo_image": dict(picture, folder="sd_turbo"),
+        "sd_turbo_masked": dict(masked, folder="sd_turbo"),
         "xl_turbo_1": dict(base, folder="xl_turbo", steps=1),
         "xl_turbo_image": dict(picture, folder="xl_turbo"),
+        "xl_turbo_image_1": dict(picture, folder="xl_turbo", steps=2),
+        "xl_turbo_masked": dict(masked, folder="xl_turbo"),
         "xl_lightning_2": dict(base, folder="xl_lightning", steps=2),
         "xl_lightning_4": dict(base, folder="xl_lightning"),
         "xl_lightning_image": dict(picture, folder="xl_lightning"),
+        "xl_lightning_masked": dict(masked, folder="xl_lightning", strength=1.0),
         "xl_lightning_1": dict(base, folder="xl_lightning_1", steps=1),
         "xl_hyper_1": dict(base, folder="xl_hyper", steps=1, eta=1.0),
         "xl_hyper_8": dict(base, folder="xl_hyper", steps=8, eta=0.5),
+        "xl_hyper_image": dict(picture, folder="xl_hyper", eta=0.3),
+        "xl_hyper_masked": dict(masked, folder="xl_hyper", eta=0.5),
         "xl_hyper_ddim": dict(base, folder="xl_hyper_ddim", steps=2),
+        "xl_hyper_ddim_image": dict(picture, folder="xl_hyper_ddim"),
+        "xl_hyper_ddim_masked": dict(masked, folder="xl_hyper_ddim"),
     }
 
 
@@ -98,9 +113,9 @@ def load(folder):
 
 
 def draw_case(pipe, case):
-    if "image" in case:
-        cls, arguments = IMAGE_MODES[type(pipe)]
-        pipe = quiet(cls(**pipe.components, **arguments))
+    if "mode" in case:
+        classes, arguments = MODES[type(pipe)]
+        pipe = quiet(classes[case["mode"]](**pipe.components, **arguments))
     return draw(pipe, case)
 
 

@@ -6,8 +6,8 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline
 
 sys.dont_write_bytecode = True
-from checkpoints import (EMOJI, PICTURE_DEVIATION, PROMPT, SCHEDULERS, SD_BETAS, Writer, calibrate, channels_last, text_encoder, tokenizer,  # noqa: E402
-                         unet, vae)
+from checkpoints import (EMOJI, OPEN_CLIP, OPEN_CLIP_PAD, PICTURE_DEVIATION, PROMPT, SCHEDULERS, SD2_UNET, SD_BETAS, Writer, calibrate,  # noqa: E402
+                         channels_last, text_encoder, tokenizer, unet, vae)
 
 
 def checkpoint(out, name, seed, scheduler, deviation=PICTURE_DEVIATION, pad_token="<|endoftext|>", text=None, gain=1.0, **config):
@@ -34,10 +34,7 @@ def make_checkpoints(out):
     checkpoint(out, "sd1_v", 2, ddim_v, text=dict(hidden_act="gelu"), attention_head_dim=(2, 4, 8), use_linear_projection=True,
                layers_per_block=2)
     checkpoint(out, "sd1_zero_snr", 3, zero_snr, deviation=0.25, attention_head_dim=8, transformer_layers_per_block=2, upcast_attention=True)
-    # OpenCLIP's encoder as SD 2.x has it: GELU, the old end-of-text id, one layer left out of a file that never had it; "!" pads.
-    open_clip = dict(pad_token="!", text=dict(hidden_act="gelu", hidden_size=64, intermediate_size=128, num_hidden_layers=5,
-                                              eos_token_id=2, pad_token_id=1))
-    sd2 = dict(open_clip, cross_attention_dim=64, attention_head_dim=(1, 2, 4), use_linear_projection=True, upcast_attention=True)
+    sd2 = dict(SD2_UNET, pad_token=OPEN_CLIP_PAD, text=OPEN_CLIP)
     checkpoint(out, "sd2_base", 4, pndm, **sd2)
     checkpoint(out, "sd2_v", 5, ddim_v, **sd2, sample_size=24)
 

@@ -170,6 +170,7 @@ std::string mode_of(const json& c) {
   static const std::map<std::string, std::string> names = {
       {"text", "text to image"},     {"image", "image to image"},  {"xl_image", "image to image"},
       {"inpaint", "inpainting"},     {"xl_inpaint", "inpainting"}, {"refine", "refiner"},
+      {"refine_image", "refiner"},   {"refine_inpaint", "refiner"},
       {"pix2pix", "by instruction"}, {"x4", "upscaling"},          {"x2", "upscaling"}};
   return names.at(c.value("mode", "text"));
 }
