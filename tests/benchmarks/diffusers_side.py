@@ -2,6 +2,7 @@
 
 usage: diffusers_side.py OPTIONS-AS-JSON
 """
+import functools
 import json
 import pathlib
 import sys
@@ -9,6 +10,7 @@ import time
 
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
+from PIL import Image
 
 SCHEDULERS = {"pndm": PNDMScheduler, "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler}
 
@@ -31,28 +33,28 @@ def load(options):
 
 
 def draw(pipeline, options):
-    """(picture, seconds of each step, seconds of the decoder, clock at the first step's start)."""
+    """(picture, seconds of each step, seconds from the last to the picture, clock at the first step's start)."""
     ticks = []
-    forward = pipeline.unet.forward
+    forward, scheduler_step = pipeline.unet.forward, pipeline.scheduler.step
 
     def first_call_ticks(*arguments, **named):
         if not ticks:
             ticks.append(time.monotonic())
         return forward(*arguments, **named)
 
-    def step_ticks(pipeline, step, timestep, tensors):
+    @functools.wraps(scheduler_step)
+    def step_ticks(*arguments, **named):
+        result = scheduler_step(*arguments, **named)
         ticks.append(time.monotonic())
-        return tensors
+        return result
 
-    pipeline.unet.forward = first_call_ticks
-    latents = pipeline(options["prompt"], width=options["width"], height=options["height"], num_inference_steps=options["steps"],
-                       guidance_scale=options["guidance_scale"], generator=torch.Generator("cpu").manual_seed(options["seed"]),
-                       output_type="latent", callback_on_step_end=step_ticks).images
-    start = time.monotonic()
-    with torch.inference_mode():
-        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-        picture = pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
-    return picture, [after - before for before, after in zip(ticks, ticks[1:])], time.monotonic() - start, ticks[0]
+    pipeline.unet.forward, pipeline.scheduler.step = first_call_ticks, step_ticks
+    given = {"width": options["width"], "height": options["height"]}
+    if options["picture"]:
+        given = {"image": Image.open(options["picture"])} | ({"strength": options["strength"]} if options["strength"] else {})
+    picture = pipeline(options["prompt"], num_inference_steps=options["steps"], guidance_scale=options["guidance_scale"],
+                       generator=torch.Generator("cpu").manual_seed(options["seed"]), **given).images[0]
+    return picture, [after - before for before, after in zip(ticks, ticks[1:])], time.monotonic() - ticks[-1], ticks[0]
 
 
 def main(options):

@@ -1,13 +1,15 @@
 """easel and diffusers side by side: the same checkpoint, prompt, seed and threads, in turn, each run in a fresh process.
 
-usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl] [--checkpoint FOLDER] [--size 512x512] [--steps 4]
-                       [--rounds 2] [--easel-flags="--weights-dtype stored"] [--references diffusers]
+usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl|refiner|x4|x2|ip2p] [--checkpoint FOLDER]
+                       [--size 512x512] [--steps 4] [--scheduler euler] [--rounds 2] [--easel-flags="--weights-dtype stored"]
+                       [--references diffusers]
 
-Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py;
-4 GB, 2.6 GB, 7 GB). diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is
-compared with the better of the two. SDXL in float32 takes diffusers some 19 GB at 256x256 and more at 1024x1024. It
-prints medians over all rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a
-machine that does nothing else.
+Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py).
+--size is the answer's. Models that look at a picture get one: upscalers enlarge it to that size, the refiner redraws it with
+strength 0.5 and twice the steps, so that it takes as many as were asked for. The x2 upscaler needs --scheduler euler.
+diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is compared with
+the better of the two. SDXL in float32 takes diffusers some 19 GB at 256x256 and more at 1024x1024. It prints medians over all
+rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a machine that does nothing else.
 """
 import argparse
 import json
@@ -27,7 +29,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 OWN_CHECKPOINTS = PROJECT / ".deps" / "bench"
 # What makes each model's checkpoint: a script of tests/reference and its arguments before the folder.
-MAKERS = {"sd15": ["make_sd15.py"], "sd21": ["make_full_size.py", "sd21"], "sdxl": ["make_full_size.py", "sdxl"]}
+MAKERS = {"sd15": ["make_sd15.py"], **{name: ["make_full_size.py", name] for name in ("sd21", "sdxl", "refiner", "x4", "x2", "ip2p")}}
+# Classes of checkpoints that look at a picture, and how many times they enlarge it.
+REFINER = "StableDiffusionXLImg2ImgPipeline"
+PICTURE_FACTORS = {REFINER: 1, "StableDiffusionInstructPix2PixPipeline": 1, "StableDiffusionUpscalePipeline": 4,
+                   "StableDiffusionLatentUpscalePipeline": 2}
+REFINER_STRENGTH = 0.5
 PROMPT = "a photograph of an astronaut riding a horse"
 GUIDANCE_SCALE = 7.5
 SEED = 42
@@ -39,8 +46,13 @@ ROWS = [
     ("cold start to first step's end, s", "first_step_end_s", "{:.3f}"),
     ("peak memory (VmHWM), GB", "memory_gb", "{:.2f}"),
 ]
+PICTURE = "picture.png"
 PICTURES = {"diffusers": "contiguous.png", "diffusers channels_last": "channels_last.png"}
 REFERENCES = tuple(PICTURES)
+
+
+def steps_of_schedule(options):
+    return round(options.steps / REFINER_STRENGTH) if options.class_name == REFINER else options.steps
 
 
 def result(timings, cold_start_s):
@@ -50,13 +62,23 @@ def result(timings, cold_start_s):
             "first_step_end_s": cold_start_s + steps[0], "memory_gb": timings["vm_hwm_bytes"] / 1e9}
 
 
+def write_picture(options, path):
+    width, height = (int(edge) // PICTURE_FACTORS[options.class_name] for edge in options.size.split("x"))
+    coarse = numpy.random.default_rng(SEED).integers(0, 256, (12, 12, 3), numpy.uint8)
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(path)
+
+
 def run_easel(options, folder):
     timings_file = folder / "easel.json"
+    flags = ["--image", str(folder / PICTURE)] if options.class_name in PICTURE_FACTORS else []
+    if options.class_name == REFINER:
+        flags += ["--strength", str(REFINER_STRENGTH)]
     start = time.monotonic()
     subprocess.run([options.easel, "draw", PROMPT, "--model", str(options.checkpoint), "-o", str(folder / "easel.png"),
-                    "--size", options.size, "--seed", str(SEED), "--steps", str(options.steps),
+                    "--size", options.size, "--seed", str(SEED), "--steps", str(steps_of_schedule(options)),
                     "--guidance-scale", str(GUIDANCE_SCALE), "--scheduler", options.scheduler, "--device", "cpu",
-                    "--threads", str(options.threads), "--timings", str(timings_file), *shlex.split(options.easel_flags)],
+                    "--threads", str(options.threads), "--timings", str(timings_file), *flags,
+                    *shlex.split(options.easel_flags)],
                    check=True, stdout=subprocess.DEVNULL)
     timings = json.loads(timings_file.read_text())
     return result(timings, timings["first_step_clock"] - start)
@@ -68,9 +90,11 @@ def run_diffusers(options, folder, channels_last):
     start = time.monotonic()
     subprocess.run([sys.executable, str(HERE / "diffusers_side.py"), json.dumps({
         "checkpoint": str(options.checkpoint), "scheduler": options.scheduler, "channels_last": channels_last, "prompt": PROMPT,
-        "width": width, "height": height, "steps": options.steps, "guidance_scale": GUIDANCE_SCALE, "seed": SEED,
+        "width": width, "height": height, "steps": steps_of_schedule(options), "guidance_scale": GUIDANCE_SCALE, "seed": SEED,
         "threads": options.threads, "timings": str(timings_file),
-        "output": str(folder / PICTURES[REFERENCES[channels_last]])})],
+        "output": str(folder / PICTURES[REFERENCES[channels_last]]),
+        "picture": str(folder / PICTURE) if options.class_name in PICTURE_FACTORS else None,
+        "strength": REFINER_STRENGTH if options.class_name == REFINER else None})],
         check=True, stderr=subprocess.DEVNULL if options.quiet else None)
     timings = json.loads(timings_file.read_text())
     return result(timings, timings["first_step_clock"] - start)
@@ -116,6 +140,7 @@ def parse_arguments():
             print(f"making {options.checkpoint}", flush=True)
             script, *arguments = MAKERS[options.model]
             subprocess.run([sys.executable, str(PROJECT / "tests" / "reference" / script), *arguments, str(options.checkpoint)], check=True)
+    options.class_name = json.loads((options.checkpoint / "model_index.json").read_text())["_class_name"]
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     return options
 
@@ -125,6 +150,8 @@ def main():
     results = {name: [] for name in ("easel", *options.references)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
+        if options.class_name in PICTURE_FACTORS:
+            write_picture(options, folder / PICTURE)
         for number in range(1, options.rounds + 1):
             for name in results:
                 of_diffusers = name != "easel"

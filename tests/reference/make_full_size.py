@@ -1,6 +1,8 @@
-"""A checkpoint with a published architecture's true sizes and random float16 weights: SD 2.1 (2.6 GB) or SDXL base (7 GB).
+"""A checkpoint with a published architecture's true sizes and random float16 weights.
 
-usage: make_full_size.py sd21|sdxl FOLDER
+usage: make_full_size.py sd21|sdxl|refiner|x4|x2|ip2p FOLDER
+
+SD 2.1 takes 2.6 GB, SDXL base 7, its refiner 6.1, the x4 upscaler 1.8, the latent x2 upscaler 1.2, InstructPix2Pix 2.2.
 
 Configs are those of tests/models/configs. Weights are scaled so that signals neither fade nor grow on their way, so nothing has to be
 run to make them; memory stays near the largest component's float16 size. Numbers repeat after some millions.
@@ -22,12 +24,39 @@ from published_models import hollow_model  # noqa: E402
 CONFIGS = TESTS / "models" / "configs"
 SCHEDULER = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1,
                  clip_sample=False, set_alpha_to_one=False)
+LOW_RES_SCHEDULER = dict(_class_name="DDPMScheduler", beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear",
+                         num_train_timesteps=1000, clip_sample=True, variance_type="fixed_small")
+UNCHECKED = {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
+# components: each one's folder of configs. index: what model_index.json says beside its class and components.
 MODELS = {
-    "sd21": dict(configs="sd21", class_name="StableDiffusionPipeline", components=["text_encoder", "unet", "vae"],
-                 scheduler=dict(SCHEDULER, _class_name="DDIMScheduler", prediction_type="v_prediction")),
-    "sdxl": dict(configs="sdxl-base", class_name="StableDiffusionXLPipeline", components=["text_encoder", "text_encoder_2", "unet", "vae"],
-                 scheduler=dict(SCHEDULER, _class_name="EulerDiscreteScheduler", prediction_type="epsilon", timestep_spacing="leading")),
+    "sd21": dict(class_name="StableDiffusionPipeline", components=dict.fromkeys(["text_encoder", "unet", "vae"], "sd21"),
+                 schedulers=dict(scheduler=dict(SCHEDULER, _class_name="DDIMScheduler", prediction_type="v_prediction")),
+                 index=UNCHECKED),
+    "sdxl": dict(class_name="StableDiffusionXLPipeline",
+                 components=dict.fromkeys(["text_encoder", "text_encoder_2", "unet", "vae"], "sdxl-base"),
+                 schedulers=dict(scheduler=dict(SCHEDULER, _class_name="EulerDiscreteScheduler", prediction_type="epsilon",
+                                                timestep_spacing="leading")),
+                 index=dict(force_zeros_for_empty_prompt=True)),
+    "refiner": dict(class_name="StableDiffusionXLImg2ImgPipeline",
+                    components={"text_encoder_2": "sdxl-refiner", "unet": "sdxl-refiner", "vae": "sdxl-base"},
+                    schedulers=dict(scheduler=dict(SCHEDULER, _class_name="EulerDiscreteScheduler", prediction_type="epsilon",
+                                                   timestep_spacing="leading")),
+                    index=dict(text_encoder=[None, None], tokenizer=[None, None], requires_aesthetics_score=True,
+                               force_zeros_for_empty_prompt=False)),
+    "x4": dict(class_name="StableDiffusionUpscalePipeline",
+               components=dict.fromkeys(["text_encoder", "unet", "vae"], "x4-upscaler"),
+               schedulers=dict(scheduler=dict(SCHEDULER, _class_name="DDIMScheduler", prediction_type="v_prediction"),
+                               low_res_scheduler=LOW_RES_SCHEDULER),
+               index=dict(max_noise_level=350)),
+    "x2": dict(class_name="StableDiffusionLatentUpscalePipeline",
+               components=dict.fromkeys(["text_encoder", "unet", "vae"], "x2-latent-upscaler"),
+               schedulers=dict(scheduler=dict(SCHEDULER, _class_name="EulerDiscreteScheduler", prediction_type="original_sample")),
+               index={}),
+    "ip2p": dict(class_name="StableDiffusionInstructPix2PixPipeline",
+                 components=dict.fromkeys(["text_encoder", "unet", "vae"], "instruct-pix2pix"),
+                 schedulers=dict(scheduler=dict(SCHEDULER, _class_name="EulerAncestralDiscreteScheduler")), index=UNCHECKED),
 }
+OPEN_CLIP_WIDTHS = (1024, 1280)
 CROSS_ATTENTION_GAIN = 5.0  # or the prompt would be lost in the residual stream
 EMBEDDING_DEVIATION = 0.05
 RESIDUAL_GAIN = 0.3         # of what each block adds to its input; seventy blocks follow each other
@@ -61,6 +90,8 @@ def gain_of(name):
 
 
 def random_weight(name, shape, numbers):
+    if name == "time_proj.weight":  # frequencies
+        return numbers.take(shape)
     if name.endswith("bias"):
         return numbers.take(shape) * 0.05
     if len(shape) < 2:  # a norm's scale
@@ -81,11 +112,10 @@ def write_component(folder, component, configs, numbers):
     save_file(weights, folder / component / ("model.safetensors" if is_text else "diffusion_pytorch_model.safetensors"))
     if is_text:
         suffix = component.removeprefix("text_encoder")
-        # OpenCLIP's tokenizers pad with the token 0, which is an exclamation mark.
-        open_clip = configs == "sd21" or suffix == "_2"
         place = folder / f"tokenizer{suffix}"
         write_tokenizer(place).save_pretrained(place)
-        if open_clip:
+        # OpenCLIP's tokenizers pad with the token 0, which is an exclamation mark.
+        if config["hidden_size"] in OPEN_CLIP_WIDTHS:
             settings = json.loads((place / "tokenizer_config.json").read_text())
             (place / "tokenizer_config.json").write_text(json.dumps(dict(settings, pad_token="!")))
     return type(model).__name__
@@ -98,19 +128,16 @@ def main():
     options = parser.parse_args()
     model, folder = MODELS[options.model], options.folder
     numbers = RandomNumbers()
-    index = {"_class_name": model["class_name"], "_diffusers_version": "0.42.1",
-             "scheduler": ["diffusers", model["scheduler"]["_class_name"]]}
-    for component in model["components"]:
+    index = {"_class_name": model["class_name"], "_diffusers_version": "0.42.1", **model["index"]}
+    for component, configs in model["components"].items():
         library = "transformers" if component.startswith("text_encoder") else "diffusers"
-        index[component] = [library, write_component(folder, component, model["configs"], numbers)]
+        index[component] = [library, write_component(folder, component, configs, numbers)]
         if library == "transformers":
             index[component.replace("text_encoder", "tokenizer")] = ["transformers", "CLIPTokenizer"]
-    if options.model == "sd21":
-        index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
-    else:
-        index["force_zeros_for_empty_prompt"] = True
-    (folder / "scheduler").mkdir(exist_ok=True)
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(model["scheduler"], indent=1))
+    for name, config in model["schedulers"].items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "scheduler_config.json").write_text(json.dumps(config, indent=1))
+        index[name] = ["diffusers", config["_class_name"]]
     # Last, for it says that the rest is there.
     (folder / "model_index.json").write_text(json.dumps(index, indent=1))
 
