@@ -29,8 +29,8 @@ struct DecodedImage {
 ///
 /// PNG: every kind (gray, palette, 16 bits, interlaced); the lower half of 16 bits is dropped. JPEG: baseline and
 /// progressive; gray, RGB, YCbCr, CMYK and YCCK, the last two by the plain formula without a profile, inverted where
-/// Adobe wrote them so; turned upright as EXIF says. WebP: lossy and lossless, no animations. Colour profiles and gamma
-/// are not applied, and colours under transparent pixels stay as they are.
+/// Adobe wrote them so. WebP: lossy and lossless, no animations. All are turned upright as EXIF says. Colour profiles
+/// and gamma are not applied, and colours under transparent pixels stay as they are.
 ///
 /// @throws Error(kInvalidArgument)    another kind of file, one that is damaged or cut off, or larger than the limits;
 ///                                    says which

@@ -22,10 +22,10 @@ DecodedImage blank_picture(std::int64_t width, std::int64_t height, const ImageF
 void split_alpha(const std::uint8_t* rgba, DecodedImage& picture);
 
 /// How a camera was held: EXIF's tag 0x0112, from 1 (upright) to 8. Metadata that makes no sense means upright.
-/// @param app1  what follows the length of a JPEG file's APP1 segment
-int exif_orientation(std::string_view app1);
+/// @param exif  with or without the "Exif" and two zeros that begin it in JPEG files
+int exif_orientation(std::string_view exif);
 
 /// The picture turned and mirrored as the orientation asks, so that it stands upright.
-Image upright(Image image, int orientation);
+DecodedImage upright(DecodedImage picture, int orientation);
 
 }  // namespace easel

@@ -1,6 +1,7 @@
 // The one thing of EXIF (JEITA CP-3451, chapter 4) that changes a picture: how the camera was held.
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "image/checks.h"
 #include "image/decoders.h"
@@ -33,12 +34,35 @@ class Tiff {
   bool big_endian_;
 };
 
+/// Rows of pixels of so many bytes each, turned. From 5 on rows and columns change places; then each axis may be
+/// reversed.
+std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& pixels, int width, int height, int pixel_bytes,
+                                 int orientation) {
+  const bool transposed = orientation >= 5;
+  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+  const int new_width = transposed ? height : width, new_height = transposed ? width : height;
+  std::vector<std::uint8_t> result;
+  result.reserve(pixels.size());
+  for (int y = 0; y < new_height; ++y) {
+    const int from_y = mirror_y ? new_height - 1 - y : y;
+    for (int x = 0; x < new_width; ++x) {
+      const int from_x = mirror_x ? new_width - 1 - x : x;
+      const auto row = static_cast<std::size_t>(transposed ? from_x : from_y);
+      const auto column = static_cast<std::size_t>(transposed ? from_y : from_x);
+      const auto* pixel = &pixels[(row * static_cast<std::size_t>(width) + column) * pixel_bytes];
+      result.insert(result.end(), pixel, pixel + pixel_bytes);
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
-int exif_orientation(std::string_view app1) {
+int exif_orientation(std::string_view exif) {
   constexpr int kUpright = 1;
-  if (!app1.starts_with(kExifStart)) return kUpright;
-  const Tiff tiff(app1.substr(kExifStart.size()));
+  if (exif.starts_with(kExifStart)) exif.remove_prefix(kExifStart.size());
+  const Tiff tiff(exif);
   if (!tiff.valid()) return kUpright;
   const std::size_t directory = tiff.number(4, 4);
   const auto entries = tiff.number(directory, 2);
@@ -51,26 +75,13 @@ int exif_orientation(std::string_view app1) {
   return kUpright;
 }
 
-Image upright(Image image, int orientation) {
-  if (orientation == 1) return image;
-  // Orientation as the standard numbers it: from 5 on rows and columns change places; then each axis may be reversed.
-  const bool transposed = orientation >= 5;
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
-  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
-  Image turned{.width = image.width, .height = image.height, .pixels = {}};
-  if (transposed) std::swap(turned.width, turned.height);
-  turned.pixels.reserve(image.pixels.size());
-  for (int y = 0; y < turned.height; ++y) {
-    const int from_y = mirror_y ? turned.height - 1 - y : y;
-    for (int x = 0; x < turned.width; ++x) {
-      const int from_x = mirror_x ? turned.width - 1 - x : x;
-      const auto row = static_cast<std::size_t>(transposed ? from_x : from_y);
-      const auto column = static_cast<std::size_t>(transposed ? from_y : from_x);
-      const auto* pixel = &image.pixels[(row * static_cast<std::size_t>(image.width) + column) * kChannels];
-      turned.pixels.insert(turned.pixels.end(), pixel, pixel + kChannels);
-    }
-  }
-  return turned;
+DecodedImage upright(DecodedImage picture, int orientation) {
+  if (orientation == 1) return picture;
+  auto& [image, alpha] = picture;
+  image.pixels = turned(image.pixels, image.width, image.height, kChannels, orientation);
+  if (!alpha.empty()) alpha = turned(alpha, image.width, image.height, 1, orientation);
+  if (orientation >= 5) std::swap(image.width, image.height);
+  return picture;
 }
 
 }  // namespace easel

@@ -145,8 +145,7 @@ DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits) 
   auto* pixels = picture.image.pixels.data();
   std::vector<std::uint8_t> row(reader.has_inks() ? std::size_t{reader.jpeg().image_width} * kInks : 0);
   if (!(reader.has_inks() ? reader.read_inks(row.data(), pixels) : reader.read_colours(pixels))) throw reader.error();
-  picture.image = upright(std::move(picture.image), orientation);
-  return picture;
+  return upright(std::move(picture), orientation);
 }
 
 }  // namespace easel

@@ -4,6 +4,7 @@
 #include <csetjmp>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image/checks.h"
@@ -78,13 +79,20 @@ bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows, std::siz
   if (png_get_rowbytes(reader.png(), reader.info()) != row_bytes)
     png_error(reader.png(), "its rows have another length");
   png_read_image(reader.png(), rows.data());
-  png_read_end(reader.png(), nullptr);
+  png_read_end(reader.png(), reader.info());  // EXIF may stand behind the pixels
   return true;
 }
 
 bool has_alpha(const PngReader& reader) {
   return (png_get_color_type(reader.png(), reader.info()) & PNG_COLOR_MASK_ALPHA) != 0 ||
          png_get_valid(reader.png(), reader.info(), PNG_INFO_tRNS) != 0;
+}
+
+int orientation(const PngReader& reader) {
+  png_bytep exif = nullptr;
+  png_uint_32 size = 0;
+  if (png_get_eXIf_1(reader.png(), reader.info(), &size, &exif) == 0) return 1;
+  return exif_orientation({reinterpret_cast<const char*>(exif), size});
 }
 
 Error broken(const Reading& reading) {
@@ -110,7 +118,7 @@ DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
   for (std::size_t y = 0; y < height; ++y) rows.push_back(pixels + y * row_bytes);
   if (!read_pixels(reader, rows, row_bytes)) throw broken(reading);
   if (transparent) split_alpha(rgba.data(), picture);
-  return picture;
+  return upright(std::move(picture), orientation(reader));
 }
 
 }  // namespace easel

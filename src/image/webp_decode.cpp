@@ -1,7 +1,9 @@
 // WebP files by libwebp.
 #include <webp/decode.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "image/checks.h"
 #include "image/decoders.h"
@@ -24,6 +26,24 @@ void check(VP8StatusCode status) {
   if (status == VP8_STATUS_OK) return;
   if (status == VP8_STATUS_OUT_OF_MEMORY) throw Error(ErrorCode::kResourceExhausted, "no memory to read a WebP file");
   throw Error(ErrorCode::kInvalidArgument, concat("the WebP file is damaged: ", in_words(status)));
+}
+
+std::size_t little_endian(std::string_view bytes) {
+  std::size_t value = 0;
+  for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+  return value;
+}
+
+/// The contents of the chunk EXIF, which libwebp leaves to its reader; empty where there is none.
+std::string_view exif_chunk(std::string_view file) {
+  constexpr std::size_t kFileHead = 12, kChunkHead = 8;
+  auto rest = file.substr(kFileHead);
+  while (rest.size() > kChunkHead) {
+    const auto size = little_endian(rest.substr(4, 4));
+    if (rest.starts_with("EXIF")) return rest.substr(kChunkHead, size);
+    rest = rest.substr(std::min(rest.size(), kChunkHead + size + size % 2));
+  }
+  return {};
 }
 
 }  // namespace
@@ -49,7 +69,7 @@ DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits) 
                           .size = count * static_cast<std::size_t>(pixel_bytes)};
   check(WebPDecode(data, bytes.size(), &config));
   if (transparent) split_alpha(rgba.data(), picture);
-  return picture;
+  return upright(std::move(picture), exif_orientation(exif_chunk(bytes)));
 }
 
 }  // namespace easel

@@ -30,21 +30,40 @@ TEST(Exif, EveryOrientationIsUndone) {
   const std::vector<std::string> expected = {"012|345",  "210|543",  "543|210",  "345|012",
                                              "03|14|25", "30|41|52", "52|41|30", "25|14|03"};
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    EXPECT_EQ(layout(upright(image, orientation)), expected[static_cast<std::size_t>(orientation - 1)]) << orientation;
+    EXPECT_EQ(layout(upright({.image = image, .alpha = {}}, orientation).image),
+              expected[static_cast<std::size_t>(orientation - 1)])
+        << orientation;
   }
 }
 
-TEST(Exif, JpegFilesStandUpright) {
+TEST(Exif, FilesOfEveryKindStandUpright) {
   const auto image = testing::gradient(32, 16);
-  const auto bytes = testing::jpeg_file(image);
-  const auto plain = decode_image(bytes).image;
-  for (const std::string order : {"MM", "II"}) {
-    for (std::uint16_t orientation = 1; orientation <= 8; ++orientation) {
-      const auto found = decode_image(with_orientation(bytes, orientation, order)).image;
-      EXPECT_EQ(found.pixels, upright(plain, orientation).pixels) << order << orientation;
-      EXPECT_EQ(found.width, orientation <= 4 ? 32 : 16);
-      EXPECT_EQ(found.height, orientation <= 4 ? 16 : 32);
+  std::vector<std::uint8_t> alpha;
+  for (int i = 0; i < 32 * 16; ++i) alpha.push_back(static_cast<std::uint8_t>(i / 2));
+  for (const auto& bytes : {testing::jpeg_file(image), testing::png_file(image), testing::png_file(image, alpha),
+                            testing::webp_file(image), testing::webp_file(image, alpha)}) {
+    const auto plain = decode_image(bytes);
+    for (const std::string order : {"MM", "II"}) {
+      for (std::uint16_t orientation = 1; orientation <= 8; ++orientation) {
+        SCOPED_TRACE(bytes.substr(0, 4) + order + std::to_string(orientation));
+        const auto found = decode_image(with_orientation(bytes, orientation, order));
+        const auto expected = upright(plain, orientation);
+        EXPECT_EQ(found.image.pixels, expected.image.pixels);
+        EXPECT_EQ(found.alpha, expected.alpha);
+        EXPECT_EQ(found.image.width, orientation <= 4 ? 32 : 16);
+        EXPECT_EQ(found.image.height, orientation <= 4 ? 16 : 32);
+      }
     }
+  }
+}
+
+// Opacity goes with its pixels: in red too.
+TEST(Exif, OpacityIsTurnedWithThePicture) {
+  DecodedImage picture{.image = testing::gradient(3, 2), .alpha = {}};
+  for (std::size_t i = 0; i < 6; ++i) picture.alpha.push_back(picture.image.pixels[3 * i]);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const auto turned = upright(picture, orientation);
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(turned.alpha[i], turned.image.pixels[3 * i]) << orientation;
   }
 }
 

@@ -4,6 +4,7 @@
 // jpeglib.h needs FILE and size_t declared before it.
 #include <jpeglib.h>
 #include <png.h>
+#include <webp/decode.h>
 #include <webp/encode.h>
 
 #include <cstdlib>
@@ -38,6 +39,39 @@ std::vector<std::uint8_t> jpeg_row(const Image& image, int y, JpegKind kind) {
     if (kind == JpegKind::kCmyk) row.push_back(255);
   }
   return row;
+}
+
+std::string number_in(const std::string& order, std::uint32_t value, int size) {
+  std::string bytes;
+  for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> (8 * (order == "MM" ? size - 1 - i : i)));
+  return bytes;
+}
+
+/// @param chunk  its type and contents
+std::string png_chunk(const std::string& chunk) {
+  std::uint32_t check = ~0u;  // CRC-32
+  for (const char byte : chunk) {
+    check ^= static_cast<unsigned char>(byte);
+    for (int bit = 0; bit < 8; ++bit) check = check >> 1 ^ ((check & 1) != 0 ? 0xedb88320u : 0);
+  }
+  return number_in("MM", static_cast<std::uint32_t>(chunk.size() - 4), 4) + chunk + number_in("MM", ~check, 4);
+}
+
+std::string webp_chunk(const std::string& type, const std::string& contents) {
+  return type + number_in("II", static_cast<std::uint32_t>(contents.size()), 4) + contents +
+         std::string(contents.size() % 2, '\0');
+}
+
+/// The extended form of a file, as the WebP container specification has it.
+std::string webp_with_exif(const std::string& file, const std::string& exif) {
+  constexpr std::size_t kFileHead = 12;
+  constexpr char kAlpha = 0x10, kExif = 0x08;
+  WebPBitstreamFeatures features;
+  WebPGetFeatures(reinterpret_cast<const std::uint8_t*>(file.data()), file.size(), &features);
+  const auto flags = std::string(1, static_cast<char>(kExif | (features.has_alpha != 0 ? kAlpha : 0)));
+  const auto head = flags + std::string(3, '\0') + number_in("II", static_cast<std::uint32_t>(features.width - 1), 3) +
+                    number_in("II", static_cast<std::uint32_t>(features.height - 1), 3);
+  return webp_chunk("RIFF", "WEBP" + webp_chunk("VP8X", head) + file.substr(kFileHead) + webp_chunk("EXIF", exif));
 }
 
 }  // namespace
@@ -105,21 +139,21 @@ std::string jpeg_file(const Image& image, JpegKind kind, int quality) {
   return file;
 }
 
-std::string with_orientation(const std::string& jpeg, std::uint16_t orientation, const std::string& order) {
-  const auto number = [&](std::uint32_t value, int size) {
-    std::string bytes;
-    for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> (8 * (order == "MM" ? size - 1 - i : i)));
-    return bytes;
-  };
+std::string with_orientation(const std::string& file, std::uint16_t orientation, const std::string& order) {
+  const auto number = [&](std::uint32_t value, int size) { return number_in(order, value, size); };
   // One directory with an entry that says nothing of the orientation, and one that does.
   const auto tiff = order + number(42, 2) + number(8, 4) + number(2, 2) +                            //
                     number(0x0100, 2) + number(3, 2) + number(1, 4) + number(7, 2) + number(0, 2) +  //
                     number(0x0112, 2) + number(3, 2) + number(1, 4) + number(orientation, 2) + number(0, 2) +
                     number(0, 4);
+  if (file.starts_with("RIFF")) return webp_with_exif(file, tiff);
+  if (file.starts_with("\x89PNG")) {
+    constexpr std::size_t kEndChunk = 12;
+    return file.substr(0, file.size() - kEndChunk) + png_chunk("eXIf" + tiff) + file.substr(file.size() - kEndChunk);
+  }
   const auto exif = std::string("Exif\0\0", 6) + tiff;
-  const auto length = exif.size() + 2;
-  return jpeg.substr(0, 2) + "\xff\xe1" + static_cast<char>(length >> 8) + static_cast<char>(length & 255) + exif +
-         jpeg.substr(2);
+  const auto length = number_in("MM", static_cast<std::uint32_t>(exif.size() + 2), 2);
+  return file.substr(0, 2) + "\xff\xe1" + length + exif + file.substr(2);
 }
 
 std::string webp_file(const Image& image, const std::vector<std::uint8_t>& alpha) {

@@ -23,10 +23,10 @@ enum class JpegKind { kColour, kProgressive, kGray, kRgb, kCmyk };
 /// CMYK files are written as Adobe's programs do, inverted and with their marker.
 std::string jpeg_file(const Image& image, JpegKind kind = JpegKind::kColour, int quality = 95);
 
-/// The same file as a camera held otherwise would have written it.
+/// The same file, of any kind, as a camera held otherwise would have written it.
 /// @param orientation  EXIF's; any 16 bits
 /// @param order        of the bytes, "MM" or "II"
-std::string with_orientation(const std::string& jpeg, std::uint16_t orientation, const std::string& order = "MM");
+std::string with_orientation(const std::string& file, std::uint16_t orientation, const std::string& order = "MM");
 
 /// Lossless where `alpha` is given, so that opacity and colours are kept to the bit; else lossy.
 std::string webp_file(const Image& image, const std::vector<std::uint8_t>& alpha = {});
