@@ -122,7 +122,7 @@ void read_schedule(const Fields& fields, const ServerOptions& limits, Generation
 
 void read_picture_fields(const Fields& fields, bool from_picture, GenerationRequest& request) {
   request.strength = fields.number("strength", 0.0, 1.0);
-  request.image_guidance_scale = fields.number("image_guidance_scale", 1.0, kMaxGuidanceScale);
+  request.image_guidance_scale = fields.number("image_guidance_scale", 0.0, kMaxGuidanceScale);
   request.noise_level = fields.integer("noise_level", 0, kMaxNoiseLevel);
   if (from_picture) return;
   for (const char* field : {"strength", "image_guidance_scale", "noise_level"}) {

@@ -71,6 +71,7 @@ TEST(SamplingFields, FillTheRequest) {
   EXPECT_EQ(request.loras[2].weight, 1.0);
   EXPECT_EQ(read({{"sigmas", {14.6, 0.03}}}).sigmas, (std::vector<double>{14.6, 0.03}));
   EXPECT_EQ(read({{"prompt_syntax", "plain"}}).prompt_syntax, PromptSyntax::kPlain);
+  EXPECT_EQ(read({{"image_guidance_scale", 0.5}}).image_guidance_scale, 0.5) << "turns guidance off, as in diffusers";
 }
 
 TEST(SamplingFields, HaveDiffusersDefaults) {
@@ -101,7 +102,7 @@ TEST(SamplingFields, AreRefusedByName) {
       {{{"strength", 1.01}}, "strength", "decimal_above_max_value"},
       {{{"strength", -0.5}}, "strength", "decimal_below_min_value"},
       {{{"strength", one}}, "strength", "invalid_type"},
-      {{{"image_guidance_scale", 0.5}}, "image_guidance_scale", "decimal_below_min_value"},
+      {{{"image_guidance_scale", -0.5}}, "image_guidance_scale", "decimal_below_min_value"},
       {{{"noise_level", 1.5}}, "noise_level", "invalid_type"},
       {{{"noise_level", -1}}, "noise_level", "integer_below_min_value"},
       {{{"noise_level", 1000}}, "noise_level", "integer_above_max_value"},
