@@ -18,7 +18,6 @@ namespace {
 // A progressive file may refine its pixels as often as it likes, and each time costs a pass over all of them; encoders
 // write some ten scans.
 constexpr int kMaxScans = 100;
-constexpr unsigned kMaxSegmentBytes = 0xffff;
 constexpr int kInks = 4;
 
 /// libjpeg's error manager with what its callbacks leave.
@@ -50,6 +49,25 @@ void count_scans(j_common_ptr jpeg) {
   if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMaxScans) ERREXIT(jpeg, JERR_BAD_PROGRESSION);
 }
 
+// libjpeg's own way to keep a marker for later walks over all that it has kept, so that a file of nothing but markers takes
+// hours. All of the file lies in the source's buffer.
+boolean read_app1(j_decompress_ptr jpeg) {
+  constexpr std::size_t kLengthBytes = 2;
+  auto& source = *jpeg->src;
+  const std::string_view rest(reinterpret_cast<const char*>(source.next_input_byte), source.bytes_in_buffer);
+  if (rest.size() < kLengthBytes) ERREXIT(jpeg, JERR_INPUT_EOF);
+  const auto length = std::size_t{source.next_input_byte[0]} << 8 | source.next_input_byte[1];
+  if (length < kLengthBytes) ERREXIT(jpeg, JERR_BAD_LENGTH);
+  if (length > rest.size()) ERREXIT(jpeg, JERR_INPUT_EOF);
+  const auto app1 = rest.substr(kLengthBytes, length - kLengthBytes);
+  // The first one counts.
+  auto& orientation = *static_cast<int*>(jpeg->client_data);
+  if (orientation == 0 && app1.starts_with("Exif")) orientation = exif_orientation(app1);
+  source.next_input_byte += length;
+  source.bytes_in_buffer -= length;
+  return TRUE;
+}
+
 /// Owns libjpeg's struct.
 class JpegReader {
  public:
@@ -71,7 +89,8 @@ class JpegReader {
     jpeg_create_decompress(&jpeg_);
     jpeg_.progress = &progress_;
     jpeg_mem_src(&jpeg_, reinterpret_cast<const unsigned char*>(bytes_.data()), bytes_.size());
-    jpeg_save_markers(&jpeg_, JPEG_APP0 + 1, kMaxSegmentBytes);
+    jpeg_.client_data = &orientation_;
+    jpeg_set_marker_processor(&jpeg_, JPEG_APP0 + 1, &read_app1);
     jpeg_read_header(&jpeg_, TRUE);
     const bool inks = jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
     jpeg_.out_color_space = inks ? JCS_CMYK : JCS_RGB;
@@ -108,14 +127,8 @@ class JpegReader {
   bool has_inks() const { return jpeg_.out_color_space == JCS_CMYK; }
   const jpeg_decompress_struct& jpeg() const { return jpeg_; }
 
-  /// Known between the header and the pixels, with which libjpeg drops it.
-  int orientation() const {
-    for (const auto* marker = jpeg_.marker_list; marker != nullptr; marker = marker->next) {
-      const std::string_view app1(reinterpret_cast<const char*>(marker->data), marker->data_length);
-      if (app1.starts_with("Exif")) return exif_orientation(app1);
-    }
-    return 1;
-  }
+  /// EXIF's. Known once the header is read; what stands among the pixels does not count.
+  int orientation() const { return orientation_ == 0 ? 1 : orientation_; }
 
   Error error() const {
     if (errors_.code == JERR_OUT_OF_MEMORY) return {ErrorCode::kResourceExhausted, "no memory to read a JPEG file"};
@@ -132,6 +145,7 @@ class JpegReader {
   std::string_view bytes_;
   Errors errors_{};
   jpeg_progress_mgr progress_{};
+  int orientation_ = 0;  // 0: the file has said nothing
   jpeg_decompress_struct jpeg_{};
 };
 

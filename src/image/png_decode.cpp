@@ -13,9 +13,6 @@
 namespace easel {
 namespace {
 
-// Of one text, profile or the like, none of which is used.
-constexpr png_alloc_size_t kMaxChunkBytes = png_alloc_size_t{1} << 20;
-
 /// What libpng's callbacks share.
 struct Reading {
   std::string_view rest;
@@ -63,7 +60,10 @@ bool read_header(const PngReader& reader, Reading& reading) {
   if (setjmp(png_jmpbuf(reader.png()))) return false;
   png_set_read_fn(reader.png(), &reading, &read_bytes);
   png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours are checked by the caller
-  png_set_chunk_malloc_max(reader.png(), kMaxChunkBytes);
+  // A negative count means every chunk that no pixel depends on. Texts and profiles are skipped, not unpacked.
+  png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  constexpr png_byte kExif[] = "eXIf";
+  png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_AS_DEFAULT, kExif, 1);
   png_read_info(reader.png(), reader.info());
   return true;
 }

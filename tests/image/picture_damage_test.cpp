@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -108,6 +109,34 @@ TEST(PictureDamage, EndlessRefinementIsRefused) {
   jpeg.resize(jpeg.size() - 2);
   for (int i = 0; i < 200; ++i) jpeg += scan;
   EXPECT_NE(message_of(jpeg + "\xff\xd9").find("damaged"), std::string::npos);
+}
+
+/// Processor time of reading a good file.
+double seconds_to_read(const std::string& bytes) {
+  const auto start = std::clock();
+  EXPECT_EQ(message_of(bytes), "no error");
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+// Chunks that unpack to a megabyte each, of a text that nobody reads: half a megabyte of file, 500 of text.
+TEST(PictureDamage, TextsOfAPngAreNotUnpacked) {
+  constexpr int kTexts = 500;
+  auto png = testing::png_file(gradient(30, 20));
+  const auto text = testing::png_text_chunk(std::string(1'000'000, ' '));
+  ASSERT_LT(text.size(), 2000u);
+  std::string texts;
+  for (int i = 0; i < kTexts; ++i) texts += text;
+  constexpr std::size_t kBehindHeader = 33;
+  EXPECT_LT(seconds_to_read(png.insert(kBehindHeader, texts)), 0.3);
+}
+
+// As many metadata segments as fit into a file, each of no length.
+TEST(PictureDamage, EndlessMetadataOfAJpegIsPassedInOneGo) {
+  constexpr int kSegments = 200'000;
+  auto jpeg = jpeg_file(gradient(30, 20));
+  std::string segments;
+  for (int i = 0; i < kSegments; ++i) segments += std::string("\xff\xe1\0\x02", 4);
+  EXPECT_LT(seconds_to_read(jpeg.insert(2, segments)), 1.0);
 }
 
 TEST(PictureDamage, MutantsAreReadOrRefused) {

@@ -110,6 +110,30 @@ std::string png_file(const Image& image, const std::vector<std::uint8_t>& alpha)
   return bytes;
 }
 
+std::string png_text_chunk(const std::string& text) {
+  std::string bytes;
+  auto* png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  auto* info = png_create_info_struct(png);
+  png_set_write_fn(
+      png, &bytes,
+      [](png_structp writer, png_bytep data, std::size_t count) {
+        static_cast<std::string*>(png_get_io_ptr(writer))->append(reinterpret_cast<const char*>(data), count);
+      },
+      nullptr);
+  png_set_IHDR(png, info, 1, 1, 8, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  std::string key = "Comment", copy = text;
+  png_text comment{};
+  comment.compression = PNG_TEXT_COMPRESSION_zTXt;
+  comment.key = key.data();
+  comment.text = copy.data();
+  comment.text_length = copy.size();
+  png_set_text(png, info, &comment, 1);
+  png_write_info(png, info);
+  png_destroy_write_struct(&png, &info);
+  constexpr std::size_t kSignatureAndHeader = 33;
+  return bytes.substr(kSignatureAndHeader);
+}
+
 std::string jpeg_file(const Image& image, JpegKind kind, int quality) {
   jpeg_compress_struct jpeg{};
   jpeg_error_mgr errors;  // its default ends the program, which will do for a test

@@ -18,6 +18,9 @@ Image flat(int width, int height, std::uint8_t red, std::uint8_t green, std::uin
 /// @param alpha  width * height bytes; empty: a file without transparency
 std::string png_file(const Image& image, const std::vector<std::uint8_t>& alpha = {});
 
+/// A chunk of compressed text (zTXt), to be put into a PNG file.
+std::string png_text_chunk(const std::string& text);
+
 enum class JpegKind { kColour, kProgressive, kGray, kRgb, kCmyk };
 
 /// CMYK files are written as Adobe's programs do, inverted and with their marker.
