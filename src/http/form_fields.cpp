@@ -50,7 +50,9 @@ void check_utf8(const std::string& text, const std::string& name) {
   try {
     static_cast<void>(json(text).dump());
   } catch (const json::type_error&) {
-    throw field_error(name, "invalid_value", concat("`", name, "` is not valid UTF-8."));
+    throw field_error(
+        name, "invalid_value",
+        concat("`", name, "` is no text in UTF-8; the parts that are files are called `image` and `mask`."));
   }
 }
 

@@ -1,6 +1,9 @@
 #include "http/image_upload.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "core/text.h"
@@ -120,10 +123,37 @@ std::string picture_of(const char* field, const json& value, std::size_t max_byt
   return picture_bytes(field, text->get_ref<const std::string&>(), max_bytes);
 }
 
+// Of a JSON text, without its `kMaxFiles` longest strings, which are the pictures of an honest one.
+std::size_t bytes_beside_pictures(std::string_view text) {
+  std::array<std::size_t, kMaxFiles> longest{};
+  std::size_t at = 0;
+  while ((at = text.find('"', at)) < text.size()) {
+    const auto begin = ++at;
+    while ((at = text.find_first_of("\"\\", at)) < text.size() && text[at] != '"') at += 2;
+    at = std::min(at, text.size());
+    auto& shortest = *std::min_element(longest.begin(), longest.end());
+    shortest = std::max(shortest, at - begin);
+    ++at;
+  }
+  return std::accumulate(longest.begin(), longest.end(), text.size(), std::minus<>());
+}
+
+// Parsed, numbers and names take many times the room of their text, so that what may be as long as pictures must be
+// pictures.
+nlohmann::json parse_with_pictures(const std::string& text, std::size_t max_bytes) {
+  if (const auto bytes = bytes_beside_pictures(text); bytes > max_bytes) {
+    throw HttpFailure({.status = 413,
+                       .message = concat("The request's JSON has ", bytes, " bytes beside its pictures; at most ",
+                                         max_bytes, " are allowed.")});
+  }
+  return parse_json_object(text);
+}
+
 ImageUpload read_json(Client& client, const ServerOptions& limits) {
   const auto base64_bytes = (limits.max_image_bytes / 3 + 1) * 4;
   ImageUpload upload;
-  upload.fields = parse_json_object(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes));
+  upload.fields = parse_with_pictures(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes),
+                                      limits.max_body_bytes);
   const Fields fields(upload.fields);
   if (const auto* image = fields.find("image")) upload.image = picture_of("image", *image, limits.max_image_bytes);
   if (const auto* images = fields.find("images")) {

@@ -70,6 +70,7 @@ void check_openai_options(const Fields& fields) {
   fields.choice("quality", {"standard", "hd", "low", "medium", "high", "xhigh", "max", "auto"});
   fields.choice("style", {"vivid", "natural"});
   fields.choice("moderation", {"low", "auto"});
+  fields.choice("input_fidelity", {"high", "low"});
   if (fields.choice("background", {"transparent", "opaque", "auto"}) == "transparent") {
     throw field_error("background", "invalid_value", "`background` is \"transparent\", but pictures here are opaque.");
   }

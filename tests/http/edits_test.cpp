@@ -181,6 +181,8 @@ TEST(Edits, EveryFaultIsToldAndLeavesTheConnectionUsable) {
       {{prompt, image, {"response_format", "url"}}, "response_format", "invalid_value"},
       {{prompt, image, {"model", "nope"}}, "model", "model_not_found"},
       {{prompt, image, {"timesteps", "x"}}, "timesteps", "invalid_type"},
+      {{prompt, image, {"input_fidelity", "middling"}}, "input_fidelity", "invalid_value"},
+      {{prompt, image, {"images", kPng, true}}, "images", "invalid_value"},
       {{{"prompt", "\xff"}, image}, "prompt", "invalid_value"}};
   for (const auto& [parts, param, code] : faults) {
     const auto response = client.exchange(edit_request(form_text(parts)));
@@ -232,6 +234,26 @@ TEST(Edits, SizesAreBoundedBeforeAndWhileReading) {
   EXPECT_EQ(declared.read().status, 413) << "before a byte of it is sent";
   const auto endless = edit_request(form_text({{"image", std::string(200'000, 'x'), true}}));
   EXPECT_EQ(server.ask(chunked(endless, 10'000)).status, 413);
+}
+
+// What may be as long as pictures are the pictures, not a million numbers or names.
+TEST(Edits, JsonBesidePicturesIsBounded) {
+  const RunningServer server({.max_body_bytes = 1000, .max_image_bytes = 50'000});
+  const auto image = base64_encode(kPng + std::string(3000, 'x'));  // what is behind a picture's end is nobody's
+  const nlohmann::json plain = {{"prompt", "a \"cat\\"}, {"image", image}, {"mask", image}};
+  EXPECT_EQ(edit_json(server, plain).status, 200);
+  auto numbers = plain, names = plain, texts = plain;
+  numbers["more"] = std::vector<int>(1000, 1);
+  for (int i = 0; i < 200; ++i) names["name" + std::to_string(i)] = i;
+  texts["negative_prompt"] = std::string(1000, 'x');
+  for (const auto& body : {numbers, names, texts}) {
+    const auto response = edit_json(server, body);
+    EXPECT_EQ(response.status, 413) << response.body;
+    EXPECT_NE(error_of(response).value("message", "").find("beside its pictures"), std::string::npos) << response.body;
+  }
+  for (const char* cut : {R"({"a": "b)", R"({"a": "b\)", R"({"a)"}) {
+    EXPECT_EQ(server.ask(edit_request(cut, "/v1/images/edits", "application/json")).status, 400) << cut;
+  }
 }
 
 TEST(Edits, RefusedBodiesCostNoPicture) {
