@@ -108,7 +108,7 @@ void Parser::take_text(std::string_view text) {
   std::size_t begin = 0;
   for (std::size_t at = text.find(kBreak); at != std::string_view::npos; at = text.find(kBreak, at + 1)) {
     const auto before = text.substr(0, at), after = text.substr(at + kBreak.size());
-    if (ends_with_word_character(before) || starts_with_word_character(after)) continue;
+    if (ends_with_alphanumeric(before) || starts_with_alphanumeric(after)) continue;
     const auto piece = text.substr(begin, at - begin);
     pieces_.push_back({.text = std::string(piece.substr(0, piece.size() - trailing_space(piece)))});
     pieces_.push_back({.text = std::string(kBreak), .weight = kBreakWeight});

@@ -30,7 +30,8 @@ struct WeightedText {
 /// Brackets nest, and the two kinds need not nest in each other. One that is never closed reaches to the end; one that
 /// closes nothing is text, and so is a weight in square brackets, or one that is no number. Neighbours of equal weight
 /// are one stretch. Weights agree to the bit with parse_prompt_attention of AUTOMATIC1111's web UI 1.10, oddities
-/// included: a BREAK inside brackets takes their weight, and is then the word "break" and no break.
+/// included: a BREAK inside brackets takes their weight, and is then the word "break" and no break. Digits of other
+/// scripts, which Python takes for a number too, are text here, and U+001C to U+001F are no white space.
 ///
 /// @param prompt  UTF-8; what is invalid is read as U+FFFD. At most 2^28 bytes
 /// @return        at least one stretch; one of weight 1 that is the prompt itself where it has no bracket, backslash or

@@ -98,6 +98,23 @@ bool is_word_character(UChar32 c) {
          (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
 }
 
+bool is_alphanumeric(UChar32 c) {
+  const auto kind = kind_of(c);
+  return kind == Kind::kLetter || kind == Kind::kNumber || c == '_';
+}
+
+template <class Predicate>
+bool starts_with(std::string_view text, Predicate is_meant) {
+  std::size_t i = 0;
+  return !text.empty() && is_meant(next_code_point(text, i));
+}
+
+template <class Predicate>
+bool ends_with(std::string_view text, Predicate is_meant) {
+  std::size_t i = text.size();
+  return !text.empty() && is_meant(last_code_point(text, i));
+}
+
 std::size_t end_of_run(std::string_view text, std::size_t begin, Kind kind) {
   std::size_t end = begin;
   for (std::size_t i = begin; i < text.size(); end = i) {
@@ -197,13 +214,19 @@ std::size_t trailing_space(std::string_view text) {
 }
 
 bool starts_with_word_character(std::string_view text) {
-  std::size_t i = 0;
-  return !text.empty() && is_word_character(next_code_point(text, i));
+  return starts_with(text, is_word_character);
 }
 
 bool ends_with_word_character(std::string_view text) {
-  std::size_t i = text.size();
-  return !text.empty() && is_word_character(last_code_point(text, i));
+  return ends_with(text, is_word_character);
+}
+
+bool starts_with_alphanumeric(std::string_view text) {
+  return starts_with(text, is_alphanumeric);
+}
+
+bool ends_with_alphanumeric(std::string_view text) {
+  return ends_with(text, is_alphanumeric);
 }
 
 }  // namespace easel

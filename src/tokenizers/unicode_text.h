@@ -32,4 +32,9 @@ std::size_t trailing_space(std::string_view text);
 bool starts_with_word_character(std::string_view text);
 bool ends_with_word_character(std::string_view text);
 
+/// The same for what Python's re means by \w: letters, numbers of any kind and "_", but no marks, such as the variation
+/// selector of an emoji.
+bool starts_with_alphanumeric(std::string_view text);
+bool ends_with_alphanumeric(std::string_view text);
+
 }  // namespace easel

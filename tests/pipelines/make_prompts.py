@@ -95,7 +95,7 @@ def load_words(folder):
 
 
 def random_prompts(rng, count):
-    parts = ["(", ")", "[", "]", "\\", ":", ":1.2)", ": -0.5 )", ":.)", ":1.2.3)", "BREAK", " ", " ", ",", "a", "fox", "é", "0", "_", "\n"]
+    parts = ["(", ")", "[", "]", "\\", ":", ":1.2)", ": -0.5 )", ":.)", ":1.2.3)", "BREAK", " ", " ", ",", "a", "fox", "é", "0", "_", "\n", "²", "❤\ufe0f", "e\u0301"]
     return ["".join(rng.choices(parts, k=rng.randrange(40))) for _ in range(count)]
 
 

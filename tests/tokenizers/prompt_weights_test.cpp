@@ -80,6 +80,8 @@ TEST(WeightedPrompt, BreakIsAWordOfItsOwnInCapitals) {
                                  "BREAK"}) {
     EXPECT_THAT(parse_weighted_prompt(text), ElementsAre(part(text)));
   }
+  EXPECT_THAT(parse_weighted_prompt("❤\uFE0FBREAK"), ElementsAre(part("❤\uFE0F"), kBreak, part("")));
+  EXPECT_THAT(parse_weighted_prompt("BREAK²"), ElementsAre(part("BREAK²")));
   EXPECT_TRUE(kBreak.is_break());
   EXPECT_FALSE(part("BREAK").is_break());
 }

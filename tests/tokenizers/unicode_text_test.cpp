@@ -66,5 +66,14 @@ TEST(UnicodeText, SpaceAndWordCharactersAtTheEnds) {
   }
 }
 
+TEST(UnicodeText, AlphanumericsAreThoseOfPython) {
+  for (const char* word : {"a", "_", "9", "é", "猫", "½", "²", "٣"}) {
+    EXPECT_TRUE(starts_with_alphanumeric(word) && ends_with_alphanumeric(word)) << word;
+  }
+  for (const char* other : {"", " ", "-", "\u0301", "\u200D", "\uFE0F", "😀"}) {
+    EXPECT_FALSE(starts_with_alphanumeric(other) || ends_with_alphanumeric(other)) << other;
+  }
+}
+
 }  // namespace
 }  // namespace easel
