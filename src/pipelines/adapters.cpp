@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <set>
-#include <system_error>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -13,8 +11,6 @@
 
 namespace easel {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::size_t kMostAdapters = 32;
 
@@ -59,18 +55,16 @@ std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>
 
 std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& name) {
   const auto path = directory_.file(name);
-  std::error_code error;
-  const auto changed = fs::last_write_time(path, error).time_since_epoch().count();
-  const auto size = fs::file_size(path, error);
+  const auto stamp = stamp_of(path);
   const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const Loaded& l) { return l.name == name; });
-  if (found != recent_.end() && found->changed == changed && found->size == size) {
+  if (stamp && found != recent_.end() && found->stamp == stamp) {
     recent_.splice(recent_.begin(), recent_, found);
     return found->adapter;
   }
   if (found != recent_.end()) recent_.erase(found);
   auto adapter = load_adapter(path, std::to_string(loads_), names_, placement_);
   ++loads_;
-  recent_.push_front({.name = name, .changed = changed, .size = size, .adapter = adapter});
+  recent_.push_front({.name = name, .stamp = stamp, .adapter = adapter});
   make_room();
   return adapter;
 }

@@ -1,9 +1,9 @@
 // A pipeline's adapters: from the names in a request to what its models work with.
 #pragma once
 
-#include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,7 @@
 #include "pipelines/adapter_directory.h"
 #include "pipelines/layer_names.h"
 #include "tensor/placement.h"
+#include "weights/file_stamp.h"
 
 namespace easel {
 
@@ -41,8 +42,7 @@ class Adapters {
  private:
   struct Loaded {
     std::string name;
-    std::int64_t changed = 0;  ///< the file's time and size when it was read
-    std::uintmax_t size = 0;
+    std::optional<FileStamp> stamp;  ///< of the file when it was read
     std::shared_ptr<const BoundAdapter> adapter;
   };
   std::shared_ptr<const BoundAdapter> get(const std::string& name);

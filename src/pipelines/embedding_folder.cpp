@@ -71,15 +71,12 @@ EmbeddingFolder::Files EmbeddingFolder::read_folder() const {
 
 std::shared_ptr<const EmbeddingFolder::Loaded> EmbeddingFolder::load(const File& file) {
   const std::scoped_lock lock(mutex_);
-  std::error_code gone;
-  const auto time = fs::last_write_time(file.path, gone);
-  const auto size = gone ? 0 : fs::file_size(file.path, gone);
+  const auto stamp = stamp_of(file.path);
   const auto known = cache_.find(file.path);
-  const bool fresh = known != cache_.end() && !gone && known->second.time == time && known->second.size == size;
-  if (fresh) return known->second.loaded;
+  if (stamp && known != cache_.end() && known->second.stamp == stamp) return known->second.loaded;
   try {
     auto loaded = std::make_shared<Loaded>(LearnedEmbedding(file.path), ++versions_);
-    cache_.insert_or_assign(file.path, Cached{time, size, loaded});
+    cache_.insert_or_assign(file.path, Cached{stamp, loaded});
     return loaded;
   } catch (const Error& e) {
     throw Error(e.code(), without_folder(e.what()));

@@ -7,9 +7,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "weights/file_stamp.h"
 #include "weights/learned_embedding.h"
 
 namespace easel {
@@ -47,8 +49,7 @@ class EmbeddingFolder {
  private:
   using FileTime = std::filesystem::file_time_type;
   struct Cached {
-    FileTime time;
-    std::uintmax_t size;
+    std::optional<FileStamp> stamp;
     std::shared_ptr<const Loaded> loaded;
   };
 

@@ -215,6 +215,17 @@ TEST(Adapters, AreReadAgainWhenTheirFileChangesAndNewOnesAreFound) {
   EXPECT_FALSE(at::equal(latents_of(*before), latents_of(*after)));
 }
 
+TEST(Adapters, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
+  const ChosenFrom folder;
+  for (const char* name : {"style", "other"}) folder.put("kohya", name);
+  const auto path_of = [&](const std::string& name) { return folder.path() + "/" + name + ".safetensors"; };
+  const auto pipeline = folder.load();
+  const auto before = begin(*pipeline, request({{"style", 1.0}}));
+  fs::last_write_time(path_of("other"), fs::last_write_time(path_of("style")));
+  fs::rename(path_of("other"), path_of("style"));
+  EXPECT_NE(set_of(*before)->key(), set_of(*begin(*pipeline, request({{"style", 1.0}})))->key());
+}
+
 TEST(Adapters, TheLeastRecentlyUsedLeaveMemory) {
   auto table = std::make_shared<LayerTable>();
   table->component = "text_encoder";

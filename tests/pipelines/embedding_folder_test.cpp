@@ -88,5 +88,17 @@ TEST(EmbeddingFolder, VectorsAreReadOnceUntilTheFileChanges) {
   EXPECT_THAT(error_of([&] { embeddings.load(file); }), HasSubstr("not_found: "));
 }
 
+// As archives leave them, and `mv` and `cp -p` put them there.
+TEST(EmbeddingFolder, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
+  TemporaryFolder folder;
+  const auto path = folder.write("a.safetensors", file_of(3)), other = folder.write("b", file_of(3));
+  EmbeddingFolder embeddings(folder.path());
+  const auto file = embeddings.files()->at(0);
+  const auto first = embeddings.load(file);
+  fs::last_write_time(other, fs::last_write_time(path));
+  fs::rename(other, path);
+  EXPECT_NE(embeddings.load(file)->version, first->version);
+}
+
 }  // namespace
 }  // namespace easel
