@@ -172,7 +172,7 @@ int draw(const Options& options) {
     write_file(path, encode_png(images[i].image));
     std::printf("%s: %dx%d, seed %llu%s\n", path.c_str(), images[i].image.width, images[i].image.height,
                 static_cast<unsigned long long>(images[i].seed),
-                images[i].prompt_cut ? "; the prompt was too long and its end is not in it" : "");
+                images[i].prompt_cut ? "; a prompt was too long and its end is not in it" : "");
   }
   timings.total_s = seconds_since(start);
   if (!options.draw.timings.empty()) write_timings(options.draw.timings, timings);
