@@ -185,6 +185,23 @@ class HeaderHandler {
   std::vector<std::uint64_t> offsets_;
 };
 
+/// What people take for safetensors, by its first bytes.
+void refuse_other_formats(std::string_view file, const std::string& where) {
+  if (file.size() > kLengthBytes && file[kLengthBytes] == '{') return;
+  const auto starts = [&](std::string_view text) { return file.starts_with(text); };
+  std::string what;
+  if (starts("version https://git-lfs")) {
+    what = "a pointer of Git LFS: the file itself was not fetched (`git lfs pull`)";
+  } else if (starts("<!DOCTYPE") || starts("<!doctype") || starts("<html") || starts("<?xml")) {
+    what = "a web page or the like, as a download that failed leaves it";
+  } else if (starts("PK\x03\x04") || starts("\x80\x02\x8a\x0a")) {
+    what = concat("a pickle, which can run code when it is loaded; ",
+                  where.ends_with(".safetensors") ? "let its name end in .ckpt and " : "",
+                  "make safetensors of it with `easel convert`");
+  }
+  if (!what.empty()) throw Error(ErrorCode::kCorruptData, concat(where, " is ", what));
+}
+
 /// The length of the JSON, which is in the file.
 std::size_t header_length(std::span<const std::byte> file, const std::string& where) {
   if (file.size() < kLengthBytes) {
@@ -259,6 +276,7 @@ void check_layout(std::vector<SafetensorsEntry>& tensors, std::uint64_t data_byt
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& where) {
+  refuse_other_formats({reinterpret_cast<const char*>(file.data()), file.size()}, where);
   const std::size_t length = header_length(file, where);
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
   // The JSON reader skips a byte order mark and takes a zero byte for the end; neither is JSON.

@@ -11,6 +11,7 @@ namespace easel {
 namespace {
 
 using samples::safetensors;
+using testing::HasSubstr;
 
 SafetensorsHeader parse(const std::string& file) {
   return parse_safetensors_header(samples::as_bytes(file), "f.safetensors");
@@ -64,6 +65,18 @@ TEST(SafetensorsHeader, LengthLies) {
       fault(samples::little_endian(UINT64_MAX, 8)),
       "corrupt_data: f.safetensors: the header is said to have 18446744073709551615 bytes, more than the 100000000 "
       "allowed");
+}
+
+TEST(SafetensorsHeader, FilesOfOtherKindsAreCalledWhatTheyAre) {
+  EXPECT_THAT(fault("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"), HasSubstr("pointer of Git LFS"));
+  EXPECT_THAT(fault("<!DOCTYPE html>\n<html>"), HasSubstr("web page"));
+  for (const std::string& pickle :
+       {samples::zip("a/data.pkl", "x"), std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9")}) {
+    EXPECT_THAT(fault(pickle), HasSubstr("is a pickle"));
+    EXPECT_THAT(fault(pickle), HasSubstr("let its name end in .ckpt"));
+    const auto named = error_of([&] { parse_safetensors_header(samples::as_bytes(pickle), "vae.pt"); });
+    EXPECT_THAT(named, HasSubstr("; make safetensors of it with `easel convert`"));
+  }
 }
 
 TEST(SafetensorsHeader, TextThatIsNoObject) {
