@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdlib>
+
 #include "core/text.h"
 #include "easel/error.h"
 #include "pipelines/single_file_parts.h"
@@ -90,6 +92,8 @@ std::string prediction_type(const SafetensorsFile& file, const NameSet& names, c
   if (names.has("v_pred")) return "v_prediction";
   const bool plain = class_name == "StableDiffusionPipeline";
   return kind == Kind::kSd2 && plain && global_step(file) != kBaseSteps ? "v_prediction" : "epsilon";
+  const auto noted = file.metadata().find("global_step");  // by `easel convert`
+  if (noted != file.metadata().end()) return std::strtoll(noted->second.c_str(), nullptr, 10);
 }
 
 json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, const std::string& class_name,

@@ -128,7 +128,9 @@ std::vector<ConvertedFile> convert_single_file(const std::string& source, const 
   const auto report = [&](std::size_t done) {
     if (progress) progress(source, done, total);
   };
-  const auto bytes = write_safetensors(target, checkpoint, {{"format", "pt"}}, report);
+  SafetensorsMetadata metadata{{"format", "pt"}};
+  if (const auto step = checkpoint.global_step()) metadata["global_step"] = std::to_string(*step);
+  const auto bytes = write_safetensors(target, checkpoint, metadata, report);
   return {{source, target, total, bytes}};
 }
 

@@ -301,8 +301,10 @@ class PickleMachine {
       }
       case Opcode::kBuild: {
         // An OrderedDict's own attributes: state dicts carry the `_metadata` of their modules, which is not weights.
-        const bool plain = pop()->as<PickleDict>() != nullptr && top()->as<PickleDict>() != nullptr;
-        if (!plain) throw unsupported("the pickle sets attributes of something that is no dict");
+        const auto* attributes = pop()->as<PickleDict>();
+        const bool plain = attributes != nullptr && top()->as<PickleDict>() != nullptr;
+        if (!plain && top()->as<PickleUnread>() == nullptr)
+          throw unsupported("the pickle sets attributes of something that is no dict");
         return true;
       }
       case Opcode::kBinPersId: {
@@ -340,6 +342,7 @@ class PickleMachine {
     if (function == "torch._utils._rebuild_tensor" || function == "torch._utils._rebuild_tensor_v2") {
       return make(pickled_tensor(arguments, where_));
     }
+    if (makes_what_is_not_read(function)) return make(PickleUnread{});
     throw corrupt(concat("the pickle calls `", function, "` with arguments that it does not take"));
   }
   /// OrderedDict() or OrderedDict([[key, value], ...])

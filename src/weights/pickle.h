@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -34,7 +35,8 @@ struct PickledTensor {
 struct PickleValue;
 
 struct PickleNone {};
-struct PickleList {  ///< also tuples
+struct PickleUnread {};  ///< made by a call of something that no tensor is made of: what training left, never looked at
+struct PickleList {      ///< also tuples
   std::vector<PickleValue*> items;
 };
 struct PickleDict {  ///< in the order of writing; of equal keys the last counts
@@ -52,8 +54,8 @@ struct PickleView {  ///< a window on a storage, as only the format before 1.6 h
 };
 
 /// One object of a pickle. Lists and dicts may contain themselves; walk them to a fixed depth only.
-struct PickleValue : std::variant<PickleNone, bool, std::int64_t, double, std::string, PickleList, PickleDict,
-                                  PickleGlobal, PickleBytes, PickleView, PickledTensor> {
+struct PickleValue : std::variant<PickleNone, PickleUnread, bool, std::int64_t, double, std::string, PickleList,
+                                  PickleDict, PickleGlobal, PickleBytes, PickleView, PickledTensor> {
   using variant::variant;
   template <class T>
   const T* as() const {
@@ -73,9 +75,11 @@ struct Pickle {
 ///
 /// A pickle is a program. This reader knows the few functions that a state dict needs (collections.OrderedDict,
 /// torch.Size, torch._utils' _rebuild_tensor, _rebuild_tensor_v2 and _rebuild_parameter, and torch's typed storages),
-/// does by hand what they do, and refuses any other by its name before it is used. libtorch's own restricted unpickler
-/// (torch/csrc/jit/serialization/unpickler.h) will not do: it reads each OrderedDict, hence each state dict, as None,
-/// it makes tensors without checking that they lie inside their storage, and it knows nothing of the format before 1.6.
+/// does by hand what they do, and refuses any other by its name before it is used; but for a few names that published
+/// checkpoints hold beside their state dict, such as NumPy's numbers, of which it makes nothing. libtorch's own
+/// restricted unpickler (torch/csrc/jit/serialization/unpickler.h) will not do: it reads each OrderedDict, hence each
+/// state dict, as None, it makes tensors without checking that they lie inside their storage, and it knows nothing of
+/// the format before 1.6.
 ///
 /// @param where  what messages call the bytes
 /// @throws Error(kUnsupported)  a function, class or opcode outside that list, named; more than a state dict needs
@@ -85,6 +89,9 @@ Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where);
 /// The tensors of a state dict by their names: the root, or the dict under "state_dict" in it.
 /// @throws Error(kUnsupported)  something else than that, or a value that is no tensor; names it
 std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, const std::string& where);
+
+/// The steps of training that Lightning notes beside the state dict, as `global_step`; none where it does not.
+std::optional<std::int64_t> global_step_of(const Pickle& pickle);
 
 /// The tensors of a textual inversion, whatever lies beside them: those of the dict under "string_to_param" in the root
 /// (AUTOMATIC1111's web UI), else the root's own; of a root that is a tensor, that one, under "".

@@ -24,6 +24,17 @@ constexpr std::string_view kFunctions[] = {
     "torch._utils._rebuild_parameter",
 };
 
+/// What else the published checkpoints hold beside their state dict, as training saved it. A class may be named alone:
+/// sd-v1-4.ckpt has its callback's state under the callback's class.
+constexpr std::string_view kNamed[] = {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"};
+/// Numbers and sets, which are called: what is made of them is not read.
+constexpr std::string_view kUnread[] = {"numpy.core.multiarray.scalar",
+                                        "numpy._core.multiarray.scalar",
+                                        "numpy.dtype",
+                                        "_codecs.encode",
+                                        "__builtin__.set",
+                                        "builtins.set"};
+
 constexpr std::size_t kMostDimensions = 64;  // torch's own limit for most operators
 constexpr std::size_t kLongestKey = 255;     // torch numbers storages, by count or by address
 
@@ -102,8 +113,13 @@ const PickleValue* item_of(const PickleDict& dict, std::string_view wanted) {
 
 }  // namespace
 
+bool makes_what_is_not_read(const std::string& name) {
+  return std::ranges::find(kUnread, name) != std::end(kUnread);
+}
+
 bool is_allowed_global(const std::string& name) {
   return std::ranges::find(kFunctions, name) != std::end(kFunctions) ||
+         std::ranges::find(kNamed, name) != std::end(kNamed) || makes_what_is_not_read(name) ||
          std::ranges::find(kStorageClasses, name, &StorageClass::name) != std::end(kStorageClasses);
 }
 
@@ -169,6 +185,13 @@ std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, 
     tensors[*name] = tensor;
   }
   return tensors;
+}
+
+std::optional<std::int64_t> global_step_of(const Pickle& pickle) {
+  const auto* dict = pickle.root->as<PickleDict>();
+  const auto* found = dict == nullptr ? nullptr : item_of(*dict, "global_step");
+  const auto* step = found == nullptr ? nullptr : found->as<std::int64_t>();
+  return step == nullptr ? std::nullopt : std::optional(*step);
 }
 
 std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where) {

@@ -127,6 +127,7 @@ void TorchCheckpoint::read_legacy() {
 }
 
 void TorchCheckpoint::bind_tensors(const Pickle& pickle) {
+  global_step_ = global_step_of(pickle);
   for (const auto& [name, tensor] : tensors_of_(pickle, where())) {
     const auto bytes = storages_.find(tensor->storage);
     if (bytes == storages_.end()) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ class TorchCheckpoint : public TensorStore {
   at::Tensor read(const std::string& name) const override;
   void release(const std::string& name) const override;
   std::string where() const override { return file_->path(); }
+  std::optional<std::int64_t> global_step() const { return global_step_; }  ///< as global_step_of
 
  private:
   void read_zip();
@@ -50,6 +52,7 @@ class TorchCheckpoint : public TensorStore {
 
   std::shared_ptr<const MappedFile> file_;
   TensorsOf tensors_of_;
+  std::optional<std::int64_t> global_step_;
   std::map<std::string, std::span<const std::byte>> storages_;  ///< by key
   std::map<std::string, Place> places_;
 };

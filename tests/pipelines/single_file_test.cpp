@@ -232,6 +232,7 @@ TEST(SingleFile, ModelsDirectoriesListCheckpointsAndNoOtherFiles) {
   EXPECT_EQ(checkpoint_name(reference("sd1.safetensors")), "sd1");
   EXPECT_EQ(checkpoint_name(reference("other_vae/")), "other_vae");
 }
+  EXPECT_EQ(sd2.scheduler({{"global_step", "875000"}})["prediction_type"], "epsilon");
 
 // --- the published models, by names and shapes alone ---
 

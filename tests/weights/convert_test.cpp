@@ -71,6 +71,15 @@ TEST(Convert, ASingleFileGetsSafetensorsBesideIt) {
   EXPECT_TRUE(convert_checkpoint(written[0].target).empty());
 }
 
+TEST(Convert, TheStepsOfTrainingBecomeMetadata) {
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(reference("lightning.ckpt"), folder.path("model.ckpt"));
+  convert_checkpoint(folder.path("model.ckpt"));
+  const SafetensorsFile file(folder.path("model.safetensors"));
+  EXPECT_EQ(file.metadata().at("global_step"), "875000");
+  EXPECT_EQ(file.metadata().at("format"), "pt");
+}
+
 TEST(Convert, ComponentsOpenAfterwards) {
   const OldCheckpoint folder;
   const std::string stem = "diffusion_pytorch_model";

@@ -10,9 +10,11 @@ import random
 import shutil
 import struct
 import sys
+import types
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from safetensors import deserialize
@@ -138,6 +140,17 @@ class Attack:
         return os.system, (f"touch '{self.marker}'",)
 
 
+def lightning_checkpoint(state_dict):
+    """What training with PyTorch Lightning 1 leaves, as sd-v1-4.ckpt and its kin were published: a callback's state under its class."""
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    for parent in ("pytorch_lightning", "pytorch_lightning.callbacks", name):  # pickle looks its classes up
+        sys.modules[parent] = module = types.ModuleType(parent)
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": name})
+    callback = {"monitor": "val/loss_simple_ema", "best_model_score": torch.tensor(0.1), "current_score": np.float64(0.2), "seen": {1, 2}}
+    return {"epoch": 6, "global_step": 875000, "pytorch-lightning_version": "1.4.2", "state_dict": state_dict,
+            "callbacks": {module.ModelCheckpoint: callback}, "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}]}
+
+
 def rezip(source, target, change):
     """Copies a zip; change(name, bytes) gives (bytes, compression) or None to leave the entry out."""
     with zipfile.ZipFile(source) as read, zipfile.ZipFile(target, "w") as write:
@@ -155,6 +168,8 @@ def save_checkpoints(folder):
     torch.save(tricky, f"{folder}/tricky_legacy.bin", _use_new_zipfile_serialization=False)
     torch.save(tricky, f"{folder}/tricky_protocol_4.bin", pickle_protocol=4)
     torch.save({"epoch": 3, "state_dict": tricky, "lr": 0.5}, f"{folder}/nested.bin")
+    torch.save(lightning_checkpoint(tricky), f"{folder}/lightning.ckpt")
+    torch.save(lightning_checkpoint(tricky), f"{folder}/lightning_legacy.ckpt", _use_new_zipfile_serialization=False)
     torch.save(tiny_vae().state_dict(), f"{folder}/with_metadata.bin")  # an OrderedDict with attributes
     torch.save({"w": torch.zeros(2, dtype=torch.complex64)}, f"{folder}/complex.bin")
     torch.save({"w": torch.ones(2).to_sparse()}, f"{folder}/sparse.bin")

@@ -117,6 +117,19 @@ TEST(Pickle, EveryOtherFunctionIsRefusedByItsName) {
               AllOf(HasSubstr("`a\\x01xxx"), HasSubstr("xx.y` (504 bytes)")));
 }
 
+TEST(Pickle, WhatTrainingLeftBesideTheTensorsIsNotRead) {
+  const std::string t = tensor(storage("FloatStorage", "0", 1), 0, "", "");
+  const std::string callback = global("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint");
+  const std::string dtype = global("numpy", "dtype") + tuple(text("f8")) + "R" + tuple(integer(3) + text("<")) + "b";
+  const std::string number = global("numpy.core.multiarray", "scalar") + tuple(dtype + text("12345678")) + "R";
+  const Pickle parsed = read(pickle("}(" + text("state_dict") + "}" + text("w") + t + "s" + text("callbacks") + "}" +
+                                    callback + number + "su"));
+  EXPECT_EQ(state_dict_of(parsed, "f.bin").count("w"), 1u);
+  EXPECT_THAT(fault("}" + text("w") + number + "s"), HasSubstr("`w` is no tensor"));
+  EXPECT_THAT(fault(callback + tuple(text("x")) + "R"), HasSubstr("calls `pytorch_lightning.callbacks."));
+  EXPECT_THAT(fault(global("pytorch_lightning.callbacks", "Other")), HasSubstr("asks for `pytorch_lightning."));
+}
+
 TEST(Pickle, OpcodesThatTorchDoesNotWriteAreRefused) {
   EXPECT_EQ(fault("I42\n"), "unsupported: f.bin: the pickle has opcode 73 at byte 2, which torch.save does not write");
   EXPECT_THAT(fault("(" + text("x") + "i"), HasSubstr("opcode 105"));       // INST

@@ -22,10 +22,16 @@ std::string fault(const std::string& name) {
 TEST(TorchCheckpoint, StridesOffsetsAndSharingComeOutRight) {
   const SafetensorsFile expected(reference("tricky.safetensors"));
   EXPECT_EQ(expected.names().size(), 19u);
-  for (const std::string name : {"tricky.bin", "tricky_legacy.bin", "tricky_protocol_4.bin", "nested.bin"}) {
+  for (const std::string name : {"tricky.bin", "tricky_legacy.bin", "tricky_protocol_4.bin", "nested.bin",
+                                 "lightning.ckpt", "lightning_legacy.ckpt"}) {
     SCOPED_TRACE(name);
     expect_same_tensors(TorchCheckpoint(reference(name)), expected);
   }
+}
+
+TEST(TorchCheckpoint, TheStepsOfTrainingAreKept) {
+  EXPECT_EQ(TorchCheckpoint(reference("lightning.ckpt")).global_step(), 875000);
+  EXPECT_EQ(TorchCheckpoint(reference("nested.bin")).global_step(), std::nullopt);
 }
 
 TEST(TorchCheckpoint, AModulesStateDict) {
