@@ -81,7 +81,7 @@ class SingleFileSource : public CheckpointSource {
     add(original_unet_names(unet_, kUNetPrefix));
     if (vae_) add(original_vae_names(original_vae_layout(names_, *vae_), *vae_));
     for (const auto& text : family_.texts) {
-      if (const auto found = find_text_encoder(names_, text.scope)) add(names_of(*found));
+      if (const auto found = own(text)) add(names_of(*found));
     }
     std::vector<std::string> left;
     for (const auto& name : file_->names()) {
@@ -109,7 +109,10 @@ class SingleFileSource : public CheckpointSource {
     throw Error(ErrorCode::kCorruptData,
                 concat(file_->where(), ": checkpoints of its family have no `", component, "`"));
   }
-  bool in_file(const SingleFileText& text) const { return find_text_encoder(names_, text.scope).has_value(); }
+  std::optional<OriginalTextEncoder> own(const SingleFileText& text) const {
+    return find_text_encoder(names_, text.scope, text.most_layers);
+  }
+  bool in_file(const SingleFileText& text) const { return own(text).has_value(); }
 
   /// File or folder that the manifest names for a text encoder; may be empty.
   const std::string& beside(const SingleFileText& text) const {
@@ -117,7 +120,7 @@ class SingleFileSource : public CheckpointSource {
   }
 
   TextFile text_file(const SingleFileText& text) const {
-    if (auto encoder = find_text_encoder(names_, text.scope)) return {file_, std::move(*encoder)};
+    if (auto encoder = own(text)) return {file_, std::move(*encoder)};
     const auto component = "text_encoder" + text.suffix;
     if (beside(text).empty()) {
       throw Error(ErrorCode::kCorruptData, concat(file_->where(), " has no text encoder (no tensors `", text.scope,
@@ -126,7 +129,7 @@ class SingleFileSource : public CheckpointSource {
     const auto file = std::make_shared<SafetensorsFile>(beside(text));
     const NameSet names(*file);
     for (const auto& scope : {std::string(), text.scope}) {
-      if (auto encoder = find_text_encoder(names, scope)) return {file, std::move(*encoder)};
+      if (auto encoder = find_text_encoder(names, scope, text.most_layers)) return {file, std::move(*encoder)};
     }
     throw Error(ErrorCode::kCorruptData, file->where() + " holds no text encoder");
   }

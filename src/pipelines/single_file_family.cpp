@@ -7,7 +7,6 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "pipelines/single_file_parts.h"
 
 namespace easel {
 namespace {
@@ -16,6 +15,9 @@ using nlohmann::json;
 
 constexpr std::int64_t kOpenClipWidth = 1024;     // of SD 2.x's text encoder
 constexpr std::int64_t kRefinerTextWidth = 1280;  // of the one that SDXL's refiner has
+/// OpenCLIP's ViT-H has 24 layers. SD 2.x was trained on what the last but one gives, so diffusers' text encoder ends
+/// there, whatever the file holds.
+constexpr std::int64_t kOpenClipLayersUsed = 23;
 constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model for 512 x 512, which predicts noise
 
 enum class Kind { kSd1, kSd2, kXl, kRefiner };
@@ -48,7 +50,8 @@ Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
   if (names.has("edm_mean")) throw unsupported(file, "Playground v2.5");
   const auto width = text_width(file, names);
   if (!names.has_any(prefix + "label_emb.")) {
-    const bool open_clip = width == kOpenClipWidth || names.has_any("cond_stage_model.model.transformer.");
+    const bool open_clip = width == kOpenClipWidth || names.has_any("cond_stage_model.model.transformer.") ||
+                           names.has_any("conditioner.embedders.0.model.");
     return open_clip ? Kind::kSd2 : Kind::kSd1;
   }
   if (names.has_any("conditioner.embedders.0.model.")) return Kind::kRefiner;
@@ -125,7 +128,7 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
   return scheduler;
 }
 
-std::vector<SingleFileText> texts_of(Kind kind) {
+std::vector<SingleFileText> texts_of(const NameSet& names, Kind kind) {
   const SingleFileText clip{.suffix = "",
                             .scope = "cond_stage_model.",
                             .class_name = "CLIPTextModel",
@@ -135,7 +138,12 @@ std::vector<SingleFileText> texts_of(Kind kind) {
   open_clip.hidden_act = "gelu";
   open_clip.padding = ClipPadding::kExclamation;
   if (kind == Kind::kSd1) return {clip};
-  if (kind == Kind::kSd2) return {open_clip};
+  if (kind == Kind::kSd2) {
+    open_clip.most_layers = kOpenClipLayersUsed;
+    // SD-Turbo comes from SDXL's code, which calls its only text encoder as it does the first of several.
+    if (names.has_any("conditioner.embedders.0.")) open_clip.scope = "conditioner.embedders.0.";
+    return {open_clip};
+  }
   SingleFileText first = clip;
   first.scope = "conditioner.embedders.0.";
   open_clip.suffix = "_2";
@@ -154,7 +162,7 @@ SingleFileFamily find_single_file_family(const SafetensorsFile& file, const Name
   }
   SingleFileFamily family;
   family.class_name = class_of(file, kind);
-  family.texts = texts_of(kind);
+  family.texts = texts_of(names, kind);
   const auto prediction = prediction_type(file, names, parts, kind, family.class_name);
   family.scheduler = scheduler_of(file, names, kind, family.class_name, prediction);
   const bool xl = kind == Kind::kXl || kind == Kind::kRefiner;

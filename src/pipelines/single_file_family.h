@@ -9,7 +9,7 @@
 
 #include "easel/tokenizer.h"
 #include "pipelines/checkpoint_folder.h"
-#include "weights/original_names.h"
+#include "pipelines/single_file_parts.h"
 #include "weights/safetensors.h"
 
 namespace easel {
@@ -21,6 +21,7 @@ struct SingleFileText {
   std::string class_name;
   std::string hidden_act;
   ClipPadding padding;
+  std::int64_t most_layers = kAllLayers;  ///< that it uses, whatever the file holds
 };
 
 struct SingleFileFamily {

@@ -12,9 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-/// OpenCLIP's ViT-H has 24 layers. SD 2.x was trained on what the last but one gives, so diffusers' text encoder ends
-/// there, whatever the file holds.
-constexpr std::int64_t kOpenClipLayersUsed = 23;
 constexpr std::int64_t kHeadSize = 64;  // of every attention but that of SD 1.x's UNet,
 constexpr std::int64_t kOldHeads = 8;   // which has this many heads, however wide
 
@@ -101,22 +98,24 @@ std::optional<std::string> find_vae(const NameSet& names) {
   return std::nullopt;
 }
 
-std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const std::string& scope) {
+std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const std::string& scope,
+                                                     std::int64_t most_layers) {
+  const auto layers = [&](const std::string& prefix) {
+    return std::clamp<std::int64_t>(names.count(prefix), 1, most_layers);
+  };
   const std::string hugging = scope.empty() ? "" : scope + "transformer.";
   for (const auto& prefix : {hugging + "text_model.", hugging}) {
     if (!names.has_any(prefix + "encoder.layers.")) continue;
     return OriginalTextEncoder{.prefix = prefix,
                                .projection = hugging + "text_projection.weight",
-                               .layers = std::max<std::int64_t>(1, names.count(prefix + "encoder.layers."))};
+                               .layers = layers(prefix + "encoder.layers.")};
   }
   const std::string open = scope.empty() ? "" : scope + "model.";
   if (!names.has_any(open + "transformer.resblocks.")) return std::nullopt;
-  OriginalTextEncoder encoder{.open_clip = true,
-                              .prefix = open,
-                              .projection = open + "text_projection",
-                              .layers = std::max<std::int64_t>(1, names.count(open + "transformer.resblocks."))};
-  if (scope == "cond_stage_model.") encoder.layers = std::min(encoder.layers, kOpenClipLayersUsed);
-  return encoder;
+  return OriginalTextEncoder{.open_clip = true,
+                             .prefix = open,
+                             .projection = open + "text_projection",
+                             .layers = layers(open + "transformer.resblocks.")};
 }
 
 OriginalNames names_of(const OriginalTextEncoder& encoder) {

@@ -1,6 +1,8 @@
 // What a file of the original layout holds, from its tensors' names and shapes.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -16,6 +18,8 @@ inline constexpr char kUNetPrefix[] = "model.diffusion_model.";
 /// autoencoder.
 std::optional<std::string> find_vae(const NameSet& names);
 
+inline constexpr std::int64_t kAllLayers = std::numeric_limits<std::int64_t>::max();
+
 /// A text encoder among the names.
 struct OriginalTextEncoder {
   bool open_clip = false;  ///< named as OpenCLIP does; else as transformers does
@@ -26,8 +30,10 @@ struct OriginalTextEncoder {
 
 /// The text encoder that a file made for one alone holds, or the one whose names begin with `scope`, such as
 /// "cond_stage_model.": then "transformer." or "model." follows. None where there is none.
-/// @param scope  empty for a file of its own
-std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const std::string& scope);
+/// @param scope        empty for a file of its own
+/// @param most_layers  that the model uses; the file may have more
+std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const std::string& scope,
+                                                     std::int64_t most_layers = kAllLayers);
 
 /// Diffusers' names for it.
 OriginalNames names_of(const OriginalTextEncoder& encoder);

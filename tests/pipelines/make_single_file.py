@@ -150,6 +150,9 @@ def make_checkpoints(out):
     unused = original_open_clip(open_clip(tok_2, num_hidden_layers=24).state_dict(), ONLY)
     unused = {key: t.contiguous() for key, t in unused.items() if ".resblocks.23." in key}
     made.add("sd2_v", sd2, {"text_encoder": (ONLY, True)}, extra={**unused, f"{ONLY}model.text_projection": torch.ones(64, 64), **LEFTOVERS})
+    # As SDXL's code names the same parts.
+    turbo = original_state(sd2, {"text_encoder": (FIRST, True)}) | {key.replace(ONLY, FIRST): t for key, t in unused.items()}
+    made.write("sd2_turbo", StableDiffusionPipeline, sd2, turbo | {f"{FIRST}model.text_projection": torch.ones(64, 64)}, torch.float32)
     xl_vae = lambda: small_vae(scaling_factor=0.13025, force_upcast=True)
     # Of another width than the first, by which diffusers tells them apart.
     second = open_clip(tok_2, text_encoder_with_projection, hidden_size=128, num_attention_heads=2, num_hidden_layers=4, projection_dim=48)
@@ -239,7 +242,7 @@ def write_hollow(path, state):
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, guidance_scale=1.5, width=128, height=128)
     pictures = dict(image=source_picture(1))
-    plain = ("sd1", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")
+    plain = ("sd1", "sd2_turbo", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")
     return {
         **{name: dict(base, folder=f"{name}.safetensors") for name in plain},
         "sd2_v": dict(base, folder="sd2_v.safetensors", prompt="a cat! on a red background", negative_prompt="a dog"),

@@ -69,11 +69,11 @@ TEST_P(SingleFile, EveryTensorIsThatOfDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
-                         ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v", "xl",
-                                           "refiner"));
+                         ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v",
+                                           "sd2_turbo", "xl", "refiner"));
 
 TEST(SingleFile, PicturesAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 11);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 12);
 }
 
 TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
@@ -152,6 +152,19 @@ class EditedFile {
 
   std::map<std::string, at::Tensor> tensors;
 };
+
+TEST(SingleFile, ATextEncoderBesideAStableDiffusion2KeepsItsLastLayerOut) {
+  EditedFile sd2("sd2_v"), text("sd2_v");
+  std::erase_if(sd2.tensors, [](const auto& tensor) { return tensor.first.starts_with("cond_stage_model."); });
+  std::erase_if(text.tensors, [](const auto& tensor) { return !tensor.first.starts_with("cond_stage_model."); });
+  sd2.tensors["model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"] = at::zeros({64, 1024});
+  const auto path = sd2.write();
+  write_safetensors(reference("edited/text.safetensors"), text.tensors, {});
+  std::ofstream(reference("edited/model.easel.json")) << R"({"text_encoder": "text.safetensors"})";
+  const auto checkpoint = CheckpointFolder::open(path);
+  fs::remove(reference("edited/model.easel.json"));
+  EXPECT_EQ(checkpoint.source->config("text_encoder").object()["num_hidden_layers"], 23);
+}
 
 TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
