@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "pipelines/checkpoint_source.h"
 #include "pipelines/single_file_family.h"
+#include "pipelines/single_file_kind.h"
 #include "pipelines/single_file_parts.h"
 #include "weights/message.h"
 
@@ -170,8 +171,7 @@ void read_model_index(const std::string& configs, CheckpointFolder& checkpoint) 
 
 bool is_single_file_checkpoint(const std::string& path) {
   try {
-    const SafetensorsFile file(path);
-    return NameSet(file).has_any(concat(kUNetPrefix, "input_blocks."));
+    return find_single_file_kind(NameSet(SafetensorsFile(path))).use != SingleFileKind::Use::kPart;
   } catch (const Error&) {
     return true;
   }
@@ -179,10 +179,9 @@ bool is_single_file_checkpoint(const std::string& path) {
 
 CheckpointFolder open_single_file(const std::string& path, const Manifest& manifest) {
   const auto file = std::make_shared<SafetensorsFile>(path);
-  if (!NameSet(*file).has_any(concat(kUNetPrefix, "input_blocks."))) {
-    throw Error(ErrorCode::kUnsupported,
-                concat(path, " is no checkpoint of Stable Diffusion in the original layout: it has no tensors `",
-                       kUNetPrefix, "input_blocks...`"));
+  const auto kind = find_single_file_kind(NameSet(*file));
+  if (kind.use != SingleFileKind::Use::kCheckpoint) {
+    throw Error(ErrorCode::kUnsupported, concat(path, " ", kind.what));
   }
   const auto source = std::make_shared<SingleFileSource>(file, manifest.single_file);
   source->log_leftovers();

@@ -7,8 +7,8 @@
 
 namespace easel {
 
-/// Whether a safetensors file holds such a checkpoint: it has a UNet of that layout. One that cannot be read counts as
-/// one, for open_single_file to say what is wrong with it.
+/// Whether a safetensors file among models is meant as one: all are but parts that checkpoints may name, an autoencoder
+/// or a text encoder alone. open_single_file says what is wrong with the others.
 bool is_single_file_checkpoint(const std::string& path);
 
 /// Opens one: SD 1.x, SD 2.x, SDXL, its refiner, their inpainting variants, InstructPix2Pix.
@@ -17,7 +17,8 @@ bool is_single_file_checkpoint(const std::string& path);
 /// follow from them and from the family. The tokenizers are CLIP's own. `manifest.single_file` may name what the file
 /// lacks, and configs that come first. Tensors that belong to nothing, such as averages of training, are left alone.
 /// @throws Error(kCorruptData)  no such checkpoint; a tensor that tells of the family is missing or misshapen
-/// @throws Error(kUnsupported)  another family; a kind of prediction that no scheduler here has
+/// @throws Error(kUnsupported)  another family, a LoRA and the like, all by name; a kind of prediction that no
+///                              scheduler here has
 CheckpointFolder open_single_file(const std::string& path, const Manifest& manifest);
 
 }  // namespace easel

@@ -23,8 +23,12 @@ constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model
 enum class Kind { kSd1, kSd2, kXl, kRefiner };
 
 Error unsupported(const SafetensorsFile& file, const std::string& what) {
-  return {ErrorCode::kUnsupported,
-          concat(file.where(), " is ", what, ", which easel does not read from a single file")};
+  return {ErrorCode::kUnsupported, concat(file.where(), " is ", what, ", which easel does not draw with")};
+}
+Error unsupported_upscaler(const SafetensorsFile& file) {
+  return {
+      ErrorCode::kUnsupported,
+      concat(file.where(), " is an upscaler (StableDiffusionUpscalePipeline), which easel reads from a folder only")};
 }
 
 std::int64_t dimension(const SafetensorsFile& file, const std::string& name, std::size_t axis) {
@@ -46,8 +50,14 @@ std::int64_t text_width(const SafetensorsFile& file, const NameSet& names) {
 
 Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
   const std::string prefix = kUNetPrefix;
-  if (names.has(prefix + "label_emb.weight")) throw unsupported(file, "an upscaler");
+  if (names.has(prefix + "label_emb.weight")) throw unsupported_upscaler(file);
   if (names.has("edm_mean")) throw unsupported(file, "Playground v2.5");
+  if (names.has_any(prefix + "input_blocks.1.0.time_stack.")) throw unsupported(file, "Stable Video Diffusion");
+  const bool sees =
+      names.has_any("cond_stage_model.model.visual.") || names.has_any("cond_stage_model.transformer.vision_model.");
+  if (sees && !find_text_encoder(names, "cond_stage_model.")) {
+    throw unsupported(file, "a model that is shown a picture in place of a prompt (image variations and the like)");
+  }
   const auto width = text_width(file, names);
   if (!names.has_any(prefix + "label_emb.")) {
     const bool open_clip = width == kOpenClipWidth || names.has_any("cond_stage_model.model.transformer.") ||
@@ -65,9 +75,12 @@ std::string class_of(const SafetensorsFile& file, Kind kind) {
   const auto channels = dimension(file, concat(kUNetPrefix, "input_blocks.0.0.weight"), 1);
   const std::string family = kind == Kind::kSd1 || kind == Kind::kSd2 ? "StableDiffusion" : "StableDiffusionXL";
   if (channels == 9 && kind != Kind::kRefiner) return family + "InpaintPipeline";
+  if (channels == 8 && kind == Kind::kXl) {
+    throw unsupported(file, "an SDXL InstructPix2Pix (StableDiffusionXLInstructPix2PixPipeline)");
+  }
   if (channels == 8 && kind != Kind::kRefiner) return family + "InstructPix2PixPipeline";
   if (channels == 5) throw unsupported(file, "a depth-to-image model (StableDiffusionDepth2ImgPipeline)");
-  if (channels == 7) throw unsupported(file, "an upscaler (StableDiffusionUpscalePipeline)");
+  if (channels == 7) throw unsupported_upscaler(file);
   return family + (kind == Kind::kRefiner ? "Img2ImgPipeline" : "Pipeline");
 }
 
@@ -79,6 +92,8 @@ std::string model_spec(const SafetensorsFile& file, const char* field) {
 
 /// Steps of training, which some files carry; 0 for those that do not.
 std::int64_t global_step(const SafetensorsFile& file) {
+  const auto noted = file.metadata().find("global_step");  // by `easel convert`
+  if (noted != file.metadata().end()) return std::strtoll(noted->second.c_str(), nullptr, 10);
   const auto* info = file.find("global_step");
   if (info == nullptr || info->dtype != at::kLong) return 0;
   const auto tensor = file.read("global_step");
@@ -95,8 +110,6 @@ std::string prediction_type(const SafetensorsFile& file, const NameSet& names, c
   if (names.has("v_pred")) return "v_prediction";
   const bool plain = class_name == "StableDiffusionPipeline";
   return kind == Kind::kSd2 && plain && global_step(file) != kBaseSteps ? "v_prediction" : "epsilon";
-  const auto noted = file.metadata().find("global_step");  // by `easel convert`
-  if (noted != file.metadata().end()) return std::strtoll(noted->second.c_str(), nullptr, 10);
 }
 
 json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, const std::string& class_name,

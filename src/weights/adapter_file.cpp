@@ -57,6 +57,10 @@ const Ending* ending_of(std::string_view key) {
 
 }  // namespace
 
+bool is_adapter_tensor(const std::string& name) {
+  return ending_of(name) != nullptr;
+}
+
 AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind('/') + 1)), store_(path) {
   std::map<std::string, AdapterModule> by_name;
   for (const auto& key : store_.names()) {

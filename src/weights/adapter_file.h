@@ -34,6 +34,9 @@ enum class AdapterPart {
   kLokrT2,
 };
 
+/// Whether a tensor's name is one of an adapter's, by its ending.
+bool is_adapter_tensor(const std::string& name);
+
 /// The tensors of one layer.
 struct AdapterModule {
   std::string name;                         ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"

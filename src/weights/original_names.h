@@ -51,6 +51,8 @@ class NameSet {
   bool has_any(const std::string& prefix) const;  ///< whether a name begins so
   /// One more than the largest number that follows this prefix; 0 when none does.
   std::int64_t count(const std::string& prefix) const;
+  auto begin() const { return names_.begin(); }
+  auto end() const { return names_.end(); }
 
  private:
   std::set<std::string> names_;

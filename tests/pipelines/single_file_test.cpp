@@ -102,7 +102,9 @@ TEST(SingleFile, IsDescribedByItsHeader) {
 TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
   EXPECT_THAT(error_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
   EXPECT_THAT(error_of([] { open_model("m", reference("odd_alone.safetensors"), {}); }), HasSubstr("`configs`"));
-  EXPECT_THAT(error_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }), HasSubstr("no checkpoint"));
+  EXPECT_THAT(error_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }),
+              HasSubstr("an autoencoder and no model"));
+  EXPECT_THAT(error_of([] { open_model("m", reference("text.safetensors"), {}); }), HasSubstr("a text encoder and no"));
   GenerationRequest r;
   r.prompt = "a fox";
   r.num_inference_steps = 2;
@@ -219,6 +221,42 @@ TEST(SingleFile, OtherFamiliesAreRefusedByName) {
   EXPECT_THAT(refusal("model.diffusion_model.label_emb.weight", at::zeros({10, 4})), HasSubstr("upscaler"));
   EXPECT_THAT(refusal("edm_mean", at::zeros({4})), HasSubstr("Playground"));
   EXPECT_THAT(refusal("edm_vpred.sigma_max", at::zeros({1})), HasSubstr("EDM"));
+  EXPECT_THAT(refusal("model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", at::zeros({4})),
+              HasSubstr("Stable Video Diffusion"));
+  EditedFile shown("sd1"), instructed("xl");
+  std::erase_if(shown.tensors, [](const auto& tensor) { return tensor.first.starts_with("cond_stage_model."); });
+  shown.tensors["cond_stage_model.model.visual.proj"] = at::zeros({4, 4});
+  EXPECT_THAT(error_of([&] { CheckpointFolder::open(shown.write()); }), HasSubstr("a picture in place of a prompt"));
+  instructed.tensors[first] = at::zeros({64, 8, 3, 3});
+  EXPECT_THAT(error_of([&] { CheckpointFolder::open(instructed.write()); }),
+              HasSubstr("StableDiffusionXLInstructPix2PixPipeline"));
+}
+
+TEST(SingleFile, FilesThatAreNoCheckpointAreCalledWhatTheyAre) {
+  const std::string before = "model.diffusion_model.", folder = reference("others");
+  fs::create_directories(folder);
+  const std::vector<std::pair<std::string, std::string>> others = {
+      {before + "joint_blocks.0.context_block.adaLN_modulation.1.bias", "Stable Diffusion 3"},
+      {"joint_blocks.37.x_block.mlp.fc1.weight", "Stable Diffusion 3"},
+      {"double_blocks.0.img_attn.norm.key_norm.scale", "FLUX.1"},
+      {"clip_txt_mapper.weight", "Stable Cascade"},
+      {"down_blocks.1.0.channelwise.0.weight", "Stable Cascade"},
+      {"add_embedding.image_proj.weight", "Kandinsky"},
+      {"control_model.time_embed.0.weight", "ControlNet"},
+      {"decoder.layers.1.weight", "tiny autoencoder"},
+      {"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", "--lora-dir"},
+      {"double_blocks.0.img_attn.qkv.lora_A.weight", "--lora-dir"},
+      {"emb_params", "--embeddings-dir"},
+      {"input_blocks.0.0.weight", "names lack `model.diffusion_model.`"},
+      {"something", "no checkpoint of Stable Diffusion"}};
+  for (const auto& [tensor, what] : others) {
+    write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
+    EXPECT_THAT(error_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
+    EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that its name is told";
+  }
+  write_safetensors(folder + "/other.safetensors",
+                    {{"conv_in.weight", at::zeros({4})}, {"down_blocks.0.resnets.0.conv1.weight", at::zeros({4})}}, {});
+  EXPECT_THAT(error_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr("diffusers' names"));
 }
 
 TEST(SingleFile, ManifestFieldsOfSingleFilesAreErrorsInFolders) {

@@ -1,0 +1,89 @@
+#include "pipelines/single_file_kind.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/text.h"
+#include "pipelines/single_file_parts.h"
+#include "weights/adapter_file.h"
+
+namespace easel {
+namespace {
+
+struct Mark {
+  const char* prefix;  // of a tensor's name, as far as only this kind has it
+  const char* kind;
+};
+
+/// Other families of models, after CHECKPOINT_KEY_NAMES of diffusers 0.42.1. The first that fits counts.
+constexpr Mark kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
+                              {"single_stream_modulation.", "FLUX.2"},
+                              {"distilled_guidance_layer.", "Chroma"},
+                              {"double_blocks.0.img_attn.", "FLUX.1"},
+                              {"clip_txt_mapper.", "Stable Cascade"},
+                              {"down_blocks.1.0.channelwise.", "Stable Cascade"},
+                              {"encoder_hid_proj.", "Kandinsky"},
+                              {"add_embedding.image_", "Kandinsky"},
+                              {"double_layers.0.attn.", "AuraFlow"},
+                              {"t_block.", "PixArt"},
+                              {"blocks.0.cross_attn.q_linear.", "Sana"},
+                              {"layers.0.adaLN_modulation.", "Z-Image"},
+                              {"cap_embedder.", "Lumina"},
+                              {"double_stream_blocks.", "HiDream"},
+                              {"txt_in.individual_token_refiner.", "HunyuanVideo"},
+                              {"txt_in.text_norm.", "Qwen-Image"},
+                              {"patchify_proj.", "LTX-Video"},
+                              {"head.modulation", "Wan"},
+                              {"down_blocks.0.motion_modules.", "AnimateDiff"}};
+/// What goes beside models, and not beside those here.
+constexpr Mark kCompanions[] = {{"control_model.", "ControlNet"},
+                                {"controlnet_cond_embedding.", "ControlNet"},
+                                {"input_hint_block.", "ControlNet"},
+                                {"decoder.layers.", "tiny autoencoder (TAESD)"}};
+
+const char* kind_of(const NameSet& names, std::span<const Mark> marks) {
+  for (const auto& mark : marks) {
+    for (const char* before : {"", kUNetPrefix}) {
+      if (names.has_any(concat(before, mark.prefix))) return mark.kind;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+SingleFileKind find_single_file_kind(const NameSet& names) {
+  using Use = SingleFileKind::Use;
+  const auto unet = concat(kUNetPrefix, "input_blocks.");
+  if (names.has_any(unet)) return {.use = Use::kCheckpoint, .what = {}};
+  const auto other = [](const auto&... what) { return SingleFileKind{.use = Use::kOther, .what = concat(what...)}; };
+  if (std::any_of(names.begin(), names.end(), is_adapter_tensor)) {
+    return other("is an adapter (LoRA or the like), not a checkpoint; put it into the folder that --lora-dir names");
+  }
+  if (const char* family = kind_of(names, kFamilies)) {
+    return other("is of ", family, ", and easel draws with Stable Diffusion 1, 2 and XL");
+  }
+  if (const char* kind = kind_of(names, kCompanions)) return other("is a ", kind, ", which easel does not use");
+  if (names.has("emb_params") || (names.has("clip_l") && names.has("clip_g"))) {
+    return other("is a textual inversion, not a checkpoint; put it into the folder that --embeddings-dir names");
+  }
+  if (find_vae(names) || names.has_any("encoder.down_blocks.")) {
+    return {.use = Use::kPart,
+            .what = "holds an autoencoder and no model that draws; give it with --vae, or as `vae` in a manifest"};
+  }
+  if (find_text_encoder(names, "")) {
+    return {.use = Use::kPart,
+            .what = "holds a text encoder and no model that draws; a checkpoint's manifest may name it"};
+  }
+  if (names.has_any("down_blocks.0.resnets.") && names.has("conv_in.weight")) {
+    return other(
+        "holds a UNet alone, under diffusers' names; in a checkpoint folder it is "
+        "unet/diffusion_pytorch_model.safetensors");
+  }
+  if (names.has_any("input_blocks.0.0.")) {
+    return other("holds a UNet alone, whose names lack `", kUNetPrefix, "`, so that it is no checkpoint");
+  }
+  return other("is no checkpoint of Stable Diffusion in the original layout: it has no tensors `", unet, "..`");
+}
+
+}  // namespace easel
