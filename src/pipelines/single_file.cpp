@@ -30,18 +30,20 @@ class SingleFileSource : public CheckpointSource {
         parts_(parts),
         family_(find_single_file_family(*file_, names_, parts)),
         unet_(original_unet_layout(names_, kUNetPrefix)),
-        vae_(find_vae(names_)) {}
+        vae_(find_vae(names_)) {
+    check_parts();
+  }
 
   const SingleFileFamily& family() const { return family_; }
 
   Config config(const std::string& component) const override {
-    if (has_configs(component)) return open_folder_source(parts_.configs)->config(component);
+    if (has_configs(component)) return given_config(component);
     const auto where = concat(file_->where(), " (", component, ")");
     if (component == "scheduler") return {family_.scheduler, where};
     if (component == "unet") return {unet_config_of(*file_, unet_, family_.sample_size), where};
     if (component == "vae") return {vae_config(), where};
     const auto& text = text_of(component);
-    if (!in_file(text) && fs::is_directory(beside(text))) {
+    if (fs::is_directory(beside(text))) {
       return Config::read_file(beside(text) + "/config.json", beside(text) + "/config.json");
     }
     const auto found = text_file(text);
@@ -57,10 +59,10 @@ class SingleFileSource : public CheckpointSource {
       return with_diffusers_names(file_, original_vae_names(original_vae_layout(names_, prefix), prefix));
     }
     const auto& text = text_of(component);
-    if (!in_file(text) && beside(text).empty() && has_configs(component)) {
+    if (beside(text).empty() && !own(text) && has_configs(component)) {
       return open_folder_source(parts_.configs)->weights(component);
     }
-    if (!in_file(text) && fs::is_directory(beside(text))) return open_component_folder(beside(text), component);
+    if (fs::is_directory(beside(text))) return open_component_folder(beside(text), component);
     const auto found = text_file(text);
     auto names = names_of(found.encoder);
     // Some files keep a projection that the model has no use for.
@@ -98,9 +100,27 @@ class SingleFileSource : public CheckpointSource {
   }
 
  private:
+  /// What a manifest names must be there and be of use: nothing of it is left out in silence.
+  void check_parts() const {
+    if (!parts_.configs.empty() && !fs::is_directory(parts_.configs)) {
+      throw Error(ErrorCode::kNotFound,
+                  concat(file_->where(), ": the folder of `configs`, ", parts_.configs, ", does not exist"));
+    }
+    for (const auto& [suffix, path] : {std::pair{"", parts_.text_encoder}, std::pair{"_2", parts_.text_encoder_2}}) {
+      if (!path.empty()) text_of(concat("text_encoder", suffix));
+    }
+  }
   /// Whether the folder of configs has this part.
   bool has_configs(const std::string& component) const {
     return !parts_.configs.empty() && fs::is_directory(fs::path(parts_.configs) / component);
+  }
+
+  Config given_config(const std::string& component) const {
+    auto config = open_folder_source(parts_.configs)->config(component);
+    if (component != "scheduler" || parts_.prediction_type.empty()) return config;
+    auto fields = config.object();
+    fields["prediction_type"] = parts_.prediction_type;
+    return {fields, config.where()};
   }
 
   const SingleFileText& text_of(const std::string& component) const {
@@ -113,17 +133,16 @@ class SingleFileSource : public CheckpointSource {
   std::optional<OriginalTextEncoder> own(const SingleFileText& text) const {
     return find_text_encoder(names_, text.scope, text.most_layers);
   }
-  bool in_file(const SingleFileText& text) const { return own(text).has_value(); }
 
-  /// File or folder that the manifest names for a text encoder; may be empty.
+  /// File or folder that the manifest names for a text encoder, to be used instead of the file's own; may be empty.
   const std::string& beside(const SingleFileText& text) const {
     return text.suffix.empty() ? parts_.text_encoder : parts_.text_encoder_2;
   }
 
   TextFile text_file(const SingleFileText& text) const {
-    if (auto encoder = own(text)) return {file_, std::move(*encoder)};
-    const auto component = "text_encoder" + text.suffix;
     if (beside(text).empty()) {
+      if (auto encoder = own(text)) return {file_, std::move(*encoder)};
+      const auto component = "text_encoder" + text.suffix;
       throw Error(ErrorCode::kCorruptData, concat(file_->where(), " has no text encoder (no tensors `", text.scope,
                                                   "...`); name one as `", component, "` in its manifest"));
     }

@@ -112,6 +112,27 @@ TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
   EXPECT_EQ(draw_alone(*load("parts/beside.safetensors"), r).pixels, draw_alone(*load("sd1.safetensors"), r).pixels);
 }
 
+TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
+  const auto sd1 = reference("sd1.safetensors");
+  const auto with = [&](const std::string& manifest) {
+    fs::remove(reference("named.safetensors"));
+    fs::create_symlink(sd1, reference("named.safetensors"));
+    std::ofstream(reference("named.easel.json")) << manifest;
+    return error_of([] {
+      const auto checkpoint = CheckpointFolder::open(reference("named.safetensors"));
+      throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights("text_encoder")->where());
+    });
+  };
+  EXPECT_THAT(with(R"({"configs": "nowhere"})"), HasSubstr("nowhere, does not exist"));
+  EXPECT_THAT(with(R"({"text_encoder_2": "text.safetensors"})"), HasSubstr("have no `text_encoder_2`"));
+  EXPECT_THAT(with(R"({"text_encoder": "nowhere.safetensors"})"), HasSubstr("nowhere.safetensors is missing"));
+  EXPECT_THAT(with(R"({"text_encoder": "text.safetensors"})"), HasSubstr("read from " + reference("text.safetensors")));
+  EXPECT_THAT(with("{}"), HasSubstr("read from " + reference("named.safetensors")));
+  with(R"({"configs": "configs/sd1", "prediction_type": "v_prediction"})");
+  const auto checkpoint = CheckpointFolder::open(reference("named.safetensors"));
+  EXPECT_EQ(checkpoint.source->config("scheduler").object()["prediction_type"], "v_prediction");
+}
+
 TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
   GenerationRequest r;
