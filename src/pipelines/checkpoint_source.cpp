@@ -69,11 +69,17 @@ Config config_for_file(const std::string& path, Config fields) {
   return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, scaling_factor, force_upcast), path};
 }
 
+/// The folder itself, or that of the autoencoder in a whole checkpoint.
+std::string vae_folder(const std::string& path) {
+  const auto inner = fs::path(path) / kVae;
+  return fs::exists(inner / "config.json") && !fs::exists(fs::path(path) / "config.json") ? inner.string() : path;
+}
+
 class OtherVae : public CheckpointSource {
  public:
-  OtherVae(std::shared_ptr<const CheckpointSource> source, std::string path)
+  OtherVae(std::shared_ptr<const CheckpointSource> source, const std::string& path)
       : source_(std::move(source)),
-        path_(std::move(path)),
+        path_(vae_folder(path)),
         config_(
             ((fs::is_directory(path_) ? fs::path(path_) : fs::path(path_).parent_path()) / "config.json").string()) {
     if (!fs::exists(path_)) throw Error(ErrorCode::kNotFound, concat("the autoencoder ", path_, " does not exist"));
@@ -81,7 +87,11 @@ class OtherVae : public CheckpointSource {
 
   Config config(const std::string& component) const override {
     if (component != kVae) return source_->config(component);
-    if (fs::is_directory(path_) || fs::exists(config_)) return Config::read_file(config_, config_);
+    if (fs::is_directory(path_) || fs::exists(config_)) {
+      auto config = Config::read_file(config_, config_);
+      config.require("_class_name", {"AutoencoderKL"});
+      return config;
+    }
     auto own = source_->config(component);
     return has_vae(*source_) ? own : config_for_file(path_, std::move(own));
   }

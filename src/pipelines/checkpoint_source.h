@@ -36,7 +36,8 @@ std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& fo
 std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, const std::string& component);
 
 /// `source` with another autoencoder.
-/// @param path  a component folder with config.json, or a safetensors file in diffusers' names or the original ones
+/// @param path  a component folder with config.json, a checkpoint folder that has one, or a safetensors file in
+///              diffusers' names or the original ones
 ///              ("first_stage_model.", "vae." or nothing before "encoder."), a whole checkpoint among them. The config
 ///              is the config.json beside the file, and the checkpoint's own where there is none
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file

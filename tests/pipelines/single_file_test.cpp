@@ -133,6 +133,26 @@ TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
   EXPECT_EQ(checkpoint.source->config("scheduler").object()["prediction_type"], "v_prediction");
 }
 
+TEST(SingleFile, AnAutoencoderThatIsNoneIsRefusedByItsKind) {
+  const auto refusal = [](const std::string& vae) {
+    return error_of([&] { open_model("m", reference("sd1.safetensors"), {}, reference(vae)); });
+  };
+  fs::create_directories(reference("no_vae/tiny"));
+  std::ofstream(reference("no_vae/tiny/config.json")) << R"({"_class_name": "AutoencoderTiny"})";
+  std::ofstream(reference("no_vae/vae.pt")) << "PK\3\4 and so on, as torch.save writes it";
+  EXPECT_THAT(refusal("no_vae/tiny"), HasSubstr("`_class_name` is \"AutoencoderTiny\""));
+  EXPECT_THAT(refusal("no_vae/vae.pt"), HasSubstr("`easel convert`"));
+}
+
+TEST(SingleFile, AnAutoencoderMayBeThatOfACheckpointFolder) {
+  fs::create_directories(reference("whole"));
+  fs::remove(reference("whole/vae"));
+  fs::create_directory_symlink(reference("other_vae"), reference("whole/vae"));
+  const auto checkpoint = CheckpointFolder::open(reference("sd1.safetensors"), reference("whole"));
+  EXPECT_EQ(checkpoint.source->config("vae").object()["scaling_factor"], 0.3);
+  EXPECT_THAT(checkpoint.source->weights("vae")->where(), HasSubstr("whole/vae"));
+}
+
 TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
   GenerationRequest r;
@@ -212,6 +232,7 @@ TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
 TEST(SingleFile, ThePredictionIsWhatTheFileOrItsManifestSays) {
   EditedFile sd2("sd2_v"), xl("xl");
   EXPECT_EQ(sd2.scheduler()["prediction_type"], "v_prediction");
+  EXPECT_EQ(sd2.scheduler({{"global_step", "875000"}})["prediction_type"], "epsilon");
   EXPECT_EQ(sd2.scheduler({{"modelspec.prediction_type", "epsilon"}})["prediction_type"], "epsilon");
   sd2.tensors["global_step"] = at::full({}, 875000, at::kLong);
   EXPECT_EQ(sd2.scheduler()["prediction_type"], "epsilon");
@@ -304,7 +325,6 @@ TEST(SingleFile, ModelsDirectoriesListCheckpointsAndNoOtherFiles) {
   EXPECT_EQ(checkpoint_name(reference("sd1.safetensors")), "sd1");
   EXPECT_EQ(checkpoint_name(reference("other_vae/")), "other_vae");
 }
-  EXPECT_EQ(sd2.scheduler({{"global_step", "875000"}})["prediction_type"], "epsilon");
 
 // --- the published models, by names and shapes alone ---
 
