@@ -38,15 +38,22 @@ std::string vae_of(const std::string& id, const std::vector<std::string>& given)
   return for_all;
 }
 
-bool has_id(const std::vector<ServedModel>& models, const std::string& id) {
-  return std::any_of(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
+std::vector<ServedModel>::iterator find_id(std::vector<ServedModel>& models, const std::string& id) {
+  return std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
 }
 
 void add_directory(const std::string& directory, const std::vector<std::string>& vaes, const PipelineOptions& options,
                    std::vector<ServedModel>& models) {
   for (const auto& path : find_checkpoints(directory)) {
     const auto id = checkpoint_name(path);
-    if (has_id(models, id)) continue;  // --model has already named it
+    const auto known = find_id(models, id);
+    if (known != models.end()) {
+      // --model may have named this one already.
+      if (!fs::equivalent(known->description.folder, path)) {
+        log::warning(concat(path, " is left out: another model is called ", id));
+      }
+      continue;
+    }
     try {
       models.push_back(open_model(id, path, options, vae_of(id, vaes)));
     } catch (const Error& e) {
@@ -68,7 +75,7 @@ VaeTiling tiling_of(const ModelOptions& options) {
 
 /// @param flag  that named the id, for the message
 std::vector<ServedModel>::iterator find(const char* flag, const std::string& id, std::vector<ServedModel>& models) {
-  const auto found = std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
+  const auto found = find_id(models, id);
   if (found != models.end()) return found;
   std::vector<std::string> ids;
   for (const auto& m : models) ids.push_back(m.description.id);
@@ -115,7 +122,7 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {
     const auto [id, path] = split_alias(text);
-    if (has_id(models, id))
+    if (find_id(models, id) != models.end())
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
     models.push_back(open_model(id, path, pipeline_options, vae_of(id, options.vaes)));
   }

@@ -68,6 +68,14 @@ void check_components(const CheckpointFolder& folder, const Family& family) {
   }
 }
 
+bool is_checkpoint(const fs::directory_entry& entry) {
+  const auto& path = entry.path();
+  if (!entry.is_regular_file()) return fs::exists(path / "model_index.json");
+  if (path.extension() == ".safetensors") return is_single_file_checkpoint(path.string());
+  // A pickle is listed to be refused, unless it was converted.
+  return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"));
+}
+
 }  // namespace
 
 std::vector<TextEncoderPart> text_encoders_of(const Family& family, const CheckpointFolder& folder) {
@@ -116,12 +124,7 @@ std::vector<std::string> find_checkpoints(const std::string& directory) {
   }
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    const auto& path = entry.path();
-    const bool file = entry.is_regular_file();
-    const bool checkpoint = file ? path.extension() == ".ckpt" ||
-                                       (path.extension() == ".safetensors" && is_single_file_checkpoint(path.string()))
-                                 : fs::exists(path / "model_index.json");
-    if (checkpoint) found.push_back(path.string());
+    if (is_checkpoint(entry)) found.push_back(entry.path().string());
   }
   std::sort(found.begin(), found.end());
   return found;

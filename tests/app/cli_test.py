@@ -182,6 +182,17 @@ class Models(unittest.TestCase):
             self.assertIn("cut is left out", result.stderr)
             self.assertNotIn("vae", result.stderr)
             self.assertNotIn("notes", result.stderr)
+            pathlib.Path(f"{folder}/old.safetensors").write_bytes(b"\x09")
+            self.assertNotIn("easel convert", run("models", "--models-dir", folder).stderr, "what was converted is not told again")
+
+    def test_two_of_one_name_in_models_dir(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(MODEL, f"{folder}/twin")
+            pathlib.Path(f"{folder}/twin.safetensors").write_bytes(b"\x09")
+            for flags in ([], ["--model", f"{folder}/twin"]):
+                told = run("models", *flags, "--models-dir", folder).stderr
+                self.assertIn(f"{folder}/twin.safetensors is left out: another model is called twin", told)
+                self.assertEqual(told.count("left out"), 1, told)
 
 
 class Draw(unittest.TestCase):
