@@ -1,17 +1,21 @@
 #include "core/config.h"
 
+#include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <string_view>
 
+#include "core/open_file.h"
 #include "core/text.h"
 
 namespace easel {
 namespace {
 
 using nlohmann::json;
+
+// Far above any real file: a tokenizer.json has a few MB, and lists in configs lie in each other three deep at most.
+constexpr std::size_t kMostBytes = 100'000'000;
+constexpr int kMostDepth = 64;
 
 constexpr std::pair<std::string_view, double> kPythonNumbers[] = {
     {"-Infinity", -std::numeric_limits<double>::infinity()},
@@ -43,6 +47,24 @@ std::string quote_python_numbers(std::string_view text) {
     text.remove_prefix(length);
   }
   return quoted;
+}
+
+// Refuses what lies too deep: copying, printing and comparing JSON take stack by the level.
+json parse(std::string_view text, const std::string& where) {
+  const auto corrupt = [&](const auto&... what) { return Error(ErrorCode::kCorruptData, concat(where, what...)); };
+  const auto on_event = [&](int depth, json::parse_event_t, const json&) {
+    if (depth > kMostDepth) throw corrupt(" has lists or objects within each other, more than ", kMostDepth, " deep");
+    return true;
+  };
+  try {
+    return json::parse(text, on_event);
+  } catch (const json::parse_error& e) {
+    const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(e.byte, text.size()));
+    if (text.empty()) throw corrupt(" is empty");
+    throw corrupt(" is not valid JSON in line ", 1 + std::count(text.begin(), end, '\n'));
+  } catch (const json::out_of_range&) {
+    throw corrupt(" holds a number that is too large");
+  }
 }
 
 std::optional<double> python_number(const json& value) {
@@ -97,11 +119,7 @@ Config::Config(nlohmann::json object, std::string where) : object_(std::move(obj
 }
 
 Config Config::read_file(const std::string& path, std::string where) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorCode::kNotFound, concat(where, " is missing"));
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  json parsed = json::parse(quote_python_numbers(text), nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) throw Error(ErrorCode::kCorruptData, concat(where, " is not valid JSON"));
+  auto parsed = parse(quote_python_numbers(easel::read_file(path, where, kMostBytes)), where);
   return Config(std::move(parsed), std::move(where));
 }
 

@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <sstream>
 #include <string_view>
 
 #include "core/config.h"
+#include "core/open_file.h"
 #include "core/text.h"
 #include "easel/error.h"
 
@@ -55,8 +55,8 @@ std::optional<Merge> parse_merge(std::string_view line) {
 }
 
 std::vector<Merge> read_merges_file(const std::string& path, const std::string& where) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorCode::kNotFound, concat(where, " is missing"));
+  constexpr std::size_t kMostBytes = 100'000'000;
+  std::istringstream file(read_file(path, where, kMostBytes));
   std::vector<Merge> merges;
   std::string line;
   for (std::size_t number = 1; std::getline(file, line); ++number) {
@@ -67,7 +67,6 @@ std::vector<Merge> read_merges_file(const std::string& path, const std::string& 
       throw corrupt(concat(where, ": line ", number, " is `", line, "`, expected two tokens and one space between"));
     merges.push_back(*std::move(merge));
   }
-  if (file.bad()) throw corrupt(concat(where, " cannot be read"));
   return merges;
 }
 

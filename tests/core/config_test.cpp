@@ -1,8 +1,10 @@
 #include "core/config.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <limits>
 
@@ -78,6 +80,39 @@ TEST(Config, RequireNamesWhatIsSupported) {
 TEST(Config, FileErrorsNameTheFile) {
   EXPECT_EQ(message_of([] { Config::read_file("/nowhere/config.json", "vae/config.json"); }),
             "vae/config.json is missing");
+}
+
+std::string error_in_file(const std::string& contents) {
+  const auto path = testing::TempDir() + "/config_test_damaged.json";
+  std::ofstream(path) << contents;
+  return message_of([&] { Config::read_file(path, "c"); });
+}
+
+TEST(Config, DamagedFilesAreToldApart) {
+  EXPECT_EQ(error_in_file(""), "c is empty");
+  EXPECT_EQ(error_in_file("{\n\"a\": 1,\n}"), "c is not valid JSON in line 3");
+  EXPECT_EQ(error_in_file("{\"low\": -Infinity,\n// a comment\n\"a\": 1}"), "c is not valid JSON in line 2");
+  EXPECT_EQ(error_in_file("{\"a\": 1e999}"), "c holds a number that is too large");
+  EXPECT_EQ(error_in_file("[]"), "c is not a JSON object");
+}
+
+// Copying or printing such a value takes more stack than there is.
+TEST(Config, WhatLiesTooDeepIsRefused) {
+  const auto nested = [](std::size_t depth) {
+    return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  EXPECT_EQ(error_in_file(nested(60)), "no error");
+  for (const std::size_t depth : {100, 1'000'000}) {
+    EXPECT_EQ(error_in_file(nested(depth)), "c has lists or objects within each other, more than 64 deep");
+  }
+}
+
+TEST(Config, WhatIsNoFileIsRefusedAndNotWaitedFor) {
+  EXPECT_EQ(message_of([] { Config::read_file(testing::TempDir(), "c"); }), "c is a folder, expected a file");
+  const auto pipe = testing::TempDir() + "/config_test_pipe";
+  std::remove(pipe.c_str());
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(message_of([&] { Config::read_file(pipe, "c"); }), "c is not a file, expected a file");
 }
 
 }  // namespace
