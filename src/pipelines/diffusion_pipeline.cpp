@@ -18,6 +18,7 @@
 #include "pipelines/prompt_adapters.h"
 #include "pipelines/run_start.h"
 #include "pipelines/torch_errors.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -253,12 +254,12 @@ Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationReque
   phase.end_step = phase.scheduler->timesteps().size();
   if (told == NoiseTold::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
   const auto& numbers = phase.sigmas.defined() ? told_sigmas(phase.sigmas) : phase.scheduler->timesteps();
-  phase.timesteps = at::tensor(numbers, at::kFloat).to(placement_.device, /*non_blocking=*/true);
+  phase.timesteps = upload(at::tensor(numbers, at::kFloat), placement_.device, at::kFloat);
   const auto dim = unet.config().time_cond_proj_dim;
   if (dim && !phase.conditions.timestep_cond.defined()) {
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
     phase.conditions.timestep_cond =
-        guidance_scale_embedding(guidance_scale, *dim).to(placement_.device, placement_.dtype, /*non_blocking=*/true);
+        upload(guidance_scale_embedding(guidance_scale, *dim), placement_.device, placement_.dtype);
   }
   return phase;
 }

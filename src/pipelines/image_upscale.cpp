@@ -13,6 +13,7 @@
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/upscale_canvas.h"
 #include "schedulers/noise_schedule.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -36,8 +37,8 @@ class NoiseLevelConditioner : public Conditioner {
                     const RunContext& context) override {
     auto conditions = words_->encode(request, canvas, guidance, context);
     conditions.class_labels =
-        at::full({conditions.prompt_embeds.size(0)}, noise_level_of(request, max_noise_level_), at::kLong)
-            .to(device_, /*non_blocking=*/true);
+        upload(at::full({conditions.prompt_embeds.size(0)}, noise_level_of(request, max_noise_level_), at::kLong),
+               device_, at::kLong);
     return conditions;
   }
 
@@ -76,7 +77,7 @@ class NoisyPicture : public PictureUse {
     const auto grid = plan_source_tiles(source, sizes_);
     std::vector<at::Tensor> pictures;
     for (std::size_t i = 0; i < grid.count(); ++i) {
-      pictures.push_back(to_tensor(cut_tile(source, grid, i)).to(placement.device, placement.dtype));
+      pictures.push_back(upload(to_tensor(cut_tile(source, grid, i)), placement.device, placement.dtype));
     }
     return [this, pictures = std::move(pictures), grid = grid.scaled(sizes_.factor), placement,
             channels = codec.config().latent_channels,
@@ -85,8 +86,8 @@ class NoisyPicture : public PictureUse {
       for (const auto& picture : pictures) {
         Tile tile{.noise = NoiseSource(generation.seed()), .latents = {}, .extra_channels = {}};
         tile.extra_channels = schedule_.add_noise(picture, tile.noise.normal_like(picture), level);
-        tile.latents = tile.noise.normal({1, channels, picture.size(2), picture.size(3)})
-                           .to(placement.device, placement.dtype, /*non_blocking=*/true) *
+        tile.latents = upload(tile.noise.normal({1, channels, picture.size(2), picture.size(3)}), placement.device,
+                              placement.dtype) *
                        generation.phase().scheduler->init_noise_sigma();
         tiles.push_back(std::move(tile));
       }

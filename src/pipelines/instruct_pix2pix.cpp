@@ -12,6 +12,7 @@
 #include "pipelines/picture_pixels.h"
 #include "pipelines/picture_use.h"
 #include "pipelines/stable_diffusion.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -73,7 +74,7 @@ class InstructedPicture : public PictureUse {
     auto channels = guided ? at::cat(at::TensorList({latents, latents, at::zeros_like(latents)})) : latents;
     return [channels = std::move(channels), shape = latents.sizes().vec(), placement,
             scale = image_guidance_scale_of(request)](DiffusionGeneration& generation) {
-      generation.latents = generation.noise.normal(shape).to(placement.device, placement.dtype, /*non_blocking=*/true) *
+      generation.latents = upload(generation.noise.normal(shape), placement.device, placement.dtype) *
                            generation.phase().scheduler->init_noise_sigma();
       generation.extra_channels = channels;
       generation.image_guidance_scale = scale;

@@ -14,6 +14,7 @@
 #include "pipelines/picture_use.h"
 #include "pipelines/prompt_rows.h"
 #include "pipelines/upscale_canvas.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -94,8 +95,7 @@ class PictureLatents : public PictureUse {
     const auto small = codec.scale(sampled.to(placement.device, placement.dtype));  // [1, C, h / 2, w / 2]
     const auto height = sizes_.factor * small.size(2), width = sizes_.factor * small.size(3);
     tile.extra_channels = at::upsample_nearest2d(small, {height, width}, std::nullopt, std::nullopt);
-    tile.latents = tile.noise.normal({1, small.size(1), height, width})
-                       .to(placement.device, placement.dtype, /*non_blocking=*/true) *
+    tile.latents = upload(tile.noise.normal({1, small.size(1), height, width}), placement.device, placement.dtype) *
                    generation.phase().scheduler->init_noise_sigma();
     return tile;
   }

@@ -14,13 +14,14 @@
 #include "pipelines/postprocess.h"
 #include "tensor/free_memory.h"
 #include "tensor/noise_source.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
 
 /// One number a channel, as [1, C, 1, 1] beside `like`.
 at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& like) {
-  return at::tensor(numbers, at::kFloat).view({1, -1, 1, 1}).to(like.device(), like.scalar_type());
+  return upload(at::tensor(numbers, at::kFloat).view({1, -1, 1, 1}), like.device(), like.scalar_type());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "pipelines/picture_pixels.h"
+#include "tensor/upload.h"
 
 namespace easel {
 
@@ -49,8 +50,8 @@ void begin_latents(DiffusionGeneration& generation, const LatentShape& shape, co
                    double strength, InpaintingKind inpainting, const PictureCodec& codec, const Placement& placement) {
   const auto& scheduler = *generation.phase().scheduler;
   const auto draw = [&] {
-    return generation.noise.normal({1, shape.channels, shape.height, shape.width})
-        .to(placement.device, placement.dtype, /*non_blocking=*/true);
+    return upload(generation.noise.normal({1, shape.channels, shape.height, shape.width}), placement.device,
+                  placement.dtype);
   };
   if (source == nullptr) {
     generation.latents = draw() * scheduler.init_noise_sigma();
@@ -70,7 +71,7 @@ void begin_latents(DiffusionGeneration& generation, const LatentShape& shape, co
   generation.latents = from_noise ? noise * scheduler.init_noise_sigma()
                                   : scheduler.add_noise(image_latents, noise, generation.step_index);
   if (!masked) return;
-  const auto mask = source->mask.to(placement.device, placement.dtype);
+  const auto mask = upload(source->mask, placement.device, placement.dtype);
   if (inpainting == InpaintingKind::kModel) {
     generation.extra_channels = at::cat(at::TensorList({mask, sampled(*source->masked_image)}), 1);
   } else {

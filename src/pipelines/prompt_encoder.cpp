@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "nn/adapter_set.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -22,7 +23,7 @@ namespace {
 /// Multiplies each token's state by its weight, and brings the mean of all numbers back. [1, L, D] -> the same
 at::Tensor weigh(const at::Tensor& states, const std::vector<float>& weights) {
   const auto original = states.to(at::kFloat);
-  const auto factors = at::tensor(weights, at::kFloat).to(states.device()).view({1, -1, 1});
+  const auto factors = upload(at::tensor(weights, at::kFloat), states.device(), at::kFloat).view({1, -1, 1});
   const auto weighted = original * factors;
   const auto ratio = original.mean() / weighted.mean();
   // Weights can make the mean vanish.
@@ -140,7 +141,7 @@ EncodedPrompt PromptEncoder::run(const ChunkedPrompt& prompt, std::int64_t clip_
 
 EncodedPrompt PromptEncoder::run(const TokenChunk& chunk, std::int64_t clip_skip, const Words& words,
                                  const RunContext& context) const {
-  const auto input_ids = at::tensor(chunk.input_ids, at::kLong).unsqueeze(0).to(device_);
+  const auto input_ids = upload(at::tensor(chunk.input_ids, at::kLong).unsqueeze(0), device_, at::kLong);
   const auto learned = learned_vectors(chunk, words);
   EncodedPrompt encoded;
   if (state_ == PromptState::kLastNormed) {
@@ -166,7 +167,9 @@ LearnedVectors PromptEncoder::learned_vectors(const TokenChunk& chunk, const Wor
     positions.push_back(static_cast<std::int64_t>(vector.position));
     vectors.push_back(words.at(vector.word).vectors[static_cast<std::int64_t>(vector.row)]);
   }
-  return {.positions = at::tensor(positions, at::kLong).to(device_), .vectors = at::stack(vectors).to(device_)};
+  const auto rows = at::stack(vectors);
+  return {.positions = upload(at::tensor(positions, at::kLong), device_, at::kLong),
+          .vectors = upload(rows, device_, rows.scalar_type())};
 }
 
 }  // namespace easel

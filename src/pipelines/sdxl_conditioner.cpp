@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pipelines/prompt_rows.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -88,7 +89,7 @@ at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas&
   if (guidance == Guidance::kOn) {
     rows = at::cat(at::TensorList({at::tensor(negative_ids, at::kDouble).unsqueeze(0), rows}));
   }
-  return rows.to(placement_.device, placement_.dtype);
+  return upload(rows, placement_.device, placement_.dtype);
 }
 
 }  // namespace easel

@@ -8,6 +8,8 @@
 #include <functional>
 #include <vector>
 
+#include "tensor/upload.h"
+
 namespace easel {
 namespace {
 
@@ -21,7 +23,7 @@ void blend(const at::Tensor& before, const at::Tensor& tile, std::int64_t dim, s
   // The share of the tile itself: exact quotients, which the reference hands to float32 arithmetic.
   const auto share = (at::arange(extent, at::kDouble) / static_cast<double>(extent)).view(shape);
   const auto weigh = [&](const at::Tensor& part, const at::Tensor& weights) {
-    return (part.to(at::kFloat) * weights.to(part.device(), at::kFloat)).to(part.scalar_type());
+    return (part.to(at::kFloat) * upload(weights, part.device(), at::kFloat)).to(part.scalar_type());
   };
   const auto beginning = tile.narrow(dim, 0, extent);
   beginning.copy_(weigh(before.narrow(dim, before.size(dim) - extent, extent), 1 - share) + weigh(beginning, share));

@@ -14,6 +14,7 @@
 #include "schedulers/brownian_tree.h"
 #include "schedulers/tensor_math.h"
 #include "tensor/noise_source.h"
+#include "tensor/upload.h"
 
 namespace easel {
 namespace {
@@ -107,7 +108,7 @@ at::Tensor DPMSolverSDEScheduler::brownian_noise(const Span& span, const at::Ten
   const BrownianTree tree(value_of(sigmas_.select(0, last)), value_of(sigmas_.select(0, 0)), like.sizes().vec(), seed);
   const auto from = sigma_of(span.from), to = sigma_of(span.to);
   const auto increment = tree.increment(value_of(to), value_of(from)) * -1;  // noise levels fall
-  return (increment / at::sqrt(at::abs(to - from))).to(like.options(), /*non_blocking=*/true);
+  return upload(increment / at::sqrt(at::abs(to - from)), like.device(), like.scalar_type());
 }
 
 }  // namespace easel

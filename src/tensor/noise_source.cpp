@@ -3,6 +3,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/randn.h>
 
+#include "tensor/upload.h"
+
 namespace easel {
 
 NoiseSource::NoiseSource(std::uint64_t seed) : generator_(at::detail::createCPUGenerator(seed)) {}
@@ -21,7 +23,7 @@ at::Tensor NoiseSource::normal(at::IntArrayRef shape) {
 }
 
 at::Tensor NoiseSource::normal_like(const at::Tensor& like) {
-  return normal(like.sizes()).to(like.options(), /*non_blocking=*/true);
+  return upload(normal(like.sizes()), like.device(), like.scalar_type());
 }
 
 }  // namespace easel
