@@ -4,12 +4,20 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <string>
 
 namespace easel {
 
 /// Bytes that new tensors could take now: on a GPU what the driver has left and what libtorch keeps unused; on a CPU
-/// what the kernel says is available, within the limit of the process's control group. The largest number where the
+/// what the kernel says is available, within the limits of the process's control groups. The largest number where the
 /// system does not say. A guess as soon as others use the machine.
-std::int64_t free_memory(c10::Device device);
+/// @param wanted  where a host seems to have less, the process's allocator first gives back what it keeps for tensors to
+///                come: otherwise there would be less after each picture than before the first
+std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
+
+/// What control groups leave, of cgroup v2 or v1: that of a process, and those around it.
+/// @param mount      where they are mounted: /sys/fs/cgroup
+/// @param processes  the text of /proc/self/cgroup, which names the process's own
+std::int64_t free_in_control_groups(const std::string& mount, const std::string& processes);
 
 }  // namespace easel
