@@ -4,6 +4,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "pipelines/load_errors.h"
 #include "weights/weights.h"
 
 namespace easel {
@@ -62,7 +63,7 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
-  return PictureCodec(load(own), fields, own, [=] { return load(wide); });
+  return PictureCodec(load(own), fields, own, [=] { return with_load_errors([&] { return load(wide); }); });
 }
 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
@@ -79,7 +80,7 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
   const auto load = [=, source = folder.source] {
     return load_model<CLIPTextModel>(source->weights(name), config, placement, layers);
   };
-  const std::function<CLIPTextModel()> reload = load;
+  const std::function<CLIPTextModel()> reload = [load] { return with_load_errors(load); };
   const auto part = suffix == "_2"                                 ? EmbeddingPart::kClipG
                     : folder.components.contains("text_encoder_2") ? EmbeddingPart::kClipL
                                                                    : EmbeddingPart::kOnly;

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "pipelines/instruct_pix2pix.h"
+#include "pipelines/load_errors.h"
 #include "pipelines/model_description.h"
 #include "pipelines/single_file.h"
 #include "pipelines/stable_diffusion.h"
@@ -102,12 +103,7 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }
-            try {
-              return family->load(*family, folder, description, there);
-            } catch (const Error& e) {
-              // The model is known; that a file of it is missing is no "not found" to whoever asked for a picture.
-              throw Error(e.code() == ErrorCode::kNotFound ? ErrorCode::kCorruptData : e.code(), e.what());
-            }
+            return with_load_errors([&] { return family->load(*family, folder, description, there); });
           }};
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <filesystem>
 #include <sstream>
 
 #include "core/config.h"
@@ -245,3 +246,28 @@ TEST(Offload, ComponentsTakeTurnsAndDrawTheSameBits) {
 
 }  // namespace
 }  // namespace easel
+// Prompts that are remembered need no file; a new one does, and its lack is the model's fault, not the request's.
+TEST(ReleasedTextEncoders, SayWhichFileIsGone) {
+  namespace fs = std::filesystem;
+  const auto folder = fs::path(::testing::TempDir()) / "easel_released";
+  fs::remove_all(folder);
+  fs::copy(kEmoji, folder, fs::copy_options::recursive | fs::copy_options::create_symlinks);
+  const auto file = folder / "text_encoder" / "model.safetensors";
+  const auto pipeline =
+      open_model("emoji", folder.string(), {.placement = {.release_text_encoders = true}}).load({}, {});
+  auto request = emoji_request();
+  testing::begin(*pipeline, request);
+  fs::rename(file, folder / "elsewhere");
+  testing::begin(*pipeline, request);
+  request.prompt = "something new";
+  try {
+    testing::begin(*pipeline, request);
+    ADD_FAILURE() << "drawn without a text encoder";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kCorruptData) << "kNotFound says that there is no such model";
+    EXPECT_NE(std::string(e.what()).find("text_encoder"), std::string::npos) << e.what();
+  }
+  fs::rename(folder / "elsewhere", file);
+  testing::begin(*pipeline, request);
+}
+
