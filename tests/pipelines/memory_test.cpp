@@ -244,28 +244,25 @@ TEST(Offload, ComponentsTakeTurnsAndDrawTheSameBits) {
   EXPECT_GT(copies, with_unet);
 }
 
-}  // namespace
-}  // namespace easel
-// Prompts that are remembered need no file; a new one does, and its lack is the model's fault, not the request's.
-TEST(ReleasedTextEncoders, SayWhichFileIsGone) {
-  namespace fs = std::filesystem;
-  const auto folder = fs::path(::testing::TempDir()) / "easel_released";
-  fs::remove_all(folder);
-  fs::copy(kEmoji, folder, fs::copy_options::recursive | fs::copy_options::create_symlinks);
-  const auto file = folder / "text_encoder" / "model.safetensors";
-  const auto pipeline =
-      open_model("emoji", folder.string(), {.placement = {.release_text_encoders = true}}).load({}, {});
-  auto request = emoji_request();
-  testing::begin(*pipeline, request);
-  fs::rename(file, folder / "elsewhere");
-  testing::begin(*pipeline, request);
-  request.prompt = "something new";
-  try {
-    testing::begin(*pipeline, request);
-    ADD_FAILURE() << "drawn without a text encoder";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), ErrorCode::kCorruptData) << "kNotFound says that there is no such model";
-    EXPECT_NE(std::string(e.what()).find("text_encoder"), std::string::npos) << e.what();
+// Two models on one device, two pictures at once; a step is given up half-way, and once the device is full.
+TEST(Offload, TwoModelsShareADeviceThroughFaults) {
+  bool full = false;
+  PipelineOptions options;
+  options.placement.slot = std::make_shared<DeviceSlot>([&](const at::Tensor& host) {
+    if (full) throw Error(ErrorCode::kResourceExhausted, "full");
+    return host.clone();
+  });
+  const auto a = load_emoji(options), b = load_emoji(options);
+  auto in_a = testing::begin(*a, emoji_request()), in_b = testing::begin(*b, emoji_request());
+  for (int step = 0; step < 3; ++step) {
+    Generation* row = in_a.get();
+    int polls = 0;
+    EXPECT_THROW(a->step({&row, 1}, [&] { return ++polls > 5; }), Error);
+    testing::step(*b, in_b.get());
+    full = true;
+    EXPECT_THROW(a->step({&row, 1}, {}), Error);
+    full = false;
+    testing::step(*a, row);
   }
   fs::rename(folder / "elsewhere", file);
   testing::begin(*pipeline, request);
