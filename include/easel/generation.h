@@ -106,7 +106,7 @@ struct ComponentMemory {
 struct ActivationMemory {
   int width = 0;  ///< pixels, as drawn: whole latent cells
   int height = 0;
-  std::map<int, std::int64_t> step_bytes;  ///< by rows: 1; 2, a picture with guidance; and as many as a step may have
+  std::map<int, std::int64_t> step_bytes;  ///< by rows: 1; those of a picture with guidance; the most of a step
   std::int64_t decode_bytes = 0;           ///< of the autoencoder, in tiles where they are on; 0: it is not known
 };
 

@@ -18,7 +18,8 @@ template <class Model, class ModelConfig, class Call>
 std::int64_t peak_of(const ModelConfig& config, const Placement& placement, const Call& call) {
   const c10::InferenceMode inference;
   MetaRun run(placement.device.type());
-  const Placement meta{.device = at::kMeta, .dtype = placement.dtype};
+  const auto storage = placement.device.is_cpu() ? placement.storage : WeightStorage::kCompute;
+  const Placement meta{.device = at::kMeta, .dtype = placement.dtype, .storage = storage};
   // Every tensor is missing and so replaced by one without memory; finish, which would complain, is not asked.
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), meta);
   const Model model(config, weights.root());

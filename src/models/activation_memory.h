@@ -21,7 +21,8 @@ struct LatentSize {
 // Each: the largest sum of bytes of all tensors alive at once during the call, what it is given and what it returns
 // included, the weights not. The call is made on meta tensors (MetaRun), so this follows the architecture wherever a
 // config leads. Takes milliseconds, up to a few tens for SDXL. Thread-safe.
-// @param placement  where and in which dtype the call would run
+// @param placement  where and in which dtype the call would run; with WeightStorage::kStored from half precision, so
+//                   that the weight which a layer converts for its call is in it
 
 /// One evaluation with a prompt of 77 tokens. `rows`: 2 for a picture with guidance.
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement);

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "easel/error.h"
+#include "tensor/placement.h"
 
 namespace easel {
 
@@ -56,8 +57,8 @@ std::int64_t convolved(std::int64_t size, std::int64_t kernel, std::int64_t stri
   return (size + 2 * padding - kernel) / stride + 1;
 }
 
-/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. oneDNN, the CPU's
-/// library, also lays the weight out anew for the call.
+/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. On a CPU that oneDNN
+/// knows, it lays the weight out anew for the call; elsewhere libtorch's own convolution lays every window out.
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, std::int64_t groups) {
@@ -70,7 +71,13 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   const auto channels = transposed ? weight.size(1) * groups : weight.size(0);
   const auto out = at::empty({input.size(0), channels, size(2), size(3)},
                              input.options().memory_format(at::MemoryFormat::ChannelsLast));
-  if (!imitates_cuda()) at::empty(weight.sizes(), weight.options());
+  if (imitates_cuda()) return out;
+  const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
+  if (cpu_computes(input.scalar_type())) {
+    at::empty(weight.sizes(), weight.options());
+  } else if (!pointwise) {
+    at::empty({input.size(0), weight.size(1) * weight.size(2) * weight.size(3), size(2) * size(3)}, input.options());
+  }
   return out;
 }
 

@@ -35,6 +35,7 @@ struct Family {
   ModeDefaults mode_defaults = {};
   /// Latent cells along an edge of the native picture, where unet/config.json has no `sample_size`.
   std::int64_t default_sample_size = 64;
+  int guided_rows = 2;  ///< of the UNet, for one picture with guidance
   bool needs_image = false;
   bool sees_picture = false;  ///< further channels of the UNet's input are a picture, and not an inpainting mask
   int upscale_factor = 0;     ///< ModelDescription::upscale_factor

@@ -109,6 +109,7 @@ const std::vector<Family>& instruct_pix2pix_families() {
                                                 .default_guidance_scale = 7.5,
                                                 .default_strength = 1.0,
                                                 .default_steps = 100,
+                                                .guided_rows = 3,
                                                 .needs_image = true,
                                                 .sees_picture = true,
                                                 .load = &load_instruct_pix2pix}};

@@ -42,11 +42,10 @@ std::int64_t PictureCodec::tile_for(std::int64_t height, std::int64_t width, Mem
                                     const Placement& where) const {
   const auto scale = config().scale();
   const PictureExtent picture{.height = height * scale, .width = width * scale, .cell = scale};
-  const auto tile = choose_tile(tiling_, picture, reference_tile(config()), free_memory(where.device),
-                                [&](std::int64_t rows, std::int64_t columns) {
-                                  const LatentSize size{.rows = 1, .height = rows / scale, .width = columns / scale};
-                                  return memory_of(config(), size, where);
-                                });
+  const LatentSize whole{.rows = 1, .height = height, .width = width};
+  const auto needed = [&](std::int64_t edge) { return memory_of(config(), whole, edge, where); };
+  const auto free = tiling_ == VaeTiling::kAuto ? free_memory(where.device, /*wanted=*/needed(0) / 7 * 8) : 0;
+  const auto tile = choose_tile(tiling_, picture, reference_tile(config()), free, needed);
   if (tile > 0 && tiling_ == VaeTiling::kAuto) {
     log::info(concat("memory is short: a picture of ", picture.width, "x", picture.height,
                      " goes through the autoencoder in tiles of ", tile, " pixels"));
@@ -56,8 +55,8 @@ std::int64_t PictureCodec::tile_for(std::int64_t height, std::int64_t width, Mem
 
 DiagonalGaussianDistribution PictureCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
   const auto scale = config().scale();
-  const auto tile = tile_for(pixels.size(2) / scale, pixels.size(3) / scale, &encode_bytes, placement_);
-  const auto placed = pixels.to(placement_.device, placement_.dtype);
+  const auto tile = tile_for(pixels.size(2) / scale, pixels.size(3) / scale, &tiled_encode_bytes, placement_);
+  const auto placed = upload(pixels, placement_.device, placement_.dtype);
   return tile > 0 ? tiled_encode(vae_, placed, tile, context) : vae_.encode(placed, context);
 }
 
@@ -79,7 +78,7 @@ at::Tensor PictureCodec::decode(const at::Tensor& latents, const RunContext& con
 
 at::Tensor PictureCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
                                      const RunContext& context) const {
-  const auto tile = tile_for(latents.size(2), latents.size(3), &decode_bytes, where);
+  const auto tile = tile_for(latents.size(2), latents.size(3), &tiled_decode_bytes, where);
   const auto placed = unscale(latents.to(where.device, where.dtype));
   return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
 }

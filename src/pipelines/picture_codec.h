@@ -6,7 +6,6 @@
 #include <functional>
 
 #include "easel/image.h"
-#include "models/activation_memory.h"
 #include "models/autoencoder_kl.h"
 #include "nn/run_context.h"
 #include "pipelines/tiled_autoencoder.h"
@@ -60,7 +59,8 @@ class PictureCodec {
   Image preview(const at::Tensor& latents);
 
  private:
-  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, const Placement&);
+  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, std::int64_t tile,
+                                    const Placement&);
   std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
   at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
                          const RunContext& context) const;

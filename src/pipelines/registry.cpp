@@ -14,6 +14,7 @@
 #include "pipelines/stable_diffusion_xl.h"
 #include "pipelines/torch_errors.h"
 #include "pipelines/upscale.h"
+#include "tensor/placement.h"
 #include "weights/load_meter.h"
 
 namespace easel {
@@ -100,6 +101,11 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
             auto there = options;
             if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
             if (options.slots) there.placement.slot = options.slots->of(there.placement.device);
+            if (there.placement.device.is_cpu() && !cpu_computes(there.placement.dtype)) {
+              log::warning(concat(id, ": this CPU has no arithmetic for ", dtype_name(there.placement.dtype),
+                                  " and takes many times longer in it than in float32; --weights-dtype stored saves ",
+                                  "memory without that"));
+            }
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }

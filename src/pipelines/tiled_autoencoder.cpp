@@ -68,26 +68,64 @@ Cut cut_of(std::int64_t from, std::int64_t to) {
           .kept = to - extent};
 }
 
+/// A tensor of one row.
+struct Extent {
+  std::int64_t height, width;
+  std::int64_t bytes;  ///< of a cell, all channels
+
+  std::int64_t total() const { return height * width * bytes; }
+};
+
+/// The peak of in_tiles: while the last tiles run, the finished rows wait beside two rows of tiles; then the finished
+/// rows are put together.
+std::int64_t tiled_bytes(const Extent& result, std::int64_t tile, std::int64_t run) {
+  const auto kept = cut_of(tile, tile).kept;
+  const Extent row{.height = tile, .width = (result.width + kept - 1) / kept * tile, .bytes = result.bytes};
+  return std::max(run, result.total()) + result.total() + 2 * row.total();
+}
+
+LatentSize piece_of(const LatentSize& whole, std::int64_t cells) {
+  return {.rows = 1, .height = std::min(whole.height, cells), .width = std::min(whole.width, cells)};
+}
+
 }  // namespace
 
 std::int64_t reference_tile(const AutoencoderKLConfig& config) {
   constexpr std::int64_t kDefaultSampleSize = 32;  // diffusers'
-  return config.sample_size.value_or(kDefaultSampleSize);
+  const auto least = 4 * config.scale(), size = config.sample_size.value_or(kDefaultSampleSize);
+  return std::max(size - size % least, least);
+}
+
+std::int64_t tiled_decode_bytes(const AutoencoderKLConfig& config, const LatentSize& whole, std::int64_t tile,
+                                const Placement& placement) {
+  if (tile == 0) return decode_bytes(config, whole, placement);
+  const auto scale = config.scale(), size = static_cast<std::int64_t>(c10::elementSize(placement.dtype));
+  const Extent result{
+      .height = whole.height * scale, .width = whole.width * scale, .bytes = config.out_channels * size};
+  return tiled_bytes(result, tile, decode_bytes(config, piece_of(whole, tile / scale), placement));
+}
+
+std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentSize& whole, std::int64_t tile,
+                                const Placement& placement) {
+  if (tile == 0) return encode_bytes(config, whole, placement);
+  const auto scale = config.scale(), size = static_cast<std::int64_t>(c10::elementSize(placement.dtype));
+  const Extent pixels{.height = whole.height * scale, .width = whole.width * scale, .bytes = config.in_channels * size};
+  const Extent result{.height = whole.height, .width = whole.width, .bytes = 2 * config.latent_channels * size};
+  const auto run = encode_bytes(config, piece_of(whole, tile / scale), placement);
+  return pixels.total() + tiled_bytes(result, tile / scale, run);
 }
 
 std::int64_t choose_tile(VaeTiling tiling, const PictureExtent& picture, std::int64_t tile, std::int64_t free,
-                         const std::function<std::int64_t(std::int64_t, std::int64_t)>& memory_of) {
+                         const std::function<std::int64_t(std::int64_t)>& memory_of) {
   const auto larger_than = [&](std::int64_t edge) { return picture.height > edge || picture.width > edge; };
   // A part is left to what the estimate does not see: kernels' workspaces, and the allocator's odd ends.
-  const auto fits = [&](std::int64_t height, std::int64_t width) {
-    return memory_of(height, width) <= free - free / 8;
-  };
+  const auto fits = [&](std::int64_t edge) { return memory_of(edge) <= free - free / 8; };
   if (tiling == VaeTiling::kOff) return 0;
   if (tiling == VaeTiling::kOn) return larger_than(tile) ? tile : 0;
-  if (fits(picture.height, picture.width)) return 0;
+  if (fits(0)) return 0;
   const auto smallest = 16 * picture.cell;
   auto edge = std::max(tile, smallest);
-  while (edge / 2 >= smallest && (!larger_than(edge) || !fits(edge, edge))) edge /= 2;
+  while (edge / 2 >= smallest && (!larger_than(edge) || !fits(edge))) edge /= 2;
   edge -= edge % (4 * picture.cell);
   return larger_than(edge) ? edge : 0;
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "models/activation_memory.h"
 #include "models/autoencoder_kl.h"
 #include "nn/run_context.h"
 
@@ -18,8 +19,19 @@ enum class VaeTiling {
   kOff,
 };
 
-/// Edge of the tiles that diffusers takes for an autoencoder, in pixels: its `sample_size`.
+/// Edge of the tiles that diffusers takes for an autoencoder, in pixels: its `sample_size`, in whole steps of four cells,
+/// for the reference's own tiles do not meet where it is anything else.
 std::int64_t reference_tile(const AutoencoderKLConfig& config);
+
+// What tiled_decode and tiled_encode take of memory beside the weights, as decode_bytes and encode_bytes tell it of the
+// whole (models/activation_memory.h): a tile at work, the tiles that are still to be blended, and what is put together.
+// @param whole  of the picture
+// @param tile   pixels along a tile's edge; 0: the whole picture at once
+
+std::int64_t tiled_decode_bytes(const AutoencoderKLConfig& config, const LatentSize& whole, std::int64_t tile,
+                                const Placement& placement);
+std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentSize& whole, std::int64_t tile,
+                                const Placement& placement);
 
 /// A picture in pixels. The autoencoder's cells have `cell` of them along an edge.
 struct PictureExtent {
@@ -32,9 +44,9 @@ struct PictureExtent {
 /// after halving, as soon as it fits; never less than 16 cells.
 /// @param tile       of kOn
 /// @param free       bytes that may be used
-/// @param memory_of  bytes that a piece needs: of its height and width in pixels
+/// @param memory_of  bytes that the picture needs in tiles of an edge; of 0: at once
 std::int64_t choose_tile(VaeTiling tiling, const PictureExtent& picture, std::int64_t tile, std::int64_t free,
-                         const std::function<std::int64_t(std::int64_t, std::int64_t)>& memory_of);
+                         const std::function<std::int64_t(std::int64_t)>& memory_of);
 
 // As diffusers 0.42.1 does it with enable_tiling: tiles overlap by a quarter of their edge, and each is blended in
 // linearly over its neighbours above and to the left. Numbers agree with it, not with those of the whole picture: every

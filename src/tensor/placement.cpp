@@ -1,6 +1,7 @@
 #include "tensor/placement.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <charconv>
@@ -53,6 +54,15 @@ Placement make_placement(const std::string& device, const std::string& dtype) {
                 concat("dtype `", dtype, "` is unknown; expected auto, float32, float16 or bfloat16"));
   }
   return placement;
+}
+
+bool cpu_computes(c10::ScalarType dtype) {
+  const char* asks = dtype == c10::kHalf       ? "mkldnn::_is_mkldnn_fp16_supported"
+                     : dtype == c10::kBFloat16 ? "mkldnn::_is_mkldnn_bf16_supported"
+                                               : nullptr;
+  if (asks == nullptr) return true;
+  const auto op = c10::Dispatcher::singleton().findSchema({asks, ""});
+  return op && op->typed<bool()>().call();
 }
 
 std::string dtype_name(c10::ScalarType dtype) {

@@ -32,6 +32,10 @@ struct Placement {
 /// @throws Error(kUnavailable)      no such device here; says what there is
 Placement make_placement(const std::string& device, const std::string& dtype);
 
+/// Whether this machine's CPU has arithmetic for a dtype. Without it libtorch computes all the same, many times slower
+/// than in float32 and with far more memory.
+bool cpu_computes(c10::ScalarType dtype);
+
 /// "float32", ... ; torch's own name for anything else
 std::string dtype_name(c10::ScalarType dtype);
 

@@ -113,7 +113,12 @@ at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
 }
 
 DeferredWeight Weights::keep(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format) {
-  if (!check(name, shape)) return DeferredWeight(placeholder(placement_, shape));
+  if (!check(name, shape)) {
+    // Nothing is stored, so nothing says how; half precision is what the storage is for.
+    auto missing = placement_;
+    if (missing.storage == WeightStorage::kStored) missing.dtype = c10::kHalf;
+    return DeferredWeight(placeholder(missing, shape));
+  }
   auto where = kept_;
   const auto stored = store_->find(name)->dtype;
   if (where.storage == WeightStorage::kStored && placement_.device.is_cpu() &&

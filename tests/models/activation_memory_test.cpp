@@ -8,6 +8,7 @@
 
 #include <functional>
 
+#include "core/text.h"
 #include "models/unet_2d_condition.h"
 #include "nn/meta_run.h"
 #include "support/counting_allocator.h"
@@ -29,9 +30,9 @@ Config config_of(const std::string& component) {
 }
 
 template <class Model, class ModelConfig>
-Model load(const std::string& component) {
+Model load(const std::string& component, const Placement& placement = kCpu) {
   auto config = config_of(component);
-  Weights weights(with_attention_names(open_component(kModel + "/" + component, kStem)), kCpu);
+  Weights weights(with_attention_names(open_component(kModel + "/" + component, kStem)), placement);
   Model model(ModelConfig::from(config), weights.root());
   weights.finish();
   return model;
@@ -58,6 +59,31 @@ TEST(ActivationMemory, OfAStepIsWhatACpuAllocates) {
       input.encoder_hidden_states = at::ones({size.rows, 77, config.levels[0].cross_attention_dim});
       unet(input, {});
     });
+  }
+}
+
+// A CPU without arithmetic for float16 lays out every window of a convolution; one with it does not.
+TEST(ActivationMemory, OfHalfPrecisionIsWhatThisCpuAllocates) {
+  const c10::InferenceMode inference;
+  for (const auto dtype : {at::kHalf, at::kBFloat16}) {
+    SCOPED_TRACE(dtype_name(dtype));
+    const Placement placement{.device = at::kCPU, .dtype = dtype};
+    const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae", placement);
+    const auto channels = vae.config().latent_channels;
+    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement),
+                    [&] { vae.decode(at::ones({1, channels, 8, 8}, dtype), {}); });
+  }
+}
+
+TEST(ActivationMemory, AnEncodeTakesNoMoreThanADecode) {
+  for (const char* name : {"sd15", "sdxl-base", "x4-upscaler"}) {
+    SCOPED_TRACE(name);
+    auto json = Config::read_file(concat(EASEL_CONFIGS_DIR, "/", name, "/vae.json"), name);
+    const auto config = AutoencoderKLConfig::from(json);
+    for (const auto device : {at::kCPU, at::kCUDA}) {
+      const Placement placement{.device = device, .dtype = at::kFloat};
+      EXPECT_LE(encode_bytes(config, {1, 64, 96}, placement), decode_bytes(config, {1, 64, 96}, placement));
+    }
   }
 }
 

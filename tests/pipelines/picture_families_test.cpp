@@ -12,6 +12,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/preconditioning.h"
 #include "pipelines/registry.h"
+#include "support/counting_allocator.h"
 
 namespace easel {
 namespace {
@@ -47,6 +48,48 @@ GenerationRequest request(std::int64_t steps, int width, int height) {
   r.num_inference_steps = steps;
   r.image = noise_picture(width, height);
   return r;
+}
+
+// The models are so small that what kernels keep to themselves is a part of it.
+constexpr double kMemoryTolerance = 0.1;
+
+TEST(PictureFamilies, StepsTakeTheMemoryThatIsForetold) {
+  const struct {
+    const char* folder;
+    int rows, edge;
+  } cases[] = {{"pix2pix", 3, 256}, {"x4", 2, 64}, {"x2", 2, 256}};
+  for (const auto& [folder, rows, edge] : cases) {
+    SCOPED_TRACE(folder);
+    auto served = open_model("m", reference(folder), {});
+    const int drawn = edge * std::max(1, served.description.upscale_factor);
+    served = open_model("m", reference(folder), {.described_sizes = {{drawn, drawn}}});
+    const auto& foretold = served.description.activations.back();
+    ASSERT_EQ(foretold.width, drawn);
+    ASSERT_EQ(foretold.step_bytes.count(rows), 1u);
+    const auto pipeline = served.load({}, {});
+    auto generation = begin(*pipeline, request(2, edge, edge));
+    EXPECT_EQ(generation->rows(), rows);
+    step(*pipeline, generation.get());  // lays out the weights, which is not a step's own memory
+    const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
+    const auto ratio = static_cast<double>(foretold.step_bytes.at(rows)) / static_cast<double>(allocated);
+    EXPECT_NEAR(ratio, 1.0, kMemoryTolerance) << allocated << " bytes were allocated";
+  }
+}
+
+// Beyond 2048 x 2048 an upscaler draws tiles of 1024.
+TEST(PictureFamilies, ALargeUpscalingTakesTheMemoryOfItsTiles) {
+  for (const char* folder : {"x4", "x2"}) {
+    SCOPED_TRACE(folder);
+    const auto d = open_model("m", reference(folder), {.described_sizes = {{1024, 1024}, {4096, 2048}, {2048, 2048}}})
+                       .description;
+    const auto& tile = d.activations[1];
+    const auto& tiled = d.activations[2];
+    const auto& whole = d.activations[3];
+    EXPECT_EQ(tiled.width, 4096);
+    EXPECT_EQ(tiled.step_bytes, tile.step_bytes);
+    EXPECT_EQ(tiled.decode_bytes, tile.decode_bytes);
+    EXPECT_GT(whole.decode_bytes, 3 * tile.decode_bytes);
+  }
 }
 
 TEST(PictureFamilies, DescriptionsSayWhatAModelNeeds) {
