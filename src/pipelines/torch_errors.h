@@ -10,20 +10,28 @@
 
 namespace easel {
 
+/// @param detail  what was asked for, in the words of whoever could not give it; empty: not known
+inline Error out_of_memory(const std::string& where, const std::string& detail) {
+  return {ErrorCode::kResourceExhausted, where + " memory is used up" + (detail.empty() ? "" : " (" + detail + ")") +
+                                             "; a smaller picture needs less, and the server's operator is told by " +
+                                             "`easel models --size WIDTHxHEIGHT` how much"};
+}
+
 /// Runs `work`; out-of-memory becomes kResourceExhausted, any other torch error kInternal.
 template <class Work>
 auto with_torch_errors(Work&& work) -> decltype(work()) {
   try {
     return work();
   } catch (const c10::OutOfMemoryError& e) {
-    throw Error(ErrorCode::kResourceExhausted, std::string("out of device memory: ") + e.what_without_backtrace());
+    throw out_of_memory("device", e.what_without_backtrace());
   } catch (const c10::Error& e) {
     const std::string message = e.what_without_backtrace();
-    // The CPU allocator has no exception type of its own.
-    const bool memory = message.find("can't allocate memory") != std::string::npos;
-    throw Error(memory ? ErrorCode::kResourceExhausted : ErrorCode::kInternal, message);
+    // The CPU allocator has no exception type of its own: "[enforce fail at ...] ... you tried to allocate N bytes. ..."
+    const auto detail = message.find("you tried to allocate");
+    if (detail == std::string::npos) throw Error(ErrorCode::kInternal, message);
+    throw out_of_memory("host", message.substr(detail, message.find('.', detail) - detail));
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kResourceExhausted, "out of host memory");
+    throw out_of_memory("host", "");
   }
 }
 

@@ -1,5 +1,6 @@
 // What a model needs of a device's memory, and the ways to need less.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "pipelines/tiled_autoencoder.h"
+#include "pipelines/torch_errors.h"
 #include "support/counting_allocator.h"
 #include "support/reference_vectors.h"
 #include "tensor/device_slot.h"
@@ -142,6 +144,19 @@ TEST(MemoryNeeds, AreLessWhereTextEncodersLeave) {
     if (component.name.starts_with("text_encoder")) text += component.memory_bytes.at("float16");
   }
   EXPECT_EQ(released.memory_bytes, all.memory_bytes - text);
+}
+
+TEST(OutOfMemory, IsToldWithWhatHelps) {
+  constexpr std::int64_t kMoreThanAnAddressSpace = std::int64_t{1} << 57;
+  try {
+    with_torch_errors([] { return at::empty({kMoreThanAnAddressSpace}, at::kByte); });
+    ADD_FAILURE() << "it was there";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kResourceExhausted);
+    EXPECT_EQ(std::string(e.what()),
+              "host memory is used up (you tried to allocate 144115188075855872 bytes); a smaller picture needs less, "
+              "and the server's operator is told by `easel models --size WIDTHxHEIGHT` how much");
+  }
 }
 
 TEST(TiledAutoencoder, AgreesWithDiffusers) {
