@@ -162,7 +162,9 @@ int draw(const Options& options) {
   if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(read_mask(options.draw.mask));
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
-  auto models = list_models(options.model);
+  auto model_options = options.model;
+  model_options.describes_activations = false;
+  auto models = list_models(model_options);
   Timings timings;
   auto pipeline = models[0].load({}, {});
   timings.load_s = seconds_since(start);

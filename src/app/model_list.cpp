@@ -108,6 +108,7 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
       .placement = placement_of(options),
       .max_generations_per_step = options.max_generations_per_step,
       .vae_tiling = tiling_of(options),
+      .describes_activations = options.describes_activations,
       .described_sizes = options.described_sizes,
       .prompt_syntax = options.prompt_syntax,
       .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};

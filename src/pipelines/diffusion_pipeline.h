@@ -27,6 +27,7 @@ struct PipelineOptions {
   Placement placement;
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
+  bool describes_activations = true;  ///< false, for who does not look: ModelDescription without them, sooner
   std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that name none
   std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< words of textual inversion; null for none

@@ -78,7 +78,9 @@ int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
 /// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the device
 /// one at a time, and text encoders that are released leave when the others begin.
 std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Placement& placement) {
-  const auto step = d.activations[0].step_bytes.at(guided_rows), decode = d.activations[0].decode_bytes;
+  const bool known = !d.activations.empty();
+  const auto step = known ? d.activations[0].step_bytes.at(guided_rows) : 0;
+  const auto decode = known ? d.activations[0].decode_bytes : 0;
   std::int64_t resident = 0, largest_call = 0, alone = 0;
   for (const auto& component : d.components) {
     const auto weights = sum(component.memory_bytes);
@@ -145,6 +147,7 @@ void describe_memory(const CheckpointFolder& folder, const Family& family, const
 
   auto sizes = options.described_sizes;
   sizes.insert(sizes.begin(), {d.native_width, d.native_height});
+  if (!options.describes_activations) sizes.clear();
   for (const auto& [width, height] : sizes) {
     const auto canvas = plan_canvas(d, width, height);
     const auto told = [&](const ActivationMemory& a) {

@@ -146,6 +146,12 @@ TEST(MemoryNeeds, AreLessWhereTextEncodersLeave) {
   EXPECT_EQ(released.memory_bytes, all.memory_bytes - text);
 }
 
+TEST(MemoryNeeds, AreNotLookedIntoForWhoOnlyDraws) {
+  const auto d = open_model("emoji", kEmoji, {.describes_activations = false}).description;
+  EXPECT_TRUE(d.activations.empty());
+  EXPECT_EQ(d.weight_bytes, open_model("emoji", kEmoji, {}).description.weight_bytes);
+}
+
 TEST(OutOfMemory, IsToldWithWhatHelps) {
   constexpr std::int64_t kMoreThanAnAddressSpace = std::int64_t{1} << 57;
   try {
