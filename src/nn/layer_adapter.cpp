@@ -1,6 +1,7 @@
 #include "nn/layer_adapter.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/kron.h>
@@ -8,6 +9,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -41,6 +43,10 @@ at::Tensor whole(const KroneckerFactor& factor) {
   return factor.t.defined() ? rebuild(factor.t, factor.a, factor.b) : at::matmul(factor.a, factor.b);
 }
 
+at::Tensor product(const Difference& change, at::IntArrayRef /*shape*/) {
+  return change.weight;
+}
+
 at::Tensor product(const KroneckerProduct& change, at::IntArrayRef shape) {
   const auto w1 = whole(change.w1);  // [a, c]
   const auto w2 = whole(change.w2);  // [b, d], [b, d * k * k] or [b, d, k, k]
@@ -48,10 +54,11 @@ at::Tensor product(const KroneckerProduct& change, at::IntArrayRef shape) {
   return at::kron(w1, rows(w2)).reshape(shape);
 }
 
-/// The layer's own operation with another weight, and without bias.
-at::Tensor operate(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight) {
-  if (weight.dim() == 2) return at::linear(input, weight);
-  return at::conv2d(input, weight, /*bias=*/{}, {call.stride, call.stride}, {call.padding, call.padding});
+/// The layer's own operation with another weight and bias.
+at::Tensor operate(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
+                   const at::Tensor& bias = {}) {
+  if (weight.dim() == 2) return at::linear(input, weight, bias);
+  return at::conv2d(input, weight, bias, {call.stride, call.stride}, {call.padding, call.padding});
 }
 
 at::Tensor pass_through(const LowRank& change, const LayerCall& call) {
@@ -59,6 +66,11 @@ at::Tensor pass_through(const LowRank& change, const LayerCall& call) {
   const auto window = operate(call, change.mid.defined() ? at::conv2d(call.input, change.down) : call.input,
                               change.mid.defined() ? change.mid : change.down);
   return at::conv2d(window, change.up, change.up_bias);
+}
+
+/// The change without its scale; may be a tensor of the adapter itself, so not to be written.
+at::Tensor unscaled(const LayerAdapter& adapter, at::IntArrayRef shape) {
+  return std::visit([&](const auto& change) { return product(change, shape); }, adapter.change);
 }
 
 /// Lengths of a weight's rows, or of its columns, with the dimensions of `like`.
@@ -71,56 +83,113 @@ at::Tensor lengths_of(const at::Tensor& weight, const at::Tensor& like) {
   return at::linalg_vector_norm(weight, 2, others, /*keepdim=*/true);
 }
 
-/// One number an output, to be multiplied with what the layer gives.
-at::Tensor by_channel(const at::Tensor& lengths) {  // [out, 1...] -> [out], [1, out, 1, 1]
-  return lengths.dim() == 2 ? lengths.flatten() : lengths.transpose(0, 1);
+double epsilon_of(c10::ScalarType dtype) {
+  return dtype == at::kFloat ? std::numeric_limits<float>::epsilon() : dtype == at::kHalf ? 0x1p-10 : 0x1p-7;
 }
 
-at::Tensor adapt_as_peft(const LayerAdapter& adapter, const LayerCall& call, at::Tensor output, double weight) {
-  const auto& lengths = adapter.magnitude->lengths;
-  const auto changed = call.weight + delta_weight(adapter, call.weight.sizes()).mul_(weight);
-  const auto gain = by_channel(lengths / lengths_of(changed, lengths));
-  const auto change = pass_through(std::get<LowRank>(adapter.change), call);
-  auto base = output;
-  if (call.bias.defined()) base = output - (output.dim() == 4 ? call.bias.view({1, -1, 1, 1}) : call.bias);
-  return output.add_((gain - 1).mul(base).add_((gain * change).mul_(adapter.scale * weight)));
+bool has_rule(const WeightedAdapter& use, Magnitude::Rule rule) {
+  return use.adapter->magnitude && use.adapter->magnitude->rule == rule;
 }
 
-at::Tensor adapt_as_lycoris(const LayerAdapter& adapter, const LayerCall& call, at::Tensor output, double weight) {
-  auto delta = delta_weight(adapter, call.weight.sizes());
-  if (adapter.magnitude) {
-    const auto& lengths = adapter.magnitude->lengths;
-    const auto changed = delta.add_(call.weight);
-    const double epsilon = call.weight.scalar_type() == at::kFloat  ? std::numeric_limits<float>::epsilon()
-                           : call.weight.scalar_type() == at::kHalf ? 0x1p-10
-                                                                    : 0x1p-7;
-    auto gain = lengths / lengths_of(changed, lengths).add_(epsilon);
-    if (weight != 1) gain = gain.sub_(1).mul_(weight).add_(1);
-    return output.add_(operate(call, call.input, changed * gain - call.weight));
+const at::Tensor& gain_of(const WeightedAdapter& use, const at::Tensor& weight) {
+  if (use.gain.defined()) return use.gain;
+  const auto& [lengths, rule] = *use.adapter->magnitude;
+  const auto change = unscaled(*use.adapter, weight.sizes());
+  if (rule == Magnitude::Rule::kPeft) {
+    use.gain = lengths / lengths_of(at::add(weight, change, use.adapter->scale * use.weight), lengths);
+  } else {
+    const auto changed = at::add(weight, change, use.adapter->scale);
+    use.gain = lengths / lengths_of(changed, lengths).add_(epsilon_of(weight.scalar_type()));
+    if (use.weight != 1) use.gain.sub_(1).mul_(use.weight).add_(1);
   }
-  return output.add_(operate(call, call.input, delta.mul_(weight)));
+  return use.gain;
 }
 
-at::Tensor adapt_once(const WeightedAdapter& use, const LayerCall& call, at::Tensor output) {
-  const auto& adapter = *use.adapter;
-  if (adapter.magnitude && adapter.magnitude->rule == Magnitude::Rule::kPeft) {
-    return adapt_as_peft(adapter, call, std::move(output), use.weight);
+bool changes_weight(const WeightedAdapter& use) {
+  const auto* difference = std::get_if<Difference>(&use.adapter->change);
+  return difference == nullptr || difference->weight.defined();
+}
+
+/// Whether the input can go through the factors, at a share of the layer's own cost. Other changes are made whole.
+bool passes_through(const WeightedAdapter& use, const LayerAdapters& adapters) {
+  if (!std::holds_alternative<LowRank>(use.adapter->change)) return false;
+  if (!has_rule(use, Magnitude::Rule::kLycoris)) return true;
+  // It stretches what the layer gives by itself, to which other adapters add; lengths by input stretch what goes in.
+  const auto& lengths = use.adapter->magnitude->lengths;
+  return adapters.uses.size() == 1 && lengths.numel() == lengths.size(0);
+}
+
+/// Whether what is made whole goes into the weight, so that the layer works once. In half precision that would round
+/// the changes to what stands out beside the weight, and PEFT's lengths ask for what came before them apart.
+bool merges(const LayerAdapters& adapters, const at::Tensor& weight) {
+  const auto& uses = adapters.uses;
+  const auto is_whole = [&](const auto& use) { return changes_weight(use) && !passes_through(use, adapters); };
+  const auto is_peft = [](const auto& use) { return has_rule(use, Magnitude::Rule::kPeft); };
+  return weight.scalar_type() == at::kFloat && std::any_of(uses.begin(), uses.end(), is_whole) &&
+         std::none_of(uses.begin(), uses.end(), is_peft);
+}
+
+/// What a change that is made whole comes to, with its weight.
+at::Tensor whole_change(const WeightedAdapter& use, const at::Tensor& weight) {
+  const auto change = unscaled(*use.adapter, weight.sizes());
+  if (!use.adapter->magnitude) return change * (use.adapter->scale * use.weight);
+  return at::add(weight, change, use.adapter->scale).mul_(gain_of(use, weight)).sub_(weight);
+}
+
+at::Tensor merged_weight(const LayerAdapters& adapters, const at::Tensor& weight) {
+  auto merged = weight;
+  for (const auto& use : adapters.uses) {
+    if (!changes_weight(use) || passes_through(use, adapters)) continue;
+    const auto& adapter = *use.adapter;
+    merged = adapter.magnitude ? merged + whole_change(use, weight)
+                               : at::add(merged, unscaled(adapter, weight.sizes()), adapter.scale * use.weight);
   }
-  const auto* low_rank = std::get_if<LowRank>(&adapter.change);
-  if (low_rank != nullptr && !adapter.magnitude) {
-    return output.add_(pass_through(*low_rank, call).mul_(adapter.scale * use.weight));
-  }
-  return adapt_as_lycoris(adapter, call, std::move(output), use.weight);
+  return merged;
+}
+
+at::Tensor by_channel(const at::Tensor& gain) {  // [out, 1...] -> [out], [1, out, 1, 1]
+  return gain.dim() == 2 ? gain.flatten() : gain.transpose(0, 1);
+}
+
+at::Tensor as_output(const at::Tensor& bias, const LayerCall& call) {  // [out] -> [out], [1, out, 1, 1]
+  return call.weight.dim() == 2 ? bias : bias.view({1, -1, 1, 1});
+}
+
+at::Tensor stretch(const WeightedAdapter& use, const LayerCall& call, at::Tensor output) {
+  const auto gain = by_channel(gain_of(use, call.weight));
+  const auto change = pass_through(std::get<LowRank>(use.adapter->change), call);
+  const auto base = call.bias.defined() ? output - as_output(call.bias, call) : output;
+  const double strength = has_rule(use, Magnitude::Rule::kPeft) ? use.weight : 1.0;  // else it is in the gain
+  return output.add_((gain - 1).mul(base).add_((gain * change).mul_(use.adapter->scale * strength)));
 }
 
 }  // namespace
 
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape) {
-  return std::visit([&](const auto& change) { return product(change, shape); }, adapter.change).mul_(adapter.scale);
+  return unscaled(adapter, shape) * adapter.scale;
 }
 
-at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call, at::Tensor output) {
-  for (const auto& use : adapters.uses) output = adapt_once(use, call, std::move(output));
+at::Tensor operate(const LayerCall& call) {
+  return operate(call, call.input, call.weight, call.bias);
+}
+
+at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call) {
+  const bool merged = merges(adapters, call.weight);
+  const auto weight = merged ? merged_weight(adapters, call.weight) : call.weight;
+  auto output = operate(call, call.input, weight, call.bias);
+  for (const auto& use : adapters.uses) {
+    const auto& adapter = *use.adapter;
+    if (!passes_through(use, adapters)) {
+      if (!merged && changes_weight(use)) {
+        output.add_(operate(call, call.input, whole_change(use, call.weight)));
+      }
+    } else if (adapter.magnitude) {
+      output = stretch(use, call, std::move(output));
+    } else {
+      output.add_(pass_through(std::get<LowRank>(adapter.change), call).mul_(adapter.scale * use.weight));
+    }
+    if (adapter.bias.defined()) output.add_(as_output(adapter.bias, call), use.weight);
+  }
   return output;
 }
 

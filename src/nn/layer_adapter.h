@@ -38,6 +38,11 @@ struct KroneckerProduct {
   KroneckerFactor w1, w2;
 };
 
+/// The whole change: LyCORIS' "full", and what tools extract. The weight may be undefined where the bias alone changes.
+struct Difference {
+  at::Tensor weight;  ///< of the layer's shape
+};
+
 /// DoRA (Liu et al. 2024, arXiv:2402.09353): the changed weight keeps its direction and takes these lengths. Its two
 /// implementations differ in what a weight other than 1 means.
 struct Magnitude {
@@ -51,17 +56,21 @@ struct Magnitude {
 
 /// A change of one layer. Immutable; tensors have the layer's dtype and device.
 struct LayerAdapter {
-  std::variant<LowRank, HadamardProduct, KroneckerProduct> change;
+  std::variant<LowRank, HadamardProduct, KroneckerProduct, Difference> change;
   double scale = 1.0;                                 ///< alpha / rank
   std::optional<Magnitude> magnitude = std::nullopt;  ///< rule kPeft: of LowRank without mid alone
+  at::Tensor bias = {};                               ///< undefined, or [out]: a change of the layer's bias
 };
 
 struct WeightedAdapter {
   std::shared_ptr<const LayerAdapter> adapter;
   double weight = 1.0;
+  /// Of an adapter with a magnitude: by how much the changed weight is stretched, [out, 1...] or [1, in, 1...]. It asks
+  /// for the changed weight as a whole, so the first call leaves it here for those that follow.
+  mutable at::Tensor gain = {};
 };
 
-/// In the order in which they are applied.
+/// In the order in which they are applied. For one layer, and used by one thread at a time.
 struct LayerAdapters {
   std::vector<WeightedAdapter> uses;
 };
@@ -75,10 +84,12 @@ struct LayerCall {
   std::int64_t padding = 0;
 };
 
+/// The layer's own operation.
+at::Tensor operate(const LayerCall& call);
+
 /// What the layer gives with all its adapters. Numbers are those of PEFT 0.21.2, unfused, and of lycoris_lora 4.1.3,
 /// each kind's own; no value is read from a device.
-/// @param output  what the layer gives without; may be written
-at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call, at::Tensor output);
+at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call);
 
 /// scale times the change, as a weight of this shape.
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape);

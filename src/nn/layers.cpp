@@ -1,10 +1,8 @@
 #include "nn/layers.h"
 
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/linear.h>
 
 #include "nn/layer_adapter.h"
 
@@ -19,9 +17,8 @@ Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t 
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   const auto used = weight();
-  auto y = at::linear(x, used, bias_);
-  if (slot_->adapters == nullptr) return y;
-  return adapt(*slot_->adapters, {.input = x, .weight = used, .bias = bias_}, std::move(y));
+  const LayerCall call{.input = x, .weight = used, .bias = bias_};
+  return slot_->adapters == nullptr ? operate(call) : adapt(*slot_->adapters, call);
 }
 
 at::Tensor Linear::weight() const {
@@ -47,11 +44,9 @@ at::Tensor Conv2d::weight() const {
 
 at::Tensor Conv2d::operator()(const at::Tensor& x) const {
   const auto used = weight();
-  auto y = at::conv2d(x, used, bias_, {options_.stride, options_.stride}, {options_.padding, options_.padding});
-  if (slot_->adapters == nullptr) return y;
-  return adapt(*slot_->adapters,
-               {.input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding},
-               std::move(y));
+  const LayerCall call{
+      .input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding};
+  return slot_->adapters == nullptr ? operate(call) : adapt(*slot_->adapters, call);
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)

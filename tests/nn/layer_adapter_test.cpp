@@ -53,8 +53,7 @@ TEST(LayerAdapter, FactorsAreAChangeOfTheWeight) {
   for (const auto& [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const auto found =
-        adapt(once(adapter, -0.6), {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1},
-              operate(x, weight, bias));
+        adapt(once(adapter, -0.6), {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
     const auto wanted = operate(x, weight - 0.6 * delta_weight(adapter, weight.sizes()), bias);
     EXPECT_LT(apart(found, wanted), 10 * kRounding) << name;
   }
@@ -65,10 +64,10 @@ TEST(LayerAdapter, ABiasOfUpIsScaledToo) {
   for (auto [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const LayerCall call{.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1};
-    const auto without = adapt(once(adapter, 0.5), call, operate(x, weight, {}));
+    const auto without = adapt(once(adapter, 0.5), call);
     const auto up_bias = at::randn({6});
     std::get<LowRank>(adapter.change).up_bias = up_bias;
-    const auto added = adapt(once(adapter, 0.5), call, operate(x, weight, {})) - without;
+    const auto added = adapt(once(adapter, 0.5), call) - without;
     const auto wanted = (up_bias * (0.5 * adapter.scale)).expand({3, 5, 6});
     EXPECT_LT(apart(weight.dim() == 2 ? added : added.flatten(2).transpose(1, 2).narrow(1, 0, 5), wanted), kRounding)
         << name;
@@ -88,8 +87,7 @@ TEST(LayerAdapter, LengthsByInputAreThoseOfColumns) {
       auto own = changed.select(1, column);
       own.mul_(lengths[column] / own.norm());
     }
-    const auto found = adapt(once(adapter, 1.0), {.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1},
-                             operate(x, weight, {}));
+    const auto found = adapt(once(adapter, 1.0), {.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1});
     EXPECT_LT(apart(found, operate(x, changed, {})), 10 * kRounding) << name;
   }
 }
@@ -101,12 +99,57 @@ TEST(LayerAdapter, NaturalLengthsChangeNothing) {
     if (std::get<LowRank>(adapter.change).mid.defined()) continue;
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const LayerCall call{.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1};
-    const auto plain = adapt(once(adapter, 0.3), call, operate(x, weight, bias));
+    const auto plain = adapt(once(adapter, 0.3), call);
     const auto changed = weight + 0.3 * delta_weight(adapter, weight.sizes());
     std::vector<std::int64_t> shape(weight.dim(), 1);
     shape[0] = 6;
     adapter.magnitude = {.lengths = changed.flatten(1).norm(2, 1).reshape(shape), .rule = Magnitude::Rule::kPeft};
-    EXPECT_LT(apart(adapt(once(adapter, 0.3), call, operate(x, weight, bias)), plain), 10 * kRounding) << name;
+    EXPECT_LT(apart(adapt(once(adapter, 0.3), call), plain), 10 * kRounding) << name;
+  }
+}
+
+// What is made whole goes into the weight, beside what passes through, and the bias changes with it.
+TEST(LayerAdapter, ChangesOfEveryKindAddUp) {
+  const auto bias = at::randn({6});
+  for (const auto& [name, adapter, weight] : cases()) {
+    const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
+    const auto columns = weight.numel() / 6;
+    const LayerAdapter kinds[] = {
+        adapter,
+        {.change = HadamardProduct{.w1_a = at::randn({6, 2}),
+                                   .w1_b = at::randn({2, columns}),
+                                   .w2_a = at::randn({6, 2}),
+                                   .w2_b = at::randn({2, columns}),
+                                   .t1 = {},
+                                   .t2 = {}},
+         .scale = 0.5},
+        {.change = Difference{at::randn(weight.sizes())}, .bias = at::randn({6})},
+        {.change = Difference{}, .bias = at::randn({6})}};
+    LayerAdapters adapters;
+    auto changed = weight, changed_bias = bias;
+    for (const auto& kind : kinds) {
+      adapters.uses.push_back({.adapter = std::make_shared<const LayerAdapter>(kind), .weight = -0.4});
+      if (&kind != &kinds[3]) changed = changed - 0.4 * delta_weight(kind, weight.sizes());
+      if (kind.bias.defined()) changed_bias = changed_bias - 0.4 * kind.bias;
+    }
+    const auto found = adapt(adapters, {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
+    EXPECT_LT(apart(found, operate(x, changed, changed_bias)), 10 * kRounding) << name;
+  }
+}
+
+// They ask for the changed weight as a whole, which costs as much as the layer.
+TEST(LayerAdapter, LengthsAreMeasuredOnce) {
+  for (const auto rule : {Magnitude::Rule::kPeft, Magnitude::Rule::kLycoris}) {
+    auto [name, adapter, weight] = cases()[0];
+    adapter.magnitude = {.lengths = at::randn({6, 1}).abs(), .rule = rule};
+    const auto adapters = once(adapter, 0.5);
+    const auto x = at::randn({3, 5, 8});
+    const LayerCall call{.input = x, .weight = weight, .bias = {}};
+    const auto first = adapt(adapters, call);
+    const auto gain = adapters.uses[0].gain;
+    ASSERT_TRUE(gain.defined());
+    EXPECT_TRUE(at::equal(adapt(adapters, call), first));
+    EXPECT_TRUE(adapters.uses[0].gain.is_same(gain));
   }
 }
 
