@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 #include <system_error>
 
 #include "core/text.h"
@@ -15,13 +17,33 @@ namespace fs = std::filesystem;
 
 constexpr const char* kExtension = ".safetensors";
 constexpr std::size_t kMostNamesShown = 50;
-constexpr std::size_t kLongestName = 200;
+constexpr std::size_t kLongestName = 1000;
+constexpr int kDeepest = 8;  // of folders in folders; links may go round in circles
 
-/// Whether a name stays in the folder.
-bool is_plain(const std::string& name) {
+/// Of a file or folder: whether it is one to be seen, and stays where it is.
+bool is_plain(std::string_view name) {
   const auto bad = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < ' '; };
-  return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
-         std::none_of(name.begin(), name.end(), bad);
+  return !name.empty() && name.front() != '.' && std::none_of(name.begin(), name.end(), bad);
+}
+
+/// Whether a name, perhaps with folders, stays in the folder.
+bool stays_inside(std::string_view name) {
+  if (name.size() > kLongestName) return false;
+  while (true) {
+    const auto slash = name.find('/');
+    if (!is_plain(name.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    name.remove_prefix(slash + 1);
+  }
+}
+
+/// Whether a link leads to a folder that it lies in itself.
+bool leads_back(const fs::path& link) {
+  std::error_code error;
+  const auto to = fs::canonical(link, error);
+  if (error) return true;
+  const auto from = fs::canonical(link.parent_path(), error);
+  return error || std::mismatch(to.begin(), to.end(), from.begin(), from.end()).first == to.end();
 }
 
 }  // namespace
@@ -31,28 +53,45 @@ AdapterDirectory::AdapterDirectory(std::string path) : path_(std::move(path)) {}
 std::vector<std::string> AdapterDirectory::names() const {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator at(path_, error), end; !error && at != end; at.increment(error)) {
+  constexpr auto kOptions =
+      fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator at(path_, kOptions, error), end; !error && at != end; at.increment(error)) {
     std::error_code unreadable;
-    const auto name = at->path().stem().string();
-    if (at->path().extension() == kExtension && is_plain(name) && at->is_regular_file(unreadable))
-      names.push_back(name);
+    const auto& path = at->path();
+    if (at->is_directory(unreadable)) {
+      if (!is_plain(path.filename().string()) || at.depth() >= kDeepest ||
+          (at->is_symlink(unreadable) && leads_back(path))) {
+        at.disable_recursion_pending();
+      }
+    } else if (path.extension() == kExtension && is_plain(path.stem().string()) && at->is_regular_file(unreadable)) {
+      names.push_back((path.parent_path() / path.stem()).lexically_relative(path_).string());
+    }
   }
   std::sort(names.begin(), names.end());
   return names;
 }
 
-std::string AdapterDirectory::file(const std::string& name) const {
+std::string AdapterDirectory::file(const std::string& asked) const {
   if (path_.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "there are no adapters here: --lora-dir names no folder", "loras");
   }
-  const auto path = (fs::path(path_) / (name + kExtension)).string();
+  const auto name = asked.ends_with(kExtension) ? fs::path(asked).replace_extension().string() : asked;
+  const auto path_of = [&](const std::string& inside) { return (fs::path(path_) / (inside + kExtension)).string(); };
   std::error_code error;
-  if (is_plain(name) && fs::is_regular_file(path, error)) return path;
+  if (stays_inside(name) && fs::is_regular_file(path_of(name), error)) return path_of(name);
   auto known = names();
+  std::vector<std::string> same;
+  std::copy_if(known.begin(), known.end(), std::back_inserter(same),
+               [&](const std::string& other) { return other.ends_with('/' + name); });
+  if (same.size() == 1) return path_of(same[0]);
+  if (!same.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("the adapter ", name_text(name), " is in several folders; say which: ", join(same)), "loras");
+  }
   const auto more = known.size() > kMostNamesShown ? concat(" and ", known.size() - kMostNamesShown, " more") : "";
   known.resize(std::min(known.size(), kMostNamesShown));
   throw Error(ErrorCode::kInvalidArgument,
-              concat("there is no adapter ", name_text(name), "; there ",
+              concat("there is no adapter ", name_text(asked), "; there ",
                      known.empty() ? std::string("are none") : concat("are: ", join(known), more)),
               "loras");
 }

@@ -6,8 +6,8 @@
 
 namespace easel {
 
-/// Adapters are the .safetensors files directly in one folder, by their names without extension. The folder is looked
-/// at anew each time, so files may come and go. Thread-safe.
+/// Adapters are the .safetensors files in a folder and the folders inside it, by their paths from there without
+/// extension: "ink", "sdxl/ink". It is looked at anew each time, so files may come and go. Thread-safe.
 class AdapterDirectory {
  public:
   /// @param path  empty: there are no adapters
@@ -15,9 +15,9 @@ class AdapterDirectory {
 
   /// Sorted. Empty where the folder cannot be read.
   std::vector<std::string> names() const;
-  /// The file of an adapter.
-  /// @throws Error(kInvalidArgument)  no such adapter; lists what there is. Also for names that lead elsewhere, such as
-  ///                                  "../x". Param loras
+  /// The file of an adapter. The end of its path will do, "ink" for "sdxl/ink", where it is the only one.
+  /// @throws Error(kInvalidArgument)  no such adapter, or several; lists what there is. Also for names that lead
+  ///                                  elsewhere, such as "../x". Param loras
   std::string file(const std::string& name) const;
 
  private:

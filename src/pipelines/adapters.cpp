@@ -24,9 +24,7 @@ void check(const std::vector<AdapterUse>& uses) {
   if (uses.size() > kMostAdapters) {
     throw refused(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMostAdapters));
   }
-  std::set<std::string> names;
   for (const auto& [name, weight] : uses) {
-    if (!names.insert(name).second) throw refused(concat("the adapter ", name_text(name), " is named twice"));
     if (!std::isfinite(weight)) throw refused(concat("the weight of adapter ", name_text(name), " is not finite"));
   }
 }
@@ -43,20 +41,18 @@ Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_
 std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>& uses) {
   check(uses);
   auto set = std::make_shared<AdapterSet>();
+  std::set<std::string> paths;
   for (const auto& [name, weight] : uses) {
-    if (weight == 0) {
-      directory_.file(name);  // there has to be one
-    } else {
-      set->add(*get(name), weight);
-    }
+    const auto path = directory_.file(name);
+    if (!paths.insert(path).second) throw refused(concat("the adapter ", name_text(name), " is named twice"));
+    if (weight != 0) set->add(*get(path), weight);
   }
   return set->key().empty() ? nullptr : set;
 }
 
-std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& name) {
-  const auto path = directory_.file(name);
+std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& path) {
   const auto stamp = stamp_of(path);
-  const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const Loaded& l) { return l.name == name; });
+  const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const Loaded& l) { return l.path == path; });
   if (stamp && found != recent_.end() && found->stamp == stamp) {
     recent_.splice(recent_.begin(), recent_, found);
     return found->adapter;
@@ -64,7 +60,7 @@ std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& name) {
   if (found != recent_.end()) recent_.erase(found);
   auto adapter = load_adapter(path, std::to_string(loads_), names_, placement_);
   ++loads_;
-  recent_.push_front({.name = name, .stamp = stamp, .adapter = adapter});
+  recent_.push_front({.path = path, .stamp = stamp, .adapter = adapter});
   make_room();
   return adapter;
 }

@@ -41,11 +41,11 @@ class Adapters {
 
  private:
   struct Loaded {
-    std::string name;
+    std::string path;
     std::optional<FileStamp> stamp;  ///< of the file when it was read
     std::shared_ptr<const BoundAdapter> adapter;
   };
-  std::shared_ptr<const BoundAdapter> get(const std::string& name);
+  std::shared_ptr<const BoundAdapter> get(const std::string& path);
   void make_room();
 
   AdapterDirectory directory_;

@@ -20,10 +20,12 @@ class AdapterDirectoryTest : public ::testing::Test {
   AdapterDirectoryTest() {
     std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
     path_ = mkdtemp(pattern.data());
-    fs::create_directory(path_ / "inside");
-    fs::create_directory(path_ / "folder.safetensors");
+    for (const char* folder : {"inside", "inside/again", "other", ".git", "folder.safetensors"}) {
+      fs::create_directory(path_ / folder);
+    }
     for (const char* name :
-         {"b.safetensors", "a style v1.5.safetensors", ".hidden.safetensors", "notes.txt", "inside/c.safetensors"}) {
+         {"b.safetensors", "a style v1.5.safetensors", ".hidden.safetensors", "notes.txt", "inside/c.safetensors",
+          "inside/b.safetensors", "inside/again/d.safetensors", "other/d.safetensors", ".git/e.safetensors"}) {
       std::ofstream(path_ / name) << "x";
     }
   }
@@ -43,9 +45,34 @@ class AdapterDirectoryTest : public ::testing::Test {
 };
 
 TEST_F(AdapterDirectoryTest, ListsItsSafetensorsFiles) {
-  EXPECT_THAT(AdapterDirectory(path_.string()).names(), ElementsAre("a style v1.5", "b"));
+  for (const std::string& path : {path_.string(), path_.string() + "/", path_.string() + "/inside/.."}) {
+    EXPECT_THAT(AdapterDirectory(path).names(),
+                ElementsAre("a style v1.5", "b", "inside/again/d", "inside/b", "inside/c", "other/d"));
+  }
   EXPECT_THAT(AdapterDirectory((path_ / "nowhere").string()).names(), ElementsAre());
   EXPECT_EQ(AdapterDirectory(path_.string()).file("a style v1.5"), (path_ / "a style v1.5.safetensors").string());
+}
+
+TEST_F(AdapterDirectoryTest, TheEndOfAPathWillDoWhereItIsTheOnlyOne) {
+  const AdapterDirectory adapters(path_.string());
+  EXPECT_EQ(adapters.file("c"), (path_ / "inside/c.safetensors").string());
+  EXPECT_EQ(adapters.file("inside/c.safetensors"), adapters.file("c"));
+  EXPECT_EQ(adapters.file("again/d"), (path_ / "inside/again/d.safetensors").string());
+  EXPECT_EQ(adapters.file("b"), (path_ / "b.safetensors").string()) << "the whole path of one, the end of another";
+  EXPECT_THAT(refusal("d"), HasSubstr("`d` is in several folders; say which: inside/again/d, other/d"));
+  EXPECT_THAT(refusal("side/c"), HasSubstr("there is no adapter"));
+}
+
+TEST_F(AdapterDirectoryTest, LinksAreFollowedButNotInCircles) {
+  const auto elsewhere = fs::path(path_.string() + "-linked");
+  fs::create_directory(elsewhere);
+  std::ofstream(elsewhere / "f.safetensors") << "x";
+  fs::create_directory_symlink(elsewhere, path_ / "linked");
+  fs::create_directory_symlink(path_, path_ / "inside/back");
+  fs::create_directory_symlink(path_ / "nowhere", path_ / "broken");
+  EXPECT_THAT(AdapterDirectory(path_.string()).names(),
+              ElementsAre("a style v1.5", "b", "inside/again/d", "inside/b", "inside/c", "linked/f", "other/d"));
+  fs::remove_all(elsewhere);
 }
 
 TEST_F(AdapterDirectoryTest, NoNameLeadsElsewhere) {
@@ -53,9 +80,10 @@ TEST_F(AdapterDirectoryTest, NoNameLeadsElsewhere) {
   std::ofstream(outside) << "x";
   for (const std::string& name :
        {std::string("../") + outside.stem().string(), (outside.parent_path() / outside.stem()).string(),
-        std::string("inside/c"), std::string("inside\\c"), std::string(".hidden"), std::string("folder"),
+        std::string("inside/../b"), std::string("inside//c"), std::string("/inside/c"), std::string("inside\\c"),
+        std::string(".hidden"), std::string(".git/e"), std::string("folder"), std::string("inside/"),
         std::string("b\0", 2), std::string(5000, 'b'), std::string()}) {
-    EXPECT_THAT(refusal(name), HasSubstr("there are: a style v1.5, b")) << name;
+    EXPECT_THAT(refusal(name), HasSubstr("there are: a style v1.5, b, inside")) << name;
   }
   fs::remove(outside);
 }
