@@ -145,11 +145,11 @@ void LayerNames::add_unet(const std::shared_ptr<LayerTable>& unet) {
       places_.emplace(prefix + name, place);
       if (name.ends_with(".to_out.0")) places_.emplace(prefix + name.substr(0, name.size() - 2), place);
     }
-    for (const char* prefix : {"lora_unet_", "lycoris_"}) {
-      places_.emplace(prefix + flat(name), place);
-      const auto original = original_unet_name(name, *unet);
-      if (!original.empty()) places_.emplace(prefix + flat(original), place);
-    }
+    for (const char* prefix : {"lora_unet_", "lycoris_"}) places_.emplace(prefix + flat(name), place);
+    const auto original = original_unet_name(name, *unet);
+    if (original.empty()) continue;
+    for (const char* prefix : {"lora_unet_", "lycoris_"}) places_.emplace(prefix + flat(original), place);
+    for (const char* prefix : {"unet.", "diffusion_model."}) places_.emplace(prefix + original, place);
   }
 }
 
@@ -165,11 +165,12 @@ void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
         if (!spelled.ends_with(now)) continue;
         places_.emplace(concat(encoder->component, '.', spelled.substr(0, spelled.size() - now.size()), then), place);
       }
-      if (second) {
-        places_.emplace("lora_te2_" + flat(spelled), place);
-      } else {
-        places_.emplace("lora_te_" + flat(spelled), place);
-        places_.emplace("lora_te1_" + flat(spelled), place);
+      const std::vector<const char*> kohya = second ? std::vector{"lora_te2_"} : std::vector{"lora_te_", "lora_te1_"};
+      for (const char* prefix : kohya) places_.emplace(prefix + flat(spelled), place);
+      const std::vector<const char*> clip = second ? std::vector{"clip_g."} : std::vector{"clip_l.", "clip_h."};
+      for (const char* prefix : clip) {
+        places_.emplace(prefix + spelled, place);
+        places_.emplace(concat("text_encoders.", prefix, "transformer.", spelled), place);
       }
     }
   }

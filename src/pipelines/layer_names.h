@@ -15,10 +15,10 @@ namespace easel {
 /// @param unet  all of the UNet's layers: blocks are numbered through, so their lengths count
 std::string original_unet_name(const std::string& name, const LayerTable& unet);
 
-/// Finds layers by the names of kohya's, diffusers' and PEFT's files:
-///   lora_unet_mid_block_attentions_0_proj_in, lora_unet_middle_block_1_proj_in; lora_te_..., lora_te1_...,
-///   lora_te2_...; unet.mid_block..., unet.mid_block...processor.to_q, text_encoder.text_model.encoder...; mid_block...
-///   alone.
+/// Finds layers by the names of kohya's, diffusers', PEFT's, OneTrainer's and ComfyUI's files: lora_unet_mid_block_...,
+///   lora_unet_middle_block_..., lycoris_...; lora_te_..., lora_te1_..., lora_te2_...; unet.mid_block..., mid_block...,
+///   with .processor or not, text_encoder.text_model...; unet.middle_block..., clip_l..., clip_g...;
+///   diffusion_model.middle_block..., text_encoders.clip_l.transformer...
 /// Not changed once made; thread-safe.
 class LayerNames {
  public:

@@ -96,19 +96,27 @@ TEST(LayerNames, AreFoundInEveryStyle) {
                            "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.processor.to_out",
                            "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0",
                            "lora_unet_input_blocks_3_1_transformer_blocks_0_attn1_to_out_0",
-                           "lycoris_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0"}) {
+                           "lycoris_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0",
+                           "unet.input_blocks.3.1.transformer_blocks.0.attn1.to_out.0",
+                           "diffusion_model.input_blocks.3.1.transformer_blocks.0.attn1.to_out.0"}) {
     EXPECT_EQ(layer(name), to_out) << name;
   }
   for (const char* name :
        {"text_encoder.text_model.encoder.layers.0.self_attn.out_proj",
         "text_encoder.encoder.layers.0.self_attn.out_proj", "text_encoder.text_model.encoder.layers.0.self_attn.to_out",
         "lora_te_text_model_encoder_layers_0_self_attn_out_proj",
-        "lora_te1_text_model_encoder_layers_0_self_attn_out_proj"}) {
+        "lora_te1_text_model_encoder_layers_0_self_attn_out_proj",
+        "clip_l.text_model.encoder.layers.0.self_attn.out_proj",
+        "text_encoders.clip_l.transformer.text_model.encoder.layers.0.self_attn.out_proj",
+        "text_encoders.clip_h.transformer.text_model.encoder.layers.0.self_attn.out_proj"}) {
     EXPECT_EQ(layer(name), "text_encoder: encoder.layers.0.self_attn.out_proj") << name;
   }
   EXPECT_EQ(layer("lora_te2_text_model_encoder_layers_0_self_attn_q_proj"),
             "text_encoder_2: text_model.encoder.layers.0.self_attn.q_proj");
   EXPECT_EQ(layer("lora_te2_text_projection"), "text_encoder_2: text_projection");
+  EXPECT_EQ(layer("clip_g.text_model.encoder.layers.0.self_attn.q_proj"),
+            "text_encoder_2: text_model.encoder.layers.0.self_attn.q_proj");
+  EXPECT_EQ(layer("text_encoders.clip_g.transformer.text_projection"), "text_encoder_2: text_projection");
   for (const char* name : {"", "unet", "lora_te2_text_model_encoder_layers_0_self_attn_out_proj",
                            "unet.down_blocks.7.resnets.0.conv1", "text_encoder_3.encoder.layers.0.self_attn.q_proj"}) {
     EXPECT_EQ(layer(name), "") << name;
