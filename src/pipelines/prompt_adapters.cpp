@@ -18,11 +18,19 @@ bool opens_at(std::string_view text, std::size_t at) {
   return opening == kOpenings[0] || opening == kOpenings[1];
 }
 
+/// As Python's float() reads it, which is what such prompts are written for: spaces around it and a plus will do.
+std::string_view without_plus(std::string_view number) {
+  while (number.starts_with(' ')) number.remove_prefix(1);
+  while (number.ends_with(' ')) number.remove_suffix(1);
+  if (number.starts_with('+') && !number.starts_with("+-")) number.remove_prefix(1);
+  return number;
+}
+
 /// Of the text between "<lora:" and ">".
 AdapterUse parse_use(std::string_view text) {
   const auto colon = text.find(':');
   if (colon == std::string_view::npos) return {.name = std::string(text), .weight = 1.0};
-  const auto digits = text.substr(colon + 1);
+  const auto digits = without_plus(text.substr(colon + 1));
   AdapterUse use{.name = std::string(text.substr(0, colon)), .weight = 0};
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), use.weight);
   if (error != std::errc() || end != digits.data() + digits.size()) {

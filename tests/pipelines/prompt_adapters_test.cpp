@@ -44,8 +44,11 @@ TEST(PromptAdapters, OtherTextStays) {
   }
 }
 
-TEST(PromptAdapters, WeightsAreNumbers) {
-  for (const char* text : {"<lora:x:>", "<lora:x:1.0:0.5>", "<lora:x:strong>", "<lora:x: 1>", "<lora:x:1,5>"}) {
+TEST(PromptAdapters, WeightsAreNumbersAsPythonReadsThem) {
+  for (const char* text : {"<lora:x:0.5>", "<lora:x:.5>", "<lora:x:+0.5>", "<lora:x: 5e-1 >"}) {
+    EXPECT_EQ(read(text).loras.at(0).weight, 0.5) << text;
+  }
+  for (const char* text : {"<lora:x:>", "<lora:x:1.0:0.5>", "<lora:x:strong>", "<lora:x:+-1>", "<lora:x:1,5>"}) {
     try {
       read(text);
       FAIL() << text;
