@@ -1,6 +1,7 @@
 #include "pipelines/adapter_scales.h"
 
 #include <cmath>
+#include <string_view>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -11,10 +12,18 @@ namespace {
 
 constexpr const char* kKey = "lora_adapter_metadata";
 
+/// transformers 5 dropped CLIP's inner module, which files and checkpoints may name still.
+std::string without_text_model(const std::string& name) {
+  constexpr std::string_view kTextModel = "text_model.";
+  return name.starts_with(kTextModel) ? name.substr(kTextModel.size()) : name;
+}
+
 /// PEFT matches a pattern against the end of a layer's name; "^" ties it to the beginning.
 bool matches(const std::string& pattern, const std::string& layer) {
-  if (pattern.starts_with('^')) return layer == pattern.substr(1);
-  return layer == pattern || layer.ends_with("." + pattern);
+  const auto name = without_text_model(layer);
+  if (pattern.starts_with('^')) return name == without_text_model(pattern.substr(1));
+  const auto end = without_text_model(pattern);
+  return name == end || name.ends_with("." + end);
 }
 
 bool is_name(const std::string& pattern) {

@@ -94,6 +94,23 @@ TEST_F(AdapterLoaderTest, ScalesAreThoseThatDiffusersWroteDown) {
                  {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
 }
 
+// Files of older transformers have another name for the text encoder's layers than the model that is adapted.
+TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
+  for (const char* own : {"encoder.layers.0.mlp.fc1", "text_model.encoder.layers.0.mlp.fc1"}) {
+    const auto encoder = std::make_shared<LayerTable>();
+    encoder->component = "text_encoder";
+    encoder->add(own, {6, 8});
+    for (const char* pattern : {"^text_model.encoder.layers.0.mlp.fc1", "^encoder.layers.0.mlp.fc1", "mlp.fc1"}) {
+      const auto settings = R"({"text_encoder.lora_alpha": 4, "text_encoder.alpha_pattern": {")" +
+                            std::string(pattern) + R"(": 6}})";
+      write_safetensors(path(), low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"),
+                        {{"lora_adapter_metadata", settings}});
+      const auto bound = load_adapter(path(), "0", LayerNames({encoder}), {});
+      EXPECT_EQ(bound->layers.at(0).adapter->scale, 3.0) << own << ", " << pattern;
+    }
+  }
+}
+
 TEST_F(AdapterLoaderTest, OnesAtTheEndOfAShapeAreFree) {
   const auto bound = load(low_rank(kLinear, {2, 8, 1, 1}, {6, 2, 1, 1}));
   EXPECT_EQ(std::get<LowRank>(bound->layers.at(0).adapter->change).down.sizes(), at::IntArrayRef({2, 8}));
