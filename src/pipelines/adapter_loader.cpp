@@ -1,6 +1,8 @@
 #include "pipelines/adapter_loader.h"
 
+#include <cstdint>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "core/text.h"
@@ -93,9 +95,14 @@ Change take_kronecker(AdapterTensors& file) {
   return {std::move(change), rank};
 }
 
+Change take_difference(AdapterTensors& file) {
+  return {Difference{file.take_if_there(Part::kDifference, file.windowed(file.out(), file.in()))}, std::nullopt};
+}
+
 Change take_change(AdapterTensors& file) {
   if (file.has(Part::kDown) || file.has(Part::kUp)) return take_low_rank(file);
   if (file.has(Part::kHadaW1A) || file.has(Part::kHadaW1B)) return take_hadamard(file);
+  if (file.has(Part::kDifference) || file.has_only(Part::kBiasDifference)) return take_difference(file);
   return take_kronecker(file);
 }
 
@@ -103,9 +110,12 @@ Magnitude take_magnitude(AdapterTensors& file, const LayerAdapter& adapter) {
   AdapterTensors::Shape by_output(file.is_convolution() ? 4 : 2, 1), by_input = by_output;
   by_output[0] = file.out();
   by_input[1] = file.in();
+  const auto* low_rank = std::get_if<LowRank>(&adapter.change);
+  if (low_rank != nullptr && low_rank->up_bias.defined()) {
+    throw file.unsupported(Part::kUpBias, "does not go with DoRA's lengths");
+  }
   if (file.has(Part::kPeftMagnitude)) {
-    const auto* low_rank = std::get_if<LowRank>(&adapter.change);
-    if (low_rank == nullptr || low_rank->mid.defined() || low_rank->up_bias.defined()) {
+    if (low_rank == nullptr || low_rank->mid.defined()) {
       throw file.unsupported(Part::kPeftMagnitude, "goes with a plain down and up only");
     }
     // PEFT's lengths are [out], of a convolution [1, out, 1, 1].
@@ -125,11 +135,28 @@ double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank,
   return rank ? scales.of(place.model->component, place.slot->name, *rank).value_or(1.0) : 1.0;
 }
 
-}  // namespace
+/// What kind of model a file was trained for, by its header or else by the width of the text that its cross-attentions
+/// take. Empty where neither tells.
+std::string made_for(const AdapterFile& file) {
+  for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
+    const auto found = file.metadata().find(key);
+    if (found != file.metadata().end() && !found->second.empty()) return name_text(found->second);
+  }
+  constexpr std::pair<std::int64_t, const char*> kWidths[] = {
+      {768, "SD 1.x"}, {1024, "SD 2.x"}, {2048, "SDXL"}, {1280, "SDXL's refiner"}};
+  for (const auto& module : file.modules()) {
+    const auto down = module.keys.find(Part::kDown);
+    if (!module.name.ends_with("attn2_to_k") && !module.name.ends_with("attn2.to_k")) continue;
+    if (down == module.keys.end() || file.info(down->second).shape.size() < 2) continue;
+    for (const auto& [width, kind] : kWidths) {
+      if (file.info(down->second).shape[1] == width) return kind;
+    }
+  }
+  return {};
+}
 
-std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
-                                                 const LayerNames& names, const Placement& placement) {
-  const AdapterFile file(path);
+std::shared_ptr<const BoundAdapter> bind(const AdapterFile& file, const std::string& id, const LayerNames& names,
+                                         const Placement& placement) {
   const AdapterScales scales(file.metadata(), file.name());
   auto bound = std::make_shared<BoundAdapter>();
   bound->id = id;
@@ -148,14 +175,30 @@ std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const 
     AdapterTensors tensors(file, module, *place->slot, placement);
     auto [change, rank] = take_change(tensors);
     LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, *place, scales)};
-    if (tensors.has(Part::kPeftMagnitude) || tensors.has(Part::kDoraScale)) {
+    const bool is_difference = std::holds_alternative<Difference>(adapter.change);
+    if (!is_difference && (tensors.has(Part::kPeftMagnitude) || tensors.has(Part::kDoraScale))) {
       adapter.magnitude = take_magnitude(tensors, adapter);
     }
+    adapter.bias = tensors.take_if_there(Part::kBiasDifference, {tensors.out()});
     tensors.finish();
     bound->bytes += tensors.bytes();
     bound->layers.push_back({place->model, place->slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
   }
   return bound;
+}
+
+}  // namespace
+
+std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
+                                                 const LayerNames& names, const Placement& placement) {
+  const AdapterFile file(path);
+  try {
+    return bind(file, id, names, placement);
+  } catch (const Error& e) {
+    const auto kind = made_for(file);
+    if (e.code() != ErrorCode::kInvalidArgument || kind.empty()) throw;
+    throw Error(e.code(), concat(e.what(), "; the file is for ", kind), e.param());
+  }
 }
 
 }  // namespace easel

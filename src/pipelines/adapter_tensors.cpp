@@ -1,5 +1,7 @@
 #include "pipelines/adapter_tensors.h"
 
+#include <ATen/ops/isfinite.h>
+
 #include <cmath>
 
 #include "core/text.h"
@@ -90,15 +92,19 @@ Error AdapterTensors::unsupported(AdapterPart part, const std::string& what) con
 }
 
 Error AdapterTensors::misfit(AdapterPart part, const std::string& expected) const {
-  return corrupt(part, concat("is ", shape_text(shape(part)), ", expected ", expected, " for ", slot_.name, ", ",
-                              shape_text(slot_.shape)));
+  return {ErrorCode::kInvalidArgument,
+          concat(file_.name(), ": ", name_text(key(part)), " is ", shape_text(shape(part)), ", expected ", expected,
+                 " for ", slot_.name, ", ", shape_text(slot_.shape)),
+          "loras"};
 }
 
 at::Tensor AdapterTensors::read(AdapterPart part) {
   if (!c10::isFloatingType(file_.info(key(part)).dtype)) throw corrupt(part, "is not of floating point");
   taken_.insert(part);
+  const auto stored = file_.read(key(part));
+  if (!at::isfinite(stored).all().item<bool>()) throw corrupt(part, "holds numbers that are not finite");
   // A copy: the file may change while the adapter is in use.
-  auto tensor = file_.read(key(part)).to(placement_.device, placement_.dtype, /*non_blocking=*/false, /*copy=*/true);
+  auto tensor = stored.to(placement_.device, placement_.dtype, /*non_blocking=*/false, /*copy=*/true);
   bytes_ += tensor.nbytes();
   return tensor;
 }

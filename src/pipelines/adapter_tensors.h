@@ -15,7 +15,8 @@
 
 namespace easel {
 
-/// Every method throws Error(kCorruptData) that names file and tensor where one is missing or does not fit the layer.
+/// Every method throws Error(kInvalidArgument), param loras, where a tensor does not fit the layer, and
+/// Error(kCorruptData) where one is missing or no number; both name file and tensor.
 class AdapterTensors {
  public:
   using Shape = std::vector<std::int64_t>;
@@ -26,6 +27,7 @@ class AdapterTensors {
       : file_(file), module_(module), slot_(slot), placement_(placement) {}
 
   bool has(AdapterPart part) const { return module_.keys.contains(part); }
+  bool has_only(AdapterPart part) const { return has(part) && module_.keys.size() == 1; }
 
   std::int64_t out() const { return slot_.shape[0]; }
   std::int64_t in() const { return slot_.shape[1]; }

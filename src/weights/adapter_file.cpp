@@ -46,6 +46,8 @@ constexpr Ending kEndings[] = {
     {".lokr_w2_a", AdapterPart::kLokrW2A},
     {".lokr_w2_b", AdapterPart::kLokrW2B},
     {".lokr_t2", AdapterPart::kLokrT2},
+    {".diff", AdapterPart::kDifference},
+    {".diff_b", AdapterPart::kBiasDifference},
 };
 
 const Ending* ending_of(std::string_view key) {
@@ -67,7 +69,7 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
     const auto* ending = ending_of(key);
     if (ending == nullptr) {
       throw Error(ErrorCode::kUnsupported,
-                  concat(name_, ": ", name_text(key), " is no tensor of LoRA, LoCon, LoHa, LoKr or DoRA"));
+                  concat(name_, ": ", name_text(key), " is no tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
     }
     const auto name = key.substr(0, key.size() - ending->text.size());
     auto& module = by_name[name];

@@ -32,6 +32,8 @@ enum class AdapterPart {
   kLokrW2A,
   kLokrW2B,
   kLokrT2,
+  kDifference,      ///< diff: of the whole weight
+  kBiasDifference,  ///< diff_b
 };
 
 /// Whether a tensor's name is one of an adapter's, by its ending.
@@ -43,7 +45,7 @@ struct AdapterModule {
   std::map<AdapterPart, std::string> keys;  ///< part -> name of its tensor
 };
 
-/// One .safetensors file of LoRA, LoCon, LoHa, LoKr or DoRA tensors in diffusers', PEFT's or kohya's key style.
+/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key style.
 /// Opening reads the header only. Thread-safe.
 class AdapterFile {
  public:

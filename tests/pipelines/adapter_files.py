@@ -6,6 +6,7 @@ import contextlib
 import json
 
 import torch
+from lycoris.modules.full import FullModule
 from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
@@ -183,7 +184,7 @@ class LycorisAdapter:
         tensors = {}
         for key, module, network in self.networks(pipe, 1.0):
             fill(network, module)
-            state = {part: tensor.clone().contiguous() for part, tensor in network.state_dict().items()}
+            state = {part: tensor.clone().contiguous() for part, tensor in state_of(network).items()}
             self.state[key] = state
             tensors |= {f"{key}.{part}": tensor for part, tensor in state.items()}
         save_file(tensors, path)
@@ -204,8 +205,21 @@ class LycorisAdapter:
         return applied
 
 
+def state_of(network):
+    if not isinstance(network, FullModule):
+        return network.state_dict()
+    # Its own, before it is applied, takes the layer's weight off a second time.
+    return {"diff": network.weight.data} | ({} if network.bias is None else {"diff_b": network.bias.data})
+
+
 def fill(network, module):
     """Random factors; the change is GAIN as long as the weight, and DoRA's lengths differ from the weight's own."""
+    if isinstance(network, FullModule):
+        for p, own in ((network.weight, module.weight), (network.bias, module.bias)):
+            if p is not None:
+                torch.nn.init.normal_(p)
+                p.mul_(GAIN * own.norm() / p.norm())
+        return
     factors = [p for name, p in network.named_parameters() if name != "dora_scale"]
     for p in factors:
         torch.nn.init.normal_(p)
@@ -239,6 +253,10 @@ def locon(tucker=False, dora=False):
     # Alphas differ, as trainers let them: 1 for convolutions, 2 for the rest.
     return lambda name, module: (LoConModule, dict(lora_dim=RANK, alpha=1 if isinstance(module, torch.nn.Conv2d) else 2,
                                                    use_tucker=tucker, weight_decompose=dora))
+
+
+def full():
+    return lambda name, module: (FullModule, {})
 
 
 def loha(tucker=False, dora=False):

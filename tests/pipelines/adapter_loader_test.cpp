@@ -119,32 +119,35 @@ TEST_F(AdapterLoaderTest, OnesAtTheEndOfAShapeAreFree) {
 
 TEST_F(AdapterLoaderTest, TensorsThatDoNotFitAreNamed) {
   const std::string linear = kLinear, convolution = kConvolution;
-  expect_refused(low_rank(kLinear, {2, 9}), ErrorCode::kCorruptData,
+  expect_refused(low_rank(kLinear, {2, 9}), ErrorCode::kInvalidArgument,
                  "`" + linear + ".lora_down.weight` is [2, 9], expected [2, 8] for mid_block.attentions.0.proj_in");
-  expect_refused(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kCorruptData, "lora_up.weight` is [6, 3]");
-  expect_refused(low_rank(kConvolution, {2, 8, 1, 1}, {6, 2, 1, 1}), ErrorCode::kCorruptData, "expected [2, 8, 3, 3]");
-  expect_refused(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kCorruptData, "lora_down.weight` is [0, 8]");
-  expect_refused(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kCorruptData, "is []");
+  expect_refused(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kInvalidArgument, "lora_up.weight` is [6, 3]");
+  expect_refused(low_rank(kConvolution, {2, 8, 1, 1}, {6, 2, 1, 1}), ErrorCode::kInvalidArgument,
+                 "expected [2, 8, 3, 3]");
+  expect_refused(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kInvalidArgument, "lora_down.weight` is [0, 8]");
+  expect_refused(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kInvalidArgument, "is []");
   expect_refused(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
                  "lora_up.weight` is not of floating point");
-  expect_refused(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kCorruptData, "alpha` is [2]");
+  expect_refused(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kInvalidArgument, "alpha` is [2]");
   expect_refused(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
                  "alpha` is not finite");
-  expect_refused(with(low_rank(), linear + ".dora_scale", at::ones({5, 1})), ErrorCode::kCorruptData,
+  expect_refused(with(low_rank(), linear + ".lora_up.weight", at::full({6, 2}, INFINITY)), ErrorCode::kCorruptData,
+                 "lora_up.weight` holds numbers that are not finite");
+  expect_refused(with(low_rank(), linear + ".dora_scale", at::ones({5, 1})), ErrorCode::kInvalidArgument,
                  "dora_scale` is [5, 1]");
   expect_refused(with(low_rank(), linear + ".lora_mid.weight", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
                  "lora_mid.weight` is for convolutions only");
   expect_refused({{linear + ".lokr_w1", at::ones({4, 2})}, {linear + ".lokr_w2", at::ones({2, 4})}},
                  ErrorCode::kCorruptData, "makes a factor of 4 x 2");
   expect_refused({{linear + ".lokr_w1", at::ones({2, 2})}, {linear + ".lokr_w2", at::ones({3, 5})}},
-                 ErrorCode::kCorruptData, "lokr_w2` is [3, 5], expected [3, 4]");
+                 ErrorCode::kInvalidArgument, "lokr_w2` is [3, 5], expected [3, 4]");
 }
 
 TEST_F(AdapterLoaderTest, WhatIsMissingOrTooMuchIsNamed) {
   const std::string linear = kLinear;
   for (const char* part :
        {".lora_down.weight", ".lora_up.weight", ".alpha", ".dora_scale", ".hada_w1_a", ".lokr_w1_b"}) {
-    expect_refused({{linear + part, at::ones({1, 1})}}, ErrorCode::kCorruptData, linear + part);
+    expect_refused({{linear + part, at::ones({1, 8})}}, ErrorCode::kCorruptData, linear + part);
   }
   expect_refused(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
                  "hada_t1` does not go with");
@@ -159,11 +162,43 @@ TEST_F(AdapterLoaderTest, WhatIsMissingOrTooMuchIsNamed) {
 TEST_F(AdapterLoaderTest, OtherKindsAndOtherModelsAreRefused) {
   const std::string linear = kLinear;
   expect_refused(with(low_rank(), linear + ".oft_blocks", at::ones({1})), ErrorCode::kUnsupported, ".oft_blocks`");
-  expect_refused(with(low_rank(), "conv_in.diff", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.diff`");
+  expect_refused(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
   expect_refused(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
                  ErrorCode::kCorruptData, "lora_magnitude_vector");
   expect_refused(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
+}
+
+// Someone has chosen the wrong file; what it is for tells which.
+TEST_F(AdapterLoaderTest, WhatTheFileIsForIsSaid) {
+  const auto refused = [&](const Tensors& tensors, const std::string& says, const SafetensorsMetadata& metadata = {}) {
+    expect_refused(tensors, ErrorCode::kInvalidArgument, says, metadata);
+  };
+  unet_->add("mid_block.attentions.0.transformer_blocks.0.attn2.to_k", {6, 32});
+  const std::string kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k";
+  const std::string peft = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k";
+  refused(low_rank(kohya, {2, 768}), "[6, 32]; the file is for SD 1.x");
+  refused(low_rank(peft, {2, 2048}), "; the file is for SDXL");
+  refused(low_rank(peft, {2, 2048}), "; the file is for `sd_v2`", {{"ss_base_model_version", "sd_v2"}});
+  refused(low_rank("lora_unet_double_blocks_0_img_attn_proj"), "of this model; the file is for `flux-1-dev/lora`",
+          {{"modelspec.architecture", "flux-1-dev/lora"}});
+}
+
+TEST_F(AdapterLoaderTest, ABiasMayChangeBesideTheWeightOrAlone) {
+  const std::string difference = "lora_unet_conv_in.diff", bias = "lora_unet_conv_in.diff_b";
+  const auto weight = at::ones({6, 8, 3, 3}), of_bias = at::full({6}, 2.0);
+  const auto load_one = [&](const Tensors& tensors) { return load(tensors)->layers.at(0).adapter; };
+  const auto both = load_one({{difference, weight}, {bias, of_bias}}), alone = load_one({{bias, of_bias}});
+  EXPECT_EQ(std::get<Difference>(both->change).weight.sizes(), weight.sizes());
+  EXPECT_FALSE(std::get<Difference>(alone->change).weight.defined());
+  const auto beside = load_one(with(low_rank(), std::string(kLinear) + ".diff_b", of_bias));
+  for (const auto& adapter : {both, alone, beside}) {
+    EXPECT_EQ(adapter->bias.sum().item<double>(), 12);
+  }
+  expect_refused({{difference, at::ones({6, 8, 1, 1})}}, ErrorCode::kInvalidArgument, "`" + difference + "` is [6, 8");
+  expect_refused({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
+  expect_refused({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
+                 ErrorCode::kCorruptData, "dora_scale` does not go with");
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

@@ -26,7 +26,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(Adapters, LatentsAndPixelsAreThoseOfTheReference) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 27);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 29);
 }
 
 GenerationRequest request(std::vector<AdapterUse> loras, const std::string& prompt = "a fox") {
@@ -83,7 +83,7 @@ TEST(Adapters, AreInTheModelsDtype) {
     return latents_of(*generation).to(at::kFloat);
   };
   constexpr double kHalfRounding = 0.02;  // of a UNet in float16, whose own steps are 1e-3
-  for (const char* name : {"peft", "dora", "locon_tucker", "locon_dora", "loha", "lokr_both"}) {
+  for (const char* name : {"peft", "dora", "locon_tucker", "locon_dora", "loha", "lokr_both", "full"}) {
     const auto full = latents_after_a_step(at::kFloat, name), half = latents_after_a_step(at::kHalf, name);
     EXPECT_LT(relative_error(half, full), kHalfRounding) << name;
   }
@@ -163,7 +163,7 @@ TEST(Adapters, FindLayersThatComeAndGo) {
 
 TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
   auto pipeline = load("sd");
-  expect_refused(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, kohya");
+  expect_refused(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, full");
   expect_refused(*pipeline, request({{"nobody", 0.0}}), "`nobody`");
   expect_refused(*pipeline, request({{"../sd/unet/diffusion_pytorch_model", 1.0}}), "there is no adapter");
   expect_refused(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
@@ -173,6 +173,7 @@ TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
   expect_refused(*pipeline, request(std::vector<AdapterUse>(33, {"peft", 1.0})), "33 adapters");
   expect_refused(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
   expect_refused(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
+  expect_refused(*load("xl"), request({{"peft", 1.0}}), "peft.safetensors: `");
   const auto without = open_model("m", reference("sd"), {}).load({}, {});
   expect_refused(*without, request({{"peft", 1.0}}), "--lora-dir");
 }
@@ -198,6 +199,17 @@ class ChosenFrom {
  private:
   fs::path path_;
 };
+
+// However a name in the folder is written, it is one file, read once.
+TEST(Adapters, InFoldersAreFoundByTheEndOfTheirPath) {
+  const ChosenFrom folder;
+  fs::create_directory(fs::path(folder.path()) / "inside");
+  folder.put("kohya", "inside/style");
+  const auto pipeline = folder.load();
+  const auto by_path = begin(*pipeline, request({{"inside/style", 1.0}}));
+  EXPECT_EQ(set_of(*by_path)->key(), set_of(*begin(*pipeline, request({{"style", 1.0}})))->key());
+  expect_refused(*pipeline, request({{"inside/style", 1.0}, {"style", 0.0}}), "`style` is named twice");
+}
 
 TEST(Adapters, AreReadAgainWhenTheirFileChangesAndNewOnesAreFound) {
   const ChosenFrom folder;

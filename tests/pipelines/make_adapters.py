@@ -1,4 +1,4 @@
-"""LoRA, LoCon, LoHa, LoKr and DoRA on SD 1.x and SDXL: see checkpoints.py. Usage: make_adapters.py OUT
+"""LoRA, LoCon, LoHa, LoKr, DoRA and full differences on SD 1.x and SDXL: see checkpoints.py. Usage: make_adapters.py OUT
 
 A case's `loras` names files of OUT/adapters: [{"name", "weight"}].
 """
@@ -9,7 +9,7 @@ import torch
 from diffusers import (DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline)
 
 sys.dont_write_bytecode = True
-from adapter_files import (STYLES, LycorisAdapter, PeftAdapter, adapted, attention, everything, loha, lokr, locon, transformer)  # noqa: E402
+from adapter_files import (STYLES, LycorisAdapter, PeftAdapter, adapted, attention, everything, full, loha, lokr, locon, transformer)  # noqa: E402
 from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, text_encoder, tokenizer, unet, vae  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from sdxl_checkpoints import sdxl_parts  # noqa: E402
@@ -71,6 +71,7 @@ def make_adapters(folder, pipes):
     lycoris("lokr_both", sd, lokr(both=True, dora=True, factor=8))
     lycoris("lokr_full", sd, lokr(full=True))
     lycoris("lokr_tucker", sd, lokr(tucker=True))
+    lycoris("full", sd, full())
     peft("xl_peft", xl, "peft", transformer)
     peft("xl_kohya", xl, "kohya", transformer, alpha=2)
     peft("xl_original", xl, "original", everything, alpha=2)
@@ -87,7 +88,7 @@ def make_cases():
     xl = dict(sd, folder="xl", negative_prompt="a cat")
     alone = {"peft": 1.0, "peft_settings": 0.8, "diffusers": 1.0, "processor": 1.0, "kohya": 0.7, "kohya_text": 1.0, "locon": 1.0,
              "dora": 0.6, "locon_tucker": 1.0, "locon_dora": 0.7, "loha": 1.0, "loha_tucker": 0.6, "lokr": 0.8, "lokr_both": 1.0,
-             "lokr_full": -0.5, "lokr_tucker": 1.0}
+             "lokr_full": -0.5, "lokr_tucker": 1.0, "full": 0.7}
     cases = {"sd_plain": dict(sd, loras=[]), "xl_plain": dict(xl, loras=[])}
     cases |= {name: dict(sd, loras=uses((name, weight))) for name, weight in alone.items()}
     cases |= {name: dict(xl, loras=uses((name, weight))) for name, weight in {"xl_peft": 1.0, "xl_kohya": 0.6, "xl_original": 0.9,
@@ -97,6 +98,7 @@ def make_cases():
         "dora_last": dict(sd, loras=uses(("locon", 0.5), ("dora", 0.6))),
         "dora_first": dict(sd, loras=uses(("dora", 0.6), ("locon", 0.5))),
         "two_of_lycoris": dict(sd, loras=uses(("loha", 0.6), ("lokr_both", 0.5))),
+        "three_of_lycoris": dict(sd, loras=uses(("locon_dora", 0.6), ("loha", -0.3), ("lokr", 0.4))),
         "xl_two": dict(xl, loras=uses(("xl_original", 0.5), ("xl_peft", 0.5))),
     }
     return cases
