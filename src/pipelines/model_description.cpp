@@ -35,7 +35,7 @@ std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& f
   }
   auto cells = unet.get<std::int64_t>("sample_size", family.default_sample_size);
   const auto version = unet.object().value("_diffusers_version", "999");
-  const bool corrected = family.scheduler_corrections == SchedulerCorrections::kStableDiffusion;
+  const bool corrected = family.scheduler_corrections != SchedulerCorrections::kNone;
   if (corrected && cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
   return {cells, cells};
 }

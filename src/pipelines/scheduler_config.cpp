@@ -7,12 +7,13 @@ namespace easel {
 SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections) {
   const auto config = folder.source->config("scheduler");
   own_ = handed_on_ = config.object();
-  if (corrections == SchedulerCorrections::kStableDiffusion) {
-    if (handed_on_.contains("steps_offset")) handed_on_["steps_offset"] = 1;
-    if (handed_on_.contains("clip_sample")) handed_on_["clip_sample"] = false;
-    own_["steps_offset"] = 1;
-    own_["clip_sample"] = false;
-  }
+  const auto correct = [&](const char* key, const nlohmann::json& value) {
+    if (handed_on_.contains(key)) handed_on_[key] = value;
+    own_[key] = value;
+  };
+  if (corrections != SchedulerCorrections::kNone) correct("steps_offset", 1);
+  if (corrections == SchedulerCorrections::kStableDiffusion) correct("clip_sample", false);
+  if (corrections == SchedulerCorrections::kStableDiffusionInpainting) correct("skip_prk_steps", true);
   try {
     own_name_ = scheduler_name_of(own_);
   } catch (const Error& e) {

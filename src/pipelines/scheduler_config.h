@@ -13,8 +13,9 @@ namespace easel {
 
 /// What the reference's pipeline class changes in the file's values when it is built.
 enum class SchedulerCorrections {
-  kNone,             ///< SDXL
-  kStableDiffusion,  ///< SD 1.x and 2.x: `steps_offset` is 1 whatever the file says, and samples are never clipped
+  kNone,                       ///< SDXL
+  kStableDiffusion,            ///< SD 1.x, 2.x: `steps_offset` is 1 whatever the file says; samples are never clipped
+  kStableDiffusionInpainting,  ///< the same offset; clipping as the file says; PNDM without its Runge-Kutta steps
 };
 
 /// The checkpoint's own scheduler, and the config that others are made from.

@@ -58,10 +58,11 @@ const std::vector<Family>& stable_diffusion_families() {
                   .needs_image = false,
                   .load = &load_stable_diffusion};
     std::vector<Family> all{family};
-    for (const char* class_name : {"StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"}) {
-      family.class_name = class_name;
-      all.push_back(family);
-    }
+    family.class_name = "StableDiffusionImg2ImgPipeline";
+    all.push_back(family);
+    family.class_name = "StableDiffusionInpaintPipeline";
+    family.scheduler_corrections = SchedulerCorrections::kStableDiffusionInpainting;
+    all.push_back(family);
     // Luo et al. 2023 (arXiv:2310.04378). The UNet takes the guidance scale as an input, and its
     // pipelines change nothing in the scheduler's config.
     family.name = "latent-consistency-model";

@@ -22,7 +22,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(FromPictures, LatentsAndPixelsAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 79);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 82);
 }
 
 std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {

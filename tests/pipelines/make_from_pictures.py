@@ -42,6 +42,15 @@ def make_sd(out, name, seed, scheduler, cls=StableDiffusionPipeline, pad_token="
     pipe.save_pretrained(out / name)
 
 
+def make_outdated(out):
+    """Inpainting checkpoints with schedulers that the reference's pipeline corrects, and does not."""
+    old = dict(SD_BETAS, prediction_type="v_prediction", steps_offset=0)
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(out / "sd_inpainting", safety_checker=None)
+    for name, scheduler in (("sd_inpainting_clipped", DDIMScheduler(**old, clip_sample=True)), ("sd_inpainting_prk", PNDMScheduler(**old))):
+        pipe.scheduler = scheduler
+        pipe.save_pretrained(out / name)
+
+
 def make_xl(out):
     euler = EulerDiscreteScheduler(**SD_BETAS, steps_offset=1, timestep_spacing="leading")
     torch.manual_seed(23)
@@ -65,6 +74,7 @@ def make_checkpoints(out):
     make_sd(out, "sd", 21, PNDMScheduler(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1))
     ddim_v = DDIMScheduler(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     make_sd(out, "sd_inpainting", 22, ddim_v, cls=StableDiffusionInpaintPipeline, in_channels=9)
+    make_outdated(out)
     make_sd(out, "sd2", 26, ddim_v, pad_token=OPEN_CLIP_PAD, text=OPEN_CLIP, **SD2_UNET)
     make_lcm(out)
     make_xl(out)
@@ -106,6 +116,9 @@ def make_cases():
         "special": special,
         "special_all": dict(special, strength=1.0, scheduler="euler_ancestral"),
         "special_wide": dict(special, **wide_masked),
+        "special_clipped": dict(special, folder="sd_inpainting_clipped"),
+        "special_clipped_ddpm": dict(special, folder="sd_inpainting_clipped", scheduler="ddpm"),
+        "special_prk": dict(special, folder="sd_inpainting_prk"),
         "sd2_image": sd2,
         "sd2_image_euler": dict(sd2, scheduler="euler", negative_prompt="a dog!"),
         "sd2_masked": sd2_masked,
@@ -156,7 +169,9 @@ class Artist:
         special = load(StableDiffusionInpaintPipeline, "sd_inpainting", safety_checker=None)
         xl = load(StableDiffusionXLPipeline, "xl", add_watermarker=False)
         refiner = load(StableDiffusionXLImg2ImgPipeline, "refiner", add_watermarker=False)
-        self.pipes = {("sd_inpainting", "inpaint"): special, ("refiner", "image"): refiner,
+        outdated = {name: load(StableDiffusionInpaintPipeline, name, safety_checker=None) for name in ("sd_inpainting_clipped", "sd_inpainting_prk")}
+        self.pipes = {(name, "inpaint"): pipe for name, pipe in outdated.items()}
+        self.pipes |= {("sd_inpainting", "inpaint"): special, ("refiner", "image"): refiner,
                       ("refiner", "inpaint"): quiet(StableDiffusionXLInpaintPipeline(**refiner.components, **REFINER)),
                       ("xl_inpainting", "inpaint"): load(StableDiffusionXLInpaintPipeline, "xl_inpainting", add_watermarker=False)}
         for name, pipe in (("sd", sd), ("sd2", load(StableDiffusionPipeline, "sd2", safety_checker=None))):
@@ -199,6 +214,7 @@ def main():
     for name in ("masked_ddim", "special", "xl_masked"):
         writer.check_changes(name, artist, cases[name], image=source_picture(9), mask_image=source_picture(10))
     writer.check_changes("refiner_scores", artist, cases["refiner_scores"], least=0.5, aesthetic_score=9.0, negative_aesthetic_score=1.0)
+    writer.check_changes("special_clipped", artist, cases["special_clipped"], folder="sd_inpainting")
     writer.check_changes("refined", artist, cases["refined"], denoising_end=0.8)
     writer.check_changes("xl_image_half_negative_sizes", artist, cases["xl_image_half_negative_sizes"], least=0.5, crops_coords_top_left=(900, 700),
                          negative_original_size=(1500, 40))
