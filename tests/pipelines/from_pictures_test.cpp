@@ -149,24 +149,44 @@ TEST(FromPictures, WithoutAHandOverTheBaseDrawsAlone) {
   EXPECT_EQ(draw_alone(*both, r).pixels, alone.pixels);
 }
 
-TEST(FromPictures, RowsOfOneCallMayBeginFromPicturesMasksAndNoise) {
-  auto pipeline = load("sd");
-  std::vector<GenerationRequest> requests(3, request(5));
-  requests[0].width = requests[0].height = 64;
-  requests[1].image = requests[2].image = plain(64, 64, 90);
-  requests[2].mask = plain(64, 64, 255);
-  requests[2].strength = 0.9;
-  std::vector<std::unique_ptr<Generation>> together, alone;
-  std::vector<Generation*> rows;
-  for (const auto& r : requests) {
-    together.push_back(begin(*pipeline, r));
-    alone.push_back(begin(*pipeline, r));
-    rows.push_back(together.back().get());
-  }
-  pipeline->step(rows, {})->wait();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    step(*pipeline, alone[i].get());
-    EXPECT_LT(relative_error(latents_of(*rows[i]), latents_of(*alone[i])), 1e-5) << i;
+/// Requests whose drawings are of one size, and who share nothing else. @param masked_only  for an inpainting UNet
+std::vector<GenerationRequest> unlike_requests(bool masked_only) {
+  auto noise = request(5), picture = request(4), masked = request(6), redrawn = request(3);
+  noise.width = noise.height = 64;
+  picture.image = plain(61, 58, 90);
+  picture.guidance_scale = 1.0;
+  masked.image = redrawn.image = plain(64, 64, 40);
+  masked.mask = redrawn.mask = plain(64, 64, 255);
+  masked.strength = 0.9;
+  masked.negative_prompt = "a dog";
+  masked.micro_conditions.original_size = {300, 500};
+  redrawn.strength = 1.0;
+  redrawn.scheduler = "euler_ancestral";
+  if (masked_only) return {masked, redrawn};
+  return {noise, picture, masked, redrawn};
+}
+
+TEST(FromPictures, RowsOfOneCallMayDifferInAllButTheSizeDrawn) {
+  for (const std::string folder : {"sd", "sd2", "sd_inpainting", "xl", "xl_inpainting", "lcm"}) {
+    SCOPED_TRACE(folder);
+    auto pipeline = load(folder);
+    std::vector<std::unique_ptr<Generation>> together, alone;
+    for (const auto& r : unlike_requests(folder.ends_with("inpainting"))) {
+      together.push_back(begin(*pipeline, r));
+      alone.push_back(begin(*pipeline, r));
+    }
+    std::vector<Generation*> rows;
+    do {
+      rows.clear();
+      for (const auto& generation : together) {
+        if (!generation->finished_stepping()) rows.push_back(generation.get());
+      }
+      if (!rows.empty()) pipeline->step(rows, {})->wait();
+    } while (!rows.empty());
+    for (std::size_t i = 0; i < alone.size(); ++i) {
+      while (!alone[i]->finished_stepping()) step(*pipeline, alone[i].get());
+      EXPECT_LT(relative_error(latents_of(*together[i]), latents_of(*alone[i])), 2e-5) << i;
+    }
   }
 }
 
