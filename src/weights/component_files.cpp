@@ -27,7 +27,9 @@ ComponentFiles checkpoint_files(const std::string& stem, WeightVariant variant) 
 std::optional<std::string> find_in(const std::string& folder, const ComponentFiles& files) {
   for (const auto& name : {files.single, files.index}) {
     std::error_code ignored;  // a folder that cannot be searched holds nothing that could be read
-    if (std::filesystem::exists(std::filesystem::path(folder) / name, ignored)) return name;
+    // A link that leads nowhere is there: whoever opens it says what is wrong with it.
+    const auto status = std::filesystem::symlink_status(std::filesystem::path(folder) / name, ignored);
+    if (std::filesystem::exists(status)) return name;
   }
   return std::nullopt;
 }

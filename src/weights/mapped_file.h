@@ -2,16 +2,19 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+
+#include "core/open_file.h"
+#include "weights/page_guard.h"
 
 namespace easel {
 
 /// A whole file mapped read-only. Pages come in when they are touched and may leave again under memory pressure.
 ///
-/// Thread-safe. Writing to the bytes ends the process. So does touching pages that another program cut off the file
-/// meanwhile (SIGBUS); check_size right before use turns all but a race into an Error.
+/// Thread-safe. Writing to the bytes ends the process. Pages that another program cuts off the file are zeros (see
+/// page_guard.h), and what it writes into the file is seen; check_unchanged after use turns both into an Error.
 class MappedFile {
  public:
   /// @throws Error(kNotFound)     there is none, or it cannot be opened; says why
@@ -24,17 +27,19 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
-  /// @throws Error(kCorruptData)  the file is shorter now than when it was opened
-  void check_size() const;
+  /// @throws Error(kCorruptData)  another program has written to the file since it was opened, or shortened it
+  void check_unchanged() const;
 
   /// Lets the pages that lie wholly inside [offset, offset + size) leave memory. Touching them brings them back.
   void release(std::size_t offset, std::size_t size) const;
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  OpenFile file_;
+  OpenFile::State opened_;
   std::size_t size_ = 0;
   const std::byte* data_ = nullptr;
+  std::optional<PageGuard> guard_;
 };
 
 }  // namespace easel

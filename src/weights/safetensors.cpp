@@ -4,6 +4,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/mapped_files.h"
 #include "weights/message.h"
 #include "weights/stored_tensor.h"
 
@@ -27,6 +28,7 @@ std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& sh
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(std::make_shared<MappedFile>(path)) {
+  FileCollector::opened(file_);
   header_ = parse_safetensors_header(file_->bytes(), path);
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
     const auto& entry = header_.tensors[i];
@@ -58,7 +60,7 @@ at::Tensor SafetensorsFile::read(const std::string& name) const {
     throw Error(ErrorCode::kUnsupported, concat(where(), ": tensor ", name_text(name), " is stored as ",
                                                 stored.dtype->name, ", which easel cannot read"));
   }
-  file_->check_size();
+  file_->check_unchanged();
   const auto bytes = file_->bytes().subspan(header_.data_begin + stored.begin, stored.end - stored.begin);
   return tensor_on(file_, bytes, type, stored.shape, contiguous_strides(stored.shape));
 }

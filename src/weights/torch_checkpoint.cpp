@@ -178,7 +178,7 @@ const TorchCheckpoint::Place& TorchCheckpoint::place(const std::string& name) co
 
 at::Tensor TorchCheckpoint::read(const std::string& name) const {
   const auto& found = place(name);
-  file_->check_size();
+  file_->check_unchanged();
   return tensor_on(file_, found.bytes, found.info.dtype, found.info.shape, found.tensor.strides);
 }
 

@@ -27,13 +27,46 @@ TEST(MappedFile, WhatIsNoReadableFileIsNamed) {
             "corrupt_data: " + folder.path("pipe") + " is not a file, expected a file");
 }
 
+TEST(MappedFile, ALinkThatLeadsNowhereIsToldFromNoFile) {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("gone", folder.path("dangling"));
+  EXPECT_EQ(error_of([&] { MappedFile(folder.path("dangling")); }),
+            "not_found: " + folder.path("dangling") + " is a link to a file that is missing");
+  std::filesystem::create_symlink("loop", folder.path("loop"));
+  EXPECT_EQ(error_of([&] { MappedFile(folder.path("loop")); }),
+            "not_found: " + folder.path("loop") + " cannot be opened: Too many levels of symbolic links");
+}
+
 TEST(MappedFile, ShrinkingIsNoticed) {
   const TemporaryFolder folder;
   const MappedFile file(folder.write("a", std::string(10'000, 'x')));
-  EXPECT_NO_THROW(file.check_size());
+  EXPECT_NO_THROW(file.check_unchanged());
   std::filesystem::resize_file(folder.path("a"), 4000);
-  EXPECT_EQ(error_of([&] { file.check_size(); }),
-            "corrupt_data: " + folder.path("a") + " shrank from 10000 to 4000 bytes while in use");
+  EXPECT_EQ(
+      error_of([&] { file.check_unchanged(); }),
+      "corrupt_data: " + folder.path("a") + " shrank from 10000 to 4000 bytes while in use; load the model again");
+}
+
+TEST(MappedFile, TouchingPagesThatWereCutOffDoesNotEndTheProcess) {
+  const TemporaryFolder folder;
+  const std::string contents(100'000, 'x');
+  const MappedFile file(folder.write("a", contents)), other(folder.write("b", contents));
+  std::filesystem::resize_file(folder.path("a"), 0);
+  const auto last = [](const MappedFile& mapped) { return static_cast<char>(mapped.bytes().back()); };
+  EXPECT_EQ(last(file), '\0');
+  folder.write("a", contents);  // as long as before, but what was read meanwhile was not in it
+  EXPECT_EQ(error_of([&] { file.check_unchanged(); }),
+            "corrupt_data: " + folder.path("a") + " was written to while in use; load the model again");
+  EXPECT_EQ(last(other), 'x');
+  EXPECT_NO_THROW(other.check_unchanged());
+}
+
+TEST(MappedFile, AFileInItsPlaceIsAnother) {
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", "before"));
+  std::filesystem::rename(folder.write("b", "after!"), folder.path("a"));
+  EXPECT_NO_THROW(file.check_unchanged());
+  EXPECT_EQ(static_cast<char>(file.bytes().front()), 'b');
 }
 
 TEST(MappedFile, ReleasedPagesComeBack) {
