@@ -41,6 +41,7 @@ Image to_answer(Image drawing, const Canvas& canvas) {
     if (drawing.width == canvas.width && drawing.height == canvas.height) return drawing;
     return crop_center(drawing, canvas.width, canvas.height);
   }
+  if (canvas.stretched) return resize(drawing, canvas.width, canvas.height);
   const double scale =
       std::min(static_cast<double>(canvas.width) / drawing.width, static_cast<double>(canvas.height) / drawing.height);
   const int width = std::clamp(static_cast<int>(std::lround(drawing.width * scale)), 1, canvas.width);

@@ -12,7 +12,8 @@ struct Canvas {
   int height = 0;
   int drawn_width = 0;  ///< multiples of the latent cell
   int drawn_height = 0;
-  bool resized = false;  ///< the drawing is resampled to the answer's size, not only cropped
+  bool resized = false;    ///< the drawing is resampled to the answer's size, not only cropped
+  bool stretched = false;  ///< and fills it, whatever its proportions: they were changed before, by rounding its size
 };
 
 /// A model that draws at any scale gets the answer's size, rounded up to whole cells. One that knows only its native
@@ -21,7 +22,8 @@ struct Canvas {
 Canvas plan_canvas(const ModelDescription& model, int width, int height);
 
 /// The answer: the middle of the drawing; or, where it is resized, the whole drawing as large as fits, and where the
-/// answer has other proportions its outermost pixels carried on to the edges. An exact fit is returned as it is.
+/// answer has other proportions its outermost pixels carried on to the edges, unless it is stretched. An exact fit is
+/// returned as it is.
 Image to_answer(Image drawing, const Canvas& canvas);
 
 }  // namespace easel

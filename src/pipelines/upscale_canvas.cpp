@@ -28,6 +28,8 @@ Canvas upscale_canvas(const GenerationRequest& request, const UpscaleSizes& size
   canvas.drawn_height = sizes.factor * rounded(request.image->height, sizes.multiple, sizes.least);
   canvas.width = request.width.value_or(canvas.drawn_width);
   canvas.height = request.height.value_or(canvas.drawn_height);
+  // Rounding may have squeezed the picture along one edge more than along the other; here it gets its proportions back.
+  canvas.stretched = true;
   canvas.resized = canvas.width != canvas.drawn_width || canvas.height != canvas.drawn_height;
   return canvas;
 }

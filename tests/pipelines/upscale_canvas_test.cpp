@@ -37,6 +37,25 @@ TEST(UpscaleCanvas, ASizeOfTheRequestIsTheAnswers) {
   EXPECT_TRUE(canvas.resized);
 }
 
+// 95 x 127 is drawn as 64 x 96 twice as large, which has other proportions; the answer has the picture's again.
+TEST(UpscaleCanvas, ThePictureFillsAnAnswerOfItsProportions) {
+  auto request = request_with(95, 127);
+  request.width = 2 * 95;
+  request.height = 2 * 127;
+  const auto canvas = upscale_canvas(request, upscale_sizes(2, 32, 64, /*tile=*/0));
+  Image drawing{.width = canvas.drawn_width, .height = canvas.drawn_height, .pixels = {}};
+  ASSERT_EQ(drawing.width, 128);
+  for (int i = 0; i < drawing.width * drawing.height; ++i) {
+    drawing.pixels.insert(drawing.pixels.end(), 3, static_cast<std::uint8_t>(i % drawing.width));
+  }
+  const auto answer = to_answer(drawing, canvas);
+  ASSERT_EQ(answer.width, 190);
+  ASSERT_EQ(answer.height, 254);
+  for (int x = 2; x < 188; ++x) {
+    EXPECT_NEAR(answer.pixels[static_cast<std::size_t>(3 * x)], (x + 0.5) * 128 / 190 - 0.5, 1) << x;
+  }
+}
+
 TEST(UpscaleCanvas, PicturesOfUpTo2048PixelsSquaredAreDrawnWhole) {
   for (const int factor : {2, 4}) {
     const auto sizes = upscale_sizes(factor, 4, 4, /*tile=*/0);
