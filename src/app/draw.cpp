@@ -88,6 +88,15 @@ std::string numbered(const std::string& output, std::size_t index) {
   return path.replace_filename(name).string();
 }
 
+/// So that nobody waits for a picture that cannot be kept.
+void check_writable(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const auto place = std::filesystem::exists(path) ? path : folder.empty() ? "." : folder.string();
+  if (std::filesystem::is_directory(path) || access(place.c_str(), W_OK) != 0) {
+    throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
+  }
+}
+
 void write_file(const std::string& path, const std::string& bytes) {
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
@@ -158,6 +167,10 @@ int draw(const Options& options) {
   const auto start = Clock::now();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
   auto request = options.draw.request;
+  for (std::int64_t i = 0; i < request.num_images; ++i) {
+    check_writable(numbered(options.draw.output, static_cast<std::size_t>(i)));
+  }
+  if (!options.draw.timings.empty()) check_writable(options.draw.timings);
   if (!options.draw.image.empty()) request.image = std::make_shared<Image>(read_picture(options.draw.image).image);
   if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(read_mask(options.draw.mask));
   if (!options.draw.seed_given) request.seed = std::random_device{}();

@@ -7,6 +7,7 @@
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
+#include "http/openai_models.h"
 #include "pipelines/adapter_directory.h"
 
 namespace easel {
@@ -62,6 +63,8 @@ void print(const ModelDescription& m, bool is_default) {
   std::printf("  size        %s on disk, about %s of memory for one picture\n", bytes_text(m.weight_bytes).c_str(),
               bytes_text(m.memory_bytes).c_str());
   print_memory(m);
+  std::printf("  modes       %s%s\n", join(http::modes_of(m)).c_str(),
+              m.upscale_factor > 0 ? concat(", ", m.upscale_factor, " times").c_str() : "");
   std::printf("  draws       %dx%d%s, %lld steps, guidance %g, scheduler %s\n", m.native_width, m.native_height,
               m.draws_native_size_only ? " (other sizes are resized)" : "", static_cast<long long>(m.default_steps),
               m.default_guidance_scale, m.default_scheduler.c_str());

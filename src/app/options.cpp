@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <tuple>
 
@@ -176,7 +177,8 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
   draw->add_option("-n,--num-images", r.num_images, "how many; picture i is drawn with seed + i")
       ->check(CLI::Range(1, 1000));
   draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
-  draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default");
+  draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
   draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
   draw->add_option("--guidance-scale", r.guidance_scale,
@@ -217,6 +219,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   app.set_config("--config", config_file != nullptr ? config_file : "",
                  "read flags from this file (TOML or INI, names without the dashes)",
                  /*config_required=*/config_file != nullptr);
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be no limit
   app.fallthrough();
   app.require_subcommand(0, 1);
   add_model_options(app, options.model);
@@ -233,6 +236,9 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   auto* convert =
       app.add_subcommand("convert", "Write safetensors beside the old .bin or .ckpt weights of a checkpoint");
   convert->add_option("path", options.convert_path, "checkpoint folder, or .ckpt file")->required();
+  for (auto* command : app.get_subcommands({})) {
+    command->footer("Flags for models, server and limits: easel --help. They may stand before and behind the command.");
+  }
   app.footer(
       "Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
 

@@ -37,14 +37,6 @@ ordered_json devices_of(const ModelStatus& status) {
   return devices;
 }
 
-// What its requests may be, in the order of how much they bring.
-std::vector<std::string> modes_of(const ModelDescription& model) {
-  if (model.upscale_factor > 0) return {"upscaling"};
-  if (model.needs_mask) return {"inpainting"};
-  if (model.needs_image) return {"image-to-image"};
-  return {"text-to-image", "image-to-image", "inpainting"};
-}
-
 void add_status(const ModelDescription& model, const ModelStatus& status, ordered_json& object) {
   object["state"] = name_of(status.state);
   if (status.state == ModelState::kLoading) object["loading_progress"] = status.loading_progress;
@@ -95,6 +87,13 @@ ordered_json object_of(const ModelDescription& model, const ModelStatus& status,
 }
 
 }  // namespace
+
+std::vector<std::string> modes_of(const ModelDescription& model) {
+  if (model.upscale_factor > 0) return {"upscaling"};
+  if (model.needs_mask) return {"inpainting"};
+  if (model.needs_image) return {"image-to-image"};
+  return {"text-to-image", "image-to-image", "inpainting"};
+}
 
 std::string model_list(const std::vector<ModelDescription>& models, const std::vector<ModelStatus>& states) {
   auto list = ordered_json::array();

@@ -54,6 +54,8 @@ class Flags(unittest.TestCase):
         for word in ("--model", "--models-dir", "--host", "--port", "--device", "--dtype", "--threads", "--api-key", "--log-level",
                      "serve", "draw", "models", "convert", "EASEL_"):
             self.assertIn(word, text)
+        for command in ("serve", "draw", "models"):
+            self.assertIn("easel --help", run(command, "--help").stdout)
 
     def test_wrong_flags(self):
         self.refused("--no-such-flag", says="--no-such-flag")
@@ -61,6 +63,10 @@ class Flags(unittest.TestCase):
         self.refused("--port", "abc", says="--port")
         self.refused("draw", "a cat", says="--output")
         self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
+        for seed in ("-1", "9223372036854775808", "x"):
+            self.refused("draw", "a cat", "-o", "x.png", "--seed", seed, "--model", MODEL, says="--seed")
+        self.refused("draw", "a cat", "-o", "x.png", "--guidance-scale", "nan", "--model", MODEL, says="guidance_scale")
+        self.refused("draw", "a cat", "-o", "x.png", "--strength", "0.5", "--model", MODEL, says="`strength` needs `image`")
         self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
         self.refused("--drain-timeout", "-1", says="--drain-timeout")
         self.refused("--max-image-bytes", "0", says="--max-image-bytes")
@@ -128,7 +134,8 @@ class Models(unittest.TestCase):
     def test_lists_what_a_person_wants_to_know(self):
         result = run("models", "--model", f"little={MODEL}")
         self.assertEqual(result.returncode, 0, result.stderr)
-        for word in ("little (default)", "stable-diffusion", "million parameters", "Apache-2.0", "on disk", "128x128", "dpmpp_2m"):
+        for word in ("little (default)", "stable-diffusion", "million parameters", "Apache-2.0", "on disk", "128x128", "dpmpp_2m",
+                     "modes       text-to-image, image-to-image, inpainting"):
             self.assertIn(word, result.stdout)
 
     def test_tells_what_memory_they_need(self):
@@ -158,6 +165,11 @@ class Models(unittest.TestCase):
             config.flush()
             self.assertEqual(run("models", "--config", config.name).stdout, by_flag)
             self.assertEqual(run("models", env={"EASEL_CONFIG": config.name}).stdout, by_flag)
+            config.write("max_imagse = 3\n")
+            config.flush()
+            result = run("models", "--config", config.name)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn("max_imagse", result.stderr)
 
     def test_a_broken_folder_in_models_dir_is_left_out(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -271,9 +283,12 @@ class Draw(unittest.TestCase):
             self.assertIn(says, result.stderr)
 
     def test_unwritable_output(self):
-        result = run("draw", "a cat", "-o", "/nowhere/cat.png", "--model", MODEL, "--steps", "1")
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("/nowhere/cat.png", result.stderr)
+        # Said before anything is loaded or drawn.
+        for path in ("/nowhere/cat.png", self.folder.name):
+            for flags in (("-o", path), ("-o", f"{self.folder.name}/x.png", "--timings", path)):
+                result = run("draw", "a cat", "--model", "/nowhere/model", *flags)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(f"cannot write {path}", result.stderr)
 
 
 if __name__ == "__main__":
