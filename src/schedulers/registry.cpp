@@ -44,7 +44,7 @@ struct SchedulerEntry {
   std::unique_ptr<Scheduler> (*make)(SchedulerArguments&, const SchedulerOptions&);
   Sigmas sigmas = Sigmas::kOwn;
   const char* overrides = "{}";                 // JSON that the name puts over the config
-  std::array<const char*, 2> other_names = {};  // customary; plain_name of what people write
+  std::array<const char*, 3> other_names = {};  // customary; plain_name of what people write
 };
 
 // Where several have a class in common, the plain one comes first.
@@ -67,14 +67,14 @@ constexpr SchedulerEntry kSchedulers[] = {
     {"DPMSolverSDEScheduler", "dpmpp_sde", &make<DPMSolverSDEScheduler>, Sigmas::kChoice},
     {"HeunDiscreteScheduler", "heun", &make<HeunDiscreteScheduler>, Sigmas::kChoice},
     {"LMSDiscreteScheduler", "lms", &make<LMSDiscreteScheduler>, Sigmas::kChoice},
-    {"KDPM2DiscreteScheduler", "dpm2", &make<KDPM2DiscreteScheduler>, Sigmas::kChoice},
+    {"KDPM2DiscreteScheduler", "dpm2", &make<KDPM2DiscreteScheduler>, Sigmas::kChoice, "{}", {"dpm_2"}},
     {"KDPM2AncestralDiscreteScheduler",
      "dpm2_ancestral",
      &make<KDPM2AncestralDiscreteScheduler>,
      Sigmas::kChoice,
      "{}",
-     {"dpm2_a"}},
-    {"UniPCMultistepScheduler", "unipc", &make<UniPCMultistepScheduler>, Sigmas::kChoice},
+     {"dpm2_a", "dpm_2_ancestral", "dpm_2_a"}},
+    {"UniPCMultistepScheduler", "unipc", &make<UniPCMultistepScheduler>, Sigmas::kChoice, "{}", {"uni_pc"}},
     {"DEISMultistepScheduler", "deis", &make<DEISMultistepScheduler>, Sigmas::kChoice},
     {"DDPMScheduler", "ddpm", &make<DDPMScheduler>},
     {"LCMScheduler", "lcm", &make<LCMScheduler>},
@@ -184,7 +184,7 @@ std::string scheduler_name_for(const std::string& written) {
 std::string scheduler_name_of(const json& scheduler_config) {
   if (!scheduler_config.is_object() || !scheduler_config.contains("_class_name") ||
       !scheduler_config.at("_class_name").is_string()) {
-    throw Error(ErrorCode::kCorruptData, "scheduler_config.json has no `_class_name`");
+    throw Error(ErrorCode::kCorruptData, "`_class_name` is missing or no string");
   }
   const auto class_name = scheduler_config.at("_class_name").get<std::string>();
   const SchedulerEntry* found = nullptr;
@@ -196,7 +196,7 @@ std::string scheduler_name_of(const json& scheduler_config) {
   }
   if (found == nullptr) {
     throw Error(ErrorCode::kUnsupported,
-                concat("scheduler_config.json: `_class_name` is \"", class_name, "\"; easel has ", join(class_names)));
+                concat("`_class_name` is \"", class_name, "\"; easel has ", join(class_names)));
   }
   if (found->sigmas == Sigmas::kOwn) return found->name;
   for (const auto& [suffix, flag] : kSuffixes) {

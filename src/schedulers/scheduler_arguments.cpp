@@ -1,6 +1,7 @@
 #include "schedulers/scheduler_arguments.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/text.h"
 
@@ -41,6 +42,10 @@ double SchedulerArguments::extended_number(const std::string& key, double fallba
 double SchedulerArguments::number(const std::string& key, double fallback) {
   const double value = extended_number(key, fallback);
   if (!std::isfinite(value)) throw corrupt(key, "expected a finite number");
+  // Tensors are float32, and refuse a number beyond it without saying which.
+  if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
+    throw corrupt(key, "expected a number that float32 has");
+  }
   return value;
 }
 

@@ -26,7 +26,7 @@ class SchedulerArguments {
   /// Each throws Error(kCorruptData) naming the key when the value has another type.
   bool flag(const std::string& key, bool fallback);
   std::int64_t integer(const std::string& key, std::int64_t fallback);
-  double number(const std::string& key, double fallback);           ///< finite
+  double number(const std::string& key, double fallback);           ///< finite, also in float32
   double extended_number(const std::string& key, double fallback);  ///< infinities too
   std::optional<double> optional_number(const std::string& key);    ///< finite; None by default
   std::optional<std::vector<double>> optional_numbers(const std::string& key);

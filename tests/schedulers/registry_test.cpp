@@ -80,6 +80,9 @@ TEST(SchedulerRegistry, NamesAsPeopleWriteThemAreTaken) {
   expect_same("DPM2", "KDPM2DiscreteScheduler", json::object());
   expect_same("DPM2 a Karras", "KDPM2AncestralDiscreteScheduler", karras);
   expect_same("UniPC", "UniPCMultistepScheduler", json::object());
+  expect_same("uni_pc", "UniPCMultistepScheduler", json::object());
+  expect_same("dpm_2", "KDPM2DiscreteScheduler", json::object());
+  expect_same("dpm_2_ancestral karras", "KDPM2AncestralDiscreteScheduler", karras);
   expect_same("DEIS beta", "DEISMultistepScheduler", {{"use_beta_sigmas", true}});
   expect_same("PLMS", "PNDMScheduler", json::object());
   expect_same("LCM", "LCMScheduler", json::object());
