@@ -143,7 +143,8 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
         timings.step_s.push_back(seconds_since(start));
         if (!ticket->finite()[0]) {
           throw Error(ErrorCode::kInternal,
-                      concat("the model gave infinities for seed ", row->seed(), "; try --dtype float32 or bfloat16"));
+                      concat("the model gave infinities or NaN for seed ", row->seed(),
+                             "; where that is float16's range, --dtype float32 or bfloat16 helps"));
         }
         bar.advance(timings.step_s.back());
       }

@@ -134,7 +134,7 @@ void Loop::read_step(const Pictures& pictures, const std::vector<std::int64_t>& 
     if (finite[i]) {
       request.note_steps(*pictures[i], steps_done[i]);
     } else {
-      request.fail({ErrorCode::kInternal,
+      request.fail({ErrorCode::kCorruptData,
                     concat("the model gave infinities or NaN in step ", steps_done[i], " of the picture with seed ",
                            pictures[i]->generation->seed()),
                     {}});

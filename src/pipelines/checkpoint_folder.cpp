@@ -25,7 +25,8 @@ void read_single_file_parts(Config& config, SingleFileParts& parts) {
 
 Manifest read_manifest(const std::string& path, CheckpointKind kind) {
   Manifest manifest;
-  if (!fs::exists(path)) return manifest;
+  std::error_code unknown;
+  if (!fs::exists(path, unknown) && !unknown) return manifest;
   Config config = Config::read_file(path, path);
   config.ignore({"name"});
   manifest.licence = config.get<std::string>("licence", "");
@@ -87,7 +88,8 @@ CheckpointFolder open_folder(const std::string& path) {
   folder.path = path;
   folder.index = folder.file("model_index.json");
   const auto& index = folder.index;
-  if (!fs::exists(index)) {
+  std::error_code unknown;
+  if (!fs::exists(index, unknown) && !unknown) {
     throw Error(ErrorCode::kNotFound, concat("model folder ", path,
                                              " has no model_index.json; easel reads checkpoints in diffusers' layout"));
   }
@@ -110,9 +112,15 @@ std::string trimmed(std::string text) {
   return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);
 }
 
+/// Not of a pipe, which would be waited for.
+std::ifstream open_text(const std::string& path) {
+  std::error_code unknown;
+  return fs::is_regular_file(path, unknown) ? std::ifstream(path) : std::ifstream();
+}
+
 /// `license:` of a model card: YAML between two lines of three dashes. "other" is explained by `license_name`.
 std::string card_licence(const std::string& path) {
-  std::ifstream card(path);
+  auto card = open_text(path);
   std::string line, licence, name;
   if (!std::getline(card, line) || trimmed(line) != "---") return "";
   while (std::getline(card, line) && trimmed(line) != "---") {
@@ -160,7 +168,7 @@ std::string find_licence(const CheckpointFolder& folder) {
   if (!folder.manifest.licence.empty()) return folder.manifest.licence;
   if (auto licence = card_licence(folder.file("README.md")); !licence.empty()) return licence;
   for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"}) {
-    std::ifstream file(folder.file(name));
+    auto file = open_text(folder.file(name));
     for (std::string line; std::getline(file, line);) {
       if (auto text = trimmed(line); !text.empty()) return text.substr(0, 80);
     }

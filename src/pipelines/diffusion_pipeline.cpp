@@ -352,11 +352,15 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
 DiffusionFinishTicket::Part DiffusionPipeline::decode(const at::Tensor& latents, const RunContext& context) const {
   const auto decoded = codec_.decode(latents, context);
   DiffusionFinishTicket::Part part{.pixels = to_pixels(decoded)};
-  if (!codec_.may_overflow()) return part;
   part.finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
+  if (!codec_.may_overflow()) return part;
   part.redo = [this, latents] {
     const c10::InferenceMode inference;
-    return to_pixels(codec_.decode_widened(latents));
+    const auto wide = codec_.decode_widened(latents);
+    if (!at::isfinite(wide).all().item<bool>()) {
+      throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN in float32 too");
+    }
+    return to_pixels(wide);
   };
   return part;
 }

@@ -9,10 +9,12 @@
 namespace easel {
 namespace {
 
+// Pixels of infinities and NaN would be a black picture.
 Image take_part(const DiffusionFinishTicket::Part& part) {
-  const bool overflown = part.finite.defined() && !*part.finite.const_data_ptr<bool>();
-  if (overflown) log::info("a picture overflowed in float16 and is decoded again in float32");
-  return to_image(overflown ? with_torch_errors(part.redo) : part.pixels);
+  if (*part.finite.const_data_ptr<bool>()) return to_image(part.pixels);
+  if (!part.redo) throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN");
+  log::info("a picture overflowed in float16 and is decoded again in float32");
+  return to_image(with_torch_errors(part.redo));
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ class DiffusionFinishTicket : public FinishTicket {
   /// A picture, or a tile of one.
   struct Part {
     at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
-    /// Where a decode can overflow: a bool on its way to the CPU, false when it did; and what gives pixels that are
-    /// good.
+    /// A bool on its way to the CPU, false when the decode gave infinities or NaN; and, where it can overflow, what
+    /// gives pixels that are good, or throws.
     at::Tensor finite = {};
     std::function<at::Tensor()> redo = {};
   };

@@ -34,9 +34,9 @@ std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& f
     return {both[0], both[1]};
   }
   auto cells = unet.get<std::int64_t>("sample_size", family.default_sample_size);
-  const auto version = unet.object().value("_diffusers_version", "999");
+  const auto& version = unet.raw("_diffusers_version");
   const bool corrected = family.scheduler_corrections != SchedulerCorrections::kNone;
-  if (corrected && cells < 64 && major_minor(version) < std::pair{0, 9}) cells = 64;
+  if (corrected && cells < 64 && version.is_string() && major_minor(version) < std::pair{0, 9}) cells = 64;
   return {cells, cells};
 }
 
@@ -74,11 +74,12 @@ void describe_picture(const CheckpointFolder& folder, const Family& family, Conf
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Leaves out those that a UNet which is told noise levels cannot use.
-void keep_schedulers_on_noise_levels(const SchedulerConfig& config, ModelDescription& d) {
+/// Leaves out those that refuse a value of the config, and those that a UNet which is told noise levels cannot use.
+void keep_usable_schedulers(const SchedulerConfig& config, NoiseTold told, ModelDescription& d) {
   const auto unusable = [&](const std::string& name) {
     try {
       const auto scheduler = config.make(name, {});
+      if (told == NoiseTold::kTimestep) return false;
       scheduler->set_timesteps(d.default_steps);
       run_sigmas(*scheduler);
       return false;
@@ -92,17 +93,28 @@ void keep_schedulers_on_noise_levels(const SchedulerConfig& config, ModelDescrip
   });
 }
 
+/// Errors of schedulers call the file by its mere name; here they say which file of that name.
+Error in_scheduler_file(const Error& e, const CheckpointFolder& folder) {
+  const std::string message = e.what(), file = folder.source->config("scheduler").where();
+  const auto name = file.substr(file.rfind('/') + 1);
+  return {e.code(), message.starts_with(name) ? file + message.substr(name.size()) : file + ": " + message, e.param()};
+}
+
 void describe_defaults(const CheckpointFolder& folder, const Family& family, ModelDescription& d) {
   const auto& manifest = folder.manifest;
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
-  if (family.told == NoiseTold::kLogSigma) keep_schedulers_on_noise_levels(scheduler, d);
   d.default_scheduler = manifest.scheduler.empty() ? scheduler.own_name() : scheduler_name_for(manifest.scheduler);
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
-  scheduler.make(d.default_scheduler, {})
-      ->set_timesteps(d.default_steps);  // a bad default is told now, not per request
+  try {
+    // A bad default is told now, not per request.
+    scheduler.make(d.default_scheduler, {})->set_timesteps(d.default_steps);
+  } catch (const Error& e) {
+    throw in_scheduler_file(e, folder);
+  }
+  keep_usable_schedulers(scheduler, family.told, d);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/text.h"
+#include "pipelines/checked_pipeline.h"
 #include "pipelines/instruct_pix2pix.h"
 #include "pipelines/load_errors.h"
 #include "pipelines/model_description.h"
@@ -16,6 +17,7 @@
 #include "pipelines/upscale.h"
 #include "tensor/placement.h"
 #include "weights/load_meter.h"
+#include "weights/mapped_files.h"
 
 namespace easel {
 namespace {
@@ -70,12 +72,55 @@ void check_components(const CheckpointFolder& folder, const Family& family) {
   }
 }
 
+/// Runs `work` on the checkpoint at `path`. What others throw at its files (file systems, torch, JSON) is an Error as
+/// well, so that a checkpoint that is broken in a new way harms no other.
+template <class Work>
+auto reading(const std::string& path, const Work& work) {
+  try {
+    return with_torch_errors(work);
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kInternal) throw;
+    throw Error(ErrorCode::kCorruptData, concat(path, ": ", e.what()));
+  } catch (const std::exception& e) {
+    throw Error(ErrorCode::kCorruptData, concat(path, ": ", e.what()));
+  }
+}
+
+/// By its looks; what cannot be looked at is one, so that opening it says why.
 bool is_checkpoint(const fs::directory_entry& entry) {
   const auto& path = entry.path();
-  if (!entry.is_regular_file()) return fs::exists(path / "model_index.json");
+  std::error_code unknown;
+  if (!entry.is_regular_file(unknown)) return fs::exists(path / "model_index.json", unknown) || unknown;
   if (path.extension() == ".safetensors") return is_single_file_checkpoint(path.string());
   // A pickle is listed to be refused, unless it was converted.
-  return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"));
+  return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
+}
+
+ServedModel open(const std::string& id, const std::string& path, const PipelineOptions& options,
+                 const std::string& vae) {
+  const auto folder = CheckpointFolder::open(path, vae);
+  const Family& family = find_family(folder);
+  check_components(folder, family);
+  const auto description = describe_model(id, folder, family, options);
+  return {.description = description,
+          .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
+            const LoadMeter meter(description.weight_bytes, progress);
+            auto files = std::make_unique<MappedFiles>();
+            const FileCollector collector(*files);
+            auto there = options;
+            if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
+            if (options.slots) there.placement.slot = options.slots->of(there.placement.device);
+            if (there.placement.device.is_cpu() && !cpu_computes(there.placement.dtype)) {
+              log::warning(concat(id, ": this CPU has no arithmetic for ", dtype_name(there.placement.dtype),
+                                  " and takes many times longer in it than in float32; --weights-dtype stored saves ",
+                                  "memory without that"));
+            }
+            if (folder.components.contains("safety_checker")) {
+              log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
+            }
+            auto pipeline = with_load_errors([&] { return family->load(*family, folder, description, there); });
+            return with_checks(std::move(pipeline), folder, std::move(files));
+          }};
 }
 
 }  // namespace
@@ -91,33 +136,15 @@ std::vector<TextEncoderPart> text_encoders_of(const Family& family, const Checkp
 
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae) {
-  const auto folder = CheckpointFolder::open(path, vae);
-  const Family& family = find_family(folder);
-  check_components(folder, family);
-  const auto description = with_torch_errors([&] { return describe_model(id, folder, family, options); });
-  return {.description = description,
-          .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
-            const LoadMeter meter(description.weight_bytes, progress);
-            auto there = options;
-            if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
-            if (options.slots) there.placement.slot = options.slots->of(there.placement.device);
-            if (there.placement.device.is_cpu() && !cpu_computes(there.placement.dtype)) {
-              log::warning(concat(id, ": this CPU has no arithmetic for ", dtype_name(there.placement.dtype),
-                                  " and takes many times longer in it than in float32; --weights-dtype stored saves ",
-                                  "memory without that"));
-            }
-            if (folder.components.contains("safety_checker")) {
-              log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
-            }
-            return with_load_errors([&] { return family->load(*family, folder, description, there); });
-          }};
+  return reading(path, [&] { return open(id, path, options, vae); });
 }
 
 std::string checkpoint_name(const std::string& path) {
   auto normal = fs::path(path).lexically_normal();
   if (!normal.has_filename()) normal = normal.parent_path();
   if (normal.filename() == "." || normal.filename() == "..") normal = fs::canonical(normal);
-  return (fs::is_regular_file(normal) ? normal.stem() : normal.filename()).string();
+  std::error_code unknown;
+  return (fs::is_regular_file(normal, unknown) ? normal.stem() : normal.filename()).string();
 }
 
 std::vector<std::string> find_checkpoints(const std::string& directory) {

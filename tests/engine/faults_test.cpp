@@ -67,7 +67,7 @@ TEST(Faults, NotFiniteFailsItsOwnRequestAndNamesTheSeed) {
       const auto innocent = studio.engine->submit(request);
       door->open();
       const auto answer = answer_of(*guilty);
-      EXPECT_EQ(answer.code(), ErrorCode::kInternal);
+      EXPECT_EQ(answer.code(), ErrorCode::kCorruptData) << "an error that clients are told";
       EXPECT_THAT(answer.message(), HasSubstr("infinities or NaN"));
       EXPECT_THAT(answer.message(), HasSubstr("seed 1"));
       expect_pictures(request, answer_of(*innocent));

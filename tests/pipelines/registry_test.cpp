@@ -1,8 +1,10 @@
 #include "pipelines/registry.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -51,6 +53,16 @@ class ModelCopy {
   void write(const std::string& file, const std::string& bytes) const {
     fs::remove(path_ / file);
     std::ofstream(path_ / file, std::ios::binary) << bytes;
+  }
+
+  /// Makes the first number of a float16 weight file NaN.
+  void poison(const std::string& file) const {
+    std::ifstream in(path_ / file, std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    std::uint64_t header_bytes = 0;
+    std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
+    bytes.replace(sizeof(header_bytes) + header_bytes, 2, std::string("\x00\x7e", 2));
+    write(file, bytes);
   }
 
  private:
@@ -158,6 +170,130 @@ TEST(OpenModel, ASchedulerThatIsUnknownIsRefusedAtOnce) {
   ModelCopy copy;
   copy.edit("scheduler/scheduler_config.json", {{"_class_name", "FlowMatchEulerDiscreteScheduler"}});
   EXPECT_NE(load_error(copy.path()).find("FlowMatchEulerDiscreteScheduler"), std::string::npos);
+}
+
+TEST(OpenModel, SchedulerErrorsNameTheFolder) {
+  for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
+           {"beta_end", 1e300}, {"prediction_type", "x"}, {"_class_name", 3}}) {
+    ModelCopy damaged;
+    damaged.remove("easel.json");
+    damaged.set("scheduler/scheduler_config.json", key, value);
+    const auto message = load_error(damaged.path());
+    EXPECT_TRUE(message.starts_with(damaged.path() + "/scheduler/scheduler_config.json")) << message;
+    EXPECT_NE(message.find("`" + key + "`"), std::string::npos) << message;
+  }
+}
+
+TEST(OpenModel, SchedulersThatRefuseTheConfigAreNotListed) {
+  ModelCopy copy;
+  copy.edit("scheduler/scheduler_config.json", {{"prediction_type", "sample"}, {"use_karras_sigmas", true}});
+  const auto d = open_model("m", copy.path(), {}).description;
+  const auto lists = [](const std::vector<std::string>& names, const char* name) {
+    return std::count(names.begin(), names.end(), name) > 0;
+  };
+  for (const char* name : {"ddim", "euler", "euler_karras", "dpmpp_2m_sde_karras"}) {
+    EXPECT_TRUE(lists(d.schedulers, name)) << name;
+  }
+  // Without the prediction type; with two kinds of sigmas at once.
+  for (const char* name : {"pndm", "euler_ancestral", "dpm2_ancestral", "euler_beta", "dpmpp_2m_exponential"}) {
+    EXPECT_FALSE(lists(d.schedulers, name)) << name;
+  }
+  EXPECT_FALSE(lists(d.scheduler_aliases, "plms"));
+  EXPECT_FALSE(lists(d.scheduler_aliases, "pndmscheduler"));
+  EXPECT_TRUE(lists(d.scheduler_aliases, "ddimscheduler"));
+}
+
+TEST(OpenModel, AVersionThatIsNoTextIsNone) {
+  ModelCopy copy;
+  copy.edit("unet/config.json", {{"_diffusers_version", 6}});
+  EXPECT_EQ(load_error(copy.path()), "no error");
+}
+
+// The picture that a model draws, or what it says instead.
+std::string drawing_error(Pipeline& pipeline) {
+  GenerationRequest request;
+  request.prompt = "a fox";
+  request.num_inference_steps = 1;
+  try {
+    auto begun = pipeline.begin(request, {});
+    begun->wait();
+    const auto generations = begun->take();
+    Generation* const generation = generations[0].get();
+    while (!generation->finished_stepping()) {
+      auto step = pipeline.step({&generation, 1}, {});
+      step->wait();
+      if (!step->finite()[0]) return "not finite";
+    }
+    auto finish = pipeline.finish({&generation, 1}, {});
+    finish->wait();
+    finish->take();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kCorruptData);
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(LoadedModel, NanAmongTheWeightsIsNamedAndNoBlackPicture) {
+  for (const std::string file : {"unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
+                                 "text_encoder/model.safetensors"}) {
+    ModelCopy copy;
+    copy.poison(file);
+    const auto pipeline = open_model("m", copy.path(), {}).load({}, {});
+    for (int i = 0; i < 2; ++i) {
+      const auto message = drawing_error(*pipeline);
+      EXPECT_TRUE(message.starts_with(copy.path() + "/" + file + ": `")) << message;
+      EXPECT_TRUE(message.ends_with("` holds infinities or NaN")) << message;
+    }
+  }
+}
+
+TEST(LoadedModel, FilesThatAreCutOffOrReplacedWhileInUseGiveAnErrorAndNoPicture) {
+  const std::string file = "vae/diffusion_pytorch_model.safetensors";
+  ModelCopy copy;
+  const auto link = fs::path(copy.path()) / file;
+  const auto original = fs::canonical(link);
+  fs::remove(link);
+  fs::copy_file(original, link);
+  const auto model = open_model("m", copy.path(), {});
+  const auto pipeline = model.load({}, {});
+  EXPECT_EQ(drawing_error(*model.load({}, {})), "no error");
+  fs::resize_file(link, 5000);
+  EXPECT_TRUE(drawing_error(*pipeline).starts_with(link.string() + " shrank from ")) << drawing_error(*pipeline);
+  fs::copy_file(original, link, fs::copy_options::overwrite_existing);
+  EXPECT_TRUE(drawing_error(*pipeline).starts_with(link.string() + " was written to ")) << drawing_error(*pipeline);
+  EXPECT_EQ(drawing_error(*model.load({}, {})), "no error") << "once it is loaded again";
+}
+
+TEST(OpenModel, WhateverIsWrongWithAFileIsAnError) {
+  for (const char* file : {"model_index.json", "easel.json", "unet/config.json", "scheduler/scheduler_config.json",
+                           "vae/diffusion_pytorch_model.safetensors"}) {
+    ModelCopy copy;
+    const auto path = fs::path(copy.path()) / file;
+    copy.remove(file);
+    fs::create_symlink(path.filename(), path);
+    EXPECT_EQ(load_error(copy.path()), path.string() + " cannot be opened: Too many levels of symbolic links");
+    fs::remove(path);
+    fs::create_directory(path);
+    EXPECT_EQ(load_error(copy.path()), path.string() + " is a folder, expected a file");
+    fs::remove(path);
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+    EXPECT_EQ(load_error(copy.path()), path.string() + " is not a file, expected a file");
+  }
+  EXPECT_NE(load_error("/dev/null/x").find("/dev/null/x"), std::string::npos);
+}
+
+TEST(FindCheckpoints, ThoseThatCannotBeLookedAtAreListedForTheReason) {
+  ModelCopy copy;
+  const fs::path models = copy.path() + "/models";
+  fs::create_directories(models / "loop");
+  fs::create_directories(models / "none");
+  fs::create_symlink("model_index.json", models / "loop" / "model_index.json");
+  fs::create_symlink("itself", models / "itself");
+  EXPECT_EQ(find_checkpoints(models.string()),
+            (std::vector<std::string>{(models / "itself").string(), (models / "loop").string()}));
+  EXPECT_NE(load_error((models / "itself").string()).find("symbolic links"), std::string::npos);
+  EXPECT_EQ(checkpoint_name((models / "itself").string()), "itself");
 }
 
 TEST(FindCheckpoints, ListsFoldersThatHoldOne) {
