@@ -144,6 +144,9 @@ void DiffusionPipeline::check_channels(const CheckpointFolder& folder) {
 
 void DiffusionPipeline::check(const GenerationRequest& request) const {
   const auto& refuse = refuse_field;
+  if (request.guidance_scale && !std::isfinite(*request.guidance_scale)) {
+    refuse("guidance_scale", concat("is ", *request.guidance_scale, ", expected a finite number"));
+  }
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     refuse("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
@@ -152,6 +155,7 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   if (picture_use_) {
     picture_use_->check(request);
   } else {
+    if (request.strength && !request.image) refuse("strength", "needs `image`");
     if (request.image_guidance_scale) refuse("image_guidance_scale", "has no use in this model");
     if (request.noise_level) refuse("noise_level", "has no use in this model");
   }

@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "pipelines/diffusion_pipeline.h"
@@ -181,10 +182,16 @@ TEST(StableDiffusionPipeline, BadValuesNameTheirField) {
   skip.clip_skip = 99;
   auto rescale = simple("a fox", 1, 2);
   rescale.guidance_rescale = 1.5;
+  auto no_number = simple("a fox", 1, 2);
+  no_number.guidance_scale = std::numeric_limits<double>::quiet_NaN();
+  auto no_picture = simple("a fox", 1, 2);
+  no_picture.strength = 0.5;
   for (const auto& [request, param] : {std::pair{too_many, "num_inference_steps"},
                                        {unknown, "scheduler"},
                                        {skip, "clip_skip"},
-                                       {rescale, "guidance_rescale"}}) {
+                                       {rescale, "guidance_rescale"},
+                                       {no_number, "guidance_scale"},
+                                       {no_picture, "strength"}}) {
     try {
       pipeline->begin(request, {});
       FAIL() << param;
