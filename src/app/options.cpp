@@ -178,7 +178,7 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
       ->check(CLI::Range(1, 1000));
   draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
   draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{std::numeric_limits<std::int64_t>::max()}));
   draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
   draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
   draw->add_option("--guidance-scale", r.guidance_scale,

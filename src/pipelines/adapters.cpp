@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -40,12 +40,17 @@ Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_
 
 std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>& uses) {
   check(uses);
+  std::vector<std::string> paths;
+  for (const auto& use : uses) {
+    auto path = directory_.file(use.name);
+    if (std::find(paths.begin(), paths.end(), path) != paths.end()) {
+      throw refused(concat("the adapter ", name_text(use.name), " is named twice"));
+    }
+    paths.push_back(std::move(path));
+  }
   auto set = std::make_shared<AdapterSet>();
-  std::set<std::string> paths;
-  for (const auto& [name, weight] : uses) {
-    const auto path = directory_.file(name);
-    if (!paths.insert(path).second) throw refused(concat("the adapter ", name_text(name), " is named twice"));
-    if (weight != 0) set->add(*get(path), weight);
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    if (uses[i].weight != 0) set->add(*get(paths[i]), uses[i].weight);
   }
   return set->key().empty() ? nullptr : set;
 }

@@ -125,7 +125,7 @@ class Flags(unittest.TestCase):
             self.assertIn("\n  ink\n", run("models", "--model", MODEL, "--lora-dir", folder).stdout)
             self.refused(*draw, "--lora-dir", folder, "--lora", "pen:0.5", says="no adapter `pen`; there are: ink")
             self.refused(*draw, "--lora-dir", folder, "--lora", "ink:0.5", says="ink.safetensors")
-            self.refused(*draw, "--lora-dir", folder, "--lora", "a", "--lora", "a:2", says="`a` is named twice")
+            self.refused(*draw, "--lora-dir", folder, "--lora", "ink", "--lora", "ink:2", says="`ink` is named twice")
         self.refused("models", "--model", MODEL, "--lora-dir", "/nowhere", says="/nowhere")
         self.refused(*draw, "--lora", "ink", says="--lora-dir")
 
@@ -236,7 +236,7 @@ class Draw(unittest.TestCase):
         fox, said = draw("a fox")
         self.assertNotIn("too long", said)
         cut, said = draw("fox " * 80)
-        self.assertIn("the prompt was too long", said)
+        self.assertIn("a prompt was too long", said)
         whole, said = draw("fox " * 80, "--prompt-syntax", "a1111")
         self.assertNotIn("too long", said)
         self.assertNotEqual(cut, whole)
