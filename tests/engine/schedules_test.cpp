@@ -59,7 +59,7 @@ Schedule make_schedule(Dice& dice) {
     if (!chance(dice, 20)) continue;
     const auto fault = make_fault(dice, kSeedsApart * i);
     faults.push_back(fault);
-    schedule.guilty[fault.seed] = fault.how == FakeFault::How::kError ? fault.code : ErrorCode::kInternal;
+    schedule.guilty[fault.seed] = told(fault);
     schedule.has_device_errors |= fault.how == FakeFault::How::kDeviceError;
   }
   for (int i = roll(dice, 1, 3); i > 1; --i) schedule.engine.devices.push_back("gpu " + std::to_string(i));

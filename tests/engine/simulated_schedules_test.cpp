@@ -120,7 +120,7 @@ Schedule make_schedule(Dice& dice, int requests) {
     if (!dice.chance(15)) continue;
     const auto fault = make_fault(dice, kSeedsApart * static_cast<std::uint64_t>(i));
     faults.push_back(fault);
-    schedule.guilty[fault.seed] = fault.how == FakeFault::How::kError ? fault.code : ErrorCode::kInternal;
+    schedule.guilty[fault.seed] = told(fault);
     schedule.device_errors |= fault.how == FakeFault::How::kDeviceError;
   }
   const auto tickets = static_cast<FakeTickets>(dice.roll(0, 2));

@@ -81,6 +81,18 @@ struct FakeFault {
   std::string device{};  ///< it happens there alone; empty: wherever it is
 };
 
+/// What a request is told when such a fault strikes it.
+inline ErrorCode told(const FakeFault& fault) {
+  switch (fault.how) {
+    case FakeFault::How::kError:
+      return fault.code;
+    case FakeFault::How::kNotFinite:
+      return ErrorCode::kCorruptData;
+    default:
+      return ErrorCode::kInternal;
+  }
+}
+
 enum class FakeTickets {
   kDoneAtOnce,      ///< as on a CPU: the call takes its time, its ticket is done when it returns
   kTimed,           ///< as on a GPU: the call returns at once, its ticket is done when the time has passed
