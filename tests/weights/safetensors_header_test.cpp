@@ -54,14 +54,9 @@ TEST(SafetensorsHeader, PackedTypesCountBits) {
             "corrupt_data: f.safetensors: tensor `x`: [3] of F4 is not a size that memory can have");
 }
 
-TEST(SafetensorsHeader, OtherFilesUnderTheNameAreCalledWhatTheyAre) {
-  EXPECT_THAT(fault("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3957512\n"),
-              testing::HasSubstr("f.safetensors is a pointer of Git LFS"));
-  EXPECT_THAT(fault("<!DOCTYPE html><html></html>"), testing::HasSubstr("f.safetensors is a web page"));
-  EXPECT_THAT(fault(std::string("PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", 26)),
-              testing::HasSubstr("is a pickle"));
+TEST(SafetensorsHeader, ALengthThatLooksLikeAWebPageIsALength) {
   // '<' is 60, and a header may have as many bytes.
-  const std::string sixty = entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,4])") + "         ";
+  const std::string sixty = entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,4])") + "      ";
   ASSERT_EQ(sixty.size(), 60u);
   EXPECT_EQ(parse(safetensors(sixty, 4)).tensors.size(), 1u);
 }
