@@ -44,22 +44,22 @@ class RowSum {
 
 }  // namespace
 
-TileGrid TileGrid::scaled(int factor) const {
+TileGrid TileGrid::scaled(int factor, int divisor) const {
   auto grid = *this;
-  for (int* size : {&grid.width, &grid.height, &grid.tile_width, &grid.tile_height}) *size *= factor;
-  for (auto* starts : {&grid.lefts, &grid.tops}) {
-    for (int& start : *starts) start *= factor;
-  }
+  const auto scale = [&](int& value) { value = value * factor / divisor; };
+  for (int* size : {&grid.width, &grid.height, &grid.tile_width, &grid.tile_height}) scale(*size);
+  for (auto* starts : {&grid.lefts, &grid.tops}) std::for_each(starts->begin(), starts->end(), scale);
   return grid;
 }
 
-TileGrid plan_tiles(int width, int height, int edge, int overlap) {
-  return {.width = width,
-          .height = height,
-          .tile_width = std::min(width, edge),
-          .tile_height = std::min(height, edge),
-          .lefts = plan_axis(width, edge, overlap),
-          .tops = plan_axis(height, edge, overlap)};
+TileGrid plan_tiles(int width, int height, int edge, int overlap, int cell) {
+  const TileGrid cells{.width = width / cell,
+                       .height = height / cell,
+                       .tile_width = std::min(width, edge) / cell,
+                       .tile_height = std::min(height, edge) / cell,
+                       .lefts = plan_axis(width / cell, edge / cell, overlap / cell),
+                       .tops = plan_axis(height / cell, edge / cell, overlap / cell)};
+  return cells.scaled(cell);
 }
 
 Image cut_tile(const Image& image, const TileGrid& grid, std::size_t index) {

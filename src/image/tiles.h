@@ -15,13 +15,14 @@ struct TileGrid {
   std::vector<int> lefts, tops;         ///< rising; the first is 0, the last tile ends with the picture
 
   std::size_t count() const { return lefts.size() * tops.size(); }
-  /// The same of a picture that is so many times as large.
-  TileGrid scaled(int factor) const;
+  /// The same of a picture that is `factor` / `divisor` times as large.
+  TileGrid scaled(int factor, int divisor = 1) const;
 };
 
 /// As few tiles as cover the picture when neighbours share at least `overlap` pixels, evenly spread.
 /// @param edge  of a tile, more than overlap; an axis that is no longer than it has one tile
-TileGrid plan_tiles(int width, int height, int edge, int overlap);
+/// @param cell  tiles begin at multiples of it; all of the others are multiples of it too
+TileGrid plan_tiles(int width, int height, int edge, int overlap, int cell = 1);
 
 /// @param index  row by row. @throws Error(kInvalidArgument)  the picture is not the grid's
 Image cut_tile(const Image& image, const TileGrid& grid, std::size_t index);

@@ -58,6 +58,10 @@ void DiffusionGeneration::enter_tile() {
   extra_channels = tile.extra_channels;
 }
 
+bool DiffusionGeneration::ends_tile() const {
+  return !tiles.empty() && phase_index + 1 < phases.size() && step_index + 1 == phase().end_step;
+}
+
 void DiffusionGeneration::commit(Advance next) {
   phases[phase_index].scheduler = std::move(next.scheduler);
   noise = std::move(next.noise);
@@ -65,7 +69,10 @@ void DiffusionGeneration::commit(Advance next) {
   pred_original_sample = std::move(next.step.pred_original_sample);
   if (next.kept_noise.defined()) kept->noise = std::move(next.kept_noise);
   if (++step_index < phase().end_step) return;
-  if (!tiles.empty()) tiles[phase_index].latents = latents;
+  if (!tiles.empty()) {
+    tiles[phase_index].latents = latents;
+    tiles[phase_index].decoded = std::move(next.decoded);
+  }
   ++phase_index;
   skip_empty_phases();
   if (!tiles.empty() && !finished_stepping()) enter_tile();

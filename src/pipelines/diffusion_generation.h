@@ -14,6 +14,7 @@
 #include "nn/adapter_set.h"
 #include "pipelines/canvas.h"
 #include "pipelines/conditioner.h"
+#include "pipelines/diffusion_tickets.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
@@ -34,11 +35,12 @@ struct Phase {
   Phase repeated() const;
 };
 
-/// A part of a picture that is drawn as one of its own, from the same seed, because the whole is too large.
+/// A part of a picture that is drawn as one of its own, because the whole is too large.
 struct Tile {
   NoiseSource noise;
-  at::Tensor latents;         ///< [1, C, h, w]: to begin with, and at the end as drawn
-  at::Tensor extra_channels;  ///< as DiffusionGeneration's
+  at::Tensor latents;                       ///< [1, C, h, w]: to begin with, and at the end as drawn
+  at::Tensor extra_channels;                ///< as DiffusionGeneration's
+  DiffusionFinishTicket::Part decoded = {};  ///< from the tile's last step on; of the last tile only finish knows
 };
 
 /// What a step makes, before anything is replaced.
@@ -47,6 +49,7 @@ struct Advance {
   NoiseSource noise;
   Scheduler::Step step;
   at::Tensor kept_noise = {};  ///< KeptPicture::noise from now on; undefined: as it was
+  DiffusionFinishTicket::Part decoded = {};  ///< where it ends_tile()
 };
 
 /// The part of a picture that is not redrawn. After every step it is put back, as noisy as the next step expects.
@@ -78,6 +81,8 @@ class DiffusionGeneration : public Generation {
   /// Instead of setting latents: draws one tile after the other, each in a phase like the one that there is. One tile
   /// is the picture itself. @param where  the tiles' places in the drawing
   void begin_tiles(std::vector<Tile> parts, TileGrid where);
+  /// Whether the next step is the last of a tile that others follow.
+  bool ends_tile() const;
   /// Takes a step's result over, and goes on to the next phase after the last step of one.
   void commit(Advance next);
 

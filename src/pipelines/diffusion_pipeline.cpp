@@ -326,7 +326,10 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
     for (const auto* g : rows) {
       advances.push_back(advance(*g, model_output.narrow(0, offset, g->rows())));
       offset += g->rows();
-      finite.push_back(at::isfinite(advances.back().step.prev_sample).all());
+      const auto& sample = advances.back().step.prev_sample;
+      finite.push_back(at::isfinite(sample).all());
+      // One by one, so that other pictures' steps come between the decodes of a large one.
+      if (g->ends_tile()) advances.back().decoded = decode(sample, RunContext{.stop = &stop});
     }
     auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
 
@@ -347,7 +350,9 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
           {.parts = {}, .grid = g->grid, .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
       auto& parts = pictures.back().parts;
       if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
-      for (const auto& tile : g->tiles) parts.push_back(decode(tile.latents, context));
+      for (const auto& tile : g->tiles) {
+        parts.push_back(tile.decoded.pixels.defined() ? tile.decoded : decode(tile.latents, context));
+      }
     }
     return std::make_unique<DiffusionFinishTicket>(std::move(pictures), placement_.device);
   });

@@ -12,6 +12,7 @@
 #include "pipelines/picture_use.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/upscale_canvas.h"
+#include "pipelines/upscale_noise.h"
 #include "schedulers/noise_schedule.h"
 #include "tensor/upload.h"
 
@@ -82,14 +83,18 @@ class NoisyPicture : public PictureUse {
     return [this, pictures = std::move(pictures), grid = grid.scaled(sizes_.factor), placement,
             channels = codec.config().latent_channels,
             level = noise_level_of(request, max_noise_level_)](DiffusionGeneration& generation) {
+      const auto cells = grid.scaled(1, sizes_.factor);
+      NoiseSource noise(generation.seed());
+      const auto of_picture = noise.normal({1, kColours, cells.height, cells.width});
+      const auto latents = upload(noise.normal({1, channels, cells.height, cells.width}), placement.device,
+                                  placement.dtype) *
+                           generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
-      for (const auto& picture : pictures) {
-        Tile tile{.noise = NoiseSource(generation.seed()), .latents = {}, .extra_channels = {}};
-        tile.extra_channels = schedule_.add_noise(picture, tile.noise.normal_like(picture), level);
-        tile.latents = upload(tile.noise.normal({1, channels, picture.size(2), picture.size(3)}), placement.device,
-                              placement.dtype) *
-                       generation.phase().scheduler->init_noise_sigma();
-        tiles.push_back(std::move(tile));
+      for (std::size_t i = 0; i < pictures.size(); ++i) {
+        const auto picture_noise = cut_tile(of_picture, cells, i).to(pictures[i].options(), /*non_blocking=*/true);
+        tiles.push_back({.noise = noise_of_tile(noise, cells, i),
+                         .latents = cut_tile(latents, cells, i),
+                         .extra_channels = schedule_.add_noise(pictures[i], picture_noise, level)});
       }
       generation.begin_tiles(std::move(tiles), grid);
     };

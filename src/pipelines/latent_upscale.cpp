@@ -14,6 +14,7 @@
 #include "pipelines/picture_use.h"
 #include "pipelines/prompt_rows.h"
 #include "pipelines/upscale_canvas.h"
+#include "pipelines/upscale_noise.h"
 #include "tensor/upload.h"
 
 namespace easel {
@@ -81,25 +82,28 @@ class PictureLatents : public PictureUse {
     }
     return [this, pictures = std::move(pictures), grid = grid.scaled(sizes_.factor), placement,
             &codec](DiffusionGeneration& generation) {
+      const auto cells = grid.scaled(1, sizes_.cell), small_cells = cells.scaled(1, sizes_.factor);
+      const auto channels = codec.config().latent_channels;
+      NoiseSource noise(generation.seed());
+      const auto of_pictures = noise.normal({1, channels, small_cells.height, small_cells.width});
+      const auto latents = upload(noise.normal({1, channels, cells.height, cells.width}), placement.device,
+                                  placement.dtype) *
+                           generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
-      for (const auto& picture : pictures) tiles.push_back(begin_tile(picture, generation, codec, placement));
+      for (std::size_t i = 0; i < pictures.size(); ++i) {
+        const auto picture_noise = cut_tile(of_pictures, small_cells, i);
+        const auto sampled = pictures[i].sample(picture_noise.to(pictures[i].mean.options(), /*non_blocking=*/true));
+        const auto small = codec.scale(sampled.to(placement.device, placement.dtype));  // [1, C, h / 2, w / 2]
+        tiles.push_back({.noise = noise_of_tile(noise, cells, i),
+                         .latents = cut_tile(latents, cells, i),
+                         .extra_channels = at::upsample_nearest2d(small, {cells.tile_height, cells.tile_width},
+                                                                  std::nullopt, std::nullopt)});
+      }
       generation.begin_tiles(std::move(tiles), grid);
     };
   }
 
  private:
-  Tile begin_tile(const DiagonalGaussianDistribution& picture, const DiffusionGeneration& generation,
-                  const PictureCodec& codec, const Placement& placement) const {
-    Tile tile{.noise = NoiseSource(generation.seed()), .latents = {}, .extra_channels = {}};
-    const auto sampled = picture.sample(tile.noise.normal_like(picture.mean));
-    const auto small = codec.scale(sampled.to(placement.device, placement.dtype));  // [1, C, h / 2, w / 2]
-    const auto height = sizes_.factor * small.size(2), width = sizes_.factor * small.size(3);
-    tile.extra_channels = at::upsample_nearest2d(small, {height, width}, std::nullopt, std::nullopt);
-    tile.latents = upload(tile.noise.normal({1, small.size(1), height, width}), placement.device, placement.dtype) *
-                   generation.phase().scheduler->init_noise_sigma();
-    return tile;
-  }
-
   UpscaleSizes sizes_;
 };
 
@@ -110,7 +114,8 @@ UpscaleSizes sizes_of(const UNet2DConditionConfig& unet, const Family& family, c
     return static_cast<int>(cells) * description.cell / family.upscale_factor;
   };
   return upscale_sizes(family.upscale_factor, std::max(pixels(unet.size_multiple()), description.cell),
-                       std::max(pixels(unet.least_size()), description.cell), folder.manifest.upscale_tile);
+                       std::max(pixels(unet.least_size()), description.cell), folder.manifest.upscale_tile,
+                       description.cell);
 }
 
 }  // namespace

@@ -16,10 +16,15 @@ int rounded(int edge, int multiple, int least) {
 
 }  // namespace
 
-UpscaleSizes upscale_sizes(int factor, int multiple, int least, int tile) {
+UpscaleSizes upscale_sizes(int factor, int multiple, int least, int tile, int cell) {
   const auto edge = rounded(tile > 0 ? tile : kTileDrawing / factor, multiple, least);
   const std::int64_t whole = tile > 0 ? edge : kWholeDrawing / factor;
-  return {.factor = factor, .multiple = multiple, .least = least, .whole_area = whole * whole, .tile = edge};
+  return {.factor = factor,
+          .multiple = multiple,
+          .least = least,
+          .whole_area = whole * whole,
+          .tile = edge,
+          .cell = cell};
 }
 
 Canvas upscale_canvas(const GenerationRequest& request, const UpscaleSizes& sizes) {
@@ -42,7 +47,8 @@ Image at_source_size(const Image& image, const Canvas& canvas, const UpscaleSize
 TileGrid plan_source_tiles(const Image& source, const UpscaleSizes& sizes) {
   const bool whole = std::int64_t{source.width} * source.height <= sizes.whole_area;
   const int edge = whole ? std::max(source.width, source.height) : sizes.tile;
-  return plan_tiles(source.width, source.height, edge, sizes.tile / kOverlapShare);
+  const int overlap = (sizes.tile / kOverlapShare + sizes.cell - 1) / sizes.cell * sizes.cell;
+  return plan_tiles(source.width, source.height, edge, overlap, sizes.cell);
 }
 
 }  // namespace easel

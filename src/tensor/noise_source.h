@@ -5,8 +5,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace easel {
+
+/// A part of a picture, in latent cells.
+struct NoiseWindow {
+  std::int64_t whole_height, whole_width;  ///< of the picture
+  std::int64_t top, left;                  ///< where the part begins
+};
 
 /// The random numbers of one picture: torch.Generator("cpu").manual_seed(seed), float32, whatever the device.
 ///
@@ -20,16 +27,21 @@ class NoiseSource {
   NoiseSource(NoiseSource&&) = default;
   NoiseSource& operator=(NoiseSource&&) = default;
 
+  /// The same numbers from here on as one sees them who knows only a part of the picture: each draw is one of the whole
+  /// picture's height and width, cut. So parts that overlap agree where they do.
+  NoiseSource through(const NoiseWindow& window) const;
+
   /// What it was made with, however much was drawn since.
   std::uint64_t seed() const;
 
-  /// Standard normal numbers. @return float32 of `shape`, on the CPU
+  /// Standard normal numbers. @param shape  [..., h, w] through a window. @return float32 of `shape`, on the CPU
   at::Tensor normal(at::IntArrayRef shape);
   /// The same numbers cast to dtype and sent to device, without waiting for the device.
   at::Tensor normal_like(const at::Tensor& like);
 
  private:
   at::Generator generator_;
+  std::optional<NoiseWindow> window_;
 };
 
 }  // namespace easel

@@ -83,6 +83,20 @@ TEST(Tiles, AGridGrowsWithItsPicture) {
   EXPECT_EQ(grid.tops.back() + grid.tile_height, 160);
 }
 
+TEST(Tiles, BeginAtMultiplesOfACell) {
+  for (int width = 64; width < 640; width += 32) {
+    const auto grid = plan_tiles(width, 64, 128, 16, 8);
+    EXPECT_EQ(grid.lefts.back() + grid.tile_width, width);
+    for (std::size_t i = 0; i < grid.lefts.size(); ++i) {
+      EXPECT_EQ(grid.lefts[i] % 8, 0);
+      if (i > 0) EXPECT_GE(grid.lefts[i - 1] + grid.tile_width - grid.lefts[i], 16);
+    }
+    const auto latents = grid.scaled(2, 8);
+    EXPECT_EQ(latents.width, width / 4);
+    EXPECT_EQ(latents.lefts.back() + latents.tile_width, width / 4);
+  }
+}
+
 TEST(Tiles, OtherTilesAreRefused) {
   const auto grid = plan_tiles(50, 40, 16, 6);
   EXPECT_THROW(cut_tile(picture(50, 41), grid, 0), Error);

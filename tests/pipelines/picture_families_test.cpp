@@ -1,4 +1,5 @@
 // InstructPix2Pix, upscalers and further inpainting against diffusers: see make_picture_families.py.
+#include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,10 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "image/tiles.h"
+#include "pipelines/diffusion_generation.h"
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/preconditioning.h"
 #include "pipelines/registry.h"
+#include "pipelines/upscale_noise.h"
 #include "support/counting_allocator.h"
 
 namespace easel {
@@ -226,33 +229,41 @@ std::string manifest_with_tile(int tile) {
   return nlohmann::json{{"upscale_tile", tile}}.dump();
 }
 
-TEST(PictureFamilies, ATileIsWhatItsCropGivesAlone) {
-  for (const auto& [folder, tile, factor, width, height] : {std::tuple{"x4", 16, 4, 28, 16}, {"x2", 64, 2, 96, 64}}) {
+const DiffusionGeneration& state(const Generation& generation) {
+  return static_cast<const DiffusionGeneration&>(generation);
+}
+
+TEST(PictureFamilies, TilesBeginWithTheNoiseOfTheWhole) {
+  for (const auto& [folder, tile, width, height] : {std::tuple{"x4", 16, 28, 16}, {"x2", 64, 128, 64}}) {
     SCOPED_TRACE(folder);
     const CheckpointCopy checkpoint(folder, "easel.json", manifest_with_tile(tile));
     auto tiled = load(checkpoint.path()), whole = load(folder);
-    auto r = request(2, width, height);
-    const auto drawing = draw_alone(*tiled, r);
-    EXPECT_EQ(drawing.width, factor * width);
-    EXPECT_EQ(drawing.height, factor * height);
-
-    const auto picture = r.image;
-    const auto grid = plan_tiles(width, height, tile, tile / 8);
-    ASSERT_EQ(grid.count(), 2u);
-    std::vector<Image> alone;
-    for (std::size_t i = 0; i < grid.count(); ++i) {
-      r.image = std::make_shared<Image>(cut_tile(*picture, grid, i));
-      alone.push_back(draw_alone(*whole, r));
-    }
-    EXPECT_TRUE(drawing.pixels == blend_tiles(alone, grid.scaled(factor)).pixels);
-
-    r.image = picture;
+    const auto r = request(2, width, height);
+    const auto all = begin(*whole, r);
     auto generation = begin(*tiled, r);
-    EXPECT_EQ(generation->progress().steps_total, 4) << "two steps a tile";
+    const auto& tiles = state(*generation).tiles;
+    const auto cell = state(*generation).grid.width / latents_of(*all).size(3);
+    const auto grid = state(*generation).grid.scaled(1, static_cast<int>(cell));
+    ASSERT_EQ(tiles.size(), folder == std::string("x4") ? 2u : 3u);
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      EXPECT_TRUE(at::equal(tiles[i].latents, cut_tile(latents_of(*all), grid, i))) << i;
+      // Of the other one's there is the autoencoder's between, which sees only the tile.
+      if (folder != std::string("x4")) continue;
+      EXPECT_TRUE(at::equal(tiles[i].extra_channels, cut_tile(state(*all).extra_channels, grid, i))) << i;
+    }
+
+    const auto steps = static_cast<std::int64_t>(2 * tiles.size());
+    EXPECT_EQ(generation->progress().steps_total, steps) << "two steps a tile";
     step(*tiled, generation.get());
     EXPECT_FALSE(tiled->preview(*generation).has_value());
+    step(*tiled, generation.get());
+    EXPECT_TRUE(at::equal(latents_of(*generation), tiles[1].latents)) << "the second is begun";
+    EXPECT_TRUE(tiles[0].decoded.pixels.defined()) << "the first is not left to finish";
     while (!generation->finished_stepping()) step(*tiled, generation.get());
-    EXPECT_EQ(generation->progress().steps_done, 4);
+    EXPECT_EQ(generation->progress().steps_done, steps);
+    const auto drawing = testing::finish(*tiled, generation.get());
+    EXPECT_EQ(drawing.width, state(*generation).grid.width);
+    EXPECT_EQ(drawing.height, state(*generation).grid.height);
   }
 }
 

@@ -36,6 +36,18 @@ TEST(NoiseSource, ACopyGoesOnFromTheSamePointIndependently) {
   EXPECT_TRUE(at::equal(copy.normal({20}), noise.normal({20})));
 }
 
+TEST(NoiseSource, AWindowShowsAPartOfThePicturesNoise) {
+  NoiseSource noise(7);
+  noise.normal({20});
+  auto part = noise.through({.whole_height = 8, .whole_width = 12, .top = 2, .left = 5});
+  for (int draw = 0; draw < 3; ++draw) {
+    const auto whole = noise.normal({1, 4, 8, 12});
+    EXPECT_TRUE(at::equal(NoiseSource(part).normal({1, 4, 6, 4}), whole.narrow(2, 2, 6).narrow(3, 5, 4)));
+    EXPECT_TRUE(at::equal(part.normal({1, 4, 6, 4}), whole.narrow(2, 2, 6).narrow(3, 5, 4)));
+  }
+  EXPECT_THROW(part.normal({1, 4, 8, 4}), c10::Error) << "it would reach beyond the picture";
+}
+
 TEST(NoiseSource, HalfPrecisionIsTheSameNoiseRounded) {
   NoiseSource a(3), b(3);
   const auto half = a.normal_like(at::empty({1, 4, 8, 8}, at::kHalf));
