@@ -81,15 +81,16 @@ class CheckedFinish : public FinishTicket {
   bool done() const override { return ticket_->done(); }
   void wait() override { ticket_->wait(); }
   std::vector<GeneratedImage> take() override {
+    std::vector<GeneratedImage> images;
     try {
-      auto images = ticket_->take();
-      files_.check_unchanged();
-      return images;
+      images = ticket_->take();
     } catch (const Error& e) {
       files_.check_unchanged();
       if (e.code() == ErrorCode::kCorruptData) suspects_.accuse();
       throw;
     }
+    files_.check_unchanged();
+    return images;
   }
 
  private:

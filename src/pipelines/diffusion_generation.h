@@ -38,8 +38,8 @@ struct Phase {
 /// A part of a picture that is drawn as one of its own, because the whole is too large.
 struct Tile {
   NoiseSource noise;
-  at::Tensor latents;                       ///< [1, C, h, w]: to begin with, and at the end as drawn
-  at::Tensor extra_channels;                ///< as DiffusionGeneration's
+  at::Tensor latents;                        ///< [1, C, h, w]: to begin with, and at the end as drawn
+  at::Tensor extra_channels;                 ///< as DiffusionGeneration's
   DiffusionFinishTicket::Part decoded = {};  ///< from the tile's last step on; of the last tile only finish knows
 };
 
@@ -48,7 +48,7 @@ struct Advance {
   std::unique_ptr<Scheduler> scheduler;
   NoiseSource noise;
   Scheduler::Step step;
-  at::Tensor kept_noise = {};  ///< KeptPicture::noise from now on; undefined: as it was
+  at::Tensor kept_noise = {};                ///< KeptPicture::noise from now on; undefined: as it was
   DiffusionFinishTicket::Part decoded = {};  ///< where it ends_tile()
 };
 

@@ -63,7 +63,7 @@ Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
     next.step.prev_sample = (1 - kept->mask) * around + kept->mask * next.step.prev_sample;
     // The reference's refiner is a pipeline of its own, which draws its own noise.
     if (last && generation.phase_index + 1 < generation.phases.size()) {
-      next.kept_noise = next.noise.normal(kept->noise.sizes()).to(kept->noise.options(), /*non_blocking=*/true);
+      next.kept_noise = next.noise.normal_like(kept->noise);
     }
   }
   return next;

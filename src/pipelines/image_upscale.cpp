@@ -91,7 +91,8 @@ class NoisyPicture : public PictureUse {
                            generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
       for (std::size_t i = 0; i < pictures.size(); ++i) {
-        const auto picture_noise = cut_tile(of_picture, cells, i).to(pictures[i].options(), /*non_blocking=*/true);
+        const auto picture_noise =
+            upload(cut_tile(of_picture, cells, i), pictures[i].device(), pictures[i].scalar_type());
         tiles.push_back({.noise = noise_of_tile(noise, cells, i),
                          .latents = cut_tile(latents, cells, i),
                          .extra_channels = schedule_.add_noise(pictures[i], picture_noise, level)});

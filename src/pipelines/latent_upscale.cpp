@@ -91,8 +91,9 @@ class PictureLatents : public PictureUse {
                            generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
       for (std::size_t i = 0; i < pictures.size(); ++i) {
-        const auto picture_noise = cut_tile(of_pictures, small_cells, i);
-        const auto sampled = pictures[i].sample(picture_noise.to(pictures[i].mean.options(), /*non_blocking=*/true));
+        const auto& mean = pictures[i].mean;
+        const auto picture_noise = upload(cut_tile(of_pictures, small_cells, i), mean.device(), mean.scalar_type());
+        const auto sampled = pictures[i].sample(picture_noise);
         const auto small = codec.scale(sampled.to(placement.device, placement.dtype));  // [1, C, h / 2, w / 2]
         tiles.push_back({.noise = noise_of_tile(noise, cells, i),
                          .latents = cut_tile(latents, cells, i),
