@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "adapters/adapter_directory.h"
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
 #include "http/openai_models.h"
-#include "pipelines/adapter_directory.h"
 
 namespace easel {
 namespace {

@@ -9,9 +9,9 @@
 #include <map>
 #include <tuple>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "pipelines/checkpoint_folder.h"
 
 #ifndef EASEL_VERSION
 #error "EASEL_VERSION comes from the build"

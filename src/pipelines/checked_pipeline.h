@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "easel/pipeline.h"
-#include "pipelines/checkpoint_folder.h"
 #include "weights/mapped_files.h"
 
 namespace easel {

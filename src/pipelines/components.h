@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "models/unet_2d_condition.h"
-#include "pipelines/checkpoint_folder.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/prompt_encoder.h"
 #include "tensor/placement.h"

@@ -11,11 +11,11 @@
 #include <cmath>
 #include <utility>
 
+#include "adapters/prompt_adapters.h"
 #include "core/text.h"
 #include "pipelines/guidance.h"
 #include "pipelines/postprocess.h"
 #include "pipelines/preconditioning.h"
-#include "pipelines/prompt_adapters.h"
 #include "pipelines/run_start.h"
 #include "pipelines/torch_errors.h"
 #include "tensor/upload.h"

@@ -7,13 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapters.h"
+#include "adapters/embedding_folder.h"
 #include "easel/pipeline.h"
 #include "models/unet_2d_condition.h"
-#include "pipelines/adapters.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/diffusion_generation.h"
 #include "pipelines/diffusion_tickets.h"
-#include "pipelines/embedding_folder.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/picture_start.h"
 #include "pipelines/picture_use.h"

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "easel/generation.h"
 #include "easel/pipeline.h"
-#include "pipelines/checkpoint_folder.h"
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/prompt_encoder.h"
 #include "pipelines/scheduler_config.h"

@@ -9,10 +9,10 @@
 #include <memory>
 #include <string>
 
+#include "adapters/embedding_folder.h"
 #include "easel/generation.h"
 #include "easel/tokenizer.h"
 #include "nn/run_context.h"
-#include "pipelines/embedding_folder.h"
 #include "pipelines/prompt_cache.h"
 #include "pipelines/text_encoder.h"
 #include "tokenizers/token_chunks.h"

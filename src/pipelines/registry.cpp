@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "checkpoints/single_file.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "pipelines/checked_pipeline.h"
 #include "pipelines/instruct_pix2pix.h"
 #include "pipelines/load_errors.h"
 #include "pipelines/model_description.h"
-#include "pipelines/single_file.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_xl.h"
 #include "pipelines/torch_errors.h"

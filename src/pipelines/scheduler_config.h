@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "easel/scheduler.h"
-#include "pipelines/checkpoint_folder.h"
 
 namespace easel {
 

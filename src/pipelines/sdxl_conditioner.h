@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "pipelines/checkpoint_folder.h"
+#include "checkpoints/checkpoint_folder.h"
 #include "pipelines/conditioner.h"
 #include "pipelines/prompt_encoder.h"
 #include "tensor/placement.h"

@@ -1,5 +1,5 @@
 // Adapters against diffusers with PEFT and against lycoris_lora: see make_adapters.py.
-#include "pipelines/adapters.h"
+#include "adapters/adapters.h"
 
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>

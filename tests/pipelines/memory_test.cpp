@@ -9,9 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "checkpoints/checkpoint_source.h"
 #include "core/config.h"
 #include "easel/image_file.h"
-#include "pipelines/checkpoint_source.h"
 #include "pipelines/picture_codec.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"

@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "checkpoints/checkpoint_folder.h"
 #include "models/unet_2d_condition.h"
-#include "pipelines/checkpoint_folder.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "weights/key_mapping.h"

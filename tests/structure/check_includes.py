@@ -20,7 +20,9 @@ ARROWS = {
     "schedulers": ["tensor"],
     "nn": ["weights", "interface"],  # for StopPredicate, which every long call polls
     "models": ["nn"],
-    "pipelines": ["models", "schedulers", "weights", "tokenizers", "image", "interface"],
+    "adapters": ["nn", "tokenizers"],
+    "checkpoints": ["weights", "tokenizers", "interface"],
+    "pipelines": ["models", "adapters", "checkpoints", "schedulers", "image"],
     "app": ["http", "pipelines"],
 }
 
@@ -38,12 +40,11 @@ PUBLIC_HEADERS = {
     "server.h": "http",
 }
 
-TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "pipelines", "app"}
+TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "adapters", "checkpoints", "pipelines", "app"}
 
 # (name, pattern of the included path, whether a file of this layer may include it)
 THIRD_PARTY = [
     ("torch", re.compile(r"^(ATen|c10|torch|caffe2)/"), lambda layer, path: layer in TORCH_LAYERS),
-    ("httplib", re.compile(r"^httplib"), lambda layer, path: layer == "http"),
     ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
     ("libpng", re.compile(r"^png\.h"), lambda layer, path: layer == "image"),
     ("libjpeg", re.compile(r"^(jpeglib|jerror)\.h"), lambda layer, path: layer == "image"),
@@ -56,7 +57,7 @@ THIRD_PARTY = [
 ]
 # What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
 # declaration shows nothing.
-HIDDEN_FROM_PUBLIC = re.compile(r"^(httplib|nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
+HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
 # Minutes of compile time: an operator's header costs a second, these cost ten to thirty.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 

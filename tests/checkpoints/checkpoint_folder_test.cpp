@@ -1,4 +1,4 @@
-#include "pipelines/checkpoint_folder.h"
+#include "checkpoints/checkpoint_folder.h"
 
 #include <gtest/gtest.h>
 

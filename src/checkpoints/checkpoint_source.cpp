@@ -1,10 +1,10 @@
-#include "pipelines/checkpoint_source.h"
+#include "checkpoints/checkpoint_source.h"
 
 #include <filesystem>
 #include <utility>
 
+#include "checkpoints/single_file_parts.h"
 #include "core/text.h"
-#include "pipelines/single_file_parts.h"
 #include "weights/key_mapping.h"
 #include "weights/safetensors.h"
 

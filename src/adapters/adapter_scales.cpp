@@ -1,4 +1,4 @@
-#include "pipelines/adapter_scales.h"
+#include "adapters/adapter_scales.h"
 
 #include <cmath>
 #include <string_view>

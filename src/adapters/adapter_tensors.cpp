@@ -1,4 +1,4 @@
-#include "pipelines/adapter_tensors.h"
+#include "adapters/adapter_tensors.h"
 
 #include <ATen/ops/isfinite.h>
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "adapters/adapter_directory.h"
+#include "adapters/layer_names.h"
 #include "easel/generation.h"
 #include "nn/adapter_set.h"
-#include "pipelines/adapter_directory.h"
-#include "pipelines/layer_names.h"
 #include "tensor/placement.h"
 #include "weights/file_stamp.h"
 

@@ -1,12 +1,12 @@
-#include "pipelines/checkpoint_folder.h"
+#include "checkpoints/checkpoint_folder.h"
 
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 
+#include "checkpoints/single_file.h"
 #include "core/config.h"
 #include "core/text.h"
-#include "pipelines/single_file.h"
 
 namespace easel {
 namespace {

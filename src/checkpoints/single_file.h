@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "pipelines/checkpoint_folder.h"
+#include "checkpoints/checkpoint_folder.h"
 
 namespace easel {
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "adapters/layer_names.h"
 #include "nn/adapter_set.h"
-#include "pipelines/layer_names.h"
 #include "tensor/placement.h"
 
 namespace easel {

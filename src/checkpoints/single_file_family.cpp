@@ -1,5 +1,5 @@
 // After infer_diffusers_model_type and the repositories whose configs diffusers 0.42.1 takes for each of its answers.
-#include "pipelines/single_file_family.h"
+#include "checkpoints/single_file_family.h"
 
 #include <ATen/core/Tensor.h>
 

@@ -1,10 +1,10 @@
-#include "pipelines/single_file_kind.h"
+#include "checkpoints/single_file_kind.h"
 
 #include <algorithm>
 #include <span>
 
+#include "checkpoints/single_file_parts.h"
 #include "core/text.h"
-#include "pipelines/single_file_parts.h"
 #include "weights/adapter_file.h"
 
 namespace easel {

@@ -1,14 +1,14 @@
-#include "pipelines/single_file.h"
+#include "checkpoints/single_file.h"
 
 #include <filesystem>
 #include <utility>
 
+#include "checkpoints/checkpoint_source.h"
+#include "checkpoints/single_file_family.h"
+#include "checkpoints/single_file_kind.h"
+#include "checkpoints/single_file_parts.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "pipelines/checkpoint_source.h"
-#include "pipelines/single_file_family.h"
-#include "pipelines/single_file_kind.h"
-#include "pipelines/single_file_parts.h"
 #include "weights/message.h"
 
 namespace easel {

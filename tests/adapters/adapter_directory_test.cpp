@@ -1,4 +1,4 @@
-#include "pipelines/adapter_directory.h"
+#include "adapters/adapter_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

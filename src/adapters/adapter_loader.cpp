@@ -1,14 +1,14 @@
-#include "pipelines/adapter_loader.h"
+#include "adapters/adapter_loader.h"
 
 #include <cstdint>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "adapters/adapter_scales.h"
+#include "adapters/adapter_tensors.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "pipelines/adapter_scales.h"
-#include "pipelines/adapter_tensors.h"
 #include "weights/adapter_file.h"
 #include "weights/message.h"
 

@@ -1,4 +1,4 @@
-#include "pipelines/single_file_parts.h"
+#include "checkpoints/single_file_parts.h"
 
 #include <algorithm>
 #include <vector>

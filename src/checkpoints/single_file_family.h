@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/single_file_parts.h"
 #include "easel/tokenizer.h"
-#include "pipelines/checkpoint_folder.h"
-#include "pipelines/single_file_parts.h"
 #include "weights/safetensors.h"
 
 namespace easel {

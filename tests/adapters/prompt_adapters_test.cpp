@@ -1,4 +1,4 @@
-#include "pipelines/prompt_adapters.h"
+#include "adapters/prompt_adapters.h"
 
 #include <gtest/gtest.h>
 

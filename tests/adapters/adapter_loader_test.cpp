@@ -1,5 +1,5 @@
 // Adapter files that are damaged, incomplete, or for something else.
-#include "pipelines/adapter_loader.h"
+#include "adapters/adapter_loader.h"
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>

@@ -1,4 +1,4 @@
-#include "pipelines/layer_names.h"
+#include "adapters/layer_names.h"
 
 #include <gtest/gtest.h>
 

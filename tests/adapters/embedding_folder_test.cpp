@@ -1,4 +1,4 @@
-#include "pipelines/embedding_folder.h"
+#include "adapters/embedding_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

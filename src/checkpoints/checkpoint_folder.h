@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoints/checkpoint_source.h"
 #include "easel/generation.h"
-#include "pipelines/checkpoint_source.h"
 
 namespace easel {
 

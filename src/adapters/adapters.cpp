@@ -1,12 +1,12 @@
-#include "pipelines/adapters.h"
+#include "adapters/adapters.h"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "adapters/adapter_loader.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "pipelines/adapter_loader.h"
 #include "weights/message.h"
 
 namespace easel {

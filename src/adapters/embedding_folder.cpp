@@ -1,4 +1,4 @@
-#include "pipelines/embedding_folder.h"
+#include "adapters/embedding_folder.h"
 
 #include <algorithm>
 #include <array>
