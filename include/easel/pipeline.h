@@ -94,8 +94,8 @@ class Pipeline {
   /// @throws Error(kCancelled)          stop said so
   virtual std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 
-  /// A rough picture of where a generation is heading, at latent resolution; none before its first step. A later step of
-  /// it may be in flight already. Only asked for where somebody looks, and less often where it is slow.
+  /// A rough picture of where a generation is heading, at latent resolution; none before its first step. A later step
+  /// of it may be in flight already. Only asked for where somebody looks, and less often where it is slow.
   virtual std::optional<Image> preview(const Generation& generation) = 0;
 
   /// Decodes finished latents into pictures of the size asked for. May follow the last step before that was waited for.
@@ -103,8 +103,8 @@ class Pipeline {
   /// @throws as step
   virtual std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 
-  /// Most generations that step should be given at once on this device: 1 on a CPU, where batching gains nothing and one
-  /// at a time keeps the bits.
+  /// Most generations that step should be given at once on this device: 1 on a CPU, where batching gains nothing and
+  /// one at a time keeps the bits.
   virtual int max_generations_per_step() const = 0;
 };
 

@@ -9,10 +9,14 @@ namespace {
 
 int run(const easel::Options& options) {
   switch (options.command) {
-    case easel::Command::kServe: return easel::serve(options);
-    case easel::Command::kDraw: return easel::draw(options);
-    case easel::Command::kModels: return easel::list(options);
-    case easel::Command::kConvert: return easel::convert(options);
+    case easel::Command::kServe:
+      return easel::serve(options);
+    case easel::Command::kDraw:
+      return easel::draw(options);
+    case easel::Command::kModels:
+      return easel::list(options);
+    case easel::Command::kConvert:
+      return easel::convert(options);
   }
   return 1;
 }

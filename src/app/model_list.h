@@ -9,9 +9,10 @@
 
 namespace easel {
 
-/// The models that the flags name, the default one first. A folder named by --model must be good; one that is only found
-/// in --models-dir is left out with a warning when it is not.
-/// @throws Error  a bad folder, two models of one id, no model at all, an unknown default or pinned one, an unknown device or dtype
+/// The models that the flags name, the default one first. A folder named by --model must be good; one that is only
+/// found in --models-dir is left out with a warning when it is not.
+/// @throws Error  a bad folder, two models of one id, no model at all, an unknown default or pinned one, an unknown
+/// device or dtype
 std::vector<ServedModel> list_models(const ModelOptions& options);
 
 /// The devices that the flags name, in full: "cpu", or "cuda:0" and so on.

@@ -29,7 +29,7 @@ struct ModelOptions {
   std::string weights_dtype = "compute";
   std::string offload = "none";
   bool release_text_encoders = false;
-  bool describes_activations = true;  ///< false: where nobody looks at ModelDescription::activations
+  bool describes_activations = true;                  ///< false: where nobody looks at ModelDescription::activations
   std::vector<std::pair<int, int>> described_sizes;   ///< width, height: `easel models` tells the memory for these, too
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
   std::string embeddings_dir;                         ///< textual inversions; empty for none

@@ -25,9 +25,10 @@ bool is_loopback(const std::string& host) {
 void check_exposure(const Options& options) {
   const bool has_keys = !options.server.api_keys.empty() || !options.server.api_keys_file.empty();
   if (!is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
-    throw Error(ErrorCode::kInvalidArgument,
-                concat("--host ", options.server.host, " is open to other machines: give --api-key KEY or --api-keys-file ",
-                       "FILE, or --allow-any-key to let everyone draw"));
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        concat("--host ", options.server.host, " is open to other machines: give --api-key KEY or --api-keys-file ",
+               "FILE, or --allow-any-key to let everyone draw"));
   }
 }
 
@@ -71,9 +72,10 @@ void announce(const ModelDescription& model, std::size_t others, const std::stri
   log::info(concat("default model: ", model.id, " (", model.family, ", ", model.native_width, "x", model.native_height,
                    ", licence: ", model.licence.empty() ? "not stated" : model.licence, ")",
                    others > 0 ? concat(", and ", others, " more") : ""));
-  log::info(concat("try: curl ", base, "/v1/images/generations -H 'Content-Type: application/json' -d '{\"prompt\": \"a red ",
-                   "apple on a blue background\", \"size\": \"512x512\"}' | python3 -c 'import sys, json, base64; ",
-                   "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
+  log::info(
+      concat("try: curl ", base, "/v1/images/generations -H 'Content-Type: application/json' -d '{\"prompt\": \"a red ",
+             "apple on a blue background\", \"size\": \"512x512\"}' | python3 -c 'import sys, json, base64; ",
+             "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
 }
 
 }  // namespace

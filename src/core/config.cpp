@@ -87,13 +87,21 @@ std::int64_t to_integer(const json& value) {
 template <class T>
 bool is(const json& value);
 template <>
-bool is<bool>(const json& value) { return value.is_boolean(); }
+bool is<bool>(const json& value) {
+  return value.is_boolean();
+}
 template <>
-bool is<std::int64_t>(const json& value) { return is_integer(value); }
+bool is<std::int64_t>(const json& value) {
+  return is_integer(value);
+}
 template <>
-bool is<double>(const json& value) { return value.is_number(); }
+bool is<double>(const json& value) {
+  return value.is_number();
+}
 template <>
-bool is<std::string>(const json& value) { return value.is_string(); }
+bool is<std::string>(const json& value) {
+  return value.is_string();
+}
 
 template <class T>
 std::vector<T> list_of(const json& value, bool& ok) {
@@ -123,7 +131,9 @@ Config Config::read_file(const std::string& path, std::string where) {
   return Config(std::move(parsed), std::move(where));
 }
 
-bool Config::has(const std::string& key) const { return object_.contains(key) && !object_.at(key).is_null(); }
+bool Config::has(const std::string& key) const {
+  return object_.contains(key) && !object_.at(key).is_null();
+}
 
 const json& Config::raw(const std::string& key) {
   static const json kNull;
@@ -139,11 +149,13 @@ void Config::require(const std::string& key, const std::vector<json>& supported)
     if (object_.at(key) == value) return;
     names.push_back(value.dump());
   }
-  throw Error(ErrorCode::kUnsupported, concat(where_, ": `", key, "` is ", object_.at(key).dump(),
-                                              "; easel supports ", names.empty() ? "null" : join(names, " or ")));
+  throw Error(ErrorCode::kUnsupported, concat(where_, ": `", key, "` is ", object_.at(key).dump(), "; easel supports ",
+                                              names.empty() ? "null" : join(names, " or ")));
 }
 
-void Config::ignore(const std::vector<std::string>& keys) { used_.insert(keys.begin(), keys.end()); }
+void Config::ignore(const std::vector<std::string>& keys) {
+  used_.insert(keys.begin(), keys.end());
+}
 
 void Config::finish() const {
   std::vector<std::string> unread;
@@ -166,7 +178,8 @@ Error Config::wrong_length(const std::string& key, std::size_t found, std::size_
 }
 
 Error Config::wrong_type(const std::string& key, const char* expected) const {
-  return {ErrorCode::kCorruptData, concat(where_, ": `", key, "` is ", object_.at(key).dump(), ", expected ", expected)};
+  return {ErrorCode::kCorruptData,
+          concat(where_, ": `", key, "` is ", object_.at(key).dump(), ", expected ", expected)};
 }
 
 template <>

@@ -21,8 +21,8 @@ class Config {
   /// @param where  what messages call it, e.g. "unet/config.json"
   Config(nlohmann::json object, std::string where);
 
-  /// Also takes Python's Infinity, -Infinity and NaN, which its json module writes where a number is none of JSON's: they
-  /// come as strings, and find<double> reads those as the numbers they stand for.
+  /// Also takes Python's Infinity, -Infinity and NaN, which its json module writes where a number is none of JSON's:
+  /// they come as strings, and find<double> reads those as the numbers they stand for.
   /// @throws Error(kNotFound, kCorruptData)  no such file; not a JSON object
   static Config read_file(const std::string& path, std::string where);
 

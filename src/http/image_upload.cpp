@@ -152,8 +152,8 @@ nlohmann::json parse_with_pictures(const std::string& text, std::size_t max_byte
 ImageUpload read_json(Client& client, const ServerOptions& limits) {
   const auto base64_bytes = (limits.max_image_bytes / 3 + 1) * 4;
   ImageUpload upload;
-  upload.fields = parse_with_pictures(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes),
-                                      limits.max_body_bytes);
+  upload.fields =
+      parse_with_pictures(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
   const Fields fields(upload.fields);
   if (const auto* image = fields.find("image")) upload.image = picture_of("image", *image, limits.max_image_bytes);
   if (const auto* images = fields.find("images")) {

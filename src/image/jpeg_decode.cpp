@@ -49,8 +49,8 @@ void count_scans(j_common_ptr jpeg) {
   if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMaxScans) ERREXIT(jpeg, JERR_BAD_PROGRESSION);
 }
 
-// libjpeg's own way to keep a marker for later walks over all that it has kept, so that a file of nothing but markers takes
-// hours. All of the file lies in the source's buffer.
+// libjpeg's own way to keep a marker for later walks over all that it has kept, so that a file of nothing but markers
+// takes hours. All of the file lies in the source's buffer.
 boolean read_app1(j_decompress_ptr jpeg) {
   constexpr std::size_t kLengthBytes = 2;
   auto& source = *jpeg->src;

@@ -57,8 +57,8 @@ std::int64_t convolved(std::int64_t size, std::int64_t kernel, std::int64_t stri
   return (size + 2 * padding - kernel) / stride + 1;
 }
 
-/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. On a CPU that oneDNN
-/// knows, it lays the weight out anew for the call; elsewhere libtorch's own convolution lays every window out.
+/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. On a CPU that
+/// oneDNN knows, it lays the weight out anew for the call; elsewhere libtorch's own convolution lays every window out.
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, std::int64_t groups) {

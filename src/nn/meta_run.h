@@ -13,8 +13,8 @@ namespace easel {
 /// for what kernels keep to themselves: workspaces of cuDNN and oneDNN, and an allocator's rounding.
 ///
 /// Counts the tensors that its own thread makes while it lives; one a thread at a time. Creating the first one installs
-/// libtorch's meta kernels that its C++ part lacks (convolution, linear, norms, attention, embedding); do that before other threads use
-/// meta tensors.
+/// libtorch's meta kernels that its C++ part lacks (convolution, linear, norms, attention, embedding); do that before
+/// other threads use meta tensors.
 class MetaRun {
  public:
   /// @param imitated  whose layouts and temporary copies are meant: kCPU or kCUDA

@@ -86,9 +86,9 @@ class PictureLatents : public PictureUse {
       const auto channels = codec.config().latent_channels;
       NoiseSource noise(generation.seed());
       const auto of_pictures = noise.normal({1, channels, small_cells.height, small_cells.width});
-      const auto latents = upload(noise.normal({1, channels, cells.height, cells.width}), placement.device,
-                                  placement.dtype) *
-                           generation.phase().scheduler->init_noise_sigma();
+      const auto latents =
+          upload(noise.normal({1, channels, cells.height, cells.width}), placement.device, placement.dtype) *
+          generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
       for (std::size_t i = 0; i < pictures.size(); ++i) {
         const auto& mean = pictures[i].mean;

@@ -75,8 +75,8 @@ int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
 }
 
 /// Of one picture with guidance at the native size. A part of the model counts with what its own calls take: a UNet
-/// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the device
-/// one at a time, and text encoders that are released leave when the others begin.
+/// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the
+/// device one at a time, and text encoders that are released leave when the others begin.
 std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Placement& placement) {
   const bool known = !d.activations.empty();
   const auto step = known ? d.activations[0].step_bytes.at(guided_rows) : 0;

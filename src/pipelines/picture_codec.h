@@ -59,8 +59,7 @@ class PictureCodec {
   Image preview(const at::Tensor& latents);
 
  private:
-  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, std::int64_t tile,
-                                    const Placement&);
+  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, std::int64_t tile, const Placement&);
   std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
   at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
                          const RunContext& context) const;

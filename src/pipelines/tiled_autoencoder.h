@@ -19,8 +19,8 @@ enum class VaeTiling {
   kOff,
 };
 
-/// Edge of the tiles that diffusers takes for an autoencoder, in pixels: its `sample_size`, in whole steps of four cells,
-/// for the reference's own tiles do not meet where it is anything else.
+/// Edge of the tiles that diffusers takes for an autoencoder, in pixels: its `sample_size`, in whole steps of four
+/// cells, for the reference's own tiles do not meet where it is anything else.
 std::int64_t reference_tile(const AutoencoderKLConfig& config);
 
 // What tiled_decode and tiled_encode take of memory beside the weights, as decode_bytes and encode_bytes tell it of the

@@ -19,12 +19,8 @@ int rounded(int edge, int multiple, int least) {
 UpscaleSizes upscale_sizes(int factor, int multiple, int least, int tile, int cell) {
   const auto edge = rounded(tile > 0 ? tile : kTileDrawing / factor, multiple, least);
   const std::int64_t whole = tile > 0 ? edge : kWholeDrawing / factor;
-  return {.factor = factor,
-          .multiple = multiple,
-          .least = least,
-          .whole_area = whole * whole,
-          .tile = edge,
-          .cell = cell};
+  return {
+      .factor = factor, .multiple = multiple, .least = least, .whole_area = whole * whole, .tile = edge, .cell = cell};
 }
 
 Canvas upscale_canvas(const GenerationRequest& request, const UpscaleSizes& sizes) {

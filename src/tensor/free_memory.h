@@ -11,7 +11,8 @@ namespace easel {
 /// Bytes that new tensors could take now: on a GPU what the driver has left and what libtorch keeps unused; on a CPU
 /// what the kernel says is available, within the limits of the process's control groups. The largest number where the
 /// system does not say. A guess as soon as others use the machine.
-/// @param wanted  where a host seems to have less, the process's allocator first gives back what it keeps for tensors to
+/// @param wanted  where a host seems to have less, the process's allocator first gives back what it keeps for tensors
+/// to
 ///                come: otherwise there would be less after each picture than before the first
 std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
 

@@ -12,7 +12,9 @@
 namespace easel {
 namespace {
 
-int cuda_devices() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+int cuda_devices() {
+  return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
 
 c10::Device parse_device(const std::string& name) {
   const int count = name == "cpu" ? 0 : cuda_devices();
@@ -22,7 +24,8 @@ c10::Device parse_device(const std::string& name) {
   const bool numbered = name.starts_with("cuda:");
   const char* end = name.data() + name.size();
   if (name != "cuda" && (!numbered || std::from_chars(name.data() + 5, end, index).ptr != end || name.size() == 5)) {
-    throw Error(ErrorCode::kInvalidArgument, concat("device `", name, "` is unknown; expected auto, cpu, cuda or cuda:N"));
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("device `", name, "` is unknown; expected auto, cpu, cuda or cuda:N"));
   }
   if (index < 0 || index >= count) {
     // hasCUDA() also asks for a card; the runtime is linked in or it is not.
@@ -67,10 +70,14 @@ bool cpu_computes(c10::ScalarType dtype) {
 
 std::string dtype_name(c10::ScalarType dtype) {
   switch (dtype) {
-    case c10::kFloat: return "float32";
-    case c10::kHalf: return "float16";
-    case c10::kBFloat16: return "bfloat16";
-    default: return c10::toString(dtype);
+    case c10::kFloat:
+      return "float32";
+    case c10::kHalf:
+      return "float16";
+    case c10::kBFloat16:
+      return "bfloat16";
+    default:
+      return c10::toString(dtype);
   }
 }
 

@@ -68,8 +68,9 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
   for (const auto& key : store_.names()) {
     const auto* ending = ending_of(key);
     if (ending == nullptr) {
-      throw Error(ErrorCode::kUnsupported,
-                  concat(name_, ": ", name_text(key), " is no tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
+      throw Error(
+          ErrorCode::kUnsupported,
+          concat(name_, ": ", name_text(key), " is no tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
     }
     const auto name = key.substr(0, key.size() - ending->text.size());
     auto& module = by_name[name];

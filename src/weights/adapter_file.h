@@ -45,8 +45,8 @@ struct AdapterModule {
   std::map<AdapterPart, std::string> keys;  ///< part -> name of its tensor
 };
 
-/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key style.
-/// Opening reads the header only. Thread-safe.
+/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key
+/// style. Opening reads the header only. Thread-safe.
 class AdapterFile {
  public:
   /// @throws Error(kNotFound, kCorruptData)  cannot be read; a layer has a part twice, or the file holds nothing

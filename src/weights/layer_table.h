@@ -22,8 +22,8 @@ struct LayerSlot {
 /// The layers of one model, noted as they are made. The model's layers share the slots, so those live as long as
 /// either.
 ///
-/// A model that left memory and is built again finds its slots again. A slot's `adapters` is written by the thread that calls the model; models are shared between threads only where no
-/// adapter is in use.
+/// A model that left memory and is built again finds its slots again. A slot's `adapters` is written by the thread that
+/// calls the model; models are shared between threads only where no adapter is in use.
 class LayerTable {
  public:
   /// What adapter files call the model: "unet", "text_encoder", "text_encoder_2". Empty: no adapter is for it.

@@ -101,8 +101,8 @@ TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
     encoder->component = "text_encoder";
     encoder->add(own, {6, 8});
     for (const char* pattern : {"^text_model.encoder.layers.0.mlp.fc1", "^encoder.layers.0.mlp.fc1", "mlp.fc1"}) {
-      const auto settings = R"({"text_encoder.lora_alpha": 4, "text_encoder.alpha_pattern": {")" +
-                            std::string(pattern) + R"(": 6}})";
+      const auto settings =
+          R"({"text_encoder.lora_alpha": 4, "text_encoder.alpha_pattern": {")" + std::string(pattern) + R"(": 6}})";
       write_safetensors(path(), low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"),
                         {{"lora_adapter_metadata", settings}});
       const auto bound = load_adapter(path(), "0", LayerNames({encoder}), {});

@@ -22,9 +22,14 @@ constexpr const char* kPrompt =
 
 /// Stable Diffusion 1.5's own.
 nlohmann::json scheduler_config() {
-  return {{"_class_name", "PNDMScheduler"}, {"beta_start", 0.00085},   {"beta_end", 0.012},
-          {"beta_schedule", "scaled_linear"}, {"num_train_timesteps", 1000}, {"skip_prk_steps", true},
-          {"steps_offset", 1},              {"set_alpha_to_one", false}};
+  return {{"_class_name", "PNDMScheduler"},
+          {"beta_start", 0.00085},
+          {"beta_end", 0.012},
+          {"beta_schedule", "scaled_linear"},
+          {"num_train_timesteps", 1000},
+          {"skip_prk_steps", true},
+          {"steps_offset", 1},
+          {"set_alpha_to_one", false}};
 }
 
 /// Neither flat nor noise: compresses about as a drawing does.
@@ -40,7 +45,8 @@ Image gradient(int width, int height) {
 }
 
 std::unique_ptr<Pipeline> load_emoji() {
-  return open_model("emoji", EASEL_MODELS_DIR "/emoji", PipelineOptions{.placement = make_placement("cpu", "float32")}).load({}, {});
+  return open_model("emoji", EASEL_MODELS_DIR "/emoji", PipelineOptions{.placement = make_placement("cpu", "float32")})
+      .load({}, {});
 }
 
 std::unique_ptr<Generation> begin(Pipeline& pipeline) {
@@ -125,9 +131,9 @@ BENCHMARK(emoji_picture)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 int main(int argc, char** argv) {
   for (const auto& name : easel::scheduler_names()) {
-    benchmark::RegisterBenchmark(("scheduler_run/" + name).c_str(),
-                                 [name](benchmark::State& state) { easel::scheduler_run(state, name); })
-        ->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("scheduler_run/" + name).c_str(), [name](benchmark::State& state) {
+      easel::scheduler_run(state, name);
+    })->Unit(benchmark::kMillisecond);
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

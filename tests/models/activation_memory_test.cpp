@@ -70,8 +70,9 @@ TEST(ActivationMemory, OfHalfPrecisionIsWhatThisCpuAllocates) {
     const Placement placement{.device = at::kCPU, .dtype = dtype};
     const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae", placement);
     const auto channels = vae.config().latent_channels;
-    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement),
-                    [&] { vae.decode(at::ones({1, channels, 8, 8}, dtype), {}); });
+    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement), [&] {
+      vae.decode(at::ones({1, channels, 8, 8}, dtype), {});
+    });
   }
 }
 

@@ -68,11 +68,11 @@ TEST_P(UNetParity, EveryOverriddenFieldAgreesWithDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, UNetParity,
-                         ::testing::Values("sd15", "sd15_inpainting", "sd21", "sdxl", "sdxl_refiner", "x4_upscaler", "k_blocks",
-                                           "k_blocks_plain",
-                                           "only_cross_attention", "lcm", "scale_shift", "no_mid", "plain_mid",
-                                           "asymmetric", "uneven_heads", "fourier", "class_timestep", "class_identity",
-                                           "class_projection", "class_concat", "added_text", "odd_width"),
+                         ::testing::Values("sd15", "sd15_inpainting", "sd21", "sdxl", "sdxl_refiner", "x4_upscaler",
+                                           "k_blocks", "k_blocks_plain", "only_cross_attention", "lcm", "scale_shift",
+                                           "no_mid", "plain_mid", "asymmetric", "uneven_heads", "fourier",
+                                           "class_timestep", "class_identity", "class_projection", "class_concat",
+                                           "added_text", "odd_width"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(UNet2DConditionModel, LeavesItsInputsAlone) {

@@ -230,7 +230,8 @@ TEST(TiledAutoencoder, TakesWhatIsForetold) {
     EXPECT_GE(tiled_decode_bytes(vae.config(), whole, tile, {}), decode * 95 / 100);
     EXPECT_LE(tiled_decode_bytes(vae.config(), whole, tile, {}), decode * 3 / 2);
     // The picture itself is there before the call.
-    const auto encode = testing::peak_allocated_bytes([&] { tiled_encode(vae, pixels, tile, {}); }) + pixels.numel() * 4;
+    const auto encode =
+        testing::peak_allocated_bytes([&] { tiled_encode(vae, pixels, tile, {}); }) + pixels.numel() * 4;
     EXPECT_GE(tiled_encode_bytes(vae.config(), whole, tile, {}), encode * 95 / 100);
     EXPECT_LE(tiled_encode_bytes(vae.config(), whole, tile, {}), encode * 3 / 2);
   }

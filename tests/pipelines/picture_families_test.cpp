@@ -83,8 +83,8 @@ TEST(PictureFamilies, StepsTakeTheMemoryThatIsForetold) {
 TEST(PictureFamilies, ALargeUpscalingTakesTheMemoryOfItsTiles) {
   for (const char* folder : {"x4", "x2"}) {
     SCOPED_TRACE(folder);
-    const auto d = open_model("m", reference(folder), {.described_sizes = {{1024, 1024}, {4096, 2048}, {2048, 2048}}})
-                       .description;
+    const auto d =
+        open_model("m", reference(folder), {.described_sizes = {{1024, 1024}, {4096, 2048}, {2048, 2048}}}).description;
     const auto& tile = d.activations[1];
     const auto& tiled = d.activations[2];
     const auto& whole = d.activations[3];

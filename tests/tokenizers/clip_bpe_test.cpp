@@ -80,7 +80,6 @@ INSTANTIATE_TEST_SUITE_P(Folders, ClipBpeParity,
                                          "tiny", "tiny_json", "shipped"),
                          [](const auto& info) { return std::string(info.param); });
 
-
 TEST(BuiltInClipTokenizer, EveryIdIsTheReferences) {
   expect_same_ids(*make_clip_tokenizer(ClipPadding::kEndOfText), "texts", "sd15");
   expect_same_ids(*make_clip_tokenizer(ClipPadding::kExclamation), "texts", "sd21");
