@@ -6,13 +6,14 @@
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/kron.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 #include <utility>
+
+#include "nn/affine.h"
 
 namespace easel {
 namespace {
@@ -57,12 +58,12 @@ at::Tensor product(const KroneckerProduct& change, at::IntArrayRef shape) {
 /// The layer's own operation with another weight and bias.
 at::Tensor operate(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
                    const at::Tensor& bias = {}) {
-  if (weight.dim() == 2) return at::linear(input, weight, bias);
+  if (weight.dim() == 2) return affine(input, weight, bias);
   return at::conv2d(input, weight, bias, {call.stride, call.stride}, {call.padding, call.padding});
 }
 
 at::Tensor pass_through(const LowRank& change, const LayerCall& call) {
-  if (change.down.dim() == 2) return at::linear(at::linear(call.input, change.down), change.up, change.up_bias);
+  if (change.down.dim() == 2) return affine(affine(call.input, change.down), change.up, change.up_bias);
   const auto window = operate(call, change.mid.defined() ? at::conv2d(call.input, change.down) : call.input,
                               change.mid.defined() ? change.mid : change.down);
   return at::conv2d(window, change.up, change.up_bias);

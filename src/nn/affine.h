@@ -1,0 +1,15 @@
+// The product that most of a transformer's time goes into.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace easel {
+
+/// y = x W^T + b over the last dimension: at::linear, by whichever library is quicker on this machine.
+/// @param input   [..., in]
+/// @param weight  [out, in], of the same dtype and device
+/// @param bias    [out]; undefined for none
+/// @return [..., out]
+at::Tensor affine(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias = {});
+
+}  // namespace easel
