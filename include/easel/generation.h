@@ -36,7 +36,8 @@ enum class PromptSyntax {
 /// A low-rank adapter, by the name of its file without extension, and how strongly it works.
 struct AdapterUse {
   std::string name;
-  double weight = 1.0;  ///< any finite number; 0 is as if it were not there
+  double weight = 1.0;                                       ///< -100 to 100; 0 is as if it were not there
+  std::optional<double> text_encoder_weight = std::nullopt;  ///< of the text encoders, where theirs is another
 };
 
 /// One request for n pictures of one prompt. Names are diffusers'. Empty optionals mean the model's own default.

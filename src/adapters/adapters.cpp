@@ -13,6 +13,7 @@ namespace easel {
 namespace {
 
 constexpr std::size_t kMostAdapters = 32;
+constexpr double kLargestWeight = 100;  // far beyond use, and far from what overflows
 
 using Models = std::vector<std::shared_ptr<LayerTable>>;
 
@@ -24,8 +25,12 @@ void check(const std::vector<AdapterUse>& uses) {
   if (uses.size() > kMostAdapters) {
     throw refused(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMostAdapters));
   }
-  for (const auto& [name, weight] : uses) {
-    if (!std::isfinite(weight)) throw refused(concat("the weight of adapter ", name_text(name), " is not finite"));
+  for (const auto& use : uses) {
+    for (const auto weight : {use.weight, use.text_encoder_weight.value_or(use.weight)}) {
+      if (std::abs(weight) <= kLargestWeight) continue;
+      throw refused(concat("the weight of adapter ", name_text(use.name), " is ", weight, ", expected ",
+                           -kLargestWeight, " to ", kLargestWeight));
+    }
   }
 }
 
@@ -50,7 +55,9 @@ std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>
   }
   auto set = std::make_shared<AdapterSet>();
   for (std::size_t i = 0; i < uses.size(); ++i) {
-    if (uses[i].weight != 0) set->add(*get(paths[i]), uses[i].weight);
+    const AdapterWeights weights{.unet = uses[i].weight,
+                                 .text_encoders = uses[i].text_encoder_weight.value_or(uses[i].weight)};
+    if (weights.unet != 0 || weights.text_encoders != 0) set->add(*get(paths[i]), weights);
   }
   return set->key().empty() ? nullptr : set;
 }

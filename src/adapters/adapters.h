@@ -31,8 +31,8 @@ class Adapters {
            const Placement& placement);
 
   /// The set of a request; null where it comes to nothing: no adapter, or none with a weight.
-  /// @throws Error(kInvalidArgument)  param loras: an unknown name, one that is there twice, a weight that is not
-  ///                                  finite, too many, or an adapter for another model
+  /// @throws Error(kInvalidArgument)  param loras: an unknown name, one that is there twice, a weight beyond 100,
+  ///                                  too many, or an adapter for another model
   /// @throws Error(kCorruptData, kUnsupported)  a file that cannot be used; names file and tensor
   std::shared_ptr<const AdapterSet> choose(const std::vector<AdapterUse>& uses);
 

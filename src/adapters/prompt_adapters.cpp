@@ -1,7 +1,10 @@
 #include "adapters/prompt_adapters.h"
 
+#include <algorithm>
 #include <charconv>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -26,18 +29,51 @@ std::string_view without_plus(std::string_view number) {
   return number;
 }
 
+Error refused(std::string_view text, const std::string& why) {
+  return {ErrorCode::kInvalidArgument, concat(name_text(concat("<lora:", text, ">")), " in the prompt: ", why),
+          "prompt"};
+}
+
+/// @param text  all between "<lora:" and ">", for messages
+double parse_weight(std::string_view number, std::string_view text) {
+  const auto digits = without_plus(number);
+  double weight = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), weight);
+  if (error != std::errc() || end != digits.data() + digits.size()) {
+    throw refused(text, concat(name_text(digits), " is no number"));
+  }
+  return weight;
+}
+
 /// Of the text between "<lora:" and ">".
 AdapterUse parse_use(std::string_view text) {
-  const auto colon = text.find(':');
-  if (colon == std::string_view::npos) return {.name = std::string(text), .weight = 1.0};
-  const auto digits = without_plus(text.substr(colon + 1));
-  AdapterUse use{.name = std::string(text.substr(0, colon)), .weight = 0};
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), use.weight);
-  if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw Error(ErrorCode::kInvalidArgument,
-                concat(name_text(concat("<lora:", text, ">")), " in the prompt: ", name_text(digits), " is no number"),
-                "prompt");
+  constexpr std::string_view kTextEncoder = "te=", kUNet = "unet=";
+  std::vector<double> in_order;
+  std::optional<double> text_encoder, unet;
+  auto rest = text;
+  const auto next_part = [&rest] {
+    const auto part = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+    return part;
+  };
+  AdapterUse use{.name = std::string(next_part())};
+  bool more = use.name.size() < text.size();
+  while (more) {
+    more = rest.find(':') != std::string_view::npos;
+    const auto part = next_part();
+    if (part.starts_with(kTextEncoder)) {
+      text_encoder = parse_weight(part.substr(kTextEncoder.size()), text);
+    } else if (part.starts_with(kUNet)) {
+      unet = parse_weight(part.substr(kUNet.size()), text);
+    } else {
+      in_order.push_back(parse_weight(part, text));
+    }
   }
+  if (in_order.size() > 2) throw refused(text, "expected at most two weights, for the text encoders and for the UNet");
+  if (!text_encoder && !in_order.empty()) text_encoder = in_order[0];
+  if (!unet && in_order.size() == 2) unet = in_order[1];
+  use.weight = unet.value_or(text_encoder.value_or(1.0));
+  if (unet) use.text_encoder_weight = text_encoder.value_or(1.0);
   return use;
 }
 

@@ -149,11 +149,15 @@ AdapterUse read_adapter(const json& entry, const std::string& name) {
     throw field_error(name + ".name", "string_above_max_length",
                       concat("`", name, ".name` has more than ", kMaxAdapterNameChars, " characters."));
   }
-  if (const auto* weight = find("weight")) {
-    // JSON knows no infinities, and numbers that no double holds are refused with the body.
-    if (!weight->is_number()) throw wrong_type(name + ".weight", "a number", *weight);
-    adapter.weight = weight->get<double>();
-  }
+  // JSON knows no infinities, and numbers that no double holds are refused with the body.
+  const auto read_weight = [&](const char* member) -> std::optional<double> {
+    const auto* weight = find(member);
+    if (!weight) return std::nullopt;
+    if (!weight->is_number()) throw wrong_type(concat(name, '.', member), "a number", *weight);
+    return weight->get<double>();
+  };
+  adapter.weight = read_weight("weight").value_or(adapter.weight);
+  adapter.text_encoder_weight = read_weight("text_encoder_weight");
   return adapter;
 }
 

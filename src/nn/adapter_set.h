@@ -23,11 +23,19 @@ struct BoundAdapter {
   std::size_t bytes = 0;  ///< of its tensors
 };
 
+/// How strong an adapter is in each kind of model.
+struct AdapterWeights {
+  double unet = 1.0, text_encoders = 1.0;
+
+  double of(const LayerTable& model) const { return model.component == "unet" ? unet : text_encoders; }
+};
+
 /// What a request has chosen: adapters in the order they are applied, each with a weight. Rows of one model call have
 /// one set. Immutable once filled.
 class AdapterSet {
  public:
-  void add(const BoundAdapter& adapter, double weight);
+  /// Where a weight is 0, the adapter is not there.
+  void add(const BoundAdapter& adapter, AdapterWeights weights);
 
   /// Equal keys mean equal pictures.
   const std::string& key() const { return key_; }

@@ -44,11 +44,30 @@ TEST(PromptAdapters, OtherTextStays) {
   }
 }
 
+// As extra_networks_lora.py of AUTOMATIC1111's web UI.
+TEST(PromptAdapters, TextEncodersMayHaveAWeightOfTheirOwn) {
+  const struct {
+    const char* text;
+    double unet;
+    std::optional<double> text_encoder;
+  } cases[] = {{"<lora:x:0.5:0.8>", 0.8, 0.5},        {"<lora:x:te=0.5:unet=0.8>", 0.8, 0.5},
+               {"<lora:x:unet=0.8>", 0.8, 1.0},       {"<lora:x:te=0.5>", 0.5, std::nullopt},
+               {"<lora:x:0.5:unet=0.8>", 0.8, 0.5},   {"<lora:x:0.5:te=0.2>", 0.2, std::nullopt},
+               {"<lora:x:0.5:0.8:te=0.2>", 0.8, 0.2}, {"<lora:x>", 1.0, std::nullopt}};
+  for (const auto& [text, unet, text_encoder] : cases) {
+    const auto use = read(text).loras.at(0);
+    EXPECT_EQ(use.name, "x") << text;
+    EXPECT_EQ(use.weight, unet) << text;
+    EXPECT_EQ(use.text_encoder_weight, text_encoder) << text;
+  }
+}
+
 TEST(PromptAdapters, WeightsAreNumbersAsPythonReadsThem) {
   for (const char* text : {"<lora:x:0.5>", "<lora:x:.5>", "<lora:x:+0.5>", "<lora:x: 5e-1 >"}) {
     EXPECT_EQ(read(text).loras.at(0).weight, 0.5) << text;
   }
-  for (const char* text : {"<lora:x:>", "<lora:x:1.0:0.5>", "<lora:x:strong>", "<lora:x:+-1>", "<lora:x:1,5>"}) {
+  for (const char* text : {"<lora:x:>", "<lora:x:1:>", "<lora:x:1:2:3>", "<lora:x:te=>", "<lora:x:dyn=4>",
+                           "<lora:x:strong>", "<lora:x:+-1>", "<lora:x:1,5>"}) {
     try {
       read(text);
       FAIL() << text;

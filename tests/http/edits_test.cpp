@@ -69,7 +69,7 @@ TEST(Edits, APictureAndAMaskReachTheEngine) {
                                       {"size", ""},
                                       {"response_format", "b64_json"},
                                       {"user", "someone"},
-                                      {"loras", R"([{"name": "ink", "weight": 0.5}])"}});
+                                      {"loras", R"([{"name": "ink", "weight": 0.5, "text_encoder_weight": 0.2}])"}});
   ASSERT_EQ(response.status, 200) << response.body;
   const auto request = server.engine.requests().at(0);
   EXPECT_EQ(request.prompt, "a\ncat");
@@ -83,6 +83,7 @@ TEST(Edits, APictureAndAMaskReachTheEngine) {
   EXPECT_EQ(request.mask->pixels, std::vector<std::uint8_t>(40 * 24 * 3, 255));
   ASSERT_EQ(request.loras.size(), 1u);
   EXPECT_EQ(request.loras[0].weight, 0.5);
+  EXPECT_EQ(request.loras[0].text_encoder_weight, 0.2);
   const auto body = response.json();
   EXPECT_EQ(body["size"], "40x24");
   EXPECT_EQ(body["data"].size(), 2u);

@@ -114,17 +114,16 @@ TEST(LayerAdapter, ChangesOfEveryKindAddUp) {
   for (const auto& [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const auto columns = weight.numel() / 6;
-    const LayerAdapter kinds[] = {
-        adapter,
-        {.change = HadamardProduct{.w1_a = at::randn({6, 2}),
-                                   .w1_b = at::randn({2, columns}),
-                                   .w2_a = at::randn({6, 2}),
-                                   .w2_b = at::randn({2, columns}),
-                                   .t1 = {},
-                                   .t2 = {}},
-         .scale = 0.5},
-        {.change = Difference{at::randn(weight.sizes())}, .bias = at::randn({6})},
-        {.change = Difference{}, .bias = at::randn({6})}};
+    const LayerAdapter kinds[] = {adapter,
+                                  {.change = HadamardProduct{.w1_a = at::randn({6, 2}),
+                                                             .w1_b = at::randn({2, columns}),
+                                                             .w2_a = at::randn({6, 2}),
+                                                             .w2_b = at::randn({2, columns}),
+                                                             .t1 = {},
+                                                             .t2 = {}},
+                                   .scale = 0.5},
+                                  {.change = Difference{at::randn(weight.sizes())}, .bias = at::randn({6})},
+                                  {.change = Difference{}, .bias = at::randn({6})}};
     LayerAdapters adapters;
     auto changed = weight, changed_bias = bias;
     for (const auto& kind : kinds) {
@@ -166,10 +165,13 @@ TEST(AdaptersInUse, EndWithTheCallAlsoWhenItThrows) {
 
   BoundAdapter bound{.id = "1", .layers = {}, .bytes = 0};
   bound.layers.push_back({table, slot, std::make_shared<const LayerAdapter>(cases()[0].adapter)});
-  AdapterSet set;
-  set.add(bound, 1.0);
-  EXPECT_EQ(set.key(), set.key_of(*table));
+  AdapterSet set, of_unets;
+  set.add(bound, {});
+  EXPECT_NE(set.key_of(*table), "");
   EXPECT_EQ(set.key_of(LayerTable{}), "");
+  of_unets.add(bound, {.text_encoders = 0});
+  EXPECT_EQ(of_unets.key_of(*table), "") << "the table is of no UNet";
+  EXPECT_NE(of_unets.key(), "");
   try {
     const AdaptersInUse adapters(*table, &set);
     EXPECT_GT(apart(layer(x), plain), 0.1);

@@ -230,6 +230,13 @@ def fill(network, module):
         network.dora_scale.mul_(1 + 0.2 * torch.randn_like(network.dora_scale))
 
 
+def peft_weight(use):
+    """A weight for all, or one for each component."""
+    if "text_encoder_weight" not in use:
+        return use["weight"]
+    return {"unet": use["weight"], "text_encoder": use["text_encoder_weight"], "text_encoder_2": use["text_encoder_weight"]}
+
+
 @contextlib.contextmanager
 def adapted(pipe, adapters, uses):
     """The pipeline with adapters[use["name"]] at use["weight"], all of one library."""
@@ -238,7 +245,7 @@ def adapted(pipe, adapters, uses):
         for adapter, _ in chosen:
             adapter.load(pipe)
         if chosen:
-            pipe.set_adapters([adapter.path.stem for adapter, _ in chosen], [weight for _, weight in chosen])
+            pipe.set_adapters([adapter.path.stem for adapter, _ in chosen], [peft_weight(use) for use in uses])
         yield
         if chosen:
             pipe.unload_lora_weights()

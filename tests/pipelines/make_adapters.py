@@ -95,6 +95,8 @@ def make_cases():
                                                                             "xl_lokr": 1.0}.items()}
     cases |= {
         "two": dict(sd, loras=uses(("peft", 0.7), ("kohya", -0.4))),
+        "text_apart": dict(sd, loras=[{"name": "peft", "weight": 0.4, "text_encoder_weight": -0.9}, *uses(("kohya", 0.5))]),
+        "xl_text_alone": dict(xl, loras=[{"name": "xl_peft", "weight": 0.0, "text_encoder_weight": 1.0}]),
         "dora_last": dict(sd, loras=uses(("locon", 0.5), ("dora", 0.6))),
         "dora_first": dict(sd, loras=uses(("dora", 0.6), ("locon", 0.5))),
         "two_of_lycoris": dict(sd, loras=uses(("loha", 0.6), ("lokr_both", 0.5))),
