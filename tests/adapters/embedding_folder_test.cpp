@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "../weights/samples.h"
-#include "../weights/support.h"
+#include "weights/support.h"
 
 namespace easel {
 namespace {

@@ -2,45 +2,20 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
+#include <functional>
+#include <string>
 
-#include "easel/error.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace easel {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// A folder of its own, gone at the end.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TempFolder() { fs::remove_all(path_); }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(path_ / name) << text; }
-  std::string path() const { return path_.string(); }
-
- private:
-  fs::path path_;
-};
-
 constexpr const char* kIndex = R"({"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0",
   "unet": ["diffusers", "UNet2DConditionModel"], "safety_checker": [null, null], "requires_safety_checker": true})";
 
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 TEST(CheckpointFolder, ReadsComponentsAndLeavesOutNulls) {
-  TempFolder temp;
+  TemporaryFolder temp;
   temp.write("model_index.json", kIndex);
   const auto folder = CheckpointFolder::open(temp.path());
   EXPECT_EQ(folder.class_name, "StableDiffusionPipeline");
@@ -53,7 +28,7 @@ TEST(CheckpointFolder, ReadsComponentsAndLeavesOutNulls) {
 }
 
 TEST(CheckpointFolder, SaysWhatIsMissingOrBroken) {
-  TempFolder temp;
+  TemporaryFolder temp;
   EXPECT_NE(message_of([] { CheckpointFolder::open("/nowhere/at/all"); }).find("does not exist"), std::string::npos);
   EXPECT_NE(message_of([&] { CheckpointFolder::open(temp.path()); }).find("no model_index.json"), std::string::npos);
   temp.write("model_index.json", "{");
@@ -64,7 +39,7 @@ TEST(CheckpointFolder, SaysWhatIsMissingOrBroken) {
 }
 
 TEST(CheckpointFolder, ManifestIsReadStrictly) {
-  TempFolder temp;
+  TemporaryFolder temp;
   temp.write("model_index.json", kIndex);
   temp.write("easel.json", R"({"licence": "MIT", "native_size": "128x64", "native_size_only": true,
                               "defaults": {"num_inference_steps": 15, "guidance_scale": 3, "scheduler": "ddim"}})");
@@ -86,7 +61,7 @@ TEST(CheckpointFolder, ManifestIsReadStrictly) {
 }
 
 TEST(CheckpointFolder, LicenceComesFromManifestCardOrFile) {
-  TempFolder temp;
+  TemporaryFolder temp;
   temp.write("model_index.json", kIndex);
   const auto licence = [&] { return find_licence(CheckpointFolder::open(temp.path())); };
   EXPECT_EQ(licence(), "");

@@ -8,19 +8,12 @@
 #include <fstream>
 #include <limits>
 
+#include "support/message_of.h"
+
 namespace easel {
 namespace {
 
 using nlohmann::json;
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Config, NullCountsAsAbsent) {
   Config config(json{{"a", nullptr}}, "unet/config.json");
@@ -44,7 +37,8 @@ TEST(Config, WholeFloatsAreIntegersAndHugeOnesAreNot) {
 
 TEST(Config, ReadsTheInfinitiesThatPythonWrites) {
   const auto path = testing::TempDir() + "/config_test_python.json";
-  std::ofstream(path) << R"({"low": -Infinity, "list": [Infinity, 1], "nan": NaN, "text": "-Infinity \" NaN, \\", "x": 2})";
+  std::ofstream(path)
+      << R"({"low": -Infinity, "list": [Infinity, 1], "nan": NaN, "text": "-Infinity \" NaN, \\", "x": 2})";
   auto config = Config::read_file(path, "scheduler_config.json");
   EXPECT_EQ(config.get<double>("low"), -std::numeric_limits<double>::infinity());
   EXPECT_TRUE(std::isnan(config.get<double>("nan")));
@@ -73,7 +67,9 @@ TEST(Config, UnreadFieldsAreNamed) {
 TEST(Config, RequireNamesWhatIsSupported) {
   Config config(json{{"act_fn", "tanh"}}, "c");
   config.require("absent", {"x"});
-  EXPECT_EQ(message_of([&] { config.require("act_fn", {"silu", "swish"}); }),
+  EXPECT_EQ(message_of([&] {
+              config.require("act_fn", {"silu", "swish"});
+            }),
             "c: `act_fn` is \"tanh\"; easel supports \"silu\" or \"swish\"");
 }
 

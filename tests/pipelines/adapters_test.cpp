@@ -10,6 +10,7 @@
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "support/temporary_folder.h"
 #include "tensor/device_slot.h"
 
 namespace easel {
@@ -26,7 +27,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(Adapters, LatentsAndPixelsAreThoseOfTheReference) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 29);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 31);
 }
 
 GenerationRequest request(std::vector<AdapterUse> loras, const std::string& prompt = "a fox") {
@@ -169,7 +170,10 @@ TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
   expect_refused(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
   expect_refused(*pipeline, request({{"", 1.0}}), "there is no adapter");
   expect_refused(*pipeline, request({{"peft", 1.0}, {"peft", 0.5}}), "`peft` is named twice");
-  expect_refused(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "not finite");
+  expect_refused(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "expected -100 to 100");
+  expect_refused(*pipeline, request({{"peft", -1e30}}), "is -1e+30, expected");
+  expect_refused(*pipeline, request({{"peft", 1.0, 101.0}}), "is 101, expected");
+  expect_refused(*pipeline, request({}, "a fox <lora:peft:nan>"), "expected -100 to 100");
   expect_refused(*pipeline, request(std::vector<AdapterUse>(33, {"peft", 1.0})), "33 adapters");
   expect_refused(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
   expect_refused(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
@@ -178,26 +182,17 @@ TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
   expect_refused(*without, request({{"peft", 1.0}}), "--lora-dir");
 }
 
-class ChosenFrom {
+class ChosenFrom : public TemporaryFolder {
  public:
-  ChosenFrom() {
-    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~ChosenFrom() { fs::remove_all(path_); }
-  std::string path() const { return path_.string(); }
   void put(const std::string& source, const std::string& name) const {
-    fs::copy_file(reference("adapters/" + source + ".safetensors"), path_ / (name + ".safetensors"),
+    fs::copy_file(reference("adapters/" + source + ".safetensors"), path(name + ".safetensors"),
                   fs::copy_options::overwrite_existing);
   }
   std::unique_ptr<Pipeline> load() const {
     PipelineOptions options;
-    options.adapters.directory = path_.string();
+    options.adapters.directory = path();
     return open_model("m", reference("sd"), options).load({}, {});
   }
-
- private:
-  fs::path path_;
 };
 
 // However a name in the folder is written, it is one file, read once.
@@ -230,7 +225,7 @@ TEST(Adapters, AreReadAgainWhenTheirFileChangesAndNewOnesAreFound) {
 TEST(Adapters, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
   const ChosenFrom folder;
   for (const char* name : {"style", "other"}) folder.put("kohya", name);
-  const auto path_of = [&](const std::string& name) { return folder.path() + "/" + name + ".safetensors"; };
+  const auto path_of = [&](const std::string& name) { return folder.path(name + ".safetensors"); };
   const auto pipeline = folder.load();
   const auto before = begin(*pipeline, request({{"style", 1.0}}));
   fs::last_write_time(path_of("other"), fs::last_write_time(path_of("style")));

@@ -3,12 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
-#include "../weights/support.h"
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "support/temporary_folder.h"
 #include "tokenizers/prompt_weights.h"
 #include "tokenizers/token_chunks.h"
 #include "weights/weights.h"

@@ -9,7 +9,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "easel/error.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace easel {
 namespace {
@@ -17,13 +18,11 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A copy of the shipped model whose JSON files a test may damage. Weights are linked, not copied.
-class ModelCopy {
+class ModelCopy : public TemporaryFolder {
  public:
   ModelCopy() {
-    std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
     for (const auto& entry : fs::recursive_directory_iterator(EASEL_EMOJI_MODEL)) {
-      const auto target = path_ / fs::relative(entry.path(), EASEL_EMOJI_MODEL);
+      const auto target = path(fs::relative(entry.path(), EASEL_EMOJI_MODEL));
       if (entry.is_directory()) {
         fs::create_directories(target);
       } else if (entry.path().extension() == ".safetensors") {
@@ -33,49 +32,34 @@ class ModelCopy {
       }
     }
   }
-  ~ModelCopy() { fs::remove_all(path_); }
-  std::string path() const { return path_.string(); }
   void edit(const std::string& file, const nlohmann::json& changes) const {
-    std::ifstream in(path_ / file);
+    std::ifstream in(path(file));
     auto content = nlohmann::json::parse(in);
     content.merge_patch(changes);  // null removes
     in.close();
-    std::ofstream(path_ / file) << content.dump();
+    std::ofstream(path(file)) << content.dump();
   }
   void set(const std::string& file, const std::string& key, const nlohmann::json& value) const {
-    std::ifstream in(path_ / file);
+    std::ifstream in(path(file));
     auto content = nlohmann::json::parse(in);
     content[key] = value;
     in.close();
-    std::ofstream(path_ / file) << content.dump();
+    std::ofstream(path(file)) << content.dump();
   }
-  void remove(const std::string& file) const { fs::remove(path_ / file); }
-  void write(const std::string& file, const std::string& bytes) const {
-    fs::remove(path_ / file);
-    std::ofstream(path_ / file, std::ios::binary) << bytes;
-  }
-
+  void remove(const std::string& file) const { fs::remove(path(file)); }
   /// Makes the first number of a float16 weight file NaN.
   void poison(const std::string& file) const {
-    std::ifstream in(path_ / file, std::ios::binary);
+    std::ifstream in(path(file), std::ios::binary);
     std::string bytes{std::istreambuf_iterator<char>(in), {}};
     std::uint64_t header_bytes = 0;
     std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
     bytes.replace(sizeof(header_bytes) + header_bytes, 2, std::string("\x00\x7e", 2));
     write(file, bytes);
   }
-
- private:
-  fs::path path_;
 };
 
 std::string load_error(const std::string& folder) {
-  try {
-    open_model("m", folder, {}).load({}, {});
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return message_of([&] { open_model("m", folder, {}).load({}, {}); });
 }
 
 TEST(OpenModel, LoadingSaysHowFarItIs) {
