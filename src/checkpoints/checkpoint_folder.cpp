@@ -96,7 +96,7 @@ CheckpointFolder open_folder(const std::string& path) {
   const Config config = Config::read_file(index, index);
   for (const auto& [key, value] : config.object().items()) {
     if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
-    if (value.is_boolean()) folder.settings[key] = value.get<bool>();
+    if (is_setting(value)) folder.settings[key] = value;
     const bool pair = value.is_array() && value.size() == 2;
     if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
   }

@@ -44,14 +44,19 @@ struct Manifest {
   SingleFileParts single_file;
 };
 
+/// Whether a field of model_index.json is a setting of the pipeline; components are lists.
+inline bool is_setting(const nlohmann::json& value) {
+  return value.is_primitive() && !value.is_null();
+}
+
 /// The parts of a checkpoint: those that model_index.json names, or that a single file has.
 struct CheckpointFolder {
   std::string path;        ///< the folder or the file
   std::string index;       ///< the file that says what the parts are: model_index.json, or the single file
   std::string class_name;  ///< e.g. "StableDiffusionPipeline"
   std::map<std::string, std::string>
-      components;                        ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
-  std::map<std::string, bool> settings;  ///< e.g. "force_zeros_for_empty_prompt"
+      components;  ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
+  nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
 

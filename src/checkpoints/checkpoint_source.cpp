@@ -64,9 +64,10 @@ Config config_for_file(const std::string& path, Config fields) {
   const NameSet names(file);
   const auto prefix = find_vae(names);
   if (!prefix) return fields;
-  const auto scaling_factor = fields.get<double>("scaling_factor");
-  const auto force_upcast = fields.get<bool>("force_upcast");
-  return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, scaling_factor, force_upcast), path};
+  const VaeTraits traits{.scaling_factor = fields.get<double>("scaling_factor"),
+                         .force_upcast = fields.get<bool>("force_upcast"),
+                         .sample_size = fields.get<std::int64_t>("sample_size")};
+  return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, traits), path};
 }
 
 /// The folder itself, or that of the autoencoder in a whole checkpoint.

@@ -39,7 +39,9 @@ class SingleFileSource : public CheckpointSource {
   Config config(const std::string& component) const override {
     if (has_configs(component)) return given_config(component);
     const auto where = concat(file_->where(), " (", component, ")");
-    if (component == "scheduler") return {family_.scheduler, where};
+    if (const auto found = family_.schedulers.find(component); found != family_.schedulers.end()) {
+      return {found->second, where};
+    }
     if (component == "unet") return {unet_config_of(*file_, unet_, family_.sample_size), where};
     if (component == "vae") return {vae_config(), where};
     const auto& text = text_of(component);
@@ -155,9 +157,8 @@ class SingleFileSource : public CheckpointSource {
   }
 
   nlohmann::json vae_config() const {
-    const auto& f = family_;
-    if (!vae_) return published_vae_config(f.scaling_factor, f.force_upcast);
-    return vae_config_of(*file_, original_vae_layout(names_, *vae_), *vae_, f.scaling_factor, f.force_upcast);
+    if (!vae_) return published_vae_config(family_.vae);
+    return vae_config_of(*file_, original_vae_layout(names_, *vae_), *vae_, family_.vae);
   }
 
   const std::string& vae_prefix() const {
@@ -182,7 +183,7 @@ void read_model_index(const std::string& configs, CheckpointFolder& checkpoint) 
   const Config config = Config::read_file(index, index);
   for (const auto& [key, value] : config.object().items()) {
     if (key == "_class_name" && value.is_string()) checkpoint.class_name = value.get<std::string>();
-    if (value.is_boolean()) checkpoint.settings[key] = value.get<bool>();
+    if (is_setting(value)) checkpoint.settings[key] = value;
   }
 }
 
@@ -209,6 +210,9 @@ CheckpointFolder open_single_file(const std::string& path, const Manifest& manif
   checkpoint.class_name = source->family().class_name;
   checkpoint.settings = source->family().settings;
   checkpoint.components = {{"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}};
+  for (const auto& [component, scheduler] : source->family().schedulers) {
+    checkpoint.components[component] = scheduler.at("_class_name");
+  }
   for (const auto& text : source->family().texts) {
     checkpoint.components["text_encoder" + text.suffix] = text.class_name;
     checkpoint.components["tokenizer" + text.suffix] = "CLIPTokenizer";

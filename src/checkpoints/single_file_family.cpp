@@ -20,15 +20,16 @@ constexpr std::int64_t kRefinerTextWidth = 1280;  // of the one that SDXL's refi
 constexpr std::int64_t kOpenClipLayersUsed = 23;
 constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model for 512 x 512, which predicts noise
 
-enum class Kind { kSd1, kSd2, kXl, kRefiner };
+constexpr std::int64_t kMaxNoiseLevel = 350;  // of the x4 upscaler
+
+enum class Kind { kSd1, kSd2, kXl, kRefiner, kUpscaler };
+
+bool is_xl(Kind kind) {
+  return kind == Kind::kXl || kind == Kind::kRefiner;
+}
 
 Error unsupported(const SafetensorsFile& file, const std::string& what) {
   return {ErrorCode::kUnsupported, concat(file.where(), " is ", what, ", which easel does not draw with")};
-}
-Error unsupported_upscaler(const SafetensorsFile& file) {
-  return {
-      ErrorCode::kUnsupported,
-      concat(file.where(), " is an upscaler (StableDiffusionUpscalePipeline), which easel reads from a folder only")};
 }
 
 std::int64_t dimension(const SafetensorsFile& file, const std::string& name, std::size_t axis) {
@@ -50,7 +51,7 @@ std::int64_t text_width(const SafetensorsFile& file, const NameSet& names) {
 
 Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
   const std::string prefix = kUNetPrefix;
-  if (names.has(prefix + "label_emb.weight")) throw unsupported_upscaler(file);
+  if (names.has(prefix + kClassEmbedding)) return Kind::kUpscaler;
   if (names.has("edm_mean")) throw unsupported(file, "Playground v2.5");
   if (names.has_any(prefix + "input_blocks.1.0.time_stack.")) throw unsupported(file, "Stable Video Diffusion");
   const bool sees =
@@ -72,15 +73,16 @@ Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
 
 /// The pipeline for what the UNet is given beside the latents.
 std::string class_of(const SafetensorsFile& file, Kind kind) {
+  if (kind == Kind::kUpscaler) return "StableDiffusionUpscalePipeline";
   const auto channels = dimension(file, concat(kUNetPrefix, "input_blocks.0.0.weight"), 1);
-  const std::string family = kind == Kind::kSd1 || kind == Kind::kSd2 ? "StableDiffusion" : "StableDiffusionXL";
+  const std::string family = is_xl(kind) ? "StableDiffusionXL" : "StableDiffusion";
   if (channels == 9 && kind != Kind::kRefiner) return family + "InpaintPipeline";
   if (channels == 8 && kind == Kind::kXl) {
     throw unsupported(file, "an SDXL InstructPix2Pix (StableDiffusionXLInstructPix2PixPipeline)");
   }
   if (channels == 8 && kind != Kind::kRefiner) return family + "InstructPix2PixPipeline";
   if (channels == 5) throw unsupported(file, "a depth-to-image model (StableDiffusionDepth2ImgPipeline)");
-  if (channels == 7) throw unsupported_upscaler(file);
+  if (channels == 7) throw unsupported(file, "an upscaler without classes of noise");
   return family + (kind == Kind::kRefiner ? "Img2ImgPipeline" : "Pipeline");
 }
 
@@ -108,6 +110,7 @@ std::string prediction_type(const SafetensorsFile& file, const NameSet& names, c
   if (stated == "v" || stated == "v_prediction") return "v_prediction";
   if (stated == "epsilon") return "epsilon";
   if (names.has("v_pred")) return "v_prediction";
+  if (kind == Kind::kUpscaler) return "v_prediction";
   const bool plain = class_name == "StableDiffusionPipeline";
   return kind == Kind::kSd2 && plain && global_step(file) != kBaseSteps ? "v_prediction" : "epsilon";
 }
@@ -122,7 +125,7 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
                  {"clip_sample", false},
                  {"set_alpha_to_one", false},
                  {"prediction_type", prediction_type}};
-  if (kind == Kind::kXl || kind == Kind::kRefiner) {
+  if (is_xl(kind)) {
     scheduler["_class_name"] = "EulerDiscreteScheduler";
     scheduler["timestep_spacing"] = "leading";
     scheduler["interpolation_type"] = "linear";
@@ -131,6 +134,10 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
     scheduler["sample_max_value"] = 1.0;
   } else if (class_name.find("InstructPix2Pix") != std::string::npos) {
     scheduler["_class_name"] = "EulerAncestralDiscreteScheduler";
+  } else if (kind == Kind::kUpscaler) {
+    scheduler["_class_name"] = "DDIMScheduler";
+    scheduler["beta_start"] = 0.0001;
+    scheduler["beta_end"] = 0.02;
   } else if (kind == Kind::kSd2 && prediction_type == "v_prediction") {
     scheduler["_class_name"] = "DDIMScheduler";
   } else {
@@ -139,6 +146,27 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
   }
   if (names.has("ztsnr")) scheduler["rescale_betas_zero_snr"] = true;
   return scheduler;
+}
+
+/// By which the upscaler adds noise to the picture that it is shown.
+json low_res_scheduler() {
+  return {{"_class_name", "DDPMScheduler"},   {"beta_start", 0.0001},          {"beta_end", 0.02},
+          {"beta_schedule", "scaled_linear"}, {"clip_sample", true},           {"num_train_timesteps", 1000},
+          {"prediction_type", "epsilon"},     {"variance_type", "fixed_small"}};
+}
+
+/// Of an upscaler the small picture's, which is as large as the latents.
+std::int64_t sample_size_of(Kind kind, const std::string& prediction_type) {
+  const bool large = is_xl(kind) || kind == Kind::kUpscaler;
+  return large ? 128 : kind == Kind::kSd2 && prediction_type == "v_prediction" ? 96 : 64;
+}
+
+VaeTraits vae_of(Kind kind, std::int64_t sample_size) {
+  constexpr std::int64_t kScale = 8;  // pixels a cell
+  if (kind == Kind::kUpscaler) return {.scaling_factor = 0.08333, .sample_size = 256};
+  return {.scaling_factor = is_xl(kind) ? 0.13025 : 0.18215,
+          .force_upcast = is_xl(kind),
+          .sample_size = kScale * sample_size};
 }
 
 std::vector<SingleFileText> texts_of(const NameSet& names, Kind kind) {
@@ -151,7 +179,7 @@ std::vector<SingleFileText> texts_of(const NameSet& names, Kind kind) {
   open_clip.hidden_act = "gelu";
   open_clip.padding = ClipPadding::kExclamation;
   if (kind == Kind::kSd1) return {clip};
-  if (kind == Kind::kSd2) {
+  if (kind == Kind::kSd2 || kind == Kind::kUpscaler) {
     open_clip.most_layers = kOpenClipLayersUsed;
     // SD-Turbo comes from SDXL's code, which calls its only text encoder as it does the first of several.
     if (names.has_any("conditioner.embedders.0.")) open_clip.scope = "conditioner.embedders.0.";
@@ -177,12 +205,14 @@ SingleFileFamily find_single_file_family(const SafetensorsFile& file, const Name
   family.class_name = class_of(file, kind);
   family.texts = texts_of(names, kind);
   const auto prediction = prediction_type(file, names, parts, kind, family.class_name);
-  family.scheduler = scheduler_of(file, names, kind, family.class_name, prediction);
-  const bool xl = kind == Kind::kXl || kind == Kind::kRefiner;
-  family.sample_size = xl ? 128 : kind == Kind::kSd2 && prediction == "v_prediction" ? 96 : 64;
-  family.scaling_factor = xl ? 0.13025 : 0.18215;
-  family.force_upcast = xl;
-  if (xl) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
+  family.schedulers["scheduler"] = scheduler_of(file, names, kind, family.class_name, prediction);
+  family.sample_size = sample_size_of(kind, prediction);
+  family.vae = vae_of(kind, family.sample_size);
+  if (kind == Kind::kUpscaler) {
+    family.schedulers["low_res_scheduler"] = low_res_scheduler();
+    family.settings["max_noise_level"] = kMaxNoiseLevel;
+  }
+  if (is_xl(kind)) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
   if (kind == Kind::kRefiner) family.settings["requires_aesthetics_score"] = true;
   return family;
 }

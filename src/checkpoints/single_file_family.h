@@ -27,11 +27,10 @@ struct SingleFileText {
 struct SingleFileFamily {
   std::string class_name;  ///< of diffusers' pipeline
   std::vector<SingleFileText> texts;
-  std::map<std::string, bool> settings;  ///< of model_index.json
-  std::int64_t sample_size = 0;
-  double scaling_factor = 0;
-  bool force_upcast = false;
-  nlohmann::json scheduler;  ///< scheduler_config.json
+  nlohmann::json settings = nlohmann::json::object();  ///< of model_index.json
+  std::int64_t sample_size = 0;                        ///< latent cells of the native picture
+  VaeTraits vae;
+  std::map<std::string, nlohmann::json> schedulers;  ///< scheduler_config.json by component
 };
 
 /// Finds the family of a file that holds a UNet of the original layout.

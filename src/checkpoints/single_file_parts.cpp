@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kHeadSize = 64;  // of every attention but that of SD 1.x's UNet,
-constexpr std::int64_t kOldHeads = 8;   // which has this many heads, however wide
+constexpr std::int64_t kHeadSize = 64;  // of every attention but those of SD 1.x's UNet and the upscaler's,
+constexpr std::int64_t kOldHeads = 8;   // which have this many heads, however wide
 
 const TensorInfo& info_of(const TensorStore& file, const std::string& name, std::size_t dimensions) {
   const auto* info = file.find(name);
@@ -43,7 +43,7 @@ std::string first_transformer(const OriginalUNetLayout& layout, std::size_t leve
   return concat(kUNetPrefix, "input_blocks.", block, ".1.");
 }
 
-/// The most attentive level's index; none where there is no attention.
+/// The first level with attention; none where there is none.
 std::optional<std::size_t> attention_level(const OriginalUNetLayout& layout) {
   const auto& depths = layout.transformer_depths;
   const auto found = std::find_if(depths.begin(), depths.end(), [](auto depth) { return depth > 0; });
@@ -57,10 +57,18 @@ void add_attention(const TensorStore& file, const OriginalUNetLayout& layout, co
   if (!level) throw Error(ErrorCode::kUnsupported, file.where() + ": the UNet has no attention beside its middle");
   const auto first = first_transformer(layout, *level);
   config["cross_attention_dim"] = info_of(file, first + "transformer_blocks.0.attn2.to_k.weight", 2).shape[1];
+  std::vector<bool> looks_at_prompt;
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    const auto* keys = file.find(first_transformer(layout, i) + "transformer_blocks.0.attn1.to_k.weight");
+    looks_at_prompt.push_back(keys != nullptr && keys->shape.size() == 2 && keys->shape[1] != channels[i]);
+  }
+  if (std::find(looks_at_prompt.begin(), looks_at_prompt.end(), true) != looks_at_prompt.end()) {
+    config["only_cross_attention"] = looks_at_prompt;
+  }
   const auto* projection = file.find(first + "proj_in.weight");
   const bool linear = projection != nullptr && projection->shape.size() == 2;
   config["use_linear_projection"] = linear;
-  if (!linear) {
+  if (!linear || config.contains("num_class_embeds")) {
     config["attention_head_dim"] = kOldHeads;
     return;
   }
@@ -69,8 +77,10 @@ void add_attention(const TensorStore& file, const OriginalUNetLayout& layout, co
   config["attention_head_dim"] = heads;
 }
 
-/// What SDXL adds to the timestep's embedding.
+/// What the upscaler, a class for each level of noise, and SDXL add to the timestep's embedding.
 void add_conditions(const TensorStore& file, json& config) {
+  const auto classes = concat(kUNetPrefix, kClassEmbedding);
+  if (file.find(classes) != nullptr) config["num_class_embeds"] = info_of(file, classes, 2).shape[0];
   const auto name = concat(kUNetPrefix, "label_emb.0.0.weight");
   if (file.find(name) == nullptr) return;
   config["addition_embed_type"] = "text_time";
@@ -78,15 +88,15 @@ void add_conditions(const TensorStore& file, json& config) {
   config["projection_class_embeddings_input_dim"] = info_of(file, name, 2).shape[1];
 }
 
-json vae_fields(const std::vector<std::int64_t>& channels, std::int64_t layers_per_block, double scaling_factor,
-                bool force_upcast) {
+json vae_fields(const std::vector<std::int64_t>& channels, std::int64_t layers_per_block, const VaeTraits& traits) {
   return {{"_class_name", "AutoencoderKL"},
           {"layers_per_block", layers_per_block},
           {"block_out_channels", channels},
           {"down_block_types", std::vector<std::string>(channels.size(), "DownEncoderBlock2D")},
           {"up_block_types", std::vector<std::string>(channels.size(), "UpDecoderBlock2D")},
-          {"scaling_factor", scaling_factor},
-          {"force_upcast", force_upcast}};
+          {"scaling_factor", traits.scaling_factor},
+          {"force_upcast", traits.force_upcast},
+          {"sample_size", traits.sample_size}};
 }
 
 }  // namespace
@@ -148,27 +158,27 @@ json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, s
               {"down_block_types", down},
               {"up_block_types", up},
               {"transformer_layers_per_block", depths}};
-  add_attention(file, layout, channels, config);
   add_conditions(file, config);
+  add_attention(file, layout, channels, config);
   return config;
 }
 
 json vae_config_of(const TensorStore& file, const OriginalVaeLayout& layout, const std::string& prefix,
-                   double scaling_factor, bool force_upcast) {
+                   const VaeTraits& traits) {
   std::vector<std::int64_t> channels;
   for (std::int64_t level = 0; level < layout.levels; ++level) {
     const auto name = concat(prefix, "encoder.down.", level, ".block.0.conv1.weight");
     channels.push_back(info_of(file, name, 4).shape[0]);
   }
-  auto config = vae_fields(channels, layout.layers_per_block, scaling_factor, force_upcast);
+  auto config = vae_fields(channels, layout.layers_per_block, traits);
   config["in_channels"] = info_of(file, prefix + "encoder.conv_in.weight", 4).shape[1];
   config["out_channels"] = info_of(file, prefix + "decoder.conv_out.weight", 4).shape[0];
   config["latent_channels"] = info_of(file, prefix + "decoder.conv_in.weight", 4).shape[1];
   return config;
 }
 
-json published_vae_config(double scaling_factor, bool force_upcast) {
-  return vae_fields({128, 256, 512, 512}, /*layers_per_block=*/2, scaling_factor, force_upcast);
+json published_vae_config(const VaeTraits& traits) {
+  return vae_fields({128, 256, 512, 512}, /*layers_per_block=*/2, traits);
 }
 
 json text_config_of(const TensorStore& file, const OriginalTextEncoder& encoder, const std::string& hidden_act) {

@@ -13,6 +13,8 @@ namespace easel {
 
 /// Before the names of a UNet.
 inline constexpr char kUNetPrefix[] = "model.diffusion_model.";
+/// After that, of the x4 upscaler's classes.
+inline constexpr char kClassEmbedding[] = "label_emb.weight";
 
 /// What the autoencoder's names begin with: "first_stage_model.", "vae." or nothing; none where there is no
 /// autoencoder.
@@ -38,6 +40,13 @@ std::optional<OriginalTextEncoder> find_text_encoder(const NameSet& names, const
 /// Diffusers' names for it.
 OriginalNames names_of(const OriginalTextEncoder& encoder);
 
+/// What an autoencoder's tensors do not tell.
+struct VaeTraits {
+  double scaling_factor = 0;
+  bool force_upcast = false;
+  std::int64_t sample_size = 0;  ///< edge of a tile in pixels
+};
+
 // The fields of config.json that follow from shapes; activations and the like are those of the published models. All
 // throw Error(kCorruptData) when a tensor is missing, and Error(kUnsupported) when the shapes tell too little; they
 // name file and tensor.
@@ -45,9 +54,10 @@ OriginalNames names_of(const OriginalTextEncoder& encoder);
 /// @param sample_size  latent cells of the native picture
 nlohmann::json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, std::int64_t sample_size);
 nlohmann::json vae_config_of(const TensorStore& file, const OriginalVaeLayout& layout, const std::string& prefix,
-                             double scaling_factor, bool force_upcast);
-/// The autoencoder that all these families were published with; for files without one, which get another's weights.
-nlohmann::json published_vae_config(double scaling_factor, bool force_upcast);
+                             const VaeTraits& traits);
+/// The autoencoder that all these families but the upscaler were published with; for files without one, which get
+/// another's weights.
+nlohmann::json published_vae_config(const VaeTraits& traits);
 /// @param hidden_act  "gelu" or "quick_gelu", which shapes do not tell
 nlohmann::json text_config_of(const TensorStore& file, const OriginalTextEncoder& encoder,
                               const std::string& hidden_act);

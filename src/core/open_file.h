@@ -19,7 +19,7 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
 
   int descriptor() const { return descriptor_; }
-  /// As it is now.
+  /// As it is now. Not when its name, links or rights changed: that leaves the contents, which someone may have mapped.
   struct State {
     std::size_t size;
     std::int64_t written;  ///< when, in nanoseconds since 1970

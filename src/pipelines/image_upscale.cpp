@@ -86,9 +86,9 @@ class NoisyPicture : public PictureUse {
       const auto cells = grid.scaled(1, sizes_.factor);
       NoiseSource noise(generation.seed());
       const auto of_picture = noise.normal({1, kColours, cells.height, cells.width});
-      const auto latents = upload(noise.normal({1, channels, cells.height, cells.width}), placement.device,
-                                  placement.dtype) *
-                           generation.phase().scheduler->init_noise_sigma();
+      const auto latents =
+          upload(noise.normal({1, channels, cells.height, cells.width}), placement.device, placement.dtype) *
+          generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
       for (std::size_t i = 0; i < pictures.size(); ++i) {
         const auto picture_noise =
@@ -109,20 +109,19 @@ class NoisyPicture : public PictureUse {
 
 NoiseSchedule read_low_res_schedule(const CheckpointFolder& folder) {
   folder.require("low_res_scheduler", "DDPMScheduler");
-  const auto file = folder.file("low_res_scheduler/scheduler_config.json");
+  const auto config = folder.source->config("low_res_scheduler");
   try {
-    SchedulerArguments arguments(Config::read_file(file, file).object(), nlohmann::json::object());
+    SchedulerArguments arguments(config.object(), nlohmann::json::object());
     return read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.knows_sigmoid_and_laplace = true});
   } catch (const Error& e) {
-    throw Error(e.code(), concat(file, ": ", e.what()));
+    throw Error(e.code(), concat(config.where(), ": ", e.what()));
   }
 }
 
 /// @throws Error(kUnsupported)  the UNet has no class for a noise level that requests may ask for
 std::int64_t read_max_noise_level(const CheckpointFolder& folder, const UNet2DConditionConfig& unet) {
-  const auto index = folder.file("model_index.json");
-  auto config = Config::read_file(index, index);
-  const auto level = config.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
+  Config settings(folder.settings, folder.index);
+  const auto level = settings.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
   if (unet.class_embed_type != ClassEmbedType::kEmbedding || level < 0 || level >= unet.num_class_embeds) {
     throw Error(ErrorCode::kUnsupported,
                 concat(folder.source->config("unet").where(), ": `num_class_embeds` is ", unet.num_class_embeds,

@@ -13,11 +13,6 @@ namespace {
 
 using Pixels = MicroConditions::Pixels;
 
-bool setting(const CheckpointFolder& folder, const char* name, bool fallback) {
-  const auto found = folder.settings.find(name);
-  return found == folder.settings.end() ? fallback : found->second;
-}
-
 /// Sizes of the row without the prompt. The reference's pipelines differ: from noise alone both sizes count together or
 /// not at all; from a picture each counts by itself, and the corner is the other row's whatever is given.
 struct NegativeSizes {
@@ -48,12 +43,12 @@ std::vector<double> score_ids(Pixels original_size, Pixels crops_coords_top_left
 }  // namespace
 
 SdxlSettings read_sdxl_settings(const CheckpointFolder& folder) {
+  Config settings(folder.settings, folder.index);
   const SdxlSettings defaults;
-  return {
-      .force_zeros_for_empty_prompt =
-          setting(folder, "force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
-      .time_ids = setting(folder, "requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
-      .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? Start::kPicture : defaults.start};
+  return {.force_zeros_for_empty_prompt =
+              settings.get("force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
+          .time_ids = settings.get("requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
+          .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? Start::kPicture : defaults.start};
 }
 
 SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,

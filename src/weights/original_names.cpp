@@ -167,6 +167,7 @@ OriginalVaeLayout original_vae_layout(const NameSet& names, const std::string& p
 OriginalNames original_unet_names(const OriginalUNetLayout& layout, const std::string& prefix) {
   Table table{.prefix = prefix, .names = {}};
   table.layers(kUNetEnds, "", "");
+  table.tensor("label_emb.weight", "class_embedding.weight");
   add_down_blocks(layout, table);
   table.layers(kUNetResnet, "middle_block.0.", "mid_block.resnets.0.");
   table.transformer("middle_block.1", "mid_block.attentions.0", layout.mid_depth);

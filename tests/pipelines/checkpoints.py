@@ -8,6 +8,7 @@ contiguous and channels-last memory. OUT/cases.json lists the cases. Weights are
 the pictures have contrast; the scripts fail when they do not.
 """
 import copy
+import functools
 import json
 import pathlib
 import shutil
@@ -147,6 +148,27 @@ def draw(pipe, case, generator=None):
     if arguments["output_type"] == "np":
         image = torch.from_numpy((image * 255).round().astype("uint8"))
     return torch.stack(steps), image
+
+
+def draw_upscaled(pipe, case):
+    """These two pipelines have no callback at the end of a step; so their scheduler is listened to."""
+    own = pipe.scheduler
+    cls, extra = SCHEDULERS[case["scheduler"]] if "scheduler" in case else (type(own), {})
+    pipe.scheduler = cls.from_config(own.config, **extra)
+    steps, step = [], pipe.scheduler.step
+
+    @functools.wraps(step)
+    def listen(*arguments, **named):
+        result = step(*arguments, **named)
+        steps.append(result[0].clone())
+        return result
+
+    pipe.scheduler.step = listen
+    arguments = {key: value for key, value in case.items() if key not in OWN_KEYS}
+    image = pipe(**arguments, output_type="np", num_inference_steps=case["steps"],
+                 generator=torch.Generator("cpu").manual_seed(case["seed"])).images[0]
+    pipe.scheduler = own
+    return torch.stack(steps), torch.from_numpy((image * 255).round().astype("uint8"))
 
 
 def relative(a, b):

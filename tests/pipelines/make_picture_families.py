@@ -1,5 +1,4 @@
 """InstructPix2Pix, the two upscalers, inpainting of SD 2.x and of XL with statistics: see checkpoints.py. Usage: make_picture_families.py OUT"""
-import functools
 import json
 import pathlib
 import sys
@@ -12,8 +11,7 @@ from diffusers import (DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteSched
 
 sys.dont_write_bytecode = True
 import checkpoints  # noqa: E402
-from checkpoints import (PROMPT, SCHEDULERS, SD_BETAS, Writer, calibrate, channels_last, source_picture, text_encoder, tokenizer, unet,  # noqa: E402
-                         vae)
+from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, source_picture, text_encoder, tokenizer, unet, vae)  # noqa: E402
 from sdxl_checkpoints import sdxl_parts  # noqa: E402
 
 PICTURE, MASK = source_picture(1, 64, 64), source_picture(2, 64, 64)
@@ -141,30 +139,9 @@ class Artist:
                       "xl_inpaint": quiet(StableDiffusionXLInpaintPipeline(**xl.components, add_watermarker=False))}
 
 
-def draw_upscaled(pipe, case):
-    """These two pipelines have no callback at the end of a step; so their scheduler is listened to."""
-    own = pipe.scheduler
-    cls, extra = SCHEDULERS[case["scheduler"]] if "scheduler" in case else (type(own), {})
-    pipe.scheduler = cls.from_config(own.config, **extra)
-    steps, step = [], pipe.scheduler.step
-
-    @functools.wraps(step)
-    def listen(*arguments, **named):
-        result = step(*arguments, **named)
-        steps.append(result[0].clone())
-        return result
-
-    pipe.scheduler.step = listen
-    arguments = {key: value for key, value in case.items() if key not in checkpoints.OWN_KEYS}
-    image = pipe(**arguments, output_type="np", num_inference_steps=case["steps"],
-                 generator=torch.Generator("cpu").manual_seed(case["seed"])).images[0]
-    pipe.scheduler = own
-    return torch.stack(steps), torch.from_numpy((image * 255).round().astype("uint8"))
-
-
 def draw_case(artist, case):
     arguments = {key: value for key, value in case.items() if key != "mode"}
-    draw = draw_upscaled if case["mode"] in ("x4", "x2") else checkpoints.draw
+    draw = checkpoints.draw_upscaled if case["mode"] in ("x4", "x2") else checkpoints.draw
     return draw(artist.pipes[case["mode"]], arguments)
 
 

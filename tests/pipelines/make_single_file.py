@@ -10,14 +10,15 @@ import shutil
 import sys
 
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline,
-                       StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline, UNet2DConditionModel)
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionInpaintPipeline,
+                       StableDiffusionPipeline, StableDiffusionUpscalePipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline,
+                       UNet2DConditionModel)
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 sys.dont_write_bytecode = True
-from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, source_picture, text_encoder, text_encoder_with_projection,  # noqa: E402
-                         tokenizer, unet, vae)
+from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, draw_upscaled, source_picture, text_encoder,  # noqa: E402
+                         text_encoder_with_projection, tokenizer, unet, vae)
 from original_layout import UNET, original_clip, original_open_clip, original_unet, original_vae  # noqa: E402
 
 # checkpoints.py gives this to diffusers for clip_skip; from_single_file would take it for the module of older releases.
@@ -31,6 +32,7 @@ KIN = {"sd15-inpainting": ["sd15"], "sdxl-refiner": ["sdxl-base"]}
 PNDM = dict(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
 EULER = dict(**SD_BETAS, steps_offset=1, timestep_spacing="leading")
 DDIM_V = dict(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+X4_BETAS = dict(beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear")
 FIRST, SECOND, ONLY = "conditioner.embedders.0.", "conditioner.embedders.1.", "cond_stage_model."
 # What training leaves in such files, and no model takes.
 LEFTOVERS = {"model_ema.decay": torch.tensor(0.5), "model_ema.diffusion_modelout2bias": torch.ones(4), "betas": torch.ones(1000),
@@ -153,6 +155,21 @@ def make_checkpoints(out):
     # As SDXL's code names the same parts.
     turbo = original_state(sd2, {"text_encoder": (FIRST, True)}) | {key.replace(ONLY, FIRST): t for key, t in unused.items()}
     made.write("sd2_turbo", StableDiffusionPipeline, sd2, turbo | {f"{FIRST}model.text_projection": torch.ones(64, 64)}, torch.float32)
+    # Two widths, so that a block's keys tell whether it looks at the prompt alone.
+    upscaler = StableDiffusionUpscalePipeline(
+        vae(block_out_channels=(32, 32, 64), norm_num_groups=32, down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3, scaling_factor=0.08333, sample_size=256),
+        open_clip(tok_2, hidden_size=128, num_attention_heads=2, num_hidden_layers=23), tok_2,
+        small_unet(in_channels=7, num_class_embeds=1000, only_cross_attention=(True, True, False), use_linear_projection=True,
+                   cross_attention_dim=128, sample_size=128, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                   up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")),
+        DDPMScheduler(**X4_BETAS), DDIMScheduler(**{**DDIM_V, **X4_BETAS}), max_noise_level=350)
+    # Larger ones would magnify the last bits: the reference would not agree with itself.
+    upscaler.unet.class_embedding.weight.mul_(0.5)
+    for name, p in upscaler.unet.named_parameters():
+        if p.ndim == 2 and p.shape[1] == 128 and ("to_k" in name or "to_v" in name):
+            p.mul_(0.2)
+    made.add("x4", upscaler, {"text_encoder": (ONLY, True)}, image=source_picture(1, 32, 32))
     xl_vae = lambda: small_vae(scaling_factor=0.13025, force_upcast=True)
     # Of another width than the first, by which diffusers tells them apart.
     second = open_clip(tok_2, text_encoder_with_projection, hidden_size=128, num_attention_heads=2, num_hidden_layers=4, projection_dim=48)
@@ -208,7 +225,8 @@ def make_published(out):
     """Names and shapes of the published models."""
     (out / "published").mkdir()
     one, two = {"text_encoder": (ONLY, False)}, {"text_encoder": (FIRST, False), "text_encoder_2": (SECOND, True)}
-    for name, texts in {"sd15": one, "sd15-inpainting": one, "sd21": {"text_encoder": (ONLY, True)}, "sdxl-base": two,
+    sd2 = {"text_encoder": (ONLY, True)}
+    for name, texts in {"sd15": one, "sd15-inpainting": one, "sd21": sd2, "x4-upscaler": sd2, "sdxl-base": two,
                         "sdxl-refiner": {"text_encoder_2": (FIRST, True)}}.items():
         config = lambda part: json.loads(next(f for kin in (name, *KIN.get(name, ())) if (f := CONFIGS / kin / f"{part}.json").exists()).read_text())
         with torch.device("meta"):
@@ -220,7 +238,7 @@ def make_published(out):
             state = original_unet(states["unet"], config("unet")) | original_vae(states["vae"], config("vae"))
             for part, (scope, is_open) in texts.items():
                 state |= (original_open_clip if is_open else original_clip)(states[part], scope)
-            if name == "sd21":
+            if texts is sd2:
                 state |= {k.replace(".22.", ".23."): t for k, t in state.items() if ".resblocks.22." in k}
         write_hollow(out / "published" / f"{name}.safetensors", state)
         shapes = {part: {k: list(t.shape) for k, t in s.items()} for part, s in states.items()}
@@ -247,12 +265,18 @@ def make_cases():
         **{name: dict(base, folder=f"{name}.safetensors") for name in plain},
         "sd2_v": dict(base, folder="sd2_v.safetensors", prompt="a cat! on a red background", negative_prompt="a dog"),
         "sd1_inpainting": dict(base, folder="sd1_inpainting.safetensors", mask_image=source_picture(2), strength=1.0, **pictures),
+        "x4": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="x4.safetensors", mode="x4",
+                   image=source_picture(3, 32, 32), noise_level=200),
         "refiner": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="refiner.safetensors", strength=0.6, **pictures),
     }
 
 
+def draw_case(pipe, case):
+    return (draw_upscaled if isinstance(pipe, StableDiffusionUpscalePipeline) else draw)(pipe, case)
+
+
 def main():
-    writer = Writer(pathlib.Path(sys.argv[1]))
+    writer = Writer(pathlib.Path(sys.argv[1]), draw_case)
     made = make_checkpoints(writer.out)
     make_other_vaes(made)
     make_unfinished(writer.out)

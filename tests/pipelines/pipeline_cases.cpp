@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 
+#include "core/text.h"
 #include "pipelines/diffusion_pipeline.h"
 #include "pipelines/registry.h"
 #include "support/parity_figures.h"
@@ -96,7 +97,10 @@ GenerationRequest request_of(const json& c) {
   r.mask = picture_of(c.at("name"), "mask_image");
   if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
   if (c.contains("strength")) r.strength = c.at("strength");
-  for (const auto& use : c.value("loras", json::array())) r.loras.push_back({use.at("name"), use.at("weight")});
+  for (const auto& use : c.value("loras", json::array())) {
+    r.loras.push_back({.name = use.at("name"), .weight = use.at("weight")});
+    if (use.contains("text_encoder_weight")) r.loras.back().text_encoder_weight = use.at("text_encoder_weight");
+  }
   if (c.contains("image_guidance_scale")) r.image_guidance_scale = c.at("image_guidance_scale");
   if (c.contains("noise_level")) r.noise_level = c.at("noise_level");
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
@@ -167,21 +171,33 @@ namespace {
 
 /// How a case's picture came to be, for docs/parity.md.
 std::string mode_of(const json& c) {
-  static const std::map<std::string, std::string> names = {
-      {"text", "text to image"},     {"image", "image to image"},  {"xl_image", "image to image"},
-      {"inpaint", "inpainting"},     {"xl_inpaint", "inpainting"}, {"refine", "refiner"},
-      {"refine_image", "refiner"},   {"refine_inpaint", "refiner"},
-      {"pix2pix", "by instruction"}, {"x4", "upscaling"},          {"x2", "upscaling"}};
+  static const std::map<std::string, std::string> names = {{"text", "text to image"},
+                                                           {"image", "image to image"},
+                                                           {"xl_image", "image to image"},
+                                                           {"inpaint", "inpainting"},
+                                                           {"xl_inpaint", "inpainting"},
+                                                           {"refine", "refiner"},
+                                                           {"refine_image", "refiner"},
+                                                           {"refine_inpaint", "refiner"},
+                                                           {"pix2pix", "by instruction"},
+                                                           {"x4", "upscaling"},
+                                                           {"x2", "upscaling"}};
   return names.at(c.value("mode", "text"));
 }
 
-/// What was drawn with, for the same table.
+/// What was drawn with, for the same table. Kinds of one family are told apart by what the reference scripts call them.
 std::string row_of(const json& c, const ModelDescription& d) {
-  if (!c.value("loras", json::array()).empty()) return d.family + ", adapters";
-  if (c.contains("embeddings")) return d.family + ", textual inversion";
-  if (c.contains("prompt_syntax")) return d.family + ", prompt syntax";
-  if (c.at("folder").get<std::string>().ends_with(".safetensors")) return d.family + ", single file";
-  return c.value("parity_row", d.family);
+  const std::string folder = c.at("folder");
+  const auto row = folder.starts_with("sd2") ? d.family + " 2" : d.family;
+  if (!c.value("loras", json::array()).empty()) return row + ", adapters";
+  if (c.contains("embeddings")) return row + ", textual inversion";
+  if (c.contains("prompt_syntax")) return row + ", prompt syntax";
+  if (folder.ends_with(".safetensors")) return row + ", single file";
+  for (const auto& [part, kind] :
+       {std::pair{"_turbo", "Turbo"}, {"_lightning", "Lightning"}, {"_hyper", "Hyper"}, {"_lcm", "LCM"}}) {
+    if (folder.find(part) != std::string::npos) return concat(row, ", ", kind);
+  }
+  return row;
 }
 
 struct Agreement {

@@ -12,6 +12,7 @@
 #include "models/unet_2d_condition.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "support/message_of.h"
 #include "weights/key_mapping.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_writer.h"
@@ -31,21 +32,11 @@ json read_json(const std::string& path) {
   return json::parse(file);
 }
 
-template <class Call>
-std::string error_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 /// The names of a file's models.
 std::vector<std::string> models_of(const CheckpointFolder& checkpoint) {
   std::vector<std::string> models;
   for (const auto& [name, class_name] : checkpoint.components) {
-    if (!name.starts_with("tokenizer")) models.push_back(name);
+    if (!name.starts_with("tokenizer") && !name.ends_with("scheduler")) models.push_back(name);
   }
   return models;
 }
@@ -70,10 +61,10 @@ TEST_P(SingleFile, EveryTensorIsThatOfDiffusers) {
 
 INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
                          ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v",
-                                           "sd2_turbo", "xl", "refiner"));
+                                           "sd2_turbo", "x4", "xl", "refiner"));
 
 TEST(SingleFile, PicturesAreThoseOfDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 12);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 13);
 }
 
 TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
@@ -83,6 +74,7 @@ TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
   EXPECT_EQ(class_of("sd1"), "StableDiffusionPipeline");
   EXPECT_EQ(class_of("sd1_inpainting"), "StableDiffusionInpaintPipeline");
   EXPECT_EQ(class_of("pix2pix"), "StableDiffusionInstructPix2PixPipeline");
+  EXPECT_EQ(class_of("x4"), "StableDiffusionUpscalePipeline");
   EXPECT_EQ(class_of("xl"), "StableDiffusionXLPipeline");
   EXPECT_EQ(class_of("refiner"), "StableDiffusionXLImg2ImgPipeline");
 }
@@ -100,11 +92,12 @@ TEST(SingleFile, IsDescribedByItsHeader) {
 }
 
 TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
-  EXPECT_THAT(error_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
-  EXPECT_THAT(error_of([] { open_model("m", reference("odd_alone.safetensors"), {}); }), HasSubstr("`configs`"));
-  EXPECT_THAT(error_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }),
+  EXPECT_THAT(message_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
+  EXPECT_THAT(message_of([] { open_model("m", reference("odd_alone.safetensors"), {}); }), HasSubstr("`configs`"));
+  EXPECT_THAT(message_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }),
               HasSubstr("an autoencoder and no model"));
-  EXPECT_THAT(error_of([] { open_model("m", reference("text.safetensors"), {}); }), HasSubstr("a text encoder and no"));
+  EXPECT_THAT(message_of([] { open_model("m", reference("text.safetensors"), {}); }),
+              HasSubstr("a text encoder and no"));
   GenerationRequest r;
   r.prompt = "a fox";
   r.num_inference_steps = 2;
@@ -118,7 +111,7 @@ TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
     fs::remove(reference("named.safetensors"));
     fs::create_symlink(sd1, reference("named.safetensors"));
     std::ofstream(reference("named.easel.json")) << manifest;
-    return error_of([] {
+    return message_of([] {
       const auto checkpoint = CheckpointFolder::open(reference("named.safetensors"));
       throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights("text_encoder")->where());
     });
@@ -135,7 +128,7 @@ TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
 
 TEST(SingleFile, AnAutoencoderThatIsNoneIsRefusedByItsKind) {
   const auto refusal = [](const std::string& vae) {
-    return error_of([&] { open_model("m", reference("sd1.safetensors"), {}, reference(vae)); });
+    return message_of([&] { open_model("m", reference("sd1.safetensors"), {}, reference(vae)); });
   };
   fs::create_directories(reference("no_vae/tiny"));
   std::ofstream(reference("no_vae/tiny/config.json")) << R"({"_class_name": "AutoencoderTiny"})";
@@ -168,12 +161,12 @@ TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
   auto config = read_json(reference("other_vae/config.json"));
   config["block_out_channels"] = {32, 32, 64, 96};
   std::ofstream(reference("damaged/vae/config.json")) << config;
-  const auto message = error_of([&] {
+  const auto message = message_of([&] {
     open_model("m", reference("sd1.safetensors"), options, reference("damaged/vae/vae.safetensors")).load({}, {});
   });
   EXPECT_THAT(message, HasSubstr("damaged/vae/vae.safetensors"));
   EXPECT_THAT(message, HasSubstr("`encoder.mid.block_1.conv1.weight` is [64, 64, 3, 3]"));
-  EXPECT_THAT(error_of([&] { open_model("m", reference("sd1.safetensors"), options, reference("nowhere")); }),
+  EXPECT_THAT(message_of([&] { open_model("m", reference("sd1.safetensors"), options, reference("nowhere")); }),
               HasSubstr("nowhere does not exist"));
 }
 
@@ -222,7 +215,7 @@ TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
     EditedFile edited(file);
     ASSERT_EQ(edited.tensors.erase(name), 1u) << name;
     const auto path = edited.write();
-    const auto message = error_of([&] { open_model("m", path, options).load({}, {}); });
+    const auto message = message_of([&] { open_model("m", path, options).load({}, {}); });
     EXPECT_THAT(message, HasSubstr("`" + name + "` is missing"));
     EXPECT_THAT(message, HasSubstr(path));
     EXPECT_EQ(message.find(name), message.rfind(name)) << "told once: " << message;
@@ -256,11 +249,11 @@ TEST(SingleFile, OtherFamiliesAreRefusedByName) {
     EditedFile edited("sd1");
     edited.tensors[name] = std::move(tensor);
     const auto path = edited.write();
-    return error_of([&] { CheckpointFolder::open(path); });
+    return message_of([&] { CheckpointFolder::open(path); });
   };
   const std::string first = "model.diffusion_model.input_blocks.0.0.weight";
   EXPECT_THAT(refusal(first, at::zeros({32, 5, 3, 3})), HasSubstr("Depth2Img"));
-  EXPECT_THAT(refusal("model.diffusion_model.label_emb.weight", at::zeros({10, 4})), HasSubstr("upscaler"));
+  EXPECT_THAT(refusal(first, at::zeros({32, 7, 3, 3})), HasSubstr("upscaler without classes"));
   EXPECT_THAT(refusal("edm_mean", at::zeros({4})), HasSubstr("Playground"));
   EXPECT_THAT(refusal("edm_vpred.sigma_max", at::zeros({1})), HasSubstr("EDM"));
   EXPECT_THAT(refusal("model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", at::zeros({4})),
@@ -268,9 +261,9 @@ TEST(SingleFile, OtherFamiliesAreRefusedByName) {
   EditedFile shown("sd1"), instructed("xl");
   std::erase_if(shown.tensors, [](const auto& tensor) { return tensor.first.starts_with("cond_stage_model."); });
   shown.tensors["cond_stage_model.model.visual.proj"] = at::zeros({4, 4});
-  EXPECT_THAT(error_of([&] { CheckpointFolder::open(shown.write()); }), HasSubstr("a picture in place of a prompt"));
+  EXPECT_THAT(message_of([&] { CheckpointFolder::open(shown.write()); }), HasSubstr("a picture in place of a prompt"));
   instructed.tensors[first] = at::zeros({64, 8, 3, 3});
-  EXPECT_THAT(error_of([&] { CheckpointFolder::open(instructed.write()); }),
+  EXPECT_THAT(message_of([&] { CheckpointFolder::open(instructed.write()); }),
               HasSubstr("StableDiffusionXLInstructPix2PixPipeline"));
 }
 
@@ -293,26 +286,27 @@ TEST(SingleFile, FilesThatAreNoCheckpointAreCalledWhatTheyAre) {
       {"something", "no checkpoint of Stable Diffusion"}};
   for (const auto& [tensor, what] : others) {
     write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
-    EXPECT_THAT(error_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
+    EXPECT_THAT(message_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
     EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that its name is told";
   }
   write_safetensors(folder + "/other.safetensors",
                     {{"conv_in.weight", at::zeros({4})}, {"down_blocks.0.resnets.0.conv1.weight", at::zeros({4})}}, {});
-  EXPECT_THAT(error_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr("diffusers' names"));
+  EXPECT_THAT(message_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }),
+              HasSubstr("diffusers' names"));
 }
 
 TEST(SingleFile, ManifestFieldsOfSingleFilesAreErrorsInFolders) {
   fs::create_directories(reference("folder"));
   std::ofstream(reference("folder/model_index.json")) << R"({"_class_name": "StableDiffusionPipeline"})";
   std::ofstream(reference("folder/easel.json")) << R"({"prediction_type": "epsilon"})";
-  EXPECT_THAT(error_of([] { CheckpointFolder::open(reference("folder")); }), HasSubstr("`prediction_type`"));
+  EXPECT_THAT(message_of([] { CheckpointFolder::open(reference("folder")); }), HasSubstr("`prediction_type`"));
 }
 
 TEST(SingleFile, PicklesAreRefusedWithTheCommandThatConvertsThem) {
   std::ofstream(reference("old.ckpt")) << "PK";
   const auto path = reference("old.ckpt");
-  EXPECT_THAT(error_of([&] { CheckpointFolder::open(path); }), HasSubstr("`easel convert " + path + "`"));
-  EXPECT_THAT(error_of([&] { CheckpointFolder::open(reference("cases.json")); }), HasSubstr("neither"));
+  EXPECT_THAT(message_of([&] { CheckpointFolder::open(path); }), HasSubstr("`easel convert " + path + "`"));
+  EXPECT_THAT(message_of([&] { CheckpointFolder::open(reference("cases.json")); }), HasSubstr("neither"));
 }
 
 TEST(SingleFile, ModelsDirectoriesListCheckpointsAndNoOtherFiles) {
@@ -334,7 +328,7 @@ void expect_compatible(const json& found, const json& published) {
   for (const auto& [key, value] : found.items()) {
     // One value for all levels, or for those without attention, is written in several ways.
     if (!published.contains(key) || key == "transformer_layers_per_block" || key == "projection_dim") continue;
-    if (key == "eos_token_id") continue;
+    if (key == "only_cross_attention" || key == "eos_token_id") continue;
     EXPECT_EQ(value, published.at(key)) << key;
     ++compared;
   }
@@ -376,6 +370,7 @@ INSTANTIATE_TEST_SUITE_P(Models, PublishedFile,
                          ::testing::Values(std::pair{"sd15", 859520964L + 83653863 + 123060480},
                                            std::pair{"sd15-inpainting", 859535364L + 83653863 + 123060480},
                                            std::pair{"sd21", 865910724L + 83653863 + 340387840},
+                                           std::pair{"x4-upscaler", 473398020L + 55325927 + 340387840},
                                            std::pair{"sdxl-base", 2567463684L + 83653863 + 123060480 + 694659840},
                                            std::pair{"sdxl-refiner", 2259526660L + 83653863 + 694659840}));
 
