@@ -1,23 +1,36 @@
-# ATen's headers take longer to read than most of the files that include them take to compile. With EASEL_PRECOMPILE they
-# are read once a build, which about halves the time of a build from nothing. Off where the product is built, because a
-# precompiled header is in every file, whether that includes it or not: a missing include would go unnoticed.
-option(EASEL_PRECOMPILE "Read the headers of libtorch and of GoogleTest once for all files" OFF)
+# The headers of ATen, of nlohmann-json and of GoogleTest take longer to read than most of the files that include them
+# take to compile. With EASEL_PRECOMPILE they are read once a build, which about halves the time of a build from nothing.
+# Off where the product is built, because a precompiled header is in every file, whether that includes it or not: a
+# missing include would go unnoticed.
+option(EASEL_PRECOMPILE "Read the headers of libtorch, nlohmann-json and GoogleTest once for all files" OFF)
+
+# easel_add_precompiled(NAME LIBS libs HEADERS headers): what other targets may reuse.
+function(easel_add_precompiled name)
+  cmake_parse_arguments(ARG "" "" "LIBS;HEADERS" ${ARGN})
+  add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
+  target_link_libraries(${name} PRIVATE easel_options nlohmann_json::nlohmann_json ${ARG_LIBS})
+  target_precompile_headers(${name} PRIVATE <nlohmann/json.hpp> <functional> <map> <memory> <optional> <string> <vector>
+    ${ARG_HEADERS})
+endfunction()
 
 if(EASEL_PRECOMPILE)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "")
-  set(precompiled_headers <ATen/core/Tensor.h> <ATen/TensorOperators.h> <ATen/ops/cat.h> <nlohmann/json.hpp>)
-  add_library(easel_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
-  target_link_libraries(easel_precompiled PRIVATE easel_options easel::torch nlohmann_json::nlohmann_json)
-  target_precompile_headers(easel_precompiled PRIVATE ${precompiled_headers})
+  set(torch_headers <ATen/core/Tensor.h> <ATen/TensorOperators.h> <ATen/ops/cat.h>)
+  set(test_headers <gtest/gtest.h> <gmock/gmock.h>)
+  easel_add_precompiled(easel_precompiled)
+  if(EASEL_WITH_TORCH)
+    easel_add_precompiled(easel_precompiled_torch LIBS easel::torch HEADERS ${torch_headers})
+  endif()
   if(EASEL_BUILD_TESTS)
-    add_library(easel_precompiled_tests OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
-    target_link_libraries(easel_precompiled_tests PRIVATE easel_options easel::torch nlohmann_json::nlohmann_json GTest::gmock)
-    target_precompile_headers(easel_precompiled_tests PRIVATE ${precompiled_headers} <gtest/gtest.h> <gmock/gmock.h>)
+    easel_add_precompiled(easel_precompiled_tests LIBS GTest::gmock HEADERS ${test_headers})
+    if(EASEL_WITH_TORCH)
+      easel_add_precompiled(easel_precompiled_torch_tests LIBS easel::torch GTest::gmock
+        HEADERS ${torch_headers} ${test_headers})
+    endif()
   endif()
 endif()
 
-# easel_precompile(HEADERS FOLDER...): the targets of these folders that see libtorch take easel_precompiled or
-# easel_precompiled_tests, as HEADERS says.
+# easel_precompile(HEADERS FOLDER...): the targets of these folders reuse HEADERS, one of the above.
 function(easel_precompile headers)
   if(NOT EASEL_PRECOMPILE)
     return()
@@ -26,8 +39,12 @@ function(easel_precompile headers)
     get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
     foreach(target IN LISTS targets)
       get_target_property(type ${target} TYPE)
-      if(type MATCHES "STATIC_LIBRARY|EXECUTABLE" AND NOT target MATCHES "weights_format")
-        target_precompile_headers(${target} REUSE_FROM ${headers})
+      set(own ${headers})
+      if(target MATCHES "weights_format") # without libtorch, though its folder is among those with it
+        string(REPLACE "_torch" "" own ${headers})
+      endif()
+      if(type MATCHES "STATIC_LIBRARY|EXECUTABLE")
+        target_precompile_headers(${target} REUSE_FROM ${own})
       endif()
     endforeach()
   endforeach()
