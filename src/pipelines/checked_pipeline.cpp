@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "pipelines/torch_errors.h"
+#include "tensor/free_memory.h"
 #include "weights/message.h"
 #include "weights/weights.h"
 
@@ -103,6 +104,10 @@ class CheckedPipeline : public Pipeline {
  public:
   CheckedPipeline(std::unique_ptr<Pipeline> pipeline, Suspects suspects, std::unique_ptr<MappedFiles> files)
       : pipeline_(std::move(pipeline)), suspects_(std::move(suspects)), files_(std::move(files)) {}
+  ~CheckedPipeline() override {
+    pipeline_.reset();
+    give_back_host_memory();
+  }
 
   const ModelDescription& description() const override { return pipeline_->description(); }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {

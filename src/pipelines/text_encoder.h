@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "models/clip_text_model.h"
+#include "tensor/free_memory.h"
 
 namespace easel {
 
@@ -27,7 +28,10 @@ class TextEncoder {
   /// @throws Error  as CLIPTextModel; as loading does
   CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
                             const LearnedVectors& learned = {}) const {
-    return model_ ? (*model_)(input_ids, clip_skip, ctx, learned) : reload_()(input_ids, clip_skip, ctx, learned);
+    if (model_) return (*model_)(input_ids, clip_skip, ctx, learned);
+    auto output = reload_()(input_ids, clip_skip, ctx, learned);
+    give_back_host_memory();
+    return output;
   }
 
  private:

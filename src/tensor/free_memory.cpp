@@ -70,11 +70,16 @@ std::int64_t available_on_host() {
 std::int64_t free_host_memory(std::int64_t wanted) {
   const auto free = available_on_host();
   if (free >= wanted || mallctl == nullptr) return free;
-  mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096 is all arenas (MALLCTL_ARENAS_ALL)
+  give_back_host_memory();
   return available_on_host();
 }
 
 }  // namespace
+
+void give_back_host_memory() {
+  if (mallctl == nullptr) return;
+  mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096 is all arenas (MALLCTL_ARENAS_ALL)
+}
 
 std::int64_t free_in_control_groups(const std::string& mount, const std::string& processes) {
   auto free = kUnknown;
