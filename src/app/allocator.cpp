@@ -12,7 +12,7 @@ extern "C" const char* malloc_conf;
 const char* malloc_conf =
     "thp:always,"                  // one page fault for 2 MiB
     "oversize_threshold:0,"        // large blocks are in the same arena as others,
-    "lg_extent_max_active_fit:2,"  // and not cut up for much smaller ones
+    "lg_extent_max_active_fit:4,"  // and not cut up for much smaller ones
     "narenas:1,"                   // what one thread freed serves the others
     "dirty_decay_ms:300000,"       // what was not used for five minutes goes back
     "muzzy_decay_ms:0,"
