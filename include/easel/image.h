@@ -16,9 +16,8 @@ struct Image {
 };
 
 /// The picture as a PNG file (8-bit RGB, no alpha). Thread-safe.
-/// @throws Error(kInvalidArgument)    pixels.size() is not width * height * 3, an edge is not positive, or it is more
-/// than
-///                                    2^28 bytes; the same holds for the pictures below
+/// @throws Error(kInvalidArgument)    pixels.size() is not width * height * 3, an edge is not positive, or it is
+///                                    more than 2^28 bytes; the same holds for the pictures below
 /// @throws Error(kResourceExhausted)  out of memory
 std::string encode_png(const Image& image);
 

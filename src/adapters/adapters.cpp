@@ -21,12 +21,17 @@ Error refused(const std::string& why) {
   return {ErrorCode::kInvalidArgument, why, "loras"};
 }
 
+AdapterWeights weights_of(const AdapterUse& use) {
+  return {.unet = use.weight, .text_encoders = use.text_encoder_weight.value_or(use.weight)};
+}
+
 void check(const std::vector<AdapterUse>& uses) {
   if (uses.size() > kMostAdapters) {
     throw refused(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMostAdapters));
   }
   for (const auto& use : uses) {
-    for (const auto weight : {use.weight, use.text_encoder_weight.value_or(use.weight)}) {
+    const auto [unet, text_encoders] = weights_of(use);
+    for (const auto weight : {unet, text_encoders}) {
       if (std::abs(weight) <= kLargestWeight) continue;
       throw refused(concat("the weight of adapter ", name_text(use.name), " is ", weight, ", expected ",
                            -kLargestWeight, " to ", kLargestWeight));
@@ -55,9 +60,8 @@ std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>
   }
   auto set = std::make_shared<AdapterSet>();
   for (std::size_t i = 0; i < uses.size(); ++i) {
-    const AdapterWeights weights{.unet = uses[i].weight,
-                                 .text_encoders = uses[i].text_encoder_weight.value_or(uses[i].weight)};
-    if (weights.unet != 0 || weights.text_encoders != 0) set->add(*get(paths[i]), weights);
+    const auto weights = weights_of(uses[i]);
+    if (weights.any()) set->add(*get(paths[i]), weights);
   }
   return set->key().empty() ? nullptr : set;
 }

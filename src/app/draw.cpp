@@ -27,8 +27,7 @@ double seconds_since(Clock::time_point start) {
 /// Where the time went; written as JSON for benchmarks.
 struct Timings {
   double load_s = 0, encode_s = 0, decode_s = 0, total_s = 0;
-  double first_step_clock =
-      0;  ///< CLOCK_MONOTONIC at the first step's start, for who knows when the process was started
+  double first_step_clock = 0;  ///< CLOCK_MONOTONIC at the first step's start; the caller knows the process's own
   std::vector<double> step_s;
 };
 

@@ -94,9 +94,8 @@ CheckpointFolder open_folder(const std::string& path) {
                                              " has no model_index.json; easel reads checkpoints in diffusers' layout"));
   }
   const Config config = Config::read_file(index, index);
+  folder.read_pipeline(config);
   for (const auto& [key, value] : config.object().items()) {
-    if (key == "_class_name" && value.is_string()) folder.class_name = value.get<std::string>();
-    if (is_setting(value)) folder.settings[key] = value;
     const bool pair = value.is_array() && value.size() == 2;
     if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
   }
@@ -151,6 +150,13 @@ CheckpointFolder CheckpointFolder::open(const std::string& path, const std::stri
 std::string CheckpointFolder::beside(const std::string& relative) const {
   const auto folder = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
   return (folder / relative).lexically_normal().string();
+}
+
+void CheckpointFolder::read_pipeline(const Config& model_index) {
+  for (const auto& [key, value] : model_index.object().items()) {
+    if (key == "_class_name" && value.is_string()) class_name = value.get<std::string>();
+    if (value.is_primitive() && !value.is_null()) settings[key] = value;  // components are lists
+  }
 }
 
 void CheckpointFolder::require(const std::string& component, const std::string& expected) const {

@@ -44,11 +44,6 @@ struct Manifest {
   SingleFileParts single_file;
 };
 
-/// Whether a field of model_index.json is a setting of the pipeline; components are lists.
-inline bool is_setting(const nlohmann::json& value) {
-  return value.is_primitive() && !value.is_null();
-}
-
 /// The parts of a checkpoint: those that model_index.json names, or that a single file has.
 struct CheckpointFolder {
   std::string path;        ///< the folder or the file
@@ -66,6 +61,8 @@ struct CheckpointFolder {
   /// @throws Error(kUnsupported)   a pickle; a single file of another family
   static CheckpointFolder open(const std::string& path, const std::string& vae = "");
 
+  /// What a model_index.json says of the pipeline, `class_name` and `settings`, comes before what was known.
+  void read_pipeline(const Config& model_index);
   /// A path that the manifest names.
   std::string beside(const std::string& relative) const;
   /// A file of a folder; of a single file, one that does not exist.

@@ -176,17 +176,6 @@ class SingleFileSource : public CheckpointSource {
   std::optional<std::string> vae_;  // what its names begin with
 };
 
-/// What the folder of configs says of the pipeline comes before what was found.
-void read_model_index(const std::string& configs, CheckpointFolder& checkpoint) {
-  const auto index = configs + "/model_index.json";
-  if (configs.empty() || !fs::exists(index)) return;
-  const Config config = Config::read_file(index, index);
-  for (const auto& [key, value] : config.object().items()) {
-    if (key == "_class_name" && value.is_string()) checkpoint.class_name = value.get<std::string>();
-    if (is_setting(value)) checkpoint.settings[key] = value;
-  }
-}
-
 }  // namespace
 
 bool is_single_file_checkpoint(const std::string& path) {
@@ -217,7 +206,10 @@ CheckpointFolder open_single_file(const std::string& path, const Manifest& manif
     checkpoint.components["text_encoder" + text.suffix] = text.class_name;
     checkpoint.components["tokenizer" + text.suffix] = "CLIPTokenizer";
   }
-  read_model_index(manifest.single_file.configs, checkpoint);
+  const auto& configs = manifest.single_file.configs;
+  if (const auto index = configs + "/model_index.json"; !configs.empty() && fs::exists(index)) {
+    checkpoint.read_pipeline(Config::read_file(index, index));
+  }
   checkpoint.manifest = manifest;
   const auto licence = file->metadata().find("modelspec.license");
   if (manifest.licence.empty() && licence != file->metadata().end()) checkpoint.manifest.licence = licence->second;

@@ -20,8 +20,6 @@ constexpr std::int64_t kRefinerTextWidth = 1280;  // of the one that SDXL's refi
 constexpr std::int64_t kOpenClipLayersUsed = 23;
 constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model for 512 x 512, which predicts noise
 
-constexpr std::int64_t kMaxNoiseLevel = 350;  // of the x4 upscaler
-
 enum class Kind { kSd1, kSd2, kXl, kRefiner, kUpscaler };
 
 bool is_xl(Kind kind) {
@@ -208,10 +206,7 @@ SingleFileFamily find_single_file_family(const SafetensorsFile& file, const Name
   family.schedulers["scheduler"] = scheduler_of(file, names, kind, family.class_name, prediction);
   family.sample_size = sample_size_of(kind, prediction);
   family.vae = vae_of(kind, family.sample_size);
-  if (kind == Kind::kUpscaler) {
-    family.schedulers["low_res_scheduler"] = low_res_scheduler();
-    family.settings["max_noise_level"] = kMaxNoiseLevel;
-  }
+  if (kind == Kind::kUpscaler) family.schedulers["low_res_scheduler"] = low_res_scheduler();
   if (is_xl(kind)) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
   if (kind == Kind::kRefiner) family.settings["requires_aesthetics_score"] = true;
   return family;

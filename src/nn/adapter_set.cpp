@@ -9,7 +9,7 @@ namespace easel {
 void AdapterSet::add(const BoundAdapter& adapter, AdapterWeights weights) {
   // All digits: two weights that differ at all are two sets.
   const auto key_with = [&](auto... numbers) { return concat('#', adapter.id, std::hexfloat, '*', numbers...); };
-  if (weights.unet != 0 || weights.text_encoders != 0) key_ += key_with(weights.unet, '*', weights.text_encoders);
+  if (weights.any()) key_ += key_with(weights.unet, '*', weights.text_encoders);
   for (const auto& [model, slot, change] : adapter.layers) {
     const auto weight = weights.of(*model);
     if (weight == 0) continue;

@@ -27,6 +27,7 @@ struct BoundAdapter {
 struct AdapterWeights {
   double unet = 1.0, text_encoders = 1.0;
 
+  bool any() const { return unet != 0 || text_encoders != 0; }
   double of(const LayerTable& model) const { return model.component == "unet" ? unet : text_encoders; }
 };
 

@@ -26,8 +26,7 @@ auto with_torch_errors(Work&& work) -> decltype(work()) {
     throw out_of_memory("device", e.what_without_backtrace());
   } catch (const c10::Error& e) {
     const std::string message = e.what_without_backtrace();
-    // The CPU allocator has no exception type of its own: "[enforce fail at ...] ... you tried to allocate N bytes.
-    // ..."
+    // The CPU allocator has no exception type of its own: "[enforce fail at ...] ... you tried to allocate N bytes..."
     const auto detail = message.find("you tried to allocate");
     if (detail == std::string::npos) throw Error(ErrorCode::kInternal, message);
     throw out_of_memory("host", message.substr(detail, message.find('.', detail) - detail));
