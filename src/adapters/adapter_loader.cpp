@@ -9,8 +9,8 @@
 #include "adapters/adapter_tensors.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/adapter_file.h"
-#include "weights/message.h"
+#include "weights/format/message.h"
+#include "weights/stores/adapter_file.h"
 
 namespace easel {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/text.h"
-#include "weights/message.h"
+#include "weights/format/message.h"
 
 namespace easel {
 namespace {

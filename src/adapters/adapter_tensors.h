@@ -10,8 +10,8 @@
 
 #include "easel/error.h"
 #include "tensor/placement.h"
-#include "weights/adapter_file.h"
-#include "weights/layer_table.h"
+#include "weights/loading/layer_table.h"
+#include "weights/stores/adapter_file.h"
 
 namespace easel {
 

@@ -7,7 +7,7 @@
 #include "adapters/adapter_loader.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/message.h"
+#include "weights/format/message.h"
 
 namespace easel {
 namespace {

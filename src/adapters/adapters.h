@@ -12,7 +12,7 @@
 #include "easel/generation.h"
 #include "nn/adapter_set.h"
 #include "tensor/placement.h"
-#include "weights/file_stamp.h"
+#include "weights/format/file_stamp.h"
 
 namespace easel {
 

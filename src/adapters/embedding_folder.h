@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "weights/file_stamp.h"
-#include "weights/learned_embedding.h"
+#include "adapters/learned_embedding.h"
+#include "weights/format/file_stamp.h"
 
 namespace easel {
 

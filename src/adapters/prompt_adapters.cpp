@@ -8,7 +8,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/message.h"
+#include "weights/format/message.h"
 
 namespace easel {
 namespace {

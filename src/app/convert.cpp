@@ -1,5 +1,5 @@
 // easel convert: safetensors for checkpoints that hold only pickled weights.
-#include "weights/convert.h"
+#include "weights/convert/convert.h"
 
 #include <cstdio>
 

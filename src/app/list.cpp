@@ -8,7 +8,7 @@
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/text.h"
-#include "http/openai_models.h"
+#include "http/openai/openai_models.h"
 
 namespace easel {
 namespace {

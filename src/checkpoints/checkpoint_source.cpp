@@ -5,8 +5,8 @@
 
 #include "checkpoints/single_file_parts.h"
 #include "core/text.h"
-#include "weights/key_mapping.h"
-#include "weights/safetensors.h"
+#include "weights/stores/key_mapping.h"
+#include "weights/stores/safetensors.h"
 
 namespace easel {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "core/config.h"
 #include "easel/tokenizer.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

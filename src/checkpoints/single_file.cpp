@@ -9,7 +9,7 @@
 #include "checkpoints/single_file_parts.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "weights/message.h"
+#include "weights/format/message.h"
 
 namespace easel {
 namespace {

@@ -10,7 +10,7 @@
 #include "checkpoints/checkpoint_folder.h"
 #include "checkpoints/single_file_parts.h"
 #include "easel/tokenizer.h"
-#include "weights/safetensors.h"
+#include "weights/stores/safetensors.h"
 
 namespace easel {
 

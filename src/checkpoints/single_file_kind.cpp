@@ -5,7 +5,7 @@
 
 #include "checkpoints/single_file_parts.h"
 #include "core/text.h"
-#include "weights/adapter_file.h"
+#include "weights/stores/adapter_file.h"
 
 namespace easel {
 namespace {

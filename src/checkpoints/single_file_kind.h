@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "weights/original_names.h"
+#include "weights/stores/original_names.h"
 
 namespace easel {
 

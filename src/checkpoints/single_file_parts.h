@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "weights/original_names.h"
+#include "weights/stores/original_names.h"
 
 namespace easel {
 

@@ -27,8 +27,8 @@ struct Field {
   Field(std::string name, std::string value) : name(std::move(name)), value(std::move(value)) {}
   Field(std::string name, const char* value) : name(std::move(name)), value(std::string(value)) {}
   template <class Number>
-  requires std::is_arithmetic_v<Number> Field(std::string name, Number number)
-      : name(std::move(name)), value(stored(number)) {}
+    requires std::is_arithmetic_v<Number>
+  Field(std::string name, Number number) : name(std::move(name)), value(stored(number)) {}
 
   std::string name;
   Value value;

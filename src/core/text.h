@@ -1,8 +1,10 @@
 // Building messages.
 #pragma once
 
+#include <cstddef>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace easel {
@@ -24,5 +26,19 @@ inline std::string join(const std::vector<std::string>& parts, const std::string
   }
   return joined;
 }
+
+/// Whether the byte continues a UTF-8 sequence, i.e. is of the form 10xxxxxx.
+inline bool is_utf8_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+/// Number of code points of valid UTF-8.
+std::size_t count_code_points(std::string_view text);
+
+/// `text` itself, or its first 60 bytes or fewer and "..."; never cut within a UTF-8 sequence.
+std::string shortened(std::string_view text);
+
+/// shortened(text) in double quotes, for messages.
+std::string quoted(std::string_view text);
 
 }  // namespace easel

@@ -87,7 +87,7 @@ double Costs::guessed_row(const Shape& shape) const {
 
 Costs::PerPicture Costs::of(const Shape& shape) const {
   const auto here = measured(shape), anywhere = shared_ ? shared_->measured(shape) : Measured{};
-  const auto known = [&](Estimate Measured::*which) {
+  const auto known = [&](Estimate Measured::* which) {
     const auto& estimate = (here.*which).known() ? here.*which : anywhere.*which;
     return estimate.known() ? std::optional(estimate.value()) : std::nullopt;
   };

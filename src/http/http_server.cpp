@@ -12,9 +12,9 @@
 
 #include "core/log.h"
 #include "core/text.h"
-#include "http/http_error.h"
-#include "http/listener.h"
-#include "http/service.h"
+#include "http/openai/service.h"
+#include "http/transport/listener.h"
+#include "http/wire/http_error.h"
 
 namespace easel {
 namespace http {
@@ -62,8 +62,8 @@ class Server final : public HttpServer {
       if (!head) return false;
       answer = service_.answer(*head, connection);
       if (!answer) return false;
-    } catch (const HttpFailure& unreadable) {
-      answer = service_.refusal(unreadable.error());
+    } catch (const ProtocolError& unreadable) {
+      answer = service_.refusal(protocol_error(unreadable));
     }
     const bool keep_alive = head && head->keep_alive && !answer->close && !hurried() &&
                             connection.skip_body(service_.options().max_body_bytes);

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "easel/server.h"
-#include "http/connection.h"
+#include "http/transport/connection.h"
 
 namespace easel::http {
 

@@ -5,8 +5,8 @@
 
 #include "models/unet_2d_condition.h"
 #include "nn/meta_run.h"
-#include "weights/memory_store.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

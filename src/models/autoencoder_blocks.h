@@ -12,7 +12,7 @@
 #include "nn/resample.h"
 #include "nn/resnet.h"
 #include "nn/run_context.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

@@ -12,7 +12,7 @@
 #include "nn/k_resample.h"
 #include "nn/resnet_cond_norm.h"
 #include "nn/run_context.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

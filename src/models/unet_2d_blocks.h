@@ -11,7 +11,7 @@
 #include "nn/resnet.h"
 #include "nn/run_context.h"
 #include "nn/transformer_2d.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

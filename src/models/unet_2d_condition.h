@@ -14,7 +14,7 @@
 #include "models/unet_input.h"
 #include "nn/layers.h"
 #include "nn/run_context.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

@@ -9,7 +9,7 @@
 #include "models/unet_2d_condition_config.h"
 #include "models/unet_input.h"
 #include "nn/embeddings.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

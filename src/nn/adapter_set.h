@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "nn/layer_adapter.h"
-#include "weights/layer_table.h"
+#include "weights/loading/layer_table.h"
 
 namespace easel {
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 

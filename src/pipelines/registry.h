@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "easel/engine.h"
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 
 namespace easel {
 

@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "easel/error.h"
-#include "weights/safetensors_writer.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

@@ -67,9 +67,7 @@ TEST(Config, UnreadFieldsAreNamed) {
 TEST(Config, RequireNamesWhatIsSupported) {
   Config config(json{{"act_fn", "tanh"}}, "c");
   config.require("absent", {"x"});
-  EXPECT_EQ(message_of([&] {
-              config.require("act_fn", {"silu", "swish"});
-            }),
+  EXPECT_EQ(message_of([&] { config.require("act_fn", {"silu", "swish"}); }),
             "c: `act_fn` is \"tanh\"; easel supports \"silu\" or \"swish\"");
 }
 

@@ -71,9 +71,8 @@ TEST_F(Log, TextIsForPeople) {
 
 TEST_F(Log, JsonIsForMachines) {
   set_format(Format::kJson);
-  const auto line = written([] {
-    error("request", {{"status", 200}, {"seconds", 0.25}, {"big", std::int64_t{1} << 60}, {"path", "/a b"}});
-  });
+  const auto line = written(
+      [] { error("request", {{"status", 200}, {"seconds", 0.25}, {"big", std::int64_t{1} << 60}, {"path", "/a b"}}); });
   const auto object = nlohmann::ordered_json::parse(line);
   EXPECT_TRUE(std::regex_match(object["time"].get<std::string>(),
                                std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d)")));

@@ -5,8 +5,8 @@
 #include "../weights/samples.h"
 #include "easel/error.h"
 #include "fuzz_target.h"
-#include "weights/pickle.h"
-#include "weights/zip_archive.h"
+#include "weights/format/pickle.h"
+#include "weights/format/zip_archive.h"
 
 namespace {
 

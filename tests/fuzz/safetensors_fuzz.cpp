@@ -5,7 +5,7 @@
 #include "../weights/samples.h"
 #include "easel/error.h"
 #include "fuzz_target.h"
-#include "weights/safetensors_header.h"
+#include "weights/format/safetensors_header.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

@@ -1,10 +1,10 @@
 // Keys, origins and hosts.
-#include "http/access.h"
+#include "http/access/access.h"
 
 #include <gtest/gtest.h>
 
 #include "easel/error.h"
-#include "http/http_error.h"
+#include "http/wire/http_error.h"
 
 namespace easel::http {
 namespace {

@@ -1,5 +1,5 @@
 // Keys and the file of keys: what it may not hold, and that it can be replaced under a running server.
-#include "http/api_keys.h"
+#include "http/access/api_keys.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
 // Chunked bodies in every cut, and broken ones.
-#include "http/chunked.h"
+#include "http/transport/chunked.h"
 
 #include <gtest/gtest.h>
 
-#include "http/http_error.h"
+#include "http/transport/protocol_error.h"
 
 namespace easel::http {
 namespace {
@@ -21,9 +21,9 @@ std::optional<std::string> decode(std::string_view text, std::size_t step) {
 int refusal_of(std::string_view text) {
   try {
     decode(text, 3);
-  } catch (const HttpFailure& failure) {
-    EXPECT_TRUE(failure.error().close);
-    return failure.error().status;
+  } catch (const ProtocolError& failure) {
+    EXPECT_TRUE(failure.reason().close);
+    return failure.reason().status;
   }
   return 0;
 }

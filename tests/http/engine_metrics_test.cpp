@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "http/metrics.h"
+#include "http/metrics/metrics.h"
 
 namespace easel::http {
 namespace {

@@ -1,11 +1,11 @@
 // Texts of a form against the JSON that means the same.
-#include "http/form_fields.h"
+#include "http/openai/form_fields.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "http/http_error.h"
+#include "http/wire/http_error.h"
 
 namespace easel::http {
 namespace {

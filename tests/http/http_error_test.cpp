@@ -1,5 +1,5 @@
 // The table of errors, every code of it.
-#include "http/http_error.h"
+#include "http/wire/http_error.h"
 
 #include <gtest/gtest.h>
 

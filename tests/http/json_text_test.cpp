@@ -1,9 +1,9 @@
 // Bodies of every odd and hostile kind.
-#include "http/json_text.h"
+#include "http/wire/json_text.h"
 
 #include <gtest/gtest.h>
 
-#include "http/http_error.h"
+#include "http/wire/http_error.h"
 
 namespace easel::http {
 namespace {

@@ -1,12 +1,12 @@
 // Forms as every client writes them, cut anywhere, and as none should.
-#include "http/multipart.h"
+#include "http/transport/multipart.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "http/form_text.h"
-#include "http/http_error.h"
+#include "http/transport/protocol_error.h"
 
 namespace easel::http {
 namespace {
@@ -30,11 +30,11 @@ std::vector<FormPart> read(const std::string& text, std::size_t piece = std::str
   return reader.finish();
 }
 
-HttpError refusal(const std::string& text) {
+ProtocolError::Reason refusal(const std::string& text) {
   try {
     read(text);
-  } catch (const HttpFailure& failure) {
-    return failure.error();
+  } catch (const ProtocolError& failure) {
+    return failure.reason();
   }
   return {.status = 0};
 }
@@ -122,7 +122,7 @@ TEST(Multipart, WhatIsNoFormIsRefused) {
     EXPECT_EQ(error.status, 400) << body;
     EXPECT_FALSE(error.message.empty());
   }
-  EXPECT_EQ(refusal(with_header("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64")).param,
+  EXPECT_EQ(refusal(with_header("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64")).part,
             "a");
 }
 
@@ -130,11 +130,11 @@ TEST(Multipart, EveryLimitHolds) {
   EXPECT_EQ(refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(40, 'x')}})).status, 0);
   const auto texts = refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(41, 'x')}}));
   EXPECT_EQ(texts.status, 413);
-  EXPECT_EQ(texts.param, "b");
+  EXPECT_EQ(texts.part, "b");
   EXPECT_EQ(refusal(form_text({{"image", std::string(300, 'x'), true}})).status, 0);
   const auto file = refusal(form_text({{"image", std::string(301, 'x'), true}}));
   EXPECT_EQ(file.status, 413);
-  EXPECT_EQ(file.param, "image");
+  EXPECT_EQ(file.part, "image");
   const auto long_name = [](std::size_t size) {
     return with_header("Content-Disposition: form-data; name=\"" + std::string(size, 'x') + "\"");
   };
@@ -143,7 +143,7 @@ TEST(Multipart, EveryLimitHolds) {
   // A header that never ends is not waited for.
   MultipartReader reader(kBoundary, kLimits);
   reader.feed(std::string("--") + kBoundary + "\r\n");
-  EXPECT_THROW(reader.feed(std::string(500, 'x')), HttpFailure);
+  EXPECT_THROW(reader.feed(std::string(500, 'x')), ProtocolError);
 }
 
 TEST(Multipart, TheBoundaryComesFromTheContentType) {
@@ -161,7 +161,7 @@ TEST(Multipart, TheBoundaryComesFromTheContentType) {
         std::string("multipart/form-data; boundary=\"\""), "multipart/form-data; boundary=" + std::string(71, 'x'),
         std::string("multipart/form-data; boundary=a\x01"), std::string("multipart/form-data; boundary=\"a \""),
         std::string("multipart/form-data; boundary=a; boundary=b"), std::string("multipart/form-data; boundary=\"a")}) {
-    EXPECT_THROW(form_boundary(bad), HttpFailure) << bad;
+    EXPECT_THROW(form_boundary(bad), ProtocolError) << bad;
   }
 }
 

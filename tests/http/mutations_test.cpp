@@ -6,17 +6,17 @@
 #include <random>
 #include <string>
 
-#include "http/access.h"
-#include "http/chunked.h"
-#include "http/form_fields.h"
+#include "http/access/access.h"
 #include "http/form_text.h"
-#include "http/http_error.h"
-#include "http/json_text.h"
-#include "http/multipart.h"
-#include "http/openai_images.h"
-#include "http/request_head.h"
-#include "http/routes.h"
+#include "http/openai/form_fields.h"
+#include "http/openai/openai_images.h"
+#include "http/openai/routes.h"
 #include "http/scripted_engine.h"
+#include "http/transport/chunked.h"
+#include "http/transport/multipart.h"
+#include "http/transport/request_head.h"
+#include "http/wire/http_error.h"
+#include "http/wire/json_text.h"
 
 namespace easel::http {
 namespace {
@@ -53,6 +53,12 @@ struct Outcomes {
   int refused = 0;
 };
 
+void expect_refusal(const HttpError& error) {
+  EXPECT_GE(error.status, 400);
+  EXPECT_STRNE(reason_phrase(error.status), "Error");
+  EXPECT_LT(error_body(error).size(), 2000u);
+}
+
 Outcomes try_mutants(const std::string& text, const std::function<void(const std::string&)>& reader) {
   std::mt19937 random(1);  // the same mutants every time
   Outcomes outcomes;
@@ -61,10 +67,11 @@ Outcomes try_mutants(const std::string& text, const std::function<void(const std
     try {
       reader(mutant);
       ++outcomes.read;
+    } catch (const ProtocolError& failure) {
+      expect_refusal(protocol_error(failure));
+      ++outcomes.refused;
     } catch (const HttpFailure& failure) {
-      EXPECT_GE(failure.error().status, 400);
-      EXPECT_STRNE(reason_phrase(failure.error().status), "Error");
-      EXPECT_LT(error_body(failure.error()).size(), 2000u);
+      expect_refusal(failure.error());
       ++outcomes.refused;
     }
   }

@@ -1,14 +1,14 @@
 // Every field of an image request: what it may be, and how it is refused.
-#include "http/openai_images.h"
+#include "http/openai/openai_images.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
 #include "easel/image.h"
-#include "http/fields.h"
-#include "http/http_error.h"
 #include "http/scripted_engine.h"
+#include "http/wire/fields.h"
+#include "http/wire/http_error.h"
 
 namespace easel::http {
 namespace {

@@ -1,10 +1,10 @@
 // Heads as clients, proxies and attackers send them.
-#include "http/request_head.h"
+#include "http/transport/request_head.h"
 
 #include <gtest/gtest.h>
 
 #include "core/text.h"
-#include "http/http_error.h"
+#include "http/transport/protocol_error.h"
 
 namespace easel::http {
 namespace {
@@ -22,9 +22,9 @@ RequestHead parse(const std::string& text) {
 int refusal_of(const std::string& text) {
   try {
     parse(text);
-  } catch (const HttpFailure& failure) {
-    EXPECT_TRUE(failure.error().close) << text;
-    return failure.error().status;
+  } catch (const ProtocolError& failure) {
+    EXPECT_TRUE(failure.reason().close) << text;
+    return failure.reason().status;
   }
   return 0;
 }

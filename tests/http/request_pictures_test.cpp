@@ -1,12 +1,12 @@
 // Files to a request's picture and mask, and the size that is drawn.
-#include "http/request_pictures.h"
+#include "http/openai/request_pictures.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "http/http_error.h"
 #include "http/scripted_engine.h"
+#include "http/wire/http_error.h"
 #include "support/picture_files.h"
 
 namespace easel::http {

@@ -1,5 +1,5 @@
 // Paths as clients build them from a base URL.
-#include "http/routes.h"
+#include "http/openai/routes.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The fields that say how a picture is drawn: what fills the request, and what is refused by which name.
-#include "http/sampling_fields.h"
+#include "http/openai/sampling_fields.h"
 
 #include <gtest/gtest.h>
 

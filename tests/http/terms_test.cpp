@@ -1,11 +1,11 @@
 // Headers that set terms: what they may be, and who may send them.
-#include "http/terms.h"
+#include "http/openai/terms.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "http/http_error.h"
+#include "http/wire/http_error.h"
 
 namespace easel::http {
 namespace {

@@ -12,8 +12,8 @@
 #include "models/unet_2d_condition.h"
 #include "nn/meta_run.h"
 #include "support/counting_allocator.h"
-#include "weights/key_mapping.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
+#include "weights/stores/key_mapping.h"
 
 namespace easel {
 namespace {
@@ -70,9 +70,8 @@ TEST(ActivationMemory, OfHalfPrecisionIsWhatThisCpuAllocates) {
     const Placement placement{.device = at::kCPU, .dtype = dtype};
     const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae", placement);
     const auto channels = vae.config().latent_channels;
-    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement), [&] {
-      vae.decode(at::ones({1, channels, 8, 8}, dtype), {});
-    });
+    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement),
+                    [&] { vae.decode(at::ones({1, channels, 8, 8}, dtype), {}); });
   }
 }
 
@@ -93,9 +92,8 @@ TEST(ActivationMemory, OfTheAutoencoderIsWhatACpuAllocates) {
   const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae");
   const auto& c = vae.config();
   for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 16, 40}}) {
-    expect_foretold(decode_bytes(c, size, kCpu), [&] {
-      vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {});
-    });
+    expect_foretold(decode_bytes(c, size, kCpu),
+                    [&] { vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {}); });
     expect_foretold(encode_bytes(c, size, kCpu), [&] {
       vae.encode(at::ones({size.rows, c.in_channels, size.height * c.scale(), size.width * c.scale()}), {});
     });

@@ -8,7 +8,7 @@
 
 #include "core/text.h"
 #include "support/reference_vectors.h"
-#include "weights/memory_store.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "nn/run_context.h"
 #include "support/reference_vectors.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel::testing {
 

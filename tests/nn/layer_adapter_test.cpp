@@ -11,7 +11,7 @@
 
 #include "nn/adapter_set.h"
 #include "nn/layers.h"
-#include "weights/memory_store.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

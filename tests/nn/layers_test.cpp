@@ -8,7 +8,7 @@
 #include "nn/layout.h"
 #include "support/reference_vectors.h"
 #include "tensor/noise_source.h"
-#include "weights/memory_store.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/temporary_folder.h"

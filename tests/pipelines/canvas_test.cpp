@@ -1,4 +1,4 @@
-#include "pipelines/canvas.h"
+#include "pipelines/images/canvas.h"
 
 #include <gtest/gtest.h>
 

@@ -4,10 +4,10 @@
 
 #include <set>
 
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/families/stable_diffusion_xl.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
-#include "pipelines/stable_diffusion_xl.h"
 
 namespace easel {
 namespace {

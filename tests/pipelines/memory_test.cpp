@@ -12,15 +12,15 @@
 #include "checkpoints/checkpoint_source.h"
 #include "core/config.h"
 #include "easel/image_file.h"
-#include "pipelines/picture_codec.h"
+#include "pipelines/images/picture_codec.h"
+#include "pipelines/images/tiled_autoencoder.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
-#include "pipelines/tiled_autoencoder.h"
-#include "pipelines/torch_errors.h"
 #include "support/counting_allocator.h"
 #include "support/reference_vectors.h"
 #include "tensor/device_slot.h"
-#include "weights/key_mapping.h"
+#include "tensor/torch_errors.h"
+#include "weights/stores/key_mapping.h"
 
 namespace easel {
 namespace {

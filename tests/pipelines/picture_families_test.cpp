@@ -9,12 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "image/tiles.h"
-#include "pipelines/diffusion_generation.h"
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_generation.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/denoising/preconditioning.h"
+#include "pipelines/families/upscale_noise.h"
 #include "pipelines/pipeline_cases.h"
-#include "pipelines/preconditioning.h"
 #include "pipelines/registry.h"
-#include "pipelines/upscale_noise.h"
 #include "support/counting_allocator.h"
 
 namespace easel {

@@ -10,10 +10,10 @@
 #include <map>
 
 #include "core/text.h"
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/registry.h"
 #include "support/parity_figures.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel::testing {
 namespace {
@@ -169,7 +169,7 @@ Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
 
 namespace {
 
-/// How a case's picture came to be, for docs/parity.md.
+/// How a case's picture came to be, for docs/measurements/parity.md.
 std::string mode_of(const json& c) {
   static const std::map<std::string, std::string> names = {{"text", "text to image"},
                                                            {"image", "image to image"},

@@ -1,4 +1,4 @@
-#include "pipelines/postprocess.h"
+#include "pipelines/images/postprocess.h"
 
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>

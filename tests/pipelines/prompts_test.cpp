@@ -6,13 +6,13 @@
 #include <filesystem>
 #include <fstream>
 
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/temporary_folder.h"
 #include "tokenizers/prompt_weights.h"
 #include "tokenizers/token_chunks.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {

@@ -13,9 +13,9 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/message_of.h"
-#include "weights/key_mapping.h"
-#include "weights/safetensors.h"
-#include "weights/safetensors_writer.h"
+#include "weights/stores/key_mapping.h"
+#include "weights/stores/safetensors.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 
 namespace easel {

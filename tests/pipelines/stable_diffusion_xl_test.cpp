@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "pipelines/diffusion_pipeline.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 

@@ -1,5 +1,5 @@
 // Laws of Brownian motion; the numbers themselves are compared with torchsde's in parity_test.cpp, "dpmpp_sde".
-#include "schedulers/brownian_tree.h"
+#include "schedulers/numerics/brownian_tree.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>

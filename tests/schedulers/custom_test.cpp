@@ -91,9 +91,7 @@ TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRefused) {
     EXPECT_EQ(param(strength, 4), "strength") << strength;
   EXPECT_EQ(param(0.08, 4), "taken");  // 4 of the 50 timesteps
   EXPECT_EQ(param(0.08, 51), "num_inference_steps");
-  EXPECT_EQ(param_of([&] {
-              make_scheduler("tcd", json::object(), {.strength = 0.3})->set_custom_timesteps({9, 3});
-            }),
+  EXPECT_EQ(param_of([&] { make_scheduler("tcd", json::object(), {.strength = 0.3})->set_custom_timesteps({9, 3}); }),
             "strength");
 }
 

@@ -14,10 +14,10 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "easel/scheduler.h"
-#include "schedulers/beta_distribution.h"
-#include "schedulers/numpy_math.h"
+#include "schedulers/numerics/beta_distribution.h"
+#include "schedulers/numerics/numpy_math.h"
+#include "schedulers/numerics/seed_sequence.h"
 #include "schedulers/reference_cases.h"
-#include "schedulers/seed_sequence.h"
 #include "support/parity_figures.h"
 #include "tensor/noise_source.h"
 
@@ -159,7 +159,7 @@ std::string row_of(const ReferenceCase& run) {
   return name;
 }
 
-// Figures of docs/parity.md: a row for scheduler and sigmas, a column for the prediction type.
+// Figures of docs/measurements/parity.md: a row for scheduler and sigmas, a column for the prediction type.
 void record_figure(const ReferenceCase& run, const Comparison& comparison) {
   const auto prediction = run.config.find("prediction_type");
   testing::record({.area = "schedulers",

@@ -14,19 +14,35 @@ ARROWS = {
     "tokenizers": ["core"],
     "interface": ["image"],
     "engine": ["interface", "core"],
-    "http": ["engine", "image"],
+    "server interface": ["interface"],
+    "http/transport": ["core"],
+    "http/wire": ["http/transport"],
+    "http/access": ["http/wire"],
+    "http/metrics": ["server interface", "http/transport"],
+    "http/openai": ["http/access", "http/metrics", "engine", "image"],
+    "http": ["http/openai"],
     "tensor": ["core"],
-    "weights": ["tensor"],
-    "schedulers": ["tensor"],
-    "nn": ["weights", "interface"],  # for StopPredicate, which every long call polls
-    "models": ["nn"],
-    "adapters": ["nn", "tokenizers"],
-    "checkpoints": ["weights", "tokenizers", "interface"],
-    "pipelines": ["models", "adapters", "checkpoints", "schedulers", "image"],
-    "app": ["http", "pipelines"],
+    "weights/format": ["core"],
+    "weights/loading": ["weights/format", "tensor"],
+    "weights/stores": ["weights/loading"],
+    "weights/convert": ["weights/stores"],
+    "schedulers/numerics": ["tensor"],
+    "schedulers/schedule": ["schedulers/numerics"],
+    "schedulers/algorithms": ["schedulers/schedule"],
+    "schedulers": ["schedulers/algorithms"],
+    "nn": ["weights/loading", "interface"],  # for StopPredicate, which every long call polls
+    "models": ["nn", "weights/stores"],
+    "adapters": ["nn", "weights/stores", "tokenizers"],
+    "checkpoints": ["weights/stores", "tokenizers", "interface"],
+    "pipelines/images": ["models", "image"],
+    "pipelines/prompts": ["pipelines/images", "adapters", "checkpoints", "tokenizers"],
+    "pipelines/denoising": ["pipelines/prompts", "schedulers"],
+    "pipelines/families": ["pipelines/denoising"],
+    "pipelines": ["pipelines/families"],
+    "app": ["http", "engine", "pipelines", "weights/convert"],
 }
 
-# Which layer a public header speaks for.
+# Which node a public header speaks for.
 PUBLIC_HEADERS = {
     "error.h": "core",
     "image.h": "image",
@@ -36,23 +52,23 @@ PUBLIC_HEADERS = {
     "pipeline.h": "interface",
     "engine.h": "interface",
     "observer.h": "interface",
-    "scheduler.h": "schedulers",
-    "server.h": "http",
+    "scheduler.h": "schedulers/schedule",
+    "server.h": "server interface",
 }
 
 TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "adapters", "checkpoints", "pipelines", "app"}
 
 # (name, pattern of the included path, whether a file of this layer may include it)
 THIRD_PARTY = [
-    ("torch", re.compile(r"^(ATen|c10|torch|caffe2)/"), lambda layer, path: layer in TORCH_LAYERS),
+    ("torch", re.compile(r"^(ATen|c10|torch|caffe2)/"), lambda layer, path: layer.split("/")[0] in TORCH_LAYERS and layer != "weights/format"),
     ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
     ("libpng", re.compile(r"^png\.h"), lambda layer, path: layer == "image"),
     ("libjpeg", re.compile(r"^(jpeglib|jerror)\.h"), lambda layer, path: layer == "image"),
     ("libwebp", re.compile(r"^webp/"), lambda layer, path: layer == "image"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
-    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http"),
-    ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: "metrics" in path.name and layer == "http"),
+    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http/access"),
+    ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
 # What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
@@ -80,7 +96,8 @@ def layer_of(path):
     if path.parts[:2] == ("include", "easel"):
         return PUBLIC_HEADERS.get(path.name)
     if path.parts[0] == "src" and len(path.parts) > 2:
-        return path.parts[1] if path.parts[1] in ARROWS else None
+        folder = "/".join(path.parts[1:-1])
+        return folder if folder in ARROWS else None
     return None
 
 

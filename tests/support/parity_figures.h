@@ -1,4 +1,5 @@
-// Figures that parity tests measure, for the table in docs/parity.md: scripts/parity-table makes it of them.
+// Figures that parity tests measure, for the table in docs/measurements/parity.md: scripts/parity-table makes it of
+// them.
 #pragma once
 
 #include <string>

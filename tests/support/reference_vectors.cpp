@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "core/text.h"
-#include "weights/safetensors.h"
+#include "weights/stores/safetensors.h"
 
 namespace easel::testing {
 

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 namespace easel::testing {
 

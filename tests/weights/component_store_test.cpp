@@ -4,7 +4,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/sharded_store.h"
+#include "weights/stores/sharded_store.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "weights/convert.h"
+#include "weights/convert/convert.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

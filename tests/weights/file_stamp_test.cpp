@@ -1,4 +1,4 @@
-#include "weights/file_stamp.h"
+#include "weights/format/file_stamp.h"
 
 #include <gtest/gtest.h>
 

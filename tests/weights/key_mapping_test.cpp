@@ -1,4 +1,4 @@
-#include "weights/key_mapping.h"
+#include "weights/stores/key_mapping.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
@@ -7,7 +7,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/memory_store.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {
@@ -57,9 +57,7 @@ TEST(AttentionNames, ReleaseAndMessagesReachTheSource) {
 
 TEST(AttentionNames, BothNamesAtOnceAreRefused) {
   EXPECT_EQ(
-      error_of([] {
-        with_attention_names(store_of({"attentions.0.query.bias", "attentions.0.to_q.bias"}));
-      }),
+      error_of([] { with_attention_names(store_of({"attentions.0.query.bias", "attentions.0.to_q.bias"})); }),
       "corrupt_data: memory: `attentions.0.query.bias` and `attentions.0.to_q.bias` are the same tensor under an old "
       "and a new name");
 }

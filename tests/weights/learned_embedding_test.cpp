@@ -1,5 +1,5 @@
 // What files of textual inversion may hold; tests/pipelines/prompts_test.cpp reads those that people share.
-#include "weights/learned_embedding.h"
+#include "adapters/learned_embedding.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "weights/mapped_file.h"
+#include "weights/format/mapped_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

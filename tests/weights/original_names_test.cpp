@@ -1,6 +1,6 @@
 // Names of the original layout: what is counted, and how tensors change their form. Whole models are compared with
 // diffusers in tests/pipelines/single_file_test.cpp.
-#include "weights/original_names.h"
+#include "weights/stores/original_names.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
@@ -10,8 +10,8 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/memory_store.h"
-#include "weights/stored_names.h"
+#include "weights/loading/stored_names.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

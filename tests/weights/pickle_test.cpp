@@ -1,4 +1,4 @@
-#include "weights/pickle.h"
+#include "weights/format/pickle.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "weights/safetensors_header.h"
+#include "weights/format/safetensors_header.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "weights/safetensors.h"
+#include "weights/stores/safetensors.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
@@ -13,7 +13,7 @@
 #include "samples.h"
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/safetensors_writer.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {
@@ -139,20 +139,14 @@ TEST(WriteSafetensors, FailureLeavesNothingBehind) {
   const TemporaryFolder folder;
   folder.write("x", "before");
   const at::Tensor complex = at::zeros({1}, at::TensorOptions().dtype(c10::kComplexDouble));
-  EXPECT_EQ(error_of([&] {
-              write_safetensors(folder.path("x"), {{"c", complex}});
-            }),
+  EXPECT_EQ(error_of([&] { write_safetensors(folder.path("x"), {{"c", complex}}); }),
             "unsupported: " + folder.path("x") + ": tensor `c` is of ComplexDouble, which safetensors does not have");
   EXPECT_EQ(read_file(folder.path("x")), "before");
-  EXPECT_THAT(error_of([&] {
-                write_safetensors(folder.path("no/folder"), {{"a", at::ones({1})}});
-              }),
+  EXPECT_THAT(error_of([&] { write_safetensors(folder.path("no/folder"), {{"a", at::ones({1})}}); }),
               HasSubstr("cannot be written: No such file or directory"));
   // Where a folder is in the way, the rename fails, after all has been written.
   std::filesystem::create_directories(folder.path("taken/inside"));
-  EXPECT_THAT(error_of([&] {
-                write_safetensors(folder.path("taken"), {{"a", at::ones({1})}});
-              }),
+  EXPECT_THAT(error_of([&] { write_safetensors(folder.path("taken"), {{"a", at::ones({1})}}); }),
               HasSubstr("internal: " + folder.path("taken") + " cannot be written"));
   std::size_t files = 0;
   for ([[maybe_unused]] const auto& item : std::filesystem::directory_iterator(folder.path())) ++files;

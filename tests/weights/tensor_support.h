@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "weights/safetensors.h"
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
+#include "weights/stores/safetensors.h"
 
 namespace easel {
 

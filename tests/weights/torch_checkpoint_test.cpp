@@ -1,4 +1,4 @@
-#include "weights/torch_checkpoint.h"
+#include "weights/stores/torch_checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "weights/weights.h"
+#include "weights/loading/weights.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
@@ -8,7 +8,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/memory_store.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {

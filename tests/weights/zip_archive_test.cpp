@@ -1,4 +1,4 @@
-#include "weights/zip_archive.h"
+#include "weights/format/zip_archive.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

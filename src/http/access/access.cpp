@@ -1,0 +1,182 @@
+// Origins and hosts by their text, callers by their keys or addresses.
+#include "http/access/access.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+#include "core/text.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http {
+namespace {
+
+constexpr char kExposedHeaders[] =
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, x-easel-queue-position, "
+    "x-easel-estimated-wait, x-easel-waited";
+constexpr char kPreflightSeconds[] = "600";
+
+HttpFailure forbidden(std::string message, const char* code) {
+  return HttpFailure({.status = 403, .message = std::move(message), .type = "permission_error", .code = code});
+}
+
+HttpFailure unauthorized(std::string message, const char* code) {
+  HttpError error{.status = 401, .message = std::move(message), .code = code};
+  error.headers.add("WWW-Authenticate", "Bearer realm=\"easel\"");
+  return HttpFailure(std::move(error));
+}
+
+// "name:port" without the port; an IPv6 address keeps its brackets.
+std::string_view host_name(std::string_view authority) {
+  if (authority.starts_with('[')) {
+    const auto bracket = authority.find(']');
+    return bracket == std::string_view::npos ? authority : authority.substr(0, bracket + 1);
+  }
+  return authority.substr(0, authority.find(':'));
+}
+
+bool is_local_name(std::string_view name) {
+  if (equal_ignoring_case(name, "localhost") || name == "[::1]") return true;
+  in_addr address{};
+  return inet_pton(AF_INET, std::string(name).c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+}
+
+std::string_view without_scheme(std::string_view origin) {
+  const auto separator = origin.find("://");
+  return separator == std::string_view::npos ? origin : origin.substr(separator + 3);
+}
+
+std::string_view without_http_port(std::string_view authority) {
+  if (authority.ends_with(":80")) authority.remove_suffix(3);
+  return authority;
+}
+
+bool is_local_address(const std::string& address) {
+  return address == "::1" || is_local_name(address);
+}
+
+// Headers by which a proxy says for whom it asks.
+bool asks_for_another(const Headers& headers) {
+  return headers.find("Forwarded") || headers.find("X-Forwarded-For") || headers.find("X-Real-IP") ||
+         headers.find("Via");
+}
+
+std::string account_of(const std::string& address) {
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.c_str(), &bytes) != 1) return address;
+  constexpr std::size_t kNetworkBytes = 8;
+  std::fill(std::begin(bytes.s6_addr) + kNetworkBytes, std::end(bytes.s6_addr), std::uint8_t{0});
+  std::array<char, INET6_ADDRSTRLEN> network{};
+  inet_ntop(AF_INET6, &bytes, network.data(), network.size());
+  return concat(network.data(), "/64");
+}
+
+}  // namespace
+
+void check_operator(const Caller& caller, const char* what) {
+  if (caller.is_operator) return;
+  throw forbidden(
+      concat(what, " is for operators: those whose key the server's file of keys marks so, or, where no keys ",
+             "are asked for, clients on the server's own machine."),
+      "operator_needed");
+}
+
+Access::Access(AccessRules rules, ApiKeys& keys) : rules_(std::move(rules)), keys_(keys) {
+  for (auto& origin : rules_.allowed_origins) {
+    if (origin.ends_with('/')) origin.pop_back();
+  }
+}
+
+bool Access::host_allowed(const std::string& host) const {
+  // An HTTP/1.0 client may name none; a browser always does.
+  if (host.empty()) return true;
+  const auto name = host_name(host);
+  if (is_local_name(name) || equal_ignoring_case(name, rules_.own_host)) return true;
+  // A reverse proxy on the same machine passes on the public name.
+  return std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), [&](const std::string& origin) {
+    return origin == "*" || equal_ignoring_case(host_name(without_scheme(origin)), name);
+  });
+}
+
+bool Access::origin_allowed(const std::string& origin, const std::string& host) const {
+  const auto listed = [&](const std::string& allowed) {
+    return allowed == "*" || equal_ignoring_case(allowed, origin);
+  };
+  if (std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), listed)) return true;
+  constexpr std::string_view kScheme = "http://";
+  return origin.starts_with(kScheme) && !host.empty() &&
+         equal_ignoring_case(without_http_port(origin.substr(kScheme.size())), without_http_port(host));
+}
+
+void Access::check_source(const RequestHead& head) const {
+  if (rules_.loopback && !host_allowed(head.host)) {
+    throw forbidden(
+        "This server listens on loopback and is called localhost or 127.0.0.1, not what the Host field says.",
+        "host_not_allowed");
+  }
+  for (const auto& field : head.headers) {
+    if (equal_ignoring_case(field.name, "Origin") && !origin_allowed(field.value, head.host)) {
+      throw forbidden("Web pages of this origin may not call this server; it is not among the allowed origins.",
+                      "origin_not_allowed");
+    }
+  }
+}
+
+Caller Access::identify(const RequestHead& head, const std::string& address) const {
+  if (!keys_.required()) {
+    return {.account = account_of(address),
+            .is_operator =
+                is_local_address(address) && is_local_name(host_name(head.host)) && !asks_for_another(head.headers)};
+  }
+  const auto* authorization = head.headers.find("Authorization");
+  const auto* azure_key = head.headers.find("api-key");
+  if (!authorization && !azure_key) {
+    throw unauthorized("An API key is needed: send it as `Authorization: Bearer KEY`.", "");
+  }
+  if (head.headers.count("Authorization") > 1 || head.headers.count("api-key") > 1) {
+    throw unauthorized("More than one API key was sent.", "invalid_api_key");
+  }
+  if (azure_key) {
+    if (const auto caller = keys_.find(*azure_key)) return *caller;
+  }
+  constexpr std::string_view kScheme = "Bearer ";
+  if (authorization && equal_ignoring_case(std::string_view(*authorization).substr(0, kScheme.size()), kScheme)) {
+    if (const auto caller = keys_.find(trimmed(std::string_view(*authorization).substr(kScheme.size()))))
+      return *caller;
+  }
+  throw unauthorized("The API key is not one of this server's.", "invalid_api_key");
+}
+
+bool Access::is_preflight(const RequestHead& head) {
+  return head.method == "OPTIONS" && head.headers.find("Origin") && head.headers.find("Access-Control-Request-Method");
+}
+
+Answer Access::preflight_answer(const RequestHead& head) const {
+  Answer answer;
+  answer.status = 204;
+  answer.headers.add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  answer.headers.add("Access-Control-Max-Age", kPreflightSeconds);
+  // Echoed, since "*" would not cover Authorization.
+  if (const auto* names = head.headers.find("Access-Control-Request-Headers")) {
+    answer.headers.add("Access-Control-Allow-Headers", *names);
+  }
+  if (head.headers.find("Access-Control-Request-Private-Network")) {
+    answer.headers.add("Access-Control-Allow-Private-Network", "true");
+  }
+  return answer;
+}
+
+void Access::add_cors(const RequestHead& head, Answer& answer) const {
+  answer.headers.add("Vary", "Origin");
+  const auto* origin = head.headers.find("Origin");
+  if (!origin || !origin_allowed(*origin, head.host)) return;
+  answer.headers.add("Access-Control-Allow-Origin", *origin);
+  answer.headers.add("Access-Control-Expose-Headers", kExposedHeaders);
+}
+
+}  // namespace easel::http

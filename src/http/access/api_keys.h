@@ -1,0 +1,73 @@
+// API keys: those given as options, and those of a file that may change while the server runs.
+//
+// The file holds no key, only the SHA-256 of each, which is enough for keys drawn at random: there is nothing to guess
+// that a slower hash would protect. It is JSON:
+//
+//   {"keys": [{"name": "ann", "sha256": "9f86d0...", "max_requests": 4, "share": 2, "operator": true}]}
+//
+// `name` and `sha256` are needed; the others default to no limit, 1 and false. An unknown field is an error.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/access/caller.h"
+
+namespace easel::http {
+
+inline constexpr std::size_t kMaxKeyFileBytes = 4 << 20;
+
+/// Thread-safe.
+class ApiKeys {
+ public:
+  /// @param keys        as clients send them; their accounts are called "api-key-1" and so on, and none is an operator
+  /// @param file        path; empty: none
+  /// @param look_every  how often find() looks whether the file has changed
+  /// @throws Error(kInvalidArgument)  a key is empty or not writable in a header
+  /// @throws Error                    the file cannot be read, or is not as above, or holds no key
+  ApiKeys(const std::vector<std::string>& keys, std::string file,
+          std::chrono::milliseconds look_every = std::chrono::seconds(1));
+
+  /// False when there are none, and everybody may call.
+  bool required() const { return required_; }
+
+  /// Whose key this is; none when it is nobody's. Takes the same time wherever in the list the key is.
+  /// A changed file counts from within `look_every`; one that has become unreadable or wrong is logged, once, and the
+  /// keys read before stay.
+  std::optional<Caller> find(std::string_view presented);
+
+ private:
+  using Digest = std::array<unsigned char, 32>;
+  struct Entry {
+    Digest digest;
+    Caller caller;
+  };
+  using Table = std::vector<Entry>;
+  using Clock = std::chrono::steady_clock;
+
+  static Digest digest_of(std::string_view key);
+  static Table parse(const std::string& text, const std::string& file);
+  void look_at_file();
+  std::shared_ptr<const Table> from_file() const;
+
+  Table given_;  // not from the file
+  const std::string file_;
+  const std::chrono::milliseconds look_every_;
+  const bool required_;
+
+  std::mutex looking_;        // guards what follows
+  std::string last_content_;  // of the file, good or not
+  Clock::time_point looked_at_{};
+
+  mutable std::mutex table_mutex_;  // guards from_file_
+  std::shared_ptr<const Table> from_file_;
+};
+
+}  // namespace easel::http

@@ -1,0 +1,98 @@
+// Families of HTTP and of the process, and the text of all of them.
+#include "http/metrics/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sstream>
+
+namespace easel::http {
+namespace {
+
+constexpr std::array<std::string_view, 7> kMethods = {"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"};
+constexpr char kOther[] = "other";
+
+// From a page that only reads to a picture drawn on a CPU.
+const prometheus::Histogram::BucketBoundaries kRequestSeconds = {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
+                                                                 5,     10,   30,   60,  120,  300, 600, 1800};
+
+std::string method_label(std::string_view method) {
+  return std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end() ? kOther : std::string(method);
+}
+
+// As the kernel counts it; 0 where it does not.
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double total_pages = 0;
+  double resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+struct Metrics::HttpFamilies {
+  explicit HttpFamilies(prometheus::Registry& registry)
+      : requests(prometheus::BuildCounter()
+                     .Name("easel_http_requests_total")
+                     .Help("Requests by route, method and status; 499: the client left before its answer.")
+                     .Register(registry)),
+        seconds(prometheus::BuildHistogram()
+                    .Name("easel_http_request_seconds")
+                    .Help("From a request's head to its answer, by route.")
+                    .Register(registry)),
+        resident(prometheus::BuildGauge()
+                     .Name("process_resident_memory_bytes")
+                     .Help("Host memory that the process holds.")
+                     .Register(registry)
+                     .Add({})) {}
+
+  prometheus::Family<prometheus::Counter>& requests;
+  prometheus::Family<prometheus::Histogram>& seconds;
+  prometheus::Gauge& resident;
+};
+
+Metrics::Metrics(const std::string& version)
+    : registry_(std::make_unique<prometheus::Registry>()),
+      http_(std::make_unique<HttpFamilies>(*registry_)),
+      engine_(add_engine_families(*registry_)) {
+  prometheus::BuildGauge()
+      .Name("easel_build_info")
+      .Help("Always 1; which easel this is.")
+      .Register(*registry_)
+      .Add({{"version", version}})
+      .Set(1);
+}
+
+Metrics::~Metrics() = default;
+
+void Metrics::count_request(std::string_view route, std::string_view method, int status, double seconds) {
+  const std::string path = route.empty() ? kOther : std::string(route);
+  http_->requests.Add({{"route", path}, {"method", method_label(method)}, {"status", std::to_string(status)}})
+      .Increment();
+  http_->seconds.Add({{"route", path}}, kRequestSeconds).Observe(seconds);
+}
+
+std::string Metrics::text() {
+  http_->resident.Set(resident_bytes());
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, registry_->Collect());
+  return out.str();
+}
+
+}  // namespace easel::http
+
+namespace easel {
+
+std::shared_ptr<Figures> make_figures(const std::string& version) {
+  return std::make_shared<http::Metrics>(version);
+}
+
+}  // namespace easel

@@ -1,0 +1,145 @@
+// What type each field has, by name; all others are texts.
+#include "http/openai/form_fields.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "core/text.h"
+#include "http/wire/fields.h"
+#include "http/wire/json_text.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kNumbers[] = {"n",
+                                         "output_compression",
+                                         "partial_images",
+                                         "guidance_scale",
+                                         "guidance_rescale",
+                                         "steps",
+                                         "num_inference_steps",
+                                         "eta",
+                                         "clip_skip",
+                                         "strength",
+                                         "image_guidance_scale",
+                                         "noise_level",
+                                         "denoising_end",
+                                         "aesthetic_score",
+                                         "negative_aesthetic_score"};
+constexpr std::string_view kArrays[] = {"timesteps",
+                                        "sigmas",
+                                        "loras",
+                                        "original_size",
+                                        "crops_coords_top_left",
+                                        "target_size",
+                                        "negative_original_size",
+                                        "negative_crops_coords_top_left",
+                                        "negative_target_size"};
+
+template <class Names>
+bool is_among(const Names& names, std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// The library that would otherwise meet them much later checks for UTF-8 when it writes.
+void check_utf8(const std::string& text, const std::string& name) {
+  try {
+    static_cast<void>(json(text).dump());
+  } catch (const json::type_error&) {
+    throw field_error(
+        name, "invalid_value",
+        concat("`", name, "` is no text in UTF-8; the parts that are files are called `image` and `mask`."));
+  }
+}
+
+std::string with_plain_line_ends(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') plain += text[i];
+  }
+  return plain;
+}
+
+json number_or_text(const std::string& text) {
+  // JSON would take spaces around a number, a form does not.
+  if (!text.empty() && text.find_first_not_of("0123456789+-.eE") == std::string::npos) {
+    if (auto number = parse_json_value(text)) return *number;
+  }
+  return text;
+}
+
+json boolean_or_text(const std::string& text) {
+  if (equal_ignoring_case(text, "true")) return true;
+  if (equal_ignoring_case(text, "false")) return false;
+  return text;
+}
+
+// An adapter is named by a text or described by an object.
+json adapter(const std::string& text) {
+  if (text.starts_with('{')) {
+    if (auto object = parse_json_value(text)) return std::move(*object);
+  }
+  return text;
+}
+
+json array_or_text(const std::string& name, const std::string& text) {
+  if (text.starts_with('[')) {
+    if (auto array = parse_json_value(text)) return std::move(*array);
+    return text;
+  }
+  if (name == "loras") return json::array({adapter(text)});
+  if (auto array = parse_json_value("[" + text + "]")) return std::move(*array);
+  return text;
+}
+
+json value_of(const std::string& name, const std::string& text) {
+  if (is_among(kNumbers, name)) return number_or_text(text);
+  if (is_among(kArrays, name)) return array_or_text(name, text);
+  if (name == "stream") return boolean_or_text(text);
+  return text;
+}
+
+// "loras[][weight]" is the member "weight" of the last entry, or of a new one when that has it already.
+void add_member(json& array, const std::string& member, const std::string& text) {
+  const bool begins = array.empty() || !array.back().is_object() || array.back().contains(member);
+  if (begins) array.push_back(json::object());
+  array.back()[member] = member == "name" ? json(text) : number_or_text(text);
+}
+
+void add_entry(json& fields, const std::string& name, const std::string& suffix, const std::string& text) {
+  auto& array = fields[name];
+  if (!array.is_array()) array = json::array();
+  constexpr std::string_view kMemberStart = "[][";
+  if (suffix == "[]") {
+    array.push_back(name == "loras" ? adapter(text) : number_or_text(text));
+  } else if (suffix.starts_with(kMemberStart) && suffix.ends_with(']')) {
+    add_member(array, suffix.substr(kMemberStart.size(), suffix.size() - kMemberStart.size() - 1), text);
+  } else {
+    throw field_error(name, "invalid_value",
+                      concat("The part ", quoted(name + suffix), " of the form has no such form."));
+  }
+}
+
+}  // namespace
+
+json json_of_form(const std::vector<FormPart>& texts) {
+  auto fields = json::object();
+  for (const auto& [name, content] : texts) {
+    check_utf8(content, name);
+    const auto text = with_plain_line_ends(content);
+    const auto bracket = std::min(name.find('['), name.size());
+    const auto base = name.substr(0, bracket);
+    if (bracket < name.size() && is_among(kArrays, base)) {
+      add_entry(fields, base, name.substr(bracket), text);
+    } else if (!text.empty() || name == "prompt") {
+      fields[name] = value_of(name, text);
+    }
+  }
+  return fields;
+}
+
+}  // namespace easel::http

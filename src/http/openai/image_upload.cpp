@@ -1,0 +1,180 @@
+#include "http/openai/image_upload.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include "core/text.h"
+#include "easel/image_file.h"
+#include "http/openai/form_fields.h"
+#include "http/transport/multipart.h"
+#include "http/wire/fields.h"
+#include "http/wire/http_error.h"
+#include "http/wire/json_text.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxFiles = 2;
+constexpr std::size_t kFramingBytes = 64 * 1024;  // boundaries and part headers of an honest form
+
+HttpFailure wrong_content_type() {
+  return HttpFailure({.status = 400,
+                      .message = "The Content-Type of this request must be multipart/form-data or application/json.",
+                      .code = "unsupported_content_type"});
+}
+
+// "image", and as clients number the entries of a list: "image[]", "image[0]".
+bool is_image(std::string_view name) {
+  constexpr std::string_view kName = "image";
+  if (!name.starts_with(kName)) return false;
+  const auto rest = name.substr(kName.size());
+  return rest.empty() || (rest.starts_with('[') && rest.ends_with(']') &&
+                          rest.substr(1, rest.size() - 2).find_first_not_of("0123456789") == std::string_view::npos);
+}
+
+bool is_file(std::string_view name) {
+  return name == "mask" || is_image(name);
+}
+
+void set_once(std::optional<std::string>& file, std::string bytes, const char* field) {
+  if (file) {
+    throw field_error(field, "duplicate_parameter",
+                      concat("`", field, "` was sent more than once; a request has one `", field, "` here."));
+  }
+  file = std::move(bytes);
+}
+
+ImageUpload upload_of(std::vector<FormPart> parts) {
+  ImageUpload upload;
+  std::vector<FormPart> texts;
+  for (auto& part : parts) {
+    if (is_image(part.name)) {
+      set_once(upload.image, std::move(part.content), "image");
+    } else if (part.name == "mask") {
+      set_once(upload.mask, std::move(part.content), "mask");
+    } else {
+      texts.push_back(std::move(part));
+    }
+  }
+  upload.fields = json_of_form(texts);
+  return upload;
+}
+
+ImageUpload read_form(const std::string& boundary, Client& client, const ServerOptions& limits) {
+  std::optional<MultipartReader> reader(
+      std::in_place, boundary,
+      FormLimits{
+          .max_text_bytes = limits.max_body_bytes, .max_file_bytes = limits.max_image_bytes, .is_file = &is_file});
+  std::optional<ProtocolError> failure;
+  client.receive_body(limits.max_body_bytes + kMaxFiles * limits.max_image_bytes + kFramingBytes,
+                      [&](std::string_view piece) {
+                        if (!reader) return;
+                        try {
+                          reader->feed(piece);
+                        } catch (const ProtocolError& refused) {
+                          failure = refused;
+                          reader.reset();
+                        }
+                      });
+  if (failure) throw *failure;
+  return upload_of(reader->finish());
+}
+
+// A picture in base64, alone or in a data URL. Nothing is fetched: a server that follows its clients' links can be sent
+// anywhere.
+std::string picture_bytes(const char* field, const std::string& text, std::size_t max_bytes) {
+  std::string_view base64 = text;
+  if (base64.starts_with("data:")) {
+    const auto comma = base64.find(',');
+    if (comma == std::string_view::npos || !base64.substr(0, comma).ends_with(";base64")) {
+      throw field_error(field, "invalid_value", concat("`", field, "` is a data URL without base64."));
+    }
+    base64.remove_prefix(comma + 1);
+  } else if (base64.find("://") != std::string_view::npos) {
+    throw field_error(field, "invalid_value",
+                      concat("`", field, "` is a link, and this server follows none; send the picture itself."));
+  }
+  if (base64.size() / 4 > max_bytes / 3 + 1) {
+    throw HttpFailure({.status = 413,
+                       .message = concat("The file \"", field, "\" has more than ", max_bytes, " bytes."),
+                       .param = field});
+  }
+  auto bytes = base64_decode(base64);
+  if (!bytes) throw field_error(field, "invalid_value", concat("`", field, "` is no picture in base64."));
+  return std::move(*bytes);
+}
+
+// A text, or {"image_url": text}.
+std::string picture_of(const char* field, const json& value, std::size_t max_bytes) {
+  const json* text = &value;
+  if (value.is_object()) {
+    const auto url = value.find("image_url");
+    if (url == value.end()) {
+      throw field_error(field, "missing_required_parameter", concat("`", field, "` has no `image_url`."));
+    }
+    text = &*url;
+  }
+  if (!text->is_string()) throw wrong_type(field, "a string", *text);
+  return picture_bytes(field, text->get_ref<const std::string&>(), max_bytes);
+}
+
+// Of a JSON text, without its `kMaxFiles` longest strings, which are the pictures of an honest one.
+std::size_t bytes_beside_pictures(std::string_view text) {
+  std::array<std::size_t, kMaxFiles> longest{};
+  std::size_t at = 0;
+  while ((at = text.find('"', at)) < text.size()) {
+    const auto begin = ++at;
+    while ((at = text.find_first_of("\"\\", at)) < text.size() && text[at] != '"') at += 2;
+    at = std::min(at, text.size());
+    auto& shortest = *std::min_element(longest.begin(), longest.end());
+    shortest = std::max(shortest, at - begin);
+    ++at;
+  }
+  return std::accumulate(longest.begin(), longest.end(), text.size(), std::minus<>());
+}
+
+// Parsed, numbers and names take many times the room of their text, so that what may be as long as pictures must be
+// pictures.
+nlohmann::json parse_with_pictures(const std::string& text, std::size_t max_bytes) {
+  if (const auto bytes = bytes_beside_pictures(text); bytes > max_bytes) {
+    throw HttpFailure({.status = 413,
+                       .message = concat("The request's JSON has ", bytes, " bytes beside its pictures; at most ",
+                                         max_bytes, " are allowed.")});
+  }
+  return parse_json_object(text);
+}
+
+ImageUpload read_json(Client& client, const ServerOptions& limits) {
+  const auto base64_bytes = (limits.max_image_bytes / 3 + 1) * 4;
+  ImageUpload upload;
+  upload.fields =
+      parse_with_pictures(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
+  const Fields fields(upload.fields);
+  if (const auto* image = fields.find("image")) upload.image = picture_of("image", *image, limits.max_image_bytes);
+  if (const auto* images = fields.find("images")) {
+    for (const auto& image : check_array("images", *images, /*max_count=*/1)) {
+      set_once(upload.image, picture_of("images", image, limits.max_image_bytes), "image");
+    }
+  }
+  if (const auto* mask = fields.find("mask")) upload.mask = picture_of("mask", *mask, limits.max_image_bytes);
+  for (const char* field : {"image", "images", "mask"}) upload.fields.erase(field);
+  return upload;
+}
+
+}  // namespace
+
+ImageUpload read_upload(const RequestHead& head, Client& client, const ServerOptions& limits) {
+  const auto* type = head.headers.find("Content-Type");
+  if (!type) throw wrong_content_type();
+  if (const auto boundary = form_boundary(*type)) return read_form(*boundary, client, limits);
+  const auto media_type = trimmed(std::string_view(*type).substr(0, type->find(';')));
+  if (!equal_ignoring_case(media_type, "application/json")) throw wrong_content_type();
+  return read_json(client, limits);
+}
+
+}  // namespace easel::http

@@ -1,0 +1,16 @@
+// The fields that say how a picture is drawn: easel's own, under diffusers' names.
+#pragma once
+
+#include "easel/generation.h"
+#include "easel/server.h"
+#include "http/wire/fields.h"
+
+namespace easel::http {
+
+/// Reads and checks them into `request`, in a fixed order; its seed is drawn if none was given.
+/// @param from_picture  whether the request begins from a picture; fields that speak of it are refused elsewhere
+/// @throws HttpFailure(400)  with the field as param
+void read_sampling(const Fields& fields, const ServerOptions& limits, const ModelDescription& model, bool from_picture,
+                   GenerationRequest& request);
+
+}  // namespace easel::http

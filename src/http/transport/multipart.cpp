@@ -1,0 +1,240 @@
+// A small state machine: preamble, then delimiter, header and content in turns, then epilogue.
+#include "http/transport/multipart.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/text.h"
+#include "http/transport/protocol_error.h"
+
+namespace easel::http {
+namespace {
+
+constexpr std::size_t kMaxBoundary = 70;  // RFC 2046
+constexpr std::size_t kMaxPadding = 256;  // white space behind a delimiter
+constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kHeaderEnd = "\r\n\r\n";
+
+ProtocolError malformed(std::string message, std::string param = {}) {
+  return ProtocolError({.status = 400, .message = std::move(message), .part = std::move(param)});
+}
+
+struct Parameter {
+  std::string_view name;
+  std::string value;
+};
+
+// Some clients write a quote as %22, as browsers do, and some as \", as RFC 7578's forerunners did. A backslash before
+// anything else stands for itself: it comes from Windows' paths.
+std::string unescaped(std::string_view quoted) {
+  constexpr std::pair<std::string_view, char> kEscapes[] = {
+      {"\\\"", '"'}, {"\\\\", '\\'}, {"%22", '"'}, {"%0D", '\r'}, {"%0A", '\n'}};
+  std::string text;
+  while (!quoted.empty()) {
+    const auto* escape = std::find_if(std::begin(kEscapes), std::end(kEscapes),
+                                      [&](const auto& candidate) { return quoted.starts_with(candidate.first); });
+    const bool found = escape != std::end(kEscapes);
+    text += found ? escape->second : quoted.front();
+    quoted.remove_prefix(found ? escape->first.size() : 1);
+  }
+  return text;
+}
+
+// The quoted string that `text` begins with, without its quotes; `text` goes on behind it.
+std::string take_quoted(std::string_view& text) {
+  std::size_t end = 1;
+  while (end < text.size() && text[end] != '"') end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
+  if (end >= text.size()) throw malformed("A quoted value in a header of the form has no end.");
+  auto value = unescaped(text.substr(1, end - 1));
+  text.remove_prefix(end + 1);
+  return value;
+}
+
+std::string take_token(std::string_view& text) {
+  const auto end = std::min(text.find(';'), text.size());
+  auto value = trimmed(text.substr(0, end));
+  text.remove_prefix(end);
+  if (value.size() >= 2 && value.front() == '\'' && value.back() == '\'') value = value.substr(1, value.size() - 2);
+  return std::string(value);
+}
+
+// What stands behind the first semicolon of a field's value.
+std::vector<Parameter> parameters_of(std::string_view value) {
+  std::vector<Parameter> parameters;
+  value.remove_prefix(std::min(value.find(';'), value.size()));
+  while (!value.empty()) {
+    value = trimmed(value);
+    if (!value.starts_with(';')) throw malformed("A header of the form has text where a semicolon should be.");
+    value = trimmed(value.substr(1));
+    if (value.empty()) break;
+    const auto equals = value.find('=');
+    if (equals == std::string_view::npos) throw malformed("A header of the form has a parameter without a value.");
+    const auto name = trimmed(value.substr(0, equals));
+    value = trimmed(value.substr(equals + 1));
+    parameters.push_back({name, value.starts_with('"') ? take_quoted(value) : take_token(value)});
+    value = trimmed(value);
+  }
+  return parameters;
+}
+
+std::string_view first_word(std::string_view value) {
+  return trimmed(value.substr(0, value.find(';')));
+}
+
+// The one parameter of that name, or none.
+std::optional<std::string> only(const std::vector<Parameter>& parameters, std::string_view name) {
+  std::optional<std::string> found;
+  for (const auto& parameter : parameters) {
+    if (!equal_ignoring_case(parameter.name, name)) continue;
+    if (found) throw malformed(concat("A header of the form has its ", name, " twice."));
+    found = parameter.value;
+  }
+  return found;
+}
+
+bool may_stand_in_boundary(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+         std::string_view("'()+_,-./:=? ").find(c) != std::string_view::npos;
+}
+
+std::string name_of_part(std::string_view disposition) {
+  if (!equal_ignoring_case(first_word(disposition), "form-data")) {
+    throw malformed("A part of the form is not form-data.");
+  }
+  const auto name = only(parameters_of(disposition), "name");
+  if (!name || name->empty()) throw malformed("A part of the form has no name.");
+  return *name;
+}
+
+void check_encoding(std::string_view encoding, const std::string& name) {
+  for (const char* plain : {"binary", "8bit", "7bit"}) {
+    if (equal_ignoring_case(encoding, plain)) return;
+  }
+  throw malformed(concat("The part ", quoted(name), " of the form has the transfer encoding ", quoted(encoding),
+                         "; expected plain bytes."),
+                  name);
+}
+
+}  // namespace
+
+std::optional<std::string> form_boundary(std::string_view content_type) {
+  if (!equal_ignoring_case(first_word(content_type), "multipart/form-data")) return std::nullopt;
+  const auto boundary = only(parameters_of(content_type), "boundary");
+  if (!boundary || boundary->empty() || boundary->size() > kMaxBoundary || boundary->ends_with(' ') ||
+      !std::all_of(boundary->begin(), boundary->end(), may_stand_in_boundary)) {
+    throw malformed("The Content-Type multipart/form-data needs a boundary of 1 to 70 characters.");
+  }
+  return boundary;
+}
+
+// The first delimiter may stand at the very beginning, where no line ends before it.
+MultipartReader::MultipartReader(const std::string& boundary, const FormLimits& limits)
+    : delimiter_("\r\n--" + boundary), limits_(limits), buffer_(kLineEnd) {}
+
+void MultipartReader::feed(std::string_view bytes) {
+  buffer_ += bytes;
+  while (advance()) {
+  }
+}
+
+// True when something was taken, so that there may be more to take.
+bool MultipartReader::advance() {
+  switch (state_) {
+    case State::kPreamble:
+    case State::kContent:
+      return read_to_delimiter();
+    case State::kDelimiterEnd:
+      return end_delimiter();
+    case State::kHeader:
+      return read_header();
+    case State::kEpilogue:
+      buffer_.clear();
+      break;
+  }
+  return false;
+}
+
+bool MultipartReader::read_to_delimiter() {
+  const auto at = buffer_.find(delimiter_);
+  const bool found = at != std::string::npos;
+  // What may turn out to be the beginning of a delimiter stays.
+  const auto taken = found ? at : buffer_.size() - std::min(buffer_.size(), delimiter_.size() - 1);
+  if (state_ == State::kContent) add_content(std::string_view(buffer_).substr(0, taken));
+  buffer_.erase(0, taken + (found ? delimiter_.size() : 0));
+  if (found) state_ = State::kDelimiterEnd;
+  return found;
+}
+
+bool MultipartReader::end_delimiter() {
+  if (buffer_.starts_with("--")) {
+    state_ = State::kEpilogue;
+    return true;
+  }
+  const auto end = std::min(buffer_.find_first_not_of(" \t"), buffer_.size());
+  if (end > kMaxPadding) throw malformed("There is too much space behind a boundary of the form.");
+  if (buffer_.size() < end + kLineEnd.size()) return false;
+  // RFC 2046: no line of a part may begin with the boundary, so this is no part's content.
+  if (buffer_.compare(end, kLineEnd.size(), kLineEnd) != 0) {
+    throw malformed("A boundary of the form is followed by other text than a line end.");
+  }
+  buffer_.erase(0, end + kLineEnd.size());
+  state_ = State::kHeader;
+  return true;
+}
+
+bool MultipartReader::read_header() {
+  const auto end = buffer_.starts_with(kLineEnd) ? 0 : buffer_.find(kHeaderEnd);
+  if (std::min(end, buffer_.size()) > limits_.max_header_bytes) {
+    throw malformed(concat("A part's headers have more than ", limits_.max_header_bytes, " bytes."));
+  }
+  if (end == std::string::npos) return false;
+  begin_part(std::string_view(buffer_).substr(0, end));
+  buffer_.erase(0, end + kHeaderEnd.size());
+  state_ = State::kContent;
+  return true;
+}
+
+void MultipartReader::begin_part(std::string_view header) {
+  if (parts_.size() == limits_.max_parts) {
+    throw malformed(concat("The form has more than ", limits_.max_parts, " parts."));
+  }
+  std::optional<std::string> name;
+  std::string_view encoding;
+  while (!header.empty()) {
+    const auto line = header.substr(0, header.find(kLineEnd));
+    header.remove_prefix(std::min(line.size() + kLineEnd.size(), header.size()));
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) throw malformed("A header of the form has no colon.");
+    const auto field = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
+    if (equal_ignoring_case(field, "Content-Transfer-Encoding")) encoding = value;
+    if (!equal_ignoring_case(field, "Content-Disposition")) continue;
+    if (name) throw malformed("A part of the form has two Content-Dispositions.");
+    name = name_of_part(value);
+  }
+  if (!name) throw malformed("A part of the form has no Content-Disposition.");
+  if (!encoding.empty()) check_encoding(encoding, *name);
+  in_file_ = limits_.is_file != nullptr && limits_.is_file(*name);
+  parts_.push_back({.name = std::move(*name), .content = {}});
+}
+
+void MultipartReader::add_content(std::string_view piece) {
+  auto& part = parts_.back();
+  if (!in_file_) text_bytes_ += piece.size();
+  const auto limit = in_file_ ? limits_.max_file_bytes : limits_.max_text_bytes;
+  if ((in_file_ ? part.content.size() + piece.size() : text_bytes_) > limit) {
+    throw ProtocolError({.status = 413,
+                         .message = in_file_
+                                        ? concat("The file ", quoted(part.name), " has more than ", limit, " bytes.")
+                                        : concat("The form's texts have more than ", limit, " bytes."),
+                         .part = part.name});
+  }
+  part.content += piece;
+}
+
+std::vector<FormPart> MultipartReader::finish() {
+  if (state_ == State::kPreamble) throw malformed("The boundary that the Content-Type announces is not in the body.");
+  if (state_ != State::kEpilogue) throw malformed("The form ends before its last boundary.");
+  return std::move(parts_);
+}
+
+}  // namespace easel::http

@@ -1,0 +1,63 @@
+// multipart/form-data (RFC 7578, RFC 2046 section 5.1), from bytes that arrive piece by piece.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/transport/message.h"
+
+namespace easel::http {
+
+/// One part of a form. File names and types that clients claim are read over: content decides.
+struct FormPart {
+  std::string name;
+  std::string content;
+};
+
+struct FormLimits {
+  std::size_t max_parts = 128;
+  std::size_t max_header_bytes = 8192;               ///< of one part
+  std::size_t max_text_bytes = 1u << 20;             ///< of all parts together that are no files
+  std::size_t max_file_bytes = 1u << 20;             ///< of one file
+  bool (*is_file)(std::string_view name) = nullptr;  ///< which parts are files, by name; null: none
+};
+
+/// The boundary that a Content-Type announces; none when it is no multipart/form-data.
+/// @throws ProtocolError(400)  it is one, without a boundary that RFC 2046 allows
+std::optional<std::string> form_boundary(std::string_view content_type);
+
+/// Takes a form apart. Preamble and epilogue are dropped; lines end with CRLF. Not thread-safe.
+class MultipartReader {
+ public:
+  MultipartReader(const std::string& boundary, const FormLimits& limits);
+
+  /// @throws ProtocolError  400: not a form, or over a limit of numbers; 413: a part is too large; param is the part's
+  ///                      name, once it is known
+  void feed(std::string_view bytes);
+
+  /// All parts, in order. @throws ProtocolError(400)  the last boundary has not come
+  std::vector<FormPart> finish();
+
+ private:
+  enum class State { kPreamble, kDelimiterEnd, kHeader, kContent, kEpilogue };
+
+  bool advance();
+  bool read_to_delimiter();
+  bool end_delimiter();
+  bool read_header();
+  void begin_part(std::string_view header);
+  void add_content(std::string_view piece);
+
+  const std::string delimiter_;
+  const FormLimits limits_;
+  State state_ = State::kPreamble;
+  std::string buffer_;  // not yet taken
+  std::vector<FormPart> parts_;
+  bool in_file_ = false;
+  std::size_t text_bytes_ = 0;
+};
+
+}  // namespace easel::http

@@ -1,0 +1,55 @@
+// Typed, strict reading of a request's JSON fields; every refusal names the field as the client wrote it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/wire/http_error.h"
+
+namespace easel::http {
+
+/// A 400 about one field.
+HttpFailure field_error(const std::string& field, std::string code, std::string message);
+
+/// The fields of one JSON object. null means absent throughout. Borrows the object.
+class Fields {
+ public:
+  explicit Fields(const nlohmann::json& object) : object_(object) {}
+
+  /// The field, or nullptr when absent or null.
+  const nlohmann::json* find(const char* field) const;
+  bool is_null(const char* field) const;
+
+  /// @throws HttpFailure(400)  code invalid_type: of another type
+  std::optional<std::string> string(const char* field) const;
+  std::optional<bool> boolean(const char* field) const;
+  /// Takes 2.0 as 2: JSON has one type of number. @throws also integer_below_min_value, integer_above_max_value
+  std::optional<std::int64_t> integer(const char* field, std::int64_t min, std::int64_t max) const;
+  /// @throws also decimal_below_min_value, decimal_above_max_value
+  std::optional<double> number(const char* field, double min, double max) const;
+  /// @throws also invalid_value: not one of `choices`
+  std::optional<std::string> choice(const char* field, const std::vector<std::string>& choices) const;
+  /// @throws also string_above_max_length, counted in code points
+  std::optional<std::string> text(const char* field, std::size_t max_chars) const;
+  /// An array of numbers. @throws also empty_array, array_above_max_length; a fault of one entry names it: "field[3]"
+  std::optional<std::vector<double>> numbers(const char* field, std::size_t max_count, double min, double max) const;
+
+ private:
+  const nlohmann::json& object_;
+};
+
+/// code invalid_type, saying what was expected and found.
+HttpFailure wrong_type(const std::string& field, const char* expected, const nlohmann::json& found);
+
+/// The array itself. @throws HttpFailure(400)  invalid_type, empty_array, array_above_max_length
+const nlohmann::json& check_array(const char* field, const nlohmann::json& value, std::size_t max_count);
+
+/// Checks a number's range. @throws HttpFailure(400)  as Fields::integer
+void check_range(const std::string& field, double value, double min, double max, const char* kind);
+
+}  // namespace easel::http

@@ -1,0 +1,119 @@
+// The whole table from ErrorCode to status, type and code.
+#include "http/wire/http_error.h"
+
+#include "http/wire/json_text.h"
+
+namespace easel::http {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr char kRetryAfterSeconds[] = "5";
+
+enum class Retry {
+  kUsual,  // clients' own rules: they repeat a 5xx and a 429
+  kLater,  // worth repeating after a while
+  kNever,  // the same request will fail the same way, and SDKs would pay for it three times
+};
+
+struct Row {
+  ErrorCode code;
+  int status;
+  const char* type;
+  const char* wire_code;
+  Retry retry;
+};
+
+// One row an ErrorCode, in its order.
+constexpr Row kRows[] = {
+    {ErrorCode::kInvalidArgument, 400, kInvalidRequest, "invalid_value", Retry::kUsual},
+    {ErrorCode::kNotFound, 404, kInvalidRequest, "model_not_found", Retry::kUsual},
+    {ErrorCode::kUnsupported, 400, kInvalidRequest, "unsupported_parameter", Retry::kUsual},
+    {ErrorCode::kCorruptData, 500, kServerError, "image_generation_failed", Retry::kNever},
+    {ErrorCode::kResourceExhausted, 429, "rate_limit_error", "rate_limit_exceeded", Retry::kLater},
+    {ErrorCode::kUnavailable, 503, kServerError, "server_unavailable", Retry::kLater},
+    {ErrorCode::kDeadlineExceeded, 504, kServerError, "deadline_exceeded", Retry::kNever},
+    {ErrorCode::kCancelled, 503, kServerError, "cancelled", Retry::kNever},
+    {ErrorCode::kInternal, 500, kServerError, "image_generation_failed", Retry::kNever},
+};
+
+// Past the wire format the words are diffusers'; a client knows only those it wrote.
+std::string wire_name(const std::string& param) {
+  if (param == "num_images") return "n";
+  if (param == "width" || param == "height") return "size";
+  return param;
+}
+
+HttpError from_row(const Row& row, const Error& error, const std::string& retry_after = kRetryAfterSeconds) {
+  HttpError answer{.status = row.status,
+                   .message = error.what(),
+                   .type = row.type,
+                   .param = wire_name(error.param()),
+                   .code = row.wire_code};
+  if (row.retry == Retry::kLater) answer.headers.add("retry-after", retry_after);
+  if (row.retry == Retry::kNever) answer.headers.add("x-should-retry", "false");
+  return answer;
+}
+
+ordered_json string_or_null(const std::string& text) {
+  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
+}
+
+}  // namespace
+
+HttpError http_error(const Error& error, const std::optional<std::string>& retry_after) {
+  if (error.code() == ErrorCode::kInternal) return unexpected_error(error.what());
+  const auto& row = kRows[static_cast<std::size_t>(error.code())];
+  auto answer = from_row(row, error, retry_after.value_or(kRetryAfterSeconds));
+  if (error.code() == ErrorCode::kNotFound && answer.param.empty()) answer.param = "model";
+  return answer;
+}
+
+HttpError drawing_error(const Error& error) {
+  const bool names_field = !error.param().empty();
+  switch (error.code()) {
+    case ErrorCode::kNotFound:
+    case ErrorCode::kResourceExhausted:
+      break;
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported:
+      // Without a field it is the model's files that are at fault.
+      if (names_field) return http_error(error);
+      break;
+    default:
+      return http_error(error);
+  }
+  return from_row({error.code(), 500, kServerError, "image_generation_failed", Retry::kNever}, error);
+}
+
+HttpError unexpected_error(std::string detail) {
+  HttpError answer{.status = 500,
+                   .message = "The server failed on this request; its log says why, under the x-request-id.",
+                   .type = kServerError,
+                   .code = "image_generation_failed",
+                   .detail = std::move(detail)};
+  answer.headers.add("x-should-retry", "false");
+  return answer;
+}
+
+HttpError protocol_error(const ProtocolError& error) {
+  const auto& reason = error.reason();
+  return {.status = reason.status, .message = reason.message, .param = reason.part, .close = reason.close};
+}
+
+std::string error_body(const HttpError& error) {
+  return json_text({{"error",
+                     {{"message", error.message},
+                      {"type", error.type},
+                      {"param", string_or_null(error.param)},
+                      {"code", string_or_null(error.code)}}}});
+}
+
+Answer answer_of(const HttpError& error) {
+  auto answer = json_answer(error.status, error_body(error));
+  for (const auto& field : error.headers) answer.headers.add(field.name, field.value);
+  answer.close = error.close;
+  return answer;
+}
+
+}  // namespace easel::http

@@ -1,0 +1,61 @@
+#include "pipelines/denoising/diffusion_tickets.h"
+
+#include <utility>
+
+#include "core/log.h"
+#include "pipelines/images/postprocess.h"
+#include "tensor/torch_errors.h"
+
+namespace easel {
+namespace {
+
+// Pixels of infinities and NaN would be a black picture.
+Image take_part(const DiffusionFinishTicket::Part& part) {
+  if (*part.finite.const_data_ptr<bool>()) return to_image(part.pixels);
+  if (!part.redo) throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN");
+  log::info("a picture overflowed in float16 and is decoded again in float32");
+  return to_image(with_torch_errors(part.redo));
+}
+
+}  // namespace
+
+DiffusionBeginTicket::DiffusionBeginTicket(std::vector<std::unique_ptr<Generation>> generations, c10::Device device)
+    : generations_(std::move(generations)), event_(device) {}
+
+void DiffusionBeginTicket::wait() {
+  with_torch_errors([&] { event_.wait(); });
+}
+
+DiffusionStepTicket::DiffusionStepTicket(at::Tensor finite, c10::Device device)
+    : finite_(std::move(finite)), event_(device) {}
+
+void DiffusionStepTicket::wait() {
+  with_torch_errors([&] { event_.wait(); });
+}
+
+std::vector<bool> DiffusionStepTicket::finite() {
+  const bool* flags = finite_.const_data_ptr<bool>();
+  return std::vector<bool>(flags, flags + finite_.numel());  // braces would make two flags of the pointers
+}
+
+DiffusionFinishTicket::DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device)
+    : pictures_(std::move(pictures)), event_(device) {}
+
+void DiffusionFinishTicket::wait() {
+  with_torch_errors([&] { event_.wait(); });
+}
+
+std::vector<GeneratedImage> DiffusionFinishTicket::take() {
+  std::vector<GeneratedImage> images;
+  for (const auto& picture : pictures_) {
+    std::vector<Image> parts;
+    for (const auto& part : picture.parts) parts.push_back(take_part(part));
+    auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, picture.grid);
+    images.push_back({.image = to_answer(std::move(drawing), picture.canvas),
+                      .seed = picture.seed,
+                      .prompt_cut = picture.prompt_cut});
+  }
+  return images;
+}
+
+}  // namespace easel

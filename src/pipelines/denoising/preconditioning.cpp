@@ -1,0 +1,57 @@
+#include "pipelines/denoising/preconditioning.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/log.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+float first_number(const at::Tensor& tensor) {
+  return *tensor.const_data_ptr<float>();
+}
+
+[[noreturn]] void refuse_scheduler() {
+  throw Error(ErrorCode::kInvalidArgument, "this model needs an algorithm of first order on noise levels, as Euler is",
+              "scheduler");
+}
+
+/// add_noise tells the two factors of x0 and noise; on noise levels the first is 1.
+float sigma_of(const Scheduler& scheduler, std::size_t step_index) {
+  const auto zero = at::zeros({1, 1}, at::kFloat), one = at::ones({1, 1}, at::kFloat);
+  try {
+    if (first_number(scheduler.add_noise(one, zero, step_index)) != 1.0f) refuse_scheduler();
+    return first_number(scheduler.add_noise(zero, one, step_index));
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kUnsupported) refuse_scheduler();
+    throw;
+  }
+}
+
+}  // namespace
+
+at::Tensor run_sigmas(const Scheduler& scheduler) {
+  if (scheduler.order() != 1) refuse_scheduler();
+  std::vector<float> sigmas;
+  for (std::size_t i = 0; i < scheduler.timesteps().size(); ++i) sigmas.push_back(sigma_of(scheduler, i));
+  return at::tensor(sigmas, at::kFloat);
+}
+
+std::vector<float> told_sigmas(const at::Tensor& sigmas) {
+  std::vector<float> told;
+  // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
+  for (std::int64_t i = 0; i < sigmas.size(0); ++i) told.push_back(first_number(at::log(sigmas.select(0, i)) * 0.25));
+  return told;
+}
+
+at::Tensor precondition(const at::Tensor& model_output, const at::Tensor& latents, const at::Tensor& sigma) {
+  const auto inv_sigma = 1 / (sigma.square() + 1);
+  const auto scaled_sigma = sigma / (sigma.square() + 1).sqrt();
+  return inv_sigma * latents + scaled_sigma * model_output.narrow(1, 0, model_output.size(1) - 1);
+}
+
+}  // namespace easel

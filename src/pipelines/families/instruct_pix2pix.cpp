@@ -1,0 +1,119 @@
+#include "pipelines/families/instruct_pix2pix.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+#include <utility>
+
+#include "core/text.h"
+#include "pipelines/denoising/picture_use.h"
+#include "pipelines/families/components.h"
+#include "pipelines/families/stable_diffusion.h"
+#include "pipelines/images/picture_pixels.h"
+#include "tensor/upload.h"
+
+namespace easel {
+namespace {
+
+constexpr double kDefaultImageGuidanceScale = 1.5;
+
+double image_guidance_scale_of(const GenerationRequest& request) {
+  return request.image_guidance_scale.value_or(kDefaultImageGuidanceScale);
+}
+
+/// Rows: the prompt, then twice the negative prompt, once with the picture and once without.
+class InstructionConditioner : public Conditioner {
+ public:
+  explicit InstructionConditioner(std::unique_ptr<Conditioner> words) : words_(std::move(words)) {}
+
+  Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                    const RunContext& context) override {
+    auto conditions = words_->encode(request, canvas, guidance, context);
+    if (guidance == Guidance::kOn) {
+      const auto& both = conditions.prompt_embeds;
+      const auto negative = both.narrow(0, 0, 1), text = both.narrow(0, 1, 1);
+      conditions.prompt_embeds = at::cat(at::TensorList({text, negative, negative}));
+    }
+    return conditions;
+  }
+
+ private:
+  std::unique_ptr<Conditioner> words_;
+};
+
+class InstructedPicture : public PictureUse {
+ public:
+  std::int64_t extra_channels(const AutoencoderKLConfig& vae) const override { return vae.latent_channels; }
+
+  void check(const GenerationRequest& request) const override {
+    refuse_fields_of_starting_pictures(request);
+    if (request.noise_level) refuse_field("noise_level", "has no use in this model");
+    const double scale = image_guidance_scale_of(request);
+    if (!(std::isfinite(scale) && scale >= 0)) {
+      refuse_field("image_guidance_scale", concat("is ", scale, ", expected 0 or more"));
+    }
+  }
+
+  Canvas canvas(const GenerationRequest& request, const ModelDescription& model) const override {
+    return plan_canvas(model, request.width.value_or(request.image->width),
+                       request.height.value_or(request.image->height));
+  }
+
+  bool guided(const GenerationRequest& request, double guidance_scale) const override {
+    return guidance_scale > 1.0 && image_guidance_scale_of(request) >= 1.0;
+  }
+
+  BeginLatents read(const GenerationRequest& request, const Canvas& canvas, bool guided, const PictureCodec& codec,
+                    const Placement& placement, const RunContext& context) const override {
+    check_picture(*request.image, "image");
+    const auto pixels = to_tensor(at_drawn_size(*request.image, canvas));
+    // The reference takes the distribution's mode, and does not scale it.
+    const auto latents = codec.encode(pixels, context).mean.to(placement.device, placement.dtype);
+    auto channels = guided ? at::cat(at::TensorList({latents, latents, at::zeros_like(latents)})) : latents;
+    return [channels = std::move(channels), shape = latents.sizes().vec(), placement,
+            scale = image_guidance_scale_of(request)](DiffusionGeneration& generation) {
+      generation.latents = upload(generation.noise.normal(shape), placement.device, placement.dtype) *
+                           generation.phase().scheduler->init_noise_sigma();
+      generation.extra_channels = channels;
+      generation.image_guidance_scale = scale;
+    };
+  }
+};
+
+std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const CheckpointFolder& folder,
+                                                ModelDescription description, const PipelineOptions& options) {
+  const auto& placement = options.placement;
+  const auto& text = family.text_encoders[0];
+  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
+  std::vector<Denoiser> denoisers;
+  denoisers.push_back(
+      {.unet = load_unet(folder, placement),
+       .conditioner = std::make_unique<InstructionConditioner>(make_stable_diffusion_conditioner(encoder)),
+       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
+       .text_layers = {encoder->layer_table()}});
+  return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
+                                             load_codec(folder, family.vae_fields, placement), family.mode_defaults,
+                                             std::make_unique<InstructedPicture>());
+}
+
+}  // namespace
+
+const std::vector<Family>& instruct_pix2pix_families() {
+  static const std::vector<Family> families = {{.class_name = "StableDiffusionInstructPix2PixPipeline",
+                                                .name = "instruct-pix2pix",
+                                                .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
+                                                .scheduler_corrections = SchedulerCorrections::kNone,
+                                                .vae_fields = VaeFields::kScalingFactor,
+                                                .default_guidance_scale = 7.5,
+                                                .default_strength = 1.0,
+                                                .default_steps = 100,
+                                                .guided_rows = 3,
+                                                .needs_image = true,
+                                                .sees_picture = true,
+                                                .load = &load_instruct_pix2pix}};
+  return families;
+}
+
+}  // namespace easel

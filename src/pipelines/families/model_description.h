@@ -1,0 +1,15 @@
+// What can be told of a checkpoint before its weights are read.
+#pragma once
+
+#include <string>
+
+#include "pipelines/families/family.h"
+
+namespace easel {
+
+/// From the folder's JSON files and tensor headers.
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
+ModelDescription describe_model(const std::string& id, const CheckpointFolder& folder, const Family& family,
+                                const PipelineOptions& options);
+
+}  // namespace easel

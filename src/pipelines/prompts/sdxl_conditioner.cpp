@@ -1,0 +1,90 @@
+#include "pipelines/prompts/sdxl_conditioner.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+
+#include <utility>
+
+#include "pipelines/prompts/prompt_rows.h"
+#include "tensor/upload.h"
+
+namespace easel {
+namespace {
+
+using Pixels = MicroConditions::Pixels;
+
+/// Sizes of the row without the prompt. The reference's pipelines differ: from noise alone both sizes count together or
+/// not at all; from a picture each counts by itself, and the corner is the other row's whatever is given.
+struct NegativeSizes {
+  Pixels original_size, crops_coords_top_left, target_size;
+};
+
+NegativeSizes negative_sizes(const MicroConditions& given, Pixels original_size, Pixels target_size, Start start) {
+  if (start == Start::kPicture) {
+    return {given.negative_original_size.value_or(original_size), given.crops_coords_top_left,
+            given.negative_target_size.value_or(target_size)};
+  }
+  if (given.negative_original_size && given.negative_target_size) {
+    return {*given.negative_original_size, given.negative_crops_coords_top_left, *given.negative_target_size};
+  }
+  return {original_size, given.crops_coords_top_left, target_size};
+}
+
+std::vector<double> size_ids(Pixels original_size, Pixels crops_coords_top_left, Pixels target_size) {
+  return {double(original_size.first),          double(original_size.second), double(crops_coords_top_left.first),
+          double(crops_coords_top_left.second), double(target_size.first),    double(target_size.second)};
+}
+
+std::vector<double> score_ids(Pixels original_size, Pixels crops_coords_top_left, double aesthetic_score) {
+  return {double(original_size.first), double(original_size.second), double(crops_coords_top_left.first),
+          double(crops_coords_top_left.second), aesthetic_score};
+}
+
+}  // namespace
+
+SdxlSettings read_sdxl_settings(const CheckpointFolder& folder) {
+  Config settings(folder.settings, folder.index);
+  const SdxlSettings defaults;
+  return {.force_zeros_for_empty_prompt =
+              settings.get("force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
+          .time_ids = settings.get("requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
+          .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? Start::kPicture : defaults.start};
+}
+
+SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
+                                 const Placement& placement)
+    : encoders_(std::move(encoders)), settings_(settings), placement_(placement) {}
+
+Conditions SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                                   const RunContext& context) {
+  const auto empty = settings_.force_zeros_for_empty_prompt ? EmptyNegative::kZeros : EmptyNegative::kEncoded;
+  const auto rows = encode_prompts(encoders_, request, guidance, empty, context);
+  const auto start = request.image ? Start::kPicture : settings_.start;
+  return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
+          .text_embeds = below_each_other(rows.negative.text_embeds, rows.text.text_embeds),
+          .time_ids = time_ids(request.micro_conditions, canvas, guidance, start),
+          .prompt_cut = rows.cut()};
+}
+
+at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance,
+                                     Start start) const {
+  const Pixels drawn{canvas.drawn_height, canvas.drawn_width};
+  const auto original_size = given.original_size.value_or(drawn), target_size = given.target_size.value_or(drawn);
+  std::vector<double> ids, negative_ids;
+  if (settings_.time_ids == TimeIds::kAestheticScores) {
+    ids = score_ids(original_size, given.crops_coords_top_left, given.aesthetic_score);
+    negative_ids = score_ids(given.negative_original_size.value_or(original_size), given.negative_crops_coords_top_left,
+                             given.negative_aesthetic_score);
+  } else {
+    const auto negative = negative_sizes(given, original_size, target_size, start);
+    ids = size_ids(original_size, given.crops_coords_top_left, target_size);
+    negative_ids = size_ids(negative.original_size, negative.crops_coords_top_left, negative.target_size);
+  }
+  auto rows = at::tensor(ids, at::kDouble).unsqueeze(0);  // [1, n]
+  if (guidance == Guidance::kOn) {
+    rows = at::cat(at::TensorList({at::tensor(negative_ids, at::kDouble).unsqueeze(0), rows}));
+  }
+  return upload(rows, placement_.device, placement_.dtype);
+}
+
+}  // namespace easel

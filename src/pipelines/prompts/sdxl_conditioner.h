@@ -1,0 +1,54 @@
+// What SDXL's base and refiner make of a request.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "checkpoints/checkpoint_folder.h"
+#include "pipelines/prompts/conditioner.h"
+#include "pipelines/prompts/prompt_encoder.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+/// The numbers that go with the prompt into the timestep's embedding.
+enum class TimeIds {
+  kSizes,            ///< original size, crop, target size
+  kAestheticScores,  ///< original size, crop, aesthetic score: `requires_aesthetics_score` of the refiner
+};
+
+/// What a pipeline of the reference draws from.
+enum class Start {
+  kNoise,
+  kPicture,  ///< or from the latents that a base hands over
+};
+
+/// What model_index.json says beside its components.
+struct SdxlSettings {
+  bool force_zeros_for_empty_prompt = true;  ///< without a negative prompt, the unconditional embeddings are zeros
+  TimeIds time_ids = TimeIds::kSizes;
+  Start start = Start::kNoise;  ///< of requests without a picture
+};
+
+SdxlSettings read_sdxl_settings(const CheckpointFolder& folder);
+
+/// Texts of all encoders side by side, the pooled text of the last one, and the time ids.
+class SdxlConditioner : public Conditioner {
+ public:
+  /// @param encoders   at least one; the last has a projection
+  /// @param placement  of the UNet
+  SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
+                  const Placement& placement);
+
+  Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                    const RunContext& context) override;
+
+ private:
+  at::Tensor time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance, Start start) const;
+
+  std::vector<std::shared_ptr<PromptEncoder>> encoders_;
+  SdxlSettings settings_;
+  Placement placement_;
+};
+
+}  // namespace easel

@@ -1,0 +1,121 @@
+#include "schedulers/algorithms/dpmsolver_update.h"
+
+#include <ATen/ops/exp.h>
+#include <ATen/ops/log.h>
+#include <ATen/ops/sqrt.h>
+
+#include "schedulers/numerics/tensor_math.h"
+
+namespace easel {
+
+SignalAndNoise signal_and_noise(const at::Tensor& run_sigma, bool flow) {
+  if (flow) return {.alpha = one_minus(run_sigma), .sigma = run_sigma};
+  const auto alpha = one_over(square_root(square(run_sigma) + 1));
+  return {.alpha = alpha, .sigma = run_sigma * alpha};
+}
+
+NoiseLevel noise_level(const at::Tensor& run_sigma, bool flow) {
+  const auto [alpha, sigma] = signal_and_noise(run_sigma, flow);
+  return {.alpha = alpha, .sigma = sigma, .lambda = at::log(alpha) - at::log(sigma), .run_sigma = run_sigma};
+}
+
+at::Tensor original_sample_at(const NoiseLevel& level, PredictionType prediction_type, const at::Tensor& model_output,
+                              const at::Tensor& sample) {
+  switch (prediction_type) {
+    case PredictionType::kEpsilon:
+      return (sample - level.sigma * model_output) / level.alpha;
+    case PredictionType::kVPrediction:
+      return level.alpha * sample - level.sigma * model_output;
+    case PredictionType::kFlowPrediction:
+      return sample - level.run_sigma * model_output;
+    default:
+      return model_output;
+  }
+}
+
+at::Tensor noise_at(const NoiseLevel& level, PredictionType prediction_type, const at::Tensor& model_output,
+                    const at::Tensor& sample) {
+  switch (prediction_type) {
+    case PredictionType::kSample:
+      return (sample - level.alpha * model_output) / level.sigma;
+    case PredictionType::kVPrediction:
+      return level.alpha * model_output + level.sigma * sample;
+    default:
+      return model_output;
+  }
+}
+
+bool reads_learned_variance(const SchedulerArguments& arguments, PredictionType prediction_type) {
+  return prediction_type == PredictionType::kEpsilon &&
+         (arguments.is("variance_type", "learned") || arguments.is("variance_type", "learned_range"));
+}
+
+at::Tensor without_learned_variance(const at::Tensor& model_output) {
+  constexpr std::int64_t kPictureChannels = 3;
+  const bool has_channels = model_output.defined() && model_output.dim() > 1;
+  return has_channels ? model_output.slice(1, 0, kPictureChannels) : model_output;
+}
+
+DpmSolverType read_dpmsolver_type(SchedulerArguments& arguments) {
+  return arguments.choice<DpmSolverType>("solver_type", "midpoint",
+                                         {{"midpoint", DpmSolverType::kMidpoint},
+                                          {"heun", DpmSolverType::kHeun},
+                                          {"logrho", DpmSolverType::kMidpoint},
+                                          {"bh1", DpmSolverType::kMidpoint},
+                                          {"bh2", DpmSolverType::kMidpoint}});
+}
+
+bool solves_for_original_sample(DpmSolverAlgorithm algorithm) {
+  return algorithm == DpmSolverAlgorithm::kDpmSolverPlusPlus || algorithm == DpmSolverAlgorithm::kSdeDpmSolverPlusPlus;
+}
+
+bool is_stochastic(DpmSolverAlgorithm algorithm) {
+  return algorithm == DpmSolverAlgorithm::kSdeDpmSolver || algorithm == DpmSolverAlgorithm::kSdeDpmSolverPlusPlus;
+}
+
+// Terms that the reference subtracts are added here with a negated coefficient, which rounds alike.
+DpmSolverCoefficients dpmsolver_coefficients(DpmSolverAlgorithm algorithm, DpmSolverType solver_type,
+                                             const NoiseLevel& from, const NoiseLevel& to, int order) {
+  const bool midpoint = order == 2 && solver_type == DpmSolverType::kMidpoint;
+  const auto h = to.lambda - from.lambda;
+  DpmSolverCoefficients c;
+  switch (algorithm) {
+    case DpmSolverAlgorithm::kDpmSolverPlusPlus: {
+      const auto phi = at::exp(-h) - 1;
+      c.sample = to.sigma / from.sigma;
+      c.d0 = -(to.alpha * phi);
+      c.d1 = midpoint ? c.d0 * 0.5 : to.alpha * (phi / h + 1);
+      c.d2 = -(to.alpha * ((phi + h) / square(h) - 0.5));
+      break;
+    }
+    case DpmSolverAlgorithm::kDpmSolver: {
+      const auto phi = at::exp(h) - 1;
+      c.sample = to.alpha / from.alpha;
+      c.d0 = -(to.sigma * phi);
+      c.d1 = midpoint ? c.d0 * 0.5 : -(to.sigma * (phi / h - 1));
+      c.d2 = -(to.sigma * ((phi - h) / square(h) - 0.5));
+      break;
+    }
+    case DpmSolverAlgorithm::kSdeDpmSolverPlusPlus: {
+      const auto phi = one_minus(at::exp(h * -2));
+      c.sample = to.sigma / from.sigma * at::exp(-h);
+      c.d0 = to.alpha * phi;
+      c.d1 = midpoint ? c.d0 * 0.5 : to.alpha * (phi / (h * -2) + 1);
+      c.d2 = to.alpha * ((phi - h * 2) / square(h * 2) - 0.5);
+      c.noise = to.sigma * at::sqrt(phi);
+      break;
+    }
+    case DpmSolverAlgorithm::kSdeDpmSolver: {
+      const auto phi = at::exp(h) - 1;
+      const auto first = -(to.sigma * phi);
+      c.sample = to.alpha / from.alpha;
+      c.d0 = first * 2;
+      c.d1 = midpoint ? first : -(to.sigma * (phi / h - 1)) * 2;
+      c.noise = to.sigma * at::sqrt(at::exp(h * 2) - 1);
+      break;
+    }
+  }
+  return c;
+}
+
+}  // namespace easel

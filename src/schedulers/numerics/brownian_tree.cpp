@@ -1,0 +1,65 @@
+#include "schedulers/numerics/brownian_tree.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "schedulers/numerics/seed_sequence.h"
+#include "tensor/noise_source.h"
+
+namespace easel {
+namespace {
+
+constexpr std::size_t kPoolSize = 24;
+
+// Python's round(x, 6): to the nearest decimal number, by its digits.
+double rounded(double x) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.6f", x);
+  return std::strtod(text.data(), nullptr);
+}
+
+}  // namespace
+
+BrownianTree::BrownianTree(double t0, double t1, std::vector<std::int64_t> shape, std::uint64_t seed)
+    : start_(rounded(t0)), end_(rounded(t1)), length_(t1 - t0), shape_(std::move(shape)), seed_(seed) {}
+
+at::Tensor BrownianTree::increment(double from, double to) const {
+  from = rounded(std::clamp(from, start_, end_));
+  to = rounded(std::clamp(to, start_, end_));
+  if (from >= to) return at::zeros(shape_, at::kFloat);
+  const auto whole = NoiseSource(seed_sequence(seed_, {}, kPoolSize, 1)[0]).normal(shape_) * std::sqrt(length_);
+  std::vector<at::Tensor> found;
+  collect({start_, end_, 0, 0}, whole, from, to, found);
+  auto sum = found[0];
+  for (std::size_t i = 1; i < found.size(); ++i) sum = sum + found[i];
+  return sum;
+}
+
+// Adds the increments of the largest pieces that [from, to] is made of, in order.
+void BrownianTree::collect(const Interval& interval, const at::Tensor& increment, double from, double to,
+                           std::vector<at::Tensor>& found) const {
+  if (from <= interval.start && interval.end <= to) {
+    found.push_back(increment);
+    return;
+  }
+  const double middle = rounded(0.5 * (interval.end + interval.start));
+  if (middle <= interval.start || middle >= interval.end) return;  // shorter than the rounding: nothing in between
+  const double left_length = middle - interval.start, right_length = interval.end - middle;
+  const double reciprocal = 1 / (interval.end - interval.start);
+
+  // A Brownian bridge: the value in the middle, given the ends.
+  const std::array<std::uint64_t, 2> key{interval.key, interval.depth};
+  const auto noise = NoiseSource(seed_sequence(seed_, key, kPoolSize, 1)[0]).normal(shape_);
+  const auto left = increment * left_length * reciprocal + noise * std::sqrt(left_length * right_length * reciprocal);
+  const auto depth = interval.depth + 1;
+  if (from < middle) collect({interval.start, middle, 2 * interval.key, depth}, left, from, to, found);
+  if (to > middle) collect({middle, interval.end, 2 * interval.key + 1, depth}, increment - left, from, to, found);
+}
+
+}  // namespace easel

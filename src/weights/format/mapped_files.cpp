@@ -1,0 +1,35 @@
+#include "weights/format/mapped_files.h"
+
+namespace easel {
+namespace {
+
+thread_local MappedFiles* listening = nullptr;
+
+}  // namespace
+
+void MappedFiles::add(const std::shared_ptr<const MappedFile>& file) {
+  const std::scoped_lock lock(files_mutex_);
+  files_.push_back(file);
+}
+
+void MappedFiles::check_unchanged() const {
+  const std::scoped_lock lock(files_mutex_);
+  std::erase_if(files_, [](const auto& file) { return file.expired(); });
+  for (const auto& weak : files_) {
+    if (const auto file = weak.lock()) file->check_unchanged();
+  }
+}
+
+FileCollector::FileCollector(MappedFiles& files) {
+  listening = &files;
+}
+
+FileCollector::~FileCollector() {
+  listening = nullptr;
+}
+
+void FileCollector::opened(const std::shared_ptr<const MappedFile>& file) {
+  if (listening != nullptr) listening->add(file);
+}
+
+}  // namespace easel

@@ -1,0 +1,213 @@
+#include "weights/format/pickle_tensor.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "weights/format/message.h"
+
+namespace easel {
+namespace {
+
+struct StorageClass {
+  std::string_view name, dtype;
+};
+constexpr StorageClass kStorageClasses[] = {
+    {"torch.FloatStorage", "F32"},  {"torch.HalfStorage", "F16"}, {"torch.BFloat16Storage", "BF16"},
+    {"torch.DoubleStorage", "F64"}, {"torch.LongStorage", "I64"}, {"torch.IntStorage", "I32"},
+    {"torch.ShortStorage", "I16"},  {"torch.CharStorage", "I8"},  {"torch.ByteStorage", "U8"},
+    {"torch.BoolStorage", "BOOL"},
+};
+constexpr std::string_view kFunctions[] = {
+    "collections.OrderedDict",         "torch.Size", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+};
+
+/// What else the published checkpoints hold beside their state dict, as training saved it. A class may be named alone:
+/// sd-v1-4.ckpt has its callback's state under the callback's class.
+constexpr std::string_view kNamed[] = {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"};
+/// Numbers and sets, which are called: what is made of them is not read.
+constexpr std::string_view kUnread[] = {"numpy.core.multiarray.scalar",
+                                        "numpy._core.multiarray.scalar",
+                                        "numpy.dtype",
+                                        "_codecs.encode",
+                                        "__builtin__.set",
+                                        "builtins.set"};
+
+constexpr std::size_t kMostDimensions = 64;  // torch's own limit for most operators
+constexpr std::size_t kLongestKey = 255;     // torch numbers storages, by count or by address
+
+const StoredDtype* dtype_of_storage_class(const PickleValue& value) {
+  const auto* global = value.as<PickleGlobal>();
+  for (const auto& known : kStorageClasses) {
+    if (global != nullptr && global->name == known.name) return find_stored_dtype(known.dtype);
+  }
+  return nullptr;
+}
+
+Error corrupt(const std::string& where, const std::string& what) {
+  return {ErrorCode::kCorruptData, concat(where, ": ", what)};
+}
+
+std::int64_t size_of(const PickleValue& value, const char* what, const std::string& where) {
+  const auto* number = value.as<std::int64_t>();
+  if (number == nullptr || *number < 0) throw corrupt(where, concat("a ", what, " in the pickle is not a size"));
+  return *number;
+}
+
+std::vector<std::int64_t> sizes_of(const PickleValue& value, const char* what, const std::string& where) {
+  const auto* list = value.as<PickleList>();
+  if (list == nullptr || list->items.size() > kMostDimensions) {
+    throw corrupt(where, concat("a tensor's ", what, " in the pickle is no list, or has more than ", kMostDimensions,
+                                " entries"));
+  }
+  std::vector<std::int64_t> sizes;
+  for (const auto* item : list->items) sizes.push_back(size_of(*item, what, where));
+  return sizes;
+}
+
+/// The part of its storage that an old storage view covers: None, or (key, offset, size).
+void apply_view(const PickleValue& value, PickleView& view, const std::string& where) {
+  if (value.as<PickleNone>() != nullptr) return;
+  const auto* fields = value.as<PickleList>();
+  if (fields == nullptr || fields->items.size() != 3)
+    throw corrupt(where, "the pickle has a storage view that is no triple");
+  const std::int64_t offset = size_of(*fields->items[1], "view's offset", where);
+  const std::int64_t size = size_of(*fields->items[2], "view's size", where);
+  if (offset > view.size || size > view.size - offset) {
+    throw corrupt(where, concat("a view of ", size, " elements from ", offset, " reaches outside storage ",
+                                name_text(view.storage), " of ", view.size));
+  }
+  view.offset = offset;
+  view.size = size;
+}
+
+/// Elements from the first used to behind the last; 0 when there are none. Throws when that does not fit.
+std::int64_t extent_of(const PickledTensor& tensor, const std::string& where) {
+  std::int64_t last = 0, elements = 1;
+  bool empty = false;
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (tensor.shape[i] == 0) {
+      empty = true;
+      continue;
+    }
+    std::int64_t reach;
+    if (__builtin_mul_overflow(elements, tensor.shape[i], &elements) ||
+        __builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &reach) ||
+        __builtin_add_overflow(last, reach, &last) || last == INT64_MAX) {
+      throw corrupt(where, concat("a tensor of shape ", shape_text(tensor.shape), " is larger than memory can be"));
+    }
+  }
+  return empty ? 0 : last + 1;
+}
+
+const PickleValue* item_of(const PickleDict& dict, std::string_view wanted) {
+  const PickleValue* found = nullptr;
+  for (const auto& [key, value] : dict.items) {
+    const auto* name = key->as<std::string>();
+    if (name != nullptr && *name == wanted) found = value;
+  }
+  return found;
+}
+
+}  // namespace
+
+bool makes_what_is_not_read(const std::string& name) {
+  return std::ranges::find(kUnread, name) != std::end(kUnread);
+}
+
+bool is_allowed_global(const std::string& name) {
+  return std::ranges::find(kFunctions, name) != std::end(kFunctions) ||
+         std::ranges::find(kNamed, name) != std::end(kNamed) || makes_what_is_not_read(name) ||
+         std::ranges::find(kStorageClasses, name, &StorageClass::name) != std::end(kStorageClasses);
+}
+
+PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledStorage>& storages,
+                           const std::string& where) {
+  const auto* fields = id.as<PickleList>();
+  if (fields == nullptr || fields->items.size() < 5 || fields->items.size() > 6) {
+    throw corrupt(where, "the pickle has a persistent id that is no storage");
+  }
+  const auto* kind = fields->items[0]->as<std::string>();
+  const auto* key = fields->items[2]->as<std::string>();
+  const auto* dtype = dtype_of_storage_class(*fields->items[1]);
+  if (kind == nullptr || *kind != "storage" || key == nullptr || key->size() > kLongestKey || dtype == nullptr) {
+    throw corrupt(where, "the pickle has a persistent id that is no storage");
+  }
+  const std::int64_t size = size_of(*fields->items[4], "storage's size", where);
+  const auto [known, is_new] = storages.try_emplace(*key, PickledStorage{*key, dtype, size});
+  if (!is_new && (known->second.dtype != dtype || known->second.size != size)) {
+    throw corrupt(where,
+                  concat("storage ", name_text(*key), " is ", known->second.size, " of ", known->second.dtype->name,
+                         " in one place and ", size, " of ", dtype->name, " in another"));
+  }
+  PickleView view{*key, 0, size};
+  if (fields->items.size() == 6) apply_view(*fields->items[5], view, where);
+  return view;
+}
+
+PickledTensor pickled_tensor(const PickleList& arguments, const std::string& where) {
+  const auto& items = arguments.items;
+  const auto* view = items.size() < 4 ? nullptr : items[0]->as<PickleView>();
+  if (view == nullptr) throw corrupt(where, "the pickle makes a tensor of something that is no storage");
+  PickledTensor tensor;
+  tensor.storage = view->storage;
+  tensor.shape = sizes_of(*items[2], "shape", where);
+  tensor.strides = sizes_of(*items[3], "stride", where);
+  const std::int64_t offset = size_of(*items[1], "tensor's offset", where);
+  if (tensor.shape.size() != tensor.strides.size()) {
+    throw corrupt(where,
+                  concat("a tensor of shape ", shape_text(tensor.shape), " has ", tensor.strides.size(), " strides"));
+  }
+  tensor.extent = extent_of(tensor, where);
+  if (offset > view->size || tensor.extent > view->size - offset) {
+    throw corrupt(where, concat("a tensor of shape ", shape_text(tensor.shape), " and strides ",
+                                shape_text(tensor.strides), " from element ", offset, " reaches outside storage ",
+                                name_text(view->storage), " of ", view->size));
+  }
+  tensor.offset = view->offset + offset;
+  return tensor;
+}
+
+std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, const std::string& where) {
+  const auto* dict = pickle.root->as<PickleDict>();
+  if (dict != nullptr) {
+    if (const auto* nested = item_of(*dict, "state_dict")) dict = nested->as<PickleDict>();
+  }
+  if (dict == nullptr) throw Error(ErrorCode::kUnsupported, where + " holds something else than a dict of tensors");
+  std::map<std::string, const PickledTensor*> tensors;
+  for (const auto& [key, value] : dict->items) {
+    const auto* name = key->as<std::string>();
+    if (name == nullptr) throw Error(ErrorCode::kUnsupported, where + " has a key that is no text");
+    const auto* tensor = value->as<PickledTensor>();
+    if (tensor == nullptr) throw Error(ErrorCode::kUnsupported, concat(where, ": ", name_text(*name), " is no tensor"));
+    tensors[*name] = tensor;
+  }
+  return tensors;
+}
+
+std::optional<std::int64_t> global_step_of(const Pickle& pickle) {
+  const auto* dict = pickle.root->as<PickleDict>();
+  const auto* found = dict == nullptr ? nullptr : item_of(*dict, "global_step");
+  const auto* step = found == nullptr ? nullptr : found->as<std::int64_t>();
+  return step == nullptr ? std::nullopt : std::optional(*step);
+}
+
+std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where) {
+  if (const auto* tensor = pickle.root->as<PickledTensor>()) return {{"", tensor}};
+  const auto* dict = pickle.root->as<PickleDict>();
+  if (dict != nullptr) {
+    if (const auto* nested = item_of(*dict, "string_to_param")) dict = nested->as<PickleDict>();
+  }
+  if (dict == nullptr) throw Error(ErrorCode::kUnsupported, where + " holds something else than a textual inversion");
+  std::map<std::string, const PickledTensor*> tensors;
+  for (const auto& [key, value] : dict->items) {
+    const auto* name = key->as<std::string>();
+    const auto* tensor = value->as<PickledTensor>();
+    if (name != nullptr && tensor != nullptr) tensors[*name] = tensor;
+  }
+  return tensors;
+}
+
+}  // namespace easel

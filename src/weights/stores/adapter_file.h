@@ -1,0 +1,69 @@
+// A file of low-rank adapters: which layers it names, and with which tensors. Knows no model.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weights/stores/safetensors.h"
+
+namespace easel {
+
+/// What a tensor is to its layer's adapter.
+enum class AdapterPart {
+  kDown,  ///< lora_A.weight, lora_down.weight, lora.down.weight, lora_linear_layer.down.weight
+  kMid,   ///< lora_mid.weight
+  kUp,
+  kUpBias,         ///< lora_B.bias
+  kAlpha,          ///< one number
+  kPeftMagnitude,  ///< lora_magnitude_vector: DoRA as PEFT has it
+  kDoraScale,      ///< dora_scale: DoRA as LyCORIS has it
+  kHadaW1A,        ///< hada_...: LoHa
+  kHadaW1B,
+  kHadaW2A,
+  kHadaW2B,
+  kHadaT1,
+  kHadaT2,
+  kLokrW1,  ///< lokr_...: LoKr
+  kLokrW1A,
+  kLokrW1B,
+  kLokrW2,
+  kLokrW2A,
+  kLokrW2B,
+  kLokrT2,
+  kDifference,      ///< diff: of the whole weight
+  kBiasDifference,  ///< diff_b
+};
+
+/// Whether a tensor's name is one of an adapter's, by its ending.
+bool is_adapter_tensor(const std::string& name);
+
+/// The tensors of one layer.
+struct AdapterModule {
+  std::string name;                         ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"
+  std::map<AdapterPart, std::string> keys;  ///< part -> name of its tensor
+};
+
+/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key
+/// style. Opening reads the header only. Thread-safe.
+class AdapterFile {
+ public:
+  /// @throws Error(kNotFound, kCorruptData)  cannot be read; a layer has a part twice, or the file holds nothing
+  /// @throws Error(kUnsupported)             a key that is none of these kinds'; names it
+  explicit AdapterFile(const std::string& path);
+
+  const std::string& name() const { return name_; }  ///< without folders, for messages
+  const std::vector<AdapterModule>& modules() const { return modules_; }
+  const std::map<std::string, std::string>& metadata() const { return store_.metadata(); }
+  const TensorInfo& info(const std::string& key) const { return *store_.find(key); }
+  /// @throws Error(kCorruptData)  the file has shrunk
+  at::Tensor read(const std::string& key) const { return store_.read(key); }
+
+ private:
+  std::string name_;
+  SafetensorsFile store_;
+  std::vector<AdapterModule> modules_;
+};
+
+}  // namespace easel

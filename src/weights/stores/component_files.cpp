@@ -1,0 +1,37 @@
+#include "weights/stores/component_files.h"
+
+#include <filesystem>
+
+namespace easel {
+namespace {
+
+ComponentFiles files_of(const std::string& stem, const std::string& extension, WeightVariant variant) {
+  const std::string infix = variant == WeightVariant::kHalf ? ".fp16" : "";
+  return {.variant = variant,
+          .single = stem + infix + extension,
+          .index = stem + extension + ".index" + infix + ".json",
+          .shard_prefix = stem};
+}
+
+}  // namespace
+
+ComponentFiles safetensors_files(const std::string& stem, WeightVariant variant) {
+  return files_of(stem, ".safetensors", variant);
+}
+
+ComponentFiles checkpoint_files(const std::string& stem, WeightVariant variant) {
+  // transformers calls the same weights by two names.
+  return files_of(stem == "model" ? "pytorch_model" : stem, ".bin", variant);
+}
+
+std::optional<std::string> find_in(const std::string& folder, const ComponentFiles& files) {
+  for (const auto& name : {files.single, files.index}) {
+    std::error_code ignored;  // a folder that cannot be searched holds nothing that could be read
+    // A link that leads nowhere is there: whoever opens it says what is wrong with it.
+    const auto status = std::filesystem::symlink_status(std::filesystem::path(folder) / name, ignored);
+    if (std::filesystem::exists(status)) return name;
+  }
+  return std::nullopt;
+}
+
+}  // namespace easel

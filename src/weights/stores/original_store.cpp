@@ -1,0 +1,105 @@
+// A file of the original layout, seen under diffusers' names.
+#include <algorithm>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "weights/format/message.h"
+#include "weights/loading/stored_names.h"
+#include "weights/stores/original_names.h"
+
+namespace easel {
+namespace {
+
+using Form = OriginalTensor::Form;
+
+[[noreturn]] void refuse(const OriginalTensor& tensor, const TensorInfo& stored, const char* expected) {
+  throw Error(ErrorCode::kCorruptData, concat("tensor ", name_text(tensor.name), " is ", shape_text(stored.shape),
+                                              " in ", stored.file, ", expected ", expected));
+}
+
+/// The shape that a stored tensor has in its form.
+std::vector<std::int64_t> shape_in_form(const OriginalTensor& tensor, const TensorInfo& stored) {
+  auto shape = stored.shape;
+  switch (tensor.form) {
+    case Form::kSame:
+      break;
+    case Form::kMatrix:
+      while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
+      break;
+    case Form::kTransposed:
+      if (shape.size() != 2) refuse(tensor, stored, "a matrix");
+      std::reverse(shape.begin(), shape.end());
+      break;
+    case Form::kQuery:
+    case Form::kKey:
+    case Form::kValue:
+      if (shape.empty() || shape[0] % 3 != 0) refuse(tensor, stored, "three equal parts");
+      shape[0] /= 3;
+      break;
+  }
+  return shape;
+}
+
+class OriginalStore : public RenamingStore {
+ public:
+  OriginalStore(std::shared_ptr<const TensorStore> store, OriginalNames names)
+      : store_(std::move(store)), names_(std::move(names)) {
+    for (const auto& [name, original] : names_) {
+      const auto* stored = store_->find(original.name);
+      if (stored == nullptr) continue;
+      auto info = *stored;
+      info.shape = shape_in_form(original, *stored);
+      infos_.emplace(name, std::move(info));
+    }
+  }
+
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, info] : infos_) names.push_back(name);
+    return names;
+  }
+  const TensorInfo* find(const std::string& name) const override {
+    const auto found = infos_.find(name);
+    return found == infos_.end() ? nullptr : &found->second;
+  }
+  at::Tensor read(const std::string& name) const override {
+    const auto* info = find(name);
+    if (info == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+    const auto& original = names_.at(name);
+    const auto stored = store_->read(original.name);
+    switch (original.form) {
+      case Form::kSame:
+        return stored;
+      case Form::kMatrix:
+        return stored.view(info->shape);
+      case Form::kTransposed:
+        return stored.t().contiguous();
+      case Form::kQuery:
+        return stored.narrow(0, 0, info->shape[0]);
+      case Form::kKey:
+        return stored.narrow(0, info->shape[0], info->shape[0]);
+      case Form::kValue:
+        return stored.narrow(0, 2 * info->shape[0], info->shape[0]);
+    }
+    throw Error(ErrorCode::kInternal, "a form of tensors that there is not");
+  }
+  void release(const std::string& name) const override { store_->release(names_.at(name).name); }
+  std::string where() const override { return store_->where(); }
+  std::string stored_name(const std::string& name) const override {
+    const auto found = names_.find(name);
+    return found == names_.end() ? name : found->second.name;
+  }
+
+ private:
+  std::shared_ptr<const TensorStore> store_;
+  OriginalNames names_;
+  std::map<std::string, TensorInfo> infos_;  // of those that are there
+};
+
+}  // namespace
+
+std::shared_ptr<const TensorStore> with_diffusers_names(std::shared_ptr<const TensorStore> store, OriginalNames names) {
+  return std::make_shared<OriginalStore>(std::move(store), std::move(names));
+}
+
+}  // namespace easel

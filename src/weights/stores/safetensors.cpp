@@ -1,0 +1,73 @@
+#include "weights/stores/safetensors.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "weights/format/mapped_files.h"
+#include "weights/format/message.h"
+#include "weights/stores/stored_tensor.h"
+
+namespace easel {
+namespace {
+
+std::string file_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= std::max<std::int64_t>(shape[i], 1);
+  }
+  return strides;
+}
+
+}  // namespace
+
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(std::make_shared<MappedFile>(path)) {
+  FileCollector::opened(file_);
+  header_ = parse_safetensors_header(file_->bytes(), path);
+  for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
+    const auto& entry = header_.tensors[i];
+    places_.emplace(entry.name, Place{i, {file_name(path), scalar_type_of(*entry.dtype), entry.shape}});
+  }
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> names;
+  for (const auto& entry : header_.tensors) names.push_back(entry.name);
+  return names;
+}
+
+const TensorInfo* SafetensorsFile::find(const std::string& name) const {
+  const auto found = places_.find(name);
+  return found == places_.end() ? nullptr : &found->second.info;
+}
+
+const SafetensorsEntry& SafetensorsFile::entry(const std::string& name) const {
+  const auto found = places_.find(name);
+  if (found == places_.end()) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+  return header_.tensors[found->second.index];
+}
+
+at::Tensor SafetensorsFile::read(const std::string& name) const {
+  const auto& stored = entry(name);
+  const auto type = scalar_type_of(*stored.dtype);
+  if (type == c10::ScalarType::Undefined) {
+    throw Error(ErrorCode::kUnsupported, concat(where(), ": tensor ", name_text(name), " is stored as ",
+                                                stored.dtype->name, ", which easel cannot read"));
+  }
+  file_->check_unchanged();
+  const auto bytes = file_->bytes().subspan(header_.data_begin + stored.begin, stored.end - stored.begin);
+  return tensor_on(file_, bytes, type, stored.shape, contiguous_strides(stored.shape));
+}
+
+void SafetensorsFile::release(const std::string& name) const {
+  const auto& stored = entry(name);
+  file_->release(header_.data_begin + stored.begin, stored.end - stored.begin);
+}
+
+}  // namespace easel

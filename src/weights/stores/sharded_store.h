@@ -1,0 +1,46 @@
+// A component whose tensors are spread over several files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weights/loading/weights.h"
+
+namespace easel {
+
+/// What an index file says: which shard holds which tensor.
+struct ShardIndex {
+  std::map<std::string, std::string> weight_map;  ///< tensor name to shard's file name
+  std::vector<std::string> shards;                ///< each once, sorted
+};
+
+/// Reads "<stem>.safetensors.index.json" or its .bin sister, as diffusers and transformers write them.
+/// @param ending  what shards must end in: ".safetensors" or ".bin"
+/// @throws Error(kNotFound, kCorruptData)  no such file; not an index, a name twice, a shard outside the index's folder
+ShardIndex read_shard_index(const std::string& path, const std::string& ending);
+
+/// Shards as one store. Thread-safe.
+class ShardedStore : public TensorStore {
+ public:
+  /// @param folder  where index and shards are
+  /// @throws Error(kCorruptData)  a shard is missing; index and shards disagree on a tensor; as SafetensorsFile
+  ShardedStore(const std::string& folder, const std::string& index_name);
+
+  std::vector<std::string> names() const override;
+  const TensorInfo* find(const std::string& name) const override;
+  /// @throws Error(kNotFound)  no such tensor; else as SafetensorsFile::read
+  at::Tensor read(const std::string& name) const override;
+  void release(const std::string& name) const override;
+  std::string where() const override { return where_; }
+
+ private:
+  const TensorStore& shard_of(const std::string& name) const;
+
+  std::string where_;
+  ShardIndex index_;
+  std::map<std::string, std::shared_ptr<const TensorStore>> shards_;  ///< by file name
+};
+
+}  // namespace easel
