@@ -21,7 +21,7 @@ std::string shortened(std::string_view text) {
   return concat(text.substr(0, end), "...");
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   return concat("\"", shortened(text), "\"");
 }
 

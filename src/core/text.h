@@ -39,6 +39,6 @@ std::size_t count_code_points(std::string_view text);
 std::string shortened(std::string_view text);
 
 /// shortened(text) in double quotes, for messages.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace easel

@@ -9,10 +9,10 @@ namespace easel {
 namespace {
 
 TEST(Quoted, CutsLongTextBetweenCharacters) {
-  EXPECT_EQ(quoted("short"), "\"short\"");
+  EXPECT_EQ(quote("short"), "\"short\"");
   for (int padding = 0; padding < 4; ++padding) {
     const auto text =
-        quoted(std::string(padding, 'x') + std::string("漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字"));
+        quote(std::string(padding, 'x') + std::string("漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字"));
     EXPECT_LE(text.size(), 65u);
     EXPECT_NO_THROW(nlohmann::json(text).dump()) << "cut within a character";
   }

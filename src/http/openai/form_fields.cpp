@@ -120,7 +120,7 @@ void add_entry(json& fields, const std::string& name, const std::string& suffix,
     add_member(array, suffix.substr(kMemberStart.size(), suffix.size() - kMemberStart.size() - 1), text);
   } else {
     throw field_error(name, "invalid_value",
-                      concat("The part ", quoted(name + suffix), " of the form has no such form."));
+                      concat("The part ", quote(name + suffix), " of the form has no such form."));
   }
 }
 

@@ -42,7 +42,7 @@ std::optional<Size> read_size(const Fields& fields, const ServerOptions& limits)
   if (size.width <= 0 || size.height <= 0) {
     throw field_error(
         "size", "invalid_value",
-        concat("`size` is ", quoted(text), "; expected WIDTHxHEIGHT in pixels, such as 512x512, or auto."));
+        concat("`size` is ", quote(text), "; expected WIDTHxHEIGHT in pixels, such as 512x512, or auto."));
   }
   if (!may_be_drawn(size.width, size.height, limits)) {
     throw field_error("size", "invalid_value", concat("`size` is ", text, "; ", size_limits(limits), "."));
@@ -77,7 +77,7 @@ void check_openai_options(const Fields& fields) {
   const auto format = fields.choice("output_format", {"png", "jpeg", "webp", "gif", "svg"});
   if (format && format != "png") {
     throw field_error("output_format", "invalid_value",
-                      concat("`output_format` is ", quoted(*format), "; this server answers with png only."));
+                      concat("`output_format` is ", quote(*format), "; this server answers with png only."));
   }
   fields.integer("output_compression", 0, 100);
   if (fields.choice("response_format", {"url", "b64_json"}) == "url") {
@@ -96,7 +96,7 @@ bool is_openai_name(const std::string& name) {
 }
 
 HttpFailure wrong_model(const ModelDescription& model, const char* why) {
-  return field_error("model", "invalid_value", concat("The model ", quoted(model.id), " ", why));
+  return field_error("model", "invalid_value", concat("The model ", quote(model.id), " ", why));
 }
 
 // What the model's description says it cannot do is refused before anything waits in the queue.
@@ -152,7 +152,7 @@ const ModelDescription& resolve_model(const std::vector<ModelDescription>& model
   if (name.empty() || is_openai_name(name)) return models.front();
   throw HttpFailure(
       {.status = 404,
-       .message = concat("There is no model ", quoted(name), " here; GET /v1/models lists those there are."),
+       .message = concat("There is no model ", quote(name), " here; GET /v1/models lists those there are."),
        .param = "model",
        .code = "model_not_found"});
 }

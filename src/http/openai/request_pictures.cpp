@@ -81,7 +81,7 @@ void add_pictures(const ImageUpload& upload, ImageTask task, const ModelDescript
   auto mask = mask_for(upload, task, picture, limits);
   if (model.needs_mask && !mask) {
     throw field_error("mask", "missing_required_parameter",
-                      concat("`mask` is missing: the model ", quoted(model.id), " redraws parts of pictures."));
+                      concat("`mask` is missing: the model ", quote(model.id), " redraws parts of pictures."));
   }
   const int factor = task == ImageTask::kUpscale ? model.upscale_factor : 1;
   if (!request.width) {

@@ -47,7 +47,7 @@ std::uint64_t seed_of_digits(const std::string& text) {
   const bool all_digits =
       !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!all_digits) {
-    throw field_error("seed", "invalid_value", concat("`seed` is ", quoted(text), "; expected an integer."));
+    throw field_error("seed", "invalid_value", concat("`seed` is ", quote(text), "; expected an integer."));
   }
   std::int64_t seed = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);

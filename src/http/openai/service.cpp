@@ -29,13 +29,13 @@ Answer allowed_methods(const std::string& allow) {
 
 HttpFailure unknown_path(const RequestHead& head) {
   return HttpFailure(
-      {.status = 404, .message = concat("There is nothing to ", head.method, " at ", quoted(head.path), " here.")});
+      {.status = 404, .message = concat("There is nothing to ", head.method, " at ", quote(head.path), " here.")});
 }
 
 HttpFailure wrong_method(const RequestHead& head, const std::string& allow) {
   HttpError error{
       .status = 405,
-      .message = concat(head.method, " is not possible at ", quoted(head.path), "; try one of: ", allow, "."),
+      .message = concat(head.method, " is not possible at ", quote(head.path), "; try one of: ", allow, "."),
       .code = "method_not_supported"};
   error.headers.add("Allow", allow);
   return HttpFailure(std::move(error));

@@ -21,7 +21,7 @@ constexpr double kLongestTimeout = 365.0 * 24 * 3600;  // seconds; more would ov
 
 HttpFailure bad_header(const char* name, const std::string& value, const char* expected) {
   return HttpFailure({.status = 400,
-                      .message = concat("The header ", name, " is ", quoted(value), "; expected ", expected, "."),
+                      .message = concat("The header ", name, " is ", quote(value), "; expected ", expected, "."),
                       .code = "invalid_value"});
 }
 

@@ -110,7 +110,7 @@ void check_encoding(std::string_view encoding, const std::string& name) {
   for (const char* plain : {"binary", "8bit", "7bit"}) {
     if (equal_ignoring_case(encoding, plain)) return;
   }
-  throw malformed(concat("The part ", quoted(name), " of the form has the transfer encoding ", quoted(encoding),
+  throw malformed(concat("The part ", quote(name), " of the form has the transfer encoding ", quote(encoding),
                          "; expected plain bytes."),
                   name);
 }
@@ -224,7 +224,7 @@ void MultipartReader::add_content(std::string_view piece) {
   if ((in_file_ ? part.content.size() + piece.size() : text_bytes_) > limit) {
     throw ProtocolError({.status = 413,
                          .message = in_file_
-                                        ? concat("The file ", quoted(part.name), " has more than ", limit, " bytes.")
+                                        ? concat("The file ", quote(part.name), " has more than ", limit, " bytes.")
                                         : concat("The form's texts have more than ", limit, " bytes."),
                          .part = part.name});
   }

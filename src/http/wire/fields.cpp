@@ -97,7 +97,7 @@ std::optional<std::string> Fields::choice(const char* field, const std::vector<s
   auto value = string(field);
   if (value && std::find(choices.begin(), choices.end(), *value) == choices.end()) {
     throw field_error(field, "invalid_value",
-                      concat("`", field, "` is ", quoted(*value), "; expected one of: ", join(choices), "."));
+                      concat("`", field, "` is ", quote(*value), "; expected one of: ", join(choices), "."));
   }
   return value;
 }
