@@ -22,7 +22,7 @@ if(EASEL_SANITIZE)
 endif()
 
 # easel_add_layer(NAME SOURCES a.cpp ... [PUBLIC libs] [PRIVATE libs])
-# A layer is a static library easel_NAME with the alias easel::NAME. It links what CONTRIBUTING's picture allows, and no more.
+# A layer is a static library easel_NAME with the alias easel::NAME. It links what CONTRIBUTING's image allows, and no more.
 function(easel_add_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(easel_${name} STATIC ${ARG_SOURCES})

@@ -1,4 +1,4 @@
-// The engine: one loop a device that advances everybody's pictures step by step. No torch here.
+// The engine: one loop a device that advances everybody's images step by step. No torch here.
 #pragma once
 
 #include <chrono>
@@ -45,19 +45,19 @@ struct QueuePosition {
 struct ProgressEvent {
   enum class Kind {
     kQueued,    ///< accepted; `position` says where it stands. Told again when `ahead` changes, at most once a second
-    kStarted,   ///< its first picture is begun
-    kStep,      ///< the device is through with a step of picture `picture`
-    kDecoding,  ///< picture `picture` has its last step and is being decoded
+    kStarted,   ///< its first image is begun
+    kStep,      ///< the device is through with a step of image `image`
+    kDecoding,  ///< image `image` has its last step and is being decoded
   };
   Kind kind = Kind::kQueued;
-  std::int64_t picture = 0;        ///< index in the request; kStep and kDecoding
-  StepProgress progress{};         ///< of that picture; kStep and kDecoding
+  std::int64_t image = 0;          ///< index in the request; kStep and kDecoding
+  StepProgress progress{};         ///< of that image; kStep and kDecoding
   std::optional<Image> preview{};  ///< rough, at latent resolution; kStep, where SubmitOptions asks for it
   QueuePosition position{};        ///< kQueued
 };
 
 /// Called from the engine's thread, never twice at once for one request; a call that was under way when the job ended
-/// is the last. It holds up everybody's pictures, so it must only hand the event on; it may cancel its job. What it
+/// is the last. It holds up everybody's images, so it must only hand the event on; it may cancel its job. What it
 /// throws is dropped, and the listener with it. It must not own its job, which owns it.
 using ProgressListener = std::function<void(const ProgressEvent&)>;
 
@@ -71,20 +71,20 @@ struct SubmitOptions {
   int priority = 0;
   /// From acceptance to the answer; then the job ends with kDeadlineExceeded, at whatever stage it is. Above 0.
   std::optional<std::chrono::milliseconds> timeout{};
-  std::size_t max_unended_of_account =
+  std::size_t max_pending_per_account =
       0;                        ///< requests of the account without an answer, this one included; 0: no limit
   ProgressListener listener{};  ///< costs nothing when empty
-  /// Steps of a picture from one preview to the next; 0: none. Some are left out where previews would take more than a
+  /// Steps of an image from one preview to the next; 0: none. Some are left out where previews would take more than a
   /// tenth of the request's device time.
   std::int64_t preview_every = 0;
 };
 
 /// What a request has cost so far.
-struct JobFigures {
-  double waited_seconds = 0;  ///< from acceptance until its first picture was begun, or until now
-  double drawn_seconds = 0;   ///< from there until its end, or until now
+struct JobStats {
+  double queued_seconds = 0;  ///< from acceptance until its first image was begun, or until now
+  double run_seconds = 0;     ///< from there until its end, or until now
   double device_seconds = 0;  ///< its part of the measured time of the work it was in
-  int most_rows = 0;          ///< UNet rows of the largest step it was in, others' rows included
+  int max_rows = 0;           ///< UNet rows of the largest step it was in, others' rows included
   std::string device{};       ///< that draws it; empty until it was begun
 };
 
@@ -94,19 +94,19 @@ class Job {
   virtual ~Job() = default;
   /// Waits at most `timeout`; true when the job has ended, in a result or an error. It ends once and stays as it ended.
   virtual bool wait_for(std::chrono::milliseconds timeout) = 0;
-  /// The pictures, in order. Blocks until the job has ended. Call once.
+  /// The images, in order. Blocks until the job has ended. Call once.
   /// @throws Error  why there are none: kCancelled, kDeadlineExceeded, kUnavailable (the engine is gone, or drained),
   ///                or what loader or pipeline said; kInternal when taken a second time
   virtual std::vector<GeneratedImage> take() = 0;
   /// Gives the job up: it ends at once with kCancelled and leaves its place to another; its rows are gone within one
   /// step or one block of a decode. Does nothing to a job that has ended. Idempotent.
   virtual void cancel() = 0;
-  /// The slowest picture's progress, in steps that the device is through with; {0, 0} until it has begun.
+  /// The slowest image's progress, in steps that the device is through with; {0, 0} until it has begun.
   virtual StepProgress progress() const = 0;
   /// Where it stands now. As good as the estimates: a model's first requests are guessed from its size.
   virtual QueuePosition position() const = 0;
   /// What it has cost; final once it has ended.
-  virtual JobFigures figures() const = 0;
+  virtual JobStats stats() const = 0;
 };
 
 struct EngineOptions {
@@ -114,11 +114,11 @@ struct EngineOptions {
   /// first by measured costs, loading the model included. Bounds by device hold for each.
   std::vector<std::string> devices{"cpu"};
   std::size_t max_waiting = 64;  ///< accepted requests that have not ended; more are refused
-  /// Pictures in memory at once, by device; a request with more is begun in parts. A quarter of the places is kept for
-  /// the first pictures of requests that come later.
+  /// Images in memory at once, by device; a request with more is begun in parts. A quarter of the places is kept for
+  /// the first images of requests that come later.
   std::int64_t max_active_generations = 16;
-  /// Further pictures in memory, by device: when all places are taken, a request that needs much less time than those
-  /// who have them gets one of these for a picture, and others are put aside for it. A picture that is put aside is a
+  /// Further images in memory, by device: when all places are taken, a request that needs much less time than those
+  /// who have them gets one of these for an image, and others are put aside for it. An image that is put aside is a
   /// few latents; a step's memory depends on its rows alone. 0: who comes later waits for a place.
   std::int64_t max_parked_generations = 48;
   int max_steps_in_flight = 2;  ///< tickets not yet waited for, by device
@@ -155,7 +155,7 @@ struct ModelStatus {
   double loading_progress = 0;           ///< 0 to 1; 1 when ready
   std::string failure{};                 ///< why the latest load failed; kFailed only
   std::vector<ModelOnDevice> devices{};  ///< one each, in the order of EngineOptions::devices
-  /// When a picture of it was last worked on, or when it was loaded; none before.
+  /// When an image of it was last worked on, or when it was loaded; none before.
   std::optional<std::chrono::system_clock::time_point> last_used{};
 };
 
@@ -198,7 +198,7 @@ class Engine {
   /// Seconds until a place is likely to be free, from measured costs: what to tell who was refused. Above 0.
   virtual double estimated_wait() const = 0;
 
-  /// Refuses new requests from now on and returns when every accepted one has its answer and no picture is in memory.
+  /// Refuses new requests from now on and returns when every accepted one has its answer and no image is in memory.
   /// What has none after `timeout` is ended with kUnavailable. Idempotent; any number of threads may wait in it.
   /// @return whether everything ended in its own way
   virtual bool drain(std::chrono::milliseconds timeout) = 0;

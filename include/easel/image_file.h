@@ -1,4 +1,4 @@
-// Reading picture files: bytes that anybody may have sent. No torch here.
+// Reading image files: bytes that anybody may have sent. No torch here.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace easel {
 
-/// What a picture file may ask for; checked before pixels are allocated.
+/// What an image file may ask for; checked before pixels are allocated.
 struct ImageFileLimits {
   std::size_t max_bytes = std::size_t{64} << 20;  ///< of the file
   std::int64_t max_edge = 8192;                   ///< pixels, either edge
@@ -37,9 +37,9 @@ struct DecodedImage {
 /// @throws Error(kResourceExhausted)  out of memory
 DecodedImage decode_image(std::string_view bytes, const ImageFileLimits& limits = {});
 
-/// Where the picture is transparent: white there, black where it is opaque, gray between. None when its opacity is
+/// Where the image is transparent: white there, black where it is opaque, gray between. None when its opacity is
 /// nowhere below one half. Thread-safe.
-std::optional<Image> transparency(const DecodedImage& picture);
+std::optional<Image> mask_from_alpha(const DecodedImage& image);
 
 /// Bytes of base64 as base64_encode() writes it; strict: padded, nothing outside the alphabet, unused bits 0. None for
 /// any other text. Thread-safe.

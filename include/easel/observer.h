@@ -8,13 +8,13 @@
 namespace easel {
 
 /// How a request ended.
-enum class RequestOutcome { kDrawn, kFailed, kCancelled, kTimedOut, kUnavailable };
+enum class RequestOutcome { kSucceeded, kFailed, kCancelled, kTimedOut, kUnavailable };
 
 /// Why a request was not accepted.
-enum class RefusalReason { kFull, kTooMuchWork, kAccountLimit, kDraining };
+enum class RejectionReason { kQueueFull, kWorkLimit, kAccountLimit, kDraining };
 
 /// What a figure is about: a model's id, and the device it is on. Valid during the call.
-struct ModelAt {
+struct ModelLabels {
   const std::string& model;
   const std::string& device;
 };
@@ -29,23 +29,23 @@ class EngineObserver {
 
   /// The queue as it is after a change. @param waiting  accepted and not begun; @param drawing  begun and not ended
   virtual void on_queue(std::size_t waiting, std::size_t drawing) {}
-  /// A request's first picture is begun, after it waited this long.
+  /// A request's first image is begun, after it waited this long.
   virtual void on_started(const std::string& model, double waited) {}
-  /// A request has its answer. @param seconds  since it was accepted; @param pictures  given: 0 unless drawn
-  virtual void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t pictures) {}
-  virtual void on_refused(const std::string& model, RefusalReason reason) {}
+  /// A request has its answer. @param seconds  since it was accepted; @param images  given: 0 unless drawn
+  virtual void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t images) {}
+  virtual void on_rejected(const std::string& model, RejectionReason reason) {}
 
   // Device time of one unit of work, as its ticket was settled.
-  virtual void on_begin(const ModelAt& at, std::int64_t pictures, double seconds) {}
-  virtual void on_step(const ModelAt& at, int rows, int pictures, double seconds) {}
-  virtual void on_decode(const ModelAt& at, double seconds) {}
-  /// A step ran out of memory: from now on its model's steps have at most this many pictures there.
-  virtual void on_batch_shrunk(const ModelAt& at, int pictures) {}
+  virtual void on_begin(const ModelLabels& at, std::int64_t images, double seconds) {}
+  virtual void on_step(const ModelLabels& at, int rows, int images, double seconds) {}
+  virtual void on_decode(const ModelLabels& at, double seconds) {}
+  /// A step ran out of memory: from now on its model's steps have at most this many images there.
+  virtual void on_batch_shrunk(const ModelLabels& at, int images) {}
 
-  virtual void on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) {}
-  virtual void on_load_failed(const ModelAt& at, double seconds) {}
+  virtual void on_loaded(const ModelLabels& at, double seconds, std::int64_t bytes) {}
+  virtual void on_load_failed(const ModelLabels& at, double seconds) {}
   /// It left memory. @param evicted  to make room for another; else asked for, or idle for too long
-  virtual void on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) {}
+  virtual void on_unloaded(const ModelLabels& at, std::int64_t bytes, bool evicted) {}
 };
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// What the engine knows of a model: four calls on resumable pictures. No torch here, so engine and http build and run
+// What the engine knows of a model: four calls on resumable images. No torch here, so engine and http build and run
 // without it, and tests give them a fake.
 #pragma once
 
@@ -17,7 +17,7 @@ namespace easel {
 /// Must be cheap, and safe to call from the thread that runs the pipeline. Empty means never.
 using StopPredicate = std::function<bool()>;
 
-/// One picture on its way: prompt embeddings, latents, noise source, scheduler state, step index.
+/// One image on its way: prompt embeddings, latents, noise source, scheduler state, step index.
 /// Made by Pipeline::begin, and known in full only to the pipeline that made it. Owned by one thread at a time.
 class Generation {
  public:
@@ -44,7 +44,7 @@ class Ticket {
   virtual void wait() = 0;
 };
 
-/// Of begin: the generations of a request, one a picture, in order.
+/// Of begin: the generations of a request, one an image, in order.
 class BeginTicket : public Ticket {
  public:
   /// Call once. The generations may be stepped at once, waited for or not: a device keeps the order.
@@ -58,7 +58,7 @@ class StepTicket : public Ticket {
   virtual std::vector<bool> finite() = 0;
 };
 
-/// Of finish: the pictures.
+/// Of finish: the images.
 class FinishTicket : public Ticket {
  public:
   /// Call once, after wait(). In the order of the generations given.
@@ -67,7 +67,7 @@ class FinishTicket : public Ticket {
 
 /// A loaded model of one family on one device.
 ///
-/// The sequence of calls for one picture must match: begin step* finish, with preview anywhere between. Calls come from
+/// The sequence of calls for one image must match: begin step* finish, with preview anywhere between. Calls come from
 /// one thread at a time (the engine's loop for that device), which also destroys it; it is made on another one, the
 /// engine's loader, while the loop may be drawing with other models. description() from any thread, at any time.
 class Pipeline {
@@ -76,8 +76,8 @@ class Pipeline {
 
   virtual const ModelDescription& description() const = 0;
 
-  /// Tokenises, encodes the prompt (cached), draws the noise and prepares the scheduler for each of the n pictures.
-  /// The engine may begin a request in parts: pictures i to i + k are the k pictures of the same request with seed + i.
+  /// Tokenises, encodes the prompt (cached), draws the noise and prepares the scheduler for each of the n images.
+  /// The engine may begin a request in parts: images i to i + k are the k images of the same request with seed + i.
   /// @throws Error(kInvalidArgument)  a value this model cannot draw; names the field
   /// @throws Error(kCancelled)        stop said so
   virtual std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) = 0;
@@ -94,11 +94,11 @@ class Pipeline {
   /// @throws Error(kCancelled)          stop said so
   virtual std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 
-  /// A rough picture of where a generation is heading, at latent resolution; none before its first step. A later step
+  /// A rough image of where a generation is heading, at latent resolution; none before its first step. A later step
   /// of it may be in flight already. Only asked for where somebody looks, and less often where it is slow.
   virtual std::optional<Image> preview(const Generation& generation) = 0;
 
-  /// Decodes finished latents into pictures of the size asked for. May follow the last step before that was waited for.
+  /// Decodes finished latents into images of the size asked for. May follow the last step before that was waited for.
   /// The engine gives one generation at a time: a decode takes several steps' time and by far the most memory.
   /// @throws as step
   virtual std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) = 0;

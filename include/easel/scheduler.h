@@ -16,7 +16,7 @@ class NoiseSource;  // tensor/noise_source.h
 /// One sampling algorithm: which timesteps a run visits, and the update between two visits.
 ///
 /// Call order: set_timesteps (scale_model_input? step)*, with step_index rising from 0. One instance serves one
-/// picture; not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps:
+/// image; not thread-safe. A step is one model evaluation, so timesteps() can be longer than num_inference_steps:
 /// PNDM's has one or nine more, those of second order (Heun, DPM2, DPM-Solver SDE) have 2 * num_inference_steps - 1.
 /// Numbers agree with diffusers 0.42.1, operation by operation and dtype by dtype.
 class Scheduler {
@@ -44,7 +44,7 @@ class Scheduler {
 
   /// Begins a run in its middle: the next step is `first_step`, without history. After set_timesteps, at most once.
   /// @throws Error(kInvalidArgument)  past the end, or no multiple of order()
-  void start_at(std::size_t first_step);
+  void set_begin_index(std::size_t first_step);
 
   /// Model evaluations that one inference step takes: 2 for algorithms of second order.
   virtual std::int64_t order() const { return 1; }
@@ -56,7 +56,7 @@ class Scheduler {
   virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, std::size_t step_index) const = 0;
 
   /// SchedulerOptions::strength has shortened the run already, which then is to be begun at its start.
-  virtual bool spends_strength() const { return false; }
+  virtual bool applies_strength() const { return false; }
 
   /// What the model is told at each step, on the training axis; float because some algorithms visit fractions.
   const std::vector<float>& timesteps() const { return timesteps_; }
@@ -79,7 +79,7 @@ class Scheduler {
   /// @param model_output  [B, C, h, w], guided; meaning given by the config's prediction_type. Not modified, but the
   ///                      history may share it, so the caller must not write into it afterwards
   /// @param sample        [B, C, h, w], same dtype and device as model_output; not modified, may be shared likewise
-  /// @param noise         of this picture; drawn from only by stochastic algorithms
+  /// @param noise         of this image; drawn from only by stochastic algorithms
   /// @throws Error(kInvalidArgument)  shapes or devices differ, not floats; step_index is past the end, or out of order
   ///                                  where history matters (all but DDIM, DDPM, Euler, EDM,
   ///                                  LCM, TCD)
@@ -90,7 +90,7 @@ class Scheduler {
   /// @throws Error(kInvalidArgument)  past the end
   void check_step_index(std::size_t step_index) const;
   /// For algorithms with a history. @throws Error(kInvalidArgument)  not the step that comes after `steps_done` steps
-  void check_in_order(std::size_t step_index, std::size_t steps_done) const;
+  void check_step_order(std::size_t step_index, std::size_t steps_done) const;
   std::size_t first_step() const { return first_step_; }
   /// @throws Error(kInvalidArgument)  undefined, different shapes or devices, fewer than 2 dimensions, not floats
   static void check_tensors(const at::Tensor& model_output, const at::Tensor& sample);
@@ -113,22 +113,23 @@ struct SchedulerOptions {
 /// "euler_beta", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
 const std::vector<std::string>& scheduler_names();
 
-/// Further names for them: customary ones and diffusers' classes, as plain_name (core/plain_name.h) spells them.
+/// Further names for them: customary ones and diffusers' classes, as normalize_name (core/normalize_name.h) spells
+/// them.
 const std::vector<std::string>& scheduler_aliases();
 
 /// The name of scheduler_names() that a name as people write it stands for: one of those, of scheduler_aliases(), or
 /// another spelling ("Euler a", "DPM++ 2M Karras"): case does not matter, spaces, hyphens and underscores are one, and
 /// "++" is "pp".
 /// @throws Error(kInvalidArgument)  unknown name (param scheduler; the message lists the names)
-std::string scheduler_name_for(const std::string& written);
+std::string canonical_scheduler_name(const std::string& written);
 
 /// The request name of the scheduler that a checkpoint's scheduler_config.json asks for.
 /// @throws Error(kUnsupported)  its _class_name is not in the table; the message lists those that are
-std::string scheduler_name_of(const nlohmann::json& scheduler_config);
+std::string configured_scheduler_name(const nlohmann::json& scheduler_config);
 
 /// Makes one. An empty name means the config's own; another name follows diffusers' X.from_config(config): keys in the
 /// JSON carry over, absent ones take X's own defaults, keys X does not know are dropped.
-/// @param name   as scheduler_name_for takes it
+/// @param name   as canonical_scheduler_name takes it
 /// @throws Error(kInvalidArgument)  unknown name (param scheduler; the message lists the names)
 /// @throws Error(kUnsupported)      a config field with a value that easel does not do; names the field
 std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& scheduler_config,

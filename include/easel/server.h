@@ -15,10 +15,10 @@
 namespace easel {
 
 /// What GET /metrics shows. Give it to the engine as its observer and to the server. Thread-safe.
-class Figures : public EngineObserver {};
+class ServerMetrics : public EngineObserver {};
 
 /// @param version  of the program, shown as a label
-std::shared_ptr<Figures> make_figures(const std::string& version);
+std::shared_ptr<ServerMetrics> make_metrics(const std::string& version);
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
@@ -29,7 +29,7 @@ struct ServerOptions {
       {};                                       ///< web origins that may call, e.g. "https://chat.example"; "*" for all
   std::size_t max_body_bytes = 1u << 20;        ///< of JSON, and of a form's texts
   std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; a request has up to two
-  std::int64_t max_image_pixels = 4096 * 4096;  ///< of an uploaded picture, width times height
+  std::int64_t max_image_pixels = 4096 * 4096;  ///< of an uploaded image, width times height
   std::int64_t max_images = 10;                 ///< n
   int min_edge = 16;                            ///< pixels, either edge
   int max_edge = 2048;                          ///< pixels, either edge
@@ -39,8 +39,8 @@ struct ServerOptions {
   std::size_t max_waiting = 64;          ///< the engine's limit: there are always more threads than that
   /// From acceptance to the answer, at most; a request may ask for less. None: no limit but the client's patience.
   std::optional<std::chrono::milliseconds> request_timeout = {};
-  std::string version = {};               ///< shown by GET /v1/
-  std::shared_ptr<Figures> figures = {};  ///< made by make_figures; null: figures of HTTP alone
+  std::string version = {};                     ///< shown by GET /v1/
+  std::shared_ptr<ServerMetrics> metrics = {};  ///< made by make_metrics; null: figures of HTTP alone
 };
 
 /// Serves an engine over HTTP. bind, then run on one thread; stop from any other. The engine must outlive it.

@@ -27,29 +27,29 @@ class Tokenizer {
   /// @param text  UTF-8, at most 2^28 bytes; each maximal subpart of an invalid sequence is read as U+FFFD
   /// @throws Error(kInvalidArgument)  longer than that
   /// @throws Error(kCorruptData)      a byte that the vocabulary has no token for, nor an unknown token instead
-  virtual std::vector<std::int64_t> ids_of(std::string_view text) const = 0;
+  virtual std::vector<std::int64_t> token_ids(std::string_view text) const = 0;
 
   /// bos, `ids`, eos, and padding up to model_max_length(). Of more than model_max_length() - 2 ids, those on the side
   /// that the checkpoint names are left out.
-  virtual TokenizedText frame(std::vector<std::int64_t> ids) const = 0;
+  virtual TokenizedText prepare_for_model(std::vector<std::int64_t> ids) const = 0;
 
-  /// The two together. @throws as ids_of
-  TokenizedText encode(std::string_view text) const { return frame(ids_of(text)); }
+  /// The two together. @throws as token_ids
+  TokenizedText encode(std::string_view text) const { return prepare_for_model(token_ids(text)); }
 
   virtual std::int64_t model_max_length() const = 0;
 
   /// The id of a token as the vocabulary spells it, e.g. ",</w>".
-  virtual std::optional<std::int64_t> id_of(const std::string& token) const = 0;
+  virtual std::optional<std::int64_t> token_to_id(const std::string& token) const = 0;
 
   /// A tokenizer that knows further words, as transformers' add_tokens teaches them: each is found wherever it stands,
   /// in letters of either case, before the rest of the text is cut up; of several, the leftmost longest. words[i] has
-  /// the id first_word_id() + i. A word that is blank, is a token already, or looks like one of those before it, is not
-  /// found.
+  /// the id first_placeholder_id() + i. A word that is blank, is a token already, or looks like one of those before it,
+  /// is not found.
   /// @param words  valid UTF-8
-  virtual std::unique_ptr<Tokenizer> with_words(const std::vector<std::string>& words) const = 0;
+  virtual std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>& words) const = 0;
 
   /// Above all ids of the checkpoint's own tokens.
-  virtual std::int64_t first_word_id() const = 0;
+  virtual std::int64_t first_placeholder_id() const = 0;
 };
 
 /// CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: tokenizer.json, or vocab.json and

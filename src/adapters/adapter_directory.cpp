@@ -8,7 +8,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -16,29 +16,29 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kExtension = ".safetensors";
-constexpr std::size_t kMostNamesShown = 50;
-constexpr std::size_t kLongestName = 1000;
-constexpr int kDeepest = 8;  // of folders in folders; links may go round in circles
+constexpr std::size_t kMaxNamesListed = 50;
+constexpr std::size_t kMaxNameLength = 1000;
+constexpr int kMaxDepth = 8;  // of folders in folders; links may go round in circles
 
 /// Of a file or folder: whether it is one to be seen, and stays where it is.
-bool is_plain(std::string_view name) {
+bool is_safe_name(std::string_view name) {
   const auto bad = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < ' '; };
   return !name.empty() && name.front() != '.' && std::none_of(name.begin(), name.end(), bad);
 }
 
 /// Whether a name, perhaps with folders, stays in the folder.
-bool stays_inside(std::string_view name) {
-  if (name.size() > kLongestName) return false;
+bool is_inside_folder(std::string_view name) {
+  if (name.size() > kMaxNameLength) return false;
   while (true) {
     const auto slash = name.find('/');
-    if (!is_plain(name.substr(0, slash))) return false;
+    if (!is_safe_name(name.substr(0, slash))) return false;
     if (slash == std::string_view::npos) return true;
     name.remove_prefix(slash + 1);
   }
 }
 
 /// Whether a link leads to a folder that it lies in itself.
-bool leads_back(const fs::path& link) {
+bool is_cyclic_link(const fs::path& link) {
   std::error_code error;
   const auto to = fs::canonical(link, error);
   if (error) return true;
@@ -59,11 +59,12 @@ std::vector<std::string> AdapterDirectory::names() const {
     std::error_code unreadable;
     const auto& path = at->path();
     if (at->is_directory(unreadable)) {
-      if (!is_plain(path.filename().string()) || at.depth() >= kDeepest ||
-          (at->is_symlink(unreadable) && leads_back(path))) {
+      if (!is_safe_name(path.filename().string()) || at.depth() >= kMaxDepth ||
+          (at->is_symlink(unreadable) && is_cyclic_link(path))) {
         at.disable_recursion_pending();
       }
-    } else if (path.extension() == kExtension && is_plain(path.stem().string()) && at->is_regular_file(unreadable)) {
+    } else if (path.extension() == kExtension && is_safe_name(path.stem().string()) &&
+               at->is_regular_file(unreadable)) {
       names.push_back((path.parent_path() / path.stem()).lexically_relative(path_).string());
     }
   }
@@ -78,7 +79,7 @@ std::string AdapterDirectory::file(const std::string& asked) const {
   const auto name = asked.ends_with(kExtension) ? fs::path(asked).replace_extension().string() : asked;
   const auto path_of = [&](const std::string& inside) { return (fs::path(path_) / (inside + kExtension)).string(); };
   std::error_code error;
-  if (stays_inside(name) && fs::is_regular_file(path_of(name), error)) return path_of(name);
+  if (is_inside_folder(name) && fs::is_regular_file(path_of(name), error)) return path_of(name);
   auto known = names();
   std::vector<std::string> same;
   std::copy_if(known.begin(), known.end(), std::back_inserter(same),
@@ -86,12 +87,12 @@ std::string AdapterDirectory::file(const std::string& asked) const {
   if (same.size() == 1) return path_of(same[0]);
   if (!same.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("the adapter ", name_text(name), " is in several folders; say which: ", join(same)), "loras");
+                concat("the adapter ", quote_name(name), " is in several folders; say which: ", join(same)), "loras");
   }
-  const auto more = known.size() > kMostNamesShown ? concat(" and ", known.size() - kMostNamesShown, " more") : "";
-  known.resize(std::min(known.size(), kMostNamesShown));
+  const auto more = known.size() > kMaxNamesListed ? concat(" and ", known.size() - kMaxNamesListed, " more") : "";
+  known.resize(std::min(known.size(), kMaxNamesListed));
   throw Error(ErrorCode::kInvalidArgument,
-              concat("there is no adapter ", name_text(asked), "; there ",
+              concat("there is no adapter ", quote_name(asked), "; there ",
                      known.empty() ? std::string("are none") : concat("are: ", join(known), more)),
               "loras");
 }

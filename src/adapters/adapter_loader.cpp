@@ -9,13 +9,13 @@
 #include "adapters/adapter_tensors.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/adapter_file.h"
 
 namespace easel {
 namespace {
 
-using Part = AdapterPart;
+using Role = AdapterTensorRole;
 
 /// A change, and its rank; none where alpha has no meaning.
 struct Change {
@@ -24,47 +24,47 @@ struct Change {
 };
 
 Change take_low_rank(AdapterTensors& file) {
-  const auto rank = file.extent(Part::kDown, 0);
+  const auto rank = file.extent(Role::kDown, 0);
   LowRank change;
-  if (file.has(Part::kMid)) {
-    if (!file.is_convolution()) throw file.corrupt(Part::kMid, "is for convolutions only");
-    change.mid = file.take(Part::kMid, file.windowed(rank, rank));
-    change.down = file.take(Part::kDown, file.pointwise(rank, file.in()));
+  if (file.has(Role::kMid)) {
+    if (!file.is_convolution()) throw file.corrupt(Role::kMid, "is for convolutions only");
+    change.mid = file.take(Role::kMid, file.windowed(rank, rank));
+    change.down = file.take(Role::kDown, file.pointwise(rank, file.in()));
   } else {
-    change.down = file.take(Part::kDown, file.windowed(rank, file.in()));
+    change.down = file.take(Role::kDown, file.windowed(rank, file.in()));
   }
-  change.up = file.take(Part::kUp, file.pointwise(file.out(), rank));
-  change.up_bias = file.take_if_there(Part::kUpBias, {file.out()});
+  change.up = file.take(Role::kUp, file.pointwise(file.out(), rank));
+  change.up_bias = file.take_optional(Role::kUpBias, {file.out()});
   return {std::move(change), rank};
 }
 
 Change take_hadamard(AdapterTensors& file) {
-  const auto rank = file.extent(Part::kHadaW1B, 0);
+  const auto rank = file.extent(Role::kHadaW1B, 0);
   HadamardProduct change;
-  if (file.has(Part::kHadaT1)) {
-    if (!file.is_convolution()) throw file.corrupt(Part::kHadaT1, "is for convolutions only");
-    change.t1 = file.take(Part::kHadaT1, file.windowed(rank, rank));
-    change.t2 = file.take(Part::kHadaT2, file.windowed(rank, rank));
-    change.w1_a = file.take(Part::kHadaW1A, {rank, file.out()});
-    change.w2_a = file.take(Part::kHadaW2A, {rank, file.out()});
-    change.w1_b = file.take(Part::kHadaW1B, {rank, file.in()});
-    change.w2_b = file.take(Part::kHadaW2B, {rank, file.in()});
+  if (file.has(Role::kHadaT1)) {
+    if (!file.is_convolution()) throw file.corrupt(Role::kHadaT1, "is for convolutions only");
+    change.t1 = file.take(Role::kHadaT1, file.windowed(rank, rank));
+    change.t2 = file.take(Role::kHadaT2, file.windowed(rank, rank));
+    change.w1_a = file.take(Role::kHadaW1A, {rank, file.out()});
+    change.w2_a = file.take(Role::kHadaW2A, {rank, file.out()});
+    change.w1_b = file.take(Role::kHadaW1B, {rank, file.in()});
+    change.w2_b = file.take(Role::kHadaW2B, {rank, file.in()});
   } else {
     const auto columns = file.in() * file.window();
-    change.w1_a = file.take(Part::kHadaW1A, {file.out(), rank});
-    change.w2_a = file.take(Part::kHadaW2A, {file.out(), rank});
-    change.w1_b = file.take_flat(Part::kHadaW1B, rank, columns);
-    change.w2_b = file.take_flat(Part::kHadaW2B, rank, columns);
+    change.w1_a = file.take(Role::kHadaW1A, {file.out(), rank});
+    change.w2_a = file.take(Role::kHadaW2A, {file.out(), rank});
+    change.w1_b = file.take_flat(Role::kHadaW1B, rank, columns);
+    change.w2_b = file.take_flat(Role::kHadaW2B, rank, columns);
   }
   return {std::move(change), rank};
 }
 
 Change take_kronecker(AdapterTensors& file) {
-  const bool w1_whole = file.has(Part::kLokrW1), w2_whole = file.has(Part::kLokrW2);
-  const auto rows = w1_whole ? file.extent(Part::kLokrW1, 0) : file.extent(Part::kLokrW1A, 0);
-  const auto columns = w1_whole ? file.extent(Part::kLokrW1, 1) : file.extent(Part::kLokrW1B, 1);
+  const bool w1_whole = file.has(Role::kLokrW1), w2_whole = file.has(Role::kLokrW2);
+  const auto rows = w1_whole ? file.extent(Role::kLokrW1, 0) : file.extent(Role::kLokrW1A, 0);
+  const auto columns = w1_whole ? file.extent(Role::kLokrW1, 1) : file.extent(Role::kLokrW1B, 1);
   if (file.out() % rows != 0 || file.in() % columns != 0) {
-    throw file.corrupt(w1_whole ? Part::kLokrW1 : Part::kLokrW1A,
+    throw file.corrupt(w1_whole ? Role::kLokrW1 : Role::kLokrW1A,
                        concat("makes a factor of ", rows, " x ", columns, ", which does not divide the layer's ",
                               file.out(), " x ", file.in()));
   }
@@ -72,37 +72,37 @@ Change take_kronecker(AdapterTensors& file) {
   KroneckerProduct change;
   std::optional<std::int64_t> rank;
   if (w1_whole) {
-    change.w1.whole = file.take(Part::kLokrW1, {rows, columns});
+    change.w1.whole = file.take(Role::kLokrW1, {rows, columns});
   } else {
-    rank = file.extent(Part::kLokrW1B, 0);
-    change.w1.a = file.take(Part::kLokrW1A, {rows, *rank});
-    change.w1.b = file.take(Part::kLokrW1B, {*rank, columns});
+    rank = file.extent(Role::kLokrW1B, 0);
+    change.w1.a = file.take(Role::kLokrW1A, {rows, *rank});
+    change.w1.b = file.take(Role::kLokrW1B, {*rank, columns});
   }
   if (w2_whole) {
-    change.w2.whole = file.take(Part::kLokrW2, file.windowed(rows_2, columns_2));
+    change.w2.whole = file.take(Role::kLokrW2, file.windowed(rows_2, columns_2));
     return {std::move(change), rank};
   }
-  rank = file.extent(Part::kLokrW2B, 0);
-  if (file.has(Part::kLokrT2)) {
-    if (!file.is_convolution()) throw file.corrupt(Part::kLokrT2, "is for convolutions only");
-    change.w2.t = file.take(Part::kLokrT2, file.windowed(*rank, *rank));
-    change.w2.a = file.take(Part::kLokrW2A, {*rank, rows_2});
-    change.w2.b = file.take(Part::kLokrW2B, {*rank, columns_2});
+  rank = file.extent(Role::kLokrW2B, 0);
+  if (file.has(Role::kLokrT2)) {
+    if (!file.is_convolution()) throw file.corrupt(Role::kLokrT2, "is for convolutions only");
+    change.w2.t = file.take(Role::kLokrT2, file.windowed(*rank, *rank));
+    change.w2.a = file.take(Role::kLokrW2A, {*rank, rows_2});
+    change.w2.b = file.take(Role::kLokrW2B, {*rank, columns_2});
   } else {
-    change.w2.a = file.take(Part::kLokrW2A, {rows_2, *rank});
-    change.w2.b = file.take_flat(Part::kLokrW2B, *rank, columns_2 * file.window());
+    change.w2.a = file.take(Role::kLokrW2A, {rows_2, *rank});
+    change.w2.b = file.take_flat(Role::kLokrW2B, *rank, columns_2 * file.window());
   }
   return {std::move(change), rank};
 }
 
 Change take_difference(AdapterTensors& file) {
-  return {Difference{file.take_if_there(Part::kDifference, file.windowed(file.out(), file.in()))}, std::nullopt};
+  return {Difference{file.take_optional(Role::kDifference, file.windowed(file.out(), file.in()))}, std::nullopt};
 }
 
 Change take_change(AdapterTensors& file) {
-  if (file.has(Part::kDown) || file.has(Part::kUp)) return take_low_rank(file);
-  if (file.has(Part::kHadaW1A) || file.has(Part::kHadaW1B)) return take_hadamard(file);
-  if (file.has(Part::kDifference) || file.has_only(Part::kBiasDifference)) return take_difference(file);
+  if (file.has(Role::kDown) || file.has(Role::kUp)) return take_low_rank(file);
+  if (file.has(Role::kHadaW1A) || file.has(Role::kHadaW1B)) return take_hadamard(file);
+  if (file.has(Role::kDifference) || file.has_only(Role::kBiasDifference)) return take_difference(file);
   return take_kronecker(file);
 }
 
@@ -112,40 +112,40 @@ Magnitude take_magnitude(AdapterTensors& file, const LayerAdapter& adapter) {
   by_input[1] = file.in();
   const auto* low_rank = std::get_if<LowRank>(&adapter.change);
   if (low_rank != nullptr && low_rank->up_bias.defined()) {
-    throw file.unsupported(Part::kUpBias, "does not go with DoRA's lengths");
+    throw file.unsupported(Role::kUpBias, "does not go with DoRA's lengths");
   }
-  if (file.has(Part::kPeftMagnitude)) {
+  if (file.has(Role::kPeftMagnitude)) {
     if (low_rank == nullptr || low_rank->mid.defined()) {
-      throw file.unsupported(Part::kPeftMagnitude, "goes with a plain down and up only");
+      throw file.unsupported(Role::kPeftMagnitude, "goes with a plain down and up only");
     }
     // PEFT's lengths are [out], of a convolution [1, out, 1, 1].
-    return {.lengths = file.take_all(Part::kPeftMagnitude, by_output), .rule = Magnitude::Rule::kPeft};
+    return {.lengths = file.take_reshaped(Role::kPeftMagnitude, by_output), .rule = Magnitude::Rule::kPeft};
   }
-  const bool of_outputs = file.extent(Part::kDoraScale, 0) == file.out();
-  return {.lengths = file.take(Part::kDoraScale, of_outputs ? by_output : by_input), .rule = Magnitude::Rule::kLycoris};
+  const bool of_outputs = file.extent(Role::kDoraScale, 0) == file.out();
+  return {.lengths = file.take(Role::kDoraScale, of_outputs ? by_output : by_input), .rule = Magnitude::Rule::kLycoris};
 }
 
-double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank, const LayerNames::Place& place,
+double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank, const LayerNames::LayerRef& ref,
                   const AdapterScales& scales) {
-  if (file.has(Part::kAlpha)) {
-    const auto alpha = file.take_number(Part::kAlpha);
+  if (file.has(Role::kAlpha)) {
+    const auto alpha = file.take_number(Role::kAlpha);
     // 0 is how trainers write that alpha is the rank.
     return rank && alpha != 0 ? alpha / static_cast<double>(*rank) : 1.0;
   }
-  return rank ? scales.of(place.model->component, place.slot->name, *rank).value_or(1.0) : 1.0;
+  return rank ? scales.of(ref.model->component, ref.slot->name, *rank).value_or(1.0) : 1.0;
 }
 
 /// What kind of model a file was trained for, by its header or else by the width of the text that its cross-attentions
 /// take. Empty where neither tells.
-std::string made_for(const AdapterFile& file) {
+std::string trained_for(const AdapterFile& file) {
   for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
     const auto found = file.metadata().find(key);
-    if (found != file.metadata().end() && !found->second.empty()) return name_text(found->second);
+    if (found != file.metadata().end() && !found->second.empty()) return quote_name(found->second);
   }
   constexpr std::pair<std::int64_t, const char*> kWidths[] = {
       {768, "SD 1.x"}, {1024, "SD 2.x"}, {2048, "SDXL"}, {1280, "SDXL's refiner"}};
   for (const auto& module : file.modules()) {
-    const auto down = module.keys.find(Part::kDown);
+    const auto down = module.keys.find(Role::kDown);
     if (!module.name.ends_with("attn2_to_k") && !module.name.ends_with("attn2.to_k")) continue;
     if (down == module.keys.end() || file.info(down->second).shape.size() < 2) continue;
     for (const auto& [width, kind] : kWidths) {
@@ -163,26 +163,26 @@ std::shared_ptr<const BoundAdapter> bind(const AdapterFile& file, const std::str
   std::set<const LayerSlot*> adapted;
   for (const auto& module : file.modules()) {
     const auto& key = module.keys.begin()->second;
-    const auto* place = names.find(module.name);
-    if (place == nullptr) {
+    const auto* ref = names.find(module.name);
+    if (ref == nullptr) {
       throw Error(ErrorCode::kInvalidArgument,
-                  concat(file.name(), ": ", name_text(key), " is for no layer of this model"), "loras");
+                  concat(file.name(), ": ", quote_name(key), " is for no layer of this model"), "loras");
     }
-    if (!adapted.insert(place->slot.get()).second) {
-      throw Error(ErrorCode::kCorruptData, concat(file.name(), ": ", name_text(key), " is for ", place->slot->name,
+    if (!adapted.insert(ref->slot.get()).second) {
+      throw Error(ErrorCode::kCorruptData, concat(file.name(), ": ", quote_name(key), " is for ", ref->slot->name,
                                                   ", and so is another tensor"));
     }
-    AdapterTensors tensors(file, module, *place->slot, placement);
+    AdapterTensors tensors(file, module, *ref->slot, placement);
     auto [change, rank] = take_change(tensors);
-    LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, *place, scales)};
+    LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, *ref, scales)};
     const bool is_difference = std::holds_alternative<Difference>(adapter.change);
-    if (!is_difference && (tensors.has(Part::kPeftMagnitude) || tensors.has(Part::kDoraScale))) {
+    if (!is_difference && (tensors.has(Role::kPeftMagnitude) || tensors.has(Role::kDoraScale))) {
       adapter.magnitude = take_magnitude(tensors, adapter);
     }
-    adapter.bias = tensors.take_if_there(Part::kBiasDifference, {tensors.out()});
+    adapter.bias = tensors.take_optional(Role::kBiasDifference, {tensors.out()});
     tensors.finish();
     bound->bytes += tensors.bytes();
-    bound->layers.push_back({place->model, place->slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
+    bound->layers.push_back({ref->model, ref->slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
   }
   return bound;
 }
@@ -195,7 +195,7 @@ std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const 
   try {
     return bind(file, id, names, placement);
   } catch (const Error& e) {
-    const auto kind = made_for(file);
+    const auto kind = trained_for(file);
     if (e.code() != ErrorCode::kInvalidArgument || kind.empty()) throw;
     throw Error(e.code(), concat(e.what(), "; the file is for ", kind), e.param());
   }

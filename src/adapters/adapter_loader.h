@@ -10,7 +10,7 @@
 
 namespace easel {
 
-/// Reads an adapter file, all of it: an adapter that is applied in part gives a wrong picture without a word.
+/// Reads an adapter file, all of it: an adapter that is applied in part gives a wrong image without a word.
 /// Scales are alpha / rank by the module's alpha tensor; else by diffusers' `lora_adapter_metadata`; else 1.
 /// @param id         BoundAdapter::id
 /// @param placement  of the models

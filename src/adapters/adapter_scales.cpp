@@ -5,7 +5,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -42,16 +42,16 @@ AdapterScales::AdapterScales(const std::map<std::string, std::string>& metadata,
   if (!settings_.is_object()) throw corrupt("is no JSON object");
   for (const auto& [key, value] : settings_.items()) {
     if ((key.ends_with(".lora_alpha") || key.ends_with(".alpha")) && !value.is_number()) {
-      throw corrupt(name_text(key) + " is no number");
+      throw corrupt(quote_name(key) + " is no number");
     }
-    if (key.ends_with(".use_rslora") && !value.is_boolean()) throw corrupt(name_text(key) + " is no boolean");
+    if (key.ends_with(".use_rslora") && !value.is_boolean()) throw corrupt(quote_name(key) + " is no boolean");
     if (!key.ends_with(".alpha_pattern")) continue;
-    if (!value.is_object()) throw corrupt(name_text(key) + " is no object");
+    if (!value.is_object()) throw corrupt(quote_name(key) + " is no object");
     for (const auto& [pattern, alpha] : value.items()) {
-      if (!alpha.is_number()) throw corrupt(name_text(pattern) + " is no number");
+      if (!alpha.is_number()) throw corrupt(quote_name(pattern) + " is no number");
       if (!is_name(pattern)) {
         throw Error(ErrorCode::kUnsupported,
-                    concat(file, ": `alpha_pattern` ", name_text(pattern), " is no plain name"));
+                    concat(file, ": `alpha_pattern` ", quote_name(pattern), " is no plain name"));
       }
     }
   }

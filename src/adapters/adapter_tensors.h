@@ -26,8 +26,8 @@ class AdapterTensors {
                  const Placement& placement)
       : file_(file), module_(module), slot_(slot), placement_(placement) {}
 
-  bool has(AdapterPart part) const { return module_.keys.contains(part); }
-  bool has_only(AdapterPart part) const { return has(part) && module_.keys.size() == 1; }
+  bool has(AdapterTensorRole role) const { return module_.keys.contains(role); }
+  bool has_only(AdapterTensorRole role) const { return has(role) && module_.keys.size() == 1; }
 
   std::int64_t out() const { return slot_.shape[0]; }
   std::int64_t in() const { return slot_.shape[1]; }
@@ -37,38 +37,38 @@ class AdapterTensors {
   Shape windowed(std::int64_t rows, std::int64_t columns) const;
   Shape pointwise(std::int64_t rows, std::int64_t columns) const;
 
-  const Shape& shape(AdapterPart part) const;
+  const Shape& shape(AdapterTensorRole role) const;
   /// An extent of a stored tensor, above 0.
-  std::int64_t extent(AdapterPart part, std::size_t dimension) const;
+  std::int64_t extent(AdapterTensorRole role, std::size_t dimension) const;
 
   /// The tensor as the layer takes it. Ones at the end of a shape are free: to those who train, a linear layer and a
   /// 1 x 1 convolution are the same.
-  at::Tensor take(AdapterPart part, const Shape& shape);
+  at::Tensor take(AdapterTensorRole role, const Shape& shape);
   /// The same, undefined where the file has none.
-  at::Tensor take_if_there(AdapterPart part, const Shape& shape);
+  at::Tensor take_optional(AdapterTensorRole role, const Shape& shape);
   /// The tensor with its last dimensions made one. @return [rows, columns]
-  at::Tensor take_flat(AdapterPart part, std::int64_t rows, std::int64_t columns);
+  at::Tensor take_flat(AdapterTensorRole role, std::int64_t rows, std::int64_t columns);
   /// As many numbers, in whatever shape they are stored.
-  at::Tensor take_all(AdapterPart part, const Shape& shape);
-  double take_number(AdapterPart part);
+  at::Tensor take_reshaped(AdapterTensorRole role, const Shape& shape);
+  double take_number(AdapterTensorRole role);
 
   /// To be called last: a tensor that was not taken is no part of the kind that the others make.
   void finish() const;
 
   std::size_t bytes() const { return bytes_; }  ///< of what was taken
-  Error corrupt(AdapterPart part, const std::string& what) const;
-  Error unsupported(AdapterPart part, const std::string& what) const;
+  Error corrupt(AdapterTensorRole role, const std::string& what) const;
+  Error unsupported(AdapterTensorRole role, const std::string& what) const;
 
  private:
-  const std::string& key(AdapterPart part) const;
-  Error misfit(AdapterPart part, const std::string& expected) const;
-  at::Tensor read(AdapterPart part);
+  const std::string& key(AdapterTensorRole role) const;
+  Error shape_mismatch(AdapterTensorRole role, const std::string& expected) const;
+  at::Tensor read(AdapterTensorRole role);
 
   const AdapterFile& file_;
   const AdapterModule& module_;
   const LayerSlot& slot_;
   Placement placement_;
-  std::set<AdapterPart> taken_;
+  std::set<AdapterTensorRole> taken_;
   std::size_t bytes_ = 0;
 };
 

@@ -7,34 +7,34 @@
 #include "adapters/adapter_loader.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
 
-constexpr std::size_t kMostAdapters = 32;
-constexpr double kLargestWeight = 100;  // far beyond use, and far from what overflows
+constexpr std::size_t kMaxAdapters = 32;
+constexpr double kMaxWeight = 100;  // far beyond use, and far from what overflows
 
 using Models = std::vector<std::shared_ptr<LayerTable>>;
 
-Error refused(const std::string& why) {
+Error rejected(const std::string& why) {
   return {ErrorCode::kInvalidArgument, why, "loras"};
 }
 
-AdapterWeights weights_of(const AdapterUse& use) {
+AdapterWeights weights_of(const AdapterSelection& use) {
   return {.unet = use.weight, .text_encoders = use.text_encoder_weight.value_or(use.weight)};
 }
 
-void check(const std::vector<AdapterUse>& uses) {
-  if (uses.size() > kMostAdapters) {
-    throw refused(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMostAdapters));
+void check(const std::vector<AdapterSelection>& uses) {
+  if (uses.size() > kMaxAdapters) {
+    throw rejected(concat("`loras` names ", uses.size(), " adapters, expected at most ", kMaxAdapters));
   }
   for (const auto& use : uses) {
     const auto [unet, text_encoders] = weights_of(use);
     for (const auto weight : {unet, text_encoders}) {
-      if (std::abs(weight) <= kLargestWeight) continue;
-      throw refused(concat("the weight of adapter ", name_text(use.name), " is ", weight, ", expected ",
-                           -kLargestWeight, " to ", kLargestWeight));
+      if (std::abs(weight) <= kMaxWeight) continue;
+      throw rejected(concat("the weight of adapter ", quote_name(use.name), " is ", weight, ", expected ", -kMaxWeight,
+                            " to ", kMaxWeight));
     }
   }
 }
@@ -48,13 +48,13 @@ Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_
       names_(options.directory.empty() ? Models{} : models),
       placement_(placement) {}
 
-std::shared_ptr<const AdapterSet> Adapters::choose(const std::vector<AdapterUse>& uses) {
+std::shared_ptr<const AdapterSet> Adapters::resolve(const std::vector<AdapterSelection>& uses) {
   check(uses);
   std::vector<std::string> paths;
   for (const auto& use : uses) {
     auto path = directory_.file(use.name);
     if (std::find(paths.begin(), paths.end(), path) != paths.end()) {
-      throw refused(concat("the adapter ", name_text(use.name), " is named twice"));
+      throw rejected(concat("the adapter ", quote_name(use.name), " is named twice"));
     }
     paths.push_back(std::move(path));
   }
@@ -77,7 +77,7 @@ std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& path) {
   auto adapter = load_adapter(path, std::to_string(loads_), names_, placement_);
   ++loads_;
   recent_.push_front({.path = path, .stamp = stamp, .adapter = adapter});
-  make_room();
+  evict_to_fit();
   return adapter;
 }
 
@@ -87,7 +87,7 @@ std::size_t Adapters::loaded_bytes() const {
   return bytes;
 }
 
-void Adapters::make_room() {
+void Adapters::evict_to_fit() {
   while (!recent_.empty() && loaded_bytes() > memory_bytes_) recent_.pop_back();
 }
 

@@ -22,7 +22,7 @@ struct AdapterOptions {
 };
 
 /// Loads adapters when a request names them and keeps the latest used in memory, on the models' device. A file that has
-/// changed is read again; pictures under way keep what they began with. Not thread-safe.
+/// changed is read again; images under way keep what they began with. Not thread-safe.
 class Adapters {
  public:
   /// @param models     whose layers are adapted, with LayerTable::component set
@@ -34,7 +34,7 @@ class Adapters {
   /// @throws Error(kInvalidArgument)  param loras: an unknown name, one that is there twice, a weight beyond 100,
   ///                                  too many, or an adapter for another model
   /// @throws Error(kCorruptData, kUnsupported)  a file that cannot be used; names file and tensor
-  std::shared_ptr<const AdapterSet> choose(const std::vector<AdapterUse>& uses);
+  std::shared_ptr<const AdapterSet> resolve(const std::vector<AdapterSelection>& uses);
 
   std::size_t loaded_bytes() const;  ///< of what is kept now
   std::size_t loads() const { return loads_; }
@@ -46,7 +46,7 @@ class Adapters {
     std::shared_ptr<const BoundAdapter> adapter;
   };
   std::shared_ptr<const BoundAdapter> get(const std::string& path);
-  void make_room();
+  void evict_to_fit();
 
   AdapterDirectory directory_;
   std::size_t memory_bytes_;

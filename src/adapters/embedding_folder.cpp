@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kExtensions = {".safetensors", ".pt", ".bin"};
 // Coarser than any file system's clock: within this time two changes may carry the same time.
-constexpr std::chrono::seconds kClockGrain(2);
+constexpr std::chrono::seconds kMtimeGranularity(2);
 
 /// Its place in kExtensions; their number for any other.
-std::size_t rank_of(const fs::path& path) {
+std::size_t extension_rank(const fs::path& path) {
   const auto extension = path.extension().string();
   return static_cast<std::size_t>(std::find(kExtensions.begin(), kExtensions.end(), extension) - kExtensions.begin());
 }
@@ -40,7 +40,7 @@ std::shared_ptr<const EmbeddingFolder::Files> EmbeddingFolder::files() {
   const auto time = fs::last_write_time(path_, gone);
   if (!gone && settled_ && time == time_) return files_;
   time_ = time;
-  settled_ = FileTime::clock::now() - time > kClockGrain;
+  settled_ = FileTime::clock::now() - time > kMtimeGranularity;
   auto files = read_folder();
   if (files != *files_) {
     log::info("the embeddings folder was read", {{"words", files.size()}});
@@ -56,13 +56,13 @@ EmbeddingFolder::Files EmbeddingFolder::read_folder() const {
   std::map<std::string, fs::path> best;
   std::error_code gone;
   for (const auto& entry : fs::directory_iterator(path_, gone)) {
-    const auto rank = rank_of(entry.path());
+    const auto rank = extension_rank(entry.path());
     std::error_code ignored;
     if (rank == kExtensions.size() || !entry.is_regular_file(ignored)) continue;
     const auto word = entry.path().stem().string();
     if (to_valid_utf8(word) != word) continue;  // nothing in a prompt could name it
     const auto [there, inserted] = best.try_emplace(word, entry.path());
-    if (!inserted && rank < rank_of(there->second)) there->second = entry.path();
+    if (!inserted && rank < extension_rank(there->second)) there->second = entry.path();
   }
   Files files;
   for (const auto& [word, path] : best) files.push_back({word, path.string()});

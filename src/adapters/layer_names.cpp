@@ -140,45 +140,45 @@ LayerNames::LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models) {
 
 void LayerNames::add_unet(const std::shared_ptr<LayerTable>& unet) {
   for (const auto& [name, slot] : unet->slots()) {
-    const Place place{unet, slot};
+    const LayerRef ref{unet, slot};
     for (const char* prefix : {"", "unet."}) {
-      places_.emplace(prefix + name, place);
-      if (name.ends_with(".to_out.0")) places_.emplace(prefix + name.substr(0, name.size() - 2), place);
+      layers_.emplace(prefix + name, ref);
+      if (name.ends_with(".to_out.0")) layers_.emplace(prefix + name.substr(0, name.size() - 2), ref);
     }
-    for (const char* prefix : {"lora_unet_", "lycoris_"}) places_.emplace(prefix + flat(name), place);
+    for (const char* prefix : {"lora_unet_", "lycoris_"}) layers_.emplace(prefix + flat(name), ref);
     const auto original = original_unet_name(name, *unet);
     if (original.empty()) continue;
-    for (const char* prefix : {"lora_unet_", "lycoris_"}) places_.emplace(prefix + flat(original), place);
-    for (const char* prefix : {"unet.", "diffusion_model."}) places_.emplace(prefix + original, place);
+    for (const char* prefix : {"lora_unet_", "lycoris_"}) layers_.emplace(prefix + flat(original), ref);
+    for (const char* prefix : {"unet.", "diffusion_model."}) layers_.emplace(prefix + original, ref);
   }
 }
 
 void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
   const bool second = encoder->component == "text_encoder_2";
   for (const auto& [own_name, slot] : encoder->slots()) {
-    const Place place{encoder, slot};
+    const LayerRef ref{encoder, slot};
     // transformers 5 dropped the inner module; files and checkpoints name it or not.
     const auto name = own_name.starts_with(kTextModel) ? own_name.substr(kTextModel.size()) : own_name;
     for (const auto& spelled : {name, std::string(kTextModel) + name}) {
-      places_.emplace(encoder->component + "." + spelled, place);
+      layers_.emplace(encoder->component + "." + spelled, ref);
       for (const auto& [now, then] : kOldAttention) {
         if (!spelled.ends_with(now)) continue;
-        places_.emplace(concat(encoder->component, '.', spelled.substr(0, spelled.size() - now.size()), then), place);
+        layers_.emplace(concat(encoder->component, '.', spelled.substr(0, spelled.size() - now.size()), then), ref);
       }
       const std::vector<const char*> kohya = second ? std::vector{"lora_te2_"} : std::vector{"lora_te_", "lora_te1_"};
-      for (const char* prefix : kohya) places_.emplace(prefix + flat(spelled), place);
+      for (const char* prefix : kohya) layers_.emplace(prefix + flat(spelled), ref);
       const std::vector<const char*> clip = second ? std::vector{"clip_g."} : std::vector{"clip_l.", "clip_h."};
       for (const char* prefix : clip) {
-        places_.emplace(prefix + spelled, place);
-        places_.emplace(concat("text_encoders.", prefix, "transformer.", spelled), place);
+        layers_.emplace(prefix + spelled, ref);
+        layers_.emplace(concat("text_encoders.", prefix, "transformer.", spelled), ref);
       }
     }
   }
 }
 
-const LayerNames::Place* LayerNames::find(const std::string& name) const {
-  const auto found = places_.find(without(name, ".processor"));
-  return found == places_.end() ? nullptr : &found->second;
+const LayerNames::LayerRef* LayerNames::find(const std::string& name) const {
+  const auto found = layers_.find(without(name, ".processor"));
+  return found == layers_.end() ? nullptr : &found->second;
 }
 
 }  // namespace easel

@@ -22,19 +22,19 @@ std::string original_unet_name(const std::string& name, const LayerTable& unet);
 /// Not changed once made; thread-safe.
 class LayerNames {
  public:
-  struct Place {
+  struct LayerRef {
     std::shared_ptr<LayerTable> model;
     std::shared_ptr<LayerSlot> slot;
   };
   explicit LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models);
   /// Null where no layer is called so.
-  const Place* find(const std::string& name) const;
+  const LayerRef* find(const std::string& name) const;
 
  private:
   void add_unet(const std::shared_ptr<LayerTable>& unet);
   void add_text_encoder(const std::shared_ptr<LayerTable>& encoder);
 
-  std::unordered_map<std::string, Place> places_;
+  std::unordered_map<std::string, LayerRef> layers_;
 };
 
 }  // namespace easel

@@ -7,19 +7,19 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/safetensors.h"
 #include "weights/stores/torch_checkpoint.h"
 
 namespace easel {
 namespace {
 
-constexpr std::int64_t kMostVectors = 1024;
-constexpr std::int64_t kLargestWidth = 1 << 16;
+constexpr std::int64_t kMaxVectors = 1024;
+constexpr std::int64_t kMaxWidth = 1 << 16;
 
 std::unique_ptr<TensorStore> open(const std::string& path) {
   if (path.ends_with(".safetensors")) return std::make_unique<SafetensorsFile>(path);
-  return std::make_unique<TorchCheckpoint>(path, &learned_vectors_of);
+  return std::make_unique<TorchCheckpoint>(path, &textual_inversion_of);
 }
 
 /// One vector may be stored as a row or by itself. @return [n, D]
@@ -28,15 +28,15 @@ at::Tensor read_vectors(const TensorStore& store, const std::string& name, const
   const auto& shape = info.shape;
   const std::int64_t count = shape.size() == 1 ? 1 : shape.empty() ? 0 : shape[0];
   const std::int64_t width = shape.empty() ? 0 : shape.back();
-  const bool fits = shape.size() <= 2 && count >= 1 && count <= kMostVectors && width >= 1 && width <= kLargestWidth;
+  const bool fits = shape.size() <= 2 && count >= 1 && count <= kMaxVectors && width >= 1 && width <= kMaxWidth;
   if (!fits || !c10::isFloatingType(info.dtype)) {
-    throw Error(ErrorCode::kUnsupported, concat(file, ": tensor ", name_text(name), " of shape ", shape_text(shape),
-                                                " is no vector of a word, nor up to ", kMostVectors, " of them"));
+    throw Error(ErrorCode::kUnsupported, concat(file, ": tensor ", quote_name(name), " of shape ", format_shape(shape),
+                                                " is no vector of a word, nor up to ", kMaxVectors, " of them"));
   }
   const auto vectors = store.read(name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).reshape({count, width});
   if (!at::isfinite(vectors).all().item<bool>()) {
     throw Error(ErrorCode::kCorruptData,
-                concat(file, ": tensor ", name_text(name), " has numbers that are not finite"));
+                concat(file, ": tensor ", quote_name(name), " has numbers that are not finite"));
   }
   return vectors;
 }
@@ -57,12 +57,12 @@ LearnedEmbedding::LearnedEmbedding(const std::string& path) : file_(path.substr(
   }
 }
 
-const at::Tensor& LearnedEmbedding::vectors(EmbeddingPart part) const {
+const at::Tensor& LearnedEmbedding::vectors(EmbeddingTarget part) const {
   if (tensors_.size() == 1) return tensors_.begin()->second;
-  if (part == EmbeddingPart::kOnly) {
+  if (part == EmbeddingTarget::kOnly) {
     throw Error(ErrorCode::kUnsupported, file_ + " was made for a model with two text encoders, which this one is not");
   }
-  return tensors_.at(part == EmbeddingPart::kClipL ? "clip_l" : "clip_g");
+  return tensors_.at(part == EmbeddingTarget::kClipL ? "clip_l" : "clip_g");
 }
 
 }  // namespace easel

@@ -9,7 +9,7 @@
 namespace easel {
 
 /// Which of a model's text encoders a vector is for.
-enum class EmbeddingPart {
+enum class EmbeddingTarget {
   kOnly,   ///< of Stable Diffusion 1 and 2
   kClipL,  ///< the first of SDXL
   kClipG,  ///< the second of SDXL
@@ -27,7 +27,7 @@ class LearnedEmbedding {
 
   /// float [n, D], n from 1 to 1024: what was stored for this part, or the only tensor of the file; on the CPU.
   /// @throws Error(kUnsupported)  the file holds several tensors, none for this part; names it
-  const at::Tensor& vectors(EmbeddingPart part) const;
+  const at::Tensor& vectors(EmbeddingTarget part) const;
 
   /// Without its folder.
   const std::string& file() const { return file_; }

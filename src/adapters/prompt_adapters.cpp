@@ -8,7 +8,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -29,8 +29,8 @@ std::string_view without_plus(std::string_view number) {
   return number;
 }
 
-Error refused(std::string_view text, const std::string& why) {
-  return {ErrorCode::kInvalidArgument, concat(name_text(concat("<lora:", text, ">")), " in the prompt: ", why),
+Error rejected(std::string_view text, const std::string& why) {
+  return {ErrorCode::kInvalidArgument, concat(quote_name(concat("<lora:", text, ">")), " in the prompt: ", why),
           "prompt"};
 }
 
@@ -40,13 +40,13 @@ double parse_weight(std::string_view number, std::string_view text) {
   double weight = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), weight);
   if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw refused(text, concat(name_text(digits), " is no number"));
+    throw rejected(text, concat(quote_name(digits), " is no number"));
   }
   return weight;
 }
 
 /// Of the text between "<lora:" and ">".
-AdapterUse parse_use(std::string_view text) {
+AdapterSelection parse_use(std::string_view text) {
   constexpr std::string_view kTextEncoder = "te=", kUNet = "unet=";
   std::vector<double> in_order;
   std::optional<double> text_encoder, unet;
@@ -56,7 +56,7 @@ AdapterUse parse_use(std::string_view text) {
     rest.remove_prefix(std::min(part.size() + 1, rest.size()));
     return part;
   };
-  AdapterUse use{.name = std::string(next_part())};
+  AdapterSelection use{.name = std::string(next_part())};
   bool more = use.name.size() < text.size();
   while (more) {
     more = rest.find(':') != std::string_view::npos;
@@ -69,7 +69,7 @@ AdapterUse parse_use(std::string_view text) {
       in_order.push_back(parse_weight(part, text));
     }
   }
-  if (in_order.size() > 2) throw refused(text, "expected at most two weights, for the text encoders and for the UNet");
+  if (in_order.size() > 2) throw rejected(text, "expected at most two weights, for the text encoders and for the UNet");
   if (!text_encoder && !in_order.empty()) text_encoder = in_order[0];
   if (!unet && in_order.size() == 2) unet = in_order[1];
   use.weight = unet.value_or(text_encoder.value_or(1.0));

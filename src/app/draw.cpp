@@ -81,18 +81,18 @@ class ProgressBar {
 };
 
 /// cat.png, then cat-2.png, cat-3.png, ...
-std::string numbered(const std::string& output, std::size_t index) {
+std::string numbered_path(const std::string& output, std::size_t index) {
   if (index == 0) return output;
   std::filesystem::path path(output);
   const auto name = concat(path.stem().string(), "-", index + 1, path.extension().string());
   return path.replace_filename(name).string();
 }
 
-/// So that nobody waits for a picture that cannot be kept.
+/// So that nobody waits for an image that cannot be kept.
 void check_writable(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
-  const auto place = std::filesystem::exists(path) ? path : folder.empty() ? "." : folder.string();
-  if (std::filesystem::is_directory(path) || access(place.c_str(), W_OK) != 0) {
+  const auto target = std::filesystem::exists(path) ? path : folder.empty() ? "." : folder.string();
+  if (std::filesystem::is_directory(path) || access(target.c_str(), W_OK) != 0) {
     throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
   }
 }
@@ -104,7 +104,7 @@ void write_file(const std::string& path, const std::string& bytes) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
-DecodedImage read_picture(const std::string& path) {
+DecodedImage read_image(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
   if (!file) throw Error(ErrorCode::kNotFound, concat("cannot read ", path));
@@ -117,9 +117,9 @@ DecodedImage read_picture(const std::string& path) {
 
 /// Where the file is transparent or, when it is nowhere, what it shows.
 Image read_mask(const std::string& path) {
-  auto picture = read_picture(path);
-  auto transparent = transparency(picture);
-  return transparent ? std::move(*transparent) : std::move(picture.image);
+  auto image = read_image(path);
+  auto transparent = mask_from_alpha(image);
+  return transparent ? std::move(*transparent) : std::move(image.image);
 }
 
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
@@ -169,22 +169,22 @@ int draw(const Options& options) {
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
   auto request = options.draw.request;
   for (std::int64_t i = 0; i < request.num_images; ++i) {
-    check_writable(numbered(options.draw.output, static_cast<std::size_t>(i)));
+    check_writable(numbered_path(options.draw.output, static_cast<std::size_t>(i)));
   }
   if (!options.draw.timings.empty()) check_writable(options.draw.timings);
-  if (!options.draw.image.empty()) request.image = std::make_shared<Image>(read_picture(options.draw.image).image);
+  if (!options.draw.image.empty()) request.image = std::make_shared<Image>(read_image(options.draw.image).image);
   if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(read_mask(options.draw.mask));
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
   auto model_options = options.model;
-  model_options.describes_activations = false;
+  model_options.estimate_activations = false;
   auto models = list_models(model_options);
   Timings timings;
   auto pipeline = models[0].load({}, {});
   timings.load_s = seconds_since(start);
   const auto images = generate(*pipeline, request, timings);
   for (std::size_t i = 0; i < images.size(); ++i) {
-    const auto path = numbered(options.draw.output, i);
+    const auto path = numbered_path(options.draw.output, i);
     write_file(path, encode_png(images[i].image));
     std::printf("%s: %dx%d, seed %llu%s\n", path.c_str(), images[i].image.width, images[i].image.height,
                 static_cast<unsigned long long>(images[i].seed),

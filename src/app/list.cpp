@@ -13,7 +13,7 @@
 namespace easel {
 namespace {
 
-std::string with_unit(double value, double base, const char* const (&units)[4]) {
+std::string format_with_unit(double value, double base, const char* const (&units)[4]) {
   int unit = 0;
   while (value >= base && unit < 3) {
     value /= base;
@@ -24,49 +24,49 @@ std::string with_unit(double value, double base, const char* const (&units)[4]) 
   return text;
 }
 
-std::string bytes_text(std::int64_t bytes) {
-  return with_unit(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB"});
+std::string format_bytes(std::int64_t bytes) {
+  return format_with_unit(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB"});
 }
 
-std::string count_text(std::int64_t count) {
-  return with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
+std::string format_count(std::int64_t count) {
+  return format_with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
 }
 
 /// "1.7 GiB float16", or several of them.
-std::string by_dtype(const std::map<std::string, std::int64_t>& bytes) {
+std::string format_by_dtype(const std::map<std::string, std::int64_t>& bytes) {
   std::vector<std::string> parts;
-  for (const auto& [dtype, count] : bytes) parts.push_back(bytes_text(count) + " " + dtype);
+  for (const auto& [dtype, count] : bytes) parts.push_back(format_bytes(count) + " " + dtype);
   return join(parts, " + ");
 }
 
 void print_memory(const ModelDescription& m) {
   for (const auto& part : m.components) {
-    const auto stored = by_dtype(part.stored_bytes), held = by_dtype(part.memory_bytes);
+    const auto stored = format_by_dtype(part.stored_bytes), held = format_by_dtype(part.memory_bytes);
     std::printf("  weights     %s: %s%s\n", part.name.c_str(), held.c_str(),
                 stored == held ? "" : (", stored as " + stored).c_str());
   }
   for (const auto& at_size : m.activations) {
     std::vector<std::string> steps;
     for (const auto& [rows, bytes] : at_size.step_bytes) {
-      steps.push_back(concat(bytes_text(bytes), " for ", rows, rows == 1 ? " row" : " rows"));
+      steps.push_back(concat(format_bytes(bytes), " for ", rows, rows == 1 ? " row" : " rows"));
     }
     std::printf("  at %-9s a step takes %s; a decode %s\n", concat(at_size.width, "x", at_size.height).c_str(),
-                join(steps).c_str(), bytes_text(at_size.decode_bytes).c_str());
+                join(steps).c_str(), format_bytes(at_size.decode_bytes).c_str());
   }
 }
 
 void print(const ModelDescription& m, bool is_default) {
   std::printf("%s%s\n", m.id.c_str(), is_default ? " (default)" : "");
   std::printf("  folder      %s\n", m.folder.c_str());
-  std::printf("  family      %s, %s parameters\n", m.family.c_str(), count_text(m.parameters).c_str());
+  std::printf("  family      %s, %s parameters\n", m.family.c_str(), format_count(m.parameters).c_str());
   std::printf("  licence     %s\n", m.licence.empty() ? "not stated in its folder" : m.licence.c_str());
-  std::printf("  size        %s on disk, about %s of memory for one picture\n", bytes_text(m.weight_bytes).c_str(),
-              bytes_text(m.memory_bytes).c_str());
+  std::printf("  size        %s on disk, about %s of memory for one image\n", format_bytes(m.weight_bytes).c_str(),
+              format_bytes(m.memory_bytes).c_str());
   print_memory(m);
   std::printf("  modes       %s%s\n", join(http::modes_of(m)).c_str(),
               m.upscale_factor > 0 ? concat(", ", m.upscale_factor, " times").c_str() : "");
   std::printf("  draws       %dx%d%s, %lld steps, guidance %g, scheduler %s\n", m.native_width, m.native_height,
-              m.draws_native_size_only ? " (other sizes are resized)" : "", static_cast<long long>(m.default_steps),
+              m.native_size_only ? " (other sizes are resized)" : "", static_cast<long long>(m.default_steps),
               m.default_guidance_scale, m.default_scheduler.c_str());
   std::printf("  schedulers  %s\n", join(m.schedulers).c_str());
 }

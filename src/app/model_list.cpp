@@ -6,7 +6,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "pipelines/registry.h"
-#include "tensor/device_slot.h"
+#include "tensor/component_offloader.h"
 
 namespace easel {
 namespace {
@@ -28,7 +28,7 @@ std::pair<std::string, std::string> split_alias(const std::string& text) {
 }
 
 /// What --vae says for a model: what was given for it by name, else what was given for all.
-std::string vae_of(const std::string& id, const std::vector<std::string>& given) {
+std::string vae_path_for(const std::string& id, const std::vector<std::string>& given) {
   std::string for_all;
   for (const auto& text : given) {
     const auto [name, path] = split_name(text);
@@ -55,21 +55,21 @@ void add_directory(const std::string& directory, const std::vector<std::string>&
       continue;
     }
     try {
-      models.push_back(open_model(id, path, options, vae_of(id, vaes)));
+      models.push_back(open_model(id, path, options, vae_path_for(id, vaes)));
     } catch (const Error& e) {
       log::warning(concat("model ", id, " is left out: ", e.what()));
     }
   }
 }
 
-Placement placement_of(const ModelOptions& options) {
+Placement make_model_placement(const ModelOptions& options) {
   auto placement = make_placement(list_devices(options).front(), options.dtype);
   if (options.weights_dtype == "stored") placement.storage = WeightStorage::kStored;
   placement.release_text_encoders = options.release_text_encoders;
   return placement;
 }
 
-VaeTiling tiling_of(const ModelOptions& options) {
+VaeTiling parse_vae_tiling(const ModelOptions& options) {
   return options.vae_tiling == "on" ? VaeTiling::kOn : options.vae_tiling == "off" ? VaeTiling::kOff : VaeTiling::kAuto;
 }
 
@@ -105,11 +105,11 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
     throw Error(ErrorCode::kNotFound, concat("--lora-dir ", options.lora_dir, " is no folder"));
   }
   PipelineOptions pipeline_options{
-      .placement = placement_of(options),
+      .placement = make_model_placement(options),
       .max_generations_per_step = options.max_generations_per_step,
-      .vae_tiling = tiling_of(options),
-      .describes_activations = options.describes_activations,
-      .described_sizes = options.described_sizes,
+      .vae_tiling = parse_vae_tiling(options),
+      .estimate_activations = options.estimate_activations,
+      .estimated_sizes = options.estimated_sizes,
       .prompt_syntax = options.prompt_syntax,
       .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};
   if (!options.embeddings_dir.empty()) {
@@ -117,15 +117,15 @@ std::vector<ServedModel> list_models(const ModelOptions& options) {
   }
   // Host memory is where a CPU's weights are anyway.
   if (auto& placement = pipeline_options.placement; options.offload == "components" && !placement.device.is_cpu()) {
-    pipeline_options.slots = std::make_shared<DeviceSlots>();
-    placement.slot = pipeline_options.slots->of(placement.device);
+    pipeline_options.offloaders = std::make_shared<ComponentOffloaders>();
+    placement.offloader = pipeline_options.offloaders->of(placement.device);
   }
   std::vector<ServedModel> models;
   for (const auto& text : options.models) {
     const auto [id, path] = split_alias(text);
     if (find_id(models, id) != models.end())
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
-    models.push_back(open_model(id, path, pipeline_options, vae_of(id, options.vaes)));
+    models.push_back(open_model(id, path, pipeline_options, vae_path_for(id, options.vaes)));
   }
   const std::string directory =
       options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : options.models_dir;

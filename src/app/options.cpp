@@ -9,7 +9,7 @@
 #include <map>
 #include <tuple>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "core/text.h"
 #include "easel/error.h"
 
@@ -35,7 +35,7 @@ std::string environment_name(const std::string& flag) {
 }
 
 /// Rounded up, so that a limit above 0 stays one.
-std::chrono::milliseconds milliseconds_of(double seconds) {
+std::chrono::milliseconds to_milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }
 
@@ -67,10 +67,10 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
   add(app, kModelGroup, "--dtype", o.dtype, "auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16");
   add(app, kModelGroup, "--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
   add(app, kModelGroup, "--max-batch", o.max_generations_per_step,
-      "pictures that share a step; 0: 1 on a CPU, 8 on a GPU")
+      "images that share a step; 0: 1 on a CPU, 8 on a GPU")
       ->check(CLI::Range(0, 256));
   add(app, kModelGroup, "--vae-tiling", o.vae_tiling,
-      "decode large pictures in blended tiles: auto (where memory asks for it), on or off")
+      "decode large images in blended tiles: auto (where memory asks for it), on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}));
   add(app, kModelGroup, "--weights-dtype", o.weights_dtype,
       "large weights in a CPU's memory: compute (as --dtype says), or stored (as the file has them, converted when "
@@ -117,10 +117,10 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--log-format", o.log_format, "text, or json: one object a line");
 
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
-  add(app, kLimitGroup, "--max-images", o.server.max_images, "pictures a request (n)")->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-images", o.server.max_images, "images a request (n)")->check(CLI::Range(1, 1000));
   add(app, kLimitGroup, "--max-edge", o.server.max_edge, "pixels, either edge")->check(CLI::Range(8, 65535));
   add(app, kLimitGroup, "--max-pixels", o.server.max_pixels, "width times height")->check(positive);
-  add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps a picture")->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps an image")->check(CLI::Range(1, 1000));
   add(app, kLimitGroup, "--max-waiting", o.server.max_waiting, "requests that may wait or be drawn at once")
       ->check(CLI::Range(1, 4096));
   const auto seconds = CLI::Range(0.0, 1e7);
@@ -140,16 +140,16 @@ void add_server_options(CLI::App& app, Options& o) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   add(app, kLimitGroup, "--keep-alive", o.keep_alive_s, "seconds that an idle model stays in memory; 0: for good")
       ->check(seconds);
-  add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "pictures in memory at once")
+  add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "images in memory at once")
       ->check(CLI::Range(1, 4096));
   add(app, kLimitGroup, "--max-parked", o.engine.max_parked_generations,
-      "further pictures in memory, so that a short request need not wait for a place")
+      "further images in memory, so that a short request need not wait for a place")
       ->check(CLI::Range(0, 4096));
   add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
-  add(app, kLimitGroup, "--max-image-bytes", o.server.max_image_bytes, "largest uploaded picture file, e.g. 20MiB")
+  add(app, kLimitGroup, "--max-image-bytes", o.server.max_image_bytes, "largest uploaded image file, e.g. 20MiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->check(positive);
-  add(app, kLimitGroup, "--max-image-pixels", o.server.max_image_pixels, "width times height of an uploaded picture")
+  add(app, kLimitGroup, "--max-image-pixels", o.server.max_image_pixels, "width times height of an uploaded image")
       ->check(positive);
   add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
 }
@@ -161,23 +161,23 @@ std::pair<int, int> read_size(const std::string& text) {
 }
 
 /// "name" or "name:weight"; a name may hold colons itself.
-AdapterUse parse_lora(const std::string& text) {
+AdapterSelection parse_lora(const std::string& text) {
   const auto colon = text.rfind(':');
   if (colon == std::string::npos) return {.name = text, .weight = 1.0};
-  AdapterUse use{.name = text.substr(0, colon), .weight = 0};
+  AdapterSelection use{.name = text.substr(0, colon), .weight = 0};
   const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), use.weight);
-  return error == std::errc() && end == text.data() + text.size() ? use : AdapterUse{.name = text, .weight = 1.0};
+  return error == std::errc() && end == text.data() + text.size() ? use : AdapterSelection{.name = text, .weight = 1.0};
 }
 
 CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
-  auto* draw = app.add_subcommand("draw", "Draw pictures into files, without a server");
+  auto* draw = app.add_subcommand("draw", "Draw images into files, without a server");
   auto& r = o.request;
   draw->add_option("prompt", words, "what to draw")->required();
   draw->add_option("-o,--output", o.output, "PNG file to write")->required();
-  draw->add_option("-n,--num-images", r.num_images, "how many; picture i is drawn with seed + i")
+  draw->add_option("-n,--num-images", r.num_images, "how many; image i is drawn with seed + i")
       ->check(CLI::Range(1, 1000));
   draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
-  draw->add_option("--seed", r.seed, "the same seed gives the same picture; drawn by chance by default")
+  draw->add_option("--seed", r.seed, "the same seed gives the same image; drawn by chance by default")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{std::numeric_limits<std::int64_t>::max()}));
   draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
   draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
@@ -186,7 +186,7 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
   draw->add_option("--guidance-rescale", r.guidance_rescale, "bring strong guidance back to natural contrast")
       ->check(CLI::Range(0.0, 1.0));
   draw->add_option("--image", o.image, "PNG, JPEG or WebP file to begin from instead of noise; its size is drawn");
-  draw->add_option("--mask", o.mask, "picture file that is transparent, or else white, where --image is to be redrawn");
+  draw->add_option("--mask", o.mask, "image file that is transparent, or else white, where --image is to be redrawn");
   draw->add_option("--strength", r.strength, "how far to leave --image behind, 0 to 1");
   draw->add_option("--image-guidance-scale", r.image_guidance_scale,
                    "InstructPix2Pix: how closely to keep to --image; below 1 turns guidance off");
@@ -229,9 +229,9 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   std::string size;
   app.add_subcommand("serve", "Serve the OpenAI Images API (what easel does when no command is given)");
   auto* draw = add_draw(app, options.draw, words, size);
-  std::vector<std::string> described_sizes;
+  std::vector<std::string> estimated_sizes;
   auto* models = app.add_subcommand("models", "List the models that would be served, and what they need");
-  models->add_option("--size", described_sizes, "WIDTHxHEIGHT: tell the memory for this size, too; may be repeated")
+  models->add_option("--size", estimated_sizes, "WIDTHxHEIGHT: tell the memory for this size, too; may be repeated")
       ->allow_extra_args(false);
   auto* convert =
       app.add_subcommand("convert", "Write safetensors beside the old .bin or .ckpt weights of a checkpoint");
@@ -245,7 +245,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   try {
     app.parse(argc, argv);
     if (!size.empty()) std::tie(options.draw.request.width, options.draw.request.height) = read_size(size);
-    for (const auto& text : described_sizes) options.model.described_sizes.push_back(read_size(text));
+    for (const auto& text : estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
   } catch (const CLI::ParseError& e) {
     exit_code = app.exit(e);
     return std::nullopt;
@@ -257,8 +257,8 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.draw.seed_given = draw->count("--seed") > 0;
   options.draw.request.prompt = join(words, " ");
   options.engine.max_waiting = options.server.max_waiting;
-  if (options.keep_alive_s > 0) options.engine.keep_alive = milliseconds_of(options.keep_alive_s);
-  if (options.request_timeout_s > 0) options.server.request_timeout = milliseconds_of(options.request_timeout_s);
+  if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
+  if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
   return options;
 }
 

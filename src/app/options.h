@@ -29,8 +29,8 @@ struct ModelOptions {
   std::string weights_dtype = "compute";
   std::string offload = "none";
   bool release_text_encoders = false;
-  bool describes_activations = true;                  ///< false: where nobody looks at ModelDescription::activations
-  std::vector<std::pair<int, int>> described_sizes;   ///< width, height: `easel models` tells the memory for these, too
+  bool estimate_activations = true;                   ///< false: where nobody looks at ModelDescription::activations
+  std::vector<std::pair<int, int>> estimated_sizes;   ///< width, height: `easel models` tells the memory for these, too
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
   std::string embeddings_dir;                         ///< textual inversions; empty for none
   std::string lora_dir;                               ///< folder of adapters; empty: none
@@ -39,10 +39,10 @@ struct ModelOptions {
 
 struct DrawOptions {
   GenerationRequest request;
-  std::string image;  ///< picture file to begin from; empty for none
-  std::string mask;   ///< picture file that says where to redraw it
+  std::string image;  ///< image file to begin from; empty for none
+  std::string mask;   ///< image file that says where to redraw it
   bool seed_given = false;
-  std::string output;   ///< file, PNG; with several pictures a number goes before the extension
+  std::string output;   ///< file, PNG; with several images a number goes before the extension
   std::string timings;  ///< file for the seconds of each stage, JSON; empty for none
 };
 

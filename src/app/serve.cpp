@@ -66,7 +66,7 @@ std::string url_host(const std::string& host) {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }
 
-void announce(const ModelDescription& model, std::size_t others, const std::string& host, int port) {
+void log_startup(const ModelDescription& model, std::size_t others, const std::string& host, int port) {
   const auto base = concat("http://", url_host(host), ":", port);
   log::info(concat("listening on ", base));
   log::info(concat("default model: ", model.id, " (", model.family, ", ", model.native_width, "x", model.native_height,
@@ -93,12 +93,12 @@ int serve(const Options& options) {
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   auto server_options = options.server;
-  server_options.figures = make_figures(server_options.version);
-  engine_options.observer = server_options.figures;
+  server_options.metrics = make_metrics(server_options.version);
+  engine_options.observer = server_options.metrics;
   auto engine = make_engine(std::move(models), engine_options);
   auto server = make_http_server(*engine, server_options);
   const int port = server->bind();
-  announce(default_model, others, options.server.host, port);
+  log_startup(default_model, others, options.server.host, port);
 
   std::thread shutdown([&] { await_shutdown(*engine, *server, options.drain_timeout_s); });
   server->run();

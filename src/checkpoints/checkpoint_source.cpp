@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "checkpoints/single_file_parts.h"
+#include "checkpoints/single_file_configs.h"
 #include "core/text.h"
 #include "weights/stores/key_mapping.h"
 #include "weights/stores/safetensors.h"
@@ -43,7 +43,7 @@ class FolderSource : public CheckpointSource {
 std::shared_ptr<const TensorStore> open_vae_file(const std::string& path) {
   auto file = std::make_shared<SafetensorsFile>(path);
   const NameSet names(*file);
-  if (names.has_any("encoder.down_blocks.")) return with_attention_names(std::move(file));
+  if (names.has_prefix("encoder.down_blocks.")) return with_attention_names(std::move(file));
   const auto prefix = find_vae(names);
   if (!prefix) throw Error(ErrorCode::kCorruptData, path + " holds no autoencoder: it has no tensor `encoder.down...`");
   return with_diffusers_names(std::move(file), original_vae_names(original_vae_layout(names, *prefix), *prefix));
@@ -76,9 +76,9 @@ std::string vae_folder(const std::string& path) {
   return fs::exists(inner / "config.json") && !fs::exists(fs::path(path) / "config.json") ? inner.string() : path;
 }
 
-class OtherVae : public CheckpointSource {
+class VaeOverrideSource : public CheckpointSource {
  public:
-  OtherVae(std::shared_ptr<const CheckpointSource> source, const std::string& path)
+  VaeOverrideSource(std::shared_ptr<const CheckpointSource> source, const std::string& path)
       : source_(std::move(source)),
         path_(vae_folder(path)),
         config_(
@@ -122,7 +122,7 @@ std::shared_ptr<const TensorStore> open_component_folder(const std::string& fold
 
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
                                                  const std::string& path) {
-  return std::make_shared<OtherVae>(std::move(source), path);
+  return std::make_shared<VaeOverrideSource>(std::move(source), path);
 }
 
 }  // namespace easel

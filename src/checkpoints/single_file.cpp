@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "checkpoints/checkpoint_source.h"
+#include "checkpoints/single_file_configs.h"
 #include "checkpoints/single_file_family.h"
 #include "checkpoints/single_file_kind.h"
-#include "checkpoints/single_file_parts.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -17,38 +17,38 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A safetensors file with a text encoder and nothing else, or one of a checkpoint.
-struct TextFile {
+struct TextEncoderFile {
   std::shared_ptr<const SafetensorsFile> file;
   OriginalTextEncoder encoder;
 };
 
 class SingleFileSource : public CheckpointSource {
  public:
-  SingleFileSource(std::shared_ptr<const SafetensorsFile> file, const SingleFileParts& parts)
+  SingleFileSource(std::shared_ptr<const SafetensorsFile> file, const SingleFileOverrides& overrides)
       : file_(std::move(file)),
         names_(*file_),
-        parts_(parts),
-        family_(find_single_file_family(*file_, names_, parts)),
+        overrides_(overrides),
+        family_(find_single_file_family(*file_, names_, overrides)),
         unet_(original_unet_layout(names_, kUNetPrefix)),
         vae_(find_vae(names_)) {
-    check_parts();
+    check_overrides();
   }
 
   const SingleFileFamily& family() const { return family_; }
 
   Config config(const std::string& component) const override {
-    if (has_configs(component)) return given_config(component);
+    if (has_configs(component)) return override_config(component);
     const auto where = concat(file_->where(), " (", component, ")");
     if (const auto found = family_.schedulers.find(component); found != family_.schedulers.end()) {
       return {found->second, where};
     }
     if (component == "unet") return {unet_config_of(*file_, unet_, family_.sample_size), where};
     if (component == "vae") return {vae_config(), where};
-    const auto& text = text_of(component);
-    if (fs::is_directory(beside(text))) {
-      return Config::read_file(beside(text) + "/config.json", beside(text) + "/config.json");
+    const auto& text = text_encoder_of(component);
+    if (fs::is_directory(external_path(text))) {
+      return Config::read_file(external_path(text) + "/config.json", external_path(text) + "/config.json");
     }
-    const auto found = text_file(text);
+    const auto found = text_encoder_file(text);
     return {text_config_of(*found.file, found.encoder, text.hidden_act),
             concat(found.file->where(), " (", component, ")")};
   }
@@ -56,16 +56,16 @@ class SingleFileSource : public CheckpointSource {
   std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
     if (component == "unet") return with_diffusers_names(file_, original_unet_names(unet_, kUNetPrefix));
     if (component == "vae") {
-      if (!vae_ && has_configs(component)) return open_folder_source(parts_.configs)->weights(component);
+      if (!vae_ && has_configs(component)) return open_folder_source(overrides_.configs)->weights(component);
       const auto& prefix = vae_prefix();
       return with_diffusers_names(file_, original_vae_names(original_vae_layout(names_, prefix), prefix));
     }
-    const auto& text = text_of(component);
-    if (beside(text).empty() && !own(text) && has_configs(component)) {
-      return open_folder_source(parts_.configs)->weights(component);
+    const auto& text = text_encoder_of(component);
+    if (external_path(text).empty() && !own(text) && has_configs(component)) {
+      return open_folder_source(overrides_.configs)->weights(component);
     }
-    if (fs::is_directory(beside(text))) return open_component_folder(beside(text), component);
-    const auto found = text_file(text);
+    if (fs::is_directory(external_path(text))) return open_component_folder(external_path(text), component);
+    const auto found = text_encoder_file(text);
     auto names = names_of(found.encoder);
     // Some files keep a projection that the model has no use for.
     if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
@@ -73,85 +73,87 @@ class SingleFileSource : public CheckpointSource {
   }
 
   std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
-    if (has_configs(component)) return open_folder_source(parts_.configs)->tokenizer(component);
-    return make_clip_tokenizer(text_of("text_encoder" + component.substr(std::string("tokenizer").size())).padding);
+    if (has_configs(component)) return open_folder_source(overrides_.configs)->tokenizer(component);
+    return make_clip_tokenizer(
+        text_encoder_of("text_encoder" + component.substr(std::string("tokenizer").size())).padding);
   }
 
   /// Tells of the tensors that no part takes.
-  void log_leftovers() const {
+  void log_unused_tensors() const {
     std::set<std::string> used;
     const auto add = [&](const OriginalNames& names) {
       for (const auto& [name, original] : names) used.insert(original.name);
     };
     add(original_unet_names(unet_, kUNetPrefix));
     if (vae_) add(original_vae_names(original_vae_layout(names_, *vae_), *vae_));
-    for (const auto& text : family_.texts) {
+    for (const auto& text : family_.text_encoders) {
       if (const auto found = own(text)) add(names_of(*found));
     }
     std::vector<std::string> left;
     for (const auto& name : file_->names()) {
       const bool average = name.starts_with("model_ema.");
-      if (!average && !used.contains(name)) left.push_back(name_text(name));
+      if (!average && !used.contains(name)) left.push_back(quote_name(name));
     }
     if (left.empty()) return;
-    constexpr std::size_t kMostShown = 20;
+    constexpr std::size_t kMaxListed = 20;
     const auto count = left.size();
-    left.resize(std::min(count, kMostShown));
+    left.resize(std::min(count, kMaxListed));
     log::debug(concat(file_->where(), ": ", count, " tensors belong to nothing in the model: ", join(left),
-                      count > kMostShown ? ", ..." : ""));
+                      count > kMaxListed ? ", ..." : ""));
   }
 
  private:
   /// What a manifest names must be there and be of use: nothing of it is left out in silence.
-  void check_parts() const {
-    if (!parts_.configs.empty() && !fs::is_directory(parts_.configs)) {
+  void check_overrides() const {
+    if (!overrides_.configs.empty() && !fs::is_directory(overrides_.configs)) {
       throw Error(ErrorCode::kNotFound,
-                  concat(file_->where(), ": the folder of `configs`, ", parts_.configs, ", does not exist"));
+                  concat(file_->where(), ": the folder of `configs`, ", overrides_.configs, ", does not exist"));
     }
-    for (const auto& [suffix, path] : {std::pair{"", parts_.text_encoder}, std::pair{"_2", parts_.text_encoder_2}}) {
-      if (!path.empty()) text_of(concat("text_encoder", suffix));
+    for (const auto& [suffix, path] :
+         {std::pair{"", overrides_.text_encoder}, std::pair{"_2", overrides_.text_encoder_2}}) {
+      if (!path.empty()) text_encoder_of(concat("text_encoder", suffix));
     }
   }
   /// Whether the folder of configs has this part.
   bool has_configs(const std::string& component) const {
-    return !parts_.configs.empty() && fs::is_directory(fs::path(parts_.configs) / component);
+    return !overrides_.configs.empty() && fs::is_directory(fs::path(overrides_.configs) / component);
   }
 
-  Config given_config(const std::string& component) const {
-    auto config = open_folder_source(parts_.configs)->config(component);
-    if (component != "scheduler" || parts_.prediction_type.empty()) return config;
+  Config override_config(const std::string& component) const {
+    auto config = open_folder_source(overrides_.configs)->config(component);
+    if (component != "scheduler" || overrides_.prediction_type.empty()) return config;
     auto fields = config.object();
-    fields["prediction_type"] = parts_.prediction_type;
+    fields["prediction_type"] = overrides_.prediction_type;
     return {fields, config.where()};
   }
 
-  const SingleFileText& text_of(const std::string& component) const {
-    for (const auto& text : family_.texts) {
+  const SingleFileTextEncoder& text_encoder_of(const std::string& component) const {
+    for (const auto& text : family_.text_encoders) {
       if (component == "text_encoder" + text.suffix) return text;
     }
     throw Error(ErrorCode::kCorruptData,
                 concat(file_->where(), ": checkpoints of its family have no `", component, "`"));
   }
-  std::optional<OriginalTextEncoder> own(const SingleFileText& text) const {
-    return find_text_encoder(names_, text.scope, text.most_layers);
+  std::optional<OriginalTextEncoder> own(const SingleFileTextEncoder& text) const {
+    return find_text_encoder(names_, text.scope, text.max_layers);
   }
 
   /// File or folder that the manifest names for a text encoder, to be used instead of the file's own; may be empty.
-  const std::string& beside(const SingleFileText& text) const {
-    return text.suffix.empty() ? parts_.text_encoder : parts_.text_encoder_2;
+  const std::string& external_path(const SingleFileTextEncoder& text) const {
+    return text.suffix.empty() ? overrides_.text_encoder : overrides_.text_encoder_2;
   }
 
-  TextFile text_file(const SingleFileText& text) const {
-    if (beside(text).empty()) {
+  TextEncoderFile text_encoder_file(const SingleFileTextEncoder& text) const {
+    if (external_path(text).empty()) {
       if (auto encoder = own(text)) return {file_, std::move(*encoder)};
       const auto component = "text_encoder" + text.suffix;
       throw Error(ErrorCode::kCorruptData, concat(file_->where(), " has no text encoder (no tensors `", text.scope,
                                                   "...`); name one as `", component, "` in its manifest"));
     }
-    const auto file = std::make_shared<SafetensorsFile>(beside(text));
+    const auto file = std::make_shared<SafetensorsFile>(external_path(text));
     const NameSet names(*file);
     for (const auto& scope : {std::string(), text.scope}) {
-      if (auto encoder = find_text_encoder(names, scope, text.most_layers)) return {file, std::move(*encoder)};
+      if (auto encoder = find_text_encoder(names, scope, text.max_layers)) return {file, std::move(*encoder)};
     }
     throw Error(ErrorCode::kCorruptData, file->where() + " holds no text encoder");
   }
@@ -170,7 +172,7 @@ class SingleFileSource : public CheckpointSource {
 
   std::shared_ptr<const SafetensorsFile> file_;
   NameSet names_;
-  SingleFileParts parts_;
+  SingleFileOverrides overrides_;
   SingleFileFamily family_;
   OriginalUNetLayout unet_;
   std::optional<std::string> vae_;  // what its names begin with
@@ -180,21 +182,21 @@ class SingleFileSource : public CheckpointSource {
 
 bool is_single_file_checkpoint(const std::string& path) {
   try {
-    return find_single_file_kind(NameSet(SafetensorsFile(path))).use != SingleFileKind::Use::kPart;
+    return find_single_file_kind(NameSet(SafetensorsFile(path))).use != SingleFileKind::Use::kComponentOnly;
   } catch (const Error&) {
     return true;
   }
 }
 
-CheckpointFolder open_single_file(const std::string& path, const Manifest& manifest) {
+Checkpoint open_single_file(const std::string& path, const Manifest& manifest) {
   const auto file = std::make_shared<SafetensorsFile>(path);
   const auto kind = find_single_file_kind(NameSet(*file));
   if (kind.use != SingleFileKind::Use::kCheckpoint) {
     throw Error(ErrorCode::kUnsupported, concat(path, " ", kind.what));
   }
   const auto source = std::make_shared<SingleFileSource>(file, manifest.single_file);
-  source->log_leftovers();
-  CheckpointFolder checkpoint;
+  source->log_unused_tensors();
+  Checkpoint checkpoint;
   checkpoint.path = checkpoint.index = path;
   checkpoint.class_name = source->family().class_name;
   checkpoint.settings = source->family().settings;
@@ -202,7 +204,7 @@ CheckpointFolder open_single_file(const std::string& path, const Manifest& manif
   for (const auto& [component, scheduler] : source->family().schedulers) {
     checkpoint.components[component] = scheduler.at("_class_name");
   }
-  for (const auto& text : source->family().texts) {
+  for (const auto& text : source->family().text_encoders) {
     checkpoint.components["text_encoder" + text.suffix] = text.class_name;
     checkpoint.components["tokenizer" + text.suffix] = "CLIPTokenizer";
   }

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 
 namespace easel {
 
@@ -19,6 +19,6 @@ bool is_single_file_checkpoint(const std::string& path);
 /// @throws Error(kCorruptData)  no such checkpoint; a tensor that tells of the family is missing or misshapen
 /// @throws Error(kUnsupported)  another family, a LoRA and the like, all by name; a kind of prediction that no
 ///                              scheduler here has
-CheckpointFolder open_single_file(const std::string& path, const Manifest& manifest);
+Checkpoint open_single_file(const std::string& path, const Manifest& manifest);
 
 }  // namespace easel

@@ -51,20 +51,20 @@ Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
   const std::string prefix = kUNetPrefix;
   if (names.has(prefix + kClassEmbedding)) return Kind::kUpscaler;
   if (names.has("edm_mean")) throw unsupported(file, "Playground v2.5");
-  if (names.has_any(prefix + "input_blocks.1.0.time_stack.")) throw unsupported(file, "Stable Video Diffusion");
-  const bool sees =
-      names.has_any("cond_stage_model.model.visual.") || names.has_any("cond_stage_model.transformer.vision_model.");
-  if (sees && !find_text_encoder(names, "cond_stage_model.")) {
-    throw unsupported(file, "a model that is shown a picture in place of a prompt (image variations and the like)");
+  if (names.has_prefix(prefix + "input_blocks.1.0.time_stack.")) throw unsupported(file, "Stable Video Diffusion");
+  const bool has_image_encoder = names.has_prefix("cond_stage_model.model.visual.") ||
+                                 names.has_prefix("cond_stage_model.transformer.vision_model.");
+  if (has_image_encoder && !find_text_encoder(names, "cond_stage_model.")) {
+    throw unsupported(file, "a model that is shown an image in place of a prompt (image variations and the like)");
   }
   const auto width = text_width(file, names);
-  if (!names.has_any(prefix + "label_emb.")) {
-    const bool open_clip = width == kOpenClipWidth || names.has_any("cond_stage_model.model.transformer.") ||
-                           names.has_any("conditioner.embedders.0.model.");
+  if (!names.has_prefix(prefix + "label_emb.")) {
+    const bool open_clip = width == kOpenClipWidth || names.has_prefix("cond_stage_model.model.transformer.") ||
+                           names.has_prefix("conditioner.embedders.0.model.");
     return open_clip ? Kind::kSd2 : Kind::kSd1;
   }
-  if (names.has_any("conditioner.embedders.0.model.")) return Kind::kRefiner;
-  if (names.has_any("conditioner.embedders.")) return Kind::kXl;
+  if (names.has_prefix("conditioner.embedders.0.model.")) return Kind::kRefiner;
+  if (names.has_prefix("conditioner.embedders.")) return Kind::kXl;
   if (width == kOpenClipWidth) throw unsupported(file, "Stable unCLIP");
   return width == kRefinerTextWidth ? Kind::kRefiner : Kind::kXl;
 }
@@ -101,9 +101,9 @@ std::int64_t global_step(const SafetensorsFile& file) {
 }
 
 /// SD 2.x for 512 x 512 and for 768 x 768 differ in this alone, and no shape tells.
-std::string prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileParts& parts, Kind kind,
-                            const std::string& class_name) {
-  if (!parts.prediction_type.empty()) return parts.prediction_type;
+std::string prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileOverrides& overrides,
+                            Kind kind, const std::string& class_name) {
+  if (!overrides.prediction_type.empty()) return overrides.prediction_type;
   const auto stated = model_spec(file, "prediction_type");
   if (stated == "v" || stated == "v_prediction") return "v_prediction";
   if (stated == "epsilon") return "epsilon";
@@ -146,14 +146,14 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
   return scheduler;
 }
 
-/// By which the upscaler adds noise to the picture that it is shown.
+/// By which the upscaler adds noise to the image that it is shown.
 json low_res_scheduler() {
   return {{"_class_name", "DDPMScheduler"},   {"beta_start", 0.0001},          {"beta_end", 0.02},
           {"beta_schedule", "scaled_linear"}, {"clip_sample", true},           {"num_train_timesteps", 1000},
           {"prediction_type", "epsilon"},     {"variance_type", "fixed_small"}};
 }
 
-/// Of an upscaler the small picture's, which is as large as the latents.
+/// Of an upscaler the small image's, which is as large as the latents.
 std::int64_t sample_size_of(Kind kind, const std::string& prediction_type) {
   const bool large = is_xl(kind) || kind == Kind::kUpscaler;
   return large ? 128 : kind == Kind::kSd2 && prediction_type == "v_prediction" ? 96 : 64;
@@ -167,23 +167,23 @@ VaeTraits vae_of(Kind kind, std::int64_t sample_size) {
           .sample_size = kScale * sample_size};
 }
 
-std::vector<SingleFileText> texts_of(const NameSet& names, Kind kind) {
-  const SingleFileText clip{.suffix = "",
-                            .scope = "cond_stage_model.",
-                            .class_name = "CLIPTextModel",
-                            .hidden_act = "quick_gelu",
-                            .padding = ClipPadding::kEndOfText};
-  SingleFileText open_clip = clip;
+std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind kind) {
+  const SingleFileTextEncoder clip{.suffix = "",
+                                   .scope = "cond_stage_model.",
+                                   .class_name = "CLIPTextModel",
+                                   .hidden_act = "quick_gelu",
+                                   .padding = ClipPadding::kEndOfText};
+  SingleFileTextEncoder open_clip = clip;
   open_clip.hidden_act = "gelu";
   open_clip.padding = ClipPadding::kExclamation;
   if (kind == Kind::kSd1) return {clip};
   if (kind == Kind::kSd2 || kind == Kind::kUpscaler) {
-    open_clip.most_layers = kOpenClipLayersUsed;
+    open_clip.max_layers = kOpenClipLayersUsed;
     // SD-Turbo comes from SDXL's code, which calls its only text encoder as it does the first of several.
-    if (names.has_any("conditioner.embedders.0.")) open_clip.scope = "conditioner.embedders.0.";
+    if (names.has_prefix("conditioner.embedders.0.")) open_clip.scope = "conditioner.embedders.0.";
     return {open_clip};
   }
-  SingleFileText first = clip;
+  SingleFileTextEncoder first = clip;
   first.scope = "conditioner.embedders.0.";
   open_clip.suffix = "_2";
   open_clip.class_name = "CLIPTextModelWithProjection";
@@ -194,15 +194,15 @@ std::vector<SingleFileText> texts_of(const NameSet& names, Kind kind) {
 }  // namespace
 
 SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
-                                         const SingleFileParts& parts) {
+                                         const SingleFileOverrides& overrides) {
   const auto kind = find_kind(file, names);
-  if (names.has("edm_vpred.sigma_max") && parts.configs.empty()) {
+  if (names.has("edm_vpred.sigma_max") && overrides.configs.empty()) {
     throw unsupported(file, "trained with EDM's v-prediction");
   }
   SingleFileFamily family;
   family.class_name = class_of(file, kind);
-  family.texts = texts_of(names, kind);
-  const auto prediction = prediction_type(file, names, parts, kind, family.class_name);
+  family.text_encoders = find_text_encoders(names, kind);
+  const auto prediction = prediction_type(file, names, overrides, kind, family.class_name);
   family.schedulers["scheduler"] = scheduler_of(file, names, kind, family.class_name, prediction);
   family.sample_size = sample_size_of(kind, prediction);
   family.vae = vae_of(kind, family.sample_size);

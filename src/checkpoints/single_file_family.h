@@ -7,28 +7,28 @@
 #include <string>
 #include <vector>
 
-#include "checkpoints/checkpoint_folder.h"
-#include "checkpoints/single_file_parts.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/single_file_configs.h"
 #include "easel/tokenizer.h"
 #include "weights/stores/safetensors.h"
 
 namespace easel {
 
 /// A text encoder that the family has.
-struct SingleFileText {
+struct SingleFileTextEncoder {
   std::string suffix;  ///< "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
   std::string scope;   ///< what its names begin with, e.g. "conditioner.embedders.1."
   std::string class_name;
   std::string hidden_act;
   ClipPadding padding;
-  std::int64_t most_layers = kAllLayers;  ///< that it uses, whatever the file holds
+  std::int64_t max_layers = kAllLayers;  ///< that it uses, whatever the file holds
 };
 
 struct SingleFileFamily {
   std::string class_name;  ///< of diffusers' pipeline
-  std::vector<SingleFileText> texts;
+  std::vector<SingleFileTextEncoder> text_encoders;
   nlohmann::json settings = nlohmann::json::object();  ///< of model_index.json
-  std::int64_t sample_size = 0;                        ///< latent cells of the native picture
+  std::int64_t sample_size = 0;                        ///< latent cells of the native image
   VaeTraits vae;
   std::map<std::string, nlohmann::json> schedulers;  ///< scheduler_config.json by component
 };
@@ -37,6 +37,6 @@ struct SingleFileFamily {
 /// @param parts  its `prediction_type` counts before what the file says
 /// @throws Error(kUnsupported)  a family that easel does not read from a single file, named
 SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
-                                         const SingleFileParts& parts);
+                                         const SingleFileOverrides& parts);
 
 }  // namespace easel

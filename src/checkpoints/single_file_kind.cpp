@@ -3,48 +3,48 @@
 #include <algorithm>
 #include <span>
 
-#include "checkpoints/single_file_parts.h"
+#include "checkpoints/single_file_configs.h"
 #include "core/text.h"
 #include "weights/stores/adapter_file.h"
 
 namespace easel {
 namespace {
 
-struct Mark {
+struct KindPrefix {
   const char* prefix;  // of a tensor's name, as far as only this kind has it
   const char* kind;
 };
 
 /// Other families of models, after CHECKPOINT_KEY_NAMES of diffusers 0.42.1. The first that fits counts.
-constexpr Mark kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
-                              {"single_stream_modulation.", "FLUX.2"},
-                              {"distilled_guidance_layer.", "Chroma"},
-                              {"double_blocks.0.img_attn.", "FLUX.1"},
-                              {"clip_txt_mapper.", "Stable Cascade"},
-                              {"down_blocks.1.0.channelwise.", "Stable Cascade"},
-                              {"encoder_hid_proj.", "Kandinsky"},
-                              {"add_embedding.image_", "Kandinsky"},
-                              {"double_layers.0.attn.", "AuraFlow"},
-                              {"t_block.", "PixArt"},
-                              {"blocks.0.cross_attn.q_linear.", "Sana"},
-                              {"layers.0.adaLN_modulation.", "Z-Image"},
-                              {"cap_embedder.", "Lumina"},
-                              {"double_stream_blocks.", "HiDream"},
-                              {"txt_in.individual_token_refiner.", "HunyuanVideo"},
-                              {"txt_in.text_norm.", "Qwen-Image"},
-                              {"patchify_proj.", "LTX-Video"},
-                              {"head.modulation", "Wan"},
-                              {"down_blocks.0.motion_modules.", "AnimateDiff"}};
+constexpr KindPrefix kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
+                                    {"single_stream_modulation.", "FLUX.2"},
+                                    {"distilled_guidance_layer.", "Chroma"},
+                                    {"double_blocks.0.img_attn.", "FLUX.1"},
+                                    {"clip_txt_mapper.", "Stable Cascade"},
+                                    {"down_blocks.1.0.channelwise.", "Stable Cascade"},
+                                    {"encoder_hid_proj.", "Kandinsky"},
+                                    {"add_embedding.image_", "Kandinsky"},
+                                    {"double_layers.0.attn.", "AuraFlow"},
+                                    {"t_block.", "PixArt"},
+                                    {"blocks.0.cross_attn.q_linear.", "Sana"},
+                                    {"layers.0.adaLN_modulation.", "Z-Image"},
+                                    {"cap_embedder.", "Lumina"},
+                                    {"double_stream_blocks.", "HiDream"},
+                                    {"txt_in.individual_token_refiner.", "HunyuanVideo"},
+                                    {"txt_in.text_norm.", "Qwen-Image"},
+                                    {"patchify_proj.", "LTX-Video"},
+                                    {"head.modulation", "Wan"},
+                                    {"down_blocks.0.motion_modules.", "AnimateDiff"}};
 /// What goes beside models, and not beside those here.
-constexpr Mark kCompanions[] = {{"control_model.", "ControlNet"},
-                                {"controlnet_cond_embedding.", "ControlNet"},
-                                {"input_hint_block.", "ControlNet"},
-                                {"decoder.layers.", "tiny autoencoder (TAESD)"}};
+constexpr KindPrefix kAuxiliaryModels[] = {{"control_model.", "ControlNet"},
+                                           {"controlnet_cond_embedding.", "ControlNet"},
+                                           {"input_hint_block.", "ControlNet"},
+                                           {"decoder.layers.", "tiny autoencoder (TAESD)"}};
 
-const char* kind_of(const NameSet& names, std::span<const Mark> marks) {
+const char* kind_of(const NameSet& names, std::span<const KindPrefix> marks) {
   for (const auto& mark : marks) {
     for (const char* before : {"", kUNetPrefix}) {
-      if (names.has_any(concat(before, mark.prefix))) return mark.kind;
+      if (names.has_prefix(concat(before, mark.prefix))) return mark.kind;
     }
   }
   return nullptr;
@@ -55,7 +55,7 @@ const char* kind_of(const NameSet& names, std::span<const Mark> marks) {
 SingleFileKind find_single_file_kind(const NameSet& names) {
   using Use = SingleFileKind::Use;
   const auto unet = concat(kUNetPrefix, "input_blocks.");
-  if (names.has_any(unet)) return {.use = Use::kCheckpoint, .what = {}};
+  if (names.has_prefix(unet)) return {.use = Use::kCheckpoint, .what = {}};
   const auto other = [](const auto&... what) { return SingleFileKind{.use = Use::kOther, .what = concat(what...)}; };
   if (std::any_of(names.begin(), names.end(), is_adapter_tensor)) {
     return other("is an adapter (LoRA or the like), not a checkpoint; put it into the folder that --lora-dir names");
@@ -63,24 +63,24 @@ SingleFileKind find_single_file_kind(const NameSet& names) {
   if (const char* family = kind_of(names, kFamilies)) {
     return other("is of ", family, ", and easel draws with Stable Diffusion 1, 2 and XL");
   }
-  if (const char* kind = kind_of(names, kCompanions)) return other("is a ", kind, ", which easel does not use");
+  if (const char* kind = kind_of(names, kAuxiliaryModels)) return other("is a ", kind, ", which easel does not use");
   if (names.has("emb_params") || (names.has("clip_l") && names.has("clip_g"))) {
     return other("is a textual inversion, not a checkpoint; put it into the folder that --embeddings-dir names");
   }
-  if (find_vae(names) || names.has_any("encoder.down_blocks.")) {
-    return {.use = Use::kPart,
+  if (find_vae(names) || names.has_prefix("encoder.down_blocks.")) {
+    return {.use = Use::kComponentOnly,
             .what = "holds an autoencoder and no model that draws; give it with --vae, or as `vae` in a manifest"};
   }
   if (find_text_encoder(names, "")) {
-    return {.use = Use::kPart,
+    return {.use = Use::kComponentOnly,
             .what = "holds a text encoder and no model that draws; a checkpoint's manifest may name it"};
   }
-  if (names.has_any("down_blocks.0.resnets.") && names.has("conv_in.weight")) {
+  if (names.has_prefix("down_blocks.0.resnets.") && names.has("conv_in.weight")) {
     return other(
         "holds a UNet alone, under diffusers' names; in a checkpoint folder it is "
         "unet/diffusion_pytorch_model.safetensors");
   }
-  if (names.has_any("input_blocks.0.0.")) {
+  if (names.has_prefix("input_blocks.0.0.")) {
     return other("holds a UNet alone, whose names lack `", kUNetPrefix, "`, so that it is no checkpoint");
   }
   return other("is no checkpoint of Stable Diffusion in the original layout: it has no tensors `", unet, "..`");

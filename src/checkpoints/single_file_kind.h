@@ -9,8 +9,8 @@ namespace easel {
 
 struct SingleFileKind {
   enum class Use {
-    kCheckpoint,  ///< holds a UNet of the original layout
-    kPart,        ///< an autoencoder or a text encoder alone, which lies there for checkpoints to name
+    kCheckpoint,     ///< holds a UNet of the original layout
+    kComponentOnly,  ///< an autoencoder or a text encoder alone, which lies there for checkpoints to name
     kOther,
   };
   Use use = Use::kOther;

@@ -14,8 +14,8 @@ namespace {
 using nlohmann::json;
 
 // Far above any real file: a tokenizer.json has a few MB, and lists in configs lie in each other three deep at most.
-constexpr std::size_t kMostBytes = 100'000'000;
-constexpr int kMostDepth = 64;
+constexpr std::size_t kMaxBytes = 100'000'000;
+constexpr int kMaxDepth = 64;
 
 constexpr std::pair<std::string_view, double> kPythonNumbers[] = {
     {"-Infinity", -std::numeric_limits<double>::infinity()},
@@ -53,7 +53,7 @@ std::string quote_python_numbers(std::string_view text) {
 json parse(std::string_view text, const std::string& where) {
   const auto corrupt = [&](const auto&... what) { return Error(ErrorCode::kCorruptData, concat(where, what...)); };
   const auto on_event = [&](int depth, json::parse_event_t, const json&) {
-    if (depth > kMostDepth) throw corrupt(" has lists or objects within each other, more than ", kMostDepth, " deep");
+    if (depth > kMaxDepth) throw corrupt(" has lists or objects within each other, more than ", kMaxDepth, " deep");
     return true;
   };
   try {
@@ -127,7 +127,7 @@ Config::Config(nlohmann::json object, std::string where) : object_(std::move(obj
 }
 
 Config Config::read_file(const std::string& path, std::string where) {
-  auto parsed = parse(quote_python_numbers(easel::read_file(path, where, kMostBytes)), where);
+  auto parsed = parse(quote_python_numbers(easel::read_file(path, where, kMaxBytes)), where);
   return Config(std::move(parsed), std::move(where));
 }
 

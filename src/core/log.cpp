@@ -16,7 +16,7 @@
 namespace easel::log {
 namespace {
 
-constexpr const char* kNames[] = {"debug", "info", "warning", "error", "off"};
+constexpr const char* kLevelNames[] = {"debug", "info", "warning", "error", "off"};
 constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
                                                  spdlog::level::err, spdlog::level::off};
 constexpr const char* kTextPattern = "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v";
@@ -35,7 +35,7 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-std::string escaped(std::string_view message) {
+std::string escape_control_characters(std::string_view message) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string line;
   line.reserve(message.size());
@@ -50,7 +50,7 @@ std::string escaped(std::string_view message) {
 }
 
 // Quoted where a reader could not tell where it ends.
-std::string quoted_if_needed(const std::string& text) {
+std::string quote_if_needed(const std::string& text) {
   const bool plain = !text.empty() && text.find_first_of(" \"=\\") == std::string::npos;
   if (plain) return text;
   std::string quoted = "\"";
@@ -62,26 +62,26 @@ std::string quoted_if_needed(const std::string& text) {
 }
 
 // Enough digits for milliseconds of hours, and none that say nothing: 0.25 rather than 0.250000.
-std::string number_text(double number) {
+std::string format_number(double number) {
   std::array<char, 32> text{};
   const auto length = std::snprintf(text.data(), text.size(), "%.10g", number);
   return std::string(text.data(), static_cast<std::size_t>(std::max(length, 0)));
 }
 
-std::string text_of(const Field::Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return quoted_if_needed(*text);
-  if (const auto* number = std::get_if<double>(&value)) return number_text(*number);
+std::string format_value(const Field::Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return quote_if_needed(*text);
+  if (const auto* number = std::get_if<double>(&value)) return format_number(*number);
   return std::to_string(std::get<std::int64_t>(value));
 }
 
-std::string text_line(std::string_view message, const Fields& fields) {
+std::string format_text_line(std::string_view message, const Fields& fields) {
   std::string line(message);
-  for (const auto& field : fields) line += concat(line.empty() ? "" : " ", field.name, "=", text_of(field.value));
-  return escaped(line);
+  for (const auto& field : fields) line += concat(line.empty() ? "" : " ", field.name, "=", format_value(field.value));
+  return escape_control_characters(line);
 }
 
 // Without the braces: the pattern has them, with the members that spdlog knows.
-std::string json_members(std::string_view message, const Fields& fields) {
+std::string format_json_members(std::string_view message, const Fields& fields) {
   nlohmann::ordered_json object = {{"message", message}};
   for (const auto& field : fields) {
     std::visit([&](const auto& value) { object[field.name] = value; }, field.value);
@@ -95,7 +95,8 @@ std::string json_members(std::string_view message, const Fields& fields) {
 void write(Level level, std::string_view message, const Fields& fields) {
   const auto spd_level = kLevels[static_cast<int>(level)];
   if (!logger().should_log(spd_level)) return;
-  const auto line = current_format == Format::kJson ? json_members(message, fields) : text_line(message, fields);
+  const auto line =
+      current_format == Format::kJson ? format_json_members(message, fields) : format_text_line(message, fields);
   logger().log(spd_level, spdlog::string_view_t("{}"), line);
 }
 
@@ -103,7 +104,7 @@ void write(Level level, std::string_view message, const Fields& fields) {
 
 Level parse_level(std::string_view name) {
   for (int i = 0; i < 5; ++i) {
-    if (name == kNames[i]) return static_cast<Level>(i);
+    if (name == kLevelNames[i]) return static_cast<Level>(i);
   }
   throw Error(ErrorCode::kInvalidArgument,
               concat("log level `", name, "` is unknown; expected debug, info, warning, error or off"));

@@ -28,14 +28,14 @@ struct Field {
   Field(std::string name, const char* value) : name(std::move(name)), value(std::string(value)) {}
   template <class Number>
     requires std::is_arithmetic_v<Number>
-  Field(std::string name, Number number) : name(std::move(name)), value(stored(number)) {}
+  Field(std::string name, Number number) : name(std::move(name)), value(to_value(number)) {}
 
   std::string name;
   Value value;
 
  private:
   template <class Number>
-  static Value stored(Number number) {
+  static Value to_value(Number number) {
     if constexpr (std::is_floating_point_v<Number>) {
       return static_cast<double>(number);
     } else {

@@ -22,7 +22,7 @@ struct stat status_of(int descriptor, const std::string& where) {
   return status;
 }
 
-Error cannot_open(const std::string& path, const std::string& where, int reason) {
+Error open_error(const std::string& path, const std::string& where, int reason) {
   if (reason != ENOENT) {
     return {ErrorCode::kNotFound, concat(where, " cannot be opened: ", std::strerror(reason))};
   }
@@ -35,7 +35,7 @@ Error cannot_open(const std::string& path, const std::string& where, int reason)
 
 OpenFile::OpenFile(const std::string& path, std::string where) : where_(std::move(where)) {
   descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) throw cannot_open(path, where_, errno);
+  if (descriptor_ < 0) throw open_error(path, where_, errno);
   try {
     const auto mode = status_of(descriptor_, where_).st_mode;
     if (!S_ISREG(mode)) {
@@ -58,12 +58,11 @@ OpenFile::State OpenFile::state() const {
   return {static_cast<std::size_t>(status.st_size), status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec};
 }
 
-std::string read_file(const std::string& path, const std::string& where, std::size_t most_bytes) {
+std::string read_file(const std::string& path, const std::string& where, std::size_t max_bytes) {
   const OpenFile file(path, where);
   const auto size = file.size();
-  if (size > most_bytes) {
-    throw Error(ErrorCode::kCorruptData,
-                concat(where, " has ", size, " bytes, more than the ", most_bytes, " allowed"));
+  if (size > max_bytes) {
+    throw Error(ErrorCode::kCorruptData, concat(where, " has ", size, " bytes, more than the ", max_bytes, " allowed"));
   }
   std::string contents(size, '\0');
   std::size_t done = 0;

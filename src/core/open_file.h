@@ -34,7 +34,7 @@ class OpenFile {
 };
 
 /// The whole file.
-/// @throws Error(kNotFound, kCorruptData)  as OpenFile; longer than most_bytes, or it cannot be read
-std::string read_file(const std::string& path, const std::string& where, std::size_t most_bytes);
+/// @throws Error(kNotFound, kCorruptData)  as OpenFile; longer than max_bytes, or it cannot be read
+std::string read_file(const std::string& path, const std::string& where, std::size_t max_bytes);
 
 }  // namespace easel

@@ -11,16 +11,16 @@ constexpr int kStepsBeforeGrowing = 200;
 
 }  // namespace
 
-void BatchLimit::ran_out(int tried) {
+void BatchLimit::record_out_of_memory(int tried) {
   current_ = std::max(1, tried / 2);
-  well_ = 0;
+  successes_ = 0;
 }
 
-void BatchLimit::went_well(int count) {
-  if (count < current_ || current_ == most_) return;
-  if (++well_ < kStepsBeforeGrowing) return;
-  current_ = std::min(most_, current_ * 2);
-  well_ = 0;
+void BatchLimit::record_success(int count) {
+  if (count < current_ || current_ == max_) return;
+  if (++successes_ < kStepsBeforeGrowing) return;
+  current_ = std::min(max_, current_ * 2);
+  successes_ = 0;
 }
 
 }  // namespace easel

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/text.h"
-#include "engine/devices.h"
+#include "engine/device_estimates.h"
 #include "engine/loader.h"
 #include "engine/loop.h"
 #include "engine/policy.h"
@@ -59,14 +59,14 @@ void check(const SubmitOptions& options) {
 constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };
 
 /// One device: what it holds, what work costs there, who is next, and the threads that draw and load.
-class DrawingDevice {
+class DeviceWorker {
  public:
-  DrawingDevice(std::size_t index, std::vector<ServedModel> models, Residency::Rules rules,
-                std::shared_ptr<Queue> queue, DeviceBoard& board, std::shared_ptr<LoadTimes> load_times,
-                const EngineOptions& options)
+  DeviceWorker(std::size_t index, std::vector<ServedModel> models, Residency::Options rules,
+               std::shared_ptr<Queue> queue, DeviceBoard& board, std::shared_ptr<LoadTimes> load_times,
+               const EngineOptions& options)
       : queue_(std::move(queue)),
         residency_(std::move(models), std::move(rules),
-                   {.run_elsewhere = [this](std::function<void()> task) { loader_.run(std::move(task)); },
+                   {.run_on_loader = [this](std::function<void()> task) { loader_.run(std::move(task)); },
                     .wake = [queue = queue_] { queue->wake(); },
                     .now = kClock,
                     .observer = options.observer,
@@ -79,7 +79,7 @@ class DrawingDevice {
                .max_steps_in_flight = options.max_steps_in_flight},
               kClock, options.observer) {}
 
-  ~DrawingDevice() {
+  ~DeviceWorker() {
     queue_->abort({ErrorCode::kUnavailable, "the server is shutting down", {}});
     if (thread_.joinable()) thread_.join();
   }
@@ -100,16 +100,16 @@ class DrawingDevice {
 };
 
 /// Where each model is kept from the start, those that are: spread out by their memory.
-std::vector<std::optional<std::size_t>> homes_of(const std::vector<ServedModel>& models, std::size_t devices) {
+std::vector<std::optional<std::size_t>> pinned_devices(const std::vector<ServedModel>& models, std::size_t devices) {
   std::vector<std::int64_t> bytes(devices, 0);
-  std::vector<std::optional<std::size_t>> homes;
+  std::vector<std::optional<std::size_t>> pinned_to;
   for (const auto& model : models) {
-    const bool kept = model.pinned || homes.empty();
+    const bool kept = model.pinned || pinned_to.empty();
     const auto least = std::min_element(bytes.begin(), bytes.end());
-    homes.push_back(kept ? std::optional(static_cast<std::size_t>(least - bytes.begin())) : std::nullopt);
+    pinned_to.push_back(kept ? std::optional(static_cast<std::size_t>(least - bytes.begin())) : std::nullopt);
     if (kept) *least += model.description.memory_bytes;
   }
-  return homes;
+  return pinned_to;
 }
 
 std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models) {
@@ -140,20 +140,21 @@ class LoopEngine final : public Engine {
       : models_(descriptions_of(models)),
         board_(std::make_shared<DeviceBoard>(models_, options.devices.size())),
         queue_(std::make_shared<Queue>(
-            Queue::Limits{.max_unended = options.max_waiting, .max_seconds = options.max_waiting_seconds}, board_,
+            Queue::Limits{.max_pending = options.max_waiting, .max_seconds = options.max_waiting_seconds}, board_,
             kClock, options.observer)) {
     const auto load_times = std::make_shared<LoadTimes>();
-    const auto homes = homes_of(models, options.devices.size());
+    const auto pinned_to = pinned_devices(models, options.devices.size());
     for (std::size_t device = 0; device < options.devices.size(); ++device) {
-      auto its = models;
-      for (std::size_t i = 0; i < its.size(); ++i) its[i].pinned = its[i].pinned && homes[i] == device;
-      devices_.push_back(std::make_unique<DrawingDevice>(device, std::move(its),
-                                                         Residency::Rules{.device = options.devices[device],
-                                                                          .loads_first = device == 0,
-                                                                          .memory_budget = options.memory_budget,
-                                                                          .keep_alive = options.keep_alive,
-                                                                          .load_retry = options.load_retry},
-                                                         queue_, *board_, load_times, options));
+      auto own_models = models;
+      for (std::size_t i = 0; i < own_models.size(); ++i)
+        own_models[i].pinned = own_models[i].pinned && pinned_to[i] == device;
+      devices_.push_back(std::make_unique<DeviceWorker>(device, std::move(own_models),
+                                                        Residency::Options{.device = options.devices[device],
+                                                                           .load_first_model = device == 0,
+                                                                           .memory_budget = options.memory_budget,
+                                                                           .keep_alive = options.keep_alive,
+                                                                           .load_retry = options.load_retry},
+                                                        queue_, *board_, load_times, options));
     }
     for (const auto& device : devices_) device->start();  // when all have written on the board
   }
@@ -189,12 +190,12 @@ class LoopEngine final : public Engine {
     for (std::size_t i = 1; i < devices_.size(); ++i) {
       if (board_->ready_in(i, id) < board_->ready_in(soonest, id)) soonest = i;
     }
-    devices_[soonest]->residency().ask_load(model);
+    devices_[soonest]->residency().request_load(model);
     queue_->wake();
   }
 
   void unload(const std::string& id) override {
-    for (const auto& device : devices_) device->residency().ask_unload(device->residency().index_of(id));
+    for (const auto& device : devices_) device->residency().request_unload(device->residency().index_of(id));
     queue_->wake();
   }
 
@@ -202,7 +203,7 @@ class LoopEngine final : public Engine {
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
     devices_.front()->residency().index_of(request.model);  // throws where there is no such model
     if (request.num_images < 1) {
-      throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " pictures were asked for"), "n");
+      throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " images were asked for"), "n");
     }
     check(options);
     return queue_->submit(std::move(request), std::move(options));
@@ -224,7 +225,7 @@ class LoopEngine final : public Engine {
   const std::vector<ModelDescription> models_;
   const std::shared_ptr<DeviceBoard> board_;
   const std::shared_ptr<Queue> queue_;
-  std::vector<std::unique_ptr<DrawingDevice>> devices_;  // last: they use all of the above
+  std::vector<std::unique_ptr<DeviceWorker>> devices_;  // last: they use all of the above
 };
 
 }  // namespace

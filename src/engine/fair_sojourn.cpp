@@ -11,21 +11,21 @@ namespace easel {
 namespace {
 
 // Weight of a level of priority over the one below.
-constexpr double kPriorityStep = 8;
+constexpr double kPriorityWeight = 8;
 // The part of the device that is not the lead's.
-constexpr double kRest = 1.0 / 8;
+constexpr double kBackgroundShare = 1.0 / 8;
 // A request is much longer than another from here on,
 constexpr double kMuchLonger = 4;
 // company from here on slows the leader too much,
-constexpr double kDearCompany = 1.5;
+constexpr double kMaxSlowdown = 1.5;
 // and this part of the device's time may be spent on sparing it that; so many steps' worth of it can be saved up.
-constexpr double kWaste = 0.03;
-constexpr double kWasteSaved = 20;
+constexpr double kWasteShare = 0.03;
+constexpr double kMaxSavedWaste = 20;
 // Less than this is rounding.
-constexpr double kNothing = 1e-9;
+constexpr double kEpsilon = 1e-9;
 
 bool may_join(const Candidate& candidate, const Candidate& leader) {
-  return candidate.kind == WorkKind::kStep && !candidate.alone && candidate.model == leader.model &&
+  return candidate.kind == WorkKind::kStep && !candidate.isolated && candidate.model == leader.model &&
          candidate.batch_key == leader.batch_key;
 }
 
@@ -41,21 +41,21 @@ std::unique_ptr<Policy> make_fair_sojourn(double max_step_seconds) {
 }
 
 void FairSojourn::arrived(const Claim& claim) {
-  account_now_ = std::max(account_now_, least_served_account());
+  virtual_time_ = std::max(virtual_time_, least_served_account());
   const auto account = accounts_.try_emplace(claim.account).first;
   account->second.share = claim.share;
-  if (account->second.requests++ == 0) account->second.served = std::max(account->second.served, account_now_);
+  if (account->second.requests++ == 0) account->second.served = std::max(account->second.served, virtual_time_);
   double served = std::numeric_limits<double>::infinity();  // as the least served of its account
   for (const auto& [number, other] : requests_) {
     if (other.account == account) served = std::min(served, other.served);
   }
-  const auto total = std::max(claim.total_seconds, kNothing);
+  const auto total = std::max(claim.total_seconds, kEpsilon);
   requests_.insert_or_assign(claim.request, Request{.account = account,
-                                                    .weight = std::pow(kPriorityStep, claim.priority),
+                                                    .weight = std::pow(kPriorityWeight, claim.priority),
                                                     .total = total,
                                                     .remaining = total,
                                                     .served = std::isfinite(served) ? served : 0});
-  share_anew();
+  update_rates();
 }
 
 void FairSojourn::estimated(std::uint64_t number, double total_seconds, double remaining_seconds) {
@@ -63,9 +63,9 @@ void FairSojourn::estimated(std::uint64_t number, double total_seconds, double r
   if (found == requests_.end()) return;
   auto& request = found->second;
   const bool shared = request.shares();
-  request.total = std::max(total_seconds, kNothing);
+  request.total = std::max(total_seconds, kEpsilon);
   request.remaining = remaining_seconds;
-  if (request.shares() != shared) share_anew();
+  if (request.shares() != shared) update_rates();
 }
 
 void FairSojourn::left(std::uint64_t number) {
@@ -73,17 +73,17 @@ void FairSojourn::left(std::uint64_t number) {
   if (found == requests_.end()) return;
   --found->second.account->second.requests;
   requests_.erase(found);
-  account_now_ = std::max(account_now_, least_served_account());
+  virtual_time_ = std::max(virtual_time_, least_served_account());
   // An account that has had more than the others is remembered, so that leaving and coming back gains nothing.
   std::erase_if(accounts_, [this](const auto& entry) {
-    return entry.second.requests == 0 && (entry.second.served <= account_now_ || requests_.empty());
+    return entry.second.requests == 0 && (entry.second.served <= virtual_time_ || requests_.empty());
   });
-  share_anew();
+  update_rates();
 }
 
 // Rates on the imaginary device: accounts by share, times the highest priority they have there; within an account by
 // weight.
-void FairSojourn::share_anew() {
+void FairSojourn::update_rates() {
   struct Sum {
     double weights = 0, highest = 0;
   };
@@ -105,33 +105,33 @@ void FairSojourn::share_anew() {
 }
 
 void FairSojourn::advance(double seconds) {
-  imaginary_debt_ -= seconds;
-  while (imaginary_debt_ < 0) {
+  virtual_lead_ -= seconds;
+  while (virtual_lead_ < 0) {
     Request* first = nullptr;
     double until_done = 0;
     for (auto& [number, request] : requests_) {
-      const auto until_its_end = (request.total - request.imagined) / request.rate;
-      if (!request.shares() || (first && until_its_end >= until_done)) continue;
+      const auto until_request_done = (request.total - request.virtual_seconds) / request.rate;
+      if (!request.shares() || (first && until_request_done >= until_done)) continue;
       first = &request;
-      until_done = until_its_end;
+      until_done = until_request_done;
     }
     if (!first) break;
-    const auto time = std::min(-imaginary_debt_, until_done);
+    const auto time = std::min(-virtual_lead_, until_done);
     for (auto& [number, request] : requests_) {
-      if (request.shares()) request.imagined += time * request.rate;
+      if (request.shares()) request.virtual_seconds += time * request.rate;
     }
-    imaginary_debt_ += time;
+    virtual_lead_ += time;
     if (time < until_done) break;
-    first->imagined = first->total;
-    share_anew();
+    first->virtual_seconds = first->total;
+    update_rates();
   }
-  imaginary_debt_ = std::max(imaginary_debt_, 0.0);  // what nobody was there to use is lost
+  virtual_lead_ = std::max(virtual_lead_, 0.0);  // what nobody was there to use is lost
 }
 
 // Seconds until it would be done on the imaginary device.
 double FairSojourn::urgency(const Request& request) const {
   if (!request.shares()) return 0;
-  return std::min(request.total - request.imagined, request.remaining) / request.rate;
+  return std::min(request.total - request.virtual_seconds, request.remaining) / request.rate;
 }
 
 double FairSojourn::least_served_account() const {
@@ -146,17 +146,17 @@ std::vector<std::size_t> FairSojourn::choose(std::span<const Candidate> candidat
   if (candidates.empty()) return {};
   auto order = by_urgency(candidates);
   lead_ = candidates[order.front()].request;
-  const auto rest = first_of_the_rest(candidates, *lead_);
-  rest_waits_ = rest.has_value();
-  if (!rest) {
-    owed_to_rest_ = 0;
-  } else if (owed_to_rest_ >= candidates[*rest].seconds * (1 - kRest)) {
-    const auto place = std::find(order.begin(), order.end(), *rest);
-    std::rotate(order.begin(), place, place + 1);
+  const auto background = next_background(candidates, *lead_);
+  background_waits_ = background.has_value();
+  if (!background) {
+    background_credit_ = 0;
+  } else if (background_credit_ >= candidates[*background].seconds * (1 - kBackgroundShare)) {
+    const auto position = std::find(order.begin(), order.end(), *background);
+    std::rotate(order.begin(), position, position + 1);
   }
   const auto& leader = candidates[order.front()];
-  if (leader.kind != WorkKind::kStep || leader.alone) return {order.front()};
-  return company(candidates, std::move(order), curve);
+  if (leader.kind != WorkKind::kStep || leader.isolated) return {order.front()};
+  return batching(candidates, std::move(order), curve);
 }
 
 FairSojourn::Order FairSojourn::by_urgency(std::span<const Candidate> candidates) const {
@@ -172,8 +172,8 @@ FairSojourn::Order FairSojourn::by_urgency(std::span<const Candidate> candidates
   return order;
 }
 
-std::optional<std::size_t> FairSojourn::first_of_the_rest(std::span<const Candidate> candidates,
-                                                          std::uint64_t lead) const {
+std::optional<std::size_t> FairSojourn::next_background(std::span<const Candidate> candidates,
+                                                        std::uint64_t lead) const {
   const auto rank = [&](const Candidate& candidate) {
     const auto& request = requests_.at(candidate.request);
     return std::tuple(request.account->second.served, request.served, candidate.request, candidate.kind,
@@ -187,71 +187,72 @@ std::optional<std::size_t> FairSojourn::first_of_the_rest(std::span<const Candid
   return first;
 }
 
-FairSojourn::Order FairSojourn::company(std::span<const Candidate> candidates, Order order, const StepCurve& curve) {
+FairSojourn::Order FairSojourn::batching(std::span<const Candidate> candidates, Order order, const StepCurve& curve) {
   const auto& leader = candidates[order.front()];
   const auto begin = std::find_if(order.begin(), order.end(), [&](std::size_t i) {
     return candidates[i].kind == WorkKind::kBegin && candidates[i].model == leader.model;
   });
   const auto to_begin = begin == order.end() ? order.front() : *begin;
 
-  Order together = std::move(order);
-  const auto most = static_cast<std::size_t>(std::max(1, leader.most_at_once));
-  std::erase_if(together, [&](std::size_t i) { return !may_join(candidates[i], leader); });
-  const bool room = together.size() < most;
-  together.resize(std::min(together.size(), most));
-  const auto bound = within_the_bound(candidates, together, curve);
-  const bool bounded = bound < together.size();
-  together.resize(bound);
-  const auto chosen = without_the_long(candidates, together, curve);
-  const bool travels_light = chosen < together.size();
-  together.resize(chosen);
-  if (room && !bounded && !travels_light && candidates[to_begin].kind == WorkKind::kBegin) return {to_begin};
-  return together;
+  Order batch = std::move(order);
+  const auto most = static_cast<std::size_t>(std::max(1, leader.max_batch));
+  std::erase_if(batch, [&](std::size_t i) { return !may_join(candidates[i], leader); });
+  const bool room = batch.size() < most;
+  batch.resize(std::min(batch.size(), most));
+  const auto bound = fit_step_limit(candidates, batch, curve);
+  const bool bounded = bound < batch.size();
+  batch.resize(bound);
+  const auto chosen = drop_long_requests(candidates, batch, curve);
+  const bool drops_long = chosen < batch.size();
+  batch.resize(chosen);
+  if (room && !bounded && !drops_long && candidates[to_begin].kind == WorkKind::kBegin) return {to_begin};
+  return batch;
 }
 
-std::size_t FairSojourn::within_the_bound(std::span<const Candidate> candidates, const Order& together,
-                                          const StepCurve& curve) const {
-  auto count = together.size();
+std::size_t FairSojourn::fit_step_limit(std::span<const Candidate> candidates, const Order& batch,
+                                        const StepCurve& curve) const {
+  auto count = batch.size();
   if (max_step_seconds_ <= 0) return count;
-  const auto& leader = candidates[together.front()];
+  const auto& leader = candidates[batch.front()];
   for (; count > 1; --count) {
-    const auto rows = rows_of(candidates, std::span(together).first(count));
+    const auto rows = rows_of(candidates, std::span(batch).first(count));
     const auto seconds = curve(leader.model, leader.batch_key, rows);
     if (!seconds || *seconds <= max_step_seconds_) break;
   }
   return count;
 }
 
-// Puts those who are not much longer than the leader first. @return how many of `together` to take
-std::size_t FairSojourn::without_the_long(std::span<const Candidate> candidates, Order& together,
-                                          const StepCurve& curve) {
-  const auto& leader = candidates[together.front()];
+// Puts those who are not much longer than the leader first. @return how many of `batch` to take
+std::size_t FairSojourn::drop_long_requests(std::span<const Candidate> candidates, Order& batch,
+                                            const StepCurve& curve) {
+  const auto& leader = candidates[batch.front()];
   const auto limit = kMuchLonger * requests_.at(leader.request).remaining;
-  const auto first_long = std::stable_partition(together.begin(), together.end(), [&](std::size_t i) {
+  const auto first_long = std::stable_partition(batch.begin(), batch.end(), [&](std::size_t i) {
     return candidates[i].request == leader.request || requests_.at(candidates[i].request).remaining <= limit;
   });
-  const auto full = together.size();
-  auto count = static_cast<std::size_t>(first_long - together.begin());
+  const auto full = batch.size();
+  auto count = static_cast<std::size_t>(first_long - batch.begin());
   if (count == full) return full;
 
-  const auto seconds = [&](std::size_t pictures) {
-    return curve(leader.model, leader.batch_key, rows_of(candidates, std::span(together).first(pictures)));
+  const auto seconds = [&](std::size_t images) {
+    return curve(leader.model, leader.batch_key, rows_of(candidates, std::span(batch).first(images)));
   };
-  const auto alone = seconds(count), filled = seconds(full);
-  if (!alone || !filled || *filled <= kDearCompany * *alone) return full;
-  while (count + 1 < full && seconds(count + 1).value_or(*filled) <= kDearCompany * *alone) ++count;
+  const auto isolated = seconds(count), filled = seconds(full);
+  if (!isolated || !filled || *filled <= kMaxSlowdown * *isolated) return full;
+  while (count + 1 < full && seconds(count + 1).value_or(*filled) <= kMaxSlowdown * *isolated) ++count;
   const auto waste = *seconds(count) - *filled * static_cast<double>(count) / static_cast<double>(full);
-  waste_allowed_ = std::min(waste_allowed_, kWasteSaved * *filled);
-  if (waste > waste_allowed_) return full;
-  waste_allowed_ -= std::max(waste, 0.0);
+  waste_budget_ = std::min(waste_budget_, kMaxSavedWaste * *filled);
+  if (waste > waste_budget_) return full;
+  waste_budget_ -= std::max(waste, 0.0);
   return count;
 }
 
-void FairSojourn::spent(std::span<const Portion> portions) {
+void FairSojourn::spent(std::span<const DeviceTime> portions) {
   double all = 0;
   for (const auto& [number, seconds] : portions) {
     all += seconds;
-    if (rest_waits_) owed_to_rest_ += number == lead_ ? seconds * kRest : -seconds * (1 - kRest);
+    if (background_waits_)
+      background_credit_ += number == lead_ ? seconds * kBackgroundShare : -seconds * (1 - kBackgroundShare);
     const auto found = requests_.find(number);
     if (found == requests_.end()) continue;
     auto& request = found->second;
@@ -259,8 +260,8 @@ void FairSojourn::spent(std::span<const Portion> portions) {
     request.served += seconds / request.weight;
     account.served += seconds / account.share;
   }
-  owed_to_rest_ = std::max(owed_to_rest_, 0.0);
-  waste_allowed_ = std::max(0.0, waste_allowed_ + kWaste * all);
+  background_credit_ = std::max(background_credit_, 0.0);
+  waste_budget_ = std::max(0.0, waste_budget_ + kWasteShare * all);
   advance(all);
 }
 

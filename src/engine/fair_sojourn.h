@@ -36,7 +36,7 @@ class FairSojourn final : public Policy {
   void estimated(std::uint64_t request, double total_seconds, double remaining_seconds) override;
   void left(std::uint64_t request) override;
   std::vector<std::size_t> choose(std::span<const Candidate> candidates, const StepCurve& curve) override;
-  void spent(std::span<const Portion> portions) override;
+  void spent(std::span<const DeviceTime> portions) override;
 
  private:
   struct Account {
@@ -49,35 +49,34 @@ class FairSojourn final : public Policy {
     double weight;
     double total;
     double remaining;
-    double served;        ///< as Account::served, within the account
-    double imagined = 0;  ///< seconds of it that are done on the imaginary device
-    double rate = 0;      ///< of the imaginary device, 0 to 1
+    double served;               ///< as Account::served, within the account
+    double virtual_seconds = 0;  ///< seconds of it that are done on the imaginary device
+    double rate = 0;             ///< of the imaginary device, 0 to 1
 
-    bool shares() const { return imagined < total; }  ///< is not done there
+    bool shares() const { return virtual_seconds < total; }  ///< is not done there
   };
   using Requests = std::map<std::uint64_t, Request>;
   using Order = std::vector<std::size_t>;
 
-  void share_anew();
+  void update_rates();
   void advance(double seconds);
   double urgency(const Request& request) const;
   double least_served_account() const;
   Order by_urgency(std::span<const Candidate> candidates) const;
-  std::optional<std::size_t> first_of_the_rest(std::span<const Candidate> candidates, std::uint64_t lead) const;
-  Order company(std::span<const Candidate> candidates, Order order, const StepCurve& curve);
-  std::size_t within_the_bound(std::span<const Candidate> candidates, const Order& together,
-                               const StepCurve& curve) const;
-  std::size_t without_the_long(std::span<const Candidate> candidates, Order& together, const StepCurve& curve);
+  std::optional<std::size_t> next_background(std::span<const Candidate> candidates, std::uint64_t lead) const;
+  Order batching(std::span<const Candidate> candidates, Order order, const StepCurve& curve);
+  std::size_t fit_step_limit(std::span<const Candidate> candidates, const Order& batch, const StepCurve& curve) const;
+  std::size_t drop_long_requests(std::span<const Candidate> candidates, Order& batch, const StepCurve& curve);
 
   const double max_step_seconds_;
   std::map<std::string, Account> accounts_;
   Requests requests_;
-  double imaginary_debt_ = 0;  ///< by how much the imaginary device has run ahead of the real one
-  double account_now_ = 0;     ///< where newcomers open
+  double virtual_lead_ = 0;  ///< by how much the imaginary device has run ahead of the real one
+  double virtual_time_ = 0;  ///< where newcomers open
   std::optional<std::uint64_t> lead_{};
-  bool rest_waits_ = false;
-  double owed_to_rest_ = 0;
-  double waste_allowed_ = 0;
+  bool background_waits_ = false;
+  double background_credit_ = 0;
+  double waste_budget_ = 0;
 };
 
 }  // namespace easel

@@ -11,11 +11,11 @@ namespace easel {
 namespace {
 
 // Longer waits would overflow the clock.
-constexpr auto kLongestWait = std::chrono::hours(24 * 365);
+constexpr auto kMaxWait = std::chrono::hours(24 * 365);
 
 std::optional<TimePoint> deadline_of(const SubmitOptions& options, TimePoint accepted_at) {
   if (!options.timeout) return std::nullopt;
-  return accepted_at + std::min<std::chrono::milliseconds>(*options.timeout, kLongestWait);
+  return accepted_at + std::min<std::chrono::milliseconds>(*options.timeout, kMaxWait);
 }
 
 }  // namespace
@@ -27,24 +27,24 @@ QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOpti
       hooks_(std::move(hooks)),
       accepted_at_(hooks_.now()),
       deadline_(deadline_of(options_, accepted_at_)),
-      deaf_(!options_.listener) {}
+      listener_disabled_(!options_.listener) {}
 
 bool QueuedJob::wait_for(std::chrono::milliseconds timeout) {
-  const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kLongestWait);
+  const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kMaxWait);
   {
     std::unique_lock lock(mutex_);
     const auto first = deadline_ ? std::min(until, *deadline_) : until;
     if (ended_changed_.wait_until(lock, first, [this] { return ended(); })) return true;
   }
-  return ended_by_now();  // who waits need not wait for the loop to see the deadline
+  return ended_or_expired();  // who waits need not wait for the loop to see the deadline
 }
 
 std::vector<GeneratedImage> QueuedJob::take() {
-  while (!wait_for(kLongestWait)) {
+  while (!wait_for(kMaxWait)) {
   }
   const std::lock_guard lock(mutex_);
   if (failure_) throw failure_->to_error();
-  if (std::exchange(taken_, true)) throw Error(ErrorCode::kInternal, "the pictures of a job were taken twice");
+  if (std::exchange(taken_, true)) throw Error(ErrorCode::kInternal, "the images of a job were taken twice");
   return std::move(images_);
 }
 
@@ -61,18 +61,18 @@ QueuePosition QueuedJob::position() const {
   return ended() ? QueuePosition{} : hooks_.position(*this);
 }
 
-JobFigures QueuedJob::figures() const {
+JobStats QueuedJob::stats() const {
   const std::lock_guard lock(mutex_);
   const auto end = ended_at_ ? *ended_at_ : hooks_.now();
   const auto start = started_at_.value_or(end);
-  return {.waited_seconds = seconds_between(accepted_at_, start),
-          .drawn_seconds = seconds_between(start, end),
+  return {.queued_seconds = seconds_between(accepted_at_, start),
+          .run_seconds = seconds_between(start, end),
           .device_seconds = device_seconds_,
-          .most_rows = most_rows_,
+          .max_rows = max_rows_,
           .device = device_};
 }
 
-bool QueuedJob::ended_by_now() {
+bool QueuedJob::ended_or_expired() {
   if (ended()) return true;
   if (!deadline_ || hooks_.now() < *deadline_) return false;
   fail_as(RequestOutcome::kTimedOut,
@@ -83,7 +83,7 @@ bool QueuedJob::ended_by_now() {
 }
 
 bool QueuedJob::succeed(std::vector<GeneratedImage> images) {
-  return end(RequestOutcome::kDrawn, std::move(images), std::nullopt);
+  return end(RequestOutcome::kSucceeded, std::move(images), std::nullopt);
 }
 
 bool QueuedJob::fail(Failure failure) {
@@ -95,32 +95,32 @@ bool QueuedJob::fail_as(RequestOutcome outcome, Failure failure) {
   return end(outcome, {}, std::move(failure));
 }
 
-void QueuedJob::tell(const ProgressEvent& event) {
+void QueuedJob::notify(const ProgressEvent& event) {
   if (!listening()) return;
   try {
     options_.listener(event);
   } catch (...) {
-    deaf_ = true;
+    listener_disabled_ = true;
     log::warning(concat("the listener of request ", number_, " failed: ", current_failure().message));
   }
 }
 
-void QueuedJob::report(StepProgress progress) {
+void QueuedJob::set_progress(StepProgress progress) {
   const std::lock_guard lock(mutex_);
   progress_ = progress;
 }
 
-void QueuedJob::note_start(const std::string& device) {
+void QueuedJob::mark_started(const std::string& device) {
   const std::lock_guard lock(mutex_);
   if (started_at_ || ended_at_) return;
   started_at_ = hooks_.now();
   device_ = device;
 }
 
-void QueuedJob::note_work(double device_seconds, int rows) {
+void QueuedJob::add_device_time(double device_seconds, int rows) {
   const std::lock_guard lock(mutex_);
   device_seconds_ += device_seconds;
-  most_rows_ = std::max(most_rows_, rows);
+  max_rows_ = std::max(max_rows_, rows);
 }
 
 bool QueuedJob::end(RequestOutcome outcome, std::vector<GeneratedImage> images, std::optional<Failure> failure) {

@@ -37,7 +37,7 @@ class QueuedJob final : public Job {
   void cancel() override;
   StepProgress progress() const override;
   QueuePosition position() const override;
-  JobFigures figures() const override;
+  JobStats stats() const override;
 
   std::uint64_t number() const { return number_; }
   const GenerationRequest& request() const { return request_; }
@@ -47,7 +47,7 @@ class QueuedJob final : public Job {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
   /// Ends it when its deadline has passed. Cheap: stop predicates poll it. @return whether it has ended, however
-  bool ended_by_now();
+  bool ended_or_expired();
   /// Estimated device time it still needs.
   double remaining_seconds() const { return remaining_seconds_.load(std::memory_order_relaxed); }
   void set_remaining_seconds(double seconds) { remaining_seconds_.store(seconds, std::memory_order_relaxed); }
@@ -57,15 +57,15 @@ class QueuedJob final : public Job {
   bool fail(Failure failure);
 
   /// Whether anybody hears of its progress.
-  bool listening() const { return !deaf_ && !ended(); }
+  bool listening() const { return !listener_disabled_ && !ended(); }
   /// Calls the listener, if it is listening. One thread at a time.
-  void tell(const ProgressEvent& event);
+  void notify(const ProgressEvent& event);
   TimePoint now() const { return hooks_.now(); }
 
   // What its figures are made of.
-  void report(StepProgress progress);
-  void note_start(const std::string& device);  ///< its first picture is begun there; the first call counts
-  void note_work(double device_seconds, int rows);
+  void set_progress(StepProgress progress);
+  void mark_started(const std::string& device);  ///< its first image is begun there; the first call counts
+  void add_device_time(double device_seconds, int rows);
 
  private:
   bool end(RequestOutcome outcome, std::vector<GeneratedImage> images, std::optional<Failure> failure);
@@ -78,7 +78,7 @@ class QueuedJob final : public Job {
   const TimePoint accepted_at_;
   const std::optional<TimePoint> deadline_;
   std::atomic<double> remaining_seconds_{0};
-  std::atomic<bool> deaf_;  // no listener, or it threw
+  std::atomic<bool> listener_disabled_;  // no listener, or it threw
 
   mutable std::mutex mutex_;  // guards what follows; taken before the queue's, never after it
   std::condition_variable ended_changed_;
@@ -91,7 +91,7 @@ class QueuedJob final : public Job {
   std::optional<TimePoint> ended_at_;
   std::string device_;
   double device_seconds_ = 0;
-  int most_rows_ = 0;
+  int max_rows_ = 0;
 };
 
 }  // namespace easel

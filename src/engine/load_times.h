@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-#include "engine/costs.h"
+#include "engine/cost_model.h"
 
 namespace easel {
 
@@ -21,7 +21,7 @@ class LoadTimes {
  private:
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::size_t, double> latest_;
-  Estimate per_byte_;
+  RunningMean per_byte_;
 };
 
 }  // namespace easel

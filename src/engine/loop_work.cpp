@@ -14,18 +14,18 @@ namespace {
 StopPredicate stop_when_all_ended(std::vector<std::shared_ptr<QueuedJob>> jobs) {
   return [jobs = std::move(jobs)] {
     // Each is asked: a deadline is kept although the call goes on for others.
-    return std::count_if(jobs.begin(), jobs.end(), [](const auto& job) { return !job->ended_by_now(); }) == 0;
+    return std::count_if(jobs.begin(), jobs.end(), [](const auto& job) { return !job->ended_or_expired(); }) == 0;
   };
 }
 
-StopPredicate stop_when_all_ended(const std::vector<Picture*>& pictures) {
+StopPredicate stop_when_all_ended(const std::vector<ActiveImage*>& images) {
   std::vector<std::shared_ptr<QueuedJob>> jobs;
-  for (const auto* picture : pictures) jobs.push_back(picture->request->job);
+  for (const auto* image : images) jobs.push_back(image->request->job);
   return stop_when_all_ended(std::move(jobs));
 }
 
 template <class T>
-std::unique_ptr<T> given(std::unique_ptr<T> ticket) {
+std::unique_ptr<T> require_ticket(std::unique_ptr<T> ticket) {
   if (!ticket) throw Error(ErrorCode::kInternal, "the pipeline gave no ticket");
   return ticket;
 }
@@ -38,143 +38,144 @@ void expect_count(const char* what, std::size_t found, std::size_t expected) {
 }  // namespace
 
 int Loop::Work::rows() const {
-  return std::accumulate(parts.begin(), parts.end(), 0, [](int rows, const Part& part) { return rows + part.rows; });
+  return std::accumulate(participants.begin(), participants.end(), 0,
+                         [](int rows, const Participant& part) { return rows + part.rows; });
 }
 
-Loop::Work Loop::work_of(WorkKind kind, const Pictures& pictures, double estimate) const {
-  const auto& request = *pictures.front()->request;
+Loop::Work Loop::make_work(WorkKind kind, const ActiveImages& images, double estimate) const {
+  const auto& request = *images.front()->request;
   Work work{.kind = kind,
-            .parts = {},
-            .pictures = pictures,
+            .participants = {},
+            .images = images,
             .shape = request.shape,
-            .batch_key = pictures.front()->batch_key,
+            .batch_key = images.front()->batch_key,
             .estimate = estimate,
-            .handed_at = now_()};
-  for (const auto* picture : pictures) work.parts.push_back({picture->request->job, picture->rows});
+            .enqueued_at = now_()};
+  for (const auto* image : images) work.participants.push_back({image->request->job, image->rows});
   return work;
 }
 
 void Loop::begin(ActiveRequest& request) {
-  // As many of its pictures as there are places for. Picture i of n is picture 0 of seed + i, so parts make a whole.
+  // As many of its images as there are places for. Image i of n is image 0 of seed + i, so parts make a whole.
   auto part = request.job->request();
-  part.num_images = can_begin(request);
+  part.num_images = max_images_to_begin(request);
   part.seed += static_cast<std::uint64_t>(request.begun);
   Work work{.kind = WorkKind::kBegin,
-            .parts = {{request.job, 1}},
-            .pictures = {},
+            .participants = {{request.job, 1}},
+            .images = {},
             .shape = request.shape,
             .estimate = costs_.of(request.shape).begin,
-            .handed_at = now_()};
-  const auto had = request.pictures.size();
+            .enqueued_at = now_()};
+  const auto had = request.images.size();
   std::unique_ptr<BeginTicket> ticket;
   try {
-    ticket = given(request.model->pipeline->begin(part, stop_when_all_ended({request.job})));
+    ticket = require_ticket(request.model->pipeline->begin(part, stop_when_all_ended({request.job})));
     request.adopt(ticket->take(), part.num_images);
   } catch (...) {
     const auto failure = current_failure();
-    if (ticket || !found_memory(failure, request, request.retried)) failed(request, failure);
+    if (ticket || !evict_for_retry(failure, request, request.retried)) failed(request, failure);
   }
-  if (!ticket) return gave_up(work);
-  for (auto i = had; i < request.pictures.size(); ++i) work.pictures.push_back(request.pictures[i].get());
-  fly(std::move(work), std::move(ticket));
+  if (!ticket) return charge_aborted(work);
+  for (auto i = had; i < request.images.size(); ++i) work.images.push_back(request.images[i].get());
+  enqueue(std::move(work), std::move(ticket));
 }
 
-void Loop::step(const Pictures& pictures) {
-  auto& model = *pictures.front()->request->model;
-  auto work = work_of(WorkKind::kStep, pictures, 0);
+void Loop::step(const ActiveImages& images) {
+  auto& model = *images.front()->request->model;
+  auto work = make_work(WorkKind::kStep, images, 0);
   work.estimate =
       costs_.step(model.index, work.batch_key, work.rows()).value_or(costs_.of(work.shape).row * work.rows());
   std::vector<Generation*> generations;
-  for (const auto* picture : pictures) generations.push_back(picture->generation.get());
+  for (const auto* image : images) generations.push_back(image->generation.get());
   std::unique_ptr<StepTicket> ticket;
   try {
-    ticket = given(model.pipeline->step(generations, stop_when_all_ended(pictures)));
+    ticket = require_ticket(model.pipeline->step(generations, stop_when_all_ended(images)));
   } catch (...) {
     const auto failure = current_failure();
-    gave_up(work);
-    step_failed(pictures, failure);
+    charge_aborted(work);
+    step_failed(images, failure);
     return;
   }
-  model.batch_limit.went_well(static_cast<int>(pictures.size()));
+  model.batch_limit.record_success(static_cast<int>(images.size()));
   std::vector<std::int64_t> steps_done;
-  for (auto* picture : pictures) {
-    picture->alone = picture->retried = false;
+  for (auto* image : images) {
+    image->isolated = image->retried = false;
     try {
-      picture->refresh();
+      image->refresh();
     } catch (...) {
-      picture->request->fail(current_failure());
+      image->request->fail(current_failure());
     }
-    steps_done.push_back(picture->progress.steps_done);
+    steps_done.push_back(image->progress.steps_done);
   }
-  work.read = [this, pictures, steps_done = std::move(steps_done), result = ticket.get()] {
-    read_step(pictures, steps_done, *result);
+  work.on_settled = [this, images, steps_done = std::move(steps_done), result = ticket.get()] {
+    complete_step(images, steps_done, *result);
   };
-  fly(std::move(work), std::move(ticket));
+  enqueue(std::move(work), std::move(ticket));
 }
 
 // No generation has moved, so all of them can be tried again.
-void Loop::step_failed(const Pictures& pictures, const Failure& failure) {
-  auto& first = *pictures.front();
-  if (pictures.size() == 1) {
-    if (!found_memory(failure, *first.request, first.retried)) failed(*first.request, failure);
+void Loop::step_failed(const ActiveImages& images, const Failure& failure) {
+  auto& first = *images.front();
+  if (images.size() == 1) {
+    if (!evict_for_retry(failure, *first.request, first.retried)) failed(*first.request, failure);
   } else if (failure.code == ErrorCode::kResourceExhausted) {
     auto& model = *first.request->model;
-    model.batch_limit.ran_out(static_cast<int>(pictures.size()));
+    model.batch_limit.record_out_of_memory(static_cast<int>(images.size()));
     if (observer_) observer_->on_batch_shrunk(at(model.index), model.batch_limit.current());
   } else {
-    for (auto* picture : pictures) picture->alone = true;
+    for (auto* image : images) image->isolated = true;
   }
 }
 
-void Loop::read_step(const Pictures& pictures, const std::vector<std::int64_t>& steps_done, StepTicket& ticket) {
+void Loop::complete_step(const ActiveImages& images, const std::vector<std::int64_t>& steps_done, StepTicket& ticket) {
   const auto finite = ticket.finite();
-  expect_count("flags for a step", finite.size(), pictures.size());
-  for (std::size_t i = 0; i < pictures.size(); ++i) {
-    auto& request = *pictures[i]->request;
+  expect_count("flags for a step", finite.size(), images.size());
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    auto& request = *images[i]->request;
     if (finite[i]) {
-      request.note_steps(*pictures[i], steps_done[i]);
+      request.record_steps(*images[i], steps_done[i]);
     } else {
       request.fail({ErrorCode::kCorruptData,
-                    concat("the model gave infinities or NaN in step ", steps_done[i], " of the picture with seed ",
-                           pictures[i]->generation->seed()),
+                    concat("the model gave infinities or NaN in step ", steps_done[i], " of the image with seed ",
+                           images[i]->generation->seed()),
                     {}});
     }
   }
 }
 
-void Loop::finish(Picture& picture) {
-  auto& request = *picture.request;
-  picture.decoding = true;
-  request.job->tell({.kind = ProgressEvent::Kind::kDecoding, .picture = picture.index, .progress = picture.progress});
-  auto work = work_of(WorkKind::kFinish, {&picture}, costs_.of(request.shape).decode);
-  Generation* const generation = picture.generation.get();
+void Loop::finish(ActiveImage& image) {
+  auto& request = *image.request;
+  image.decoding = true;
+  request.job->notify({.kind = ProgressEvent::Kind::kDecoding, .image = image.index, .progress = image.progress});
+  auto work = make_work(WorkKind::kFinish, {&image}, costs_.of(request.shape).decode);
+  Generation* const generation = image.generation.get();
   std::unique_ptr<FinishTicket> ticket;
   try {
     // One at a time: a decode takes several steps' time and by far the most memory.
-    ticket = given(request.model->pipeline->finish(std::span(&generation, 1), stop_when_all_ended({&picture})));
+    ticket = require_ticket(request.model->pipeline->finish(std::span(&generation, 1), stop_when_all_ended({&image})));
   } catch (...) {
     const auto failure = current_failure();
-    gave_up(work);
-    picture.decoding = !found_memory(failure, request, picture.retried);
-    if (picture.decoding) failed(request, failure);
+    charge_aborted(work);
+    image.decoding = !evict_for_retry(failure, request, image.retried);
+    if (image.decoding) failed(request, failure);
     return;
   }
-  work.read = [&request, &picture, result = ticket.get()] {
+  work.on_settled = [&request, &image, result = ticket.get()] {
     auto images = result->take();
-    expect_count("pictures of a decode", images.size(), 1);
-    request.deliver(picture, std::move(images.front()));
+    expect_count("images of a decode", images.size(), 1);
+    request.deliver(image, std::move(images.front()));
   };
-  fly(std::move(work), std::move(ticket));
+  enqueue(std::move(work), std::move(ticket));
 }
 
 // Sends another model away for a request that ran out of memory, once. @return whether it should be tried again
-bool Loop::found_memory(const Failure& failure, const ActiveRequest& request, bool& retried) {
+bool Loop::evict_for_retry(const Failure& failure, const ActiveRequest& request, bool& retried) {
   if (failure.code != ErrorCode::kResourceExhausted || std::exchange(retried, true)) return false;
   return residency_.evict_for(request.model->index, demand_);
 }
 
-void Loop::fly(Work work, std::unique_ptr<Ticket> ticket) {
-  for (auto* picture : work.pictures) ++picture->tickets_in_flight;
+void Loop::enqueue(Work work, std::unique_ptr<Ticket> ticket) {
+  for (auto* image : work.images) ++image->tickets_in_flight;
   work.ticket = std::move(ticket);
   charge(work, work.estimate);
   in_flight_.push_back(std::move(work));
@@ -186,13 +187,13 @@ void Loop::failed(ActiveRequest& request, const Failure& failure) {
 }
 
 void Loop::note_failure(const QueuedJob& job, const Failure& failure) {
-  health_.failed(job.number(), failure.code, now_());
+  breaker_.failed(job.number(), failure.code, now_());
   publish();  // before anybody else is given a place here
 }
 
 // The call failed or was stopped: it took time, which says nothing about what such work costs.
-void Loop::gave_up(const Work& work) {
-  charge(work, seconds_between(work.handed_at, now_()));
+void Loop::charge_aborted(const Work& work) {
+  charge(work, seconds_between(work.enqueued_at, now_()));
 }
 
 void Loop::settle() {
@@ -216,53 +217,53 @@ void Loop::settle_oldest() {
     work.ticket->wait();
   } catch (...) {
     failure = current_failure();
-    for (const auto& part : work.parts) note_failure(*part.job, *failure);
+    for (const auto& part : work.participants) note_failure(*part.job, *failure);
   }
   // A device does one thing after the other, so this is what it spent on this ticket.
   const auto now = now_();
-  const auto seconds = seconds_between(std::max(work.handed_at, settled_at_), now);
+  const auto seconds = seconds_between(std::max(work.enqueued_at, settled_at_), now);
   settled_at_ = now;
   charge(work, seconds - work.estimate);
-  if (!failure) measured(work, seconds);
+  if (!failure) record_cost(work, seconds);
   try {
-    if (!failure && work.read) work.read();
+    if (!failure && work.on_settled) work.on_settled();
   } catch (...) {
     failure = current_failure();
   }
-  for (auto* picture : work.pictures) {
-    if (failure) picture->request->fail(*failure);
-    --picture->tickets_in_flight;
+  for (auto* image : work.images) {
+    if (failure) image->request->fail(*failure);
+    --image->tickets_in_flight;
   }
 }
 
-void Loop::measured(const Work& work, double seconds) {
+void Loop::record_cost(const Work& work, double seconds) {
   const auto rows = work.rows();
-  for (auto* picture : work.pictures) {
-    const auto part = work.kind == WorkKind::kBegin ? 1.0 / static_cast<double>(work.pictures.size())
-                                                    : static_cast<double>(picture->rows) / std::max(rows, 1);
-    picture->request->device_seconds += seconds * part;
+  for (auto* image : work.images) {
+    const auto part = work.kind == WorkKind::kBegin ? 1.0 / static_cast<double>(work.images.size())
+                                                    : static_cast<double>(image->rows) / std::max(rows, 1);
+    image->request->device_seconds += seconds * part;
   }
-  for (const auto& part : work.parts) {
-    part.job->note_work(seconds * part.rows / std::max(rows, 1), work.kind == WorkKind::kStep ? rows : 0);
+  for (const auto& part : work.participants) {
+    part.job->add_device_time(seconds * part.rows / std::max(rows, 1), work.kind == WorkKind::kStep ? rows : 0);
   }
-  health_.worked();
+  breaker_.succeeded();
   residency_.used(work.shape.model);
   if (work.kind == WorkKind::kBegin) {
     costs_.add_begin(work.shape, seconds);
-    if (observer_) observer_->on_begin(at(work.shape.model), static_cast<std::int64_t>(work.pictures.size()), seconds);
+    if (observer_) observer_->on_begin(at(work.shape.model), static_cast<std::int64_t>(work.images.size()), seconds);
   } else if (work.kind == WorkKind::kFinish) {
     costs_.add_decode(work.shape, seconds);
     if (observer_) observer_->on_decode(at(work.shape.model), seconds);
   } else {
     costs_.add_step(work.shape, work.batch_key, rows, seconds);
-    if (observer_) observer_->on_step(at(work.shape.model), rows, static_cast<int>(work.pictures.size()), seconds);
+    if (observer_) observer_->on_step(at(work.shape.model), rows, static_cast<int>(work.images.size()), seconds);
   }
 }
 
 void Loop::charge(const Work& work, double seconds) {
-  std::vector<Portion> portions;
+  std::vector<DeviceTime> portions;
   const auto rows = std::max(work.rows(), 1);
-  for (const auto& part : work.parts) portions.push_back({part.job->number(), seconds * part.rows / rows});
+  for (const auto& part : work.participants) portions.push_back({part.job->number(), seconds * part.rows / rows});
   policy_.spent(portions);
 }
 

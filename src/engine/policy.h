@@ -21,13 +21,13 @@ enum class WorkKind { kFinish, kBegin, kStep };
 struct Candidate {
   WorkKind kind = WorkKind::kStep;
   std::uint64_t request = 0;    ///< number of its request; smaller is older
-  std::int64_t steps_done = 0;  ///< of its picture
+  std::int64_t steps_done = 0;  ///< of its image
   std::size_t model = 0;
   std::string_view batch_key{};  ///< steps of equal model and key may be done together
   int rows = 1;                  ///< UNet rows of a step
   double seconds = 0;            ///< estimated, when done without company
-  int most_at_once = 1;          ///< pictures a step of its model may have
-  bool alone = false;            ///< a suspect: its step failed in company, so it has no company now
+  int max_batch = 1;             ///< images a step of its model may have
+  bool isolated = false;         ///< a suspect: its step failed in company, so it has no company now
 };
 
 /// An accepted request: what it may claim.
@@ -44,7 +44,7 @@ struct Claim {
 using StepCurve = std::function<std::optional<double>(std::size_t model, std::string_view batch_key, int rows)>;
 
 /// Whose device time it was.
-struct Portion {
+struct DeviceTime {
   std::uint64_t request;
   double seconds;
 };
@@ -60,11 +60,11 @@ class Policy {
   /// It has its answer.
   virtual void left(std::uint64_t request) = 0;
   /// The next unit of work: indices into `candidates`, all of one kind, the leader first. Empty when there are none.
-  /// Steps together have one model and key, and at most the leader's most_at_once pictures.
+  /// Steps together have one model and key, and at most the leader's max_batch images.
   virtual std::vector<std::size_t> choose(std::span<const Candidate> candidates, const StepCurve& curve) = 0;
   /// A unit is handed out, with the time it is estimated to take; or it was settled, with what is to be
   /// added to that estimate, which may be negative.
-  virtual void spent(std::span<const Portion> portions) = 0;
+  virtual void spent(std::span<const DeviceTime> portions) = 0;
 };
 
 /// The engine's policy.

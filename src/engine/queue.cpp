@@ -12,11 +12,11 @@ namespace easel {
 namespace {
 
 // Longer waits would overflow the clock.
-constexpr auto kLongestWait = std::chrono::hours(24 * 365);
+constexpr auto kMaxWait = std::chrono::hours(24 * 365);
 // To come back sooner than this is not worth a client's while.
-constexpr double kShortestWait = 1;
+constexpr double kMinWait = 1;
 // A request changes its place for an answer in less than this part of the time.
-constexpr double kWorthMoving = 0.8;
+constexpr double kMoveThreshold = 0.8;
 
 auto is(const QueuedJob& job) {
   return [&job](const auto& entry) { return entry.job.get() == &job; };
@@ -24,19 +24,20 @@ auto is(const QueuedJob& job) {
 
 }  // namespace
 
-Queue::Queue(Limits limits, std::shared_ptr<const Devices> devices, Clock now, std::shared_ptr<EngineObserver> observer)
+Queue::Queue(Limits limits, std::shared_ptr<const DeviceEstimates> devices, Clock now,
+             std::shared_ptr<EngineObserver> observer)
     : limits_(limits),
       devices_(std::move(devices)),
       now_(std::move(now)),
       observer_(std::move(observer)),
-      drawers_(devices_->count()) {}
+      workers_(devices_->count()) {}
 
 std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOptions options) {
   const std::lock_guard lock(mutex_);
   JobHooks hooks{.now = now_,
                  .on_end =
                      [queue = weak_from_this()](const QueuedJob& job, RequestOutcome outcome) {
-                       if (const auto alive = queue.lock()) alive->leave(job, outcome);
+                       if (const auto alive = queue.lock()) alive->remove_ended(job, outcome);
                      },
                  .position =
                      [queue = weak_from_this()](const QueuedJob& job) {
@@ -44,15 +45,15 @@ std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOption
                        return alive ? alive->position_of(job) : QueuePosition{};
                      }};
   auto job = std::make_shared<QueuedJob>(next_number_, std::move(request), std::move(options), std::move(hooks));
-  Entry entry{.job = job, .device = 0};
+  QueueEntry entry{.job = job, .device = 0};
   entry.device = best_device(entry).value_or(0);
   const auto estimate = devices_->seconds_of(entry.device, job->request());
-  check_room(job->options(), estimate, job->request().model);
+  check_capacity(job->options(), estimate, job->request().model);
   ++next_number_;
   job->set_remaining_seconds(estimate);
   waiting_.push_back(std::move(entry));
   wake_all();
-  tell_lengths();
+  report_lengths();
   return job;
 }
 
@@ -69,61 +70,64 @@ double Queue::sojourn(const QueuedJob* job, double own_seconds, std::size_t devi
   return seconds;
 }
 
-double Queue::delay(const Entry& entry, std::size_t device) const {
-  const auto& barred = entry.barred;
-  if (std::find(barred.begin(), barred.end(), device) != barred.end()) return std::numeric_limits<double>::infinity();
+double Queue::expected_completion(const QueueEntry& entry, std::size_t device) const {
+  const auto& excluded = entry.excluded;
+  if (std::find(excluded.begin(), excluded.end(), device) != excluded.end())
+    return std::numeric_limits<double>::infinity();
   const auto& request = entry.job->request();
   const auto ready_in = devices_->ready_in(device, request.model);
   return ready_in + sojourn(entry.job.get(), devices_->seconds_of(device, request), device);
 }
 
 // @return none where it could be drawn on no device
-std::optional<std::size_t> Queue::best_device(const Entry& entry) const {
+std::optional<std::size_t> Queue::best_device(const QueueEntry& entry) const {
   std::optional<std::size_t> best;
   double least = std::numeric_limits<double>::infinity();
-  for (std::size_t device = 0; device < drawers_.size(); ++device) {
-    const auto its = delay(entry, device);
+  for (std::size_t device = 0; device < workers_.size(); ++device) {
+    const auto its = expected_completion(entry, device);
     if (its < least) best = device, least = its;
   }
   return best;
 }
 
-void Queue::place(Entry& entry) {
+void Queue::reassign(QueueEntry& entry) {
   const auto best = best_device(entry);
-  if (!best || *best == entry.device || delay(entry, *best) >= kWorthMoving * delay(entry, entry.device)) return;
+  if (!best || *best == entry.device ||
+      expected_completion(entry, *best) >= kMoveThreshold * expected_completion(entry, entry.device))
+    return;
   entry.device = *best;
-  drawers_[*best].woken = true;
-  work_came_.notify_all();
+  workers_[*best].woken = true;
+  work_available_.notify_all();
 }
 
-void Queue::check_room(const SubmitOptions& options, double estimate, const std::string& model) const {
+void Queue::check_capacity(const SubmitOptions& options, double estimate, const std::string& model) const {
   if (closed_) {
-    refuse(model, RefusalReason::kDraining, "the server is shutting down and takes no new requests");
+    reject(model, RejectionReason::kDraining, "the server is shutting down and takes no new requests");
   }
-  if (unended() >= limits_.max_unended) {
-    refuse(
-        model, RefusalReason::kFull,
-        concat(limits_.max_unended, " requests are waiting or being drawn, which is as many as may; try again later"));
+  if (pending() >= limits_.max_pending) {
+    reject(
+        model, RejectionReason::kQueueFull,
+        concat(limits_.max_pending, " requests are waiting or being drawn, which is as many as may; try again later"));
   }
-  if (limits_.max_seconds > 0 && unended() > 0 && seconds_of_work() + estimate > limits_.max_seconds) {
-    refuse(model, RefusalReason::kTooMuchWork,
+  if (limits_.max_seconds > 0 && pending() > 0 && seconds_of_work() + estimate > limits_.max_seconds) {
+    reject(model, RejectionReason::kWorkLimit,
            concat("the accepted requests are ", static_cast<std::int64_t>(seconds_of_work()),
                   " s of work, and with this one it would be more than ", limits_.max_seconds, " s; try again later"));
   }
-  if (options.max_unended_of_account == 0) return;
-  const auto is_its = [&](const Entry& entry) { return entry.job->options().account == options.account; };
-  const auto count =
-      std::count_if(waiting_.begin(), waiting_.end(), is_its) + std::count_if(taken_.begin(), taken_.end(), is_its);
-  if (static_cast<std::size_t>(count) >= options.max_unended_of_account) {
-    refuse(model, RefusalReason::kAccountLimit,
+  if (options.max_pending_per_account == 0) return;
+  const auto is_same_account = [&](const QueueEntry& entry) { return entry.job->options().account == options.account; };
+  const auto count = std::count_if(waiting_.begin(), waiting_.end(), is_same_account) +
+                     std::count_if(taken_.begin(), taken_.end(), is_same_account);
+  if (static_cast<std::size_t>(count) >= options.max_pending_per_account) {
+    reject(model, RejectionReason::kAccountLimit,
            concat(count, " requests of this account are waiting or being drawn, which is as many as it may have; try ",
                   "again when one of them is done"));
   }
 }
 
-void Queue::refuse(const std::string& model, RefusalReason reason, const std::string& message) const {
-  if (observer_) observer_->on_refused(model, reason);
-  const bool draining = reason == RefusalReason::kDraining;
+void Queue::reject(const std::string& model, RejectionReason reason, const std::string& message) const {
+  if (observer_) observer_->on_rejected(model, reason);
+  const bool draining = reason == RejectionReason::kDraining;
   throw Error(draining ? ErrorCode::kUnavailable : ErrorCode::kResourceExhausted, message);
 }
 
@@ -137,7 +141,7 @@ double Queue::seconds_of_work() const {
 
 double Queue::estimated_wait() const {
   const std::lock_guard lock(mutex_);
-  if (unended() == 0) return kShortestWait;
+  if (pending() == 0) return kMinWait;
   // At the measured rate requests end this often; and so much work is too much.
   std::set<std::size_t> busy;
   for (const auto* list : {&waiting_, &taken_}) {
@@ -145,9 +149,9 @@ double Queue::estimated_wait() const {
   }
   const auto devices = static_cast<double>(busy.size());
   const auto work = seconds_of_work();
-  const auto until_next_end = work / static_cast<double>(unended()) / devices;
+  const auto until_next_end = work / static_cast<double>(pending()) / devices;
   const auto too_much = limits_.max_seconds > 0 ? (work - limits_.max_seconds) / devices : 0;
-  return std::max({kShortestWait, until_next_end, too_much});
+  return std::max({kMinWait, until_next_end, too_much});
 }
 
 // Those on its device that need less end before it.
@@ -184,20 +188,20 @@ bool Queue::closed() const {
 
 bool Queue::wait_until_idle(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kLongestWait),
-                               [this] { return unended() == 0 && all_asleep(); });
+  return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kMaxWait),
+                               [this] { return pending() == 0 && all_asleep(); });
 }
 
 bool Queue::end_all(const Failure& failure) {
-  std::vector<std::shared_ptr<QueuedJob>> unended;
+  std::vector<std::shared_ptr<QueuedJob>> pending;
   {
     const std::lock_guard lock(mutex_);
     for (const auto* list : {&waiting_, &taken_}) {
-      for (const auto& entry : *list) unended.push_back(entry.job);
+      for (const auto& entry : *list) pending.push_back(entry.job);
     }
   }
   bool any = false;
-  for (const auto& job : unended) any = job->fail(failure) || any;  // each takes itself off the lists
+  for (const auto& job : pending) any = job->fail(failure) || any;  // each takes itself off the lists
   return any;
 }
 
@@ -206,7 +210,7 @@ void Queue::abort(const Failure& failure) {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     aborted_ = true;
-    work_came_.notify_all();
+    work_available_.notify_all();
   }
   end_all(failure);
 }
@@ -216,7 +220,7 @@ std::vector<std::shared_ptr<QueuedJob>> Queue::waiting(std::size_t device) {
   std::vector<std::shared_ptr<QueuedJob>> here;
   if (aborted_) return here;
   for (auto& entry : waiting_) {
-    if (drawers_.size() > 1) place(entry);
+    if (workers_.size() > 1) reassign(entry);
     if (entry.device == device) here.push_back(entry.job);
   }
   return here;
@@ -228,36 +232,36 @@ bool Queue::take(const QueuedJob& job, std::size_t device) {
   if (aborted_ || found == waiting_.end() || found->device != device) return false;
   taken_.push_back(std::move(*found));
   waiting_.erase(found);
-  drawers_[device].asleep = false;
-  tell_lengths();
+  workers_[device].asleep = false;
+  report_lengths();
   return true;
 }
 
-bool Queue::move_away(const QueuedJob& job, std::size_t device) {
+bool Queue::reassign_from(const QueuedJob& job, std::size_t device) {
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
   if (found == waiting_.end() || found->device != device) return true;  // it is not there any more
-  found->barred.push_back(device);
+  found->excluded.push_back(device);
   const auto other = best_device(*found);
   if (!other) return false;
   found->device = *other;
-  drawers_[*other].woken = true;
-  work_came_.notify_all();
+  workers_[*other].woken = true;
+  work_available_.notify_all();
   return true;
 }
 
 bool Queue::wait_for_work(std::size_t device, std::optional<TimePoint> until) {
   std::unique_lock lock(mutex_);
-  auto& drawer = drawers_[device];
-  drawer.asleep = true;
+  auto& worker = workers_[device];
+  worker.asleep = true;
   became_idle_.notify_all();
-  const auto something = [&] { return aborted_ || drawer.woken; };
+  const auto something = [&] { return aborted_ || worker.woken; };
   if (until) {
-    work_came_.wait_until(lock, *until, something);
+    work_available_.wait_until(lock, *until, something);
   } else {
-    work_came_.wait(lock, something);
+    work_available_.wait(lock, something);
   }
-  drawer.woken = false;
+  worker.woken = false;
   return !aborted_;
 }
 
@@ -267,27 +271,27 @@ void Queue::wake() {
 }
 
 void Queue::wake_all() {
-  for (auto& drawer : drawers_) drawer.woken = true;
-  work_came_.notify_all();
+  for (auto& worker : workers_) worker.woken = true;
+  work_available_.notify_all();
 }
 
 bool Queue::all_asleep() const {
-  return std::all_of(drawers_.begin(), drawers_.end(), [](const Drawer& drawer) { return drawer.asleep; });
+  return std::all_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.asleep; });
 }
 
-void Queue::leave(const QueuedJob& job, RequestOutcome outcome) {
+void Queue::remove_ended(const QueuedJob& job, RequestOutcome outcome) {
   const std::lock_guard lock(mutex_);
   std::erase_if(waiting_, is(job));
   std::erase_if(taken_, is(job));
   wake_all();
   became_idle_.notify_all();
   if (!observer_) return;
-  const auto pictures = outcome == RequestOutcome::kDrawn ? job.request().num_images : 0;
-  observer_->on_ended(job.request().model, outcome, seconds_between(job.accepted_at(), now_()), pictures);
-  tell_lengths();
+  const auto images = outcome == RequestOutcome::kSucceeded ? job.request().num_images : 0;
+  observer_->on_ended(job.request().model, outcome, seconds_between(job.accepted_at(), now_()), images);
+  report_lengths();
 }
 
-void Queue::tell_lengths() const {
+void Queue::report_lengths() const {
   if (observer_) observer_->on_queue(waiting_.size(), taken_.size());
 }
 

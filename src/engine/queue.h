@@ -11,7 +11,7 @@
 
 #include "easel/engine.h"
 #include "engine/clock.h"
-#include "engine/devices.h"
+#include "engine/device_estimates.h"
 #include "engine/failure.h"
 #include "engine/job.h"
 
@@ -26,11 +26,11 @@ namespace easel {
 class Queue : public std::enable_shared_from_this<Queue> {
  public:
   struct Limits {
-    std::size_t max_unended = 64;
+    std::size_t max_pending = 64;
     double max_seconds = 0;  ///< of estimated work; 0: no limit
   };
   /// @param observer  may be null
-  Queue(Limits limits, std::shared_ptr<const Devices> devices, Clock now = std::chrono::steady_clock::now,
+  Queue(Limits limits, std::shared_ptr<const DeviceEstimates> devices, Clock now = std::chrono::steady_clock::now,
         std::shared_ptr<EngineObserver> observer = nullptr);
 
   /// @throws Error(kResourceExhausted)  full, too much work, or the account's limit
@@ -60,7 +60,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   bool take(const QueuedJob& job, std::size_t device);
   /// The device cannot have the request's model: it goes to another one, and never comes back. @return false where
   /// there is none that could, and it stays
-  bool move_away(const QueuedJob& job, std::size_t device);
+  bool reassign_from(const QueuedJob& job, std::size_t device);
   /// Says that nothing is held there any more, and sleeps until something happens or until that time.
   /// @return false after abort()
   bool wait_for_work(std::size_t device, std::optional<TimePoint> until = std::nullopt);
@@ -68,41 +68,41 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void wake();
 
  private:
-  struct Entry {
+  struct QueueEntry {
     std::shared_ptr<QueuedJob> job;
     std::size_t device;
-    std::vector<std::size_t> barred{};  // devices it was moved away from
+    std::vector<std::size_t> excluded{};  // devices it was moved away from
   };
-  struct Drawer {
+  struct Worker {
     bool woken = false;  // since its last wait_for_work
     bool asleep = true;  // in wait_for_work, or before its first take: nothing is held
   };
 
-  std::size_t unended() const { return waiting_.size() + taken_.size(); }
+  std::size_t pending() const { return waiting_.size() + taken_.size(); }
   double seconds_of_work() const;
   double sojourn(const QueuedJob* job, double own_seconds, std::size_t device) const;
-  std::optional<std::size_t> best_device(const Entry& entry) const;
-  double delay(const Entry& entry, std::size_t device) const;
-  void place(Entry& entry);
-  void check_room(const SubmitOptions& options, double estimate, const std::string& model) const;
-  [[noreturn]] void refuse(const std::string& model, RefusalReason reason, const std::string& message) const;
+  std::optional<std::size_t> best_device(const QueueEntry& entry) const;
+  double expected_completion(const QueueEntry& entry, std::size_t device) const;
+  void reassign(QueueEntry& entry);
+  void check_capacity(const SubmitOptions& options, double estimate, const std::string& model) const;
+  [[noreturn]] void reject(const std::string& model, RejectionReason reason, const std::string& message) const;
   QueuePosition position_of(const QueuedJob& job) const;
-  void leave(const QueuedJob& job, RequestOutcome outcome);  ///< the job has ended
+  void remove_ended(const QueuedJob& job, RequestOutcome outcome);  ///< the job has ended
   void wake_all();
   bool all_asleep() const;
-  void tell_lengths() const;
+  void report_lengths() const;
 
   const Limits limits_;
-  const std::shared_ptr<const Devices> devices_;
+  const std::shared_ptr<const DeviceEstimates> devices_;
   const Clock now_;
   const std::shared_ptr<EngineObserver> observer_;
 
   mutable std::mutex mutex_;  // guards what follows; no job's lock is taken under it
-  std::condition_variable work_came_;
+  std::condition_variable work_available_;
   std::condition_variable became_idle_;
-  std::vector<Entry> waiting_;   // oldest first
-  std::vector<Entry> taken_;     // not ended yet
-  std::vector<Drawer> drawers_;  // by device
+  std::vector<QueueEntry> waiting_;  // oldest first
+  std::vector<QueueEntry> taken_;    // not ended yet
+  std::vector<Worker> workers_;      // by device
   std::uint64_t next_number_ = 0;
   bool closed_ = false;
   bool aborted_ = false;

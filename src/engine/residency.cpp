@@ -14,12 +14,12 @@ namespace easel {
 namespace {
 
 // A model waits this many times its own loading time for the room of one that is in demand.
-constexpr double kPatience = 2;
+constexpr double kWaitFactor = 2;
 
 }  // namespace
 
-Residency::Residency(std::vector<ServedModel> models, Rules rules, Ports ports)
-    : rules_(rules), ports_(std::move(ports)) {
+Residency::Residency(std::vector<ServedModel> models, Options options, Dependencies dependencies)
+    : options_(options), dependencies_(std::move(dependencies)) {
   if (models.empty()) throw Error(ErrorCode::kInvalidArgument, "no model to serve");
   std::set<std::string> ids;
   for (auto& model : models) {
@@ -27,12 +27,12 @@ Residency::Residency(std::vector<ServedModel> models, Rules rules, Ports ports)
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called \"", model.description.id, "\""));
     }
     descriptions_.push_back(model.description);
-    entries_.push_back(std::make_unique<Entry>(Entry{.served = std::move(model)}));
+    entries_.push_back(std::make_unique<ModelEntry>(ModelEntry{.served = std::move(model)}));
     entries_.back()->status.pinned = entries_.back()->served.pinned;
   }
   for (const auto& entry : entries_) {
-    entry->asked = entry->wanted = entry->served.pinned || (rules_.loads_first && entry == entries_.front());
-    if (entry->wanted) entry->waiting_since = ports_.now();
+    entry->requested = entry->wanted = entry->served.pinned || (options_.load_first_model && entry == entries_.front());
+    if (entry->wanted) entry->waiting_since = dependencies_.now();
   }
 }
 
@@ -48,63 +48,63 @@ ModelStatus Residency::status(std::size_t model) const {
   return entries_[model]->status;
 }
 
-void Residency::ask_load(std::size_t model) {
+void Residency::request_load(std::size_t model) {
   const std::lock_guard lock(mutex_);
-  entries_[model]->load_asked = true;
-  entries_[model]->unload_asked = false;
+  entries_[model]->load_requested = true;
+  entries_[model]->unload_requested = false;
 }
 
-void Residency::ask_unload(std::size_t model) {
+void Residency::request_unload(std::size_t model) {
   const std::lock_guard lock(mutex_);
-  entries_[model]->unload_asked = true;
-  entries_[model]->load_asked = false;
+  entries_[model]->unload_requested = true;
+  entries_[model]->load_requested = false;
 }
 
-void Residency::tend(std::span<const Demand> demand) {
+void Residency::update(std::span<const Demand> demand) {
   for (const auto& entry : entries_) entry->just_failed = false;
-  take_loaded();
-  take_wishes();
-  free_unwanted(demand);
-  note_demand(demand);
-  start_next(demand);
+  apply_load_result();
+  apply_requests();
+  unload_unneeded(demand);
+  update_demand(demand);
+  start_next_load(demand);
 }
 
 ResidentModel* Residency::find(std::size_t model) {
   auto& entry = *entries_[model];
-  return entry.resident && !entry.closing ? &*entry.resident : nullptr;
+  return entry.resident && !entry.draining ? &*entry.resident : nullptr;
 }
 
 std::optional<Failure> Residency::failure(std::size_t model) const {
   const auto& entry = *entries_[model];
-  const bool fresh = entry.just_failed || ports_.now() < entry.failed_at + rules_.load_retry;
+  const bool fresh = entry.just_failed || dependencies_.now() < entry.failed_at + options_.load_retry;
   return fresh ? entry.failure : std::nullopt;
 }
 
 void Residency::used(std::size_t model) {
   auto& entry = *entries_[model];
-  entry.used_at = ports_.now();
+  entry.used_at = dependencies_.now();
   const std::lock_guard lock(mutex_);
   entry.status.last_used = std::chrono::system_clock::now();
 }
 
-void Residency::take_wishes() {
+void Residency::apply_requests() {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     auto& entry = *entries_[i];
     const std::lock_guard lock(mutex_);
-    if (std::exchange(entry.load_asked, false)) {
-      entry.asked = true;
+    if (std::exchange(entry.load_requested, false)) {
+      entry.requested = true;
       entry.failure.reset();
-      if (!entry.closing_for_room) entry.closing = false;
+      if (!entry.draining_for_room) entry.draining = false;
     }
-    if (std::exchange(entry.unload_asked, false)) {
-      entry.asked = false;
-      entry.closing = entry.resident || loading_ == i;
+    if (std::exchange(entry.unload_requested, false)) {
+      entry.requested = false;
+      entry.draining = entry.resident || loading_ == i;
     }
   }
 }
 
-void Residency::take_loaded() {
-  std::optional<Loaded> loaded;
+void Residency::apply_load_result() {
+  std::optional<LoadResult> loaded;
   {
     const std::lock_guard lock(mutex_);
     loaded = std::exchange(loaded_, std::nullopt);
@@ -112,11 +112,11 @@ void Residency::take_loaded() {
   if (!loaded) return;
   loading_.reset();
   auto& entry = *entries_[loaded->model];
-  receive(entry, std::move(*loaded));
+  finish_load(entry, std::move(*loaded));
 }
 
-void Residency::receive(Entry& entry, Loaded loaded) {
-  entry.load_seconds = seconds_between(entry.loading_since, ports_.now());
+void Residency::finish_load(ModelEntry& entry, LoadResult loaded) {
+  entry.load_seconds = seconds_between(entry.loading_since, dependencies_.now());
   const auto bytes = entry.served.description.memory_bytes;
   if (!loaded.failure && !loaded.pipeline) loaded.failure = {ErrorCode::kInternal, "its loader gave nothing", {}};
   if (loaded.failure) return fail(entry, std::move(*loaded.failure));
@@ -126,66 +126,66 @@ void Residency::receive(Entry& entry, Loaded loaded) {
   } catch (...) {
     return fail(entry, current_failure());
   }
-  entry.asked = entry.wanted = false;
+  entry.requested = entry.wanted = false;
   entry.waiting_since.reset();
-  entry.ready_at = ports_.now();
-  entry.had_its_turn = false;
+  entry.ready_at = dependencies_.now();
+  entry.used_since_load = false;
   set_state(entry, ModelState::kReady);
   used(loaded.model);
-  ports_.load_times->add(loaded.model, bytes, entry.load_seconds);
-  log::info(concat("model ", entry.served.description.id, " is ready on ", rules_.device, " after ", entry.load_seconds,
-                   " s"));
-  if (ports_.observer) ports_.observer->on_loaded(at(entry), entry.load_seconds, bytes);
+  dependencies_.load_times->add(loaded.model, bytes, entry.load_seconds);
+  log::info(concat("model ", entry.served.description.id, " is ready on ", options_.device, " after ",
+                   entry.load_seconds, " s"));
+  if (dependencies_.observer) dependencies_.observer->on_loaded(at(entry), entry.load_seconds, bytes);
 }
 
-void Residency::fail(Entry& entry, Failure failure) {
+void Residency::fail(ModelEntry& entry, Failure failure) {
   log::error(
-      concat("model ", entry.served.description.id, " cannot be loaded on ", rules_.device, ": ", failure.message));
+      concat("model ", entry.served.description.id, " cannot be loaded on ", options_.device, ": ", failure.message));
   entry.failure = std::move(failure);
-  entry.failed_at = ports_.now();
+  entry.failed_at = dependencies_.now();
   entry.just_failed = true;
-  entry.asked = entry.wanted = entry.closing = entry.closing_for_room = false;
+  entry.requested = entry.wanted = entry.draining = entry.draining_for_room = false;
   entry.waiting_since.reset();
   set_state(entry, ModelState::kFailed);
-  if (ports_.observer) ports_.observer->on_load_failed(at(entry), entry.load_seconds);
+  if (dependencies_.observer) dependencies_.observer->on_load_failed(at(entry), entry.load_seconds);
 }
 
-void Residency::note_demand(std::span<const Demand> demand) {
+void Residency::update_demand(std::span<const Demand> demand) {
   bool any = loading_.has_value();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     auto& entry = *entries_[i];
-    entry.had_its_turn = entry.had_its_turn || demand[i].drawing > 0;
+    entry.used_since_load = entry.used_since_load || demand[i].drawing > 0;
     if (entry.resident || loading_ == i) continue;
-    entry.wanted = entry.asked || (demand[i].waiting > 0 && !failure(i));
+    entry.wanted = entry.requested || (demand[i].waiting > 0 && !failure(i));
     any = any || entry.wanted;
     if (!entry.wanted) entry.waiting_since.reset();
-    if (entry.wanted && !entry.waiting_since) entry.waiting_since = ports_.now();
+    if (entry.wanted && !entry.waiting_since) entry.waiting_since = dependencies_.now();
   }
   if (any) return;
   for (const auto& entry : entries_) {  // whoever wanted the room is gone
-    if (std::exchange(entry->closing_for_room, false)) entry->closing = false;
+    if (std::exchange(entry->draining_for_room, false)) entry->draining = false;
   }
 }
 
-void Residency::free_unwanted(std::span<const Demand> demand) {
+void Residency::unload_unneeded(std::span<const Demand> demand) {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     auto& entry = *entries_[i];
     if (!entry.resident || demand[i].drawing > 0) continue;
-    if (entry.closing) {
-      unload(entry, entry.closing_for_room);
-    } else if (idle_too_long(entry, demand[i])) {
+    if (entry.draining) {
+      unload(entry, entry.draining_for_room);
+    } else if (keep_alive_expired(entry, demand[i])) {
       unload(entry, /*evicted=*/false);
     }
   }
 }
 
-bool Residency::idle_too_long(const Entry& entry, const Demand& demand) const {
-  if (!rules_.keep_alive || entry.served.pinned || demand.waiting + demand.drawing > 0) return false;
-  return ports_.now() >= entry.used_at + *rules_.keep_alive;
+bool Residency::keep_alive_expired(const ModelEntry& entry, const Demand& demand) const {
+  if (!options_.keep_alive || entry.served.pinned || demand.waiting + demand.drawing > 0) return false;
+  return dependencies_.now() >= entry.used_at + *options_.keep_alive;
 }
 
 // The one that has waited longest comes first; while it waits for room, so do the others.
-void Residency::start_next(std::span<const Demand> demand) {
+void Residency::start_next_load(std::span<const Demand> demand) {
   while (!loading_) {
     std::optional<std::size_t> next;
     for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -193,7 +193,7 @@ void Residency::start_next(std::span<const Demand> demand) {
       if (!next || *entries_[i]->waiting_since < *entries_[*next]->waiting_since) next = i;
     }
     if (!next) return;
-    if (auto failure = impossible(*next)) {
+    if (auto failure = never_fits(*next)) {
       fail(*entries_[*next], std::move(*failure));
     } else if (make_room(*next, demand)) {
       start(*next);
@@ -203,16 +203,16 @@ void Residency::start_next(std::span<const Demand> demand) {
   }
 }
 
-std::optional<Failure> Residency::impossible(std::size_t model) const {
-  if (rules_.memory_budget == 0) return std::nullopt;
+std::optional<Failure> Residency::never_fits(std::size_t model) const {
+  if (options_.memory_budget == 0) return std::nullopt;
   std::int64_t pinned = 0;
   for (const auto& entry : entries_) {
     if (entry->served.pinned && entry != entries_[model]) pinned += entry->served.description.memory_bytes;
   }
   const auto needed = descriptions_[model].memory_bytes;
-  if (needed + (entries_[model]->served.pinned ? 0 : pinned) <= rules_.memory_budget) return std::nullopt;
+  if (needed + (entries_[model]->served.pinned ? 0 : pinned) <= options_.memory_budget) return std::nullopt;
   return Failure{ErrorCode::kResourceExhausted,
-                 concat("it needs ", needed, " bytes; the memory budget is ", rules_.memory_budget,
+                 concat("it needs ", needed, " bytes; the memory budget is ", options_.memory_budget,
                         ", of which pinned ", "models have ", pinned),
                  {}};
 }
@@ -225,7 +225,7 @@ std::int64_t Residency::bytes_held() const {
   return bytes;
 }
 
-std::vector<std::size_t> Residency::by_last_use() const {
+std::vector<std::size_t> Residency::least_recently_used_first() const {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (entries_[i]->resident && !entries_[i]->served.pinned) order.push_back(i);
@@ -235,45 +235,45 @@ std::vector<std::size_t> Residency::by_last_use() const {
   return order;
 }
 
-bool Residency::may_wait_longer(const Entry& entry) const {
-  return seconds_between(*entry.waiting_since, ports_.now()) < kPatience * entry.load_seconds;
+bool Residency::within_max_wait(const ModelEntry& entry) const {
+  return seconds_between(*entry.waiting_since, dependencies_.now()) < kWaitFactor * entry.load_seconds;
 }
 
-TimePoint Residency::end_of_turn(const Entry& entry) const {
-  const std::chrono::duration<double> turn(kPatience * entry.load_seconds);
+TimePoint Residency::protected_until(const ModelEntry& entry) const {
+  const std::chrono::duration<double> turn(kWaitFactor * entry.load_seconds);
   return entry.ready_at + std::chrono::ceil<TimePoint::duration>(turn);
 }
 
 // Of one in demand. Without this, many models that wait for one room would only ever be loaded.
-bool Residency::may_be_sent_away(const Entry& entry) const {
-  return entry.closing || (entry.had_its_turn && ports_.now() >= end_of_turn(entry));
+bool Residency::evictable(const ModelEntry& entry) const {
+  return entry.draining || (entry.used_since_load && dependencies_.now() >= protected_until(entry));
 }
 
 // @return whether there is room now; if not, there will be: models are closing, or patience will run out
 bool Residency::make_room(std::size_t model, std::span<const Demand> demand) {
-  if (rules_.memory_budget == 0) return true;
+  if (options_.memory_budget == 0) return true;
   const auto needed = descriptions_[model].memory_bytes;
-  const auto order = by_last_use();
+  const auto order = least_recently_used_first();
   for (const auto victim : order) {
-    if (bytes_held() + needed <= rules_.memory_budget) return true;
+    if (bytes_held() + needed <= options_.memory_budget) return true;
     if (demand[victim].waiting + demand[victim].drawing == 0) unload(*entries_[victim], /*evicted=*/true);
   }
   auto held = bytes_held();
-  if (held + needed <= rules_.memory_budget) return true;
-  if (may_wait_longer(*entries_[model])) return false;
+  if (held + needed <= options_.memory_budget) return true;
+  if (within_max_wait(*entries_[model])) return false;
   for (const auto victim : order) {
     auto& entry = *entries_[victim];
-    if (!entry.resident || !may_be_sent_away(entry) || held + needed <= rules_.memory_budget) continue;
+    if (!entry.resident || !evictable(entry) || held + needed <= options_.memory_budget) continue;
     held -= entry.served.description.memory_bytes;
-    entry.closing = entry.closing_for_room = true;
+    entry.draining = entry.draining_for_room = true;
     if (demand[victim].drawing == 0) unload(entry, /*evicted=*/true);
   }
-  return bytes_held() + needed <= rules_.memory_budget;
+  return bytes_held() + needed <= options_.memory_budget;
 }
 
-bool Residency::evict_for(std::size_t needy, std::span<const Demand> demand) {
-  for (const auto victim : by_last_use()) {
-    if (victim == needy || demand[victim].drawing > 0) continue;
+bool Residency::evict_for(std::size_t requester, std::span<const Demand> demand) {
+  for (const auto victim : least_recently_used_first()) {
+    if (victim == requester || demand[victim].drawing > 0) continue;
     unload(*entries_[victim], /*evicted=*/true);
     return true;
   }
@@ -283,16 +283,16 @@ bool Residency::evict_for(std::size_t needy, std::span<const Demand> demand) {
 void Residency::start(std::size_t model) {
   auto& entry = *entries_[model];
   loading_ = model;
-  entry.loading_since = ports_.now();
+  entry.loading_since = dependencies_.now();
   entry.failure.reset();
   set_state(entry, ModelState::kLoading);
-  log::info(concat("loading model ", entry.served.description.id, " on ", rules_.device));
-  ports_.run_elsewhere([this, model] {
-    Loaded loaded{.model = model, .pipeline = nullptr, .failure = std::nullopt};
+  log::info(concat("loading model ", entry.served.description.id, " on ", options_.device));
+  dependencies_.run_on_loader([this, model] {
+    LoadResult loaded{.model = model, .pipeline = nullptr, .failure = std::nullopt};
     auto& entry = *entries_[model];
     try {
       if (!entry.served.load) throw Error(ErrorCode::kInternal, "it has no loader");
-      loaded.pipeline = entry.served.load(rules_.device, [this, &entry](double part) {
+      loaded.pipeline = entry.served.load(options_.device, [this, &entry](double part) {
         const std::lock_guard lock(mutex_);
         if (entry.status.state == ModelState::kLoading) entry.status.loading_progress = std::clamp(part, 0.0, 1.0);
       });
@@ -304,21 +304,21 @@ void Residency::start(std::size_t model) {
       loaded_ = std::move(loaded);
       loaded_changed_.notify_all();
     }
-    ports_.wake();
+    dependencies_.wake();
   });
 }
 
-void Residency::unload(Entry& entry, bool evicted) {
+void Residency::unload(ModelEntry& entry, bool evicted) {
   const auto& description = entry.served.description;
   entry.resident.reset();
-  entry.closing = entry.closing_for_room = false;
+  entry.draining = entry.draining_for_room = false;
   set_state(entry, ModelState::kUnloaded);
   log::info(
-      concat("model ", description.id, " has left the memory of ", rules_.device, evicted ? " to make room" : ""));
-  if (ports_.observer) ports_.observer->on_unloaded(at(entry), description.memory_bytes, evicted);
+      concat("model ", description.id, " has left the memory of ", options_.device, evicted ? " to make room" : ""));
+  if (dependencies_.observer) dependencies_.observer->on_unloaded(at(entry), description.memory_bytes, evicted);
 }
 
-void Residency::set_state(Entry& entry, ModelState state) {
+void Residency::set_state(ModelEntry& entry, ModelState state) {
   const std::lock_guard lock(mutex_);
   const bool held = state == ModelState::kLoading || state == ModelState::kReady;
   entry.status.state = state;
@@ -328,30 +328,30 @@ void Residency::set_state(Entry& entry, ModelState state) {
 }
 
 double Residency::expected_load_seconds(std::size_t model) const {
-  return ports_.load_times->expected(model, descriptions_[model].memory_bytes);
+  return dependencies_.load_times->expected(model, descriptions_[model].memory_bytes);
 }
 
-bool Residency::fits_without_those_in_demand(std::size_t model, std::span<const Demand> demand) const {
-  if (rules_.memory_budget == 0) return true;
+bool Residency::fits_beside_models_in_demand(std::size_t model, std::span<const Demand> demand) const {
+  if (options_.memory_budget == 0) return true;
   auto bytes = descriptions_[model].memory_bytes;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& entry = *entries_[i];
     const bool stays = entry.served.pinned || demand[i].waiting + demand[i].drawing > 0;
     if (i != model && (loading_ == i || (entry.resident && stays))) bytes += entry.served.description.memory_bytes;
   }
-  return bytes <= rules_.memory_budget;
+  return bytes <= options_.memory_budget;
 }
 
 double Residency::ready_in(std::size_t model, std::span<const Demand> demand) const {
   const auto& entry = *entries_[model];
-  if (entry.resident && !entry.closing) return 0;
-  if (failure(model) || impossible(model)) return std::numeric_limits<double>::infinity();
+  if (entry.resident && !entry.draining) return 0;
+  if (failure(model) || never_fits(model)) return std::numeric_limits<double>::infinity();
   double seconds = expected_load_seconds(model);
-  if (!fits_without_those_in_demand(model, demand)) seconds += kPatience * seconds;
+  if (!fits_beside_models_in_demand(model, demand)) seconds += kWaitFactor * seconds;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& other = *entries_[i];
     if (loading_ == i) {
-      const auto elapsed = seconds_between(other.loading_since, ports_.now());
+      const auto elapsed = seconds_between(other.loading_since, dependencies_.now());
       const auto left = std::max(0.0, expected_load_seconds(i) - elapsed);
       if (i == model) return left;
       seconds += left;
@@ -368,12 +368,12 @@ std::optional<TimePoint> Residency::next_change(std::span<const Demand> demand) 
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& entry = *entries_[i];
     const bool idle = demand[i].waiting + demand[i].drawing == 0;
-    if (entry.resident && !idle && end_of_turn(entry) > ports_.now()) at(end_of_turn(entry));
-    if (entry.resident && idle && rules_.keep_alive && !entry.served.pinned) at(entry.used_at + *rules_.keep_alive);
+    if (entry.resident && !idle && protected_until(entry) > dependencies_.now()) at(protected_until(entry));
+    if (entry.resident && idle && options_.keep_alive && !entry.served.pinned) at(entry.used_at + *options_.keep_alive);
     if (!entry.resident && entry.wanted && entry.waiting_since) {
-      const std::chrono::duration<double> patience(kPatience * entry.load_seconds);
-      const auto end = *entry.waiting_since + std::chrono::ceil<TimePoint::duration>(patience);
-      if (end > ports_.now()) at(end);
+      const std::chrono::duration<double> max_wait(kWaitFactor * entry.load_seconds);
+      const auto end = *entry.waiting_since + std::chrono::ceil<TimePoint::duration>(max_wait);
+      if (end > dependencies_.now()) at(end);
     }
   }
   return next;

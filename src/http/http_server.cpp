@@ -25,9 +25,9 @@ constexpr std::size_t kSpareThreads = 32;
 
 class Server final : public HttpServer {
  public:
-  Server(Engine& engine, ServerOptions options, const Patience& patience)
+  Server(Engine& engine, ServerOptions options, const ConnectionTimeouts& timeouts)
       : service_(engine, std::move(options)),
-        patience_(patience),
+        timeouts_(timeouts),
         listener_(service_.options().host, service_.options().port, service_.options().max_waiting + kSpareThreads,
                   [this](int socket) { serve(socket); }) {}
 
@@ -41,10 +41,10 @@ class Server final : public HttpServer {
   void stop() override { listener_.stop(); }
 
  private:
-  bool hurried() const { return listener_.crowded() || listener_.stopping(); }
+  bool under_load() const { return listener_.saturated() || listener_.stopping(); }
 
   void serve(int socket) {
-    Connection connection(socket, patience_, [this] { return hurried(); });
+    Connection connection(socket, timeouts_, [this] { return under_load(); });
     try {
       while (serve_one(connection)) {
       }
@@ -56,37 +56,38 @@ class Server final : public HttpServer {
   // True when another request may follow.
   bool serve_one(Connection& connection) {
     std::optional<RequestHead> head;
-    std::optional<Answer> answer;
+    std::optional<Response> response;
     try {
       head = connection.read_head();
       if (!head) return false;
-      answer = service_.answer(*head, connection);
-      if (!answer) return false;
+      response = service_.handle(*head, connection);
+      if (!response) return false;
     } catch (const ProtocolError& unreadable) {
-      answer = service_.refusal(protocol_error(unreadable));
+      response = service_.error_response(protocol_error(unreadable));
     }
-    const bool keep_alive = head && head->keep_alive && !answer->close && !hurried() &&
+    const bool keep_alive = head && head->keep_alive && !response->close && !under_load() &&
                             connection.skip_body(service_.options().max_body_bytes);
-    if (!connection.write(*answer, keep_alive)) return false;
+    if (!connection.write(*response, keep_alive)) return false;
     if (!keep_alive) connection.linger();
     return keep_alive;
   }
 
   Service service_;
-  const Patience patience_;
+  const ConnectionTimeouts timeouts_;
   Listener listener_;  // last: its threads use all of the above
 };
 
 }  // namespace
 
-std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options, const Patience& patience) {
-  return std::make_unique<Server>(engine, std::move(options), patience);
+std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options,
+                                             const ConnectionTimeouts& timeouts) {
+  return std::make_unique<Server>(engine, std::move(options), timeouts);
 }
 
 }  // namespace http
 
 std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options) {
-  return http::make_http_server(engine, std::move(options), http::Patience{});
+  return http::make_http_server(engine, std::move(options), http::ConnectionTimeouts{});
 }
 
 }  // namespace easel

@@ -9,6 +9,6 @@
 namespace easel::http {
 
 /// As easel::make_http_server.
-std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options, const Patience& patience);
+std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options, const ConnectionTimeouts& timeouts);
 
 }  // namespace easel::http

@@ -1,4 +1,4 @@
-// What every function of this layer asks of a picture.
+// What every function of this layer asks of an image.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,16 @@ namespace easel {
 constexpr int kChannels = 3;
 
 /// stb counts bytes in `int` and doubles its buffers; up to here it stays far from the end.
-constexpr std::int64_t kMaxPictureBytes = std::int64_t{1} << 28;
+constexpr std::int64_t kMaxImageBytes = std::int64_t{1} << 28;
 
-/// @throws Error(kInvalidArgument)  an edge is not positive, or the picture is larger than this layer can handle
+/// @throws Error(kInvalidArgument)  an edge is not positive, or the image is larger than this layer can handle
 inline void check_size(std::int64_t width, std::int64_t height) {
   if (width < 1 || height < 1) {
-    throw Error(ErrorCode::kInvalidArgument, concat("a picture of ", width, " x ", height, " has no pixels"));
+    throw Error(ErrorCode::kInvalidArgument, concat("an image of ", width, " x ", height, " has no pixels"));
   }
-  if (width * height * kChannels > kMaxPictureBytes) {
+  if (width * height * kChannels > kMaxImageBytes) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("a picture of ", width, " x ", height, " is too large; at most ", kMaxPictureBytes, " bytes"));
+                concat("an image of ", width, " x ", height, " is too large; at most ", kMaxImageBytes, " bytes"));
   }
 }
 
@@ -30,7 +30,7 @@ inline void check_image(const Image& image) {
   check_size(image.width, image.height);
   const auto expected = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * kChannels;
   if (image.pixels.size() != expected) {
-    throw Error(ErrorCode::kInvalidArgument, concat("a picture of ", image.width, " x ", image.height, " has ",
+    throw Error(ErrorCode::kInvalidArgument, concat("an image of ", image.width, " x ", image.height, " has ",
                                                     image.pixels.size(), " bytes, expected ", expected));
   }
 }

@@ -1,4 +1,4 @@
-// The one thing of EXIF (JEITA CP-3451, chapter 4) that changes a picture: how the camera was held.
+// The one thing of EXIF (JEITA CP-3451, chapter 4) that changes an image: how the camera was held.
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -9,7 +9,7 @@
 namespace easel {
 namespace {
 
-constexpr std::string_view kExifStart("Exif\0\0", 6);
+constexpr std::string_view kExifPrefix("Exif\0\0", 6);
 constexpr std::size_t kEntryBytes = 12;
 constexpr std::uint32_t kOrientationTag = 0x0112;
 constexpr std::uint32_t kShortType = 3;
@@ -61,7 +61,7 @@ std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& pixels, int wi
 
 int exif_orientation(std::string_view exif) {
   constexpr int kUpright = 1;
-  if (exif.starts_with(kExifStart)) exif.remove_prefix(kExifStart.size());
+  if (exif.starts_with(kExifPrefix)) exif.remove_prefix(kExifPrefix.size());
   const Tiff tiff(exif);
   if (!tiff.valid()) return kUpright;
   const std::size_t directory = tiff.number(4, 4);
@@ -75,13 +75,13 @@ int exif_orientation(std::string_view exif) {
   return kUpright;
 }
 
-DecodedImage upright(DecodedImage picture, int orientation) {
-  if (orientation == 1) return picture;
-  auto& [image, alpha] = picture;
+DecodedImage upright(DecodedImage decoded, int orientation) {
+  if (orientation == 1) return decoded;
+  auto& [image, alpha] = decoded;
   image.pixels = turned(image.pixels, image.width, image.height, kChannels, orientation);
   if (!alpha.empty()) alpha = turned(alpha, image.width, image.height, 1, orientation);
   if (orientation >= 5) std::swap(image.width, image.height);
-  return picture;
+  return decoded;
 }
 
 }  // namespace easel

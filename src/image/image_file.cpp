@@ -9,8 +9,8 @@
 namespace easel {
 namespace {
 
-constexpr std::string_view kPngStart = "\x89PNG\r\n\x1a\n";
-constexpr std::string_view kJpegStart = "\xff\xd8\xff";
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
+constexpr std::string_view kJpegSignature = "\xff\xd8\xff";
 
 bool is_webp(std::string_view bytes) {
   return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP");
@@ -24,45 +24,45 @@ DecodedImage decode_image(std::string_view bytes, const ImageFileLimits& limits)
                 concat("the file has ", bytes.size(), " bytes; at most ", limits.max_bytes, " are accepted"));
   }
   if (bytes.empty()) throw Error(ErrorCode::kInvalidArgument, "the file is empty");
-  if (bytes.starts_with(kPngStart)) return decode_png(bytes, limits);
-  if (bytes.starts_with(kJpegStart)) return decode_jpeg(bytes, limits);
+  if (bytes.starts_with(kPngSignature)) return decode_png(bytes, limits);
+  if (bytes.starts_with(kJpegSignature)) return decode_jpeg(bytes, limits);
   if (is_webp(bytes)) return decode_webp(bytes, limits);
   throw Error(ErrorCode::kInvalidArgument, "this is neither a PNG nor a JPEG nor a WebP file");
 }
 
-std::optional<Image> transparency(const DecodedImage& picture) {
+std::optional<Image> mask_from_alpha(const DecodedImage& image) {
   constexpr std::uint8_t kHalf = 128;
-  const auto& alpha = picture.alpha;
+  const auto& alpha = image.alpha;
   if (std::none_of(alpha.begin(), alpha.end(), [](std::uint8_t opacity) { return opacity < kHalf; })) {
     return std::nullopt;
   }
-  Image shown{.width = picture.image.width, .height = picture.image.height, .pixels = {}};
-  shown.pixels.reserve(alpha.size() * kChannels);
+  Image mask{.width = image.image.width, .height = image.image.height, .pixels = {}};
+  mask.pixels.reserve(alpha.size() * kChannels);
   for (const auto opacity : alpha)
-    shown.pixels.insert(shown.pixels.end(), kChannels, static_cast<std::uint8_t>(255 - opacity));
-  return shown;
+    mask.pixels.insert(mask.pixels.end(), kChannels, static_cast<std::uint8_t>(255 - opacity));
+  return mask;
 }
 
-DecodedImage blank_picture(std::int64_t width, std::int64_t height, const ImageFileLimits& limits) {
+DecodedImage allocate_image(std::int64_t width, std::int64_t height, const ImageFileLimits& limits) {
   if (width > limits.max_edge || height > limits.max_edge || width * height > limits.max_pixels) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("the picture is ", width, " x ", height, "; at most ", limits.max_edge, " along an edge and ",
+                concat("the image is ", width, " x ", height, "; at most ", limits.max_edge, " along an edge and ",
                        limits.max_pixels, " pixels are accepted"));
   }
   check_size(width, height);
-  DecodedImage picture{.image = {.width = static_cast<int>(width), .height = static_cast<int>(height), .pixels = {}},
-                       .alpha = {}};
-  picture.image.pixels.resize(static_cast<std::size_t>(width * height) * kChannels);
-  return picture;
+  DecodedImage image{.image = {.width = static_cast<int>(width), .height = static_cast<int>(height), .pixels = {}},
+                     .alpha = {}};
+  image.image.pixels.resize(static_cast<std::size_t>(width * height) * kChannels);
+  return image;
 }
 
-void split_alpha(const std::uint8_t* rgba, DecodedImage& picture) {
-  const auto count = picture.image.pixels.size() / kChannels;
-  picture.alpha.resize(count);
-  auto* rgb = picture.image.pixels.data();
+void split_alpha(const std::uint8_t* rgba, DecodedImage& image) {
+  const auto count = image.image.pixels.size() / kChannels;
+  image.alpha.resize(count);
+  auto* rgb = image.image.pixels.data();
   for (std::size_t i = 0; i < count; ++i, rgba += kChannels + 1) {
     for (int c = 0; c < kChannels; ++c) *rgb++ = rgba[c];
-    picture.alpha[i] = rgba[kChannels];
+    image.alpha[i] = rgba[kChannels];
   }
 }
 

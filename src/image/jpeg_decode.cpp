@@ -18,10 +18,10 @@ namespace {
 // A progressive file may refine its pixels as often as it likes, and each time costs a pass over all of them; encoders
 // write some ten scans.
 constexpr int kMaxScans = 100;
-constexpr int kInks = 4;
+constexpr int kCmykChannels = 4;
 
 /// libjpeg's error manager with what its callbacks leave.
-struct Errors {
+struct ErrorState {
   jpeg_error_mgr manager;  // first, so that a pointer to it is one to all of this
   std::jmp_buf failed;
   int code = 0;
@@ -29,20 +29,20 @@ struct Errors {
 };
 
 [[noreturn]] void leave(j_common_ptr jpeg) {
-  auto& errors = *reinterpret_cast<Errors*>(jpeg->err);
+  auto& errors = *reinterpret_cast<ErrorState*>(jpeg->err);
   errors.code = jpeg->err->msg_code;
   jpeg->err->format_message(jpeg, errors.message);
   std::longjmp(errors.failed, 1);
 }
 
 // Warnings are how libjpeg says that it goes on with made-up pixels. These are about bytes that change none.
-bool harmless(int warning) {
+bool is_harmless_warning(int warning) {
   return warning == JWRN_EXTRANEOUS_DATA || warning == JWRN_JFIF_MAJOR || warning == JWRN_NOT_SEQUENTIAL ||
          warning == JWRN_ADOBE_XFORM;
 }
 
 void on_message(j_common_ptr jpeg, int level) {
-  if (level < 0 && !harmless(jpeg->err->msg_code)) leave(jpeg);
+  if (level < 0 && !is_harmless_warning(jpeg->err->msg_code)) leave(jpeg);
 }
 
 void count_scans(j_common_ptr jpeg) {
@@ -92,12 +92,12 @@ class JpegReader {
     jpeg_.client_data = &orientation_;
     jpeg_set_marker_processor(&jpeg_, JPEG_APP0 + 1, &read_app1);
     jpeg_read_header(&jpeg_, TRUE);
-    const bool inks = jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
-    jpeg_.out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    const bool cmyk = jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
+    jpeg_.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     return true;
   }
 
-  bool read_colours(std::uint8_t* pixels) {
+  bool read_rgb(std::uint8_t* pixels) {
     if (setjmp(errors_.failed)) return false;
     jpeg_start_decompress(&jpeg_);
     const auto row_bytes = static_cast<std::size_t>(jpeg_.output_width) * kChannels;
@@ -110,21 +110,21 @@ class JpegReader {
   }
 
   /// @param row  room for one row of inks
-  bool read_inks(std::uint8_t* row, std::uint8_t* pixels) {
+  bool read_cmyk(std::uint8_t* row, std::uint8_t* pixels) {
     if (setjmp(errors_.failed)) return false;
     jpeg_start_decompress(&jpeg_);
     while (jpeg_.output_scanline < jpeg_.output_height) {
       auto* out = pixels + jpeg_.output_scanline * (std::size_t{jpeg_.output_width} * kChannels);
       jpeg_read_scanlines(&jpeg_, &row, 1);
-      for (const auto* ink = row; ink != row + std::size_t{jpeg_.output_width} * kInks; ink += kInks) {
-        for (int c = 0; c < kChannels; ++c) *out++ = light(ink[c], ink[kChannels]);
+      for (const auto* ink = row; ink != row + std::size_t{jpeg_.output_width} * kCmykChannels; ink += kCmykChannels) {
+        for (int c = 0; c < kChannels; ++c) *out++ = cmyk_to_rgb(ink[c], ink[kChannels]);
       }
     }
     jpeg_finish_decompress(&jpeg_);
     return true;
   }
 
-  bool has_inks() const { return jpeg_.out_color_space == JCS_CMYK; }
+  bool is_cmyk() const { return jpeg_.out_color_space == JCS_CMYK; }
   const jpeg_decompress_struct& jpeg() const { return jpeg_; }
 
   /// EXIF's. Known once the header is read; what stands among the pixels does not count.
@@ -137,13 +137,13 @@ class JpegReader {
 
  private:
   // What an ink and black leave of white. Adobe's files hold what is left instead of what is laid on.
-  std::uint8_t light(int ink, int black) const {
+  std::uint8_t cmyk_to_rgb(int ink, int black) const {
     if (!jpeg_.saw_Adobe_marker) ink = 255 - ink, black = 255 - black;
     return static_cast<std::uint8_t>((ink * black + 127) / 255);
   }
 
   std::string_view bytes_;
-  Errors errors_{};
+  ErrorState errors_{};
   jpeg_progress_mgr progress_{};
   int orientation_ = 0;  // 0: the file has said nothing
   jpeg_decompress_struct jpeg_{};
@@ -155,11 +155,11 @@ DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits) 
   JpegReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
   const int orientation = reader.orientation();
-  auto picture = blank_picture(reader.jpeg().image_width, reader.jpeg().image_height, limits);
-  auto* pixels = picture.image.pixels.data();
-  std::vector<std::uint8_t> row(reader.has_inks() ? std::size_t{reader.jpeg().image_width} * kInks : 0);
-  if (!(reader.has_inks() ? reader.read_inks(row.data(), pixels) : reader.read_colours(pixels))) throw reader.error();
-  return upright(std::move(picture), orientation);
+  auto decoded = allocate_image(reader.jpeg().image_width, reader.jpeg().image_height, limits);
+  auto* pixels = decoded.image.pixels.data();
+  std::vector<std::uint8_t> row(reader.is_cmyk() ? std::size_t{reader.jpeg().image_width} * kCmykChannels : 0);
+  if (!(reader.is_cmyk() ? reader.read_cmyk(row.data(), pixels) : reader.read_rgb(pixels))) throw reader.error();
+  return upright(std::move(decoded), orientation);
 }
 
 }  // namespace easel

@@ -45,7 +45,7 @@ std::int32_t to_fixed(double weight) {
   return static_cast<std::int32_t>(weight * (1 << kPrecisionBits) + (weight < 0 ? -0.5 : 0.5));
 }
 
-Taps taps_around(double center, double filter_scale, int extent, PillowFilter filter) {
+Taps taps_for_pixel(double center, double filter_scale, int extent, PillowFilter filter) {
   const double support = (filter == PillowFilter::kLanczos ? 3.0 : 2.0) * filter_scale;
   const int first = std::max(static_cast<int>(center - support + 0.5), 0);
   const int end = std::min(static_cast<int>(center + support + 0.5), extent);
@@ -61,10 +61,10 @@ Taps taps_around(double center, double filter_scale, int extent, PillowFilter fi
   return taps;
 }
 
-std::vector<Taps> taps_of_axis(int from, int to, PillowFilter filter) {
+std::vector<Taps> taps_for_axis(int from, int to, PillowFilter filter) {
   const double scale = static_cast<double>(from) / to;
   std::vector<Taps> axis;
-  for (int i = 0; i < to; ++i) axis.push_back(taps_around((i + 0.5) * scale, std::max(scale, 1.0), from, filter));
+  for (int i = 0; i < to; ++i) axis.push_back(taps_for_pixel((i + 0.5) * scale, std::max(scale, 1.0), from, filter));
   return axis;
 }
 
@@ -75,7 +75,7 @@ std::uint8_t rounded(std::int32_t sum) {
 constexpr std::int32_t kHalf = 1 << (kPrecisionBits - 1);
 
 Image resize_rows(const Image& image, int width, PillowFilter filter) {
-  const auto axis = taps_of_axis(image.width, width, filter);
+  const auto axis = taps_for_axis(image.width, width, filter);
   Image resized{.width = width, .height = image.height, .pixels = {}};
   resized.pixels.reserve(static_cast<std::size_t>(width) * image.height * kChannels);
   for (int y = 0; y < image.height; ++y) {
@@ -100,7 +100,7 @@ Image resize_columns(const Image& image, int height, PillowFilter filter) {
   Image resized{.width = image.width, .height = height, .pixels = {}};
   resized.pixels.resize(stride * static_cast<std::size_t>(height));
   auto* out = resized.pixels.data();
-  for (const auto& taps : taps_of_axis(image.height, height, filter)) {
+  for (const auto& taps : taps_for_axis(image.height, height, filter)) {
     const auto* rows = &image.pixels[static_cast<std::size_t>(taps.first) * stride];
     for (std::size_t x = 0; x < stride; ++x) {
       auto sum = kHalf;
@@ -111,11 +111,11 @@ Image resize_columns(const Image& image, int height, PillowFilter filter) {
   return resized;
 }
 
-Image with_rows(const Image& image, int width, PillowFilter filter) {
+Image resize_rows_if_needed(const Image& image, int width, PillowFilter filter) {
   return width == image.width ? image : resize_rows(image, width, filter);
 }
 
-Image with_columns(const Image& image, int height, PillowFilter filter) {
+Image resize_columns_if_needed(const Image& image, int height, PillowFilter filter) {
   return height == image.height ? image : resize_columns(image, height, filter);
 }
 
@@ -133,8 +133,9 @@ Image pillow_resize(const Image& image, int width, int height, PillowFilter filt
   // Of what lies between the two passes.
   check_size(width, image.height);
   check_size(image.width, height);
-  if (columns_first(image, width, height)) return with_rows(with_columns(image, height, filter), width, filter);
-  return with_columns(with_rows(image, width, filter), height, filter);
+  if (columns_first(image, width, height))
+    return resize_rows_if_needed(resize_columns_if_needed(image, height, filter), width, filter);
+  return resize_columns_if_needed(resize_rows_if_needed(image, width, filter), height, filter);
 }
 
 }  // namespace easel

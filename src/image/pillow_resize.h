@@ -1,4 +1,4 @@
-// Resampling as the reference resamples its input pictures.
+// Resampling as the reference resamples its input images.
 #pragma once
 
 #include "easel/image.h"

@@ -21,7 +21,7 @@ std::string encode_png(const Image& image) {
   if (!stbi_write_png_to_func(append, &png, image.width, image.height, kChannels, image.pixels.data(),
                               image.width * kChannels)) {
     throw Error(ErrorCode::kResourceExhausted,
-                concat("no memory to encode a picture of ", image.width, " x ", image.height));
+                concat("no memory to encode an image of ", image.width, " x ", image.height));
   }
   return png;
 }

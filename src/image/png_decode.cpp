@@ -14,20 +14,20 @@ namespace easel {
 namespace {
 
 /// What libpng's callbacks share.
-struct Reading {
+struct ReadState {
   std::string_view rest;
   std::string message;
 };
 
 void read_bytes(png_structp png, png_bytep out, std::size_t count) {
-  auto& reading = *static_cast<Reading*>(png_get_io_ptr(png));
-  if (count > reading.rest.size()) png_error(png, "the file ends too early");
-  std::memcpy(out, reading.rest.data(), count);
-  reading.rest.remove_prefix(count);
+  auto& state = *static_cast<ReadState*>(png_get_io_ptr(png));
+  if (count > state.rest.size()) png_error(png, "the file ends too early");
+  std::memcpy(out, state.rest.data(), count);
+  state.rest.remove_prefix(count);
 }
 
-void keep_message(png_structp png, png_const_charp message) {
-  static_cast<Reading*>(png_get_error_ptr(png))->message = message;
+void on_error(png_structp png, png_const_charp message) {
+  static_cast<ReadState*>(png_get_error_ptr(png))->message = message;
   png_longjmp(png, 1);
 }
 
@@ -36,8 +36,8 @@ void ignore_warning(png_structp, png_const_charp) {}
 /// Owns libpng's two structs.
 class PngReader {
  public:
-  explicit PngReader(Reading& reading)
-      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, &reading, &keep_message, &ignore_warning)),
+  explicit PngReader(ReadState& state)
+      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, &on_error, &ignore_warning)),
         info_(png_ != nullptr ? png_create_info_struct(png_) : nullptr) {}
   ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
   PngReader(const PngReader&) = delete;
@@ -56,9 +56,9 @@ class PngReader {
 // the callbacks, nothing that needs one is made.
 
 /// @return false with a message in the Reading that the reader was made with
-bool read_header(const PngReader& reader, Reading& reading) {
+bool read_header(const PngReader& reader, ReadState& state) {
   if (setjmp(png_jmpbuf(reader.png()))) return false;
-  png_set_read_fn(reader.png(), &reading, &read_bytes);
+  png_set_read_fn(reader.png(), &state, &read_bytes);
   png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours are checked by the caller
   // A negative count means every chunk that no pixel depends on. Texts and profiles are skipped, not unpacked.
   png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -95,30 +95,30 @@ int orientation(const PngReader& reader) {
   return exif_orientation({reinterpret_cast<const char*>(exif), size});
 }
 
-Error broken(const Reading& reading) {
-  return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", reading.message)};
+Error damaged_error(const ReadState& state) {
+  return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", state.message)};
 }
 
 }  // namespace
 
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
-  Reading reading{.rest = bytes, .message = ""};
-  const PngReader reader(reading);
+  ReadState state{.rest = bytes, .message = ""};
+  const PngReader reader(state);
   if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "no memory to read a PNG file");
-  if (!read_header(reader, reading)) throw broken(reading);
+  if (!read_header(reader, state)) throw damaged_error(state);
   const auto width = png_get_image_width(reader.png(), reader.info());
   const auto height = png_get_image_height(reader.png(), reader.info());
-  auto picture = blank_picture(width, height, limits);
+  auto decoded = allocate_image(width, height, limits);
 
   const bool transparent = has_alpha(reader);
   const std::size_t row_bytes = std::size_t{width} * (transparent ? kChannels + 1 : kChannels);
   std::vector<std::uint8_t> rgba(transparent ? row_bytes * height : 0);
-  auto* pixels = transparent ? rgba.data() : picture.image.pixels.data();
+  auto* pixels = transparent ? rgba.data() : decoded.image.pixels.data();
   std::vector<png_bytep> rows;
   for (std::size_t y = 0; y < height; ++y) rows.push_back(pixels + y * row_bytes);
-  if (!read_pixels(reader, rows, row_bytes)) throw broken(reading);
-  if (transparent) split_alpha(rgba.data(), picture);
-  return upright(std::move(picture), orientation(reader));
+  if (!read_pixels(reader, rows, row_bytes)) throw damaged_error(state);
+  if (transparent) split_alpha(rgba.data(), decoded);
+  return upright(std::move(decoded), orientation(reader));
 }
 
 }  // namespace easel

@@ -30,7 +30,7 @@ Image resize(const Image& image, int width, int height) {
                    STBIR_TYPE_UINT8, kChannels, STBIR_ALPHA_CHANNEL_NONE, 0, STBIR_EDGE_CLAMP, STBIR_EDGE_CLAMP,
                    filter_for(image.width, width), filter_for(image.height, height), STBIR_COLORSPACE_LINEAR, nullptr);
   if (!done) {
-    throw Error(ErrorCode::kResourceExhausted, concat("no memory to resize a picture of ", image.width, " x ",
+    throw Error(ErrorCode::kResourceExhausted, concat("no memory to resize an image of ", image.width, " x ",
                                                       image.height, " to ", width, " x ", height));
   }
   return resized;
@@ -41,7 +41,7 @@ Image crop_center(const Image& image, int width, int height) {
   check_size(width, height);
   if (width > image.width || height > image.height) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("cannot crop ", width, " x ", height, " from a picture of ", image.width, " x ", image.height));
+                concat("cannot crop ", width, " x ", height, " from an image of ", image.width, " x ", image.height));
   }
   const int left = (image.width - width) / 2;
   const int top = (image.height - height) / 2;

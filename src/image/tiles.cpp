@@ -19,14 +19,14 @@ std::vector<int> plan_axis(int extent, int edge, int overlap) {
 void check_tile(const Image& image, int width, int height) {
   check_image(image);
   if (image.width == width && image.height == height) return;
-  throw Error(ErrorCode::kInvalidArgument, concat("a tile or its picture is ", image.width, " x ", image.height,
-                                                  ", expected ", width, " x ", height));
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("a tile or its image is ", image.width, " x ", image.height, ", expected ", width, " x ", height));
 }
 
-/// One row of the picture, before rounding.
-class RowSum {
+/// One row of the image, before rounding.
+class RowAccumulator {
  public:
-  explicit RowSum(int width) : sums_(static_cast<std::size_t>(width) * kChannels) {}
+  explicit RowAccumulator(int width) : sums_(static_cast<std::size_t>(width) * kChannels) {}
   void add(const std::uint8_t* row, int left, const std::vector<double>& columns, double weight) {
     auto* sum = &sums_[static_cast<std::size_t>(left) * kChannels];
     for (const double column : columns) {
@@ -52,14 +52,14 @@ TileGrid TileGrid::scaled(int factor, int divisor) const {
   return grid;
 }
 
-TileGrid plan_tiles(int width, int height, int edge, int overlap, int cell) {
-  const TileGrid cells{.width = width / cell,
-                       .height = height / cell,
-                       .tile_width = std::min(width, edge) / cell,
-                       .tile_height = std::min(height, edge) / cell,
-                       .lefts = plan_axis(width / cell, edge / cell, overlap / cell),
-                       .tops = plan_axis(height / cell, edge / cell, overlap / cell)};
-  return cells.scaled(cell);
+TileGrid plan_tiles(int width, int height, int edge, int overlap, int alignment) {
+  const TileGrid aligned_grid{.width = width / alignment,
+                              .height = height / alignment,
+                              .tile_width = std::min(width, edge) / alignment,
+                              .tile_height = std::min(height, edge) / alignment,
+                              .lefts = plan_axis(width / alignment, edge / alignment, overlap / alignment),
+                              .tops = plan_axis(height / alignment, edge / alignment, overlap / alignment)};
+  return aligned_grid.scaled(alignment);
 }
 
 Image cut_tile(const Image& image, const TileGrid& grid, std::size_t index) {
@@ -105,7 +105,7 @@ Image blend_tiles(const std::vector<Image>& tiles, const TileGrid& grid) {
   Image whole{.width = grid.width, .height = grid.height, .pixels = {}};
   whole.pixels.reserve(static_cast<std::size_t>(grid.width) * grid.height * kChannels);
   for (int y = 0; y < grid.height; ++y) {
-    RowSum sum(grid.width);
+    RowAccumulator sum(grid.width);
     for (std::size_t r = 0; r < grid.tops.size(); ++r) {
       const int within = y - grid.tops[r];
       if (within < 0 || within >= grid.tile_height) continue;

@@ -11,7 +11,7 @@
 namespace easel {
 namespace {
 
-const char* in_words(VP8StatusCode status) {
+const char* status_message(VP8StatusCode status) {
   switch (status) {
     case VP8_STATUS_NOT_ENOUGH_DATA:
       return "the file ends too early";
@@ -25,7 +25,7 @@ const char* in_words(VP8StatusCode status) {
 void check(VP8StatusCode status) {
   if (status == VP8_STATUS_OK) return;
   if (status == VP8_STATUS_OUT_OF_MEMORY) throw Error(ErrorCode::kResourceExhausted, "no memory to read a WebP file");
-  throw Error(ErrorCode::kInvalidArgument, concat("the WebP file is damaged: ", in_words(status)));
+  throw Error(ErrorCode::kInvalidArgument, concat("the WebP file is damaged: ", status_message(status)));
 }
 
 std::size_t little_endian(std::string_view bytes) {
@@ -54,22 +54,22 @@ DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits) 
   WebPInitDecoderConfig(&config);
   check(WebPGetFeatures(data, bytes.size(), &config.input));
   if (config.input.has_animation) {
-    throw Error(ErrorCode::kInvalidArgument, "the WebP file is an animation; expected a single picture");
+    throw Error(ErrorCode::kInvalidArgument, "the WebP file is an animation; expected a single image");
   }
-  auto picture = blank_picture(config.input.width, config.input.height, limits);
+  auto image = allocate_image(config.input.width, config.input.height, limits);
   const bool transparent = config.input.has_alpha != 0;
   const int pixel_bytes = transparent ? kChannels + 1 : kChannels;
-  const auto count = picture.image.pixels.size() / kChannels;
+  const auto count = image.image.pixels.size() / kChannels;
   std::vector<std::uint8_t> rgba(transparent ? count * (kChannels + 1) : 0);
 
   config.output.colorspace = transparent ? MODE_RGBA : MODE_RGB;
   config.output.is_external_memory = 1;
-  config.output.u.RGBA = {.rgba = transparent ? rgba.data() : picture.image.pixels.data(),
+  config.output.u.RGBA = {.rgba = transparent ? rgba.data() : image.image.pixels.data(),
                           .stride = config.input.width * pixel_bytes,
                           .size = count * static_cast<std::size_t>(pixel_bytes)};
   check(WebPDecode(data, bytes.size(), &config));
-  if (transparent) split_alpha(rgba.data(), picture);
-  return upright(std::move(picture), exif_orientation(exif_chunk(bytes)));
+  if (transparent) split_alpha(rgba.data(), image);
+  return upright(std::move(image), exif_orientation(exif_chunk(bytes)));
 }
 
 }  // namespace easel

@@ -24,7 +24,7 @@ std::int64_t peak_of(const ModelConfig& config, const Placement& placement, cons
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), meta);
   const Model model(config, weights.root());
   const auto held = run.live_bytes();
-  run.forget_peak();
+  run.reset_peak();
   call(model, at::TensorOptions().device(at::kMeta).dtype(placement.dtype));
   return run.peak_bytes() - held;
 }

@@ -24,7 +24,7 @@ struct LatentSize {
 // @param placement  where and in which dtype the call would run; with WeightStorage::kStored from half precision, so
 //                   that the weight which a layer converts for its call is in it
 
-/// One evaluation with a prompt of 77 tokens. `rows`: 2 for a picture with guidance.
+/// One evaluation with a prompt of 77 tokens. `rows`: 2 for an image with guidance.
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement);
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);

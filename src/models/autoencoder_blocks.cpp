@@ -111,7 +111,7 @@ at::Tensor Decoder::operator()(const at::Tensor& z, const RunContext& ctx) const
     for (const auto& resnet : level.resnets) sample = resnet(sample, /*temb=*/{}, ctx);
     if (level.upsampler) sample = (*level.upsampler)(sample, {2 * sample.size(2), 2 * sample.size(3)});
   }
-  ctx.poll();
+  ctx.throw_if_cancelled();
   sample = conv_norm_out_(sample);
   return conv_out_(at::silu_(sample));
 }

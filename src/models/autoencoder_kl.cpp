@@ -13,17 +13,17 @@ constexpr double kMinLogvar = -30.0, kMaxLogvar = 20.0;
 void require_blocks(Config& config, const std::string& key, const std::string& supported, std::size_t levels) {
   const auto names = get_names(config, key, {supported});
   for (const auto& name : names) {
-    if (name != supported) throw unsupported(config, key, concat("is not done; easel supports ", supported));
+    if (name != supported) throw unsupported_field(config, key, concat("is not done; easel supports ", supported));
   }
   if (names.size() != levels) {
-    throw contradiction(config, key, concat("has ", names.size(), " entries, but `block_out_channels` ", levels));
+    throw invalid_field(config, key, concat("has ", names.size(), " entries, but `block_out_channels` ", levels));
   }
 }
 
 std::optional<std::vector<double>> find_per_channel(Config& config, const std::string& key, std::int64_t channels) {
   auto list = config.find<std::vector<double>>(key);
   if (list && list->size() != static_cast<std::size_t>(channels)) {
-    throw contradiction(config, key, concat("has ", list->size(), " entries, but `latent_channels` is ", channels));
+    throw invalid_field(config, key, concat("has ", list->size(), " entries, but `latent_channels` is ", channels));
   }
   return list;
 }
@@ -69,7 +69,7 @@ AutoencoderKLConfig AutoencoderKLConfig::from(Config& config) {
   c.use_post_quant_conv = config.get<bool>("use_post_quant_conv", c.use_post_quant_conv);
   c.mid_block_add_attention = config.get<bool>("mid_block_add_attention", c.mid_block_add_attention);
   c.scaling_factor = config.get<double>("scaling_factor", c.scaling_factor);
-  if (!(c.scaling_factor > 0)) throw contradiction(config, "scaling_factor", "must be above 0");
+  if (!(c.scaling_factor > 0)) throw invalid_field(config, "scaling_factor", "must be above 0");
   c.shift_factor = config.find<double>("shift_factor");
   c.latents_mean = find_per_channel(config, "latents_mean", c.latent_channels);
   c.latents_std = find_per_channel(config, "latents_std", c.latent_channels);
@@ -90,7 +90,7 @@ at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
 
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScope& scope)
     : config_(config),
-      residence_(scope.residence()),
+      offload_handle_(scope.offload_handle()),
       encoder_(scope / "encoder", half_options(config, config.in_channels, 2 * config.latent_channels)),
       decoder_(scope / "decoder", half_options(config, config.latent_channels, config.out_channels)) {
   const auto moments = 2 * config.latent_channels;
@@ -101,7 +101,7 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScop
 }
 
 at::Tensor AutoencoderKL::moments(const at::Tensor& x, const RunContext& ctx) const {
-  residence_.enter();
+  offload_handle_.make_resident();
   const auto moments = encoder_(x, ctx);  // [B, 2 latent_channels, h, w]
   return quant_conv_ ? (*quant_conv_)(moments) : moments;
 }
@@ -111,7 +111,7 @@ DiagonalGaussianDistribution AutoencoderKL::encode(const at::Tensor& x, const Ru
 }
 
 at::Tensor AutoencoderKL::decode(const at::Tensor& z, const RunContext& ctx) const {
-  residence_.enter();
+  offload_handle_.make_resident();
   return decoder_(post_quant_conv_ ? (*post_quant_conv_)(z) : z, ctx);  // [B, out_channels, scale h, scale w]
 }
 

@@ -32,7 +32,7 @@ struct AutoencoderKLConfig {
   double scaling_factor = 0.18215;                               ///< latents times this have unit variance
   std::optional<double> shift_factor;                            ///< taken off before scaling
   std::optional<std::vector<double>> latents_mean, latents_std;  ///< one number a latent channel
-  std::optional<std::int64_t> sample_size;  ///< pixels along the edge of the tiles that a large picture is cut into
+  std::optional<std::int64_t> sample_size;  ///< pixels along the edge of the tiles that a large image is cut into
   bool force_upcast = true;                 ///< run in float32 even where the UNet runs in half precision
 
   /// Pixels per latent cell, along each edge.
@@ -77,7 +77,7 @@ class AutoencoderKL {
 
  private:
   AutoencoderKLConfig config_;
-  Residence residence_;
+  OffloadHandle offload_handle_;
   Encoder encoder_;
   Decoder decoder_;
   std::optional<Conv2d> quant_conv_, post_quant_conv_;

@@ -21,21 +21,21 @@ Activation hidden_activation(Config& config) {
   const auto name = config.get<std::string>("hidden_act", "quick_gelu");
   if (name == "quick_gelu") return Activation::kQuickGelu;
   if (name == "gelu") return Activation::kGelu;
-  throw unsupported(config, "hidden_act", "is not done; easel supports quick_gelu and gelu");
+  throw unsupported_field(config, "hidden_act", "is not done; easel supports quick_gelu and gelu");
 }
 
-bool names_projection(Config& config) {
+bool has_projection(Config& config) {
   const auto names = config.get<std::vector<std::string>>("architectures", {"CLIPTextModel"});
   for (const auto& name : names) {
     if (name != "CLIPTextModel" && name != "CLIPTextModelWithProjection") {
-      throw unsupported(config, "architectures", "is not a CLIP text encoder");
+      throw unsupported_field(config, "architectures", "is not a CLIP text encoder");
     }
   }
   return std::find(names.begin(), names.end(), "CLIPTextModelWithProjection") != names.end();
 }
 
 // Fields of training, of generation and of transformers' own bookkeeping.
-void ignore_harmless(Config& config) {
+void ignore_training_fields(Config& config) {
   config.ignore({"attention_dropout",
                  "dropout",
                  "initializer_factor",
@@ -79,15 +79,15 @@ CLIPTextConfig CLIPTextConfig::from(Config& config) {
   c.num_hidden_layers = get_in_range(config, "num_hidden_layers", c.num_hidden_layers, 1, kMaxLayers);
   c.num_attention_heads = get_in_range(config, "num_attention_heads", c.num_attention_heads, 1, kMaxChannels);
   if (c.hidden_size % c.num_attention_heads != 0) {
-    throw contradiction(config, "num_attention_heads", concat("does not divide `hidden_size` = ", c.hidden_size));
+    throw invalid_field(config, "num_attention_heads", concat("does not divide `hidden_size` = ", c.hidden_size));
   }
   c.max_position_embeddings =
       get_in_range(config, "max_position_embeddings", c.max_position_embeddings, 1, kMaxChannels);
   c.hidden_act = hidden_activation(config);
   c.layer_norm_eps = config.get<double>("layer_norm_eps", c.layer_norm_eps);
   c.eos_token_id = config.get<std::int64_t>("eos_token_id", c.eos_token_id);
-  c.with_projection = names_projection(config);
-  ignore_harmless(config);
+  c.with_projection = has_projection(config);
+  ignore_training_fields(config);
   config.finish();
   return c;
 }
@@ -116,7 +116,7 @@ at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed) const {
 
 CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope)
     : config_(config),
-      residence_(scope.residence()),
+      offload_handle_(scope.offload_handle()),
       layer_table_(scope.layers()),
       token_embedding_(text_scope(scope) / "embeddings" / "token_embedding", config.vocab_size, config.hidden_size),
       position_embedding_(text_scope(scope) / "embeddings" / "position_embedding", config.max_position_embeddings,
@@ -134,7 +134,7 @@ CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& sc
 }
 
 CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
-                                         const LearnedVectors& learned) const {
+                                         const TokenEmbeddingOverrides& learned) const {
   const auto length = input_ids.size(1);
   if (length < 1 || length > config_.max_position_embeddings) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -144,14 +144,14 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
     throw Error(ErrorCode::kInvalidArgument,
                 concat("`clip_skip` is ", clip_skip, ", expected 0 to ", config_.num_hidden_layers), "clip_skip");
   }
-  const AdaptersInUse adapters(*layer_table_, ctx.adapters);
+  const ScopedAdapters adapters(*layer_table_, ctx.adapters);
 
-  residence_.enter();
+  offload_handle_.make_resident();
   CLIPTextOutput out;
   auto hidden_states = embed(input_ids, learned).add_(position_embedding_.first(length));  // [B, L, hidden_size]
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (i == config_.num_hidden_layers - clip_skip) out.hidden_state = hidden_states;
-    ctx.poll();
+    ctx.throw_if_cancelled();
     hidden_states = layers_[i](hidden_states);
   }
   out.last_hidden_state = final_layer_norm_(hidden_states);
@@ -162,7 +162,7 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
   return out;
 }
 
-at::Tensor CLIPTextModel::embed(const at::Tensor& input_ids, const LearnedVectors& learned) const {
+at::Tensor CLIPTextModel::embed(const at::Tensor& input_ids, const TokenEmbeddingOverrides& learned) const {
   if (!learned.positions.defined()) return token_embedding_(input_ids);
   const auto embeds = token_embedding_(input_ids.clamp_max(config_.vocab_size - 1));  // [B, L, hidden_size]
   embeds.view({-1, config_.hidden_size}).index_copy_(0, learned.positions, learned.vectors.to(embeds.scalar_type()));

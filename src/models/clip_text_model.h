@@ -43,7 +43,7 @@ struct CLIPTextOutput {
 };
 
 /// Vectors that stand for some tokens instead of the vocabulary's: words of textual inversion.
-struct LearnedVectors {
+struct TokenEmbeddingOverrides {
   at::Tensor positions;  ///< int64 [E], into the B * L tokens; undefined for none
   at::Tensor vectors;    ///< [E, hidden_size], of any floating dtype, on the weights' device
 };
@@ -65,7 +65,7 @@ class CLIPTextModel {
   /// @throws Error(kInvalidArgument)  L or clip_skip out of range
   /// @throws Error(kCancelled)
   CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
-                            const LearnedVectors& learned = {}) const;
+                            const TokenEmbeddingOverrides& learned = {}) const;
 
  private:
   class EncoderLayer {
@@ -82,11 +82,11 @@ class CLIPTextModel {
     Activation activation_;
   };
 
-  at::Tensor embed(const at::Tensor& input_ids, const LearnedVectors& learned) const;
+  at::Tensor embed(const at::Tensor& input_ids, const TokenEmbeddingOverrides& learned) const;
   at::Tensor pool(const at::Tensor& last_hidden_state, const at::Tensor& input_ids) const;
 
   CLIPTextConfig config_;
-  Residence residence_;
+  OffloadHandle offload_handle_;
   std::shared_ptr<LayerTable> layer_table_;
   Embedding token_embedding_, position_embedding_;
   std::vector<EncoderLayer> layers_;

@@ -12,18 +12,18 @@ std::string field(const Config& config, const std::string& key) {
 
 }  // namespace
 
-Error contradiction(const Config& config, const std::string& key, const std::string& why) {
+Error invalid_field(const Config& config, const std::string& key, const std::string& why) {
   return {ErrorCode::kCorruptData, concat(field(config, key), " ", why)};
 }
 
-Error unsupported(const Config& config, const std::string& key, const std::string& why) {
+Error unsupported_field(const Config& config, const std::string& key, const std::string& why) {
   return {ErrorCode::kUnsupported, concat(field(config, key), " ", why)};
 }
 
 void check_range(const Config& config, const std::string& key, std::int64_t value, std::int64_t low,
                  std::int64_t high) {
   if (value < low || value > high) {
-    throw contradiction(config, key, concat("has a value of ", value, ", expected ", low, " to ", high));
+    throw invalid_field(config, key, concat("has a value of ", value, ", expected ", low, " to ", high));
   }
 }
 
@@ -50,7 +50,7 @@ std::vector<std::int64_t> get_list_in_range(Config& config, const std::string& k
 std::vector<std::string> get_names(Config& config, const std::string& key, std::vector<std::string> fallback) {
   auto names = config.get<std::vector<std::string>>(key, std::move(fallback));
   if (names.empty() || names.size() > static_cast<std::size_t>(kMaxLevels)) {
-    throw contradiction(config, key, concat("has ", names.size(), " entries, expected 1 to ", kMaxLevels));
+    throw invalid_field(config, key, concat("has ", names.size(), " entries, expected 1 to ", kMaxLevels));
   }
   return names;
 }
@@ -59,7 +59,7 @@ std::optional<Activation> find_activation(Config& config, const std::string& key
   const auto name = config.find<std::string>(key);
   if (!name) return std::nullopt;
   const auto activation = parse_activation(*name);
-  if (!activation) throw unsupported(config, key, "is unknown; easel supports silu, swish, gelu, mish, relu");
+  if (!activation) throw unsupported_field(config, key, "is unknown; easel supports silu, swish, gelu, mish, relu");
   return activation;
 }
 
@@ -71,7 +71,7 @@ void check_groups(const Config& config, const std::vector<std::int64_t>& block_o
                   std::int64_t norm_num_groups) {
   for (const auto channels : block_out_channels) {
     if (channels % norm_num_groups != 0) {
-      throw contradiction(
+      throw invalid_field(
           config, "block_out_channels",
           concat("holds ", channels, ", which `norm_num_groups` = ", norm_num_groups, " does not divide"));
     }

@@ -42,9 +42,9 @@ void check_groups(const Config& config, const std::vector<std::int64_t>& block_o
                   std::int64_t norm_num_groups);
 
 /// The error for a field whose value contradicts another field. @param why  e.g. "needs `num_class_embeds`"
-Error contradiction(const Config& config, const std::string& key, const std::string& why);
+Error invalid_field(const Config& config, const std::string& key, const std::string& why);
 
 /// The error for a field whose value is well-formed but not done here.
-Error unsupported(const Config& config, const std::string& key, const std::string& why);
+Error unsupported_field(const Config& config, const std::string& key, const std::string& why);
 
 }  // namespace easel

@@ -48,11 +48,11 @@ KDownBlock::KDownBlock(const WeightScope& scope, const UNet2DConditionConfig& co
   if (!last) downsampler_.emplace(scope.placement());
 }
 
-at::Tensor KDownBlock::operator()(at::Tensor sample, const UNetSignals& signals, at::Tensor& skip,
+at::Tensor KDownBlock::operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, at::Tensor& skip,
                                   const RunContext& ctx) const {
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
-    sample = resnets_[i](sample, signals.emb, ctx);
-    if (!attentions_.empty()) sample = attentions_[i](std::move(sample), signals.emb, signals.prompt, ctx);
+    sample = resnets_[i](sample, block_inputs.emb, ctx);
+    if (!attentions_.empty()) sample = attentions_[i](std::move(sample), block_inputs.emb, block_inputs.prompt, ctx);
   }
   skip = !downsampler_ && !attentions_.empty() ? at::Tensor() : sample;
   return downsampler_ ? (*downsampler_)(sample) : sample;
@@ -62,7 +62,7 @@ KUpBlock::KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config
   const auto& here = config.levels[level];
   const auto channels = here.channels;
   const auto finer = config.levels[level == 0 ? 0 : level - 1].channels;
-  const bool first = config.k_up_takes_no_skip(level);
+  const bool first = config.k_up_block_has_no_skip(level);
   for (std::int64_t i = 0; i < here.layers; ++i) {
     const auto in_channels = i > 0 || first ? channels : 2 * channels;
     const auto out_channels = i + 1 == here.layers ? finer : channels;
@@ -78,12 +78,12 @@ KUpBlock::KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config
   if (level > 0) upsampler_.emplace(scope.placement());
 }
 
-at::Tensor KUpBlock::operator()(at::Tensor sample, const UNetSignals& signals, const at::Tensor& skip,
+at::Tensor KUpBlock::operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, const at::Tensor& skip,
                                 const RunContext& ctx) const {
   if (skip.defined()) sample = at::cat({sample, skip}, /*dim=*/1);
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
-    sample = resnets_[i](sample, signals.emb, ctx);
-    if (!attentions_.empty()) sample = attentions_[i](std::move(sample), signals.emb, signals.prompt, ctx);
+    sample = resnets_[i](sample, block_inputs.emb, ctx);
+    if (!attentions_.empty()) sample = attentions_[i](std::move(sample), block_inputs.emb, block_inputs.prompt, ctx);
   }
   return upsampler_ ? (*upsampler_)(sample) : sample;
 }

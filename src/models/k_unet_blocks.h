@@ -21,7 +21,7 @@ class KDownBlock {
  public:
   KDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
   /// @param skip  set to what the partner on the way up is given; undefined where that takes none
-  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, at::Tensor& skip,
+  at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, at::Tensor& skip,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, H / 2, W / 2], or as large
 
  private:
@@ -34,7 +34,7 @@ class KDownBlock {
 class KUpBlock {
  public:
   KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
-  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, const at::Tensor& skip,
+  at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, const at::Tensor& skip,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, 2 H, 2 W], or as large
 
  private:

@@ -44,11 +44,11 @@ UNetDownBlock::UNetDownBlock(const WeightScope& scope, const UNet2DConditionConf
   }
 }
 
-at::Tensor UNetDownBlock::operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
-                                     const RunContext& ctx) const {
+at::Tensor UNetDownBlock::operator()(at::Tensor sample, const UNetBlockInputs& block_inputs,
+                                     std::vector<at::Tensor>& skips, const RunContext& ctx) const {
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
-    sample = resnets_[i](sample, signals.emb, ctx);
-    if (!attentions_.empty()) sample = attentions_[i](sample, signals.prompt, ctx);
+    sample = resnets_[i](sample, block_inputs.emb, ctx);
+    if (!attentions_.empty()) sample = attentions_[i](sample, block_inputs.prompt, ctx);
     skips.push_back(sample);
   }
   if (downsampler_) {
@@ -71,11 +71,12 @@ UNetMidBlock::UNetMidBlock(const WeightScope& scope, const UNet2DConditionConfig
   }
 }
 
-at::Tensor UNetMidBlock::operator()(at::Tensor sample, const UNetSignals& signals, const RunContext& ctx) const {
-  sample = resnets_[0](sample, signals.emb, ctx);
+at::Tensor UNetMidBlock::operator()(at::Tensor sample, const UNetBlockInputs& block_inputs,
+                                    const RunContext& ctx) const {
+  sample = resnets_[0](sample, block_inputs.emb, ctx);
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
-    sample = attentions_[i](sample, signals.prompt, ctx);
-    sample = resnets_[i + 1](sample, signals.emb, ctx);
+    sample = attentions_[i](sample, block_inputs.prompt, ctx);
+    sample = resnets_[i + 1](sample, block_inputs.emb, ctx);
   }
   return sample;
 }
@@ -97,13 +98,13 @@ UNetUpBlock::UNetUpBlock(const WeightScope& scope, const UNet2DConditionConfig& 
   if (level > 0) upsampler_.emplace(scope / "upsamplers" / 0, here.channels);
 }
 
-at::Tensor UNetUpBlock::operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
-                                   const RunContext& ctx) const {
+at::Tensor UNetUpBlock::operator()(at::Tensor sample, const UNetBlockInputs& block_inputs,
+                                   std::vector<at::Tensor>& skips, const RunContext& ctx) const {
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
     sample = at::cat({sample, skips.back()}, /*dim=*/1);
     skips.pop_back();
-    sample = resnets_[i](sample, signals.emb, ctx);
-    if (!attentions_.empty()) sample = attentions_[i](sample, signals.prompt, ctx);
+    sample = resnets_[i](sample, block_inputs.emb, ctx);
+    if (!attentions_.empty()) sample = attentions_[i](sample, block_inputs.prompt, ctx);
   }
   return upsampler_ ? (*upsampler_)(sample, {skips.back().size(2), skips.back().size(3)}) : sample;
 }

@@ -16,7 +16,7 @@
 namespace easel {
 
 /// What every block of one call is given.
-struct UNetSignals {
+struct UNetBlockInputs {
   at::Tensor emb;  ///< [B, temb_channels]
   Conditioning prompt;
 };
@@ -26,7 +26,7 @@ class UNetDownBlock {
  public:
   UNetDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
   /// @param skips  gets what each layer gave, in order
-  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
+  at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, std::vector<at::Tensor>& skips,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about H / 2, about W / 2]
 
  private:
@@ -39,7 +39,7 @@ class UNetDownBlock {
 class UNetMidBlock {
  public:
   UNetMidBlock(const WeightScope& scope, const UNet2DConditionConfig& config);
-  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals,
+  at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs,
                         const RunContext& ctx) const;  // [B, C, H, W] -> the same shape
 
  private:
@@ -52,7 +52,7 @@ class UNetUpBlock {
  public:
   UNetUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
   /// @param skips  loses its last entries, one a layer; the next one left says how large the result is
-  at::Tensor operator()(at::Tensor sample, const UNetSignals& signals, std::vector<at::Tensor>& skips,
+  at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, std::vector<at::Tensor>& skips,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about 2 H, about 2 W]
 
  private:

@@ -33,7 +33,7 @@ void check_shape(const at::Tensor& tensor, const char* name, at::IntArrayRef exp
 
 UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope)
     : config_(config),
-      residence_(scope.residence()),
+      offload_handle_(scope.offload_handle()),
       layer_table_(scope.layers()),
       embedding_(config, scope),
       conv_in_(scope / "conv_in", config.in_channels, config.levels[0].channels, same_size(config.conv_in_kernel)),
@@ -58,11 +58,11 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, 
 
 at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunContext& ctx) const {
   check(input);
-  residence_.enter();
-  const AdaptersInUse adapters(*layer_table_, ctx.adapters);
+  offload_handle_.make_resident();
+  const ScopedAdapters adapters(*layer_table_, ctx.adapters);
 
   // 1. time
-  const UNetSignals signals{.emb = embedding_(input), .prompt = make_conditioning(input)};
+  const UNetBlockInputs block_inputs{.emb = embedding_(input), .prompt = make_conditioning(input)};
 
   // 2. pre-process
   auto sample = input.sample.contiguous(at::MemoryFormat::ChannelsLast);
@@ -70,40 +70,40 @@ at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunCon
   sample = conv_in_(sample);  // [B, levels[0].channels, h, w]
 
   // 3. to 5. down, mid, up
-  sample = config_.k_blocks ? run_k_blocks(std::move(sample), signals, ctx)
-                            : run_blocks(std::move(sample), input, signals, ctx);
+  sample = config_.k_blocks ? run_k_blocks(std::move(sample), block_inputs, ctx)
+                            : run_blocks(std::move(sample), input, block_inputs, ctx);
 
   // 6. post-process
   if (conv_norm_out_) sample = activate_in_place(config_.act_fn, (*conv_norm_out_)(sample));
   return conv_out_(sample);  // [B, out_channels, h, w]
 }
 
-at::Tensor UNet2DConditionModel::run_blocks(at::Tensor sample, const UNetInput& input, const UNetSignals& signals,
-                                            const RunContext& ctx) const {
+at::Tensor UNet2DConditionModel::run_blocks(at::Tensor sample, const UNetInput& input,
+                                            const UNetBlockInputs& block_inputs, const RunContext& ctx) const {
   // 3. down
   std::vector<at::Tensor> skips{sample};
-  for (const auto& block : down_blocks_) sample = block(std::move(sample), signals, skips, ctx);
+  for (const auto& block : down_blocks_) sample = block(std::move(sample), block_inputs, skips, ctx);
   if (!input.down_block_residuals.empty()) add_residuals(input, skips);
 
   // 4. mid
-  if (mid_block_) sample = (*mid_block_)(std::move(sample), signals, ctx);
+  if (mid_block_) sample = (*mid_block_)(std::move(sample), block_inputs, ctx);
   if (input.mid_block_residual.defined()) sample = sample.add(input.mid_block_residual);
 
   // 5. up
-  for (const auto& block : up_blocks_) sample = block(std::move(sample), signals, skips, ctx);
+  for (const auto& block : up_blocks_) sample = block(std::move(sample), block_inputs, skips, ctx);
   return sample;
 }
 
-at::Tensor UNet2DConditionModel::run_k_blocks(at::Tensor sample, const UNetSignals& signals,
+at::Tensor UNet2DConditionModel::run_k_blocks(at::Tensor sample, const UNetBlockInputs& block_inputs,
                                               const RunContext& ctx) const {
   std::vector<at::Tensor> skips;  // one a level
   for (const auto& block : k_down_blocks_) {
     at::Tensor skip;
-    sample = block(std::move(sample), signals, skip, ctx);
+    sample = block(std::move(sample), block_inputs, skip, ctx);
     skips.push_back(std::move(skip));
   }
   for (const auto& block : k_up_blocks_) {
-    sample = block(std::move(sample), signals, skips.back(), ctx);
+    sample = block(std::move(sample), block_inputs, skips.back(), ctx);
     skips.pop_back();
   }
   return sample;
@@ -115,10 +115,10 @@ void UNet2DConditionModel::check(const UNetInput& input) const {
   const auto batch = input.sample.size(0);
   check_shape(input.sample, "sample", {batch, config_.in_channels, input.sample.size(2), input.sample.size(3)});
   for (const auto size : {input.sample.size(2), input.sample.size(3)}) {
-    if (size % config_.size_multiple() == 0 && size >= config_.least_size()) continue;
-    throw Error(ErrorCode::kInvalidArgument, concat("unet: a sample of ", input.sample.sizes(),
-                                                    "; height and width of ", "this model's are multiples of ",
-                                                    config_.size_multiple(), " from ", config_.least_size(), " up"));
+    if (size % config_.size_multiple() == 0 && size >= config_.min_size()) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("unet: a sample of ", input.sample.sizes(), "; height and width of ",
+                       "this model's are multiples of ", config_.size_multiple(), " from ", config_.min_size(), " up"));
   }
   check_shape(input.timesteps, "timesteps", {batch});
   const auto& prompt = input.encoder_hidden_states;

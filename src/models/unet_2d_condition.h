@@ -37,12 +37,12 @@ class UNet2DConditionModel {
  private:
   void check(const UNetInput& input) const;
   void add_residuals(const UNetInput& input, std::vector<at::Tensor>& skips) const;
-  at::Tensor run_blocks(at::Tensor sample, const UNetInput& input, const UNetSignals& signals,
+  at::Tensor run_blocks(at::Tensor sample, const UNetInput& input, const UNetBlockInputs& block_inputs,
                         const RunContext& ctx) const;
-  at::Tensor run_k_blocks(at::Tensor sample, const UNetSignals& signals, const RunContext& ctx) const;
+  at::Tensor run_k_blocks(at::Tensor sample, const UNetBlockInputs& block_inputs, const RunContext& ctx) const;
 
   UNet2DConditionConfig config_;
-  Residence residence_;
+  OffloadHandle offload_handle_;
   std::shared_ptr<LayerTable> layer_table_;
   UNetEmbedding embedding_;
   Conv2d conv_in_;

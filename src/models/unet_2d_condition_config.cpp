@@ -34,9 +34,9 @@ BlockTypes read_block_types(Config& config, const std::string& key, const std::s
   for (const auto& full_name : names) {
     const auto name = block_name(full_name);
     if (name != prefix + plain && name != prefix + attention) {
-      throw unsupported(config, key,
-                        concat("names `", full_name, "`; easel supports ", plain, " and ", attention, ", or K", plain,
-                               " and K", attention));
+      throw unsupported_field(config, key,
+                              concat("names `", full_name, "`; easel supports ", plain, " and ", attention, ", or K",
+                                     plain, " and K", attention));
     }
     types.attention.push_back(name == prefix + attention);
   }
@@ -51,12 +51,12 @@ UNetMidBlockType read_mid_block_type(Config& config) {
   const auto name = config.get<std::string>("mid_block_type", "UNetMidBlock2DCrossAttn");
   if (name == "UNetMidBlock2DCrossAttn") return UNetMidBlockType::kCrossAttention;
   if (name == "UNetMidBlock2D") return UNetMidBlockType::kResnet;
-  throw unsupported(config, "mid_block_type",
-                    "is not done; easel supports UNetMidBlock2DCrossAttn, UNetMidBlock2D, null");
+  throw unsupported_field(config, "mid_block_type",
+                          "is not done; easel supports UNetMidBlock2DCrossAttn, UNetMidBlock2D, null");
 }
 
 std::int64_t as_count(const Config& config, const std::string& key, const json& value) {
-  if (!value.is_number_integer()) throw contradiction(config, key, "holds something else than integers");
+  if (!value.is_number_integer()) throw invalid_field(config, key, "holds something else than integers");
   const auto count = value.get<std::int64_t>();
   check_range(config, key, count, 0, kMaxLayers);
   return count;
@@ -66,7 +66,7 @@ std::int64_t as_count(const Config& config, const std::string& key, const json& 
 Counts per_layer(const Config& config, const std::string& key, const json& value, std::size_t layers) {
   if (!value.is_array()) return Counts(layers, as_count(config, key, value));
   if (value.size() < layers) {
-    throw contradiction(config, key, concat("gives a block ", value.size(), " numbers, expected ", layers));
+    throw invalid_field(config, key, concat("gives a block ", value.size(), " numbers, expected ", layers));
   }
   Counts counts;
   for (std::size_t i = 0; i < layers; ++i) counts.push_back(as_count(config, key, value[i]));
@@ -78,7 +78,7 @@ const json& entry(const Config& config, const std::string& key, const json& valu
                   std::size_t levels) {
   if (!value.is_array()) return value;
   if (value.size() != levels)
-    throw contradiction(config, key, concat("has ", value.size(), " entries, expected ", levels));
+    throw invalid_field(config, key, concat("has ", value.size(), " entries, expected ", levels));
   return value[index];
 }
 
@@ -92,7 +92,7 @@ void read_transformer_layers(Config& config, UNet2DConditionConfig& c) {
     auto& level = c.levels[i];
     const auto& counts = entry(config, key, down, i, n);
     if (counts.is_array() && reverse.is_null()) {
-      throw contradiction(config, key, "holds lists, which needs `reverse_transformer_layers_per_block`");
+      throw invalid_field(config, key, "holds lists, which needs `reverse_transformer_layers_per_block`");
     }
     const auto layers = static_cast<std::size_t>(level.layers);
     level.down_transformer_layers = per_layer(config, key, counts, layers);
@@ -114,7 +114,7 @@ void read_norm_groups(Config& config, const Counts& channels, UNet2DConditionCon
   const bool none = config.object().contains("norm_num_groups") && !config.has("norm_num_groups");
   if (!none) return check_groups(config, channels, c.norm_num_groups);
   if (!c.k_blocks) {
-    throw unsupported(config, "norm_num_groups", "is not done with these blocks; easel supports a number");
+    throw unsupported_field(config, "norm_num_groups", "is not done with these blocks; easel supports a number");
   }
   c.norm_num_groups = 0;
 }
@@ -129,10 +129,10 @@ void read_levels(Config& config, UNet2DConditionConfig& c) {
   c.k_blocks = down.k_blocks;
   const auto channels = config.get<Counts>("block_out_channels", {320, 640, 1280, 1280});
   if (up.attention.size() != n)
-    throw contradiction(config, "up_block_types", concat("has ", up.attention.size(), " entries, expected ", n));
-  if (up.k_blocks != down.k_blocks) throw unsupported(config, "up_block_types", "mixes K-blocks with others");
+    throw invalid_field(config, "up_block_types", concat("has ", up.attention.size(), " entries, expected ", n));
+  if (up.k_blocks != down.k_blocks) throw unsupported_field(config, "up_block_types", "mixes K-blocks with others");
   if (channels.size() != n) {
-    throw contradiction(config, "block_out_channels", concat("has ", channels.size(), " entries, expected ", n));
+    throw invalid_field(config, "block_out_channels", concat("has ", channels.size(), " entries, expected ", n));
   }
   const auto layers = get_list_in_range(config, "layers_per_block", n, 2, 1, kMaxLayers);
   // The JSON's name is a historical mistake (diffusers issue 2011): it has always been the number of heads.
@@ -160,19 +160,20 @@ void read_levels(Config& config, UNet2DConditionConfig& c) {
 /// Whose widths K-blocks can split into groups and heads, and whose skip connections find their place.
 void check_k_blocks(const Config& config, const UNet2DConditionConfig& c) {
   if (c.mid_block_type != UNetMidBlockType::kNone) {
-    throw unsupported(config, "mid_block_type", "is not done with K-blocks; easel supports null");
+    throw unsupported_field(config, "mid_block_type", "is not done with K-blocks; easel supports null");
   }
   for (std::size_t i = 0; i < c.levels.size(); ++i) {
     const auto& level = c.levels[i];
     const auto channels = level.channels, finer = c.levels[i == 0 ? 0 : i - 1].channels;
     const auto splits = [](std::int64_t n) { return n >= kKGroupSize && n % (n / kKGroupSize) == 0; };
     if (!splits(channels) || !splits(2 * channels)) {
-      throw unsupported(config, "block_out_channels", concat("has ", channels, ", which K-blocks cannot split evenly"));
+      throw unsupported_field(config, "block_out_channels",
+                              concat("has ", channels, ", which K-blocks cannot split evenly"));
     }
     check_range(config, "attention_head_dim", level.head_dim, 1, std::min(channels, finer));
     const bool gives_skip = i + 1 < c.levels.size() || !level.down_attention;
-    if (gives_skip == c.k_up_takes_no_skip(i)) {
-      throw unsupported(config, "block_out_channels", "does not fit the skip connections of these K-blocks");
+    if (gives_skip == c.k_up_block_has_no_skip(i)) {
+      throw unsupported_field(config, "block_out_channels", "does not fit the skip connections of these K-blocks");
     }
   }
 }
@@ -191,7 +192,7 @@ void read_time_embedding(Config& config, UNet2DConditionConfig& c) {
   c.time_embedding_type = fourier ? TimeEmbeddingType::kFourier : TimeEmbeddingType::kPositional;
   c.time_embedding_dim = get_in_range(config, "time_embedding_dim", 0, 0, kMaxChannels);
   if (c.time_embedding_dim == 0) c.time_embedding_dim = c.levels[0].channels * (fourier ? 2 : 4);
-  if (fourier && c.time_embedding_dim % 2 != 0) throw contradiction(config, "time_embedding_dim", "must be even");
+  if (fourier && c.time_embedding_dim % 2 != 0) throw invalid_field(config, "time_embedding_dim", "must be even");
   c.timestep_post_act = find_activation(config, "timestep_post_act");
   c.time_embedding_act_fn = find_activation(config, "time_embedding_act_fn");
   c.time_cond_proj_dim = find_in_range(config, "time_cond_proj_dim", 1, kMaxChannels);
@@ -199,7 +200,7 @@ void read_time_embedding(Config& config, UNet2DConditionConfig& c) {
 
 void need_projection_width(const Config& config, const std::string& key, const UNet2DConditionConfig& c) {
   if (c.projection_class_embeddings_input_dim == 0) {
-    throw contradiction(config, key, "needs `projection_class_embeddings_input_dim`");
+    throw invalid_field(config, key, "needs `projection_class_embeddings_input_dim`");
   }
 }
 
@@ -215,7 +216,7 @@ void read_class_embedding(Config& config, UNet2DConditionConfig& c) {
   if (type.ends_with("projection")) need_projection_width(config, "class_embed_type", c);
   c.class_embeddings_concat = config.get<bool>("class_embeddings_concat", false);
   if (c.class_embeddings_concat && c.class_embed_type == ClassEmbedType::kNone) {
-    throw contradiction(config, "class_embeddings_concat", "needs `class_embed_type` or `num_class_embeds`");
+    throw invalid_field(config, "class_embeddings_concat", "needs `class_embed_type` or `num_class_embeds`");
   }
 }
 
@@ -226,21 +227,21 @@ void read_addition_embedding(Config& config, UNet2DConditionConfig& c) {
   c.addition_time_embed_dim = find_in_range(config, "addition_time_embed_dim", 1, kMaxChannels).value_or(0);
   if (type.empty()) return;
   if (c.class_embeddings_concat)
-    throw contradiction(config, "addition_embed_type", "excludes `class_embeddings_concat`");
+    throw invalid_field(config, "addition_embed_type", "excludes `class_embeddings_concat`");
   if (type == "text") {
     c.addition_embed_type = AdditionEmbedType::kText;
     if (config.raw("cross_attention_dim").is_array()) {
-      throw contradiction(config, "cross_attention_dim", "must be one number with `addition_embed_type` text");
+      throw invalid_field(config, "cross_attention_dim", "must be one number with `addition_embed_type` text");
     }
     if (c.levels[0].cross_attention_dim % c.addition_embed_type_num_heads != 0) {
-      throw contradiction(config, "addition_embed_type_num_heads",
+      throw invalid_field(config, "addition_embed_type_num_heads",
                           concat("does not divide `cross_attention_dim` = ", c.levels[0].cross_attention_dim));
     }
     return;
   }
   c.addition_embed_type = AdditionEmbedType::kTextTime;
   if (c.addition_time_embed_dim == 0)
-    throw contradiction(config, "addition_embed_type", "needs `addition_time_embed_dim`");
+    throw invalid_field(config, "addition_embed_type", "needs `addition_time_embed_dim`");
   need_projection_width(config, "addition_embed_type", c);
 }
 
@@ -261,7 +262,7 @@ void refuse_other_architectures(Config& config) {
 
 }  // namespace
 
-bool UNet2DConditionConfig::k_up_takes_no_skip(std::size_t level) const {
+bool UNet2DConditionConfig::k_up_block_has_no_skip(std::size_t level) const {
   const auto& here = levels[level];
   const auto finer = levels[level == 0 ? 0 : level - 1].channels;
   return here.up_attention && finer == here.channels && here.channels == temb_channels();

@@ -70,11 +70,11 @@ struct UNet2DConditionConfig {
   std::int64_t temb_channels() const { return class_embeddings_concat ? 2 * time_embedding_dim : time_embedding_dim; }
 
   /// Of K-blocks: the first block on the way up, which diffusers tells by its widths, takes no skip connection.
-  bool k_up_takes_no_skip(std::size_t level) const;
+  bool k_up_block_has_no_skip(std::size_t level) const;
 
   /// What the height and width of a sample must be multiples of, and their least value.
   std::int64_t size_multiple() const { return k_blocks ? std::int64_t{1} << (levels.size() - 1) : 1; }
-  std::int64_t least_size() const { return k_blocks ? 2 * size_multiple() : 1; }
+  std::int64_t min_size() const { return k_blocks ? 2 * size_multiple() : 1; }
 
   /// @throws Error(kCorruptData, kUnsupported)  names the field
   static UNet2DConditionConfig from(Config& config);

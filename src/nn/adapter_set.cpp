@@ -14,37 +14,39 @@ void AdapterSet::add(const BoundAdapter& adapter, AdapterWeights weights) {
     const auto weight = weights.of(*model);
     if (weight == 0) continue;
     const auto key = key_with(weight);
-    auto& own = part(model);
+    auto& own = model_adapters(model);
     if (!own.key.ends_with(key)) own.key += key;
     own.layers[slot].uses.push_back({.adapter = change, .weight = weight});
   }
 }
 
 std::string AdapterSet::key_of(const LayerTable& model) const {
-  const auto* part = find(model);
-  return part == nullptr ? std::string() : part->key;
+  const auto* model_adapters = find(model);
+  return model_adapters == nullptr ? std::string() : model_adapters->key;
 }
 
-AdapterSet::Part& AdapterSet::part(const std::shared_ptr<LayerTable>& model) {
-  const auto found = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.model == model; });
-  if (found != parts_.end()) return *found;
-  return parts_.emplace_back(Part{.model = model, .key = {}, .layers = {}});
+AdapterSet::ModelAdapters& AdapterSet::model_adapters(const std::shared_ptr<LayerTable>& model) {
+  const auto found =
+      std::find_if(models_.begin(), models_.end(), [&](const ModelAdapters& p) { return p.model == model; });
+  if (found != models_.end()) return *found;
+  return models_.emplace_back(ModelAdapters{.model = model, .key = {}, .layers = {}});
 }
 
-const AdapterSet::Part* AdapterSet::find(const LayerTable& model) const {
-  const auto found = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.model.get() == &model; });
-  return found == parts_.end() ? nullptr : &*found;
+const AdapterSet::ModelAdapters* AdapterSet::find(const LayerTable& model) const {
+  const auto found =
+      std::find_if(models_.begin(), models_.end(), [&](const ModelAdapters& p) { return p.model.get() == &model; });
+  return found == models_.end() ? nullptr : &*found;
 }
 
-AdaptersInUse::AdaptersInUse(const LayerTable& model, const AdapterSet* set)
-    : part_(set == nullptr ? nullptr : set->find(model)) {
-  if (part_ == nullptr) return;
-  for (const auto& [slot, adapters] : part_->layers) slot->adapters = &adapters;
+ScopedAdapters::ScopedAdapters(const LayerTable& model, const AdapterSet* set)
+    : model_adapters_(set == nullptr ? nullptr : set->find(model)) {
+  if (model_adapters_ == nullptr) return;
+  for (const auto& [slot, adapters] : model_adapters_->layers) slot->adapters = &adapters;
 }
 
-AdaptersInUse::~AdaptersInUse() {
-  if (part_ == nullptr) return;
-  for (const auto& [slot, adapters] : part_->layers) slot->adapters = nullptr;
+ScopedAdapters::~ScopedAdapters() {
+  if (model_adapters_ == nullptr) return;
+  for (const auto& [slot, adapters] : model_adapters_->layers) slot->adapters = nullptr;
 }
 
 }  // namespace easel

@@ -38,36 +38,36 @@ class AdapterSet {
   /// Where a weight is 0, the adapter is not there.
   void add(const BoundAdapter& adapter, AdapterWeights weights);
 
-  /// Equal keys mean equal pictures.
+  /// Equal keys mean equal images.
   const std::string& key() const { return key_; }
   /// The same for one model alone; empty where nothing of the set is for it.
   std::string key_of(const LayerTable& model) const;
 
  private:
-  friend class AdaptersInUse;
-  struct Part {
+  friend class ScopedAdapters;
+  struct ModelAdapters {
     std::shared_ptr<LayerTable> model;
     std::string key;
     std::map<std::shared_ptr<LayerSlot>, LayerAdapters> layers;
   };
-  Part& part(const std::shared_ptr<LayerTable>& model);
-  const Part* find(const LayerTable& model) const;
+  ModelAdapters& model_adapters(const std::shared_ptr<LayerTable>& model);
+  const ModelAdapters* find(const LayerTable& model) const;
 
   std::string key_;
-  std::vector<Part> parts_;
+  std::vector<ModelAdapters> models_;
 };
 
 /// As long as it lives, the model's layers work with a set's adapters. One at a time on one model, from one thread.
-class AdaptersInUse {
+class ScopedAdapters {
  public:
   /// @param set  outlives this; null: nothing happens
-  AdaptersInUse(const LayerTable& model, const AdapterSet* set);
-  ~AdaptersInUse();
-  AdaptersInUse(const AdaptersInUse&) = delete;
-  AdaptersInUse& operator=(const AdaptersInUse&) = delete;
+  ScopedAdapters(const LayerTable& model, const AdapterSet* set);
+  ~ScopedAdapters();
+  ScopedAdapters(const ScopedAdapters&) = delete;
+  ScopedAdapters& operator=(const ScopedAdapters&) = delete;
 
  private:
-  const AdapterSet::Part* part_;
+  const AdapterSet::ModelAdapters* model_adapters_;
 };
 
 }  // namespace easel

@@ -31,7 +31,7 @@ KAttentionBlock::KAttentionBlock(const WeightScope& scope, const KAttentionOptio
 
 at::Tensor KAttentionBlock::operator()(at::Tensor hidden_states, const at::Tensor& temb, const Conditioning& prompt,
                                        const RunContext& ctx) const {
-  ctx.poll();
+  ctx.throw_if_cancelled();
   const auto height = hidden_states.size(2), width = hidden_states.size(3);
   if (attn1_) {
     const auto tokens = to_tokens((*norm1_)(hidden_states, temb));  // [B, HW, channels]

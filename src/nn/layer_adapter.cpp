@@ -23,32 +23,33 @@ at::Tensor rows(const at::Tensor& factor) {  // [r, ...] -> [r, n]
 }
 
 /// A core [r, r, k, k] between a [r, out] and b [r, in]. @return [out, in, k, k]
-at::Tensor rebuild(const at::Tensor& core, const at::Tensor& a, const at::Tensor& b) {
+at::Tensor rebuild_tucker(const at::Tensor& core, const at::Tensor& a, const at::Tensor& b) {
   return at::einsum("ijkl,ip,jr->prkl", {core, a, b});
 }
 
-at::Tensor product(const LowRank& change, at::IntArrayRef shape) {
-  if (change.mid.defined()) return rebuild(change.mid, rows(change.up).t(), rows(change.down));
+at::Tensor delta(const LowRank& change, at::IntArrayRef shape) {
+  if (change.mid.defined()) return rebuild_tucker(change.mid, rows(change.up).t(), rows(change.down));
   return at::matmul(rows(change.up), rows(change.down)).reshape(shape);
 }
 
-at::Tensor product(const HadamardProduct& change, at::IntArrayRef shape) {
+at::Tensor delta(const HadamardProduct& change, at::IntArrayRef shape) {
   if (change.t1.defined()) {
-    return rebuild(change.t1, change.w1_a, change.w1_b).mul_(rebuild(change.t2, change.w2_a, change.w2_b));
+    return rebuild_tucker(change.t1, change.w1_a, change.w1_b)
+        .mul_(rebuild_tucker(change.t2, change.w2_a, change.w2_b));
   }
   return at::matmul(change.w1_a, change.w1_b).mul_(at::matmul(change.w2_a, change.w2_b)).reshape(shape);
 }
 
 at::Tensor whole(const KroneckerFactor& factor) {
   if (factor.whole.defined()) return factor.whole;
-  return factor.t.defined() ? rebuild(factor.t, factor.a, factor.b) : at::matmul(factor.a, factor.b);
+  return factor.t.defined() ? rebuild_tucker(factor.t, factor.a, factor.b) : at::matmul(factor.a, factor.b);
 }
 
-at::Tensor product(const Difference& change, at::IntArrayRef /*shape*/) {
+at::Tensor delta(const Difference& change, at::IntArrayRef /*shape*/) {
   return change.weight;
 }
 
-at::Tensor product(const KroneckerProduct& change, at::IntArrayRef shape) {
+at::Tensor delta(const KroneckerProduct& change, at::IntArrayRef shape) {
   const auto w1 = whole(change.w1);  // [a, c]
   const auto w2 = whole(change.w2);  // [b, d], [b, d * k * k] or [b, d, k, k]
   // Windows are the last index, so a flat [b, d * k * k] and [b, d, k, k] give the same numbers in the same order.
@@ -56,26 +57,26 @@ at::Tensor product(const KroneckerProduct& change, at::IntArrayRef shape) {
 }
 
 /// The layer's own operation with another weight and bias.
-at::Tensor operate(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
-                   const at::Tensor& bias = {}) {
+at::Tensor run_layer(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
+                     const at::Tensor& bias = {}) {
   if (weight.dim() == 2) return affine(input, weight, bias);
   return at::conv2d(input, weight, bias, {call.stride, call.stride}, {call.padding, call.padding});
 }
 
-at::Tensor pass_through(const LowRank& change, const LayerCall& call) {
+at::Tensor apply_factors(const LowRank& change, const LayerCall& call) {
   if (change.down.dim() == 2) return affine(affine(call.input, change.down), change.up, change.up_bias);
-  const auto window = operate(call, change.mid.defined() ? at::conv2d(call.input, change.down) : call.input,
-                              change.mid.defined() ? change.mid : change.down);
+  const auto window = run_layer(call, change.mid.defined() ? at::conv2d(call.input, change.down) : call.input,
+                                change.mid.defined() ? change.mid : change.down);
   return at::conv2d(window, change.up, change.up_bias);
 }
 
 /// The change without its scale; may be a tensor of the adapter itself, so not to be written.
-at::Tensor unscaled(const LayerAdapter& adapter, at::IntArrayRef shape) {
-  return std::visit([&](const auto& change) { return product(change, shape); }, adapter.change);
+at::Tensor unscaled_delta(const LayerAdapter& adapter, at::IntArrayRef shape) {
+  return std::visit([&](const auto& change) { return delta(change, shape); }, adapter.change);
 }
 
 /// Lengths of a weight's rows, or of its columns, with the dimensions of `like`.
-at::Tensor lengths_of(const at::Tensor& weight, const at::Tensor& like) {
+at::Tensor vector_norms(const at::Tensor& weight, const at::Tensor& like) {
   std::vector<std::int64_t> others;
   for (std::int64_t d = 0; d < weight.dim(); ++d) {
     if (like.size(d) == 1) others.push_back(d);
@@ -95,12 +96,12 @@ bool has_rule(const WeightedAdapter& use, Magnitude::Rule rule) {
 const at::Tensor& gain_of(const WeightedAdapter& use, const at::Tensor& weight) {
   if (use.gain.defined()) return use.gain;
   const auto& [lengths, rule] = *use.adapter->magnitude;
-  const auto change = unscaled(*use.adapter, weight.sizes());
+  const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (rule == Magnitude::Rule::kPeft) {
-    use.gain = lengths / lengths_of(at::add(weight, change, use.adapter->scale * use.weight), lengths);
+    use.gain = lengths / vector_norms(at::add(weight, change, use.adapter->scale * use.weight), lengths);
   } else {
     const auto changed = at::add(weight, change, use.adapter->scale);
-    use.gain = lengths / lengths_of(changed, lengths).add_(epsilon_of(weight.scalar_type()));
+    use.gain = lengths / vector_norms(changed, lengths).add_(epsilon_of(weight.scalar_type()));
     if (use.weight != 1) use.gain.sub_(1).mul_(use.weight).add_(1);
   }
   return use.gain;
@@ -112,7 +113,7 @@ bool changes_weight(const WeightedAdapter& use) {
 }
 
 /// Whether the input can go through the factors, at a share of the layer's own cost. Other changes are made whole.
-bool passes_through(const WeightedAdapter& use, const LayerAdapters& adapters) {
+bool can_apply_factors(const WeightedAdapter& use, const LayerAdapters& adapters) {
   if (!std::holds_alternative<LowRank>(use.adapter->change)) return false;
   if (!has_rule(use, Magnitude::Rule::kLycoris)) return true;
   // It stretches what the layer gives by itself, to which other adapters add; lengths by input stretch what goes in.
@@ -122,17 +123,17 @@ bool passes_through(const WeightedAdapter& use, const LayerAdapters& adapters) {
 
 /// Whether what is made whole goes into the weight, so that the layer works once. In half precision that would round
 /// the changes to what stands out beside the weight, and PEFT's lengths ask for what came before them apart.
-bool merges(const LayerAdapters& adapters, const at::Tensor& weight) {
+bool should_merge(const LayerAdapters& adapters, const at::Tensor& weight) {
   const auto& uses = adapters.uses;
-  const auto is_whole = [&](const auto& use) { return changes_weight(use) && !passes_through(use, adapters); };
+  const auto is_whole = [&](const auto& use) { return changes_weight(use) && !can_apply_factors(use, adapters); };
   const auto is_peft = [](const auto& use) { return has_rule(use, Magnitude::Rule::kPeft); };
   return weight.scalar_type() == at::kFloat && std::any_of(uses.begin(), uses.end(), is_whole) &&
          std::none_of(uses.begin(), uses.end(), is_peft);
 }
 
 /// What a change that is made whole comes to, with its weight.
-at::Tensor whole_change(const WeightedAdapter& use, const at::Tensor& weight) {
-  const auto change = unscaled(*use.adapter, weight.sizes());
+at::Tensor scaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
+  const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (!use.adapter->magnitude) return change * (use.adapter->scale * use.weight);
   return at::add(weight, change, use.adapter->scale).mul_(gain_of(use, weight)).sub_(weight);
 }
@@ -140,10 +141,10 @@ at::Tensor whole_change(const WeightedAdapter& use, const at::Tensor& weight) {
 at::Tensor merged_weight(const LayerAdapters& adapters, const at::Tensor& weight) {
   auto merged = weight;
   for (const auto& use : adapters.uses) {
-    if (!changes_weight(use) || passes_through(use, adapters)) continue;
+    if (!changes_weight(use) || can_apply_factors(use, adapters)) continue;
     const auto& adapter = *use.adapter;
-    merged = adapter.magnitude ? merged + whole_change(use, weight)
-                               : at::add(merged, unscaled(adapter, weight.sizes()), adapter.scale * use.weight);
+    merged = adapter.magnitude ? merged + scaled_delta(use, weight)
+                               : at::add(merged, unscaled_delta(adapter, weight.sizes()), adapter.scale * use.weight);
   }
   return merged;
 }
@@ -156,9 +157,9 @@ at::Tensor as_output(const at::Tensor& bias, const LayerCall& call) {  // [out] 
   return call.weight.dim() == 2 ? bias : bias.view({1, -1, 1, 1});
 }
 
-at::Tensor stretch(const WeightedAdapter& use, const LayerCall& call, at::Tensor output) {
+at::Tensor apply_dora(const WeightedAdapter& use, const LayerCall& call, at::Tensor output) {
   const auto gain = by_channel(gain_of(use, call.weight));
-  const auto change = pass_through(std::get<LowRank>(use.adapter->change), call);
+  const auto change = apply_factors(std::get<LowRank>(use.adapter->change), call);
   const auto base = call.bias.defined() ? output - as_output(call.bias, call) : output;
   const double strength = has_rule(use, Magnitude::Rule::kPeft) ? use.weight : 1.0;  // else it is in the gain
   return output.add_((gain - 1).mul(base).add_((gain * change).mul_(use.adapter->scale * strength)));
@@ -167,27 +168,27 @@ at::Tensor stretch(const WeightedAdapter& use, const LayerCall& call, at::Tensor
 }  // namespace
 
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape) {
-  return unscaled(adapter, shape) * adapter.scale;
+  return unscaled_delta(adapter, shape) * adapter.scale;
 }
 
-at::Tensor operate(const LayerCall& call) {
-  return operate(call, call.input, call.weight, call.bias);
+at::Tensor run_layer(const LayerCall& call) {
+  return run_layer(call, call.input, call.weight, call.bias);
 }
 
-at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call) {
-  const bool merged = merges(adapters, call.weight);
+at::Tensor apply_adapters(const LayerAdapters& adapters, const LayerCall& call) {
+  const bool merged = should_merge(adapters, call.weight);
   const auto weight = merged ? merged_weight(adapters, call.weight) : call.weight;
-  auto output = operate(call, call.input, weight, call.bias);
+  auto output = run_layer(call, call.input, weight, call.bias);
   for (const auto& use : adapters.uses) {
     const auto& adapter = *use.adapter;
-    if (!passes_through(use, adapters)) {
+    if (!can_apply_factors(use, adapters)) {
       if (!merged && changes_weight(use)) {
-        output.add_(operate(call, call.input, whole_change(use, call.weight)));
+        output.add_(run_layer(call, call.input, scaled_delta(use, call.weight)));
       }
     } else if (adapter.magnitude) {
-      output = stretch(use, call, std::move(output));
+      output = apply_dora(use, call, std::move(output));
     } else {
-      output.add_(pass_through(std::get<LowRank>(adapter.change), call).mul_(adapter.scale * use.weight));
+      output.add_(apply_factors(std::get<LowRank>(adapter.change), call).mul_(adapter.scale * use.weight));
     }
     if (adapter.bias.defined()) output.add_(as_output(adapter.bias, call), use.weight);
   }

@@ -85,11 +85,11 @@ struct LayerCall {
 };
 
 /// The layer's own operation.
-at::Tensor operate(const LayerCall& call);
+at::Tensor run_layer(const LayerCall& call);
 
 /// What the layer gives with all its adapters. Numbers are those of PEFT 0.21.2, unfused, and of lycoris_lora 4.1.3,
 /// each kind's own; no value is read from a device.
-at::Tensor adapt(const LayerAdapters& adapters, const LayerCall& call);
+at::Tensor apply_adapters(const LayerAdapters& adapters, const LayerCall& call);
 
 /// scale times the change, as a weight of this shape.
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape);

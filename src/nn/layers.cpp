@@ -9,7 +9,7 @@
 namespace easel {
 
 Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.keep("weight", {out_features, in_features})),
+    : weight_(scope.take_deferred("weight", {out_features, in_features})),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
@@ -18,7 +18,7 @@ Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   const auto used = weight();
   const LayerCall call{.input = x, .weight = used, .bias = bias_};
-  return slot_->adapters == nullptr ? operate(call) : adapt(*slot_->adapters, call);
+  return slot_->adapters == nullptr ? run_layer(call) : apply_adapters(*slot_->adapters, call);
 }
 
 at::Tensor Linear::weight() const {
@@ -26,8 +26,8 @@ at::Tensor Linear::weight() const {
 }
 
 Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(scope.keep("weight", {out_channels, in_channels, options.kernel, options.kernel},
-                         at::MemoryFormat::ChannelsLast)),
+    : weight_(scope.take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
+                                  at::MemoryFormat::ChannelsLast)),
       dtype_(scope.placement().dtype),
       options_(options),
       slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {
@@ -46,7 +46,7 @@ at::Tensor Conv2d::operator()(const at::Tensor& x) const {
   const auto used = weight();
   const LayerCall call{
       .input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding};
-  return slot_->adapters == nullptr ? operate(call) : adapt(*slot_->adapters, call);
+  return slot_->adapters == nullptr ? run_layer(call) : apply_adapters(*slot_->adapters, call);
 }
 
 GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)
@@ -64,7 +64,7 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 }
 
 Embedding::Embedding(const WeightScope& scope, std::int64_t count, std::int64_t features)
-    : weight_(scope.keep("weight", {count, features})), dtype_(scope.placement().dtype) {}
+    : weight_(scope.take_deferred("weight", {count, features})), dtype_(scope.placement().dtype) {}
 
 at::Tensor Embedding::operator()(const at::Tensor& indices) const {
   return at::embedding(weight_.get(), indices).to(dtype_);

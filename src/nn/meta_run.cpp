@@ -15,7 +15,7 @@
 namespace easel {
 
 struct MetaRun::Tally {
-  c10::DeviceType imitated;
+  c10::DeviceType simulated;
   std::int64_t live = 0;
   std::int64_t peak = 0;
 };
@@ -49,11 +49,11 @@ class MetaAllocator : public c10::Allocator {
   void copy_data(void*, const void*, std::size_t) const override {}
 };
 
-bool imitates_cuda() {
-  return current_tally && current_tally->imitated == c10::kCUDA;
+bool simulates_cuda() {
+  return current_tally && current_tally->simulated == c10::kCUDA;
 }
 
-std::int64_t convolved(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
+std::int64_t conv_output_size(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
   return (size + 2 * padding - kernel) / stride + 1;
 }
 
@@ -66,14 +66,14 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   const auto size = [&](std::int64_t axis) {
     const auto in = input.size(axis), kernel = weight.size(axis), step = stride[axis - 2], pad = padding[axis - 2];
     return transposed ? (in - 1) * step - 2 * pad + kernel + output_padding[axis - 2]
-                      : convolved(in, kernel, step, pad);
+                      : conv_output_size(in, kernel, step, pad);
   };
   const auto channels = transposed ? weight.size(1) * groups : weight.size(0);
   const auto out = at::empty({input.size(0), channels, size(2), size(3)},
                              input.options().memory_format(at::MemoryFormat::ChannelsLast));
-  if (imitates_cuda()) return out;
+  if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
-  if (cpu_computes(input.scalar_type())) {
+  if (cpu_supports(input.scalar_type())) {
     at::empty(weight.sizes(), weight.options());
   } else if (!pointwise) {
     at::empty({input.size(0), weight.size(1) * weight.size(2) * weight.size(3), size(2) * size(3)}, input.options());
@@ -104,7 +104,7 @@ at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, std::i
 /// CUDA's kernel knows the contiguous layout alone; that of the CPU keeps the input's.
 at::Tensor group_norm(const at::Tensor& input, std::int64_t groups, const std::optional<at::Tensor>& weight,
                       const std::optional<at::Tensor>& bias, double eps, bool cudnn_enabled) {
-  return at::empty_like(imitates_cuda() ? input.contiguous() : input);
+  return at::empty_like(simulates_cuda() ? input.contiguous() : input);
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& input, at::IntArrayRef shape,
@@ -124,7 +124,7 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
   const std::vector<std::int64_t> shape{query.size(0), query.size(2), query.size(1), value.size(3)};
   const auto logsumexp = at::empty({query.size(0), query.size(1), query.size(2)}, options.dtype(at::kFloat));
   const auto out = at::empty(shape, options);
-  if (imitates_cuda() && query.scalar_type() != at::kFloat && query.size(3) > kWidestFlashHead) {
+  if (simulates_cuda() && query.scalar_type() != at::kFloat && query.size(3) > kWidestFlashHead) {
     at::empty(shape, options.dtype(at::kFloat));
   }
   return out.transpose(1, 2);
@@ -150,7 +150,7 @@ void install() {
 
 }  // namespace
 
-MetaRun::MetaRun(c10::DeviceType imitated) : tally_(std::make_shared<Tally>(Tally{.imitated = imitated})) {
+MetaRun::MetaRun(c10::DeviceType simulated) : tally_(std::make_shared<Tally>(Tally{.simulated = simulated})) {
   install();
   if (current_tally) throw Error(ErrorCode::kInternal, "a thread has one MetaRun at a time");
   current_tally = tally_;
@@ -168,7 +168,7 @@ std::int64_t MetaRun::live_bytes() const {
   return tally_->live;
 }
 
-void MetaRun::forget_peak() {
+void MetaRun::reset_peak() {
   tally_->peak = tally_->live;
 }
 

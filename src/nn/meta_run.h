@@ -17,17 +17,17 @@ namespace easel {
 /// other threads use meta tensors.
 class MetaRun {
  public:
-  /// @param imitated  whose layouts and temporary copies are meant: kCPU or kCUDA
-  explicit MetaRun(c10::DeviceType imitated);
+  /// @param simulated  whose layouts and temporary copies are meant: kCPU or kCUDA
+  explicit MetaRun(c10::DeviceType simulated);
   ~MetaRun();
   MetaRun(const MetaRun&) = delete;
   MetaRun& operator=(const MetaRun&) = delete;
 
-  /// Largest sum of bytes alive at once, since the last forget_peak.
+  /// Largest sum of bytes alive at once, since the last reset_peak.
   std::int64_t peak_bytes() const;
   std::int64_t live_bytes() const;
   /// Begins the peak anew from what is alive.
-  void forget_peak();
+  void reset_peak();
 
   struct Tally;
 

@@ -19,7 +19,7 @@ ResnetBlock2D::ResnetBlock2D(const WeightScope& scope, const ResnetOptions& opti
 }
 
 at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& temb, const RunContext& ctx) const {
-  ctx.poll();
+  ctx.throw_if_cancelled();
   auto hidden = conv1_(activate_in_place(options_.activation, norm1_(input)));  // [B, out_channels, H, W]
 
   at::Tensor time;  // [B, out_channels or twice that, 1, 1]

@@ -34,7 +34,7 @@ ResnetBlockCondNorm2D::ResnetBlockCondNorm2D(const WeightScope& scope, const Res
 
 at::Tensor ResnetBlockCondNorm2D::operator()(const at::Tensor& input, const at::Tensor& temb,
                                              const RunContext& ctx) const {
-  ctx.poll();
+  ctx.throw_if_cancelled();
   auto hidden = conv1_(activate_in_place(activation_, norm1_(input, temb)));  // [B, hidden_channels, H, W]
   hidden = conv2_(activate_in_place(activation_, norm2_(hidden, temb)));      // [B, out_channels, H, W]
   return hidden.add_(conv_shortcut_ ? (*conv_shortcut_)(input) : input);

@@ -14,7 +14,7 @@ struct RunContext {
   const AdapterSet* adapters = nullptr;  ///< of all rows of the call; null: none
 
   /// Called between blocks. @throws Error(kCancelled)
-  void poll() const {
+  void throw_if_cancelled() const {
     if (stop != nullptr && *stop && (*stop)()) throw Error(ErrorCode::kCancelled, "cancelled");
   }
 };

@@ -37,7 +37,7 @@ BasicTransformerBlock::BasicTransformerBlock(const WeightScope& scope, const Tra
 
 at::Tensor BasicTransformerBlock::operator()(at::Tensor hidden_states, const Conditioning& conditioning,
                                              const RunContext& ctx) const {
-  ctx.poll();
+  ctx.throw_if_cancelled();
   const auto& prompt = conditioning.encoder_hidden_states;
   {
     const auto normed = norm1_(hidden_states);  // [B, L, D]

@@ -34,15 +34,15 @@ std::vector<const Family*> families() {
 }
 
 /// Families that easel knows and does not draw with.
-struct RefusedFamily {
+struct UnsupportedFamily {
   const char* class_name;
   const char* why;
 };
-constexpr RefusedFamily kRefused[] = {
-    {"StableDiffusionDepth2ImgPipeline", "its pictures are guided by a depth map, and easel has no depth estimator"}};
+constexpr UnsupportedFamily kUnsupportedFamilies[] = {
+    {"StableDiffusionDepth2ImgPipeline", "its images are guided by a depth map, and easel has no depth estimator"}};
 
-const Family& find_family(const CheckpointFolder& folder) {
-  for (const auto& [class_name, why] : kRefused) {
+const Family& find_family(const Checkpoint& folder) {
+  for (const auto& [class_name, why] : kUnsupportedFamilies) {
     if (folder.class_name == class_name) {
       throw Error(ErrorCode::kUnsupported, concat(folder.index, ": ", class_name, " is not supported: ", why));
     }
@@ -56,7 +56,7 @@ const Family& find_family(const CheckpointFolder& folder) {
               concat(folder.index, ": `_class_name` is ", folder.class_name, "; easel supports ", join(names)));
 }
 
-void check_components(const CheckpointFolder& folder, const Family& family) {
+void check_components(const Checkpoint& folder, const Family& family) {
   for (const auto& text : text_encoders_of(family, folder)) {
     folder.require(concat("text_encoder", text.suffix), text.class_name);
     const auto name = concat("tokenizer", text.suffix);
@@ -75,7 +75,7 @@ void check_components(const CheckpointFolder& folder, const Family& family) {
 /// Runs `work` on the checkpoint at `path`. What others throw at its files (file systems, torch, JSON) is an Error as
 /// well, so that a checkpoint that is broken in a new way harms no other.
 template <class Work>
-auto reading(const std::string& path, const Work& work) {
+auto with_checkpoint_errors(const std::string& path, const Work& work) {
   try {
     return with_torch_errors(work);
   } catch (const Error& e) {
@@ -98,7 +98,7 @@ bool is_checkpoint(const fs::directory_entry& entry) {
 
 ServedModel open(const std::string& id, const std::string& path, const PipelineOptions& options,
                  const std::string& vae) {
-  const auto folder = CheckpointFolder::open(path, vae);
+  const auto folder = Checkpoint::open(path, vae);
   const Family& family = find_family(folder);
   check_components(folder, family);
   const auto description = describe_model(id, folder, family, options);
@@ -109,8 +109,8 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
             const FileCollector collector(*files);
             auto there = options;
             if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
-            if (options.slots) there.placement.slot = options.slots->of(there.placement.device);
-            if (there.placement.device.is_cpu() && !cpu_computes(there.placement.dtype)) {
+            if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
+            if (there.placement.device.is_cpu() && !cpu_supports(there.placement.dtype)) {
               log::warning(concat(id, ": this CPU has no arithmetic for ", dtype_name(there.placement.dtype),
                                   " and takes many times longer in it than in float32; --weights-dtype stored saves ",
                                   "memory without that"));
@@ -125,8 +125,8 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
 
 }  // namespace
 
-std::vector<TextEncoderPart> text_encoders_of(const Family& family, const CheckpointFolder& folder) {
-  std::vector<TextEncoderPart> present;
+std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder) {
+  std::vector<TextEncoderSpec> present;
   for (const auto& text : family.text_encoders) {
     const bool absent = !folder.components.contains(concat("text_encoder", text.suffix));
     if (!(text.may_be_absent && absent)) present.push_back(text);
@@ -136,7 +136,7 @@ std::vector<TextEncoderPart> text_encoders_of(const Family& family, const Checkp
 
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae) {
-  return reading(path, [&] { return open(id, path, options, vae); });
+  return with_checkpoint_errors(path, [&] { return open(id, path, options, vae); });
 }
 
 std::string checkpoint_name(const std::string& path) {

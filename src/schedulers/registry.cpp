@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "core/plain_name.h"
+#include "core/normalize_name.h"
 #include "core/text.h"
 #include "easel/scheduler.h"
 #include "schedulers/algorithms/ddim.h"
@@ -44,7 +44,7 @@ struct SchedulerEntry {
   std::unique_ptr<Scheduler> (*make)(SchedulerArguments&, const SchedulerOptions&);
   Sigmas sigmas = Sigmas::kOwn;
   const char* overrides = "{}";                 // JSON that the name puts over the config
-  std::array<const char*, 3> other_names = {};  // customary; plain_name of what people write
+  std::array<const char*, 3> other_names = {};  // customary; normalize_name of what people write
 };
 
 // Where several have a class in common, the plain one comes first.
@@ -123,13 +123,13 @@ const SchedulerEntry* find_entry(std::string_view plain) {
     if (plain == entry.name || std::any_of(others.begin(), others.end(), is_named)) return &entry;
   }
   for (const auto& entry : kSchedulers) {
-    if (plain == plain_name(entry.class_name)) return &entry;
+    if (plain == normalize_name(entry.class_name)) return &entry;
   }
   return nullptr;
 }
 
 NamedScheduler find_scheduler(const std::string& written) {
-  const auto plain = plain_name(written);
+  const auto plain = normalize_name(written);
   if (const auto* entry = find_entry(plain)) return NamedScheduler{entry, nullptr};
   for (const auto& [suffix, flag] : kSuffixes) {
     if (!plain.ends_with(suffix)) continue;
@@ -168,7 +168,7 @@ const std::vector<std::string>& scheduler_aliases() {
         if (name != nullptr) append_with_suffixes(list, name, entry);
       }
       if (std::string_view(last_class) != entry.class_name) {
-        append_with_suffixes(list, plain_name(entry.class_name), entry);
+        append_with_suffixes(list, normalize_name(entry.class_name), entry);
       }
       last_class = entry.class_name;
     }
@@ -177,11 +177,11 @@ const std::vector<std::string>& scheduler_aliases() {
   return aliases;
 }
 
-std::string scheduler_name_for(const std::string& written) {
+std::string canonical_scheduler_name(const std::string& written) {
   return find_scheduler(written).name();
 }
 
-std::string scheduler_name_of(const json& scheduler_config) {
+std::string configured_scheduler_name(const json& scheduler_config) {
   if (!scheduler_config.is_object() || !scheduler_config.contains("_class_name") ||
       !scheduler_config.at("_class_name").is_string()) {
     throw Error(ErrorCode::kCorruptData, "`_class_name` is missing or no string");
@@ -207,7 +207,7 @@ std::string scheduler_name_of(const json& scheduler_config) {
 
 std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const json& scheduler_config,
                                           const SchedulerOptions& options) {
-  const auto found = find_scheduler(name.empty() ? scheduler_name_of(scheduler_config) : name);
+  const auto found = find_scheduler(name.empty() ? configured_scheduler_name(scheduler_config) : name);
   SchedulerArguments arguments(scheduler_config, name.empty() ? json::object() : found.overrides());
   return found.entry->make(arguments, options);
 }

@@ -13,7 +13,7 @@ void Scheduler::set_custom_sigmas(const std::vector<double>&) {
   throw Error(ErrorCode::kInvalidArgument, "this scheduler takes no custom sigmas", "sigmas");
 }
 
-void Scheduler::start_at(std::size_t first_step) {
+void Scheduler::set_begin_index(std::size_t first_step) {
   check_step_index(first_step);
   if (first_step % static_cast<std::size_t>(order()) != 0) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -33,7 +33,7 @@ void Scheduler::check_step_index(std::size_t step_index) const {
               concat("scheduler: step_index is ", step_index, " of a run with ", timesteps_.size(), " steps"));
 }
 
-void Scheduler::check_in_order(std::size_t step_index, std::size_t steps_done) const {
+void Scheduler::check_step_order(std::size_t step_index, std::size_t steps_done) const {
   if (step_index == first_step_ + steps_done) return;
   throw Error(ErrorCode::kInvalidArgument, concat("scheduler: step_index is ", step_index, " after ", steps_done,
                                                   " steps; this algorithm needs them in order"));

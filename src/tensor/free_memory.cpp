@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
 
-std::optional<std::int64_t> number_in(const std::string& path) {
+std::optional<std::int64_t> read_number(const std::string& path) {
   std::ifstream file(path);
   std::int64_t number = 0;
   if (file >> number) return number;
@@ -27,7 +27,7 @@ std::optional<std::int64_t> number_in(const std::string& path) {
 }
 
 /// The number after a word at the beginning of a line.
-std::optional<std::int64_t> number_after(const std::string& path, const std::string& word) {
+std::optional<std::int64_t> read_field(const std::string& path, const std::string& word) {
   std::ifstream file(path);
   std::string key;
   for (std::int64_t number = 0; file >> key;) {
@@ -38,59 +38,59 @@ std::optional<std::int64_t> number_after(const std::string& path, const std::str
 }
 
 /// Names of a control group's files, which the two versions call differently.
-struct GroupFiles {
+struct CgroupFiles {
   const char *limit, *used, *inactive_file;
 };
-constexpr GroupFiles kVersion2{"/memory.max", "/memory.current", "inactive_file"};
-constexpr GroupFiles kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file"};
+constexpr CgroupFiles kVersion2{"/memory.max", "/memory.current", "inactive_file"};
+constexpr CgroupFiles kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file"};
 
-std::int64_t free_in_group(const std::string& folder, const GroupFiles& files) {
-  const auto limit = number_in(folder + files.limit), used = number_in(folder + files.used);
+std::int64_t free_in_cgroup(const std::string& folder, const CgroupFiles& files) {
+  const auto limit = read_number(folder + files.limit), used = read_number(folder + files.used);
   if (!limit || !used) return kUnknown;
-  const auto pages = number_after(folder + "/memory.stat", files.inactive_file);  // of files: they can leave
+  const auto pages = read_field(folder + "/memory.stat", files.inactive_file);  // of files: they can leave
   return std::max<std::int64_t>(0, *limit - *used + pages.value_or(0));
 }
 
 /// Of a group and all around it. Where the mount shows a container's own group as its root, the path leads nowhere and
 /// the root is what counts.
-std::int64_t free_up_to_root(const std::string& mount, std::string path, const GroupFiles& files) {
-  auto free = free_in_group(mount, files);
-  for (; path.size() > 1; path.resize(path.rfind('/'))) free = std::min(free, free_in_group(mount + path, files));
+std::int64_t free_in_cgroup_and_ancestors(const std::string& mount, std::string path, const CgroupFiles& files) {
+  auto free = free_in_cgroup(mount, files);
+  for (; path.size() > 1; path.resize(path.rfind('/'))) free = std::min(free, free_in_cgroup(mount + path, files));
   return free;
 }
 
-std::int64_t available_on_host() {
+std::int64_t available_host_memory() {
   constexpr std::int64_t kKibibyte = 1024;
-  const auto available = number_after("/proc/meminfo", "MemAvailable:");
+  const auto available = read_field("/proc/meminfo", "MemAvailable:");
   std::ifstream file("/proc/self/cgroup");
   const std::string processes(std::istreambuf_iterator<char>(file), {});
-  return std::min(available ? *available * kKibibyte : kUnknown, free_in_control_groups("/sys/fs/cgroup", processes));
+  return std::min(available ? *available * kKibibyte : kUnknown, free_memory_in_cgroups("/sys/fs/cgroup", processes));
 }
 
 std::int64_t free_host_memory(std::int64_t wanted) {
-  const auto free = available_on_host();
+  const auto free = available_host_memory();
   if (free >= wanted || mallctl == nullptr) return free;
-  give_back_host_memory();
-  return available_on_host();
+  release_cached_host_memory();
+  return available_host_memory();
 }
 
 }  // namespace
 
-void give_back_host_memory() {
+void release_cached_host_memory() {
   if (mallctl == nullptr) return;
   mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096 is all arenas (MALLCTL_ARENAS_ALL)
 }
 
-std::int64_t free_in_control_groups(const std::string& mount, const std::string& processes) {
+std::int64_t free_memory_in_cgroups(const std::string& mount, const std::string& processes) {
   auto free = kUnknown;
   std::istringstream lines(processes);
   for (std::string line; std::getline(lines, line);) {  // "4:cpu,memory:/a/b" in version 1, "0::/a/b" in version 2
     const auto first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const auto controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
-    if (controllers == ",,") free = std::min(free, free_up_to_root(mount, path, kVersion2));
+    if (controllers == ",,") free = std::min(free, free_in_cgroup_and_ancestors(mount, path, kVersion2));
     if (controllers.find(",memory,") == std::string::npos) continue;
-    free = std::min(free, free_up_to_root(mount + "/memory", path, kVersion1));
+    free = std::min(free, free_in_cgroup_and_ancestors(mount + "/memory", path, kVersion1));
   }
   return free;
 }

@@ -28,8 +28,8 @@ std::uint64_t NoiseSource::seed() const {
 at::Tensor NoiseSource::normal(at::IntArrayRef shape) {
   auto drawn = shape.vec();
   if (window_) {
-    drawn.at(drawn.size() - 2) = window_->whole_height;
-    drawn.back() = window_->whole_width;
+    drawn.at(drawn.size() - 2) = window_->full_height;
+    drawn.back() = window_->full_width;
   }
   const auto numbers = at::randn(drawn, generator_, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
   if (!window_) return numbers;

@@ -9,13 +9,13 @@
 
 namespace easel {
 
-/// A part of a picture, in latent cells.
+/// A part of an image, in latent cells.
 struct NoiseWindow {
-  std::int64_t whole_height, whole_width;  ///< of the picture
-  std::int64_t top, left;                  ///< where the part begins
+  std::int64_t full_height, full_width;  ///< of the image
+  std::int64_t top, left;                ///< where the part begins
 };
 
-/// The random numbers of one picture: torch.Generator("cpu").manual_seed(seed), float32, whatever the device.
+/// The random numbers of one image: torch.Generator("cpu").manual_seed(seed), float32, whatever the device.
 ///
 /// Draw order and shapes decide the numbers, as there. Copyable: a copy goes on from the same point, independently.
 /// Not thread-safe.
@@ -27,8 +27,8 @@ class NoiseSource {
   NoiseSource(NoiseSource&&) = default;
   NoiseSource& operator=(NoiseSource&&) = default;
 
-  /// The same numbers from here on as one sees them who knows only a part of the picture: each draw is one of the whole
-  /// picture's height and width, cut. So parts that overlap agree where they do.
+  /// The same numbers from here on as one sees them who knows only a part of the image: each draw is one of the whole
+  /// image's height and width, cut. So parts that overlap agree where they do.
   NoiseSource through(const NoiseWindow& window) const;
 
   /// What it was made with, however much was drawn since.

@@ -59,7 +59,7 @@ Placement make_placement(const std::string& device, const std::string& dtype) {
   return placement;
 }
 
-bool cpu_computes(c10::ScalarType dtype) {
+bool cpu_supports(c10::ScalarType dtype) {
   const char* asks = dtype == c10::kHalf       ? "mkldnn::_is_mkldnn_fp16_supported"
                      : dtype == c10::kBFloat16 ? "mkldnn::_is_mkldnn_bf16_supported"
                                                : nullptr;

@@ -9,7 +9,7 @@
 
 namespace easel {
 
-class DeviceSlot;
+class ComponentOffloader;
 
 /// In which dtype a CPU keeps the large weights: matrices and convolution kernels.
 enum class WeightStorage {
@@ -22,8 +22,8 @@ struct Placement {
   c10::Device device{c10::kCPU};
   c10::ScalarType dtype = c10::kFloat;  ///< computed in
   WeightStorage storage = WeightStorage::kCompute;
-  std::shared_ptr<DeviceSlot> slot = {};  ///< models take turns on the device; null: all stay there
-  bool release_text_encoders = false;     ///< from memory once a prompt is encoded; the next one reads them again
+  std::shared_ptr<ComponentOffloader> offloader = {};  ///< models take turns on the device; null: all stay there
+  bool release_text_encoders = false;  ///< from memory once a prompt is encoded; the next one reads them again
 };
 
 /// @param device  "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:N"
@@ -34,7 +34,7 @@ Placement make_placement(const std::string& device, const std::string& dtype);
 
 /// Whether this machine's CPU has arithmetic for a dtype. Without it libtorch computes all the same, many times slower
 /// than in float32 and with far more memory.
-bool cpu_computes(c10::ScalarType dtype);
+bool cpu_supports(c10::ScalarType dtype);
 
 /// "float32", ... ; torch's own name for anything else
 std::string dtype_name(c10::ScalarType dtype);

@@ -13,7 +13,7 @@ namespace easel {
 /// @param detail  what was asked for, in the words of whoever could not give it; empty: not known
 inline Error out_of_memory(const std::string& where, const std::string& detail) {
   return {ErrorCode::kResourceExhausted, where + " memory is used up" + (detail.empty() ? "" : " (" + detail + ")") +
-                                             "; a smaller picture needs less, and the server's operator is told by " +
+                                             "; a smaller image needs less, and the server's operator is told by " +
                                              "`easel models --size WIDTHxHEIGHT` how much"};
 }
 

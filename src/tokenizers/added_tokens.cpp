@@ -35,7 +35,7 @@ AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Vocabulary
     const auto form = normalized_forms.find(id);
     const bool as_is = !token.normalized || form == normalized_forms.end();
     const auto& pattern = as_is ? token.content : form->second;
-    auto& patterns = token.normalized ? normalized_ : as_written_;
+    auto& patterns = token.normalized ? normalized_patterns_ : raw_patterns_;
     const auto [same, inserted] = patterns.ids.emplace(pattern, id);
     if (!inserted) {
       throw Error(ErrorCode::kUnsupported,
@@ -43,14 +43,14 @@ AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Vocabulary
                          "` cannot be told apart in a text: both are `", pattern, "` there"));
     }
   }
-  for (auto* patterns : {&as_written_, &normalized_}) {
+  for (auto* patterns : {&raw_patterns_, &normalized_patterns_}) {
     std::set<std::size_t, std::greater<>> lengths;
     for (const auto& [pattern, id] : patterns->ids) lengths.insert(pattern.size());
     patterns->lengths.assign(lengths.begin(), lengths.end());
   }
 }
 
-std::optional<TokenId> AddedTokens::id_of(const std::string& content) const {
+std::optional<TokenId> AddedTokens::token_to_id(const std::string& content) const {
   const auto found = ids_.find(content);
   return found == ids_.end() ? std::nullopt : std::optional(found->second);
 }

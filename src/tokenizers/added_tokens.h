@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tokenizers/byte_pairs.h"
+#include "tokenizers/byte_pair_encoder.h"
 
 namespace easel {
 
@@ -46,11 +46,11 @@ class AddedTokens {
   AddedTokens(const std::vector<AddedToken>& tokens, const Vocabulary& vocabulary, bool split_special_tokens,
               const std::string& where);
 
-  std::optional<TokenId> id_of(const std::string& content) const;
+  std::optional<TokenId> token_to_id(const std::string& content) const;
 
   /// Cuts a text at its leftmost longest tokens. The pieces point into `text`.
-  std::vector<Piece> split_as_written(std::string_view text) const { return split(text, as_written_); }
-  std::vector<Piece> split_normalized(std::string_view text) const { return split(text, normalized_); }
+  std::vector<Piece> split_raw(std::string_view text) const { return split(text, raw_patterns_); }
+  std::vector<Piece> split_normalized(std::string_view text) const { return split(text, normalized_patterns_); }
 
  private:
   /// Patterns by content, and their lengths, longest first.
@@ -70,8 +70,8 @@ class AddedTokens {
   std::unordered_map<std::string, TokenId> ids_;
   std::map<TokenId, AddedToken> tokens_;
   std::set<std::string> special_;  // contents that any entry made special
-  Patterns as_written_;
-  Patterns normalized_;
+  Patterns raw_patterns_;
+  Patterns normalized_patterns_;
   bool split_special_tokens_;
 };
 

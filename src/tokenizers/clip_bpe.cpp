@@ -11,7 +11,7 @@
 #include "easel/error.h"
 #include "easel/tokenizer.h"
 #include "tokenizers/added_tokens.h"
-#include "tokenizers/byte_pairs.h"
+#include "tokenizers/byte_pair_encoder.h"
 #include "tokenizers/clip_vocabulary.h"
 #include "tokenizers/tokenizer_settings.h"
 #include "tokenizers/unicode_text.h"
@@ -33,66 +33,67 @@ std::int64_t highest_id(const Vocabulary& vocabulary) {
 }
 
 /// A folder's files as they were read. Tokenizers that differ in their words share it.
-struct ClipTokens {
-  ClipTokens(const VocabularyFiles& files, const TokenizerSettings& settings, const std::string& name)
+struct ClipTokenizerData {
+  ClipTokenizerData(const VocabularyFiles& files, const TokenizerSettings& settings, const std::string& name)
       : name(name),
         settings(settings),
         vocabulary(files.vocabulary),
         pairs(files.vocabulary, files.merges, unknown_id(settings, files.vocabulary), files.merges_where),
         // An added token that the vocabulary lacks may have an id above the vocabulary's highest.
-        first_word_id(highest_id(files.vocabulary) + static_cast<std::int64_t>(settings.added_tokens.size()) + 1) {}
+        first_placeholder_id(highest_id(files.vocabulary) + static_cast<std::int64_t>(settings.added_tokens.size()) +
+                             1) {}
 
   std::string name;
   TokenizerSettings settings;
   Vocabulary vocabulary;
-  BytePairs pairs;
-  std::int64_t first_word_id;
+  BytePairEncoder pairs;
+  std::int64_t first_placeholder_id;
 };
 
 class ClipBpe : public Tokenizer {
  public:
-  explicit ClipBpe(std::shared_ptr<const ClipTokens> tokens, const std::vector<AddedToken>& word_tokens = {})
+  explicit ClipBpe(std::shared_ptr<const ClipTokenizerData> tokens, const std::vector<AddedToken>& word_tokens = {})
       : tokens_(std::move(tokens)),
         added_(with(word_tokens, tokens_->settings.added_tokens), tokens_->vocabulary,
                tokens_->settings.split_special_tokens, tokens_->name),
-        bos_(*added_.id_of(tokens_->settings.bos_token)),
-        eos_(*added_.id_of(tokens_->settings.eos_token)),
-        pad_(*added_.id_of(tokens_->settings.pad_token)),
+        bos_(*added_.token_to_id(tokens_->settings.bos_token)),
+        eos_(*added_.token_to_id(tokens_->settings.eos_token)),
+        pad_(*added_.token_to_id(tokens_->settings.pad_token)),
         length_(static_cast<std::size_t>(tokens_->settings.model_max_length)) {}
 
-  std::vector<TokenId> ids_of(std::string_view text) const override;
-  TokenizedText frame(std::vector<TokenId> ids) const override;
+  std::vector<TokenId> token_ids(std::string_view text) const override;
+  TokenizedText prepare_for_model(std::vector<TokenId> ids) const override;
   std::int64_t model_max_length() const override { return static_cast<std::int64_t>(length_); }
-  std::optional<TokenId> id_of(const std::string& token) const override;
-  std::unique_ptr<Tokenizer> with_words(const std::vector<std::string>& words) const override;
-  TokenId first_word_id() const override { return tokens_->first_word_id; }
+  std::optional<TokenId> token_to_id(const std::string& token) const override;
+  std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>& words) const override;
+  TokenId first_placeholder_id() const override { return tokens_->first_placeholder_id; }
 
  private:
   static std::vector<AddedToken> with(const std::vector<AddedToken>& words, std::vector<AddedToken> added) {
     added.insert(added.end(), words.begin(), words.end());
     return added;
   }
-  TokenId final_id(TokenId added_id) const;
+  TokenId resolve_placeholder_id(TokenId added_id) const;
   bool is_token(const std::string& word, const std::string& normalized) const;
 
-  std::shared_ptr<const ClipTokens> tokens_;
+  std::shared_ptr<const ClipTokenizerData> tokens_;
   AddedTokens added_;
   TokenId bos_;
   TokenId eos_;
   TokenId pad_;
   std::size_t length_;
-  std::unordered_map<TokenId, TokenId> word_ids_;  // by the id that added_ gives the word
+  std::unordered_map<TokenId, TokenId> placeholder_ids_;  // by the id that added_ gives the word
 };
 
-TokenId ClipBpe::final_id(TokenId added_id) const {
-  const auto word = word_ids_.find(added_id);
-  return word == word_ids_.end() ? added_id : word->second;
+TokenId ClipBpe::resolve_placeholder_id(TokenId added_id) const {
+  const auto word = placeholder_ids_.find(added_id);
+  return word == placeholder_ids_.end() ? added_id : word->second;
 }
 
-std::vector<TokenId> ClipBpe::ids_of(std::string_view text) const {
+std::vector<TokenId> ClipBpe::token_ids(std::string_view text) const {
   std::vector<TokenId> ids;
   const std::string valid = to_valid_utf8(text);
-  for (const auto& piece : added_.split_as_written(valid)) {
+  for (const auto& piece : added_.split_raw(valid)) {
     if (piece.id) {
       ids.push_back(*piece.id);
       continue;
@@ -100,7 +101,7 @@ std::vector<TokenId> ClipBpe::ids_of(std::string_view text) const {
     const std::string normalized = normalize_prompt(piece.text);
     for (const auto& part : added_.split_normalized(normalized)) {
       if (part.id) {
-        ids.push_back(final_id(*part.id));
+        ids.push_back(resolve_placeholder_id(*part.id));
         continue;
       }
       for (const auto word : split_words(part.text)) tokens_->pairs.encode(word, ids);
@@ -109,17 +110,17 @@ std::vector<TokenId> ClipBpe::ids_of(std::string_view text) const {
   return ids;
 }
 
-TokenizedText ClipBpe::frame(std::vector<TokenId> ids) const {
+TokenizedText ClipBpe::prepare_for_model(std::vector<TokenId> ids) const {
   const auto& settings = tokens_->settings;
   TokenizedText result;
-  const std::size_t room = length_ - 2;  // beside bos and eos
-  if (ids.size() > room) {
+  const std::size_t capacity = length_ - 2;  // beside bos and eos
+  if (ids.size() > capacity) {
     result.truncated = true;
     if (settings.truncates_left) {
-      result.text_begin -= static_cast<std::int64_t>(ids.size() - room);
-      ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
+      result.text_begin -= static_cast<std::int64_t>(ids.size() - capacity);
+      ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(capacity));
     }
-    ids.resize(room);
+    ids.resize(capacity);
   }
   auto& out = result.input_ids;
   out.reserve(length_);
@@ -132,35 +133,36 @@ TokenizedText ClipBpe::frame(std::vector<TokenId> ids) const {
   return result;
 }
 
-std::optional<TokenId> ClipBpe::id_of(const std::string& token) const {
+std::optional<TokenId> ClipBpe::token_to_id(const std::string& token) const {
   const auto known = tokens_->vocabulary.find(token);
-  return known == tokens_->vocabulary.end() ? added_.id_of(token) : std::optional(known->second);
+  return known == tokens_->vocabulary.end() ? added_.token_to_id(token) : std::optional(known->second);
 }
 
 bool ClipBpe::is_token(const std::string& word, const std::string& normalized) const {
   const auto is_one = [](const std::vector<AddedTokens::Piece>& pieces) {
     return pieces.size() == 1 && pieces[0].id.has_value();
   };
-  return tokens_->vocabulary.contains(word) || is_one(added_.split_as_written(word)) ||
+  return tokens_->vocabulary.contains(word) || is_one(added_.split_raw(word)) ||
          is_one(added_.split_normalized(normalized));
 }
 
-std::unique_ptr<Tokenizer> ClipBpe::with_words(const std::vector<std::string>& words) const {
+std::unique_ptr<Tokenizer> ClipBpe::with_placeholder_tokens(const std::vector<std::string>& words) const {
   std::vector<AddedToken> found;
-  std::vector<std::size_t> places;  // in `words`
+  std::vector<std::size_t> indices;  // in `words`
   std::set<std::string> seen;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const auto normalized = normalize_prompt(words[i]);
     const bool is_blank = split_words(normalized).empty();
     if (is_blank || is_token(words[i], normalized) || !seen.insert(normalized).second) continue;
     found.push_back({.content = words[i], .normalized = true, .special = false});
-    places.push_back(i);
+    indices.push_back(i);
   }
-  auto taught = std::make_unique<ClipBpe>(tokens_, found);
+  auto extended = std::make_unique<ClipBpe>(tokens_, found);
   for (std::size_t i = 0; i < found.size(); ++i) {
-    taught->word_ids_[*taught->added_.id_of(found[i].content)] = first_word_id() + static_cast<TokenId>(places[i]);
+    extended->placeholder_ids_[*extended->added_.token_to_id(found[i].content)] =
+        first_placeholder_id() + static_cast<TokenId>(indices[i]);
   }
-  return taught;
+  return extended;
 }
 
 }  // namespace
@@ -172,7 +174,7 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder) {
   if (!std::filesystem::is_directory(path, ignored)) throw Error(ErrorCode::kNotFound, concat("no folder ", folder));
   const auto files = read_vocabulary_files(folder, name);
   const auto settings = read_tokenizer_settings(folder, name, files);
-  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokens>(files, settings, name));
+  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokenizerData>(files, settings, name));
 }
 
 std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding) {
@@ -190,7 +192,7 @@ std::unique_ptr<Tokenizer> make_clip_tokenizer(ClipPadding padding) {
     settings.added_tokens = {
         {.content = settings.bos_token}, {.content = settings.eos_token}, {.content = settings.pad_token}};
   }
-  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokens>(files, settings, "CLIP's tokenizer"));
+  return std::make_unique<ClipBpe>(std::make_shared<const ClipTokenizerData>(files, settings, "CLIP's tokenizer"));
 }
 
 }  // namespace easel

@@ -24,12 +24,12 @@ std::string utf8(unsigned code_point) {
 /// GPT-2's spelling of each byte in the order of CLIP's ids: bytes that print stand for themselves and come first, the
 /// others follow as code points from 256.
 std::vector<std::string> byte_alphabet() {
-  const auto prints = [](unsigned byte) {
+  const auto is_printable = [](unsigned byte) {
     return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
   };
   std::vector<std::string> alphabet;
   for (unsigned byte = 0; byte < 256; ++byte) {
-    if (prints(byte)) alphabet.push_back(utf8(byte));
+    if (is_printable(byte)) alphabet.push_back(utf8(byte));
   }
   for (unsigned next = 256; alphabet.size() < 256; ++next) alphabet.push_back(utf8(next));
   return alphabet;

@@ -16,7 +16,7 @@ constexpr double kSquareFactor = 1 / 1.1;
 constexpr std::string_view kBreak = "BREAK";
 constexpr double kBreakWeight = -1;
 // Products are kept this small on the way, so that a zero among the factors cannot meet an infinity.
-constexpr double kLargestFactor = 1e30;
+constexpr double kMaxFactor = 1e30;
 
 constexpr std::string_view kSpecial = "\\()[]:";
 constexpr std::string_view kEscapable = "\\()[]";
@@ -39,7 +39,7 @@ std::optional<ClosingWeight> closing_weight(std::string_view text) {
   if (bracket >= text.size() || text[bracket] != ')') return std::nullopt;
   double factor = 0;
   const auto [stopped, error] = std::from_chars(text.data() + begin, text.data() + end, factor);
-  if (error != std::errc() || stopped != text.data() + end || std::abs(factor) > kLargestFactor) return std::nullopt;
+  if (error != std::errc() || stopped != text.data() + end || std::abs(factor) > kMaxFactor) return std::nullopt;
   return ClosingWeight{factor, bracket + 1};
 }
 
@@ -48,8 +48,8 @@ class Parser {
   std::vector<WeightedText> parse(std::string_view prompt);
 
  private:
-  std::size_t take(std::string_view rest);
-  void take_text(std::string_view text);
+  std::size_t parse_next(std::string_view rest);
+  void parse_text(std::string_view text);
   void close(std::vector<std::size_t>& opened, double factor);
   void multiply(std::size_t begin, double factor);
   std::vector<WeightedText> merged() const;
@@ -59,14 +59,14 @@ class Parser {
 };
 
 std::vector<WeightedText> Parser::parse(std::string_view prompt) {
-  while (!prompt.empty()) prompt.remove_prefix(take(prompt));
+  while (!prompt.empty()) prompt.remove_prefix(parse_next(prompt));
   for (const auto begin : round_) multiply(begin, kRoundFactor);
   for (const auto begin : square_) multiply(begin, kSquareFactor);
   return merged();
 }
 
 /// Reads the next item. @return its bytes
-std::size_t Parser::take(std::string_view rest) {
+std::size_t Parser::parse_next(std::string_view rest) {
   switch (rest[0]) {
     case '\\': {
       const bool escapes = rest.size() > 1 && kEscapable.find(rest[1]) != std::string_view::npos;
@@ -95,7 +95,7 @@ std::size_t Parser::take(std::string_view rest) {
       break;
     default: {
       const auto run = rest.substr(0, rest.find_first_of(kSpecial));
-      take_text(run);
+      parse_text(run);
       return run.size();
     }
   }
@@ -104,7 +104,7 @@ std::size_t Parser::take(std::string_view rest) {
 }
 
 /// Text without special characters, cut at each BREAK. White space around one goes with it.
-void Parser::take_text(std::string_view text) {
+void Parser::parse_text(std::string_view text) {
   std::size_t begin = 0;
   for (std::size_t at = text.find(kBreak); at != std::string_view::npos; at = text.find(kBreak, at + 1)) {
     const auto before = text.substr(0, at), after = text.substr(at + kBreak.size());
@@ -124,7 +124,7 @@ void Parser::close(std::vector<std::size_t>& opened, double factor) {
 
 void Parser::multiply(std::size_t begin, double factor) {
   for (std::size_t i = begin; i < pieces_.size(); ++i) {
-    pieces_[i].weight = std::clamp(pieces_[i].weight * factor, -kLargestFactor, kLargestFactor);
+    pieces_[i].weight = std::clamp(pieces_[i].weight * factor, -kMaxFactor, kMaxFactor);
   }
 }
 
@@ -138,7 +138,7 @@ std::vector<WeightedText> Parser::merged() const {
     }
   }
   if (result.empty()) result.emplace_back();
-  for (auto& piece : result) piece.weight = std::clamp(piece.weight, -kLargestPromptWeight, kLargestPromptWeight);
+  for (auto& piece : result) piece.weight = std::clamp(piece.weight, -kMaxPromptWeight, kMaxPromptWeight);
   return result;
 }
 

@@ -8,12 +8,12 @@
 namespace easel {
 
 /// No weight is further from zero. Far outside what a text encoder's output can bear, and small enough for float16.
-inline constexpr double kLargestPromptWeight = 1000;
+inline constexpr double kMaxPromptWeight = 1000;
 
 /// A stretch of a prompt and how loudly it speaks.
 struct WeightedText {
   std::string text;
-  double weight = 1.0;  ///< finite, within kLargestPromptWeight of zero
+  double weight = 1.0;  ///< finite, within kMaxPromptWeight of zero
 
   /// Whether this is no text, but the place where a new chunk of tokens begins.
   bool is_break() const;

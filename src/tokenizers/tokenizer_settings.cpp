@@ -36,24 +36,26 @@ Error unsupported(const std::string& message) {
 }
 
 /// One token as a file has it.
-struct TokenEntry {
-  AddedToken token;               // a mere name makes a special token that is not normalised
-  bool is_name = true;            // a string, not an object
-  bool normalized_given = false;  // otherwise it follows from `special`
-  bool vouches = true;            // makes a token of added_tokens.json special that is called the same
+struct ParsedToken {
+  AddedToken token;                 // a mere name makes a special token that is not normalised
+  bool is_plain_string = true;      // a string, not an object
+  bool normalized_given = false;    // otherwise it follows from `special`
+  bool promotes_to_special = true;  // makes a token of added_tokens.json special that is called the same
 
-  static TokenEntry from_name(const std::string& name) { return {.token = {.content = name}}; }
+  static ParsedToken from_string(const std::string& name) { return {.token = {.content = name}}; }
 
-  bool operator==(const TokenEntry& other) const { return is_name == other.is_name && token == other.token; }
+  bool operator==(const ParsedToken& other) const {
+    return is_plain_string == other.is_plain_string && token == other.token;
+  }
   void make_special() {
     token.special = true;
     if (!normalized_given) token.normalized = false;
   }
 };
 
-TokenEntry entry_from_object(const json& object, const std::string& where) {
+ParsedToken parse_token_object(const json& object, const std::string& where) {
   Config fields(object, where);
-  TokenEntry entry{.token = {.content = fields.get<std::string>("content")}, .is_name = false};
+  ParsedToken entry{.token = {.content = fields.get<std::string>("content")}, .is_plain_string = false};
   entry.token.single_word = fields.get<bool>("single_word", false);
   entry.token.lstrip = fields.get<bool>("lstrip", false);
   entry.token.rstrip = fields.get<bool>("rstrip", false);
@@ -65,15 +67,15 @@ TokenEntry entry_from_object(const json& object, const std::string& where) {
   return entry;
 }
 
-std::vector<TokenEntry> read_list(const Config& config, const char* key) {
+std::vector<ParsedToken> read_list(const Config& config, const char* key) {
   const auto& list = config.object().at(key);
   const auto where = concat(config.where(), ": ", key);
   if (list.is_object()) throw unsupported(concat(where, " names tokens that are not CLIP's; supported: a list"));
   if (!list.is_array()) throw corrupt(concat(where, " is ", list.type_name(), ", expected a list"));
-  std::vector<TokenEntry> entries;
+  std::vector<ParsedToken> entries;
   for (const auto& item : list) {
-    entries.push_back(item.is_string() ? TokenEntry::from_name(item.get<std::string>())
-                                       : entry_from_object(item, where));
+    entries.push_back(item.is_string() ? ParsedToken::from_string(item.get<std::string>())
+                                       : parse_token_object(item, where));
   }
   return entries;
 }
@@ -89,20 +91,20 @@ class TokenTable {
   void read_tokenizer_json(const VocabularyFiles& vocabulary);
 
   /// The named token, CLIP's own where no file has it; none where a file says null.
-  std::optional<TokenEntry> named(const std::string& key) const;
-  std::vector<AddedToken> in_order() const;
+  std::optional<ParsedToken> named(const std::string& key) const;
+  std::vector<AddedToken> ordered_tokens() const;
 
  private:
   std::optional<Config> open(const char* file) const;
   void read_named(const Config& config);
-  void add_by_index(std::int64_t index, const TokenEntry& entry, const std::string& where);
-  std::set<std::string> known_special() const;
+  void add_by_index(std::int64_t index, const ParsedToken& entry, const std::string& where);
+  std::set<std::string> promoted_special_tokens() const;
 
   std::string folder_;
   std::string name_;
-  std::map<std::string, std::optional<TokenEntry>> named_;  // none: null in the file
-  std::optional<std::vector<TokenEntry>> extra_;            // none: no file has the field
-  std::map<std::int64_t, TokenEntry> by_index_;             // the ids themselves come from the order
+  std::map<std::string, std::optional<ParsedToken>> named_;  // none: null in the file
+  std::optional<std::vector<ParsedToken>> extra_;            // none: no file has the field
+  std::map<std::int64_t, ParsedToken> by_index_;             // the ids themselves come from the order
 };
 
 std::optional<Config> TokenTable::open(const char* file) const {
@@ -125,9 +127,9 @@ void TokenTable::read_named(const Config& config) {
     if (value.is_null()) {
       entry.reset();
     } else if (value.is_string()) {
-      entry = TokenEntry::from_name(value.get<std::string>());
+      entry = ParsedToken::from_string(value.get<std::string>());
     } else if (value.is_object()) {
-      entry = entry_from_object(value, where);
+      entry = parse_token_object(value, where);
     } else {
       throw corrupt(concat(where, " is ", value.dump(), ", expected a string or an object"));
     }
@@ -144,10 +146,10 @@ void TokenTable::read_config(Config& config) {
   }
   // At the time when the reference asks, these are not yet tokens, and called nothing.
   for (auto& [key, entry] : named_) {
-    if (entry) entry->vouches = entry->is_name;
+    if (entry) entry->promotes_to_special = entry->is_plain_string;
   }
   if (extra_) {
-    for (auto& entry : *extra_) entry.vouches = entry.is_name;
+    for (auto& entry : *extra_) entry.promotes_to_special = entry.is_plain_string;
   }
   if (!config.has("added_tokens_decoder")) return;
   const auto where = concat(config.where(), ": added_tokens_decoder");
@@ -158,43 +160,43 @@ void TokenTable::read_config(Config& config) {
     if (error != std::errc() || end != key.data() + key.size()) {
       throw corrupt(concat(where, " has `", key, "`, expected an id"));
     }
-    add_by_index(index, entry_from_object(token, concat(where, ".", key)), where);
+    add_by_index(index, parse_token_object(token, concat(where, ".", key)), where);
   }
 }
 
 void TokenTable::read_special_tokens_map() {
   auto map = open("special_tokens_map.json");
   if (!map) return;
-  std::map<std::string, std::optional<TokenEntry>> from_config;
+  std::map<std::string, std::optional<ParsedToken>> from_config;
   from_config.swap(named_);
   read_named(*map);
   for (auto& [key, entry] : named_) {
-    if (entry && !entry->is_name) entry->make_special();
+    if (entry && !entry->is_plain_string) entry->make_special();
   }
   named_.merge(from_config);
   map->ignore({kNamedTokens.begin(), kNamedTokens.end()});
   if (map->has("extra_special_tokens")) {
-    auto merged = extra_.value_or(std::vector<TokenEntry>());
+    auto merged = extra_.value_or(std::vector<ParsedToken>());
     for (auto& entry : read_list(*map, "extra_special_tokens")) {
-      if (!entry.is_name) entry.make_special();
+      if (!entry.is_plain_string) entry.make_special();
       if (std::find(merged.begin(), merged.end(), entry) == merged.end()) merged.push_back(entry);
     }
     extra_ = merged;
   } else if (map->has("additional_special_tokens") && !extra_) {
     extra_ = read_list(*map, "additional_special_tokens");
-    for (auto& entry : *extra_) entry.vouches = false;  // the reference looks under the new name
+    for (auto& entry : *extra_) entry.promotes_to_special = false;  // the reference looks under the new name
   }
   map->ignore({"extra_special_tokens", "additional_special_tokens"});
   map->finish();
 }
 
-std::set<std::string> TokenTable::known_special() const {
+std::set<std::string> TokenTable::promoted_special_tokens() const {
   std::set<std::string> contents;
   for (const auto& [key, entry] : named_) {
-    if (entry && entry->vouches) contents.insert(entry->token.content);
+    if (entry && entry->promotes_to_special) contents.insert(entry->token.content);
   }
-  for (const auto& entry : extra_.value_or(std::vector<TokenEntry>())) {
-    if (entry.vouches) contents.insert(entry.token.content);
+  for (const auto& entry : extra_.value_or(std::vector<ParsedToken>())) {
+    if (entry.promotes_to_special) contents.insert(entry.token.content);
   }
   return contents;
 }
@@ -202,13 +204,13 @@ std::set<std::string> TokenTable::known_special() const {
 void TokenTable::read_added_tokens_file() {
   const auto file = open("added_tokens.json");
   if (!file) return;
-  const auto special = known_special();
+  const auto special = promoted_special_tokens();
   for (const auto& [content, index] : file->object().items()) {
     if (!index.is_number_integer()) {
       throw corrupt(concat(file->where(), ": the id of `", content, "` is ", index.dump(), ", expected an integer"));
     }
-    auto entry = TokenEntry::from_name(content);
-    entry.is_name = false;
+    auto entry = ParsedToken::from_string(content);
+    entry.is_plain_string = false;
     entry.normalized_given = true;
     entry.token.special = special.contains(content);
     entry.token.normalized = !entry.token.special;
@@ -219,11 +221,11 @@ void TokenTable::read_added_tokens_file() {
 void TokenTable::read_tokenizer_json(const VocabularyFiles& vocabulary) {
   for (const auto& token : vocabulary.added_tokens) {
     const auto where = concat(vocabulary.merges_where, ": added_tokens");
-    add_by_index(Config(token, where).get<std::int64_t>("id"), entry_from_object(token, where), where);
+    add_by_index(Config(token, where).get<std::int64_t>("id"), parse_token_object(token, where), where);
   }
 }
 
-void TokenTable::add_by_index(std::int64_t index, const TokenEntry& entry, const std::string& where) {
+void TokenTable::add_by_index(std::int64_t index, const ParsedToken& entry, const std::string& where) {
   const auto [there, inserted] = by_index_.try_emplace(index, entry);
   if (!inserted && there->second.token.content != entry.token.content) {
     throw corrupt(
@@ -232,25 +234,26 @@ void TokenTable::add_by_index(std::int64_t index, const TokenEntry& entry, const
   there->second = entry;
 }
 
-std::optional<TokenEntry> TokenTable::named(const std::string& key) const {
+std::optional<ParsedToken> TokenTable::named(const std::string& key) const {
   const auto found = named_.find(key);
   if (found == named_.end()) {
-    if (key == "bos_token") return TokenEntry::from_name("<|startoftext|>");
-    if (key == "eos_token" || key == "unk_token" || key == "pad_token") return TokenEntry::from_name("<|endoftext|>");
+    if (key == "bos_token") return ParsedToken::from_string("<|startoftext|>");
+    if (key == "eos_token" || key == "unk_token" || key == "pad_token")
+      return ParsedToken::from_string("<|endoftext|>");
     return std::nullopt;
   }
   return found->second;
 }
 
-std::vector<AddedToken> TokenTable::in_order() const {
-  std::vector<TokenEntry> entries;
+std::vector<AddedToken> TokenTable::ordered_tokens() const {
+  std::vector<ParsedToken> entries;
   std::set<std::string> indexed;
   std::set<std::string> names;
   for (const auto& [index, entry] : by_index_) {
     entries.push_back(entry);
     indexed.insert(entry.token.content);
   }
-  const auto add = [&](const TokenEntry& entry) {
+  const auto add = [&](const ParsedToken& entry) {
     const bool there = std::find(entries.begin(), entries.end(), entry) != entries.end();
     if (!there && !indexed.contains(entry.token.content)) entries.push_back(entry);
   };
@@ -260,7 +263,7 @@ std::vector<AddedToken> TokenTable::in_order() const {
       names.insert(entry->token.content);
     }
   }
-  for (const auto& entry : extra_.value_or(std::vector<TokenEntry>())) add(entry);
+  for (const auto& entry : extra_.value_or(std::vector<ParsedToken>())) add(entry);
 
   std::vector<AddedToken> tokens;
   for (auto& entry : entries) {
@@ -293,7 +296,7 @@ std::int64_t read_length(Config& config) {
   return config.get<std::int64_t>(key);
 }
 
-bool read_left(Config& config, const char* key, const std::optional<std::string>& otherwise) {
+bool is_left(Config& config, const char* key, const std::optional<std::string>& otherwise) {
   config.require(key, {"left", "right"});
   return config.get<std::string>(key, otherwise.value_or("right")) == "left";
 }
@@ -322,14 +325,14 @@ TokenizerSettings read_tokenizer_settings(const std::string& folder, const std::
   }
 
   TokenizerSettings settings;
-  settings.added_tokens = table.in_order();
+  settings.added_tokens = table.ordered_tokens();
   settings.bos_token = required_token(table, "bos_token", name);
   settings.eos_token = required_token(table, "eos_token", name);
   settings.pad_token = required_token(table, "pad_token", name);
   if (const auto unknown = table.named("unk_token")) settings.unk_token = unknown->token.content;
   settings.model_max_length = read_length(config);
-  settings.pads_left = read_left(config, "padding_side", vocabulary.padding_side);
-  settings.truncates_left = read_left(config, "truncation_side", vocabulary.truncation_side);
+  settings.pads_left = is_left(config, "padding_side", vocabulary.padding_side);
+  settings.truncates_left = is_left(config, "truncation_side", vocabulary.truncation_side);
   settings.split_special_tokens = config.get<bool>("split_special_tokens", false);
   return settings;
 }

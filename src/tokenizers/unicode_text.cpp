@@ -22,7 +22,7 @@ namespace {
 // UTF-16 of it still fits ICU's 32-bit lengths, also after NFC, which at most triples a code unit.
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 28;
 
-icu::StringPiece to_piece(std::string_view text) {
+icu::StringPiece to_string_piece(std::string_view text) {
   return {text.data(), static_cast<std::int32_t>(text.size())};
 }
 
@@ -40,7 +40,7 @@ class Composer {
 
   icu::UnicodeString compose(std::string_view text) const {
     UErrorCode status = U_ZERO_ERROR;
-    auto composed = old_nfc_->normalize(icu::UnicodeString::fromUTF8(to_piece(text)), status);
+    auto composed = old_nfc_->normalize(icu::UnicodeString::fromUTF8(to_string_piece(text)), status);
     check(status);
     return composed;
   }
@@ -84,13 +84,13 @@ UChar32 last_code_point(std::string_view text, std::size_t& i) {
   return c;
 }
 
-enum class Kind { kSpace, kLetter, kNumber, kOther };
+enum class CharacterClass { kSpace, kLetter, kNumber, kOther };
 
-Kind kind_of(UChar32 c) {
-  if (u_isUWhiteSpace(c)) return Kind::kSpace;
+CharacterClass character_class(UChar32 c) {
+  if (u_isUWhiteSpace(c)) return CharacterClass::kSpace;
   const auto category = U_GET_GC_MASK(c);
-  if (category & U_GC_L_MASK) return Kind::kLetter;
-  return category & U_GC_N_MASK ? Kind::kNumber : Kind::kOther;
+  if (category & U_GC_L_MASK) return CharacterClass::kLetter;
+  return category & U_GC_N_MASK ? CharacterClass::kNumber : CharacterClass::kOther;
 }
 
 bool is_word_character(UChar32 c) {
@@ -99,31 +99,31 @@ bool is_word_character(UChar32 c) {
 }
 
 bool is_alphanumeric(UChar32 c) {
-  const auto kind = kind_of(c);
-  return kind == Kind::kLetter || kind == Kind::kNumber || c == '_';
+  const auto kind = character_class(c);
+  return kind == CharacterClass::kLetter || kind == CharacterClass::kNumber || c == '_';
 }
 
 template <class Predicate>
-bool starts_with(std::string_view text, Predicate is_meant) {
+bool starts_with(std::string_view text, Predicate predicate) {
   std::size_t i = 0;
-  return !text.empty() && is_meant(next_code_point(text, i));
+  return !text.empty() && predicate(next_code_point(text, i));
 }
 
 template <class Predicate>
-bool ends_with(std::string_view text, Predicate is_meant) {
+bool ends_with(std::string_view text, Predicate predicate) {
   std::size_t i = text.size();
-  return !text.empty() && is_meant(last_code_point(text, i));
+  return !text.empty() && predicate(last_code_point(text, i));
 }
 
-std::size_t end_of_run(std::string_view text, std::size_t begin, Kind kind) {
+std::size_t end_of_run(std::string_view text, std::size_t begin, CharacterClass kind) {
   std::size_t end = begin;
   for (std::size_t i = begin; i < text.size(); end = i) {
-    if (kind_of(next_code_point(text, i)) != kind) break;
+    if (character_class(next_code_point(text, i)) != kind) break;
   }
   return end;
 }
 
-std::size_t length_of_contraction(std::string_view rest) {
+std::size_t contraction_length(std::string_view rest) {
   constexpr std::array<std::string_view, 7> kContractions = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
   for (const auto contraction : kContractions) {
     if (rest.starts_with(contraction)) return contraction.size();
@@ -133,7 +133,7 @@ std::size_t length_of_contraction(std::string_view rest) {
 
 // The markers are told apart first, as whole units, and then cut like any other text. They get here when they are not
 // special tokens of this vocabulary, or were typed in upper case.
-std::size_t length_of_marker(std::string_view rest) {
+std::size_t marker_length(std::string_view rest) {
   constexpr std::array<std::string_view, 2> kMarkers = {"<|startoftext|>", "<|endoftext|>"};
   for (const auto marker : kMarkers) {
     if (rest.starts_with(marker)) return marker.size();
@@ -148,7 +148,7 @@ std::string to_valid_utf8(std::string_view text) {
     throw Error(ErrorCode::kInvalidArgument, concat("a text of ", text.size(), " bytes, at most ", kMaxTextBytes));
   }
   std::string valid;
-  icu::UnicodeString::fromUTF8(to_piece(text)).toUTF8String(valid);
+  icu::UnicodeString::fromUTF8(to_string_piece(text)).toUTF8String(valid);
   return valid;
 }
 
@@ -179,20 +179,20 @@ std::vector<std::string_view> split_words(std::string_view text) {
   };
   for (std::size_t i = 0; i < text.size();) {
     const auto rest = text.substr(i);
-    if (const auto marker = length_of_marker(rest)) {
+    if (const auto marker = marker_length(rest)) {
       take(i, 2);           // <|
       take(i, marker - 4);  // startoftext
       take(i, 2);           // |>
       continue;
     }
-    if (const auto contraction = length_of_contraction(rest)) {
+    if (const auto contraction = contraction_length(rest)) {
       take(i, contraction);
       continue;
     }
     std::size_t after = i;
-    const Kind kind = kind_of(next_code_point(text, after));
-    const std::size_t end = kind == Kind::kNumber ? after : end_of_run(text, i, kind);
-    if (kind == Kind::kSpace) {
+    const CharacterClass kind = character_class(next_code_point(text, after));
+    const std::size_t end = kind == CharacterClass::kNumber ? after : end_of_run(text, i, kind);
+    if (kind == CharacterClass::kSpace) {
       i = end;
     } else {
       take(i, end - i);
@@ -202,13 +202,13 @@ std::vector<std::string_view> split_words(std::string_view text) {
 }
 
 std::size_t leading_space(std::string_view text) {
-  return end_of_run(text, 0, Kind::kSpace);
+  return end_of_run(text, 0, CharacterClass::kSpace);
 }
 
 std::size_t trailing_space(std::string_view text) {
   std::size_t begin = text.size();
   for (std::size_t i = begin; i > 0; begin = i) {
-    if (kind_of(last_code_point(text, i)) != Kind::kSpace) break;
+    if (character_class(last_code_point(text, i)) != CharacterClass::kSpace) break;
   }
   return text.size() - begin;
 }

@@ -55,8 +55,8 @@ std::optional<Merge> parse_merge(std::string_view line) {
 }
 
 std::vector<Merge> read_merges_file(const std::string& path, const std::string& where) {
-  constexpr std::size_t kMostBytes = 100'000'000;
-  std::istringstream file(read_file(path, where, kMostBytes));
+  constexpr std::size_t kMaxBytes = 100'000'000;
+  std::istringstream file(read_file(path, where, kMaxBytes));
   std::vector<Merge> merges;
   std::string line;
   for (std::size_t number = 1; std::getline(file, line); ++number) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tokenizers/byte_pairs.h"
+#include "tokenizers/byte_pair_encoder.h"
 
 namespace easel {
 

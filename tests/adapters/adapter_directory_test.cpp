@@ -31,7 +31,7 @@ class AdapterDirectoryTest : public ::testing::Test {
   }
   ~AdapterDirectoryTest() override { fs::remove_all(path_); }
 
-  std::string refusal(const std::string& name) const {
+  std::string rejection(const std::string& name) const {
     try {
       return "found " + AdapterDirectory(path_.string()).file(name);
     } catch (const Error& e) {
@@ -53,17 +53,17 @@ TEST_F(AdapterDirectoryTest, ListsItsSafetensorsFiles) {
   EXPECT_EQ(AdapterDirectory(path_.string()).file("a style v1.5"), (path_ / "a style v1.5.safetensors").string());
 }
 
-TEST_F(AdapterDirectoryTest, TheEndOfAPathWillDoWhereItIsTheOnlyOne) {
+TEST_F(AdapterDirectoryTest, UniquePathSuffixIsEnough) {
   const AdapterDirectory adapters(path_.string());
   EXPECT_EQ(adapters.file("c"), (path_ / "inside/c.safetensors").string());
   EXPECT_EQ(adapters.file("inside/c.safetensors"), adapters.file("c"));
   EXPECT_EQ(adapters.file("again/d"), (path_ / "inside/again/d.safetensors").string());
   EXPECT_EQ(adapters.file("b"), (path_ / "b.safetensors").string()) << "the whole path of one, the end of another";
-  EXPECT_THAT(refusal("d"), HasSubstr("`d` is in several folders; say which: inside/again/d, other/d"));
-  EXPECT_THAT(refusal("side/c"), HasSubstr("there is no adapter"));
+  EXPECT_THAT(rejection("d"), HasSubstr("`d` is in several folders; say which: inside/again/d, other/d"));
+  EXPECT_THAT(rejection("side/c"), HasSubstr("there is no adapter"));
 }
 
-TEST_F(AdapterDirectoryTest, LinksAreFollowedButNotInCircles) {
+TEST_F(AdapterDirectoryTest, FollowsLinksButNotCycles) {
   const auto elsewhere = fs::path(path_.string() + "-linked");
   fs::create_directory(elsewhere);
   std::ofstream(elsewhere / "f.safetensors") << "x";
@@ -75,7 +75,7 @@ TEST_F(AdapterDirectoryTest, LinksAreFollowedButNotInCircles) {
   fs::remove_all(elsewhere);
 }
 
-TEST_F(AdapterDirectoryTest, NoNameLeadsElsewhere) {
+TEST_F(AdapterDirectoryTest, NamesCannotEscapeTheFolder) {
   const auto outside = path_.parent_path() / (path_.filename().string() + "-outside.safetensors");
   std::ofstream(outside) << "x";
   for (const std::string& name :
@@ -83,12 +83,12 @@ TEST_F(AdapterDirectoryTest, NoNameLeadsElsewhere) {
         std::string("inside/../b"), std::string("inside//c"), std::string("/inside/c"), std::string("inside\\c"),
         std::string(".hidden"), std::string(".git/e"), std::string("folder"), std::string("inside/"),
         std::string("b\0", 2), std::string(5000, 'b'), std::string()}) {
-    EXPECT_THAT(refusal(name), HasSubstr("there are: a style v1.5, b, inside")) << name;
+    EXPECT_THAT(rejection(name), HasSubstr("there are: a style v1.5, b, inside")) << name;
   }
   fs::remove(outside);
 }
 
-TEST_F(AdapterDirectoryTest, WithoutAFolderNothingIsFound) {
+TEST_F(AdapterDirectoryTest, WithoutAFolderThereAreNoAdapters) {
   EXPECT_THROW(AdapterDirectory("").file("b"), Error);
   EXPECT_THAT(AdapterDirectory("").names(), ElementsAre());
 }

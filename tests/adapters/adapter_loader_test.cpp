@@ -43,8 +43,8 @@ class AdapterLoaderTest : public ::testing::Test {
   double scale(const Tensors& tensors, const SafetensorsMetadata& metadata = {}) const {
     return load(tensors, metadata)->layers.at(0).adapter->scale;
   }
-  void expect_refused(const Tensors& tensors, ErrorCode code, const std::string& says,
-                      const SafetensorsMetadata& metadata = {}) const {
+  void expect_rejected(const Tensors& tensors, ErrorCode code, const std::string& says,
+                       const SafetensorsMetadata& metadata = {}) const {
     try {
       load(tensors, metadata);
       ADD_FAILURE() << "was accepted, expected: " << says;
@@ -68,7 +68,7 @@ Tensors with(Tensors tensors, const std::string& key, const at::Tensor& tensor) 
   return tensors;
 }
 
-TEST_F(AdapterLoaderTest, ScalesAreAlphaByRank) {
+TEST_F(AdapterLoaderTest, ScaleIsAlphaOverRank) {
   const std::string alpha = std::string(kLinear) + ".alpha";
   EXPECT_EQ(scale(low_rank()), 1.0);
   EXPECT_EQ(scale(with(low_rank(), alpha, at::full({}, 3.0))), 1.5);
@@ -76,22 +76,24 @@ TEST_F(AdapterLoaderTest, ScalesAreAlphaByRank) {
   EXPECT_EQ(scale(with(low_rank(), alpha, at::full({}, 0.0))), 1.0) << "as trainers write that it is the rank";
 }
 
-TEST_F(AdapterLoaderTest, ScalesAreThoseThatDiffusersWroteDown) {
-  const auto told = [&](const std::string& settings) {
+TEST_F(AdapterLoaderTest, ScaleComesFromDiffusersMetadata) {
+  const auto scale_with_metadata = [&](const std::string& settings) {
     return scale(low_rank(), {{"lora_adapter_metadata", settings}});
   };
-  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.r": 2})"), 2.0);
-  EXPECT_EQ(told(R"({"text_encoder.lora_alpha": 4})"), 1.0);
-  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"attentions.0.proj_in": 6}})"), 3.0);
-  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^mid_block.attentions.0.proj_in": 6}})"), 3.0);
-  EXPECT_EQ(told(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^proj_in": 6, "j_in": 8}})"), 2.0);
-  EXPECT_DOUBLE_EQ(told(R"({"unet.lora_alpha": 4, "unet.use_rslora": true})"), 4 / std::sqrt(2.0));
+  EXPECT_EQ(scale_with_metadata(R"({"unet.lora_alpha": 4, "unet.r": 2})"), 2.0);
+  EXPECT_EQ(scale_with_metadata(R"({"text_encoder.lora_alpha": 4})"), 1.0);
+  EXPECT_EQ(scale_with_metadata(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"attentions.0.proj_in": 6}})"), 3.0);
+  EXPECT_EQ(
+      scale_with_metadata(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^mid_block.attentions.0.proj_in": 6}})"),
+      3.0);
+  EXPECT_EQ(scale_with_metadata(R"({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^proj_in": 6, "j_in": 8}})"), 2.0);
+  EXPECT_DOUBLE_EQ(scale_with_metadata(R"({"unet.lora_alpha": 4, "unet.use_rslora": true})"), 4 / std::sqrt(2.0));
   for (const char* bad : {"[]", "{", R"({"unet.lora_alpha": "4"})", R"({"unet.alpha_pattern": 1})",
                           R"({"unet.alpha_pattern": {"x": null}})", R"({"unet.use_rslora": 1})"}) {
-    expect_refused(low_rank(), ErrorCode::kCorruptData, "", {{"lora_adapter_metadata", bad}});
+    expect_rejected(low_rank(), ErrorCode::kCorruptData, "", {{"lora_adapter_metadata", bad}});
   }
-  expect_refused(low_rank(), ErrorCode::kUnsupported, "`.*proj_in`",
-                 {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
+  expect_rejected(low_rank(), ErrorCode::kUnsupported, "`.*proj_in`",
+                  {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
 }
 
 // Files of older transformers have another name for the text encoder's layers than the model that is adapted.
@@ -111,80 +113,80 @@ TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
   }
 }
 
-TEST_F(AdapterLoaderTest, OnesAtTheEndOfAShapeAreFree) {
+TEST_F(AdapterLoaderTest, TrailingOnesOfAShapeAreIgnored) {
   const auto bound = load(low_rank(kLinear, {2, 8, 1, 1}, {6, 2, 1, 1}));
   EXPECT_EQ(std::get<LowRank>(bound->layers.at(0).adapter->change).down.sizes(), at::IntArrayRef({2, 8}));
   EXPECT_EQ(bound->bytes, 4u * (16 + 12));
 }
 
-TEST_F(AdapterLoaderTest, TensorsThatDoNotFitAreNamed) {
+TEST_F(AdapterLoaderTest, MismatchedTensorsAreNamed) {
   const std::string linear = kLinear, convolution = kConvolution;
-  expect_refused(low_rank(kLinear, {2, 9}), ErrorCode::kInvalidArgument,
-                 "`" + linear + ".lora_down.weight` is [2, 9], expected [2, 8] for mid_block.attentions.0.proj_in");
-  expect_refused(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kInvalidArgument, "lora_up.weight` is [6, 3]");
-  expect_refused(low_rank(kConvolution, {2, 8, 1, 1}, {6, 2, 1, 1}), ErrorCode::kInvalidArgument,
-                 "expected [2, 8, 3, 3]");
-  expect_refused(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kInvalidArgument, "lora_down.weight` is [0, 8]");
-  expect_refused(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kInvalidArgument, "is []");
-  expect_refused(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
-                 "lora_up.weight` is not of floating point");
-  expect_refused(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kInvalidArgument, "alpha` is [2]");
-  expect_refused(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
-                 "alpha` is not finite");
-  expect_refused(with(low_rank(), linear + ".lora_up.weight", at::full({6, 2}, INFINITY)), ErrorCode::kCorruptData,
-                 "lora_up.weight` holds numbers that are not finite");
-  expect_refused(with(low_rank(), linear + ".dora_scale", at::ones({5, 1})), ErrorCode::kInvalidArgument,
-                 "dora_scale` is [5, 1]");
-  expect_refused(with(low_rank(), linear + ".lora_mid.weight", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
-                 "lora_mid.weight` is for convolutions only");
-  expect_refused({{linear + ".lokr_w1", at::ones({4, 2})}, {linear + ".lokr_w2", at::ones({2, 4})}},
-                 ErrorCode::kCorruptData, "makes a factor of 4 x 2");
-  expect_refused({{linear + ".lokr_w1", at::ones({2, 2})}, {linear + ".lokr_w2", at::ones({3, 5})}},
-                 ErrorCode::kInvalidArgument, "lokr_w2` is [3, 5], expected [3, 4]");
+  expect_rejected(low_rank(kLinear, {2, 9}), ErrorCode::kInvalidArgument,
+                  "`" + linear + ".lora_down.weight` is [2, 9], expected [2, 8] for mid_block.attentions.0.proj_in");
+  expect_rejected(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kInvalidArgument, "lora_up.weight` is [6, 3]");
+  expect_rejected(low_rank(kConvolution, {2, 8, 1, 1}, {6, 2, 1, 1}), ErrorCode::kInvalidArgument,
+                  "expected [2, 8, 3, 3]");
+  expect_rejected(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kInvalidArgument, "lora_down.weight` is [0, 8]");
+  expect_rejected(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kInvalidArgument, "is []");
+  expect_rejected(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
+                  "lora_up.weight` is not of floating point");
+  expect_rejected(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kInvalidArgument, "alpha` is [2]");
+  expect_rejected(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
+                  "alpha` is not finite");
+  expect_rejected(with(low_rank(), linear + ".lora_up.weight", at::full({6, 2}, INFINITY)), ErrorCode::kCorruptData,
+                  "lora_up.weight` holds numbers that are not finite");
+  expect_rejected(with(low_rank(), linear + ".dora_scale", at::ones({5, 1})), ErrorCode::kInvalidArgument,
+                  "dora_scale` is [5, 1]");
+  expect_rejected(with(low_rank(), linear + ".lora_mid.weight", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
+                  "lora_mid.weight` is for convolutions only");
+  expect_rejected({{linear + ".lokr_w1", at::ones({4, 2})}, {linear + ".lokr_w2", at::ones({2, 4})}},
+                  ErrorCode::kCorruptData, "makes a factor of 4 x 2");
+  expect_rejected({{linear + ".lokr_w1", at::ones({2, 2})}, {linear + ".lokr_w2", at::ones({3, 5})}},
+                  ErrorCode::kInvalidArgument, "lokr_w2` is [3, 5], expected [3, 4]");
 }
 
-TEST_F(AdapterLoaderTest, WhatIsMissingOrTooMuchIsNamed) {
+TEST_F(AdapterLoaderTest, MissingOrExtraTensorsAreNamed) {
   const std::string linear = kLinear;
   for (const char* part :
        {".lora_down.weight", ".lora_up.weight", ".alpha", ".dora_scale", ".hada_w1_a", ".lokr_w1_b"}) {
-    expect_refused({{linear + part, at::ones({1, 8})}}, ErrorCode::kCorruptData, linear + part);
+    expect_rejected({{linear + part, at::ones({1, 8})}}, ErrorCode::kCorruptData, linear + part);
   }
-  expect_refused(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
-                 "hada_t1` does not go with");
-  expect_refused(with(low_rank(), linear + ".lora.down.weight", at::ones({2, 8})), ErrorCode::kCorruptData,
-                 "are the same part");
+  expect_rejected(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
+                  "hada_t1` does not go with");
+  expect_rejected(with(low_rank(), linear + ".lora.down.weight", at::ones({2, 8})), ErrorCode::kCorruptData,
+                  "are the same part");
   auto twice = low_rank();
   twice.merge(low_rank("lora_unet_middle_block_1_proj_in"));
-  expect_refused(twice, ErrorCode::kCorruptData, "and so is another tensor");
-  expect_refused({}, ErrorCode::kCorruptData, "holds no tensors");
+  expect_rejected(twice, ErrorCode::kCorruptData, "and so is another tensor");
+  expect_rejected({}, ErrorCode::kCorruptData, "holds no tensors");
 }
 
-TEST_F(AdapterLoaderTest, OtherKindsAndOtherModelsAreRefused) {
+TEST_F(AdapterLoaderTest, UnsupportedKindsAndOtherModelsAreRejected) {
   const std::string linear = kLinear;
-  expect_refused(with(low_rank(), linear + ".oft_blocks", at::ones({1})), ErrorCode::kUnsupported, ".oft_blocks`");
-  expect_refused(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
-  expect_refused(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
-                 ErrorCode::kCorruptData, "lora_magnitude_vector");
-  expect_refused(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
-                 "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
+  expect_rejected(with(low_rank(), linear + ".oft_blocks", at::ones({1})), ErrorCode::kUnsupported, ".oft_blocks`");
+  expect_rejected(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
+  expect_rejected(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
+                  ErrorCode::kCorruptData, "lora_magnitude_vector");
+  expect_rejected(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
+                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
 }
 
 // Someone has chosen the wrong file; what it is for tells which.
-TEST_F(AdapterLoaderTest, WhatTheFileIsForIsSaid) {
-  const auto refused = [&](const Tensors& tensors, const std::string& says, const SafetensorsMetadata& metadata = {}) {
-    expect_refused(tensors, ErrorCode::kInvalidArgument, says, metadata);
+TEST_F(AdapterLoaderTest, ErrorNamesTheModelTheFileWasTrainedFor) {
+  const auto rejected = [&](const Tensors& tensors, const std::string& says, const SafetensorsMetadata& metadata = {}) {
+    expect_rejected(tensors, ErrorCode::kInvalidArgument, says, metadata);
   };
   unet_->add("mid_block.attentions.0.transformer_blocks.0.attn2.to_k", {6, 32});
   const std::string kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k";
   const std::string peft = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k";
-  refused(low_rank(kohya, {2, 768}), "[6, 32]; the file is for SD 1.x");
-  refused(low_rank(peft, {2, 2048}), "; the file is for SDXL");
-  refused(low_rank(peft, {2, 2048}), "; the file is for `sd_v2`", {{"ss_base_model_version", "sd_v2"}});
-  refused(low_rank("lora_unet_double_blocks_0_img_attn_proj"), "of this model; the file is for `flux-1-dev/lora`",
-          {{"modelspec.architecture", "flux-1-dev/lora"}});
+  rejected(low_rank(kohya, {2, 768}), "[6, 32]; the file is for SD 1.x");
+  rejected(low_rank(peft, {2, 2048}), "; the file is for SDXL");
+  rejected(low_rank(peft, {2, 2048}), "; the file is for `sd_v2`", {{"ss_base_model_version", "sd_v2"}});
+  rejected(low_rank("lora_unet_double_blocks_0_img_attn_proj"), "of this model; the file is for `flux-1-dev/lora`",
+           {{"modelspec.architecture", "flux-1-dev/lora"}});
 }
 
-TEST_F(AdapterLoaderTest, ABiasMayChangeBesideTheWeightOrAlone) {
+TEST_F(AdapterLoaderTest, BiasMayChangeWithOrWithoutTheWeight) {
   const std::string difference = "lora_unet_conv_in.diff", bias = "lora_unet_conv_in.diff_b";
   const auto weight = at::ones({6, 8, 3, 3}), of_bias = at::full({6}, 2.0);
   const auto load_one = [&](const Tensors& tensors) { return load(tensors)->layers.at(0).adapter; };
@@ -195,10 +197,10 @@ TEST_F(AdapterLoaderTest, ABiasMayChangeBesideTheWeightOrAlone) {
   for (const auto& adapter : {both, alone, beside}) {
     EXPECT_EQ(adapter->bias.sum().item<double>(), 12);
   }
-  expect_refused({{difference, at::ones({6, 8, 1, 1})}}, ErrorCode::kInvalidArgument, "`" + difference + "` is [6, 8");
-  expect_refused({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
-  expect_refused({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
-                 ErrorCode::kCorruptData, "dora_scale` does not go with");
+  expect_rejected({{difference, at::ones({6, 8, 1, 1})}}, ErrorCode::kInvalidArgument, "`" + difference + "` is [6, 8");
+  expect_rejected({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
+  expect_rejected({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
+                  ErrorCode::kCorruptData, "dora_scale` does not go with");
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

@@ -29,7 +29,7 @@ std::vector<std::string> names_of(const EmbeddingFolder::Files& files) {
   return names;
 }
 
-TEST(EmbeddingFolder, AFilesNameIsItsWord) {
+TEST(EmbeddingFolder, FileNameIsTheTriggerWord) {
   TemporaryFolder folder;
   for (const char* name : {"b.pt", "a b.bin", "B.safetensors", "notes.txt", "no extension", "b.bin", "c.bin",
                            "c.safetensors", "\xff.pt", "inner/d.pt"}) {
@@ -42,7 +42,7 @@ TEST(EmbeddingFolder, AFilesNameIsItsWord) {
   EXPECT_THAT(error_of([&] { EmbeddingFolder(folder.path("nowhere")); }), HasSubstr("not_found: "));
 }
 
-TEST(EmbeddingFolder, SeesFilesComeAndGo) {
+TEST(EmbeddingFolder, SeesAddedAndRemovedFiles) {
   TemporaryFolder folder;
   EmbeddingFolder embeddings(folder.path());
   EXPECT_THAT(*embeddings.files(), IsEmpty());
@@ -56,7 +56,7 @@ TEST(EmbeddingFolder, SeesFilesComeAndGo) {
   EXPECT_THAT(*embeddings.files(), IsEmpty());
 }
 
-TEST(EmbeddingFolder, IsNotReadWhileItsTimeIsTheSame) {
+TEST(EmbeddingFolder, IsNotRescannedWhileItsMtimeIsUnchanged) {
   TemporaryFolder folder;
   const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
   fs::last_write_time(folder.path(), long_ago);
@@ -69,17 +69,17 @@ TEST(EmbeddingFolder, IsNotReadWhileItsTimeIsTheSame) {
   EXPECT_THAT(names_of(*embeddings.files()), ElementsAre("a.pt"));
 }
 
-TEST(EmbeddingFolder, VectorsAreReadOnceUntilTheFileChanges) {
+TEST(EmbeddingFolder, VectorsAreCachedUntilTheFileChanges) {
   TemporaryFolder folder;
   folder.write("a.safetensors", file_of(3));
   EmbeddingFolder embeddings(folder.path());
   const auto file = embeddings.files()->at(0);
   const auto first = embeddings.load(file);
-  EXPECT_EQ(first->embedding.vectors(EmbeddingPart::kOnly).size(1), 3);
+  EXPECT_EQ(first->embedding.vectors(EmbeddingTarget::kOnly).size(1), 3);
   EXPECT_EQ(embeddings.load(file), first);
   folder.write("a.safetensors", file_of(5));
   const auto second = embeddings.load(file);
-  EXPECT_EQ(second->embedding.vectors(EmbeddingPart::kOnly).size(1), 5);
+  EXPECT_EQ(second->embedding.vectors(EmbeddingTarget::kOnly).size(1), 5);
   EXPECT_NE(second->version, first->version);
   folder.write("a.safetensors", "no such file format");
   EXPECT_THAT(error_of([&] { embeddings.load(file); }),
@@ -89,7 +89,7 @@ TEST(EmbeddingFolder, VectorsAreReadOnceUntilTheFileChanges) {
 }
 
 // As archives leave them, and `mv` and `cp -p` put them there.
-TEST(EmbeddingFolder, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
+TEST(EmbeddingFolder, ReplacedFileOfSameSizeAndMtimeIsReloaded) {
   TemporaryFolder folder;
   const auto path = folder.write("a.safetensors", file_of(3)), other = folder.write("b", file_of(3));
   EmbeddingFolder embeddings(folder.path());

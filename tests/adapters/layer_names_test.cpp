@@ -39,7 +39,7 @@ struct Pair {
 };
 
 // As in the published checkpoints of SD 1.5 and SDXL.
-TEST(OriginalUNetName, IsTheOneOfSd15) {
+TEST(OriginalUNetName, MatchesSd15) {
   const auto table = unet({true, true, true, false}, 2);
   for (const auto& [diffusers, original] : std::vector<Pair>{
            {"conv_in", "input_blocks.0.0"},
@@ -61,7 +61,7 @@ TEST(OriginalUNetName, IsTheOneOfSd15) {
   }
 }
 
-TEST(OriginalUNetName, IsTheOneOfSdxl) {
+TEST(OriginalUNetName, MatchesSdxl) {
   const auto table = unet({false, true, true}, 2);
   for (const auto& [diffusers, original] : std::vector<Pair>{
            {"down_blocks.1.attentions.0.proj_in", "input_blocks.4.1.proj_in"},
@@ -77,7 +77,7 @@ TEST(OriginalUNetName, IsTheOneOfSdxl) {
   EXPECT_EQ(original_unet_name("encoder_hid_proj", *table), "");
 }
 
-TEST(LayerNames, AreFoundInEveryStyle) {
+TEST(LayerNames, FindEveryNamingStyle) {
   const auto table = unet({true, true}, 1);
   auto encoder = std::make_shared<LayerTable>(), second = std::make_shared<LayerTable>();
   encoder->component = "text_encoder";
@@ -87,8 +87,8 @@ TEST(LayerNames, AreFoundInEveryStyle) {
   second->add("text_projection", {1, 1});
   const LayerNames names({table, encoder, second});
   const auto layer = [&](const std::string& name) -> std::string {
-    const auto* place = names.find(name);
-    return place == nullptr ? "" : place->model->component + ": " + place->slot->name;
+    const auto* ref = names.find(name);
+    return ref == nullptr ? "" : ref->model->component + ": " + ref->slot->name;
   };
   const std::string to_out = "unet: down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0";
   for (const char* name : {"down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0",

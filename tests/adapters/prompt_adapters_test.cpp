@@ -7,7 +7,7 @@
 namespace easel {
 namespace {
 
-GenerationRequest read(const std::string& prompt, std::vector<AdapterUse> loras = {}) {
+GenerationRequest read(const std::string& prompt, std::vector<AdapterSelection> loras = {}) {
   GenerationRequest r;
   r.prompt = prompt;
   r.negative_prompt = prompt;
@@ -15,7 +15,7 @@ GenerationRequest read(const std::string& prompt, std::vector<AdapterUse> loras 
   return with_prompt_adapters(std::move(r));
 }
 
-TEST(PromptAdapters, AreTakenOutOfThePrompt) {
+TEST(PromptAdapters, AreRemovedFromThePrompt) {
   const auto r = read("a <lora:my style:0.8>fox <lora:b>on <lyco:c:-1.5e-1> blue");
   EXPECT_EQ(r.prompt, "a fox on  blue");
   ASSERT_EQ(r.loras.size(), 3u);
@@ -27,7 +27,7 @@ TEST(PromptAdapters, AreTakenOutOfThePrompt) {
   EXPECT_EQ(r.loras[2].weight, -0.15);
 }
 
-TEST(PromptAdapters, FollowThoseOfTheRequest) {
+TEST(PromptAdapters, AreAppendedToThoseOfTheRequest) {
   const auto r = read("<lora:b:2>", {{"a", 0.5}});
   ASSERT_EQ(r.loras.size(), 2u);
   EXPECT_EQ(r.loras[0].name, "a");
@@ -36,7 +36,7 @@ TEST(PromptAdapters, FollowThoseOfTheRequest) {
   EXPECT_EQ(r.negative_prompt, "<lora:b:2>");
 }
 
-TEST(PromptAdapters, OtherTextStays) {
+TEST(PromptAdapters, OtherTextIsUnchanged) {
   for (const char* text : {"", "a < b", "<lora:", "<lora:x", "< lora:x:1>", "<hypernet:x:1>", "lora:x:1>"}) {
     const auto r = read(text);
     EXPECT_EQ(r.prompt, text);
@@ -45,7 +45,7 @@ TEST(PromptAdapters, OtherTextStays) {
 }
 
 // As extra_networks_lora.py of AUTOMATIC1111's web UI.
-TEST(PromptAdapters, TextEncodersMayHaveAWeightOfTheirOwn) {
+TEST(PromptAdapters, TextEncoderWeightIsParsed) {
   const struct {
     const char* text;
     double unet;
@@ -62,7 +62,7 @@ TEST(PromptAdapters, TextEncodersMayHaveAWeightOfTheirOwn) {
   }
 }
 
-TEST(PromptAdapters, WeightsAreNumbersAsPythonReadsThem) {
+TEST(PromptAdapters, WeightsAreParsedAsPythonFloats) {
   for (const char* text : {"<lora:x:0.5>", "<lora:x:.5>", "<lora:x:+0.5>", "<lora:x: 5e-1 >"}) {
     EXPECT_EQ(read(text).loras.at(0).weight, 0.5) << text;
   }

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 EASEL, MODEL = sys.argv[1], sys.argv[2]
-# Flat pictures of 64x32.
+# Flat images of 64x32.
 JPEG = base64.b64decode("/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI//////////////////////////////////////////////////"
                         "//wAALCAAgAEABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAL/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/9oACAEBAAA/AIAAAAAAAAAAH//Z")
 WEBP = base64.b64decode("UklGRkIAAABXRUJQVlA4IDYAAABQAwCdASpAACAAP3G41WM0ryqmJAgCkC4JZwAW30EEaOdBQAD+0Mr+kulyG//F3YjjJIAAAAA=")
@@ -29,7 +29,7 @@ def png_size(path):
 
 
 class Flags(unittest.TestCase):
-    def refused(self, *args, says, env=None):
+    def assert_rejected(self, *args, says, env=None):
         result = run(*args, env=env)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn(says, result.stderr + result.stdout)
@@ -41,7 +41,7 @@ class Flags(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertRegex(result.stdout, r"^easel \d+\.\d+\.\d+\n$")
 
-    def test_memory_is_kept_and_comes_in_huge_pages(self):
+    def test_jemalloc_options_are_applied(self):
         said = run("--version", env={"MALLOC_CONF": "stats_print:true,stats_print_opts:mdablxe"}).stderr
         if "jemalloc" not in said:
             self.skipTest("built with a sanitizer, which has an allocator of its own")
@@ -58,87 +58,87 @@ class Flags(unittest.TestCase):
             self.assertIn("easel --help", run(command, "--help").stdout)
 
     def test_wrong_flags(self):
-        self.refused("--no-such-flag", says="--no-such-flag")
-        self.refused("--port", "99999", says="--port")
-        self.refused("--port", "abc", says="--port")
-        self.refused("draw", "a cat", says="--output")
-        self.refused("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
+        self.assert_rejected("--no-such-flag", says="--no-such-flag")
+        self.assert_rejected("--port", "99999", says="--port")
+        self.assert_rejected("--port", "abc", says="--port")
+        self.assert_rejected("draw", "a cat", says="--output")
+        self.assert_rejected("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
         for seed in ("-1", "9223372036854775808", "x"):
-            self.refused("draw", "a cat", "-o", "x.png", "--seed", seed, "--model", MODEL, says="--seed")
-        self.refused("draw", "a cat", "-o", "x.png", "--guidance-scale", "nan", "--model", MODEL, says="guidance_scale")
-        self.refused("draw", "a cat", "-o", "x.png", "--strength", "0.5", "--model", MODEL, says="`strength` needs `image`")
-        self.refused("--log-level", "loud", "models", "--model", MODEL, says="loud")
-        self.refused("--drain-timeout", "-1", says="--drain-timeout")
-        self.refused("--max-image-bytes", "0", says="--max-image-bytes")
-        self.refused("--request-timeout", "soon", says="--request-timeout")
-        self.refused("serve", "--model", MODEL, "--port", "0", "--api-keys-file", "/nowhere/keys.json", says="/nowhere/keys.json")
-        self.refused("models", "--model", MODEL, "--prompt-syntax", "loud", says="--prompt-syntax")
-        self.refused("models", "--model", MODEL, "--embeddings-dir", "/nowhere/words", says="/nowhere/words")
-        self.refused("--log-format", "xml", "models", "--model", MODEL, says="xml")
+            self.assert_rejected("draw", "a cat", "-o", "x.png", "--seed", seed, "--model", MODEL, says="--seed")
+        self.assert_rejected("draw", "a cat", "-o", "x.png", "--guidance-scale", "nan", "--model", MODEL, says="guidance_scale")
+        self.assert_rejected("draw", "a cat", "-o", "x.png", "--strength", "0.5", "--model", MODEL, says="`strength` needs `image`")
+        self.assert_rejected("--log-level", "loud", "models", "--model", MODEL, says="loud")
+        self.assert_rejected("--drain-timeout", "-1", says="--drain-timeout")
+        self.assert_rejected("--max-image-bytes", "0", says="--max-image-bytes")
+        self.assert_rejected("--request-timeout", "soon", says="--request-timeout")
+        self.assert_rejected("serve", "--model", MODEL, "--port", "0", "--api-keys-file", "/nowhere/keys.json", says="/nowhere/keys.json")
+        self.assert_rejected("models", "--model", MODEL, "--prompt-syntax", "loud", says="--prompt-syntax")
+        self.assert_rejected("models", "--model", MODEL, "--embeddings-dir", "/nowhere/words", says="/nowhere/words")
+        self.assert_rejected("--log-format", "xml", "models", "--model", MODEL, says="xml")
 
     def test_missing_folder(self):
-        self.refused("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")
-        self.refused("serve", "--models-dir", "/nowhere/at/all", says="/nowhere/at/all")
+        self.assert_rejected("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")
+        self.assert_rejected("serve", "--models-dir", "/nowhere/at/all", says="/nowhere/at/all")
         with tempfile.TemporaryDirectory() as empty:
-            self.refused("serve", "--models-dir", empty, says="no model")
-            self.refused("serve", "--model", empty, says="model_index.json")
+            self.assert_rejected("serve", "--models-dir", empty, says="no model")
+            self.assert_rejected("serve", "--model", empty, says="model_index.json")
 
     def test_memory_flags(self):
-        self.refused("models", "--model", MODEL, "--pin", "another", says="--pin another is not among the models: emoji")
-        self.refused("models", "--model", MODEL, "--memory-budget", "20 parrots", says="--memory-budget")
-        self.refused("models", "--model", MODEL, "--keep-alive", "-1", says="--keep-alive")
+        self.assert_rejected("models", "--model", MODEL, "--pin", "another", says="--pin another is not among the models: emoji")
+        self.assert_rejected("models", "--model", MODEL, "--memory-budget", "20 parrots", says="--memory-budget")
+        self.assert_rejected("models", "--model", MODEL, "--keep-alive", "-1", says="--keep-alive")
         self.assertEqual(run("models", "--model", MODEL, "--pin", "emoji", "--memory-budget", "20GiB", "--keep-alive", "60",
                              "--max-waiting-seconds", "100", "--max-step-seconds", "0.5").returncode, 0)
         for flag in ("--vae-tiling", "--weights-dtype", "--offload"):
-            self.refused("models", "--model", MODEL, flag, "sometimes", says=flag)
-        self.refused("models", "--model", MODEL, "--size", "512", says="WIDTHxHEIGHT")
+            self.assert_rejected("models", "--model", MODEL, flag, "sometimes", says=flag)
+        self.assert_rejected("models", "--model", MODEL, "--size", "512", says="WIDTHxHEIGHT")
 
-    def test_another_autoencoder(self):
-        self.refused("models", "--model", MODEL, "--vae", "zebra=/nowhere", says="--vae zebra is not among the models: emoji")
-        self.refused("models", "--model", MODEL, "--vae", "/nowhere/at/all", says="the autoencoder /nowhere/at/all does not exist")
-        self.refused("models", "--model", MODEL, "--vae", "emoji=/nowhere/at/all", says="/nowhere/at/all does not exist")
+    def test_vae_flag(self):
+        self.assert_rejected("models", "--model", MODEL, "--vae", "zebra=/nowhere", says="--vae zebra is not among the models: emoji")
+        self.assert_rejected("models", "--model", MODEL, "--vae", "/nowhere/at/all", says="the autoencoder /nowhere/at/all does not exist")
+        self.assert_rejected("models", "--model", MODEL, "--vae", "emoji=/nowhere/at/all", says="/nowhere/at/all does not exist")
         self.assertEqual(run("models", "--model", MODEL, "--vae", f"{MODEL}/vae").stdout, run("models", "--model", MODEL).stdout)
 
     def test_device_and_dtype(self):
-        self.refused("models", "--model", MODEL, "--device", "gpu", says="gpu")
-        self.refused("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
-        self.refused("models", "--model", MODEL, "--device", "cpu,cpu", says="twice")
-        self.refused("models", "--model", MODEL, "--dtype", "int8", says="int8")
+        self.assert_rejected("models", "--model", MODEL, "--device", "gpu", says="gpu")
+        self.assert_rejected("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")
+        self.assert_rejected("models", "--model", MODEL, "--device", "cpu,cpu", says="twice")
+        self.assert_rejected("models", "--model", MODEL, "--dtype", "int8", says="int8")
 
     def test_port_in_use(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            self.refused("serve", "--model", MODEL, "--port", str(taken.getsockname()[1]), says=str(taken.getsockname()[1]))
+            self.assert_rejected("serve", "--model", MODEL, "--port", str(taken.getsockname()[1]), says=str(taken.getsockname()[1]))
 
-    def test_open_host_needs_a_key_or_a_word(self):
-        self.refused("serve", "--model", MODEL, "--host", "0.0.0.0", "--port", "0", says="--allow-any-key")
+    def test_non_loopback_host_requires_key_or_allow_any_key(self):
+        self.assert_rejected("serve", "--model", MODEL, "--host", "0.0.0.0", "--port", "0", says="--allow-any-key")
 
-    def test_two_models_of_one_name(self):
-        self.refused("models", "--model", f"a={MODEL}", "--model", f"a={MODEL}", says="two models are called a")
-        self.refused("models", "--model", MODEL, "--default-model", "zebra", says="zebra")
+    def test_duplicate_model_names_are_rejected(self):
+        self.assert_rejected("models", "--model", f"a={MODEL}", "--model", f"a={MODEL}", says="two models are called a")
+        self.assert_rejected("models", "--model", MODEL, "--default-model", "zebra", says="zebra")
 
     def test_adapters_are_listed_and_refused_by_name(self):
         draw = ("draw", "a cat", "-o", "x.png", "--steps", "1", "--model", MODEL)
         with tempfile.TemporaryDirectory() as folder:
             pathlib.Path(folder, "ink.safetensors").write_bytes(b"damaged")
             self.assertIn("\n  ink\n", run("models", "--model", MODEL, "--lora-dir", folder).stdout)
-            self.refused(*draw, "--lora-dir", folder, "--lora", "pen:0.5", says="no adapter `pen`; there are: ink")
-            self.refused(*draw, "--lora-dir", folder, "--lora", "ink:0.5", says="ink.safetensors")
-            self.refused(*draw, "--lora-dir", folder, "--lora", "ink", "--lora", "ink:2", says="`ink` is named twice")
-        self.refused("models", "--model", MODEL, "--lora-dir", "/nowhere", says="/nowhere")
-        self.refused(*draw, "--lora", "ink", says="--lora-dir")
+            self.assert_rejected(*draw, "--lora-dir", folder, "--lora", "pen:0.5", says="no adapter `pen`; there are: ink")
+            self.assert_rejected(*draw, "--lora-dir", folder, "--lora", "ink:0.5", says="ink.safetensors")
+            self.assert_rejected(*draw, "--lora-dir", folder, "--lora", "ink", "--lora", "ink:2", says="`ink` is named twice")
+        self.assert_rejected("models", "--model", MODEL, "--lora-dir", "/nowhere", says="/nowhere")
+        self.assert_rejected(*draw, "--lora", "ink", says="--lora-dir")
 
 
 class Models(unittest.TestCase):
-    def test_lists_what_a_person_wants_to_know(self):
+    def test_lists_model_details(self):
         result = run("models", "--model", f"little={MODEL}")
         self.assertEqual(result.returncode, 0, result.stderr)
         for word in ("little (default)", "stable-diffusion", "million parameters", "Apache-2.0", "on disk", "128x128", "dpmpp_2m",
                      "modes       text-to-image, image-to-image, inpainting"):
             self.assertIn(word, result.stdout)
 
-    def test_tells_what_memory_they_need(self):
+    def test_lists_memory_needs(self):
         plain = run("models", "--model", MODEL, "--device", "cpu", "--dtype", "float32").stdout
         for word in ("weights     unet: ", "MiB float32, stored as ", "MiB float16", "at 128x128", "for 2 rows; a decode "):
             self.assertIn(word, plain)
@@ -147,15 +147,15 @@ class Models(unittest.TestCase):
         self.assertEqual(stored.returncode, 0, stored.stderr)
         self.assertIn("MiB float16 + ", stored.stdout)
 
-    def test_less_memory_draws_the_same_picture(self):
+    def test_low_memory_flags_do_not_change_the_image(self):
         with tempfile.TemporaryDirectory() as folder:
-            pictures = []
+            images = []
             for name, flags in (("plain", ()), ("stored", ("--weights-dtype", "stored", "--release-text-encoders", "--offload", "components"))):
                 output = pathlib.Path(folder) / f"{name}.png"
                 self.assertEqual(run("draw", "a cat", "-o", str(output), "--model", MODEL, "--steps", "1", "--seed", "3", "--device", "cpu",
                                      *flags).returncode, 0)
-                pictures.append(output.read_bytes())
-            self.assertEqual(*pictures)
+                images.append(output.read_bytes())
+            self.assertEqual(*images)
 
     def test_environment_and_config_file_mean_the_same_as_flags(self):
         by_flag = run("models", "--model", f"x={MODEL}").stdout
@@ -226,7 +226,7 @@ class Draw(unittest.TestCase):
         self.assertEqual(pathlib.Path(one).read_bytes(), pathlib.Path(two).read_bytes())
         self.assertNotEqual(pathlib.Path(one).read_bytes(), pathlib.Path(other).read_bytes())
 
-    def test_says_when_a_prompt_was_cut_and_reads_weights_when_told_to(self):
+    def test_reports_truncated_prompts_and_parses_weights_with_a1111_syntax(self):
         def draw(*args, env=None):
             path = f"{self.folder.name}/x.png"
             result = run("draw", *args, "-o", path, "--model", MODEL, "--seed", "1", "--steps", "1", env=env)
@@ -243,7 +243,7 @@ class Draw(unittest.TestCase):
         self.assertEqual(draw("a fox", env={"EASEL_PROMPT_SYNTAX": "a1111"})[0], fox)
         self.assertNotEqual(draw("a (fox:0.2)", "--prompt-syntax", "a1111")[0], fox)
 
-    def test_words_from_files(self):
+    def test_textual_inversion_files(self):
         self.assertEqual(self.draw("x.png", "a fox", "--steps", "1", "--embeddings-dir", self.folder.name), f"{self.folder.name}/x.png")
         pathlib.Path(f"{self.folder.name}/foxy-word.pt").write_text("this is no pickle")
         result = run("draw", "a foxy-word", "-o", f"{self.folder.name}/y.png", "--model", MODEL, "--embeddings-dir", self.folder.name)
@@ -259,7 +259,7 @@ class Draw(unittest.TestCase):
         self.assertEqual(len(timings["step_s"]), 4)
         self.assertGreater(timings["vm_hwm_bytes"], 0)
 
-    def test_begins_from_a_picture_and_redraws_part_of_it(self):
+    def test_image_to_image_and_inpainting(self):
         common = ("--seed", "7", "--steps", "4")
         first = self.draw("first.png", "a fox on a blue background", *common)
         again = self.draw("again.png", "a cat on a pink background", "--image", first, "--strength", "0.5", *common)
@@ -267,14 +267,14 @@ class Draw(unittest.TestCase):
         self.assertEqual({png_size(path) for path in (first, again, part)}, {(128, 128)})
         self.assertEqual(len({pathlib.Path(path).read_bytes() for path in (first, again, part)}), 3)
 
-    def test_pictures_of_every_format(self):
+    def test_reads_every_image_format(self):
         # Content decides, whatever the file is called.
         for name, content in (("photo.jpg", JPEG), ("photo.webp", WEBP), ("misnamed.png", JPEG)):
             path = f"{self.folder.name}/{name}"
             pathlib.Path(path).write_bytes(content)
             self.assertEqual(png_size(self.draw("o.png", "a cat", "--image", path, "--mask", path, "--seed", "1", "--steps", "2")), (64, 32))
 
-    def test_pictures_that_cannot_be_read(self):
+    def test_unreadable_images_are_errors(self):
         broken = f"{self.folder.name}/broken.png"
         pathlib.Path(broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
         for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "neither a PNG")):

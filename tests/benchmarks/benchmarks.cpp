@@ -1,4 +1,4 @@
-// Times of the parts that every picture passes through. CI runs it briefly, so that it keeps working; for
+// Times of the parts that every image passes through. CI runs it briefly, so that it keeps working; for
 // numbers give it --benchmark_min_time=1 and a machine that does nothing else.
 #include <ATen/core/Tensor.h>
 #include <benchmark/benchmark.h>
@@ -113,7 +113,7 @@ void emoji_step(benchmark::State& state) {
 }
 BENCHMARK(emoji_step)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-void emoji_picture(benchmark::State& state) {
+void emoji_image(benchmark::State& state) {
   const auto pipeline = load_emoji();
   for (auto _ : state) {
     auto generation = begin(*pipeline);
@@ -124,7 +124,7 @@ void emoji_picture(benchmark::State& state) {
     benchmark::DoNotOptimize(ticket->take());
   }
 }
-BENCHMARK(emoji_picture)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(emoji_image)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 }  // namespace easel

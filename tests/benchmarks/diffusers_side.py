@@ -1,4 +1,4 @@
-"""Draws one picture with diffusers and writes where the time went. Run by side_by_side.py, in a process of its own.
+"""Draws one image with diffusers and writes where the time went. Run by side_by_side.py, in a process of its own.
 
 usage: diffusers_side.py OPTIONS-AS-JSON
 """
@@ -33,7 +33,7 @@ def load(options):
 
 
 def draw(pipeline, options):
-    """(picture, seconds of each step, seconds from the last to the picture, clock at the first step's start)."""
+    """(image, seconds of each step, seconds from the last to the image, clock at the first step's start)."""
     ticks = []
     forward, scheduler_step = pipeline.unet.forward, pipeline.scheduler.step
 
@@ -50,18 +50,18 @@ def draw(pipeline, options):
 
     pipeline.unet.forward, pipeline.scheduler.step = first_call_ticks, step_ticks
     given = {"width": options["width"], "height": options["height"]}
-    if options["picture"]:
-        given = {"image": Image.open(options["picture"])} | ({"strength": options["strength"]} if options["strength"] else {})
-    picture = pipeline(options["prompt"], num_inference_steps=options["steps"], guidance_scale=options["guidance_scale"],
+    if options["image"]:
+        given = {"image": Image.open(options["image"])} | ({"strength": options["strength"]} if options["strength"] else {})
+    image = pipeline(options["prompt"], num_inference_steps=options["steps"], guidance_scale=options["guidance_scale"],
                        generator=torch.Generator("cpu").manual_seed(options["seed"]), **given).images[0]
-    return picture, [after - before for before, after in zip(ticks, ticks[1:])], time.monotonic() - ticks[-1], ticks[0]
+    return image, [after - before for before, after in zip(ticks, ticks[1:])], time.monotonic() - ticks[-1], ticks[0]
 
 
 def main(options):
     torch.set_num_threads(options["threads"])
     pipeline = load(options)
-    picture, step_s, decode_s, first_step_clock = draw(pipeline, options)
-    picture.save(options["output"])
+    image, step_s, decode_s, first_step_clock = draw(pipeline, options)
+    image.save(options["output"])
     pathlib.Path(options["timings"]).write_text(json.dumps(
         {"step_s": step_s, "decode_s": decode_s, "first_step_clock": first_step_clock, "vm_hwm_bytes": peak_memory_bytes()}))
 

@@ -5,11 +5,11 @@ usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl|refin
                        [--references diffusers]
 
 Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py).
---size is the answer's. Models that look at a picture get one: upscalers enlarge it to that size, the refiner redraws it with
+--size is the answer's. Models that look at an image get one: upscalers enlarge it to that size, the refiner redraws it with
 strength 0.5 and twice the steps, so that it takes as many as were asked for. The x2 upscaler needs --scheduler euler.
 diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is compared with
 the better of the two. SDXL in float32 takes diffusers some 19 GB at 256x256 and more at 1024x1024. It prints medians over all
-rounds, the ratios, and how far the two pictures are apart. Run it with the reference's Python, on a machine that does nothing else.
+rounds, the ratios, and how far the two images are apart. Run it with the reference's Python, on a machine that does nothing else.
 """
 import argparse
 import json
@@ -30,9 +30,9 @@ PROJECT = HERE.parent.parent
 OWN_CHECKPOINTS = PROJECT / ".deps" / "bench"
 # What makes each model's checkpoint: a script of tests/reference and its arguments before the folder.
 MAKERS = {"sd15": ["make_sd15.py"], **{name: ["make_full_size.py", name] for name in ("sd21", "sdxl", "refiner", "x4", "x2", "ip2p")}}
-# Classes of checkpoints that look at a picture, and how many times they enlarge it.
+# Classes of checkpoints that look at an image, and how many times they enlarge it.
 REFINER = "StableDiffusionXLImg2ImgPipeline"
-PICTURE_FACTORS = {REFINER: 1, "StableDiffusionInstructPix2PixPipeline": 1, "StableDiffusionUpscalePipeline": 4,
+UPSCALE_FACTORS = {REFINER: 1, "StableDiffusionInstructPix2PixPipeline": 1, "StableDiffusionUpscalePipeline": 4,
                    "StableDiffusionLatentUpscalePipeline": 2}
 REFINER_STRENGTH = 0.5
 PROMPT = "a photograph of an astronaut riding a horse"
@@ -46,9 +46,9 @@ ROWS = [
     ("cold start to first step's end, s", "first_step_end_s", "{:.3f}"),
     ("peak memory (VmHWM), GB", "memory_gb", "{:.2f}"),
 ]
-PICTURE = "picture.png"
-PICTURES = {"diffusers": "contiguous.png", "diffusers channels_last": "channels_last.png"}
-REFERENCES = tuple(PICTURES)
+INPUT_IMAGE_NAME = "image.png"
+OUTPUT_IMAGE_NAMES = {"diffusers": "contiguous.png", "diffusers channels_last": "channels_last.png"}
+REFERENCES = tuple(OUTPUT_IMAGE_NAMES)
 
 
 def steps_of_schedule(options):
@@ -62,15 +62,15 @@ def result(timings, cold_start_s):
             "first_step_end_s": cold_start_s + steps[0], "memory_gb": timings["vm_hwm_bytes"] / 1e9}
 
 
-def write_picture(options, path):
-    width, height = (int(edge) // PICTURE_FACTORS[options.class_name] for edge in options.size.split("x"))
+def write_input_image(options, path):
+    width, height = (int(edge) // UPSCALE_FACTORS[options.class_name] for edge in options.size.split("x"))
     coarse = numpy.random.default_rng(SEED).integers(0, 256, (12, 12, 3), numpy.uint8)
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(path)
 
 
 def run_easel(options, folder):
     timings_file = folder / "easel.json"
-    flags = ["--image", str(folder / PICTURE)] if options.class_name in PICTURE_FACTORS else []
+    flags = ["--image", str(folder / INPUT_IMAGE_NAME)] if options.class_name in UPSCALE_FACTORS else []
     if options.class_name == REFINER:
         flags += ["--strength", str(REFINER_STRENGTH)]
     start = time.monotonic()
@@ -92,15 +92,15 @@ def run_diffusers(options, folder, channels_last):
         "checkpoint": str(options.checkpoint), "scheduler": options.scheduler, "channels_last": channels_last, "prompt": PROMPT,
         "width": width, "height": height, "steps": steps_of_schedule(options), "guidance_scale": GUIDANCE_SCALE, "seed": SEED,
         "threads": options.threads, "timings": str(timings_file),
-        "output": str(folder / PICTURES[REFERENCES[channels_last]]),
-        "picture": str(folder / PICTURE) if options.class_name in PICTURE_FACTORS else None,
+        "output": str(folder / OUTPUT_IMAGE_NAMES[REFERENCES[channels_last]]),
+        "image": str(folder / INPUT_IMAGE_NAME) if options.class_name in UPSCALE_FACTORS else None,
         "strength": REFINER_STRENGTH if options.class_name == REFINER else None})],
         check=True, stderr=subprocess.DEVNULL if options.quiet else None)
     timings = json.loads(timings_file.read_text())
     return result(timings, timings["first_step_clock"] - start)
 
 
-def compare_pictures(folder, one, other):
+def compare_images(folder, one, other):
     a, b = (numpy.asarray(Image.open(folder / name)).astype(int) for name in (one, other))
     if a.shape != b.shape:
         raise SystemExit(f"{one} and {other} differ in size: {a.shape}, {b.shape}")
@@ -150,8 +150,8 @@ def main():
     results = {name: [] for name in ("easel", *options.references)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        if options.class_name in PICTURE_FACTORS:
-            write_picture(options, folder / PICTURE)
+        if options.class_name in UPSCALE_FACTORS:
+            write_input_image(options, folder / INPUT_IMAGE_NAME)
         for number in range(1, options.rounds + 1):
             for name in results:
                 of_diffusers = name != "easel"
@@ -161,10 +161,10 @@ def main():
         print(f"\n{options.checkpoint.name} at {options.size}, {options.steps} steps of {options.scheduler}, guidance "
               f"{GUIDANCE_SCALE}, float32, {options.threads} threads, medians of {options.rounds} rounds")
         print_table(results, options.references)
-        pictures = [PICTURES[name] for name in options.references]
-        compare_pictures(folder, "easel.png", pictures[0])
-        if len(pictures) == 2:
-            compare_pictures(folder, pictures[1], pictures[0])
+        images = [OUTPUT_IMAGE_NAMES[name] for name in options.references]
+        compare_images(folder, "easel.png", images[0])
+        if len(images) == 2:
+            compare_images(folder, images[1], images[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the client programs share: named checks, each told on a line of its own as "ok NAME" or "not ok NAME: why"."""
+"""What the client programs share: named checks, each printed on a line of its own as "ok NAME" or "not ok NAME: why"."""
 import base64
 import pathlib
 import struct
@@ -16,13 +16,13 @@ def expect_equal(name, got, wanted):
 def expect_error(name, call, error_class, **attributes):
     """The call must raise exactly this class (not a subclass, not a parent), with these attributes."""
     try:
-        answer = call()
+        response = call()
     except Exception as error:  # the point is to see which one it is
         got = {key: getattr(error, key, None) for key in attributes}
         report(name, type(error) is error_class and got == attributes,
                f"got {type(error).__name__} {got}, wanted {error_class.__name__} {attributes}: {error}")
     else:
-        report(name, False, f"was answered with {str(answer)[:200]}")
+        report(name, False, f"was answered with {str(response)[:200]}")
 
 
 def mask_png(width, height, first_column):
@@ -36,5 +36,5 @@ def mask_png(width, height, first_column):
 
 
 def save(folder, name, b64_json):
-    """Leaves a picture for the program that judges it."""
+    """Leaves an image for the program that judges it."""
     (pathlib.Path(folder) / f"{name}.png").write_bytes(base64.b64decode(b64_json, validate=True))

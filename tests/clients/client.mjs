@@ -1,4 +1,4 @@
-// openai-node: pictures, errors by class, models. usage: node client.mjs BASE_URL FOLDER
+// openai-node: images, errors by class, models. usage: node client.mjs BASE_URL FOLDER
 import fs from 'node:fs';
 import path from 'node:path';
 import OpenAI, { toFile } from 'openai';
@@ -30,7 +30,7 @@ report('the seed that was used comes back', fox.data[0].seed === 3, `got ${fox.d
 const again = await draw({ prompt: 'a fox on a green background', size: '512x512', seed: 3 });
 report('the same seed gives the same bytes', b64(fox) === b64(again), 'they differ');
 const pair = await draw({ prompt: 'a red apple', n: 2, seed: 1 });
-report('n pictures', pair.data.length === 2 && pair.data[0].b64_json !== pair.data[1].b64_json, `got ${pair.data.length}`);
+report('n images', pair.data.length === 2 && pair.data[0].b64_json !== pair.data[1].b64_json, `got ${pair.data.length}`);
 
 const edit = (fields) => client.images.edit({ response_format: 'b64_json', ...fields });
 const file = path.join(folder, 'fox--512x512--green.png');
@@ -40,7 +40,7 @@ fs.writeFileSync(path.join(folder, 'edited--512x512--yellow.png'), Buffer.from(b
 const bytes = await toFile(fs.readFileSync(file), 'fox.png', { type: 'image/png' });
 report('a streamed file and a buffered one give the same edit',
   b64(await edit({ image: [bytes], prompt, seed: 3, strength: 0.9 })) === b64(edited), 'they differ');
-await expectError('an edit of what is no picture', async () => edit({ image: await toFile(Buffer.from('text'), 'a.png'), prompt }),
+await expectError('an edit of what is no image', async () => edit({ image: await toFile(Buffer.from('text'), 'a.png'), prompt }),
   OpenAI.BadRequestError, { status: 400, param: 'image' });
 
 await expectError('bad size', () => draw({ prompt: 'a fox', size: '512' }), OpenAI.BadRequestError, { status: 400, param: 'size' });

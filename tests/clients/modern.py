@@ -1,4 +1,4 @@
-"""openai 1.x, 2.x and 3.x: pictures, seeds, errors by class, models.
+"""openai 1.x, 2.x and 3.x: images, seeds, errors by class, models.
 
 usage: modern.py BASE_URL FOLDER
 """
@@ -16,21 +16,21 @@ def draw(prompt, size="128x128", n=1, **extra):
     return client.images.generate(prompt=prompt, size=size, n=n, response_format="b64_json", extra_body=extra)
 
 
-answer = draw("a fox on a yellow background", size="512x512", seed=0)
-checks.save(folder, "fox--512x512--yellow", answer.data[0].b64_json)
-checks.expect_equal("the seed that was used comes back", answer.data[0].seed, 0)
-checks.report("created is a time", answer.created > 1_600_000_000)
+response = draw("a fox on a yellow background", size="512x512", seed=0)
+checks.save(folder, "fox--512x512--yellow", response.data[0].b64_json)
+checks.expect_equal("the seed that was used comes back", response.data[0].seed, 0)
+checks.report("created is a time", response.created > 1_600_000_000)
 
 first = draw("a red apple on a pink background", seed=7).data[0]
 again = draw("a red apple on a pink background", seed=7).data[0]
 other = draw("a red apple on a pink background", seed=8).data[0]
 checks.save(folder, "apple--128x128--pink", first.b64_json)
 checks.report("the same seed gives the same bytes", first.b64_json == again.b64_json, "they differ")
-checks.report("another seed gives another picture", first.b64_json != other.b64_json, "they are the same")
+checks.report("another seed gives another image", first.b64_json != other.b64_json, "they are the same")
 
 pair = draw("a red apple on a pink background", n=2, seed=7).data
-checks.expect_equal("n pictures", len(pair), 2)
-checks.report("picture i of seed s is the picture of seed s + i", [d.b64_json for d in pair] == [first.b64_json, other.b64_json],
+checks.expect_equal("n images", len(pair), 2)
+checks.report("image i of seed s is the image of seed s + i", [d.b64_json for d in pair] == [first.b64_json, other.b64_json],
               "they differ")
 checks.expect_equal("each says its seed", [d.seed for d in pair], [7, 8])
 
@@ -61,14 +61,14 @@ mask = checks.mask_png(128, 128, 64)
 half = edit(small, mask=("mask.png", mask), n=2, extra_body={"seed": 5}).data
 checks.expect_equal("n edits", len(half), 2)
 checks.save(folder, "masked--128x128", half[0].b64_json)
-checks.report("a masked edit is another picture", half[0].b64_json != half[1].b64_json != first.b64_json, "they are the same")
+checks.report("a masked edit is another image", half[0].b64_json != half[1].b64_json != first.b64_json, "they are the same")
 larger = edit(small, size="256x256", extra_body={"seed": 1, "num_inference_steps": 4})
 checks.save(folder, "larger--256x256", larger.data[0].b64_json)
 checks.expect_equal("lists travel in a form", len(edit(small, extra_body={"original_size": [128, 128]}).data), 1)
 checks.expect_error("a list's entry is named", lambda: edit(small, extra_body={"original_size": [128, -1]}), openai.BadRequestError,
                     param="original_size[1]", status_code=400)
 
-checks.expect_error("an edit of what is no picture", lambda: edit(b"GIF89a"), openai.BadRequestError, param="image",
+checks.expect_error("an edit of what is no image", lambda: edit(b"GIF89a"), openai.BadRequestError, param="image",
                     code="invalid_image_file", status_code=400)
 checks.expect_error("a mask of another size", lambda: edit(small, mask=checks.mask_png(64, 64, 32)), openai.BadRequestError,
                     param="mask", code="invalid_mask_image_format", status_code=400)

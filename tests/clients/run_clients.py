@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-import pictures
+import images
 import readme
 from server import Server, is_free
 
@@ -39,13 +39,13 @@ class Tally:
 
     def add_lines(self, client, output, exit_code):
         """A client program's own checks. One that ended early, or that checked nothing, failed."""
-        told = 0
+        reported = 0
         for line in output.splitlines():
             if line.startswith(("ok ", "not ok ")):
-                told += 1
+                reported += 1
                 name, _, why = line.removeprefix("not ").removeprefix("ok ").partition(": ")
                 self.add(f"{client}: {name}", line.startswith("ok "), why)
-        self.add(f"{client}: ran to its end", exit_code == 0 and told > 0, output[-2000:])
+        self.add(f"{client}: ran to its end", exit_code == 0 and reported > 0, output[-2000:])
 
 
 def python_with(clients, client):
@@ -60,11 +60,11 @@ def run(command, **options):
     return done.stdout, done.returncode
 
 
-def judge_pictures(tally, client, folder):
+def check_images(tally, client, folder):
     """Names are SUBJECT--SIZE.png or SUBJECT--SIZE--BACKGROUND.png."""
     for path in sorted(folder.glob("*--*.png")):
         _, size, *background = path.stem.split("--")
-        wrong = pictures.faults(path, size, *background)
+        wrong = images.faults(path, size, *background)
         tally.add(f"{client}: {path.name}", not wrong, "; ".join(wrong))
 
 
@@ -72,7 +72,7 @@ def test_python(tally, server, clients, client, script, folder):
     python, environment = python_with(clients, client)
     output, code = run([python, str(HERE / script), server.base_url, str(folder)], env=environment)
     tally.add_lines(client, output, code)
-    judge_pictures(tally, client, folder)
+    check_images(tally, client, folder)
 
 
 def test_node(tally, server, clients, folder):
@@ -81,7 +81,7 @@ def test_node(tally, server, clients, folder):
     # Node 18 tries only the first address of "localhost", which may be IPv6.
     output, code = run(["node", "client.mjs", f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
     tally.add_lines("node", output, code)
-    judge_pictures(tally, "node", folder)
+    check_images(tally, "node", folder)
 
 
 def test_readme(tally, server, clients, folder):
@@ -90,25 +90,25 @@ def test_readme(tally, server, clients, folder):
               f"found {[kind for kind, _ in found]}")
     for number, (kind, text) in enumerate(found):
         for client in {"openai 0": ("openai-0",), "openai": MODERN}.get(kind, (kind,)):
-            place = folder / f"{number}-{client}"
-            place.mkdir()
+            example_folder = folder / f"{number}-{client}"
+            example_folder.mkdir()
             drawn, background = ("pink.png", "pink") if kind == "curl edit" else ("fox.png", "blue")
             if kind == "curl edit":
-                shutil.copy(next(folder.glob("*-curl/fox.png")), place)
-            output, code = run_example(kind, text, client, clients, place)
-            wrong = pictures.faults(place / drawn, "512x512", background) if (place / drawn).exists() else [f"no {drawn}"]
+                shutil.copy(next(folder.glob("*-curl/fox.png")), example_folder)
+            output, code = run_example(kind, text, client, clients, example_folder)
+            wrong = images.faults(example_folder / drawn, "512x512", background) if (example_folder / drawn).exists() else [f"no {drawn}"]
             tally.add(f"README: {client}", code == 0 and not wrong, f"{wrong} {output[-1000:]}")
 
 
-def run_example(kind, text, client, clients, place):
+def run_example(kind, text, client, clients, example_folder):
     if kind.startswith("curl"):
-        return run(["bash", "-euo", "pipefail", "-c", text], cwd=place)
+        return run(["bash", "-euo", "pipefail", "-c", text], cwd=example_folder)
     if kind == "node":
-        (place / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
-        (place / "example.mjs").write_text(text)
-        return run(["node", "example.mjs"], cwd=place)
+        (example_folder / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
+        (example_folder / "example.mjs").write_text(text)
+        return run(["node", "example.mjs"], cwd=example_folder)
     python, environment = python_with(clients, client)
-    return run([python, "-c", text], cwd=place, env=environment)
+    return run([python, "-c", text], cwd=example_folder, env=environment)
 
 
 def curl(*arguments, body=None):
@@ -135,10 +135,10 @@ def test_curl(tally, server):
         ("too large", 413, (draw,), json.dumps({"prompt": "x" * 1_100_000})),
     ]
     for name, wanted, arguments, sent in cases:
-        status, answer = curl(*arguments, body=sent)
-        tally.add(f"curl: {name}", status == wanted, f"got {status}, wanted {wanted}: {answer[:300]}")
+        status, response = curl(*arguments, body=sent)
+        tally.add(f"curl: {name}", status == wanted, f"got {status}, wanted {wanted}: {response[:300]}")
         if wanted >= 400:
-            tally.add(f"curl: {name}: an error object", is_error_object(answer), answer[:300])
+            tally.add(f"curl: {name}: an error object", is_error_object(response), response[:300])
 
 
 def is_error_object(body):
@@ -161,8 +161,8 @@ def post(port, fields, timeout=120):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("POST", "/v1/images/generations", json.dumps(fields), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
@@ -170,8 +170,8 @@ def post(port, fields, timeout=120):
 def test_sigterm(tally, easel, model, log):
     """What is being drawn is finished and answered; what is new gets 503; the program ends with 0."""
     with Server(easel, model, 0, log) as server:
-        answers = []
-        slow = threading.Thread(target=lambda: answers.append(post(server.port, {"prompt": "a fox", "num_inference_steps": 200})))
+        responses = []
+        slow = threading.Thread(target=lambda: responses.append(post(server.port, {"prompt": "a fox", "num_inference_steps": 200})))
         slow.start()
         time.sleep(1)
         server.terminate()
@@ -181,7 +181,7 @@ def test_sigterm(tally, easel, model, log):
         status, body = post(server.port, {"prompt": "a fox"}) if still_drawing else (None, b"the drawing ended before it was asked")
         tally.add("SIGTERM: new requests are refused with 503", status == 503 and is_error_object(body), f"{status} {body[:300]}")
         slow.join(CLIENT_SECONDS)
-        tally.add("SIGTERM: what was being drawn is answered", [a[0] for a in answers] == [200], str([a[:1] for a in answers]))
+        tally.add("SIGTERM: what was being drawn is answered", [a[0] for a in responses] == [200], str([a[:1] for a in responses]))
         code = server.exit_code(30)
         tally.add("SIGTERM: exit 0", code == 0, f"got {code}")
 

@@ -20,17 +20,17 @@ image = response["data"][0]["b64_json"]
 
 checks.save(folder, "fox--512x512--blue", image)
 checks.report("created is a time", isinstance(response["created"], int) and response["created"] > 1_600_000_000)
-checks.expect_equal("one picture", len(response["data"]), 1)
+checks.expect_equal("one image", len(response["data"]), 1)
 
-picture = pathlib.Path(folder) / "fox--512x512--blue.png"
-with picture.open("rb") as file:
+image = pathlib.Path(folder) / "fox--512x512--blue.png"
+with image.open("rb") as file:
     edited = openai.Image.create_edit(image=file, prompt="a fox on a pink background", n=1, size="512x512",
                                       response_format="b64_json", seed="3", strength="0.9")
 checks.save(folder, "edited--512x512--pink", edited["data"][0]["b64_json"])
-masked = openai.Image.create_edit(image=picture.read_bytes(), mask=checks.mask_png(512, 512, 256), prompt="a red apple",
+masked = openai.Image.create_edit(image=image.read_bytes(), mask=checks.mask_png(512, 512, 256), prompt="a red apple",
                                   response_format="b64_json", num_inference_steps="4")
 checks.expect_equal("one masked edit", len(masked["data"]), 1)
-checks.expect_error("an edit of what is no picture", lambda: openai.Image.create_edit(image=b"text", prompt="a fox"),
+checks.expect_error("an edit of what is no image", lambda: openai.Image.create_edit(image=b"text", prompt="a fox"),
                     openai.error.InvalidRequestError, param="image", http_status=400)
 
 checks.expect_error("bad size", lambda: openai.Image.create(prompt="a fox", size="512"),

@@ -69,8 +69,8 @@ class Server:
     def status_of(self, path):
         """The status of a GET; None where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return response.status
         except urllib.error.HTTPError as error:
             return error.code
         except OSError:

@@ -35,7 +35,7 @@ TEST(Config, WholeFloatsAreIntegersAndHugeOnesAreNot) {
   EXPECT_THROW(Config(json{{"x", UINT64_MAX}}, "c").get<std::int64_t>("x"), Error);
 }
 
-TEST(Config, ReadsTheInfinitiesThatPythonWrites) {
+TEST(Config, ReadsPythonInfinityAndNan) {
   const auto path = testing::TempDir() + "/config_test_python.json";
   std::ofstream(path)
       << R"({"low": -Infinity, "list": [Infinity, 1], "nan": NaN, "text": "-Infinity \" NaN, \\", "x": 2})";
@@ -49,7 +49,7 @@ TEST(Config, ReadsTheInfinitiesThatPythonWrites) {
   EXPECT_THROW(Config::read_file(path, "scheduler_config.json"), Error);
 }
 
-TEST(Config, ListFromOneValueOrManyOfTheRightLength) {
+TEST(Config, GetListRepeatsASingleValueAndChecksTheLength) {
   Config config(json{{"one", 8}, {"many", {5, 10, 20}}}, "c");
   EXPECT_EQ(config.get_list<std::int64_t>("one", 3, 0), (std::vector<std::int64_t>{8, 8, 8}));
   EXPECT_EQ(config.get_list<std::int64_t>("many", 3, 0), (std::vector<std::int64_t>{5, 10, 20}));
@@ -57,14 +57,14 @@ TEST(Config, ListFromOneValueOrManyOfTheRightLength) {
   EXPECT_EQ(message_of([&] { config.get_list<std::int64_t>("many", 4, 0); }), "c: `many` has 3 entries, expected 4");
 }
 
-TEST(Config, UnreadFieldsAreNamed) {
+TEST(Config, FinishNamesUnreadFields) {
   Config config(json{{"read", 1}, {"_note", 2}, {"null", nullptr}, {"harmless", 3}, {"surprise", true}}, "c");
   config.get<std::int64_t>("read");
   config.ignore({"harmless"});
   EXPECT_EQ(message_of([&] { config.finish(); }), "c: easel does not know `surprise` = true");
 }
 
-TEST(Config, RequireNamesWhatIsSupported) {
+TEST(Config, RequireErrorListsSupportedValues) {
   Config config(json{{"act_fn", "tanh"}}, "c");
   config.require("absent", {"x"});
   EXPECT_EQ(message_of([&] { config.require("act_fn", {"silu", "swish"}); }),
@@ -82,7 +82,7 @@ std::string error_in_file(const std::string& contents) {
   return message_of([&] { Config::read_file(path, "c"); });
 }
 
-TEST(Config, DamagedFilesAreToldApart) {
+TEST(Config, EachParseErrorHasItsOwnMessage) {
   EXPECT_EQ(error_in_file(""), "c is empty");
   EXPECT_EQ(error_in_file("{\n\"a\": 1,\n}"), "c is not valid JSON in line 3");
   EXPECT_EQ(error_in_file("{\"low\": -Infinity,\n// a comment\n\"a\": 1}"), "c is not valid JSON in line 2");
@@ -91,7 +91,7 @@ TEST(Config, DamagedFilesAreToldApart) {
 }
 
 // Copying or printing such a value takes more stack than there is.
-TEST(Config, WhatLiesTooDeepIsRefused) {
+TEST(Config, TooDeeplyNestedJsonIsRejected) {
   const auto nested = [](std::size_t depth) {
     return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
   };
@@ -101,7 +101,7 @@ TEST(Config, WhatLiesTooDeepIsRefused) {
   }
 }
 
-TEST(Config, WhatIsNoFileIsRefusedAndNotWaitedFor) {
+TEST(Config, FoldersAndPipesAreRejectedWithoutBlocking) {
   EXPECT_EQ(message_of([] { Config::read_file(testing::TempDir(), "c"); }), "c is a folder, expected a file");
   const auto pipe = testing::TempDir() + "/config_test_pipe";
   std::remove(pipe.c_str());

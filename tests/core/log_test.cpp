@@ -29,7 +29,7 @@ class Log : public testing::Test {
   }
 };
 
-TEST_F(Log, NamesAreChecked) {
+TEST_F(Log, UnknownLevelAndFormatNamesAreRejected) {
   for (const char* name : {"", "INFO", "warn", "verbose", "debug "}) EXPECT_THROW(parse_level(name), Error) << name;
   for (const char* name : {"", "JSON", "xml", "text "}) EXPECT_THROW(parse_format(name), Error) << name;
   EXPECT_EQ(parse_level("warning"), Level::kWarning);
@@ -37,7 +37,7 @@ TEST_F(Log, NamesAreChecked) {
   EXPECT_EQ(parse_format("json"), Format::kJson);
 }
 
-TEST_F(Log, NoMessageOrFieldForgesASecondLine) {
+TEST_F(Log, ControlCharactersAreEscapedInMessagesAndFields) {
   const std::string hostile = "a\nb\r\x1b[31m\x7f\"}\\";
   for (const auto format : {Format::kText, Format::kJson}) {
     set_format(format);
@@ -51,14 +51,14 @@ TEST_F(Log, NoMessageOrFieldForgesASecondLine) {
   EXPECT_EQ(object["path"], hostile);
 }
 
-TEST_F(Log, BytesThatAreNoUtf8StayInsideTheirJson) {
+TEST_F(Log, InvalidUtf8IsReplacedInJson) {
   set_format(Format::kJson);
   const auto object = nlohmann::json::parse(written([] { info("\xff\xfe", {{"path", "/\xc3"}}); }));
   EXPECT_EQ(object["message"], "\xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(object["path"], "/\xef\xbf\xbd");
 }
 
-TEST_F(Log, TextIsForPeople) {
+TEST_F(Log, TextFormatQuotesValuesWhereNeeded) {
   const auto line = written([] {
     warning("request",
             {{"status", 200}, {"seconds", 0.25}, {"path", "/a b"}, {"empty", ""}, {"quote", "a\"b"}, {"id", "x"}});
@@ -69,7 +69,7 @@ TEST_F(Log, TextIsForPeople) {
       << line;
 }
 
-TEST_F(Log, JsonIsForMachines) {
+TEST_F(Log, JsonFormatWritesOneObjectPerLine) {
   set_format(Format::kJson);
   const auto line = written(
       [] { error("request", {{"status", 200}, {"seconds", 0.25}, {"big", std::int64_t{1} << 60}, {"path", "/a b"}}); });
@@ -85,7 +85,7 @@ TEST_F(Log, JsonIsForMachines) {
   EXPECT_EQ(object.size(), 7u);
 }
 
-TEST_F(Log, NumbersThatJsonLacksAreNull) {
+TEST_F(Log, NonFiniteNumbersAreNullInJson) {
   set_format(Format::kJson);
   const auto line = written([] { info("x", {{"a", std::nan("")}, {"b", std::numeric_limits<double>::infinity()}}); });
   EXPECT_TRUE(nlohmann::json::parse(line)["a"].is_null());

@@ -10,8 +10,8 @@
 namespace easel::testing {
 
 /// Work that may be taken together, in one order for every policy here: beginnings, steps, decodes; older first.
-inline std::vector<std::size_t> oldest_work(std::span<const Candidate> candidates,
-                                            const std::set<std::uint64_t>& requests) {
+inline std::vector<std::size_t> oldest_batch(std::span<const Candidate> candidates,
+                                             const std::set<std::uint64_t>& requests) {
   const auto rank = [&](std::size_t i) {
     const auto& c = candidates[i];
     const int stage = c.kind == WorkKind::kBegin ? 0 : c.kind == WorkKind::kStep ? 1 : 2;
@@ -29,7 +29,7 @@ inline std::vector<std::size_t> oldest_work(std::span<const Candidate> candidate
     const auto& c = candidates[i];
     return c.kind != WorkKind::kStep || c.model != leader.model || c.batch_key != leader.batch_key;
   });
-  order.resize(std::min(order.size(), static_cast<std::size_t>(leader.most_at_once)));
+  order.resize(std::min(order.size(), static_cast<std::size_t>(leader.max_batch)));
   return order;
 }
 
@@ -42,7 +42,7 @@ class GroupByGroup : public Policy {
   void arrived(const Claim&) override {}
   void estimated(std::uint64_t, double, double) override {}
   void left(std::uint64_t request) override { group_.erase(request); }
-  void spent(std::span<const Portion>) override {}
+  void spent(std::span<const DeviceTime>) override {}
   std::vector<std::size_t> choose(std::span<const Candidate> candidates, const StepCurve&) override {
     if (group_.empty()) {
       std::set<std::uint64_t> requests;
@@ -51,7 +51,7 @@ class GroupByGroup : public Policy {
         if (group_.size() < group_size_) group_.insert(request);
       }
     }
-    return oldest_work(candidates, group_);
+    return oldest_batch(candidates, group_);
   }
 
  private:

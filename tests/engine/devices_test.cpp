@@ -14,7 +14,7 @@ EngineOptions two_devices() {
 }
 
 void wait_for(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kTestTimeout;
   while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   ASSERT_TRUE(condition());
 }
@@ -34,7 +34,7 @@ std::unique_ptr<Engine> serve_pinned(const std::vector<std::string>& ids, FakeOp
 }
 
 // Each step waits for one on the other device: it would never end were they taken one after the other.
-TEST(Devices, DrawAtTheSameTime) {
+TEST(Devices, RunConcurrently) {
   std::atomic<int> inside[2] = {0, 0};
   const auto record = std::make_shared<FakeRecord>();
   const auto meet = [&](const FakeCall& call) {
@@ -44,26 +44,26 @@ TEST(Devices, DrawAtTheSameTime) {
     wait_for([&] { return inside[1 - own] > 0; });
   };
   const auto engine = serve_pinned({"one", "two"}, {.on_call = meet}, two_devices(), record);
-  const auto a = engine->submit(ask_of("one", 100)), b = engine->submit(ask_of("two", 200));
-  EXPECT_FALSE(answer_of(*a).error);
-  EXPECT_FALSE(answer_of(*b).error);
-  EXPECT_NE(a->figures().device, b->figures().device);
+  const auto a = engine->submit(fake_request_of("one", 100)), b = engine->submit(fake_request_of("two", 200));
+  EXPECT_FALSE(result_of(*a).error);
+  EXPECT_FALSE(result_of(*b).error);
+  EXPECT_NE(a->stats().device, b->stats().device);
   EXPECT_TRUE(record->violations().empty());
 }
 
-TEST(Devices, StatusSaysWhereAModelIs) {
-  Studio studio({}, two_devices());
-  wait_for([&] { return studio.engine->model_state("fake") == ModelState::kReady; });
-  auto status = studio.engine->status("fake");
+TEST(Devices, StatusReportsEachDevice) {
+  EngineFixture fixture({}, two_devices());
+  wait_for([&] { return fixture.engine->model_state("fake") == ModelState::kReady; });
+  auto status = fixture.engine->status("fake");
   ASSERT_EQ(status.devices.size(), 2u);
   EXPECT_EQ(status.devices[0].device, "gpu 0");
   EXPECT_EQ(status.devices[0].state, ModelState::kReady);
   EXPECT_EQ(status.devices[1].device, "gpu 1");
   EXPECT_EQ(status.devices[1].state, ModelState::kUnloaded);
   EXPECT_EQ(status.memory_bytes, 64);
-  studio.engine->unload("fake");
-  wait_for([&] { return studio.engine->model_state("fake") == ModelState::kUnloaded; });
-  EXPECT_EQ(studio.engine->status("fake").memory_bytes, 0);
+  fixture.engine->unload("fake");
+  wait_for([&] { return fixture.engine->model_state("fake") == ModelState::kUnloaded; });
+  EXPECT_EQ(fixture.engine->status("fake").memory_bytes, 0);
 }
 
 TEST(Devices, PinnedModelsAreSpreadOut) {
@@ -78,40 +78,40 @@ TEST(Devices, PinnedModelsAreSpreadOut) {
   }
 }
 
-TEST(Devices, AModelMayBeOnBoth) {
+TEST(Devices, AModelMayBeResidentOnBoth) {
   auto options = FakeOptions{.step_time = std::chrono::milliseconds(5)};
-  Studio studio(options, two_devices());
+  EngineFixture fixture(options, two_devices());
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 12; ++i) jobs.push_back(studio.engine->submit(ask(100 * i, 10)));
-  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
-  const auto status = studio.engine->status("fake");
+  for (int i = 0; i < 12; ++i) jobs.push_back(fixture.engine->submit(fake_request(100 * i, 10)));
+  for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
+  const auto status = fixture.engine->status("fake");
   EXPECT_EQ(status.memory_bytes, 2 * 64);
   EXPECT_EQ(status.state, ModelState::kReady);
 }
 
-TEST(Devices, ABrokenOneFailsItsOwnRequestsOnly) {
+TEST(Devices, BrokenDeviceFailsOnlyItsOwnRequests) {
   FakeOptions options;
   options.broken_device = "gpu 1";
-  Studio studio(options, two_devices());
+  EngineFixture fixture(options, two_devices());
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 40; ++i) jobs.push_back(studio.engine->submit(ask(100 * i, 4)));
+  for (int i = 0; i < 40; ++i) jobs.push_back(fixture.engine->submit(fake_request(100 * i, 4)));
   int failed = 0;
   for (const auto& job : jobs) {
-    const auto answer = answer_of(*job);
-    failed += answer.error.has_value();
-    if (answer.error) {
-      EXPECT_EQ(job->figures().device, "gpu 1");
+    const auto result = result_of(*job);
+    failed += result.error.has_value();
+    if (result.error) {
+      EXPECT_EQ(job->stats().device, "gpu 1");
     }
   }
   EXPECT_LE(failed, 3);
-  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(5000))).error);
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(5000))).error);
 }
 
-TEST(Devices, CancelAndDrainReachAllOfThem) {
+TEST(Devices, CancelAndDrainReachAllDevices) {
   const auto record = std::make_shared<FakeRecord>();
   const auto engine = serve_pinned({"one", "two"}, {.step_time = std::chrono::hours(1)}, two_devices(), record);
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 6; ++i) jobs.push_back(engine->submit(ask_of(i % 2 ? "one" : "two", 100 * i)));
+  for (int i = 0; i < 6; ++i) jobs.push_back(engine->submit(fake_request_of(i % 2 ? "one" : "two", 100 * i)));
   wait_for([&] { return record->calls(FakeCallKind::kStep).size() >= 2; });
   for (const auto& job : jobs) job->cancel();
   engine->drain();

@@ -1,4 +1,4 @@
-// Requests in, pictures out; bounds; the end.
+// Requests in, images out; bounds; the end.
 #include "easel/engine.h"
 
 #include <gmock/gmock.h>
@@ -26,44 +26,44 @@ Error error_of(F&& call) {
   return Error(ErrorCode::kInternal, "");
 }
 
-TEST(Engine, DrawsPicturesInOrderWithTheirSeeds) {
-  Studio studio;
-  auto request = ask(/*seed=*/7, /*steps=*/3, /*num_images=*/4);
+TEST(Engine, ReturnsImagesInOrderWithTheirSeeds) {
+  EngineFixture fixture;
+  auto request = fake_request(/*seed=*/7, /*steps=*/3, /*num_images=*/4);
   request.width = 32;
   request.height = 48;
-  expect_pictures(request, answer_of(*studio.engine->submit(request)));
-  EXPECT_EQ(studio.record->calls(FakeCallKind::kStep).size(), 4u * 3u);
+  expect_images(request, result_of(*fixture.engine->submit(request)));
+  EXPECT_EQ(fixture.record->calls(FakeCallKind::kStep).size(), 4u * 3u);
 }
 
 TEST(Engine, SeedsWrapAround) {
-  Studio studio;
-  const auto request = ask(/*seed=*/~std::uint64_t{0}, 1, 2);
-  expect_pictures(request, answer_of(*studio.engine->submit(request)));
+  EngineFixture fixture;
+  const auto request = fake_request(/*seed=*/~std::uint64_t{0}, 1, 2);
+  expect_images(request, result_of(*fixture.engine->submit(request)));
 }
 
-TEST(Engine, AloneOrAmongOthersThePictureIsTheSame) {
+TEST(Engine, ResultDoesNotDependOnOtherRequests) {
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < 12; ++i) {
-    auto request = ask(100 + 10 * i, 1 + i % 5, 1 + i % 3);
+    auto request = fake_request(100 + 10 * i, 1 + i % 5, 1 + i % 3);
     request.prompt = "prompt " + std::to_string(i % 4);
     if (i % 2) request.width = request.height = 24;
     requests.push_back(request);
   }
-  Studio crowd({.max_generations_per_step = 4});
+  EngineFixture busy({.max_generations_per_step = 4});
   std::vector<std::shared_ptr<Job>> jobs;
-  for (const auto& request : requests) jobs.push_back(crowd.engine->submit(request));
+  for (const auto& request : requests) jobs.push_back(busy.engine->submit(request));
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const auto among_others = answer_of(*jobs[i]);
-    expect_pictures(requests[i], among_others);
-    Studio solitude;
-    const auto alone = answer_of(*solitude.engine->submit(requests[i]));
+    const auto batched = result_of(*jobs[i]);
+    expect_images(requests[i], batched);
+    EngineFixture idle;
+    const auto alone = result_of(*idle.engine->submit(requests[i]));
     for (std::size_t k = 0; k < alone.images.size(); ++k) {
-      EXPECT_EQ(alone.images[k].image.pixels, among_others.images[k].image.pixels);
+      EXPECT_EQ(alone.images[k].image.pixels, batched.images[k].image.pixels);
     }
   }
 }
 
-TEST(Engine, SaysWhatItServes) {
+TEST(Engine, ListsItsModels) {
   auto record = std::make_shared<FakeRecord>();
   std::vector<ServedModel> models;
   for (const auto* id : {"one", "two"}) models.push_back(served_fake({.description = fake_description(id)}, record));
@@ -73,18 +73,18 @@ TEST(Engine, SaysWhatItServes) {
   EXPECT_EQ(engine->models()[1].id, "two");
 }
 
-TEST(Engine, RefusesWhatItCannotServe) {
-  Studio studio;
-  const auto unknown = error_of([&] { studio.engine->submit(ask_of("nobody", 1)); });
+TEST(Engine, RejectsUnknownModelsAndBadCounts) {
+  EngineFixture fixture;
+  const auto unknown = error_of([&] { fixture.engine->submit(fake_request_of("nobody", 1)); });
   EXPECT_EQ(unknown.code(), ErrorCode::kNotFound);
   EXPECT_THAT(unknown.what(), ::testing::HasSubstr("nobody"));
-  EXPECT_EQ(error_of([&] { studio.engine->model_state("nobody"); }).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(error_of([&] { fixture.engine->model_state("nobody"); }).code(), ErrorCode::kNotFound);
   for (const std::int64_t n : {0, -1}) {
-    EXPECT_EQ(error_of([&] { studio.engine->submit(ask(1, 4, n)); }).code(), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(error_of([&] { fixture.engine->submit(fake_request(1, 4, n)); }).code(), ErrorCode::kInvalidArgument);
   }
 }
 
-TEST(Engine, RefusesToStartOnNonsense) {
+TEST(Engine, RejectsInvalidOptions) {
   const auto start = [](int models, EngineOptions options) {
     std::vector<ServedModel> served;
     for (int i = 0; i < models; ++i) served.push_back(served_fake());
@@ -99,85 +99,87 @@ TEST(Engine, RefusesToStartOnNonsense) {
   EXPECT_EQ(start(1, {.max_steps_in_flight = 0}), ErrorCode::kInvalidArgument);
 }
 
-TEST(Engine, RefusesMoreThanMayWait) {
-  const auto door = std::make_shared<Door>();
-  Studio studio(behind(door), {.max_waiting = 3});
+TEST(Engine, FullQueueRejectsRequests) {
+  const auto gate = std::make_shared<Gate>();
+  EngineFixture fixture(gated(gate), {.max_waiting = 3});
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 3; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
-  EXPECT_EQ(error_of([&] { studio.engine->submit(ask(99)); }).code(), ErrorCode::kResourceExhausted);
-  door->open();
-  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
-  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(99))).error) << "an answered request has left its place";
+  for (int i = 0; i < 3; ++i) jobs.push_back(fixture.engine->submit(fake_request(10 * i)));
+  EXPECT_EQ(error_of([&] { fixture.engine->submit(fake_request(99)); }).code(), ErrorCode::kResourceExhausted);
+  gate->open();
+  for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(99))).error) << "an answered request has left its place";
 }
 
-TEST(Engine, HoldsNoMorePicturesThanAllowed) {
+TEST(Engine, ActiveImagesStayWithinTheLimit) {
   for (const std::int64_t most : {1, 3}) {
-    const auto door = std::make_shared<Door>();
-    Studio studio(behind(door, {.max_generations_per_step = 8}),
-                  {.max_active_generations = most, .max_parked_generations = 0});
+    const auto gate = std::make_shared<Gate>();
+    EngineFixture fixture(gated(gate, {.max_generations_per_step = 8}),
+                          {.max_active_generations = most, .max_parked_generations = 0});
     std::vector<GenerationRequest> requests;
-    for (int i = 0; i < 5; ++i) requests.push_back(ask(100 * i, 2 + i, /*num_images=*/i == 1 ? 7 : 1));
+    for (int i = 0; i < 5; ++i) requests.push_back(fake_request(100 * i, 2 + i, /*num_images=*/i == 1 ? 7 : 1));
     std::vector<std::shared_ptr<Job>> jobs;
-    for (const auto& request : requests) jobs.push_back(studio.engine->submit(request));
-    door->open();
-    for (std::size_t i = 0; i < jobs.size(); ++i) expect_pictures(requests[i], answer_of(*jobs[i]));
-    EXPECT_EQ(studio.record->most_live_generations(), most);
+    for (const auto& request : requests) jobs.push_back(fixture.engine->submit(request));
+    gate->open();
+    for (std::size_t i = 0; i < jobs.size(); ++i) expect_images(requests[i], result_of(*jobs[i]));
+    EXPECT_EQ(fixture.record->max_live_generations(), most);
   }
 }
 
-// Seven pictures in three places: whoever comes later gets a place before the fourth of them.
-TEST(Engine, ALargeRequestDoesNotKeepThePlacesToItself) {
-  const auto door = std::make_shared<Door>();
-  Studio studio(behind(door), {.max_active_generations = 3, .max_parked_generations = 0});
-  const auto large = studio.engine->submit(ask(100, 10, /*num_images=*/7));
-  const auto small = studio.engine->submit(ask(200, 10));
-  door->open();
-  EXPECT_FALSE(answer_of(*small).error);
-  EXPECT_FALSE(answer_of(*large).error);
+// Seven images in three places: whoever comes later gets a place before the fourth of them.
+TEST(Engine, LargeRequestLeavesCapacityForOthers) {
+  const auto gate = std::make_shared<Gate>();
+  EngineFixture fixture(gated(gate), {.max_active_generations = 3, .max_parked_generations = 0});
+  const auto large = fixture.engine->submit(fake_request(100, 10, /*num_images=*/7));
+  const auto small = fixture.engine->submit(fake_request(200, 10));
+  gate->open();
+  EXPECT_FALSE(result_of(*small).error);
+  EXPECT_FALSE(result_of(*large).error);
   std::vector<std::uint64_t> begun;
-  for (const auto& call : studio.record->calls(FakeCallKind::kBegin)) {
+  for (const auto& call : fixture.record->calls(FakeCallKind::kBegin)) {
     begun.insert(begun.end(), call.seeds.begin(), call.seeds.end());
   }
   const auto place = std::find(begun.begin(), begun.end(), 200) - begun.begin();
   EXPECT_LE(place, 3);
 }
 
-// Twenty pictures, eight places: the last two are for the first pictures of those who come later.
-TEST(Engine, PlacesAreKeptForNewcomers) {
-  const auto door = std::make_shared<Door>();
+// Twenty images, eight places: the last two are for the first images of those who come later.
+TEST(Engine, CapacityIsReservedForNewRequests) {
+  const auto gate = std::make_shared<Gate>();
   std::vector<std::shared_ptr<Job>> late;
   Engine* engine = nullptr;
-  Studio studio(behind(door, {.on_call =
-                                  [&](const FakeCall& call) {
-                                    if (call.kind != FakeCallKind::kStep || call.steps[0] != 5 || !late.empty()) return;
-                                    for (int i = 0; i < 2; ++i) late.push_back(engine->submit(ask(1000 + 10 * i, 2)));
-                                  }}),
-                {.max_active_generations = 8, .max_parked_generations = 0});
-  engine = studio.engine.get();
-  const auto large = studio.engine->submit(ask(100, 50, /*num_images=*/20));
-  door->open();
-  EXPECT_FALSE(answer_of(*large).error);
+  EngineFixture fixture(gated(gate, {.on_call =
+                                         [&](const FakeCall& call) {
+                                           if (call.kind != FakeCallKind::kStep || call.steps[0] != 5 || !late.empty())
+                                             return;
+                                           for (int i = 0; i < 2; ++i)
+                                             late.push_back(engine->submit(fake_request(1000 + 10 * i, 2)));
+                                         }}),
+                        {.max_active_generations = 8, .max_parked_generations = 0});
+  engine = fixture.engine.get();
+  const auto large = fixture.engine->submit(fake_request(100, 50, /*num_images=*/20));
+  gate->open();
+  EXPECT_FALSE(result_of(*large).error);
   ASSERT_EQ(late.size(), 2u);
-  for (const auto& job : late) EXPECT_FALSE(answer_of(*job).error);
+  for (const auto& job : late) EXPECT_FALSE(result_of(*job).error);
   bool one_was_done = false;
-  for (const auto& call : studio.record->calls()) {
+  for (const auto& call : fixture.record->calls()) {
     one_was_done |= call.kind == FakeCallKind::kFinish && call.seeds.front() < 1000;
     EXPECT_FALSE(one_was_done && call.kind == FakeCallKind::kBegin && call.seeds.front() >= 1000)
-        << "it waited until a picture of the large one was done";
+        << "it waited until an image of the large one was done";
   }
 }
 
-TEST(Engine, ReportsTheSlowestPicture) {
-  const auto door = std::make_shared<Door>();
+TEST(Engine, ProgressIsThatOfTheSlowestImage) {
+  const auto gate = std::make_shared<Gate>();
   std::shared_ptr<Job> job;
   std::vector<StepProgress> seen;
-  Studio studio(behind(door, {.on_call = [&](const FakeCall& call) {
-                         if (call.kind == FakeCallKind::kStep) seen.push_back(job->progress());
-                       }}));
-  job = studio.engine->submit(ask(1, /*steps=*/3, /*num_images=*/2));
+  EngineFixture fixture(gated(gate, {.on_call = [&](const FakeCall& call) {
+                                if (call.kind == FakeCallKind::kStep) seen.push_back(job->progress());
+                              }}));
+  job = fixture.engine->submit(fake_request(1, /*steps=*/3, /*num_images=*/2));
   EXPECT_EQ(job->progress().steps_total, 0);
-  door->open();
-  EXPECT_FALSE(answer_of(*job).error);
+  gate->open();
+  EXPECT_FALSE(result_of(*job).error);
   ASSERT_EQ(seen.size(), 6u);
   for (std::size_t i = 0; i < seen.size(); ++i) {
     EXPECT_EQ(seen[i].steps_done, static_cast<std::int64_t>(i) / 2) << i;
@@ -186,58 +188,58 @@ TEST(Engine, ReportsTheSlowestPicture) {
   EXPECT_EQ(job->progress().steps_done, 3);
 }
 
-TEST(Engine, DrainAnswersWhatWasAcceptedAndRefusesTheRest) {
-  Studio studio({.step_time = milliseconds(1)});
+TEST(Engine, DrainFinishesAcceptedAndRejectsNewRequests) {
+  EngineFixture fixture({.step_time = milliseconds(1)});
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 5; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
-  auto first = std::async(std::launch::async, [&] { studio.engine->drain(); });
-  studio.engine->drain();
+  for (int i = 0; i < 5; ++i) jobs.push_back(fixture.engine->submit(fake_request(10 * i)));
+  auto first = std::async(std::launch::async, [&] { fixture.engine->drain(); });
+  fixture.engine->drain();
   first.get();
   for (const auto& job : jobs) {
     EXPECT_TRUE(job->wait_for(milliseconds(0)));
-    EXPECT_FALSE(answer_of(*job).error);
+    EXPECT_FALSE(result_of(*job).error);
   }
-  EXPECT_EQ(studio.record->live_generations(), 0);
-  EXPECT_EQ(error_of([&] { studio.engine->submit(ask(1)); }).code(), ErrorCode::kUnavailable);
-  studio.engine->drain();
+  EXPECT_EQ(fixture.record->live_generations(), 0);
+  EXPECT_EQ(error_of([&] { fixture.engine->submit(fake_request(1)); }).code(), ErrorCode::kUnavailable);
+  fixture.engine->drain();
 }
 
-TEST(Engine, ItsEndAnswersEverybodyWithoutDrawingOn) {
+TEST(Engine, DestructorFailsPendingRequestsAtOnce) {
   std::vector<std::shared_ptr<Job>> jobs;
   {
-    Studio studio({.step_time = std::chrono::hours(1)}, {.max_active_generations = 2});
-    for (int i = 0; i < 5; ++i) jobs.push_back(studio.engine->submit(ask(10 * i)));
-    while (studio.record->calls(FakeCallKind::kStep).empty()) std::this_thread::yield();
+    EngineFixture fixture({.step_time = std::chrono::hours(1)}, {.max_active_generations = 2});
+    for (int i = 0; i < 5; ++i) jobs.push_back(fixture.engine->submit(fake_request(10 * i)));
+    while (fixture.record->calls(FakeCallKind::kStep).empty()) std::this_thread::yield();
   }
   for (const auto& job : jobs) {
     EXPECT_TRUE(job->wait_for(milliseconds(0)));
-    EXPECT_EQ(answer_of(*job).code(), ErrorCode::kUnavailable);
+    EXPECT_EQ(result_of(*job).code(), ErrorCode::kUnavailable);
     job->cancel();
   }
 }
 
-TEST(Engine, ItsEndReleasesWhoDrains) {
-  auto studio = std::make_unique<Studio>(FakeOptions{.step_time = std::chrono::hours(1)});
-  const auto job = studio->engine->submit(ask(1));
-  auto draining = std::async(std::launch::async, [engine = studio->engine.get()] { engine->drain(); });
+TEST(Engine, DestructorUnblocksDrain) {
+  auto fixture = std::make_unique<EngineFixture>(FakeOptions{.step_time = std::chrono::hours(1)});
+  const auto job = fixture->engine->submit(fake_request(1));
+  auto draining = std::async(std::launch::async, [engine = fixture->engine.get()] { engine->drain(); });
   // Once drain has begun, submit is refused; only then may the engine go.
   while (true) {
     try {
-      studio->engine->submit(ask(1))->cancel();
+      fixture->engine->submit(fake_request(1))->cancel();
     } catch (const Error&) {
       break;
     }
   }
   std::this_thread::sleep_for(milliseconds(20));
-  studio.reset();
-  ASSERT_EQ(draining.wait_for(kPatience), std::future_status::ready);
-  EXPECT_EQ(answer_of(*job).code(), ErrorCode::kUnavailable);
+  fixture.reset();
+  ASSERT_EQ(draining.wait_for(kTestTimeout), std::future_status::ready);
+  EXPECT_EQ(result_of(*job).code(), ErrorCode::kUnavailable);
 }
 
-TEST(Engine, SleepsWhenThereIsNothingToDo) {
-  Studio studio;
-  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(1))).error);
-  studio.engine->model_state("fake");
+TEST(Engine, IdleEngineUsesNoProcessorTime) {
+  EngineFixture fixture;
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(1))).error);
+  fixture.engine->model_state("fake");
   const auto before = std::clock();
   std::this_thread::sleep_for(milliseconds(400));
   const auto seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;

@@ -15,26 +15,26 @@ constexpr std::uint64_t kGuilty = 1, kInnocent = 500;
 
 // A guilty and an innocent request drawn together, then another one.
 void expect_only_the_guilty_fails(FakeOptions options, ErrorCode code) {
-  for (const int most_at_once : {1, 4}) {
-    SCOPED_TRACE(most_at_once);
-    options.max_generations_per_step = most_at_once;
-    const auto door = std::make_shared<Door>();
-    Studio studio(behind(door, options));
-    const auto guilty = studio.engine->submit(ask(kGuilty, 5, 2));
-    const auto request = ask(kInnocent, 5, 2);
-    const auto innocent = studio.engine->submit(request);
-    door->open();
-    EXPECT_EQ(answer_of(*guilty).code(), code);
-    expect_pictures(request, answer_of(*innocent));
-    EXPECT_EQ(studio.engine->models().size(), 1u);
-    expect_pictures(request, answer_of(*studio.engine->submit(request)));
+  for (const int max_batch : {1, 4}) {
+    SCOPED_TRACE(max_batch);
+    options.max_generations_per_step = max_batch;
+    const auto gate = std::make_shared<Gate>();
+    EngineFixture fixture(gated(gate, options));
+    const auto guilty = fixture.engine->submit(fake_request(kGuilty, 5, 2));
+    const auto request = fake_request(kInnocent, 5, 2);
+    const auto innocent = fixture.engine->submit(request);
+    gate->open();
+    EXPECT_EQ(result_of(*guilty).code(), code);
+    expect_images(request, result_of(*innocent));
+    EXPECT_EQ(fixture.engine->models().size(), 1u);
+    expect_images(request, result_of(*fixture.engine->submit(request)));
   }
 }
 
-TEST(Faults, AnExceptionFailsTheGuiltyRequestAlone) {
+TEST(Faults, ExceptionFailsOnlyTheFaultyRequest) {
   for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
     SCOPED_TRACE(static_cast<int>(where));
-    // The second picture of the request: one bad picture fails it whole.
+    // The second image of the request: one bad image fails it whole.
     const auto fault = [&](How how, ErrorCode code = ErrorCode::kInternal) {
       return FakeOptions{.faults = {{.where = where, .seed = kGuilty + 1, .step = 2, .how = how, .code = code}}};
     };
@@ -45,62 +45,62 @@ TEST(Faults, AnExceptionFailsTheGuiltyRequestAlone) {
   }
 }
 
-TEST(Faults, RefusedByTheModel) {
-  Studio studio;
-  auto request = ask(kGuilty);
+TEST(Faults, InvalidArgumentNamesTheField) {
+  EngineFixture fixture;
+  auto request = fake_request(kGuilty);
   request.scheduler = "no such thing";
-  const auto answer = answer_of(*studio.engine->submit(request));
-  EXPECT_EQ(answer.code(), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(answer.error->param(), "scheduler");
+  const auto result = result_of(*fixture.engine->submit(request));
+  EXPECT_EQ(result.code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(result.error->param(), "scheduler");
 }
 
-TEST(Faults, NotFiniteFailsItsOwnRequestAndNamesTheSeed) {
-  for (const auto tickets : {FakeTickets::kDoneAtOnce, FakeTickets::kDoneWhenWaited}) {
+TEST(Faults, NonFiniteLatentsFailTheirRequestAndNameTheSeed) {
+  for (const auto tickets : {FakeTickets::kSynchronous, FakeTickets::kDoneWhenWaited}) {
     const std::int64_t last_step = 4;
     for (const std::int64_t step : {std::int64_t{0}, std::int64_t{2}, last_step}) {
-      const auto door = std::make_shared<Door>();
-      Studio studio(behind(door, {.max_generations_per_step = 4,
-                                  .tickets = tickets,
-                                  .faults = {{.seed = kGuilty, .step = step, .how = How::kNotFinite}}}));
-      const auto guilty = studio.engine->submit(ask(kGuilty, 5));
-      const auto request = ask(kInnocent, 5, 2);
-      const auto innocent = studio.engine->submit(request);
-      door->open();
-      const auto answer = answer_of(*guilty);
-      EXPECT_EQ(answer.code(), ErrorCode::kCorruptData) << "an error that clients are told";
-      EXPECT_THAT(answer.message(), HasSubstr("infinities or NaN"));
-      EXPECT_THAT(answer.message(), HasSubstr("seed 1"));
-      expect_pictures(request, answer_of(*innocent));
-      EXPECT_LE(steps_of(*studio.record, kGuilty), step + 2) << "at most the one that was in flight already";
+      const auto gate = std::make_shared<Gate>();
+      EngineFixture fixture(gated(gate, {.max_generations_per_step = 4,
+                                         .tickets = tickets,
+                                         .faults = {{.seed = kGuilty, .step = step, .how = How::kNotFinite}}}));
+      const auto guilty = fixture.engine->submit(fake_request(kGuilty, 5));
+      const auto request = fake_request(kInnocent, 5, 2);
+      const auto innocent = fixture.engine->submit(request);
+      gate->open();
+      const auto result = result_of(*guilty);
+      EXPECT_EQ(result.code(), ErrorCode::kCorruptData) << "an error that clients are told";
+      EXPECT_THAT(result.message(), HasSubstr("infinities or NaN"));
+      EXPECT_THAT(result.message(), HasSubstr("seed 1"));
+      expect_images(request, result_of(*innocent));
+      EXPECT_LE(steps_of(*fixture.record, kGuilty), step + 2) << "at most the one that was in flight already";
     }
   }
 }
 
-TEST(Faults, OutOfMemoryMeansSmallerSteps) {
-  const auto door = std::make_shared<Door>();
-  Studio studio(behind(door, {.max_generations_per_step = 8, .step_memory = 3}));
-  const auto request = ask(kInnocent, 10, 8);
-  const auto job = studio.engine->submit(request);
-  door->open();
-  expect_pictures(request, answer_of(*job));
+TEST(Faults, OutOfMemoryShrinksTheBatch) {
+  const auto gate = std::make_shared<Gate>();
+  EngineFixture fixture(gated(gate, {.max_generations_per_step = 8, .step_memory = 3}));
+  const auto request = fake_request(kInnocent, 10, 8);
+  const auto job = fixture.engine->submit(request);
+  gate->open();
+  expect_images(request, result_of(*job));
   std::vector<std::size_t> sizes;
-  for (const auto& call : studio.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
+  for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
   EXPECT_THAT(std::vector(sizes.begin(), sizes.begin() + 3), ::testing::ElementsAre(8, 4, 2));
   EXPECT_EQ(std::count_if(sizes.begin(), sizes.end(), [](auto size) { return size > 3; }), 2) << "it forgot";
   EXPECT_EQ(sizes.size(), 2u + 10 * 8 / 2);
 }
 
-TEST(Faults, OutOfMemoryForOneFailsThatOne) {
+TEST(Faults, OutOfMemoryWithBatchOfOneFailsTheRequest) {
   const FakeFault no_memory{.seed = kGuilty, .step = 2, .code = ErrorCode::kResourceExhausted};
   expect_only_the_guilty_fails({.faults = {no_memory}}, ErrorCode::kResourceExhausted);
-  Studio studio({.step_memory = 0});
+  EngineFixture fixture({.step_memory = 0});
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(answer_of(*studio.engine->submit(ask(i))).code(), ErrorCode::kResourceExhausted);
+    EXPECT_EQ(result_of(*fixture.engine->submit(fake_request(i))).code(), ErrorCode::kResourceExhausted);
   }
 }
 
 // Once a stage, if there is a model that nobody draws with.
-TEST(Faults, OutOfMemoryForOneSendsAnIdleModelAway) {
+TEST(Faults, OutOfMemoryWithBatchOfOneEvictsAnIdleModel) {
   for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
     const auto record = std::make_shared<FakeRecord>();
     auto failures = std::make_shared<int>(0);
@@ -111,112 +111,113 @@ TEST(Faults, OutOfMemoryForOneSendsAnIdleModelAway) {
     models.push_back(served_fake(needy, record));
     models.push_back(served_fake({.description = fake_description("idle")}, record));
     const auto engine = make_engine(std::move(models), {});
-    EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error);
-    const auto request = ask(kGuilty);
-    expect_pictures(request, answer_of(*engine->submit(request)));
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of("idle", 1))).error);
+    const auto request = fake_request(kGuilty);
+    expect_images(request, result_of(*engine->submit(request)));
     EXPECT_EQ(engine->model_state("idle"), ModelState::kUnloaded);
-    EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error) << "it comes back";
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of("idle", 1))).error) << "it comes back";
     *failures = 0;
     engine->unload("idle");
     while (engine->model_state("idle") == ModelState::kReady) std::this_thread::yield();
-    EXPECT_EQ(answer_of(*engine->submit(request)).code(), ErrorCode::kResourceExhausted) << "nobody is left to go";
+    EXPECT_EQ(result_of(*engine->submit(request)).code(), ErrorCode::kResourceExhausted) << "nobody is left to go";
     engine->drain();
     EXPECT_TRUE(record->violations().empty());
   }
 }
 
-TEST(Faults, OutOfMemoryInADecodeFailsThatOne) {
-  Studio studio({.finish_memory = 0});
-  EXPECT_EQ(answer_of(*studio.engine->submit(ask(1))).code(), ErrorCode::kResourceExhausted);
+TEST(Faults, OutOfMemoryInDecodeFailsTheRequest) {
+  EngineFixture fixture({.finish_memory = 0});
+  EXPECT_EQ(result_of(*fixture.engine->submit(fake_request(1))).code(), ErrorCode::kResourceExhausted);
 }
 
 TEST(Faults, BadAllocIsOutOfMemory) {
-  Studio studio({.on_call = [](const FakeCall& call) {
+  EngineFixture fixture({.on_call = [](const FakeCall& call) {
     if (call.kind == FakeCallKind::kStep) throw std::bad_alloc();
   }});
-  EXPECT_EQ(answer_of(*studio.engine->submit(ask(1))).code(), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(result_of(*fixture.engine->submit(fake_request(1))).code(), ErrorCode::kResourceExhausted);
 }
 
 // A fault that shows in company only is nobody's: everybody is drawn, one by one.
-TEST(Faults, AStepThatFailsInCompanyIsRetriedOneByOne) {
-  const auto door = std::make_shared<Door>();
+TEST(Faults, FailedBatchIsRetriedOneByOne) {
+  const auto gate = std::make_shared<Gate>();
   auto failures = std::make_shared<int>(0);
-  Studio studio(behind(door, {.max_generations_per_step = 4, .on_call = [failures](const FakeCall& call) {
-                                if (call.kind != FakeCallKind::kStep || call.seeds.size() < 2) return;
-                                if (++*failures == 1) throw std::runtime_error("once");
-                              }}));
-  const auto request = ask(kInnocent, 5, 4);
-  const auto job = studio.engine->submit(request);
-  door->open();
-  expect_pictures(request, answer_of(*job));
+  EngineFixture fixture(gated(gate, {.max_generations_per_step = 4, .on_call = [failures](const FakeCall& call) {
+                                       if (call.kind != FakeCallKind::kStep || call.seeds.size() < 2) return;
+                                       if (++*failures == 1) throw std::runtime_error("once");
+                                     }}));
+  const auto request = fake_request(kInnocent, 5, 4);
+  const auto job = fixture.engine->submit(request);
+  gate->open();
+  expect_images(request, result_of(*job));
   std::vector<std::size_t> sizes;
-  for (const auto& call : studio.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
+  for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
   EXPECT_THAT(sizes, ::testing::ElementsAre(4, 1, 1, 1, 1, 4, 4, 4, 4)) << "alone once, then together again";
 }
 
-TEST(Faults, ADeviceErrorFailsThePicturesOfItsTicketAndNoOthers) {
+TEST(Faults, DeviceErrorFailsOnlyTheImagesOfItsTicket) {
   for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
-    for (const auto tickets : {FakeTickets::kDoneAtOnce, FakeTickets::kDoneWhenWaited}) {
-      const auto door = std::make_shared<Door>();
-      Studio studio(behind(door, {.tickets = tickets,
-                                  .faults = {{.where = where, .seed = kGuilty, .step = 2, .how = How::kDeviceError}}}));
-      const auto guilty = studio.engine->submit(ask(kGuilty, 5, 2));
-      const auto request = ask(kInnocent, 5, 2);
-      const auto innocent = studio.engine->submit(request);
-      door->open();
-      EXPECT_EQ(answer_of(*guilty).code(), ErrorCode::kInternal);
-      expect_pictures(request, answer_of(*innocent));
+    for (const auto tickets : {FakeTickets::kSynchronous, FakeTickets::kDoneWhenWaited}) {
+      const auto gate = std::make_shared<Gate>();
+      EngineFixture fixture(gated(
+          gate,
+          {.tickets = tickets, .faults = {{.where = where, .seed = kGuilty, .step = 2, .how = How::kDeviceError}}}));
+      const auto guilty = fixture.engine->submit(fake_request(kGuilty, 5, 2));
+      const auto request = fake_request(kInnocent, 5, 2);
+      const auto innocent = fixture.engine->submit(request);
+      gate->open();
+      EXPECT_EQ(result_of(*guilty).code(), ErrorCode::kInternal);
+      expect_images(request, result_of(*innocent));
     }
   }
 }
 
-TEST(Faults, ADeviceErrorOfASharedStepFailsAllOfItsPictures) {
-  const auto door = std::make_shared<Door>();
-  Studio studio(behind(door, {.max_generations_per_step = 4,
-                              .tickets = FakeTickets::kDoneWhenWaited,
-                              .faults = {{.seed = kGuilty, .step = 2, .how = How::kDeviceError}}}));
-  const auto guilty = studio.engine->submit(ask(kGuilty, 5));
-  const auto companion = studio.engine->submit(ask(kInnocent, 5));
-  door->open();
-  EXPECT_EQ(answer_of(*guilty).code(), ErrorCode::kInternal);
-  EXPECT_EQ(answer_of(*companion).code(), ErrorCode::kInternal);
-  EXPECT_FALSE(answer_of(*studio.engine->submit(ask(kInnocent, 5))).error) << "the engine goes on";
+TEST(Faults, DeviceErrorInASharedStepFailsTheWholeBatch) {
+  const auto gate = std::make_shared<Gate>();
+  EngineFixture fixture(gated(gate, {.max_generations_per_step = 4,
+                                     .tickets = FakeTickets::kDoneWhenWaited,
+                                     .faults = {{.seed = kGuilty, .step = 2, .how = How::kDeviceError}}}));
+  const auto guilty = fixture.engine->submit(fake_request(kGuilty, 5));
+  const auto companion = fixture.engine->submit(fake_request(kInnocent, 5));
+  gate->open();
+  EXPECT_EQ(result_of(*guilty).code(), ErrorCode::kInternal);
+  EXPECT_EQ(result_of(*companion).code(), ErrorCode::kInternal);
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(kInnocent, 5))).error) << "the engine goes on";
 }
 
-TEST(Faults, WrongCountsAreThePipelinesFault) {
+TEST(Faults, WrongResultCountsAreInternalErrors) {
   const FakeOptions cases[] = {
-      {.begin_gives_too_few = true}, {.finite_gives_too_few = true}, {.finish_gives_too_few = true}};
+      {.begin_returns_too_few = true}, {.finite_returns_too_few = true}, {.finish_returns_too_few = true}};
   for (const auto& options : cases) {
-    Studio studio(options);
+    EngineFixture fixture(options);
     for (const std::int64_t n : {1, 3}) {
-      const auto answer = answer_of(*studio.engine->submit(ask(1, 4, n)));
-      EXPECT_EQ(answer.code(), ErrorCode::kInternal);
-      EXPECT_THAT(answer.message(), HasSubstr("expected"));
+      const auto result = result_of(*fixture.engine->submit(fake_request(1, 4, n)));
+      EXPECT_EQ(result.code(), ErrorCode::kInternal);
+      EXPECT_THAT(result.message(), HasSubstr("expected"));
     }
   }
 }
 
 // A fake whose single answers can be spoilt.
-class SpoiltPipeline final : public Pipeline {
+class DefectivePipeline final : public Pipeline {
  public:
-  enum class Spoilt { kNoTicket, kEmptyGeneration, kKeyThrows, kDoneThrows };
-  SpoiltPipeline(Spoilt what, std::shared_ptr<FakeRecord> record) : what_(what), fake_({}, std::move(record)) {}
+  enum class Defect { kNoTicket, kEmptyGeneration, kKeyThrows, kDoneThrows };
+  DefectivePipeline(Defect what, std::shared_ptr<FakeRecord> record) : what_(what), fake_({}, std::move(record)) {}
 
   const ModelDescription& description() const override { return fake_.description(); }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {
     auto ticket = fake_.begin(request, stop);
-    if (what_ == Spoilt::kDoneThrows || what_ == Spoilt::kEmptyGeneration) {
+    if (what_ == Defect::kDoneThrows || what_ == Defect::kEmptyGeneration) {
       return std::make_unique<Begun>(what_, std::move(ticket));
     }
     return ticket;
   }
   std::string batch_key(const Generation& generation) const override {
-    if (what_ == Spoilt::kKeyThrows && generation.progress().steps_done == 2) throw std::runtime_error("no key");
+    if (what_ == Defect::kKeyThrows && generation.progress().steps_done == 2) throw std::runtime_error("no key");
     return fake_.batch_key(generation);
   }
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override {
     auto ticket = fake_.step(generations, stop);
-    return what_ == Spoilt::kNoTicket ? nullptr : std::move(ticket);
+    return what_ == Defect::kNoTicket ? nullptr : std::move(ticket);
   }
   std::optional<Image> preview(const Generation& generation) override { return fake_.preview(generation); }
   std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override {
@@ -226,39 +227,39 @@ class SpoiltPipeline final : public Pipeline {
 
  private:
   struct Begun final : BeginTicket {
-    Begun(Spoilt what, std::unique_ptr<BeginTicket> inner) : what(what), inner(std::move(inner)) {}
+    Begun(Defect what, std::unique_ptr<BeginTicket> inner) : what(what), inner(std::move(inner)) {}
     bool done() const override {
-      if (what == Spoilt::kDoneThrows) throw std::runtime_error("no idea");
+      if (what == Defect::kDoneThrows) throw std::runtime_error("no idea");
       return inner->done();
     }
     void wait() override { inner->wait(); }
     std::vector<std::unique_ptr<Generation>> take() override {
       auto generations = inner->take();
-      if (what == Spoilt::kEmptyGeneration) generations.back().reset();
+      if (what == Defect::kEmptyGeneration) generations.back().reset();
       return generations;
     }
-    Spoilt what;
+    Defect what;
     std::unique_ptr<BeginTicket> inner;
   };
 
-  Spoilt what_;
+  Defect what_;
   FakePipeline fake_;
 };
 
-TEST(Faults, SpoiltAnswersAreThePipelinesFault) {
-  using Spoilt = SpoiltPipeline::Spoilt;
-  for (const auto what : {Spoilt::kNoTicket, Spoilt::kEmptyGeneration, Spoilt::kKeyThrows, Spoilt::kDoneThrows}) {
+TEST(Faults, DefectiveResultsAreInternalErrors) {
+  using Defect = DefectivePipeline::Defect;
+  for (const auto what : {Defect::kNoTicket, Defect::kEmptyGeneration, Defect::kKeyThrows, Defect::kDoneThrows}) {
     const auto record = std::make_shared<FakeRecord>();
     std::vector<ServedModel> models;
     models.push_back({fake_description(), [&](const std::string&, const LoadProgress&) {
-                        return std::make_unique<SpoiltPipeline>(what, record);
+                        return std::make_unique<DefectivePipeline>(what, record);
                       }});
     const auto engine = make_engine(std::move(models), {});
     for (int i = 0; i < 2; ++i) {
-      const auto answer = answer_of(*engine->submit(ask(kInnocent, 4, 2)));
-      EXPECT_EQ(answer.error.has_value(), what != Spoilt::kDoneThrows) << "wait() is what counts";
-      if (answer.error) {
-        EXPECT_EQ(answer.code(), ErrorCode::kInternal);
+      const auto result = result_of(*engine->submit(fake_request(kInnocent, 4, 2)));
+      EXPECT_EQ(result.error.has_value(), what != Defect::kDoneThrows) << "wait() is what counts";
+      if (result.error) {
+        EXPECT_EQ(result.code(), ErrorCode::kInternal);
       }
     }
     engine->drain();

@@ -19,9 +19,9 @@
 namespace easel::testing {
 
 // Far longer than anything here takes, far shorter than a test that hangs.
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kTestTimeout{60};
 
-inline GenerationRequest ask(std::uint64_t seed, std::int64_t steps = 4, std::int64_t num_images = 1) {
+inline GenerationRequest fake_request(std::uint64_t seed, std::int64_t steps = 4, std::int64_t num_images = 1) {
   GenerationRequest request;
   request.model = "fake";
   request.prompt = "a fox";
@@ -31,14 +31,14 @@ inline GenerationRequest ask(std::uint64_t seed, std::int64_t steps = 4, std::in
   return request;
 }
 
-inline GenerationRequest ask_of(const std::string& model, std::uint64_t seed, std::int64_t steps = 4) {
-  auto request = ask(seed, steps);
+inline GenerationRequest fake_request_of(const std::string& model, std::uint64_t seed, std::int64_t steps = 4) {
+  auto request = fake_request(seed, steps);
   request.model = model;
   return request;
 }
 
 /// How a job ended. Waits for it.
-struct Answer {
+struct JobResult {
   std::vector<GeneratedImage> images;
   std::optional<Error> error;
 
@@ -46,8 +46,8 @@ struct Answer {
   std::string message() const { return error ? error->what() : "no error"; }
 };
 
-inline Answer answer_of(Job& job) {
-  if (!job.wait_for(kPatience)) {
+inline JobResult result_of(Job& job) {
+  if (!job.wait_for(kTestTimeout)) {
     ADD_FAILURE() << "no answer";
     std::abort();  // everything after would hang
   }
@@ -58,23 +58,23 @@ inline Answer answer_of(Job& job) {
   }
 }
 
-/// That these are the pictures the request asked for, in order.
-inline void expect_pictures(const GenerationRequest& request, const Answer& answer) {
-  ASSERT_FALSE(answer.error) << answer.message();
-  ASSERT_EQ(answer.images.size(), static_cast<std::size_t>(request.num_images));
-  for (std::size_t i = 0; i < answer.images.size(); ++i) {
-    const auto& [image, seed, prompt_cut] = answer.images[i];
+/// That these are the images the request asked for, in order.
+inline void expect_images(const GenerationRequest& request, const JobResult& result) {
+  ASSERT_FALSE(result.error) << result.message();
+  ASSERT_EQ(result.images.size(), static_cast<std::size_t>(request.num_images));
+  for (std::size_t i = 0; i < result.images.size(); ++i) {
+    const auto& [image, seed, prompt_cut] = result.images[i];
     EXPECT_EQ(seed, request.seed + i);
     EXPECT_FALSE(prompt_cut);
     EXPECT_EQ(image.width, request.width.value_or(64));
     EXPECT_EQ(image.height, request.height.value_or(64));
     const auto color = fake_color(request.prompt, seed);
-    EXPECT_TRUE(std::equal(color.begin(), color.end(), image.pixels.begin())) << "picture " << i;
+    EXPECT_TRUE(std::equal(color.begin(), color.end(), image.pixels.begin())) << "image " << i;
   }
 }
 
 /// A door that the engine's thread waits at until it is opened, so that a test decides what has arrived by then.
-class Door {
+class Gate {
  public:
   void open() { promise_.set_value(); }
   void pass() { future_.wait(); }
@@ -85,8 +85,8 @@ class Door {
 };
 
 /// Engine and record of one fake model.
-struct Studio {
-  explicit Studio(FakeOptions options = {}, EngineOptions engine_options = {})
+struct EngineFixture {
+  explicit EngineFixture(FakeOptions options = {}, EngineOptions engine_options = {})
       : engine(make_engine(served(std::move(options), record), engine_options)) {}
 
   static std::vector<ServedModel> served(FakeOptions options, std::shared_ptr<FakeRecord> record) {
@@ -96,7 +96,7 @@ struct Studio {
   }
 
   /// Ends the engine. That nothing is left alive and the contract was kept is part of every test.
-  ~Studio() {
+  ~EngineFixture() {
     engine.reset();
     EXPECT_EQ(record->live_generations(), 0);
     for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
@@ -107,9 +107,9 @@ struct Studio {
 };
 
 /// The model loads only when the door opens: what is submitted before, arrives together.
-inline FakeOptions behind(const std::shared_ptr<Door>& door, FakeOptions options = {}) {
-  options.on_call = [door, then = options.on_call](const FakeCall& call) {
-    if (call.kind == FakeCallKind::kLoad) door->pass();
+inline FakeOptions gated(const std::shared_ptr<Gate>& gate, FakeOptions options = {}) {
+  options.on_call = [gate, then = options.on_call](const FakeCall& call) {
+    if (call.kind == FakeCallKind::kLoad) gate->pass();
     if (then) then(call);
   };
   return options;

@@ -12,10 +12,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::optional<double> nothing_measured(std::size_t, std::string_view, int) {
+std::optional<double> no_curve(std::size_t, std::string_view, int) {
   return std::nullopt;
 }
-std::optional<double> as_on_a_cpu(std::size_t, std::string_view, int rows) {
+std::optional<double> cpu_curve(std::size_t, std::string_view, int rows) {
   return rows;
 }
 
@@ -29,104 +29,105 @@ Candidate work_of(std::uint64_t request, WorkKind kind) {
 }
 
 /// A policy that knows requests 0, 1, ... with this much work each, every one from an account of its own.
-struct Desk {
-  explicit Desk(const std::vector<double>& seconds, double max_step_seconds = 0) : policy(max_step_seconds) {
+struct PolicyFixture {
+  explicit PolicyFixture(const std::vector<double>& seconds, double max_step_seconds = 0) : policy(max_step_seconds) {
     for (std::size_t i = 0; i < seconds.size(); ++i) {
       policy.arrived({.request = i, .account = std::to_string(i), .total_seconds = seconds[i]});
     }
   }
-  std::vector<std::size_t> choose(const std::vector<Candidate>& candidates, const StepCurve& curve = nothing_measured) {
+  std::vector<std::size_t> choose(const std::vector<Candidate>& candidates, const StepCurve& curve = no_curve) {
     return policy.choose(candidates, curve);
   }
   FairSojourn policy;
 };
 
-TEST(FairSojourn, NothingOfNothing) {
-  EXPECT_THAT(Desk({}).choose({}), IsEmpty());
+TEST(FairSojourn, NoCandidatesNoChoice) {
+  EXPECT_THAT(PolicyFixture({}).choose({}), IsEmpty());
 }
 
-TEST(FairSojourn, TheOneThatWouldBeDoneFirstLeads) {
-  EXPECT_THAT(Desk({30, 10, 20}).choose({step_of(0), step_of(1), step_of(2)}), ElementsAre(1));
+TEST(FairSojourn, EarliestVirtualFinishLeads) {
+  EXPECT_THAT(PolicyFixture({30, 10, 20}).choose({step_of(0), step_of(1), step_of(2)}), ElementsAre(1));
 }
 
-TEST(FairSojourn, TheOlderOfTwoEquals) {
-  EXPECT_THAT(Desk({10, 10}).choose({step_of(1), step_of(0)}), ElementsAre(1));
+TEST(FairSojourn, TiesGoToTheOlderRequest) {
+  EXPECT_THAT(PolicyFixture({10, 10}).choose({step_of(1), step_of(0)}), ElementsAre(1));
 }
 
-TEST(FairSojourn, TheSlowestPictureOfARequest) {
-  EXPECT_THAT(Desk({10}).choose({step_of(0, 7), step_of(0, 6), step_of(0, 6)}), ElementsAre(1));
+TEST(FairSojourn, LeastAdvancedImageOfARequestGoesFirst) {
+  EXPECT_THAT(PolicyFixture({10}).choose({step_of(0, 7), step_of(0, 6), step_of(0, 6)}), ElementsAre(1));
 }
 
-TEST(FairSojourn, WithinARequestDecodesThenBeginningsThenSteps) {
-  EXPECT_THAT(Desk({10}).choose({step_of(0), work_of(0, WorkKind::kBegin), work_of(0, WorkKind::kFinish)}),
+TEST(FairSojourn, WithinARequestDecodesThenBeginsThenSteps) {
+  EXPECT_THAT(PolicyFixture({10}).choose({step_of(0), work_of(0, WorkKind::kBegin), work_of(0, WorkKind::kFinish)}),
               ElementsAre(2));
-  EXPECT_THAT(Desk({10}).choose({step_of(0), work_of(0, WorkKind::kBegin)}), ElementsAre(1));
+  EXPECT_THAT(PolicyFixture({10}).choose({step_of(0), work_of(0, WorkKind::kBegin)}), ElementsAre(1));
 }
 
 TEST(FairSojourn, FillsAStepWithEqualKeysByUrgency) {
   std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
-  for (auto& candidate : candidates) candidate.most_at_once = 3;
-  EXPECT_THAT(Desk({9, 5, 7, 1}).choose(candidates), ElementsAre(3, 1, 2));
+  for (auto& candidate : candidates) candidate.max_batch = 3;
+  EXPECT_THAT(PolicyFixture({9, 5, 7, 1}).choose(candidates), ElementsAre(3, 1, 2));
 }
 
 TEST(FairSojourn, OnlyEqualKeysOfOneModelShareAStep) {
   std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3), step_of(4)};
-  for (auto& candidate : candidates) candidate.most_at_once = 8;
+  for (auto& candidate : candidates) candidate.max_batch = 8;
   candidates[1].batch_key = "other";
   candidates[2].model = 1;
   candidates[3].kind = WorkKind::kFinish;
-  EXPECT_THAT(Desk({1, 2, 3, 4, 5}).choose(candidates), ElementsAre(0, 4));
+  EXPECT_THAT(PolicyFixture({1, 2, 3, 4, 5}).choose(candidates), ElementsAre(0, 4));
 }
 
-TEST(FairSojourn, ASuspectHasNoCompany) {
+TEST(FairSojourn, IsolatedCandidateIsNotBatched) {
   std::vector candidates{step_of(0), step_of(1), step_of(2)};
-  for (auto& candidate : candidates) candidate.most_at_once = 8;
-  candidates[0].alone = true;
-  EXPECT_THAT(Desk({1, 2, 3}).choose(candidates), ElementsAre(0)) << "as leader";
-  candidates[0].alone = false;
-  candidates[1].alone = true;
-  EXPECT_THAT(Desk({1, 2, 3}).choose(candidates), ElementsAre(0, 2)) << "as companion";
+  for (auto& candidate : candidates) candidate.max_batch = 8;
+  candidates[0].isolated = true;
+  EXPECT_THAT(PolicyFixture({1, 2, 3}).choose(candidates), ElementsAre(0)) << "as leader";
+  candidates[0].isolated = false;
+  candidates[1].isolated = true;
+  EXPECT_THAT(PolicyFixture({1, 2, 3}).choose(candidates), ElementsAre(0, 2)) << "as companion";
 }
 
-TEST(FairSojourn, DecodesAndBeginningsComeOneAtATime) {
+TEST(FairSojourn, DecodesAndBeginsAreNotBatched) {
   for (const auto kind : {WorkKind::kBegin, WorkKind::kFinish}) {
     std::vector candidates{work_of(0, kind), work_of(1, kind)};
-    for (auto& candidate : candidates) candidate.most_at_once = 8;
-    EXPECT_THAT(Desk({1, 1}).choose(candidates), ElementsAre(0));
+    for (auto& candidate : candidates) candidate.max_batch = 8;
+    EXPECT_THAT(PolicyFixture({1, 1}).choose(candidates), ElementsAre(0));
   }
 }
 
-TEST(FairSojourn, RoomInAStepIsFilledByABeginning) {
+TEST(FairSojourn, FreeBatchCapacityIsFilledByABegin) {
   std::vector candidates{step_of(0), work_of(1, WorkKind::kBegin)};
-  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(0)) << "no room";
-  candidates[0].most_at_once = 2;
-  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(1));
+  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "no room";
+  candidates[0].max_batch = 2;
+  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(1));
   candidates[1].model = 1;
-  EXPECT_THAT(Desk({1, 9}).choose(candidates), ElementsAre(0)) << "it could not join";
+  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "it could not join";
 }
 
-TEST(FairSojourn, AStepIsNoLongerThanItMayBe) {
+TEST(FairSojourn, BatchIsTrimmedToMaxStepSeconds) {
   std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
-  for (auto& candidate : candidates) candidate.most_at_once = 8;
-  EXPECT_THAT(Desk({1, 1, 1, 1}, /*max_step_seconds=*/3.5).choose(candidates, as_on_a_cpu), ElementsAre(0, 1, 2));
-  EXPECT_THAT(Desk({1, 1, 1, 1}, 0.5).choose(candidates, as_on_a_cpu), ElementsAre(0)) << "one must do";
-  EXPECT_EQ(Desk({1, 1, 1, 1}, 0.5).choose(candidates).size(), 4u) << "nothing is known yet";
+  for (auto& candidate : candidates) candidate.max_batch = 8;
+  EXPECT_THAT(PolicyFixture({1, 1, 1, 1}, /*max_step_seconds=*/3.5).choose(candidates, cpu_curve),
+              ElementsAre(0, 1, 2));
+  EXPECT_THAT(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates, cpu_curve), ElementsAre(0)) << "one must do";
+  EXPECT_EQ(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates).size(), 4u) << "nothing is known yet";
 }
 
 // A short leader leaves much longer ones behind, as long as the waste has been saved up.
-TEST(FairSojourn, DearCompanyIsLeftBehindWithinLimits) {
+TEST(FairSojourn, CostlyBatchMatesAreDroppedWithinTheWasteBudget) {
   const auto curve = [](std::size_t, std::string_view, int rows) { return std::optional(1 + 0.63 * (rows - 1)); };
-  Desk desk({4, 100, 100, 100});
+  PolicyFixture fixture({4, 100, 100, 100});
   std::vector candidates{step_of(0), step_of(1), step_of(2), step_of(3)};
-  for (auto& candidate : candidates) candidate.most_at_once = 4;
-  EXPECT_EQ(desk.choose(candidates, curve).size(), 4u) << "nothing saved up";
-  desk.policy.spent(std::vector<Portion>{{1, 10.0}});
-  desk.policy.spent(std::vector<Portion>{{0, 0.0}});
-  EXPECT_EQ(desk.choose(candidates, curve).size(), 1u);
-  EXPECT_EQ(desk.choose(candidates, curve).size(), 4u) << "spent";
+  for (auto& candidate : candidates) candidate.max_batch = 4;
+  EXPECT_EQ(fixture.choose(candidates, curve).size(), 4u) << "nothing saved up";
+  fixture.policy.spent(std::vector<DeviceTime>{{1, 10.0}});
+  fixture.policy.spent(std::vector<DeviceTime>{{0, 0.0}});
+  EXPECT_EQ(fixture.choose(candidates, curve).size(), 1u);
+  EXPECT_EQ(fixture.choose(candidates, curve).size(), 4u) << "spent";
   const auto cheap = [](std::size_t, std::string_view, int rows) { return std::optional(1 + 0.1 * (rows - 1)); };
-  desk.policy.spent(std::vector<Portion>{{1, 10.0}});
-  EXPECT_EQ(desk.choose(candidates, cheap).size(), 4u) << "they hardly slow it down";
+  fixture.policy.spent(std::vector<DeviceTime>{{1, 10.0}});
+  EXPECT_EQ(fixture.choose(candidates, cheap).size(), 4u) << "they hardly slow it down";
 }
 
 // Drives the policy as the loop does, with work that never ends.
@@ -139,14 +140,14 @@ std::vector<int> turns(std::vector<Claim> claims, int count) {
   }
   std::vector<int> turns(claims.size());
   for (int i = 0; i < count; ++i) {
-    const auto chosen = policy.choose(candidates, nothing_measured).front();
+    const auto chosen = policy.choose(candidates, no_curve).front();
     ++turns[chosen];
-    policy.spent(std::vector<Portion>{{candidates[chosen].request, 1.0}});
+    policy.spent(std::vector<DeviceTime>{{candidates[chosen].request, 1.0}});
   }
   return turns;
 }
 
-TEST(FairSojourn, TheRestHasAnEighth) {
+TEST(FairSojourn, BackgroundGetsAnEighth) {
   const auto of = turns({{.request = 0, .account = "a", .total_seconds = 1000},
                          {.request = 1, .account = "b", .total_seconds = 2000},
                          {.request = 2, .account = "c", .total_seconds = 2000}},
@@ -156,7 +157,7 @@ TEST(FairSojourn, TheRestHasAnEighth) {
   EXPECT_EQ(of[2], 5);
 }
 
-TEST(FairSojourn, TheLastStepsOfAShortOneAreNotBroken) {
+TEST(FairSojourn, LastStepsOfAShortRequestAreNotInterrupted) {
   EXPECT_EQ(
       turns({{.request = 0, .account = "a", .total_seconds = 6}, {.request = 1, .account = "b", .total_seconds = 99}},
             6)[0],
@@ -164,27 +165,27 @@ TEST(FairSojourn, TheLastStepsOfAShortOneAreNotBroken) {
 }
 
 // The first requests of a model are guessed, perhaps badly: what is learnt counts for them too.
-TEST(FairSojourn, TakesUpBetterEstimates) {
-  Desk desk({1e-6, 1e-6});
-  desk.policy.spent(std::vector<Portion>{{0, 1.0}});
-  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(0)) << "both are thought to be done";
-  desk.policy.estimated(0, 101, 100);
-  desk.policy.estimated(1, 10, 10);
-  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(1));
+TEST(FairSojourn, FollowsUpdatedEstimates) {
+  PolicyFixture fixture({1e-6, 1e-6});
+  fixture.policy.spent(std::vector<DeviceTime>{{0, 1.0}});
+  EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(0)) << "both are thought to be done";
+  fixture.policy.estimated(0, 101, 100);
+  fixture.policy.estimated(1, 10, 10);
+  EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(1));
 }
 
 // A newcomer that is shorter goes first, but not for ever: what is done in the imagination leads.
-TEST(FairSojourn, WhoHasWaitedForItsShareLeads) {
-  Desk desk({10});
-  desk.policy.arrived({.request = 1, .account = "1", .total_seconds = 8});
-  EXPECT_THAT(desk.choose({step_of(0), step_of(1)}), ElementsAre(1));
-  desk.policy.spent(std::vector<Portion>{{1, 4.0}});  // two of them were request 0's, on the imaginary device
-  desk.policy.left(1);
-  desk.policy.arrived({.request = 2, .account = "2", .total_seconds = 9});
-  EXPECT_THAT(desk.choose({step_of(0), step_of(2)}), ElementsAre(0));
+TEST(FairSojourn, RequestDoneInVirtualTimeLeads) {
+  PolicyFixture fixture({10});
+  fixture.policy.arrived({.request = 1, .account = "1", .total_seconds = 8});
+  EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(1));
+  fixture.policy.spent(std::vector<DeviceTime>{{1, 4.0}});  // two of them were request 0's, on the imaginary device
+  fixture.policy.left(1);
+  fixture.policy.arrived({.request = 2, .account = "2", .total_seconds = 9});
+  EXPECT_THAT(fixture.choose({step_of(0), step_of(2)}), ElementsAre(0));
 }
 
-TEST(FairSojourn, SharesAndPrioritiesWeigh) {
+TEST(FairSojourn, SharesAndPrioritiesAreWeights) {
   const auto claim = [](std::uint64_t request, const std::string& account, double share, int priority) {
     return Claim{request, account, share, priority, 100};
   };
@@ -195,7 +196,7 @@ TEST(FairSojourn, SharesAndPrioritiesWeigh) {
       policy.arrived(each);
       candidates.push_back(step_of(each.request));
     }
-    return policy.choose(candidates, nothing_measured).front();
+    return policy.choose(candidates, no_curve).front();
   };
   EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "b", 2, 0)}), 1u);
   EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "b", 1, 1)}), 1u);
@@ -205,36 +206,36 @@ TEST(FairSojourn, SharesAndPrioritiesWeigh) {
       << "an account with one request has it all";
 }
 
-TEST(FairSojourn, ForgetsWhoHasLeft) {
-  Desk desk({1, 10});
-  desk.policy.left(0);
-  desk.policy.left(0);
-  desk.policy.spent(std::vector<Portion>{{0, 1.0}});
-  desk.policy.estimated(0, 1, 1);
-  EXPECT_THAT(desk.choose({step_of(1)}), ElementsAre(0));
+TEST(FairSojourn, ForgetsDepartedRequests) {
+  PolicyFixture fixture({1, 10});
+  fixture.policy.left(0);
+  fixture.policy.left(0);
+  fixture.policy.spent(std::vector<DeviceTime>{{0, 1.0}});
+  fixture.policy.estimated(0, 1, 1);
+  EXPECT_THAT(fixture.choose({step_of(1)}), ElementsAre(0));
 }
 
 TEST(BatchLimit, HalvesAndNeverFallsBelowOne) {
   BatchLimit limit(8);
   EXPECT_EQ(limit.current(), 8);
-  limit.ran_out(8);
+  limit.record_out_of_memory(8);
   EXPECT_EQ(limit.current(), 4);
-  limit.ran_out(3);
+  limit.record_out_of_memory(3);
   EXPECT_EQ(limit.current(), 1);
   EXPECT_EQ(BatchLimit(0).current(), 1);
 }
 
 TEST(BatchLimit, GrowsBackAfterManyFullStepsOnly) {
   BatchLimit limit(8);
-  limit.ran_out(5);
+  limit.record_out_of_memory(5);
   ASSERT_EQ(limit.current(), 2);
-  for (int i = 0; i < 1000; ++i) limit.went_well(1);
+  for (int i = 0; i < 1000; ++i) limit.record_success(1);
   EXPECT_EQ(limit.current(), 2) << "smaller steps say nothing about larger ones";
   int steps = 0;
-  for (; limit.current() < 8 && steps < 10000; ++steps) limit.went_well(limit.current());
+  for (; limit.current() < 8 && steps < 10000; ++steps) limit.record_success(limit.current());
   EXPECT_EQ(limit.current(), 8);
   EXPECT_GE(steps, 100);
-  limit.went_well(8);
+  limit.record_success(8);
   EXPECT_EQ(limit.current(), 8);
 }
 

@@ -14,8 +14,8 @@ using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 
 /// A request takes as many seconds as it has steps.
-struct SomeDevices final : Devices {
-  explicit SomeDevices(std::vector<double> ready_in) : ready(std::move(ready_in)) {}
+struct FixedEstimates final : DeviceEstimates {
+  explicit FixedEstimates(std::vector<double> ready_in) : ready(std::move(ready_in)) {}
   std::size_t count() const override { return ready.size(); }
   double seconds_of(std::size_t, const GenerationRequest& request) const override {
     return static_cast<double>(request.num_inference_steps.value_or(0));
@@ -25,7 +25,7 @@ struct SomeDevices final : Devices {
 };
 
 std::shared_ptr<Queue> make_queue(Queue::Limits limits) {
-  return std::make_shared<Queue>(limits, std::make_shared<SomeDevices>(std::vector<double>{0}));
+  return std::make_shared<Queue>(limits, std::make_shared<FixedEstimates>(std::vector<double>{0}));
 }
 
 GenerationRequest of_seconds(int seconds) {
@@ -55,7 +55,7 @@ ErrorCode code_of_take(Job& job) {
 }
 
 TEST(Queue, FirstInFirstOut) {
-  const auto queue = make_queue({.max_unended = 8});
+  const auto queue = make_queue({.max_pending = 8});
   const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   EXPECT_LT(a->number(), b->number());
   EXPECT_THAT(queue->waiting(0), ElementsAre(a, b));
@@ -64,8 +64,8 @@ TEST(Queue, FirstInFirstOut) {
   EXPECT_THAT(queue->waiting(0), ElementsAre(b));
 }
 
-TEST(Queue, CountsARequestUntilItEnds) {
-  const auto queue = make_queue({.max_unended = 2});
+TEST(Queue, CountsARequestAgainstTheLimitUntilItEnds) {
+  const auto queue = make_queue({.max_pending = 2});
   const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted);
   ASSERT_TRUE(queue->take(*a, 0));
@@ -76,8 +76,8 @@ TEST(Queue, CountsARequestUntilItEnds) {
   EXPECT_NO_THROW(queue->submit({}, {}));
 }
 
-TEST(Queue, ACancelledRequestIsGoneAtOnce) {
-  const auto queue = make_queue({.max_unended = 8});
+TEST(Queue, CancelledRequestIsRemovedAtOnce) {
+  const auto queue = make_queue({.max_pending = 8});
   const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   a->cancel();
   EXPECT_EQ(code_of_take(*a), ErrorCode::kCancelled);
@@ -86,8 +86,8 @@ TEST(Queue, ACancelledRequestIsGoneAtOnce) {
   EXPECT_EQ(a.use_count(), 1) << "the queue still holds it";
 }
 
-TEST(Queue, ClosedTakesNothingNewAndKeepsTheRest) {
-  const auto queue = make_queue({.max_unended = 8});
+TEST(Queue, ClosedQueueRejectsNewAndKeepsAcceptedRequests) {
+  const auto queue = make_queue({.max_pending = 8});
   const auto a = queue->submit({}, {});
   queue->close();
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kUnavailable);
@@ -95,8 +95,8 @@ TEST(Queue, ClosedTakesNothingNewAndKeepsTheRest) {
   EXPECT_TRUE(queue->take(*a, 0));
 }
 
-TEST(Queue, AbortEndsEverything) {
-  const auto queue = make_queue({.max_unended = 8});
+TEST(Queue, AbortFailsAllRequests) {
+  const auto queue = make_queue({.max_pending = 8});
   const auto taken = queue->submit({}, {}), waiting = queue->submit({}, {});
   ASSERT_TRUE(queue->take(*taken, 0));
   queue->abort({ErrorCode::kUnavailable, "the end", {}});
@@ -107,12 +107,12 @@ TEST(Queue, AbortEndsEverything) {
   EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
 }
 
-TEST(Queue, IdleOnlyWhenTheDrawingThreadIsBack) {
-  const auto queue = make_queue({.max_unended = 8});
+TEST(Queue, IdleOnlyWhenTheLoopThreadWaitsAgain) {
+  const auto queue = make_queue({.max_pending = 8});
   const auto job = queue->submit({}, {});
   ASSERT_TRUE(queue->take(*job, 0));
   job->cancel();
-  EXPECT_FALSE(queue->wait_until_idle(milliseconds(50))) << "its pictures may still be in memory";
+  EXPECT_FALSE(queue->wait_until_idle(milliseconds(50))) << "its images may still be in memory";
   EXPECT_TRUE(queue->wait_for_work(0)) << "the cancellation woke it";
   auto drawing = std::async(std::launch::async, [&] { return queue->wait_for_work(0); });
   EXPECT_TRUE(queue->wait_until_idle(milliseconds::max()));
@@ -120,9 +120,9 @@ TEST(Queue, IdleOnlyWhenTheDrawingThreadIsBack) {
   EXPECT_TRUE(drawing.get());
 }
 
-TEST(QueuePlaces, WhereTheAnswerIsExpectedFirst) {
-  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 15});  // the other would have to load
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+TEST(QueueAssignment, PicksTheDeviceThatFinishesFirst) {
+  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 15});  // the other would have to load
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(10), {}), b = queue->submit(of_seconds(10), {});
   EXPECT_THAT(queue->waiting(0), ElementsAre(a, b)) << "20 s after the other is sooner than 10 s after 15 s of loading";
   const auto c = queue->submit(of_seconds(10), {});
@@ -132,9 +132,9 @@ TEST(QueuePlaces, WhereTheAnswerIsExpectedFirst) {
   EXPECT_THAT(queue->waiting(0), ElementsAre(a, b));
 }
 
-TEST(QueuePlaces, MoveForAGainThatIsWorthIt) {
-  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 0});
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+TEST(QueueAssignment, MovesOnlyForAtLeastTwentyPercentGain) {
+  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 0});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(10), {});
   ASSERT_THAT(queue->waiting(0), ElementsAre(a));
   devices->ready[0] = 2;
@@ -147,31 +147,31 @@ TEST(QueuePlaces, MoveForAGainThatIsWorthIt) {
   EXPECT_TRUE(queue->waiting(0).empty()) << "what was begun stays";
 }
 
-TEST(QueuePlaces, NeverBackToADeviceThatCannotHaveTheModel) {
-  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 100});
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+TEST(QueueAssignment, NeverReturnsToADeviceThatCannotLoadTheModel) {
+  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 100});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(10), {});
-  EXPECT_TRUE(queue->move_away(*a, 0));
+  EXPECT_TRUE(queue->reassign_from(*a, 0));
   EXPECT_TRUE(queue->waiting(0).empty()) << "although it says that it is ready";
   EXPECT_THAT(queue->waiting(1), ElementsAre(a));
-  EXPECT_TRUE(queue->move_away(*a, 0)) << "it is not there any more: nothing to do";
-  EXPECT_FALSE(queue->move_away(*a, 1)) << "no device is left";
+  EXPECT_TRUE(queue->reassign_from(*a, 0)) << "it is not there any more: nothing to do";
+  EXPECT_FALSE(queue->reassign_from(*a, 1)) << "no device is left";
 }
 
-TEST(QueuePlaces, ADeviceThatSleepsIsWokenForWhatMovesThere) {
-  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 5});
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+TEST(QueueAssignment, ReassignmentWakesTheIdleDevice) {
+  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 5});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(4), {});
   ASSERT_TRUE(queue->wait_for_work(1)) << "of its arrival everybody is told";
   auto sleeping = std::async(std::launch::async, [&] { return queue->wait_for_work(1); });
-  EXPECT_TRUE(queue->move_away(*a, 0));
+  EXPECT_TRUE(queue->reassign_from(*a, 0));
   EXPECT_TRUE(sleeping.get());
   EXPECT_THAT(queue->waiting(1), ElementsAre(a));
 }
 
-TEST(QueuePlaces, PositionCountsThoseOnTheSameDevice) {
-  const auto devices = std::make_shared<SomeDevices>(std::vector<double>{0, 0});
-  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_unended = 8}, devices);
+TEST(QueueAssignment, PositionCountsOnlyRequestsOnTheSameDevice) {
+  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 0});
+  const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   std::vector<std::shared_ptr<QueuedJob>> jobs;
   for (int i = 0; i < 4; ++i) jobs.push_back(queue->submit(of_seconds(10), {}));
   EXPECT_EQ(queue->waiting(0).size(), 2u);
@@ -180,7 +180,7 @@ TEST(QueuePlaces, PositionCountsThoseOnTheSameDevice) {
   EXPECT_EQ(queue->estimated_wait(), 5) << "two devices, one of their requests every ten seconds each";
 }
 
-TEST(Job, TheFirstEndCounts) {
+TEST(Job, OnlyTheFirstEndTakesEffect) {
   int ends = 0;
   QueuedJob job(0, {}, {}, {.on_end = [&](const QueuedJob&, RequestOutcome) { ++ends; }});
   EXPECT_FALSE(job.wait_for(milliseconds(0)));
@@ -202,7 +202,7 @@ TEST(Job, TheFirstEndCounts) {
   }
 }
 
-TEST(Job, PicturesAreTakenOnce) {
+TEST(Job, SecondTakeFails) {
   QueuedJob job(0, {}, {}, {});
   job.succeed({GeneratedImage{{1, 1, {1, 2, 3}}, 9}});
   job.cancel();  // too late
@@ -211,7 +211,7 @@ TEST(Job, PicturesAreTakenOnce) {
 }
 
 TEST(Job, OutlivesItsQueue) {
-  auto queue = make_queue({.max_unended = 8});
+  auto queue = make_queue({.max_pending = 8});
   const auto job = queue->submit({}, {});
   queue.reset();
   job->cancel();

@@ -16,7 +16,7 @@ std::unique_ptr<Engine> serve(std::vector<FakeOptions> options, const std::share
 }
 
 ModelState settled_state(const Engine& engine, const std::string& id) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kTestTimeout;
   while (std::chrono::steady_clock::now() < deadline) {
     const auto state = engine.model_state(id);
     if (state == ModelState::kReady || state == ModelState::kFailed) return state;
@@ -35,48 +35,48 @@ FakeOptions broken(const std::string& id, FakeFault::How how, ErrorCode code = E
   return options;
 }
 
-TEST(Residency, TheFirstModelLoadsAtOnceTheOthersWhenAskedFor) {
+TEST(Residency, FirstModelLoadsAtStartOthersOnDemand) {
   const auto record = std::make_shared<FakeRecord>();
   const auto engine = serve({model("first"), model("second")}, record);
   EXPECT_EQ(settled_state(*engine, "first"), ModelState::kReady);
   EXPECT_EQ(engine->model_state("second"), ModelState::kUnloaded);
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("second", 1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("second", 1))).error);
   EXPECT_EQ(engine->model_state("second"), ModelState::kReady);
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("second", 1))).error);
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("first", 1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("second", 1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("first", 1))).error);
   EXPECT_EQ(record->calls(FakeCallKind::kLoad).size(), 2u);
 }
 
-TEST(Residency, SaysThatItIsLoading) {
+TEST(Residency, ReportsLoadingState) {
   const auto record = std::make_shared<FakeRecord>();
-  const auto door = std::make_shared<Door>();
-  const auto engine = serve({behind(door)}, record);
+  const auto gate = std::make_shared<Gate>();
+  const auto engine = serve({gated(gate)}, record);
   while (record->calls(FakeCallKind::kLoad).empty()) std::this_thread::yield();
   EXPECT_EQ(engine->model_state("fake"), ModelState::kLoading);
-  const auto job = engine->submit(ask(1));
+  const auto job = engine->submit(fake_request(1));
   EXPECT_FALSE(job->wait_for(std::chrono::milliseconds(20)));
-  door->open();
-  EXPECT_FALSE(answer_of(*job).error);
+  gate->open();
+  EXPECT_FALSE(result_of(*job).error);
   EXPECT_EQ(engine->model_state("fake"), ModelState::kReady);
 }
 
-TEST(Residency, AFailedLoadIsTheAnswerToItsRequestsOnly) {
+TEST(Residency, FailedLoadFailsOnlyItsOwnRequests) {
   using How = FakeFault::How;
   for (const auto how : {How::kError, How::kStdException, How::kNotException, How::kNull}) {
     const auto record = std::make_shared<FakeRecord>();
     const auto engine = serve({broken("bad", how), model("good")}, record);
     for (int i = 0; i < 2; ++i) {
-      const auto answer = answer_of(*engine->submit(ask_of("bad", 1)));
-      EXPECT_EQ(answer.code(), how == How::kError ? ErrorCode::kCorruptData : ErrorCode::kInternal);
+      const auto result = result_of(*engine->submit(fake_request_of("bad", 1)));
+      EXPECT_EQ(result.code(), how == How::kError ? ErrorCode::kCorruptData : ErrorCode::kInternal);
     }
     EXPECT_EQ(engine->model_state("bad"), ModelState::kFailed);
-    EXPECT_FALSE(answer_of(*engine->submit(ask_of("good", 1))).error);
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of("good", 1))).error);
     EXPECT_EQ(record->calls(FakeCallKind::kLoad).size(), 2u) << "it was tried again";
   }
 }
 
 // What a device library keeps for a thread must not be left to another one.
-TEST(Residency, ModelsAreFreedByTheThreadThatDrewWithThem) {
+TEST(Residency, ModelsAreDestroyedOnTheLoopThread) {
   struct Watched final : FakePipeline {
     Watched(std::promise<std::thread::id>& drew, std::promise<std::thread::id>& freed)
         : FakePipeline({}), drew(drew), freed(freed) {}
@@ -95,35 +95,35 @@ TEST(Residency, ModelsAreFreedByTheThreadThatDrewWithThem) {
                       return std::make_unique<Watched>(drew, freed);
                     }});
   auto engine = make_engine(std::move(models), {});
-  EXPECT_FALSE(answer_of(*engine->submit(ask(1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request(1))).error);
   engine.reset();
   const auto loop = drew.get_future().get();
   EXPECT_EQ(loop, freed.get_future().get());
   EXPECT_NE(loop, made.get_future().get()) << "loading must not hold up drawing";
 }
 
-TEST(Residency, OthersAreDrawnWhileAModelLoads) {
+TEST(Residency, OtherModelsServeWhileOneLoads) {
   const auto record = std::make_shared<FakeRecord>();
-  const auto door = std::make_shared<Door>();
-  const auto engine = serve({model("first"), behind(door, model("second"))}, record);
-  const auto patient = engine->submit(ask_of("second", 1));
+  const auto gate = std::make_shared<Gate>();
+  const auto engine = serve({model("first"), gated(gate, model("second"))}, record);
+  const auto patient = engine->submit(fake_request_of("second", 1));
   while (engine->model_state("second") != ModelState::kLoading) std::this_thread::yield();
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("first", 2))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("first", 2))).error);
   EXPECT_FALSE(patient->wait_for(std::chrono::milliseconds(0)));
   while (engine->status("second").loading_progress != 0.5) std::this_thread::yield();
   EXPECT_EQ(engine->status("second").memory_bytes, 64);
-  door->open();
-  EXPECT_FALSE(answer_of(*patient).error);
+  gate->open();
+  EXPECT_FALSE(result_of(*patient).error);
   EXPECT_EQ(engine->status("second").loading_progress, 1);
 }
 
 void wait_for_state(const Engine& engine, const std::string& id, ModelState state) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kTestTimeout;
   while (engine.model_state(id) != state && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   EXPECT_EQ(engine.model_state(id), state) << id;
 }
 
-TEST(Residency, LoadsAndUnloadsWhenAsked) {
+TEST(Residency, LoadsAndUnloadsOnRequest) {
   const auto record = std::make_shared<FakeRecord>();
   const auto engine = serve({model("first"), model("second")}, record);
   EXPECT_THROW(engine->load("third"), Error);
@@ -134,30 +134,30 @@ TEST(Residency, LoadsAndUnloadsWhenAsked) {
   engine->unload("second");
   wait_for_state(*engine, "second", ModelState::kUnloaded);
   EXPECT_EQ(engine->status("second").memory_bytes, 0);
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("second", 1))).error) << "who needs it loads it again";
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("second", 1))).error) << "who needs it loads it again";
   engine->drain();
   EXPECT_THROW(engine->load("second"), Error) << "draining";
 }
 
-TEST(Residency, UnloadLetsWhatWasBegunFinish) {
+TEST(Residency, UnloadWaitsForActiveRequests) {
   const auto record = std::make_shared<FakeRecord>();
   std::shared_ptr<Job> late;
   Engine* engine = nullptr;
   auto options = model("first");
-  const auto door = std::make_shared<Door>();
-  options = behind(door, options);
+  const auto gate = std::make_shared<Gate>();
+  options = gated(gate, options);
   options.on_call = [&, then = options.on_call](const FakeCall& call) {
     then(call);
     if (call.kind != FakeCallKind::kStep || call.steps[0] != 2 || late) return;
     engine->unload("first");
-    late = engine->submit(ask_of("first", 9));
+    late = engine->submit(fake_request_of("first", 9));
   };
   const auto owner = serve({options}, record);
   engine = owner.get();
-  const auto early = engine->submit(ask_of("first", 1, 6));
-  door->open();
-  EXPECT_FALSE(answer_of(*early).error);
-  EXPECT_FALSE(answer_of(*late).error);
+  const auto early = engine->submit(fake_request_of("first", 1, 6));
+  gate->open();
+  EXPECT_FALSE(result_of(*early).error);
+  EXPECT_FALSE(result_of(*late).error);
   std::vector<std::string> story;
   for (const auto& call : record->calls()) {
     if (call.kind == FakeCallKind::kLoad) story.push_back("load");
@@ -167,7 +167,7 @@ TEST(Residency, UnloadLetsWhatWasBegunFinish) {
   EXPECT_TRUE(record->violations().empty());
 }
 
-TEST(Residency, AFailedLoadIsTriedAgainLaterOrWhenAsked) {
+TEST(Residency, FailedLoadIsRetriedAfterADelayOrOnRequest) {
   const auto record = std::make_shared<FakeRecord>();
   std::atomic<int> tries = 0;
   std::vector<ServedModel> models;
@@ -179,31 +179,31 @@ TEST(Residency, AFailedLoadIsTriedAgainLaterOrWhenAsked) {
   const auto engine = make_engine(std::move(models), {.load_retry = std::chrono::milliseconds(300)});
   wait_for_state(*engine, "flaky", ModelState::kFailed);
   EXPECT_EQ(engine->status("flaky").failure, "half a file");
-  EXPECT_EQ(answer_of(*engine->submit(ask_of("flaky", 1))).code(), ErrorCode::kCorruptData);
+  EXPECT_EQ(result_of(*engine->submit(fake_request_of("flaky", 1))).code(), ErrorCode::kCorruptData);
   EXPECT_EQ(tries, 1) << "not so soon";
   std::this_thread::sleep_for(std::chrono::milliseconds(310));
-  EXPECT_EQ(answer_of(*engine->submit(ask_of("flaky", 1))).code(), ErrorCode::kCorruptData);
+  EXPECT_EQ(result_of(*engine->submit(fake_request_of("flaky", 1))).code(), ErrorCode::kCorruptData);
   EXPECT_EQ(tries, 2);
   engine->load("flaky");
   wait_for_state(*engine, "flaky", ModelState::kReady);
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("flaky", 1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("flaky", 1))).error);
 }
 
-TEST(Residency, TheLeastRecentlyUsedMakesRoom) {
+TEST(Residency, LeastRecentlyUsedModelIsEvicted) {
   const auto record = std::make_shared<FakeRecord>();
   std::vector<ServedModel> models;
   for (const auto* id : {"one", "two", "three", "pinned"}) models.push_back(served_fake(model(id), record));
   models.back().pinned = true;
   const auto engine = make_engine(std::move(models), {.memory_budget = 3 * 64});
   for (const auto* id : {"one", "two", "one", "three"}) {
-    EXPECT_FALSE(answer_of(*engine->submit(ask_of(id, 1))).error);
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of(id, 1))).error);
   }
   EXPECT_EQ(engine->model_state("two"), ModelState::kUnloaded);
   for (const auto* id : {"one", "three", "pinned"}) EXPECT_EQ(engine->model_state(id), ModelState::kReady) << id;
   EXPECT_TRUE(engine->status("pinned").pinned);
 }
 
-TEST(Residency, AModelLargerThanTheBudgetSaysSo) {
+TEST(Residency, ModelLargerThanTheBudgetFails) {
   const auto record = std::make_shared<FakeRecord>();
   auto large = model("large");
   large.description.memory_bytes = 1000;
@@ -211,20 +211,20 @@ TEST(Residency, AModelLargerThanTheBudgetSaysSo) {
   models.push_back(served_fake(model("small"), record));
   models.push_back(served_fake(large, record));
   const auto engine = make_engine(std::move(models), {.memory_budget = 500});
-  const auto answer = answer_of(*engine->submit(ask_of("large", 1)));
-  EXPECT_EQ(answer.code(), ErrorCode::kResourceExhausted);
-  EXPECT_THAT(answer.message(), ::testing::HasSubstr("1000 bytes"));
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("small", 1))).error);
+  const auto result = result_of(*engine->submit(fake_request_of("large", 1)));
+  EXPECT_EQ(result.code(), ErrorCode::kResourceExhausted);
+  EXPECT_THAT(result.message(), ::testing::HasSubstr("1000 bytes"));
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("small", 1))).error);
 }
 
-TEST(Residency, AnIdleModelLeavesAfterAWhile) {
+TEST(Residency, IdleModelIsUnloadedAfterKeepAlive) {
   const auto record = std::make_shared<FakeRecord>();
   std::vector<ServedModel> models;
   models.push_back(served_fake(model("idle"), record));
   models.push_back(served_fake(model("pinned"), record));
   models.back().pinned = true;
   const auto engine = make_engine(std::move(models), {.keep_alive = std::chrono::milliseconds(50)});
-  EXPECT_FALSE(answer_of(*engine->submit(ask_of("idle", 1))).error);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("idle", 1))).error);
   wait_for_state(*engine, "pinned", ModelState::kReady);
   wait_for_state(*engine, "idle", ModelState::kUnloaded);
   EXPECT_EQ(engine->model_state("pinned"), ModelState::kReady);
@@ -242,31 +242,31 @@ TEST(Residency, ModelsInDemandTakeTurns) {
   }
   const auto engine = make_engine(std::move(models), {.max_active_generations = 2, .memory_budget = 64});
   std::vector<std::shared_ptr<Job>> jobs;
-  for (int i = 0; i < 60; ++i) jobs.push_back(engine->submit(ask_of(i % 2 ? "one" : "two", 10 * i)));
-  for (const auto& job : jobs) EXPECT_FALSE(answer_of(*job).error);
+  for (int i = 0; i < 60; ++i) jobs.push_back(engine->submit(fake_request_of(i % 2 ? "one" : "two", 10 * i)));
+  for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
   const auto loads = record->calls(FakeCallKind::kLoad).size();
   EXPECT_GE(loads, 2u);
   EXPECT_LE(loads, 40u) << "more loading than drawing";
 }
 
-TEST(Residency, NoLoaderIsAFailedLoad) {
+TEST(Residency, MissingLoaderIsAFailedLoad) {
   std::vector<ServedModel> models;
   models.push_back({fake_description("empty"), {}});
   const auto engine = make_engine(std::move(models), {});
   EXPECT_EQ(settled_state(*engine, "empty"), ModelState::kFailed);
-  EXPECT_EQ(answer_of(*engine->submit(ask_of("empty", 1))).code(), ErrorCode::kInternal);
+  EXPECT_EQ(result_of(*engine->submit(fake_request_of("empty", 1))).code(), ErrorCode::kInternal);
 }
 
-TEST(Residency, CancelledBeforeItsModelWasThere) {
+TEST(Residency, RequestCanBeCancelledWhileItsModelLoads) {
   const auto record = std::make_shared<FakeRecord>();
-  const auto door = std::make_shared<Door>();
+  const auto gate = std::make_shared<Gate>();
   auto second = model("second");
-  const auto engine = serve({model("first"), behind(door, std::move(second))}, record);
-  const auto job = engine->submit(ask_of("second", 1));
+  const auto engine = serve({model("first"), gated(gate, std::move(second))}, record);
+  const auto job = engine->submit(fake_request_of("second", 1));
   while (record->calls(FakeCallKind::kLoad).size() < 2) std::this_thread::yield();
   job->cancel();
-  EXPECT_EQ(answer_of(*job).code(), ErrorCode::kCancelled) << "at once, while the model is still loading";
-  door->open();
+  EXPECT_EQ(result_of(*job).code(), ErrorCode::kCancelled) << "at once, while the model is still loading";
+  gate->open();
   engine->drain();
   EXPECT_TRUE(record->calls(FakeCallKind::kBegin).empty());
 }

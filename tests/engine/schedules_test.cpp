@@ -15,7 +15,7 @@ namespace {
 // The many are simulated; these show that threads change nothing.
 constexpr int kSchedules = 400;
 constexpr int kRequestsPerThread = 4;
-constexpr std::uint64_t kSeedsApart = 100;  // more than a request has pictures
+constexpr std::uint64_t kSeedsApart = 100;  // more than a request has images
 
 using Dice = std::mt19937;
 
@@ -59,7 +59,7 @@ Schedule make_schedule(Dice& dice) {
     if (!chance(dice, 20)) continue;
     const auto fault = make_fault(dice, kSeedsApart * i);
     faults.push_back(fault);
-    schedule.guilty[fault.seed] = told(fault);
+    schedule.guilty[fault.seed] = expected_code(fault);
     schedule.has_device_errors |= fault.how == FakeFault::How::kDeviceError;
   }
   for (int i = roll(dice, 1, 3); i > 1; --i) schedule.engine.devices.push_back("gpu " + std::to_string(i));
@@ -76,7 +76,7 @@ Schedule make_schedule(Dice& dice) {
 }
 
 GenerationRequest make_request(Dice& dice, std::uint64_t seed) {
-  auto request = ask(seed, roll(dice, 1, 6), roll(dice, 1, 4));
+  auto request = fake_request(seed, roll(dice, 1, 6), roll(dice, 1, 4));
   request.model = chance(dice, 70) ? "fake" : "other";
   request.guidance_scale = chance(dice, 50) ? 1.0 : 7.5;
   if (chance(dice, 30)) request.width = request.height = 16;
@@ -90,7 +90,7 @@ struct Submitted {
 };
 
 // One client: submits, cancels some, sometimes lingers.
-std::vector<Submitted> be_a_client(Engine& engine, int thread, unsigned seed) {
+std::vector<Submitted> run_client(Engine& engine, int thread, unsigned seed) {
   Dice dice(seed);
   std::vector<Submitted> submitted;
   for (int i = 0; i < kRequestsPerThread; ++i) {
@@ -117,27 +117,27 @@ std::vector<Submitted> be_a_client(Engine& engine, int thread, unsigned seed) {
 }
 
 // What may have become of a request, given what was done to it.
-void check_answer(const Schedule& schedule, const Submitted& submitted, Ending ending) {
+void check_result(const Schedule& schedule, const Submitted& submitted, Ending ending) {
   ASSERT_TRUE(submitted.job->wait_for(std::chrono::seconds(60))) << "no answer";
-  const auto answer = answer_of(*submitted.job);
+  const auto result = result_of(*submitted.job);
   submitted.job->cancel();  // an answer stays what it is
-  if (answer.error) {
-    const auto again = answer_of(*submitted.job);
-    EXPECT_EQ(again.code(), answer.code());
-    EXPECT_EQ(again.message(), answer.message());
+  if (result.error) {
+    const auto again = result_of(*submitted.job);
+    EXPECT_EQ(again.code(), result.code());
+    EXPECT_EQ(again.message(), result.message());
   }
 
-  if (submitted.cancelled && answer.code() == ErrorCode::kCancelled) return;
-  if (ending == Ending::kDestroy && answer.code() == ErrorCode::kUnavailable) return;
+  if (submitted.cancelled && result.code() == ErrorCode::kCancelled) return;
+  if (ending == Ending::kDestroy && result.code() == ErrorCode::kUnavailable) return;
   const auto guilty = schedule.guilty.find(submitted.request.seed);
   if (guilty != schedule.guilty.end()) {
-    ASSERT_TRUE(answer.error) << "seed " << guilty->first << " should have failed";
+    ASSERT_TRUE(result.error) << "seed " << guilty->first << " should have failed";
     // Its company may have failed it first, by a device error.
-    EXPECT_TRUE(answer.code() == guilty->second || schedule.has_device_errors) << answer.message();
-  } else if (answer.error) {
-    EXPECT_TRUE(schedule.has_device_errors && answer.code() == ErrorCode::kInternal) << answer.message();
+    EXPECT_TRUE(result.code() == guilty->second || schedule.has_device_errors) << result.message();
+  } else if (result.error) {
+    EXPECT_TRUE(schedule.has_device_errors && result.code() == ErrorCode::kInternal) << result.message();
   } else {
-    expect_pictures(submitted.request, answer);
+    expect_images(submitted.request, result);
   }
 }
 
@@ -154,7 +154,7 @@ void run_schedule(unsigned seed) {
   std::vector<std::vector<Submitted>> submitted(static_cast<std::size_t>(schedule.threads));
   std::vector<std::thread> clients;
   for (int i = 0; i < schedule.threads; ++i) {
-    clients.emplace_back([&, i, client_seed = dice()] { submitted[i] = be_a_client(*engine, i, client_seed); });
+    clients.emplace_back([&, i, client_seed = dice()] { submitted[i] = run_client(*engine, i, client_seed); });
   }
   const bool drain_early = ending == Ending::kDrain && chance(dice, 50);
   if (drain_early) engine->drain();  // while they still submit
@@ -165,14 +165,14 @@ void run_schedule(unsigned seed) {
   }
   if (ending == Ending::kDestroy) engine.reset();
   for (const auto& of_thread : submitted) {
-    for (const auto& each : of_thread) check_answer(schedule, each, ending);
+    for (const auto& each : of_thread) check_result(schedule, each, ending);
   }
   engine.reset();
 
   EXPECT_EQ(record->live_generations(), 0);
   EXPECT_EQ(record->tickets_in_flight(), 0);
-  EXPECT_LE(record->most_tickets_in_flight(), schedule.engine.max_steps_in_flight);
-  EXPECT_LE(record->most_live_generations(),
+  EXPECT_LE(record->max_tickets_in_flight(), schedule.engine.max_steps_in_flight);
+  EXPECT_LE(record->max_live_generations(),
             schedule.engine.max_active_generations + schedule.engine.max_parked_generations);
   for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
   // Whose client is the only one left holds the job: the engine has let go of it.
@@ -181,7 +181,7 @@ void run_schedule(unsigned seed) {
   }
 }
 
-TEST(Schedules, EveryRequestHasExactlyOneAnswer) {
+TEST(Schedules, EveryRequestEndsExactlyOnce) {
   for (unsigned seed = 0; seed < kSchedules && !::testing::Test::HasFailure(); ++seed) run_schedule(seed);
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr unsigned kSchedules = 10000;
 constexpr unsigned kOnSeveralDevices = 10000;
-constexpr std::uint64_t kSeedsApart = 100;  // more than a request has pictures
+constexpr std::uint64_t kSeedsApart = 100;  // more than a request has images
 constexpr std::int64_t kModelBytes = 64;    // of fake_description
 
 class Dice {
@@ -28,19 +28,19 @@ class Dice {
 };
 
 /// Sums up what the engine tells, and sees that it adds up.
-class Bookkeeper : public EngineObserver {
+class CheckingObserver : public EngineObserver {
  public:
-  explicit Bookkeeper(std::int64_t budget) : budget_(budget) {}
+  explicit CheckingObserver(std::int64_t budget) : budget_(budget) {}
 
-  void on_ended(const std::string&, RequestOutcome outcome, double seconds, std::int64_t pictures) override {
+  void on_ended(const std::string&, RequestOutcome outcome, double seconds, std::int64_t images) override {
     ++ended[outcome];
     EXPECT_GE(seconds, 0);
-    EXPECT_EQ(pictures > 0, outcome == RequestOutcome::kDrawn);
+    EXPECT_EQ(images > 0, outcome == RequestOutcome::kSucceeded);
   }
-  void on_refused(const std::string&, RefusalReason) override { ++refused; }
+  void on_rejected(const std::string&, RejectionReason) override { ++refused; }
   void on_queue(std::size_t waiting, std::size_t drawing) override { unended = waiting + drawing; }
-  void on_loaded(const ModelAt& at, double, std::int64_t bytes) override { change(at.device, bytes); }
-  void on_unloaded(const ModelAt& at, std::int64_t bytes, bool) override { change(at.device, -bytes); }
+  void on_loaded(const ModelLabels& at, double, std::int64_t bytes) override { change(at.device, bytes); }
+  void on_unloaded(const ModelLabels& at, std::int64_t bytes, bool) override { change(at.device, -bytes); }
   void starts_loading(const std::string& device) {
     if (budget_ == 0) return;
     EXPECT_LE(held_[device] + kModelBytes, budget_) << "loading beyond the budget of " << device;
@@ -63,7 +63,7 @@ class Bookkeeper : public EngineObserver {
   std::map<std::string, std::int64_t> held_;
 };
 
-struct Asked {
+struct SubmittedRequest {
   GenerationRequest request;
   SubmitOptions options;
   std::shared_ptr<QueuedJob> job = nullptr;
@@ -120,7 +120,7 @@ Schedule make_schedule(Dice& dice, int requests) {
     if (!dice.chance(15)) continue;
     const auto fault = make_fault(dice, kSeedsApart * static_cast<std::uint64_t>(i));
     faults.push_back(fault);
-    schedule.guilty[fault.seed] = told(fault);
+    schedule.guilty[fault.seed] = expected_code(fault);
     schedule.device_errors |= fault.how == FakeFault::How::kDeviceError;
   }
   const auto tickets = static_cast<FakeTickets>(dice.roll(0, 2));
@@ -141,108 +141,109 @@ Schedule make_schedule(Dice& dice, int requests) {
   return schedule;
 }
 
-Asked make_request(Dice& dice, const Schedule& schedule, int number) {
-  Asked asked;
-  asked.request = picture_request(kSeedsApart * static_cast<std::uint64_t>(number), dice.roll(1, 12), dice.roll(1, 3));
-  asked.request.model =
+SubmittedRequest make_request(Dice& dice, const Schedule& schedule, int number) {
+  SubmittedRequest submitted;
+  submitted.request =
+      image_request(kSeedsApart * static_cast<std::uint64_t>(number), dice.roll(1, 12), dice.roll(1, 3));
+  submitted.request.model =
       schedule.models[static_cast<std::size_t>(dice.roll(0, static_cast<int>(schedule.models.size()) - 1))]
           .description.id;
-  asked.request.guidance_scale = dice.chance(50) ? 1.0 : 7.5;
-  if (dice.chance(30)) asked.request.width = asked.request.height = 16;
-  asked.options.account = std::string(1, static_cast<char>('a' + dice.roll(0, 2)));
-  asked.options.share = dice.chance(80) ? 1 : 3;
-  asked.options.priority = dice.chance(80) ? 0 : dice.roll(-3, 3);
-  if (dice.chance(20)) asked.options.timeout = std::chrono::milliseconds(dice.roll(1, 40000));
-  if (dice.chance(20)) asked.options.max_unended_of_account = static_cast<std::size_t>(dice.roll(1, 3));
-  asked.options.preview_every = dice.roll(0, 3);
-  return asked;
+  submitted.request.guidance_scale = dice.chance(50) ? 1.0 : 7.5;
+  if (dice.chance(30)) submitted.request.width = submitted.request.height = 16;
+  submitted.options.account = std::string(1, static_cast<char>('a' + dice.roll(0, 2)));
+  submitted.options.share = dice.chance(80) ? 1 : 3;
+  submitted.options.priority = dice.chance(80) ? 0 : dice.roll(-3, 3);
+  if (dice.chance(20)) submitted.options.timeout = std::chrono::milliseconds(dice.roll(1, 40000));
+  if (dice.chance(20)) submitted.options.max_pending_per_account = static_cast<std::size_t>(dice.roll(1, 3));
+  submitted.options.preview_every = dice.roll(0, 3);
+  return submitted;
 }
 
-void check_events(const Asked& asked) {
+void check_events(const SubmittedRequest& submitted) {
   std::map<std::int64_t, std::int64_t> steps;
   bool started = false;
-  for (const auto& event : asked.events) {
+  for (const auto& event : submitted.events) {
     started = started || event.kind == ProgressEvent::Kind::kStarted;
     EXPECT_EQ(started, event.kind != ProgressEvent::Kind::kQueued) << "out of order";
     EXPECT_TRUE(!event.preview || event.kind == ProgressEvent::Kind::kStep);
     if (event.kind != ProgressEvent::Kind::kStep) continue;
-    EXPECT_EQ(event.progress.steps_done, ++steps[event.picture]) << "a step was lost or told twice";
-    EXPECT_LE(event.progress.steps_done, *asked.request.num_inference_steps);
+    EXPECT_EQ(event.progress.steps_done, ++steps[event.image]) << "a step was lost or told twice";
+    EXPECT_LE(event.progress.steps_done, *submitted.request.num_inference_steps);
   }
 }
 
 // What may have become of a request, given what was done to it.
-void check_answer(const Schedule& schedule, Asked& asked) {
-  ASSERT_TRUE(asked.job->ended()) << "no answer for seed " << asked.request.seed;
-  EXPECT_EQ(asked.job.use_count(), 1) << "the engine still holds a job that has ended";
-  check_events(asked);
+void check_result(const Schedule& schedule, SubmittedRequest& submitted) {
+  ASSERT_TRUE(submitted.job->ended()) << "no answer for seed " << submitted.request.seed;
+  EXPECT_EQ(submitted.job.use_count(), 1) << "the engine still holds a job that has ended";
+  check_events(submitted);
   std::optional<Error> error;
   std::vector<GeneratedImage> images;
   try {
-    images = asked.job->take();
+    images = submitted.job->take();
   } catch (const Error& thrown) {
     error = thrown;
   }
   const auto code = error ? error->code() : static_cast<ErrorCode>(-1);
-  if (code == ErrorCode::kCancelled && asked.cancelled) return;
-  if (code == ErrorCode::kDeadlineExceeded && asked.options.timeout) {
+  if (code == ErrorCode::kCancelled && submitted.cancelled) return;
+  if (code == ErrorCode::kDeadlineExceeded && submitted.options.timeout) {
     // A block of a decode is the longest that a deadline can go unnoticed; a ticket in flight, on a device that runs
     // behind.
-    EXPECT_LE(latency(*asked.job), std::chrono::duration<double>(*asked.options.timeout).count() + 12);
+    EXPECT_LE(latency(*submitted.job), std::chrono::duration<double>(*submitted.options.timeout).count() + 12);
     return;
   }
   if (code == ErrorCode::kCorruptData && schedule.a_load_fails) return;
   if (code == ErrorCode::kInternal && schedule.a_device_is_broken) return;
-  const auto guilty = schedule.guilty.find(asked.request.seed);
+  const auto guilty = schedule.guilty.find(submitted.request.seed);
   if (guilty != schedule.guilty.end()) {
     ASSERT_TRUE(error) << "seed " << guilty->first << " should have failed";
     EXPECT_TRUE(code == guilty->second || schedule.device_errors) << error->what();
   } else if (error) {
     EXPECT_TRUE(schedule.device_errors && code == ErrorCode::kInternal) << error->what();
   } else {
-    ASSERT_EQ(images.size(), static_cast<std::size_t>(asked.request.num_images));
-    for (std::size_t i = 0; i < images.size(); ++i) EXPECT_EQ(images[i].seed, asked.request.seed + i);
+    ASSERT_EQ(images.size(), static_cast<std::size_t>(submitted.request.num_images));
+    for (std::size_t i = 0; i < images.size(); ++i) EXPECT_EQ(images[i].seed, submitted.request.seed + i);
   }
 }
 
 // The latest moment at which a request can be done if nobody starves: all work that there is, none of it shared, and
 // all the loading that could be.
-double everything(const std::vector<Asked>& all) {
+double worst_case_seconds(const std::vector<SubmittedRequest>& all) {
   double seconds = 0;
-  for (const auto& asked : all) {
-    const auto pictures = static_cast<double>(asked.request.num_images);
-    seconds += pictures * (static_cast<double>(*asked.request.num_inference_steps) + kDecodeSeconds + kBeginSeconds);
+  for (const auto& submitted : all) {
+    const auto images = static_cast<double>(submitted.request.num_images);
+    seconds += images * (static_cast<double>(*submitted.request.num_inference_steps) + kDecodeSeconds + kBeginSeconds);
     seconds += 3 * 20;  // a loading, and twice as long in patience
   }
   return 2 * seconds + 100;
 }
 
-void arrange(Simulation& simulation, std::vector<Asked>& all, Dice& dice) {
+void schedule_events(Simulation& simulation, std::vector<SubmittedRequest>& all, Dice& dice) {
   double time = 0;
-  for (auto& asked : all) {
+  for (auto& submitted : all) {
     time += dice.seconds(6);
     const bool listens = dice.chance(30);
-    simulation.at(time, [&simulation, &asked, listens] {
-      auto options = asked.options;
-      if (listens) options.listener = [&asked](const ProgressEvent& event) { asked.events.push_back(event); };
+    simulation.at(time, [&simulation, &submitted, listens] {
+      auto options = submitted.options;
+      if (listens) options.listener = [&submitted](const ProgressEvent& event) { submitted.events.push_back(event); };
       try {
-        asked.job = simulation.submit(asked.request, std::move(options));
+        submitted.job = simulation.submit(submitted.request, std::move(options));
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
       }
     });
     if (!dice.chance(20)) continue;
-    simulation.at(time + dice.seconds(30), [&asked] {
-      if (!asked.job) return;
-      asked.cancelled = !asked.job->ended();
-      asked.job->cancel();
+    simulation.at(time + dice.seconds(30), [&submitted] {
+      if (!submitted.job) return;
+      submitted.cancelled = !submitted.job->ended();
+      submitted.job->cancel();
     });
   }
   if (!dice.chance(30)) return;
   const auto model =
       static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency().descriptions().size()) - 1));
-  simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency().ask_unload(model); });
-  if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency().ask_load(model); });
+  simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency().request_unload(model); });
+  if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency().request_load(model); });
 }
 
 void run_schedule(unsigned seed, bool several_devices) {
@@ -251,47 +252,47 @@ void run_schedule(unsigned seed, bool several_devices) {
   const int requests = dice.roll(1, 12);
   auto schedule = make_schedule(dice, requests);
   if (several_devices) add_devices(dice, schedule);
-  const auto books = std::make_shared<Bookkeeper>(schedule.engine.memory_budget);
-  schedule.engine.observer = books;
+  const auto observer = std::make_shared<CheckingObserver>(schedule.engine.memory_budget);
+  schedule.engine.observer = observer;
   for (auto& model : schedule.models) {
-    model.on_call = [books](const FakeCall& call) {
-      if (call.kind == FakeCallKind::kLoad) books->starts_loading(call.device);
+    model.on_call = [observer](const FakeCall& call) {
+      if (call.kind == FakeCallKind::kLoad) observer->starts_loading(call.device);
     };
   }
-  std::vector<Asked> all;
+  std::vector<SubmittedRequest> all;
   for (int i = 0; i < requests; ++i) all.push_back(make_request(dice, schedule, i));
 
   std::size_t accepted = 0;
   {
     Simulation simulation(schedule.models, schedule.engine);
-    arrange(simulation, all, dice);
+    schedule_events(simulation, all, dice);
     simulation.run();
-    EXPECT_LE(simulation.seconds(), everything(all)) << "somebody waited for nothing";
+    EXPECT_LE(simulation.seconds(), worst_case_seconds(all)) << "somebody waited for nothing";
     EXPECT_EQ(simulation.record->live_generations(), 0);
     EXPECT_EQ(simulation.record->tickets_in_flight(), 0);
-    EXPECT_LE(simulation.record->most_live_generations(),
+    EXPECT_LE(simulation.record->max_live_generations(),
               schedule.engine.max_active_generations + schedule.engine.max_parked_generations);
-    EXPECT_LE(simulation.record->most_tickets_in_flight(), schedule.engine.max_steps_in_flight);
-    EXPECT_EQ(books->unended, 0u);
-    for (auto& asked : all) {
-      if (!asked.job) continue;
+    EXPECT_LE(simulation.record->max_tickets_in_flight(), schedule.engine.max_steps_in_flight);
+    EXPECT_EQ(observer->unended, 0u);
+    for (auto& submitted : all) {
+      if (!submitted.job) continue;
       ++accepted;
-      check_answer(schedule, asked);
+      check_result(schedule, submitted);
     }
   }
   int ended = 0;
-  for (const auto& [outcome, count] : books->ended) ended += count;
+  for (const auto& [outcome, count] : observer->ended) ended += count;
   EXPECT_EQ(static_cast<std::size_t>(ended), accepted) << "each accepted request ends once";
-  EXPECT_EQ(accepted + static_cast<std::size_t>(books->refused), all.size());
+  EXPECT_EQ(accepted + static_cast<std::size_t>(observer->refused), all.size());
 }
 
-TEST(SimulatedSchedules, HoldWhatIsPromised) {
+TEST(SimulatedSchedules, InvariantsHoldOnOneDevice) {
   for (unsigned seed = 0; seed < kSchedules && !::testing::Test::HasFailure(); ++seed) {
     run_schedule(seed, /*several_devices=*/false);
   }
 }
 
-TEST(SimulatedSchedules, HoldWhatIsPromisedOnSeveralDevices) {
+TEST(SimulatedSchedules, InvariantsHoldOnSeveralDevices) {
   for (unsigned seed = 0; seed < kOnSeveralDevices && !::testing::Test::HasFailure(); ++seed) {
     run_schedule(seed, /*several_devices=*/true);
   }
@@ -303,10 +304,10 @@ TEST(SimulatedSchedules, AreReproducible) {
   for (auto& each : calls) {
     Dice dice(7);
     auto schedule = make_schedule(dice, 10);
-    std::vector<Asked> all;
+    std::vector<SubmittedRequest> all;
     for (int i = 0; i < 10; ++i) all.push_back(make_request(dice, schedule, i));
     Simulation simulation(schedule.models, schedule.engine);
-    arrange(simulation, all, dice);
+    schedule_events(simulation, all, dice);
     simulation.run();
     each = simulation.record->calls();
   }

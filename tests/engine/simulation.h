@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/devices.h"
+#include "engine/device_estimates.h"
 #include "engine/loop.h"
 #include "engine/policy.h"
 #include "engine/queue.h"
@@ -29,28 +29,28 @@ inline std::chrono::microseconds micros(double seconds) {
   return std::chrono::microseconds(std::llround(seconds * 1e6));
 }
 
-/// Cost of a step of so many pictures, of one picture alone being a second.
+/// Cost of a step of so many images, of one image alone being a second.
 using CostCurve = std::function<double(int)>;
 /// A processor: a batch of k costs k.
-inline double cpu_cost(int pictures) {
-  return pictures;
+inline double cpu_cost(int images) {
+  return images;
 }
 /// A100, Stable Diffusion 1.5: a batch of four costs 2.9 single steps.
-inline double gpu_cost(int pictures) {
-  return 1 + (2.9 - 1) / 3 * (pictures - 1);
+inline double gpu_cost(int images) {
+  return 1 + (2.9 - 1) / 3 * (images - 1);
 }
 
 constexpr double kBeginSeconds = 0.3, kDecodeSeconds = 2.5;
 
-inline FakeOptions fake_device(const CostCurve& curve, int most_at_once, FakeTickets tickets) {
-  return {.max_generations_per_step = most_at_once,
+inline FakeOptions fake_device(const CostCurve& curve, int max_batch, FakeTickets tickets) {
+  return {.max_generations_per_step = max_batch,
           .tickets = tickets,
           .begin_time = micros(kBeginSeconds),
           .finish_time = micros(kDecodeSeconds),
-          .step_curve = [curve](int pictures) { return micros(curve(pictures)); }};
+          .step_curve = [curve](int images) { return micros(curve(images)); }};
 }
 inline FakeOptions fake_cpu() {
-  return fake_device(cpu_cost, 1, FakeTickets::kDoneAtOnce);
+  return fake_device(cpu_cost, 1, FakeTickets::kSynchronous);
 }
 inline FakeOptions fake_gpu() {
   return fake_device(gpu_cost, 4, FakeTickets::kTimed);
@@ -66,7 +66,7 @@ class Simulation {
     for (const auto& model : models_) descriptions.push_back(model.description);
     board = std::make_shared<DeviceBoard>(descriptions, options_.devices.size());
     queue = std::make_shared<Queue>(
-        Queue::Limits{.max_unended = options_.max_waiting, .max_seconds = options_.max_waiting_seconds}, board, now(),
+        Queue::Limits{.max_pending = options_.max_waiting, .max_seconds = options_.max_waiting_seconds}, board, now(),
         options_.observer);
     for (std::size_t i = 0; i < options_.devices.size(); ++i) {
       devices_.push_back(std::make_unique<Device>(*this, i, i == 0 ? std::move(policy) : nullptr));
@@ -109,11 +109,11 @@ class Simulation {
     Device(Simulation& all, std::size_t index, std::unique_ptr<Policy> own_policy)
         : residency(all.models_,
                     {.device = all.options_.devices[index],
-                     .loads_first = index == 0,
+                     .load_first_model = index == 0,
                      .memory_budget = all.options_.memory_budget,
                      .keep_alive = all.options_.keep_alive,
                      .load_retry = all.options_.load_retry},
-                    {.run_elsewhere = [&all](std::function<void()> task) { all.load_later(std::move(task)); },
+                    {.run_on_loader = [&all](std::function<void()> task) { all.load_later(std::move(task)); },
                      .wake = [] {},
                      .now = all.now(),
                      .observer = all.options_.observer,
@@ -161,20 +161,20 @@ class Simulation {
   std::vector<std::unique_ptr<Device>> devices_;
 };
 
-inline GenerationRequest picture_request(std::uint64_t seed, std::int64_t steps, std::int64_t pictures = 1) {
+inline GenerationRequest image_request(std::uint64_t seed, std::int64_t steps, std::int64_t images = 1) {
   GenerationRequest request;
   request.model = "fake";
   request.prompt = "a fox";
   request.seed = seed;
   request.num_inference_steps = steps;
-  request.num_images = pictures;
+  request.num_images = images;
   return request;
 }
 
 /// Seconds from acceptance to the answer.
 inline double latency(const Job& job) {
-  const auto figures = job.figures();
-  return figures.waited_seconds + figures.drawn_seconds;
+  const auto stats = job.stats();
+  return stats.queued_seconds + stats.run_seconds;
 }
 
 /// The value that this part of them do not exceed.

@@ -19,27 +19,27 @@ namespace {
 
 constexpr int kInputs = 200'000;
 constexpr std::chrono::seconds kTime{10};
-constexpr std::size_t kKeptInputs = 64;
+constexpr std::size_t kMaxCorpusSize = 64;
 
 void run(const std::string& input) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
 }
 
-int run_damaged_seeds() {
+int run_mutated_seeds() {
   std::mt19937_64 random(1);
-  std::vector<std::string> inputs = easel::fuzz_seeds();
+  std::vector<std::string> inputs = easel::seed_corpus();
   for (const auto& seed : inputs) run(seed);
   const auto end = std::chrono::steady_clock::now() + kTime;
   int count = 0;
   for (; count < kInputs && std::chrono::steady_clock::now() < end; ++count) {
-    std::string input = easel::mutated(inputs[random() % inputs.size()], random);
+    std::string input = easel::mutate(inputs[random() % inputs.size()], random);
     run(input);
     // Now and then damage what is damaged already.
     if (count % 100 != 0) continue;
-    if (inputs.size() < kKeptInputs) {
+    if (inputs.size() < kMaxCorpusSize) {
       inputs.push_back(std::move(input));
     } else {
-      inputs = easel::fuzz_seeds();
+      inputs = easel::seed_corpus();
     }
   }
   std::cout << count << " inputs, none of them harmful\n";
@@ -50,11 +50,11 @@ int run_damaged_seeds() {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.empty()) return run_damaged_seeds();
+  if (arguments.empty()) return run_mutated_seeds();
   if (arguments.size() == 2 && arguments[0] == "--seeds") {
     std::filesystem::create_directories(arguments[1]);
     int number = 0;
-    for (const auto& seed : easel::fuzz_seeds()) {
+    for (const auto& seed : easel::seed_corpus()) {
       std::ofstream(arguments[1] + "/seed_" + std::to_string(number++), std::ios::binary) << seed;
     }
     return 0;

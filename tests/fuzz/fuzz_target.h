@@ -12,6 +12,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace easel {
 
 /// Inputs to begin from: valid ones, and near misses.
-std::vector<std::string> fuzz_seeds();
+std::vector<std::string> seed_corpus();
 
 }  // namespace easel

@@ -1,27 +1,27 @@
-// Fuzzes the readers of uploaded pictures: PNG, JPEG and WebP.
+// Fuzzes the readers of uploaded images: PNG, JPEG and WebP.
 #include <cstdlib>
 #include <string_view>
 
 #include "easel/error.h"
 #include "easel/image_file.h"
 #include "fuzz_target.h"
-#include "support/picture_files.h"
+#include "support/image_files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // Small, so that the time goes into reading files and not into filling pixels.
   constexpr easel::ImageFileLimits kLimits{.max_bytes = 1u << 20, .max_edge = 256, .max_pixels = 256 * 256};
   try {
-    const auto picture = easel::decode_image({reinterpret_cast<const char*>(data), size}, kLimits);
-    const auto pixels = static_cast<std::size_t>(picture.image.width) * static_cast<std::size_t>(picture.image.height);
-    const bool whole = picture.image.pixels.size() == 3 * pixels;
-    if (!whole || (!picture.alpha.empty() && picture.alpha.size() != pixels)) std::abort();
+    const auto decoded = easel::decode_image({reinterpret_cast<const char*>(data), size}, kLimits);
+    const auto pixels = static_cast<std::size_t>(decoded.image.width) * static_cast<std::size_t>(decoded.image.height);
+    const bool whole = decoded.image.pixels.size() == 3 * pixels;
+    if (!whole || (!decoded.alpha.empty() && decoded.alpha.size() != pixels)) std::abort();
   } catch (const easel::Error& error) {
     if (error.code() != easel::ErrorCode::kInvalidArgument) std::abort();
   }
   return 0;
 }
 
-std::vector<std::string> easel::fuzz_seeds() {
+std::vector<std::string> easel::seed_corpus() {
   using namespace easel::testing;
   const auto image = gradient(24, 17);
   std::vector<std::uint8_t> alpha(24 * 17);

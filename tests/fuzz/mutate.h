@@ -9,7 +9,7 @@ namespace easel {
 
 /// `bytes` with one to four changes: a bit flipped, a byte replaced, inserted or removed, the end cut off, or a stretch
 /// copied to another place.
-inline std::string mutated(std::string bytes, std::mt19937_64& random) {
+inline std::string mutate(std::string bytes, std::mt19937_64& random) {
   const auto below = [&](std::size_t limit) {
     return static_cast<std::size_t>(random() % std::max<std::size_t>(limit, 1));
   };

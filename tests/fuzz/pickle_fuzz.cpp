@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   return 0;
 }
 
-std::vector<std::string> easel::fuzz_seeds() {
+std::vector<std::string> easel::seed_corpus() {
   using namespace easel::samples;
   const std::string shared = storage("HalfStorage", "7", 6);
   return {valid_pickle(), zip("archive/data.pkl", valid_pickle()),

@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   return 0;
 }
 
-std::vector<std::string> easel::fuzz_seeds() {
+std::vector<std::string> easel::seed_corpus() {
   using samples::safetensors;
   return {samples::valid_safetensors(), safetensors("{}", 0),
           safetensors(R"({"x":{"dtype":"F4","shape":[2],"later":[{"a":1}],"data_offsets":[0,1]}})", 1)};

@@ -40,12 +40,13 @@ HttpError key_refusal(const std::vector<std::string>& keys, const Fields& fields
   return {.status = 0};
 }
 
-Caller without_keys(const std::string& address, const std::string& host = "localhost:9225", const Fields& fields = {}) {
+Principal without_keys(const std::string& address, const std::string& host = "localhost:9225",
+                       const Fields& fields = {}) {
   ApiKeys none({}, "");
   return Access({}, none).identify(head_with(host, fields), address);
 }
 
-TEST(Access, OnLoopbackTheHostMustBeLocal) {
+TEST(Access, LoopbackRejectsForeignHosts) {
   const AccessRules rules{.own_host = "127.0.0.1", .loopback = true};
   for (const char* host :
        {"localhost", "LOCALHOST:9225", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9225", "127.8.9.1", ""}) {
@@ -59,7 +60,7 @@ TEST(Access, OnLoopbackTheHostMustBeLocal) {
   EXPECT_EQ(source_status({.own_host = "workstation", .loopback = true}, "workstation:9225", ""), 0);
 }
 
-TEST(Access, AnAllowedOriginNamesItsHostToo) {
+TEST(Access, AllowedOriginImpliesAllowedHost) {
   const AccessRules rules{.allowed_origins = {"https://pics.example"}, .loopback = true};
   EXPECT_EQ(source_status(rules, "pics.example", "https://pics.example"), 0) << "behind a proxy on this machine";
   EXPECT_EQ(source_status(rules, "other.example", "https://pics.example"), 403);
@@ -88,19 +89,19 @@ TEST(Access, DefaultPortMayBeLeftOut) {
   EXPECT_EQ(source_status({}, "studio.example:81", "http://studio.example"), 403);
 }
 
-TEST(Access, EveryOriginFieldCounts) {
+TEST(Access, EveryOriginHeaderIsChecked) {
   const auto head = head_with("localhost", {{"Origin", "http://localhost"}, {"Origin", "https://evil.example"}});
   ApiKeys none({}, "");
   EXPECT_THROW(Access({}, none).check_source(head), HttpFailure);
 }
 
-TEST(Access, WithoutKeysAnyWillDo) {
+TEST(Access, AnyKeyIsAcceptedWhenNoneIsConfigured) {
   EXPECT_EQ(key_refusal({}, {}).status, 0);
   EXPECT_EQ(key_refusal({}, {{"Authorization", "Bearer "}}).status, 0);
   EXPECT_EQ(key_refusal({}, {{"Authorization", "Basic x"}, {"Authorization", "y"}}).status, 0);
 }
 
-TEST(Access, AcceptsAKeyInEverySpelling) {
+TEST(Access, AcceptsBearerAndAzureKeyHeaders) {
   const std::vector<std::string> keys{"first%2B", "second"};
   for (const Fields& fields : {Fields{{"Authorization", "Bearer first%2B"}}, Fields{{"authorization", "bearer second"}},
                                Fields{{"Authorization", "BEARER  second"}}, Fields{{"api-key", "second"}},
@@ -109,7 +110,7 @@ TEST(Access, AcceptsAKeyInEverySpelling) {
   }
 }
 
-TEST(Access, RefusesEveryOther) {
+TEST(Access, InvalidKeysReturn401) {
   const std::vector<std::string> keys{"secret"};
   const auto none = key_refusal(keys, {});
   EXPECT_EQ(none.status, 401);
@@ -130,7 +131,7 @@ TEST(Access, RefusesEveryOther) {
   }
 }
 
-TEST(Access, WithoutKeysOnlyThisMachineOperates) {
+TEST(Access, WithoutKeysOnlyLocalClientsAreOperators) {
   for (const char* address : {"192.0.2.1", "10.0.0.1", "2001:db8::1", "::2", "unknown", "", "fe80::1"}) {
     EXPECT_FALSE(without_keys(address).is_operator) << address;
   }
@@ -145,20 +146,20 @@ TEST(Access, WithoutKeysOnlyThisMachineOperates) {
   }
 }
 
-TEST(Access, WithoutKeysAnAddressIsAnAccount) {
+TEST(Access, WithoutKeysTheAddressIsTheAccount) {
   EXPECT_EQ(without_keys("192.0.2.1").account, "192.0.2.1");
   EXPECT_EQ(without_keys("2001:db8:1:2:3:4:5:6").account, "2001:db8:1:2::/64");
   EXPECT_EQ(without_keys("2001:db8:1:2:ffff::").account, "2001:db8:1:2::/64") << "the same network";
   EXPECT_NE(without_keys("2001:db8:1:3::1").account, "2001:db8:1:2::/64");
 }
 
-TEST(Access, OperatorsAreToldApart) {
+TEST(Access, CheckOperatorReturns403ForOtherPrincipals) {
   ApiKeys keys({"key"}, "");
   const Access access({}, keys);
-  const auto caller = access.identify(head_with("localhost", {{"api-key", "key"}}), "127.0.0.1");
-  EXPECT_EQ(caller.account, "api-key-1");
+  const auto principal = access.identify(head_with("localhost", {{"api-key", "key"}}), "127.0.0.1");
+  EXPECT_EQ(principal.account, "api-key-1");
   try {
-    check_operator(caller, "This");
+    check_operator(principal, "This");
     FAIL() << "a key from this machine is still no operator's";
   } catch (const HttpFailure& failure) {
     EXPECT_EQ(failure.error().status, 403);
@@ -167,7 +168,7 @@ TEST(Access, OperatorsAreToldApart) {
   EXPECT_NO_THROW(check_operator({.account = "ann", .is_operator = true}, "This"));
 }
 
-TEST(Access, AnswersAPreflight) {
+TEST(Access, PreflightResponseCarriesCorsHeaders) {
   ApiKeys none({}, "");
   const Access access({.allowed_origins = {"https://chat.example"}}, none);
   auto head = head_with("localhost", {{"Origin", "https://chat.example"},
@@ -176,7 +177,7 @@ TEST(Access, AnswersAPreflight) {
   EXPECT_FALSE(Access::is_preflight(head)) << "a POST is none";
   head.method = "OPTIONS";
   ASSERT_TRUE(Access::is_preflight(head));
-  auto answer = access.preflight_answer(head);
+  auto answer = access.preflight_response(head);
   access.add_cors(head, answer);
   EXPECT_EQ(answer.status, 204);
   EXPECT_EQ(*answer.headers.find("access-control-allow-headers"), "authorization,content-type,x-stainless-os");

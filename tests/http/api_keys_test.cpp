@@ -49,7 +49,7 @@ class KeyFile : public testing::Test {
       testing::TempDir() + "easel_keys_" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".json";
 };
 
-TEST_F(KeyFile, IsReadStrictly) {
+TEST_F(KeyFile, InvalidFilesAreRejected) {
   const std::string good = entry("ann", kAbc);
   ASSERT_EQ(refusal(file_of(good)), "");
   for (const std::string& content :
@@ -86,21 +86,21 @@ TEST_F(KeyFile, IsReadStrictly) {
   }
 }
 
-TEST_F(KeyFile, NeverShowsAKeyWrittenThereByMistake) {
+TEST_F(KeyFile, ErrorsNeverQuoteKeyMaterial) {
   const auto message = refusal(file_of(entry("ann", kAbc, R"(,"key":"my-secret-key")")));
   EXPECT_THAT(message, HasSubstr("`key`"));
   EXPECT_THAT(message, Not(HasSubstr("my-secret")));
   EXPECT_THAT(refusal(file_of(entry("ann", "my-secret-key"))), Not(HasSubstr("my-secret")));
 }
 
-TEST_F(KeyFile, MustBeAFileOfSaneSize) {
+TEST_F(KeyFile, MustBeARegularFileWithinTheSizeLimit) {
   EXPECT_THROW(ApiKeys({}, path_), Error) << "not there";
   EXPECT_THROW(ApiKeys({}, testing::TempDir()), Error) << "a folder";
   EXPECT_THROW(ApiKeys({}, "/dev/zero"), Error) << "a device";
   EXPECT_NE(refusal(file_of(entry("ann", kAbc)) + std::string(kMaxKeyFileBytes, ' ')), "");
 }
 
-TEST_F(KeyFile, SaysWhoseKeyItIs) {
+TEST_F(KeyFile, FindReturnsThePrincipalOfTheKey) {
   ApiKeys keys({"given"}, write(file_of(entry("ann", kAbc) + "," +
                                         entry("bob", kSesame, R"(,"max_requests":3,"share":2.5,"operator":true)"))));
   EXPECT_TRUE(keys.required());
@@ -123,8 +123,8 @@ TEST_F(KeyFile, SaysWhoseKeyItIs) {
   for (const char* wrong : {"", "ab", "abcd", "Abc", kAbc, "give", "given "}) EXPECT_FALSE(keys.find(wrong)) << wrong;
 }
 
-TEST_F(KeyFile, IsReadAgainWhenItChanges) {
-  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*look_every=*/0ms);
+TEST_F(KeyFile, IsReloadedWhenItChanges) {
+  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*reload_interval=*/0ms);
   ASSERT_TRUE(keys.find("abc"));
   write(file_of(entry("bob", kSesame)));  // at once, and of the same length: times and sizes would not tell
   EXPECT_FALSE(keys.find("abc")) << "revoked";
@@ -132,8 +132,8 @@ TEST_F(KeyFile, IsReadAgainWhenItChanges) {
   EXPECT_EQ(keys.find("open sesame")->account, "bob");
 }
 
-TEST_F(KeyFile, ABrokenOneKeepsTheOldKeysAndIsToldOnce) {
-  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*look_every=*/0ms);
+TEST_F(KeyFile, InvalidFileKeepsOldKeysAndLogsOnce) {
+  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*reload_interval=*/0ms);
   testing::internal::CaptureStderr();
   write(R"({"keys":[)");
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(keys.find("abc"));
@@ -147,19 +147,19 @@ TEST_F(KeyFile, ABrokenOneKeepsTheOldKeysAndIsToldOnce) {
   EXPECT_FALSE(keys.find("abc"));
 }
 
-TEST_F(KeyFile, IsNotReadForEveryRequest) {
-  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*look_every=*/1h);
+TEST_F(KeyFile, IsNotReloadedWithinTheInterval) {
+  ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*reload_interval=*/1h);
   write(file_of(entry("bob", kSesame)));
   EXPECT_TRUE(keys.find("abc"));
 }
 
-TEST(ApiKeys, WithoutAnyNoneIsRequired) {
+TEST(ApiKeys, NotRequiredWhenNoneIsConfigured) {
   ApiKeys keys({}, "");
   EXPECT_FALSE(keys.required());
   EXPECT_FALSE(keys.find("abc"));
 }
 
-TEST(ApiKeys, WillNotTakeAKeyThatOpensTheDoor) {
+TEST(ApiKeys, RejectsKeysNotWritableInAHeader) {
   for (const char* key : {"", " ", "a b", "a\n", "caf\xc3\xa9"}) EXPECT_THROW(ApiKeys({"good", key}, ""), Error) << key;
 }
 

@@ -28,26 +28,26 @@ int refusal_of(std::string_view text) {
   return 0;
 }
 
-TEST(ChunkedDecoder, DecodesInEveryCut) {
+TEST(ChunkedDecoder, DecodesAcrossAnySplit) {
   const std::string text =
       "5\r\nhello\r\n1;name=\"value\"\r\n \r\n00a ; x\r\nwor\r\nld!!!\r\n0\r\nTrailer: x\r\nAnother: y\r\n\r\n";
   for (std::size_t step = 1; step <= text.size(); ++step) EXPECT_EQ(decode(text, step), "hello wor\r\nld!!!") << step;
 }
 
-TEST(ChunkedDecoder, LeavesTheNextRequestAlone) {
+TEST(ChunkedDecoder, LeavesBytesOfTheNextRequest) {
   const std::string_view text = "1\r\na\r\n0\r\n\r\nGET / HTTP/1.1";
   ChunkedDecoder decoder(kLimit);
   EXPECT_EQ(decoder.feed(text), text.find("GET"));
   EXPECT_TRUE(decoder.done());
 }
 
-TEST(ChunkedDecoder, WaitsForTheEnd) {
+TEST(ChunkedDecoder, NotDoneBeforeTheLastChunk) {
   for (const std::string_view text : {"", "5", "5\r\nhel", "5\r\nhello\r\n", "0\r\n", "0\r\nTrailer: x\r\n"}) {
     EXPECT_EQ(decode(text, 2), std::nullopt) << text;
   }
 }
 
-TEST(ChunkedDecoder, RefusesWhatIsNoChunk) {
+TEST(ChunkedDecoder, RejectsMalformedChunks) {
   for (const std::string_view text : {"zz\r\n", "-1\r\n", "+5\r\n", "0x5\r\n", "\r\n", ";ext\r\n", "5 5\r\n",
                                       "5\nhello", "5\r\nhello!\r\n", "5\r\nhello\n", "{\"prompt\":1}\r\n"}) {
     EXPECT_EQ(refusal_of(text), 400) << text;
@@ -58,7 +58,7 @@ TEST(ChunkedDecoder, RefusesWhatIsNoChunk) {
   EXPECT_EQ(refusal_of(trailers), 400);
 }
 
-TEST(ChunkedDecoder, StopsAtTheLimit) {
+TEST(ChunkedDecoder, BodyOverTheLimitReturns413) {
   const std::string most(kLimit, 'x');
   EXPECT_EQ(decode("64\r\n" + most + "\r\n0\r\n\r\n", 7), most);
   EXPECT_EQ(refusal_of("65\r\n"), 413) << "before a byte of it is read";

@@ -1,4 +1,4 @@
-// The routes that take pictures, over sockets: edits, variations, upscale.
+// The routes that take images, over sockets: edits, variations, upscale.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -6,7 +6,7 @@
 #include "easel/image_file.h"
 #include "http/form_text.h"
 #include "http/running_server.h"
-#include "support/picture_files.h"
+#include "support/image_files.h"
 
 namespace easel::test {
 namespace {
@@ -57,7 +57,7 @@ std::vector<ModelDescription> with_upscaler() {
   return {tiny_model("tiny"), larger};
 }
 
-TEST(Edits, APictureAndAMaskReachTheEngine) {
+TEST(Edits, ImageAndMaskReachTheEngine) {
   const RunningServer server;
   const auto mask = png_file(gradient(40, 24), std::vector<std::uint8_t>(960, 0));
   const auto response = edit(server, {{"prompt", "a\r\ncat"},
@@ -91,7 +91,7 @@ TEST(Edits, APictureAndAMaskReachTheEngine) {
   EXPECT_EQ(body["data"][1]["prompt_cut"], false);
 }
 
-TEST(Edits, EverySpellingOfTheImageIsOne) {
+TEST(Edits, ImageFieldSpellingsAreEquivalent) {
   const RunningServer server;
   for (const char* name : {"image", "image[]", "image[0]"}) {
     EXPECT_EQ(edit(server, {{"prompt", "a cat"}, {name, kPng, true}}).status, 200) << name;
@@ -102,7 +102,7 @@ TEST(Edits, EverySpellingOfTheImageIsOne) {
   EXPECT_EQ(error_of(two)["code"], "duplicate_parameter");
 }
 
-TEST(Edits, BodiesMayComeInChunks) {
+TEST(Edits, ChunkedBodiesAreAccepted) {
   const RunningServer server;
   const auto request = edit_request(form_text({{"image", kPng, true}, {"prompt", "a cat"}}));
   for (const std::size_t chunk : {1u, 7u, 1000u, 100000u}) {
@@ -118,7 +118,7 @@ TEST(Edits, BodiesMayComeInChunks) {
   EXPECT_EQ(client.read().status, 200);
 }
 
-TEST(Edits, JsonMayBringPicturesInBase64) {
+TEST(Edits, JsonBodiesCarryBase64Images) {
   const RunningServer server;
   const auto base64 = base64_encode(kPng), url = "data:image/png;base64," + base64;
   for (const nlohmann::json& body :
@@ -157,7 +157,7 @@ struct Fault {
   const char* code;
 };
 
-TEST(Edits, EveryFaultIsToldAndLeavesTheConnectionUsable) {
+TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
   const RunningServer server;
   RawClient client(server.port);
   const Part prompt{"prompt", "a cat"}, image{"image", kPng, true};
@@ -166,7 +166,7 @@ TEST(Edits, EveryFaultIsToldAndLeavesTheConnectionUsable) {
       {{image}, "prompt", "missing_required_parameter"},
       {{image, {"prompt", ""}}, "prompt", "empty_string"},
       {{prompt, {"image", "", true}}, "image", "invalid_image_file"},
-      {{prompt, {"image", "not a picture", true}}, "image", "invalid_image_file"},
+      {{prompt, {"image", "not an image", true}}, "image", "invalid_image_file"},
       {{prompt, {"image", kPng.substr(0, 70), true}}, "image", "invalid_image_file"},
       {{prompt, image, {"mask", png_file(gradient(41, 24)), true}}, "mask", "invalid_mask_image_format"},
       {{prompt, image, {"mask", jpeg_file(gradient(40, 24)).substr(0, 400), true}}, "mask", "invalid_image_file"},
@@ -197,7 +197,7 @@ TEST(Edits, EveryFaultIsToldAndLeavesTheConnectionUsable) {
   EXPECT_EQ(client.exchange(edit_request(form_text({prompt, image}))).status, 200) << "on the same connection";
 }
 
-TEST(Edits, WhatIsNoFormIsRefused) {
+TEST(Edits, MalformedFormsReturn400) {
   const RunningServer server;
   const auto body = form_text({{"prompt", "a cat"}, {"image", kPng, true}});
   for (const char* type : {"text/plain", "multipart/form-data", "multipart/form-data; boundary=other", "image/png",
@@ -215,7 +215,7 @@ TEST(Edits, WhatIsNoFormIsRefused) {
   EXPECT_EQ(client.exchange(edit_request("\r\n" + body)).status, 200) << "a preamble, on the same connection";
 }
 
-TEST(Edits, SizesAreBoundedBeforeAndWhileReading) {
+TEST(Edits, OversizedBodiesReturn413) {
   const RunningServer server({.max_body_bytes = 1000, .max_image_bytes = 5000});
   const std::string text(900, 'x');
   EXPECT_EQ(edit(server, {{"prompt", text}, {"image", kPng, true}, {"mask", kPng, true}}).status, 200);
@@ -237,10 +237,10 @@ TEST(Edits, SizesAreBoundedBeforeAndWhileReading) {
   EXPECT_EQ(server.ask(chunked(endless, 10'000)).status, 413);
 }
 
-// What may be as long as pictures are the pictures, not a million numbers or names.
-TEST(Edits, JsonBesidePicturesIsBounded) {
+// What may be as long as images are the images, not a million numbers or names.
+TEST(Edits, JsonOutsideImagesIsBounded) {
   const RunningServer server({.max_body_bytes = 1000, .max_image_bytes = 50'000});
-  const auto image = base64_encode(kPng + std::string(3000, 'x'));  // what is behind a picture's end is nobody's
+  const auto image = base64_encode(kPng + std::string(3000, 'x'));  // what is behind an image's end is nobody's
   const nlohmann::json plain = {{"prompt", "a \"cat\\"}, {"image", image}, {"mask", image}};
   EXPECT_EQ(edit_json(server, plain).status, 200);
   auto numbers = plain, names = plain, texts = plain;
@@ -250,20 +250,20 @@ TEST(Edits, JsonBesidePicturesIsBounded) {
   for (const auto& body : {numbers, names, texts}) {
     const auto response = edit_json(server, body);
     EXPECT_EQ(response.status, 413) << response.body;
-    EXPECT_NE(error_of(response).value("message", "").find("beside its pictures"), std::string::npos) << response.body;
+    EXPECT_NE(error_of(response).value("message", "").find("beside its images"), std::string::npos) << response.body;
   }
   for (const char* cut : {R"({"a": "b)", R"({"a": "b\)", R"({"a)"}) {
     EXPECT_EQ(server.ask(edit_request(cut, "/v1/images/edits", "application/json")).status, 400) << cut;
   }
 }
 
-TEST(Edits, RefusedBodiesCostNoPicture) {
+TEST(Edits, MissingKeyReturns401BeforeTheBodyIsParsed) {
   const RunningServer server({.api_keys = {"key"}});
   EXPECT_EQ(edit(server, {{"prompt", "x"}, {"image", kPng, true}}).status, 401);
   EXPECT_EQ(server.ask(edit_request("", "/v1/images/edits")).status, 401);
 }
 
-TEST(Edits, UpscalersAndOthersHaveTheirOwnRoutes) {
+TEST(Edits, UpscalersAreServedOnlyByTheUpscaleRoute) {
   const RunningServer server({}, {}, with_upscaler());
   const std::vector<Part> parts = {{"prompt", "a cat"}, {"image", kPng, true}};
   for (const char* path : {"/v1/images/upscale", "/images/upscale"}) {
@@ -298,7 +298,7 @@ TEST(Edits, UpscalersAndOthersHaveTheirOwnRoutes) {
   EXPECT_NE(error_of(none)["message"].get<std::string>().find("enlarges"), std::string::npos);
 }
 
-TEST(Edits, ModelsThatNeedAPictureAreNotDrawnFromText) {
+TEST(Edits, ModelsThatNeedAnImageRejectTextToImage) {
   auto inpainting = tiny_model("inpainting"), refiner = tiny_model("refiner");
   inpainting.needs_image = inpainting.needs_mask = refiner.needs_image = true;
   const RunningServer server({}, {}, {inpainting, refiner});
@@ -327,14 +327,14 @@ TEST(Edits, VariationsNeedNoPrompt) {
             "mask");
 }
 
-TEST(Edits, AzureNamesTheModelInThePath) {
+TEST(Edits, AzureDeploymentPathSelectsTheModel) {
   const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("other")});
   EXPECT_EQ(edit(server, {{"prompt", "x"}, {"image", kPng, true}}, "/openai/deployments/other/images/edits").status,
             200);
   EXPECT_EQ(server.engine.requests().back().model, "other");
 }
 
-TEST(Edits, WrongMethodsAreToldSo) {
+TEST(Edits, WrongMethodReturns405WithAllow) {
   const RunningServer server;
   for (const char* path : {"/v1/images/edits", "/v1/images/upscale", "/v1/images/variations"}) {
     const auto response = server.get(path);

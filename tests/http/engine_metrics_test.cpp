@@ -14,22 +14,22 @@ using testing::Not;
 struct At {
   explicit At(std::string model) : model(std::move(model)) {}
   std::string model, device = "gpu";
-  ModelAt at{model, device};
+  ModelLabels at{model, device};
 };
 
-TEST(EngineMetrics, EachEventHasItsFigure) {
-  Metrics metrics("1");
+TEST(EngineMetrics, EveryEventIsCounted) {
+  PrometheusMetrics metrics("1");
   metrics.on_queue(3, 2);
   metrics.on_started("m", 0.2);
-  metrics.on_ended("m", RequestOutcome::kDrawn, 5.0, 4);
+  metrics.on_ended("m", RequestOutcome::kSucceeded, 5.0, 4);
   metrics.on_ended("m", RequestOutcome::kCancelled, 1.0, 0);
   metrics.on_ended("m", RequestOutcome::kTimedOut, 1.0, 0);
   metrics.on_ended("m", RequestOutcome::kFailed, 1.0, 0);
   metrics.on_ended("m", RequestOutcome::kUnavailable, 1.0, 0);
-  metrics.on_refused("m", RefusalReason::kFull);
-  metrics.on_refused("m", RefusalReason::kTooMuchWork);
-  metrics.on_refused("m", RefusalReason::kAccountLimit);
-  metrics.on_refused("m", RefusalReason::kDraining);
+  metrics.on_rejected("m", RejectionReason::kQueueFull);
+  metrics.on_rejected("m", RejectionReason::kWorkLimit);
+  metrics.on_rejected("m", RejectionReason::kAccountLimit);
+  metrics.on_rejected("m", RejectionReason::kDraining);
   metrics.on_begin(At("m").at, 2, 0.05);
   metrics.on_step(At("m").at, 4, 2, 0.5);
   metrics.on_step(At("m").at, 2, 1, 0.25);
@@ -68,8 +68,8 @@ TEST(EngineMetrics, EachEventHasItsFigure) {
   }
 }
 
-TEST(EngineMetrics, MemoryFollowsWhatIsLoaded) {
-  Metrics metrics("1");
+TEST(EngineMetrics, MemoryGaugeFollowsLoadsAndUnloads) {
+  PrometheusMetrics metrics("1");
   metrics.on_loaded(At("m").at, 7.0, 1000);
   metrics.on_unloaded(At("m").at, 1000, /*evicted=*/true);
   EXPECT_THAT(metrics.text(), HasSubstr("easel_model_memory_bytes{device=\"gpu\",model=\"m\"} 0\n"));
@@ -81,8 +81,8 @@ TEST(EngineMetrics, MemoryFollowsWhatIsLoaded) {
               HasSubstr("easel_model_unloads_total{device=\"gpu\",model=\"m\",reason=\"released\"} 1\n"));
 }
 
-TEST(EngineMetrics, AModelsNameCannotBreakItsLine) {
-  Metrics metrics("1");
+TEST(EngineMetrics, ModelNamesAreEscapedInLabels) {
+  PrometheusMetrics metrics("1");
   metrics.on_decode(At("a\"b\\c\nd").at, 1);
   EXPECT_THAT(metrics.text(), HasSubstr(R"(easel_decode_seconds_count{device="gpu",model="a\"b\\c\nd"} 1)"));
 }

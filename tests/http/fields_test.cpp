@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-TEST(Fields, TellNullFromAbsentOnlyWhenAsked) {
+TEST(Fields, OnlyIsNullDistinguishesNullFromAbsent) {
   const json object = {{"a", nullptr}, {"b", 1}};
   const Fields fields(object);
   EXPECT_EQ(fields.find("a"), nullptr);

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-TEST(FormFields, AreTheJsonThatMeansTheSame) {
+TEST(FormFields, ConvertToEquivalentJson) {
   const std::pair<FormPart, json> cases[] = {
       {{"prompt", "a cat"}, "a cat"},
       {{"prompt", ""}, ""},
@@ -49,37 +49,37 @@ TEST(FormFields, AreTheJsonThatMeansTheSame) {
       {{"quality", "hd"}, "hd"},
       {{"whatever", "x"}, "x"}};
   for (const auto& [part, value] : cases) {
-    EXPECT_EQ(json_of_form({part}), json({{part.name, value}})) << part.name << " = " << part.content;
+    EXPECT_EQ(form_to_json({part}), json({{part.name, value}})) << part.name << " = " << part.content;
   }
 }
 
-TEST(FormFields, EmptyTextsAreAbsent) {
+TEST(FormFields, EmptyValuesAreAbsent) {
   for (const char* name :
        {"n", "size", "response_format", "model", "seed", "strength", "loras", "timesteps", "stream"}) {
-    EXPECT_EQ(json_of_form({{name, ""}}), json::object()) << name;
+    EXPECT_EQ(form_to_json({{name, ""}}), json::object()) << name;
   }
 }
 
-TEST(FormFields, TheLastOfEqualNamesCounts) {
-  EXPECT_EQ(json_of_form({{"n", "1"}, {"n", "2"}}), json({{"n", 2}}));
+TEST(FormFields, LastDuplicateNameWins) {
+  EXPECT_EQ(form_to_json({{"n", "1"}, {"n", "2"}}), json({{"n", 2}}));
 }
 
-TEST(FormFields, ListsComeAsClientsSpellThem) {
-  EXPECT_EQ(json_of_form({{"timesteps[]", "999"}, {"prompt", "x"}, {"timesteps[]", "1"}}),
+TEST(FormFields, ArraysAcceptEveryClientSpelling) {
+  EXPECT_EQ(form_to_json({{"timesteps[]", "999"}, {"prompt", "x"}, {"timesteps[]", "1"}}),
             json({{"timesteps", {999, 1}}, {"prompt", "x"}}));
-  EXPECT_EQ(json_of_form({{"original_size[]", "1024"}, {"original_size[]", "768"}}),
+  EXPECT_EQ(form_to_json({{"original_size[]", "1024"}, {"original_size[]", "768"}}),
             json({{"original_size", {1024, 768}}}));
-  EXPECT_EQ(json_of_form({{"loras[]", "7"}, {"loras[]", R"({"name":"oil"})"}}),
+  EXPECT_EQ(form_to_json({{"loras[]", "7"}, {"loras[]", R"({"name":"oil"})"}}),
             json({{"loras", {"7", json{{"name", "oil"}}}}}));
-  EXPECT_EQ(json_of_form({{"loras[][name]", "7"}, {"loras[][weight]", "0.5"}, {"loras[][name]", "oil"}}),
+  EXPECT_EQ(form_to_json({{"loras[][name]", "7"}, {"loras[][weight]", "0.5"}, {"loras[][name]", "oil"}}),
             json({{"loras", {json{{"name", "7"}, {"weight", 0.5}}, json{{"name", "oil"}}}}}));
-  EXPECT_EQ(json_of_form({{"loras", "a"}, {"loras[]", "b"}}), json({{"loras", {"a", "b"}}}));
-  EXPECT_EQ(json_of_form({{"timesteps[]", "x"}}), json({{"timesteps", json::array({"x"})}}))
+  EXPECT_EQ(form_to_json({{"loras", "a"}, {"loras[]", "b"}}), json({{"loras", {"a", "b"}}}));
+  EXPECT_EQ(form_to_json({{"timesteps[]", "x"}}), json({{"timesteps", json::array({"x"})}}))
       << "for its reader to refuse";
-  EXPECT_EQ(json_of_form({{"tags[]", "x"}}), json({{"tags[]", "x"}})) << "an unknown field, which nobody reads";
+  EXPECT_EQ(form_to_json({{"tags[]", "x"}}), json({{"tags[]", "x"}})) << "an unknown field, which nobody reads";
   for (const char* name : {"loras[0]", "loras[", "loras[][", "timesteps[a]"}) {
     try {
-      json_of_form({{name, "1"}});
+      form_to_json({{name, "1"}});
       ADD_FAILURE() << name;
     } catch (const HttpFailure& failure) {
       EXPECT_EQ(failure.error().status, 400);
@@ -88,11 +88,11 @@ TEST(FormFields, ListsComeAsClientsSpellThem) {
   }
 }
 
-TEST(FormFields, AreUtf8) {
-  EXPECT_EQ(json_of_form({{"prompt", "caf\xc3\xa9 \xf0\x9f\x98\x80"}})["prompt"], "caf\xc3\xa9 \xf0\x9f\x98\x80");
+TEST(FormFields, InvalidUtf8Returns400) {
+  EXPECT_EQ(form_to_json({{"prompt", "caf\xc3\xa9 \xf0\x9f\x98\x80"}})["prompt"], "caf\xc3\xa9 \xf0\x9f\x98\x80");
   for (const char* bad : {"\xff", "caf\xe9", "\xc3", "\xed\xa0\x80", "\xc0\x80"}) {
     try {
-      json_of_form({{"prompt", bad}});
+      form_to_json({{"prompt", bad}});
       ADD_FAILURE() << bad;
     } catch (const HttpFailure& failure) {
       EXPECT_EQ(failure.error().status, 400);

@@ -30,7 +30,7 @@ void expect_row(const HttpError& error, const Row& row) {
   EXPECT_EQ(error.headers.find("retry-after") != nullptr, row.retry_after);
 }
 
-TEST(HttpError, CoversEveryCodeOfSubmit) {
+TEST(HttpError, MapsEverySubmitErrorCode) {
   const Row rows[] = {
       {ErrorCode::kInvalidArgument, 400, "invalid_value", nullptr, false},
       {ErrorCode::kNotFound, 404, "model_not_found", nullptr, false},
@@ -48,7 +48,7 @@ TEST(HttpError, CoversEveryCodeOfSubmit) {
   }
 }
 
-TEST(HttpError, DrawingBlamesTheServerForItsOwnFiles) {
+TEST(HttpError, GenerationErrorsAboutServerFilesReturn500) {
   const Row own_faults[] = {
       {ErrorCode::kNotFound, 500, "image_generation_failed", "false", false},
       {ErrorCode::kResourceExhausted, 500, "image_generation_failed", "false", false},
@@ -61,19 +61,19 @@ TEST(HttpError, DrawingBlamesTheServerForItsOwnFiles) {
   };
   for (const auto& row : own_faults) {
     SCOPED_TRACE(to_string(row.code));
-    expect_row(drawing_error(Error(row.code, "what happened")), row);
+    expect_row(generation_error(Error(row.code, "what happened")), row);
   }
 }
 
-TEST(HttpError, DrawingBlamesTheClientForAFieldItSent) {
-  const auto error = drawing_error(Error(ErrorCode::kInvalidArgument, "too many steps", "num_inference_steps"));
+TEST(HttpError, GenerationErrorsAboutAFieldReturn400) {
+  const auto error = generation_error(Error(ErrorCode::kInvalidArgument, "too many steps", "num_inference_steps"));
   EXPECT_EQ(error.status, 400);
   EXPECT_EQ(error.param, "num_inference_steps");
   EXPECT_EQ(error.message, "too many steps");
-  EXPECT_EQ(drawing_error(Error(ErrorCode::kUnsupported, "no", "scheduler")).status, 400);
+  EXPECT_EQ(generation_error(Error(ErrorCode::kUnsupported, "no", "scheduler")).status, 400);
 }
 
-TEST(HttpError, NamesFieldsAsClientsWroteThem) {
+TEST(HttpError, ParamUsesWireNames) {
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "x", "num_images")).param, "n");
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "x", "width")).param, "size");
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "x", "height")).param, "size");
@@ -81,42 +81,42 @@ TEST(HttpError, NamesFieldsAsClientsWroteThem) {
   EXPECT_EQ(http_error(Error(ErrorCode::kNotFound, "x")).param, "model");
 }
 
-TEST(HttpError, SaysWhenToComeBack) {
+TEST(HttpError, RetryableErrorsCarryRetryAfter) {
   const Error full(ErrorCode::kResourceExhausted, "full");
   EXPECT_EQ(*http_error(full, "17").headers.find("retry-after"), "17");
   EXPECT_EQ(*http_error(full).headers.find("retry-after"), "5") << "where nobody knows";
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "no"), "17").headers.find("retry-after"), nullptr);
 }
 
-TEST(HttpError, KeepsInternalDetailForTheLog) {
+TEST(HttpError, InternalDetailStaysOutOfTheResponse) {
   const auto error = http_error(Error(ErrorCode::kInternal, "/secret/path: device lost"));
   EXPECT_EQ(error.message.find("secret"), std::string::npos);
   EXPECT_EQ(error.detail, "/secret/path: device lost");
 }
 
-TEST(HttpError, WritesAllFourKeysAlways) {
+TEST(HttpError, BodyAlwaysHasAllFourKeys) {
   const auto bare = json::parse(error_body({.message = "m"}));
   EXPECT_EQ(bare, json::parse(R"({"error":{"message":"m","type":"invalid_request_error","param":null,"code":null}})"));
   const auto full = json::parse(error_body({.message = "m", .type = "t", .param = "p", .code = "c"}));
   EXPECT_EQ(full, json::parse(R"({"error":{"message":"m","type":"t","param":"p","code":"c"}})"));
 }
 
-TEST(HttpError, SurvivesBytesThatAreNoText) {
+TEST(HttpError, InvalidUtf8IsReplaced) {
   const auto body = json::parse(error_body({.message = "path \xff\xfe\n\"quoted\""}));
   EXPECT_EQ(body["error"]["message"], "path \xEF\xBF\xBD\xEF\xBF\xBD\n\"quoted\"");
 }
 
-TEST(HttpError, AnswerCarriesHeadersAndClosing) {
+TEST(HttpError, ResponseCarriesHeadersAndClose) {
   HttpError error{.status = 405, .message = "m", .close = true};
   error.headers.add("Allow", "GET");
-  const auto answer = answer_of(error);
+  const auto answer = to_response(error);
   EXPECT_EQ(answer.status, 405);
   EXPECT_TRUE(answer.close);
   ASSERT_NE(answer.headers.find("allow"), nullptr);
   EXPECT_EQ(*answer.headers.find("content-type"), "application/json; charset=utf-8");
 }
 
-TEST(Message, EveryStatusInUseHasAPhrase) {
+TEST(Message, EveryStatusInUseHasAReasonPhrase) {
   for (const int status :
        {200, 202, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 500, 501, 503, 504, 505}) {
     EXPECT_STRNE(reason_phrase(status), "Error") << status;

@@ -23,7 +23,7 @@ bool refused(const std::string& text) {
   return false;
 }
 
-TEST(JsonBody, ReadsEveryStyleOfWriting) {
+TEST(JsonBody, AcceptsEveryJsonStyle) {
   const json expected = {{"prompt", "hi \xc3\xa9\xf0\x9f\x98\x80/"}, {"n", 2}};
   for (const char* text :
        {R"({"prompt":"hi é😀/","n":2})", R"({"prompt": "hi \u00e9\ud83d\ude00\/", "n": 2})",
@@ -32,12 +32,12 @@ TEST(JsonBody, ReadsEveryStyleOfWriting) {
   }
 }
 
-TEST(JsonBody, LastOfEqualKeysCounts) {
+TEST(JsonBody, LastDuplicateKeyWins) {
   EXPECT_EQ(parse_json_object(R"({"n":1,"m":0,"n":2})"), json({{"n", 2}, {"m", 0}}));
   EXPECT_EQ(parse_json_object(R"({"n":{"a":1},"n":[]})"), json({{"n", json::array()}}));
 }
 
-TEST(JsonBody, RefusesWhatIsNoJson) {
+TEST(JsonBody, RejectsInvalidJson) {
   for (const char* text : {"",
                            " ",
                            "{",
@@ -63,12 +63,12 @@ TEST(JsonBody, RefusesWhatIsNoJson) {
   }
 }
 
-TEST(JsonBody, RefusesOtherThanObjects) {
+TEST(JsonBody, RejectsNonObjects) {
   for (const char* text : {"[]", "\"a\"", "1", "null", "true", "[{\"prompt\":\"a\"}]"})
     EXPECT_TRUE(refused(text)) << text;
 }
 
-TEST(JsonBody, RefusesOtherEncodings) {
+TEST(JsonBody, RejectsNonUtf8Encodings) {
   EXPECT_TRUE(refused("\xFF\xFE{\0}\0"s)) << "UTF-16 with a mark";
   EXPECT_TRUE(refused("{\0}\0"s)) << "UTF-16 without";
   EXPECT_TRUE(refused("{\"prompt\":\"caf\xe9\"}")) << "Latin-1";
@@ -85,7 +85,7 @@ TEST(JsonBody, RefusesLoneSurrogates) {
   }
 }
 
-TEST(JsonBody, BoundsDepth) {
+TEST(JsonBody, NestingDepthIsBounded) {
   const auto nested = [](int levels) {  // arrays within the object, which is a level itself
     return "{\"a\":" + std::string(levels, '[') + std::string(levels, ']') + "}";
   };
@@ -105,7 +105,7 @@ TEST(JsonBody, SurvivesHugeKeysAndNumbers) {
   EXPECT_TRUE(parse_json_object(R"({"n":99999999999999999999})")["n"].is_number_float());
 }
 
-TEST(JsonText, KeepsOrderAndReplacesWhatIsNoText) {
+TEST(JsonText, KeepsKeyOrderAndReplacesInvalidUtf8) {
   EXPECT_EQ(json_text({{"z", 1}, {"a", "x\xff"}}), "{\"z\":1,\"a\":\"x\xEF\xBF\xBD\"}");
 }
 

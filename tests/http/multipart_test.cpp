@@ -43,7 +43,7 @@ std::string with_header(const std::string& header) {
   return std::string("--") + kBoundary + "\r\n" + header + "\r\n\r\nv\r\n--" + kBoundary + "--";
 }
 
-TEST(Multipart, PartsComeInOrderHoweverTheyArrive) {
+TEST(Multipart, PartsKeepTheirOrderAcrossAnySplit) {
   const std::string odd =
       "\r\n--xYzZ\r\n--\r\n-\r\n\r\n--xYz\0ZY--xYzZY"  // near misses of the boundary
       "\r\n\r\n--xYzZ";
@@ -59,7 +59,7 @@ TEST(Multipart, PartsComeInOrderHoweverTheyArrive) {
   }
 }
 
-TEST(Multipart, PreambleEpilogueAndPaddingAreNobodysContent) {
+TEST(Multipart, PreambleEpilogueAndPaddingAreDropped) {
   const auto body = std::string("This is a form.\r\n\r\n--") + kBoundary +
                     " \t \r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--" + kBoundary +
                     "--\r\n\r\nand --" + kBoundary + " more\r\n";
@@ -70,13 +70,13 @@ TEST(Multipart, PreambleEpilogueAndPaddingAreNobodysContent) {
   EXPECT_TRUE(read(std::string("--") + kBoundary + "--").empty());
 }
 
-TEST(Multipart, NamesAreReadAsEveryClientWritesThem) {
+TEST(Multipart, PartNamesAcceptEveryClientQuoting) {
   const std::pair<const char*, const char*> headers[] = {
       {"Content-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\nContent-Type: image/png", "image"},
       {"content-disposition:form-data;name=image", "image"},
       {"Content-Disposition: Form-Data; NAME='image'; filename*=UTF-8''a%20b.png", "image"},
       {"Content-Disposition: form-data; filename=\"semi;colon=\\\"x\\\".png\"; name=\"image\"", "image"},
-      {"Content-Disposition: form-data; filename=my picture.png; name=\"image\"", "image"},
+      {"Content-Disposition: form-data; filename=my image.png; name=\"image\"", "image"},
       {"Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=\"a b\"", "a b"},
       {"Content-Disposition: form-data; name=\"q%22q%0D%0A\"", "q\"q\r\n"},
       {"Content-Disposition: form-data; name=\"q\\\"q\\\\d\\e\"", "q\"q\\d\\e"},
@@ -91,7 +91,7 @@ TEST(Multipart, NamesAreReadAsEveryClientWritesThem) {
   }
 }
 
-TEST(Multipart, WhatIsNoFormIsRefused) {
+TEST(Multipart, MalformedFormsReturn400) {
   const std::string bodies[] = {
       "",
       "no boundary at all",
@@ -126,7 +126,7 @@ TEST(Multipart, WhatIsNoFormIsRefused) {
             "a");
 }
 
-TEST(Multipart, EveryLimitHolds) {
+TEST(Multipart, EveryLimitIsEnforced) {
   EXPECT_EQ(refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(40, 'x')}})).status, 0);
   const auto texts = refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(41, 'x')}}));
   EXPECT_EQ(texts.status, 413);
@@ -146,7 +146,7 @@ TEST(Multipart, EveryLimitHolds) {
   EXPECT_THROW(reader.feed(std::string(500, 'x')), ProtocolError);
 }
 
-TEST(Multipart, TheBoundaryComesFromTheContentType) {
+TEST(Multipart, BoundaryIsReadFromTheContentType) {
   EXPECT_EQ(form_boundary("multipart/form-data; boundary=abc"), "abc");
   EXPECT_EQ(form_boundary("Multipart/Form-Data;charset=utf-8; BOUNDARY=\"a=b c\""), "a=b c");
   EXPECT_EQ(form_boundary("multipart/form-data; boundary=----formdata-undici-012345678901"),

@@ -78,7 +78,7 @@ Outcomes try_mutants(const std::string& text, const std::function<void(const std
   return outcomes;
 }
 
-TEST(Mutations, OfAHead) {
+TEST(Mutations, HeadsAreReadOrRejected) {
   const std::string head =
       "POST http://localhost:9225/v1/models/a%2Fb?x=1 HTTP/1.1\r\nHost: localhost:9225\r\nContent-Length: 10\r\n"
       "Connection: keep-alive, x\r\nOrigin: http://localhost:9225\r\nAuthorization: Bearer key\r\nExpect: "
@@ -98,7 +98,7 @@ TEST(Mutations, OfAHead) {
   EXPECT_GT(outcomes.refused, 1000);
 }
 
-TEST(Mutations, OfAChunkedBody) {
+TEST(Mutations, ChunkedBodiesAreReadOrRejected) {
   const auto outcomes =
       try_mutants("5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nT: x\r\n\r\n", [](const std::string& text) {
         ChunkedDecoder decoder(1000);
@@ -109,7 +109,7 @@ TEST(Mutations, OfAChunkedBody) {
   EXPECT_GT(outcomes.refused, 1000);
 }
 
-TEST(Mutations, OfAnImageRequest) {
+TEST(Mutations, ImageRequestsAreReadOrRejected) {
   const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
   const ServerOptions limits;
   const std::string body =
@@ -129,7 +129,7 @@ TEST(Mutations, OfAnImageRequest) {
   EXPECT_GT(outcomes.refused, 1000);
 }
 
-TEST(Mutations, OfAForm) {
+TEST(Mutations, FormsAreReadOrRejected) {
   constexpr FormLimits kLimits{.max_parts = 16,
                                .max_header_bytes = 300,
                                .max_text_bytes = 400,
@@ -150,7 +150,7 @@ TEST(Mutations, OfAForm) {
     const auto cut = std::uniform_int_distribution<std::size_t>(0, text.size())(random);
     reader.feed(std::string_view(text).substr(0, cut));
     reader.feed(std::string_view(text).substr(cut));
-    const auto request = read_image_request(json_of_form(reader.finish()), models, {}, "", ImageTask::kEdit);
+    const auto request = read_image_request(form_to_json(reader.finish()), models, {}, "", ImageTask::kEdit);
     EXPECT_LE(request.loras.size(), 16u);
     EXPECT_LE(request.timesteps.size(), 250u);
   });

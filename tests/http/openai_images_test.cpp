@@ -39,7 +39,7 @@ HttpError refusal_of(const char* field, const json& value) {
   return refusal(body);
 }
 
-TEST(ImageRequest, HasDefaultsOfItsOwn) {
+TEST(ImageRequest, AppliesDefaults) {
   const auto request = read({});
   EXPECT_EQ(request.model, "tiny");
   EXPECT_EQ(request.prompt, "a cat");
@@ -74,7 +74,7 @@ TEST(ImageRequest, ReadsEveryField) {
   EXPECT_EQ(request.clip_skip, 2);
 }
 
-TEST(ImageRequest, NullIsAbsentButForThePrompt) {
+TEST(ImageRequest, NullMeansAbsentExceptForThePrompt) {
   for (const char* field : {"model",
                             "n",
                             "size",
@@ -111,7 +111,7 @@ TEST(ImageRequest, NullIsAbsentButForThePrompt) {
   }
 }
 
-TEST(ImageRequest, AcceptsWhatAnOpenAiClientSends) {
+TEST(ImageRequest, AcceptsOpenAiClientRequests) {
   const json harmless[] = {{{"n", 2.0}},
                            {{"n", 10}},
                            {{"size", ""}},
@@ -159,7 +159,7 @@ struct Refusal {
   const char* code;
 };
 
-TEST(ImageRequest, RefusesEveryBadValueByItsField) {
+TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
   const std::string long_prompt(32001, 'x');
   const Refusal refusals[] = {
       {"prompt", "", "empty_string"},
@@ -283,13 +283,13 @@ TEST(ImageRequest, RefusesEveryBadValueByItsField) {
   }
 }
 
-TEST(ImageRequest, WantsAPrompt) {
+TEST(ImageRequest, MissingPromptReturns400) {
   const auto error = refusal(json::object());
   EXPECT_EQ(error.code, "missing_required_parameter");
   EXPECT_EQ(error.param, "prompt");
 }
 
-TEST(ImageRequest, MessagesSayWhatWouldDo) {
+TEST(ImageRequest, MessagesNameTheAllowedValues) {
   EXPECT_NE(refusal_of("quality", "ultra").message.find("standard, hd, low"), std::string::npos);
   EXPECT_NE(refusal_of("scheduler", "magic").message.find("ddim, euler"), std::string::npos);
   EXPECT_NE(refusal_of("n", 11).message.find("1 to 10"), std::string::npos);
@@ -297,13 +297,13 @@ TEST(ImageRequest, MessagesSayWhatWouldDo) {
   EXPECT_NE(refusal_of("size", "2049x512").message.find("2048"), std::string::npos);
 }
 
-TEST(ImageRequest, CountsCodePointsOfThePrompt) {
+TEST(ImageRequest, PromptLimitCountsCodePoints) {
   const ServerOptions limits{.max_prompt_chars = 4};
   EXPECT_NO_THROW(read({{"prompt", "é😀漢x"}}, limits));
   EXPECT_EQ(refusal({{"prompt", "é😀漢xy"}}, limits).code, "string_above_max_length");
 }
 
-TEST(ImageRequest, KeepsThePromptAsItIs) {
+TEST(ImageRequest, PromptIsPassedUnchanged) {
   const auto odd = "  a\r\nb\t\0c \xe2\x80\xae \xf0\x9f\x98\x80 "s;
   EXPECT_EQ(read({{"prompt", odd}}).prompt, odd);
 }
@@ -316,7 +316,7 @@ TEST(ImageRequest, BoundsTheSizeByEdgesAndArea) {
   EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "31x32"}}, limits).param, "size");
 }
 
-TEST(ImageRequest, ReportsFaultsInOneOrder) {
+TEST(ImageRequest, ReportsErrorsInAFixedOrder) {
   // Each entry is wrong; the first of those left must be the one reported.
   const std::vector<std::pair<const char*, json>> faults = {{"model", 1},
                                                             {"prompt", 1},
@@ -366,7 +366,7 @@ TEST(ImageRequest, ReportsFaultsInOneOrder) {
   EXPECT_EQ(refusal(body).status, 0);
 }
 
-TEST(ImageRequest, OpenAisNamesMeanTheDefaultUnlessServed) {
+TEST(ImageRequest, OpenAiModelNamesMeanTheDefaultUnlessServed) {
   for (const char* name :
        {"dall-e-2", "gpt-image-1", "gpt-image-2.5-sunburst-2026-09-08", "chatgpt-image-latest", ""}) {
     EXPECT_EQ(read({{"model", name}}).model, "tiny") << name;
@@ -381,11 +381,11 @@ TEST(ImageRequest, AzuresDeploymentIsTheDefaultModel) {
   EXPECT_THROW(read({}, {}, "unknown"), HttpFailure);
 }
 
-TEST(ImageAnswer, HoldsPicturesSeedsAndSize) {
+TEST(ImageResponse, ContainsImagesSeedsAndSize) {
   GenerationRequest request;
   request.seed = 9223372036854775807u;
-  const auto first = test::picture_of(request, 0), second = test::picture_of(request, 1);
-  const auto body = json::parse(image_answer({first, second}, 1700000000, request.seed));
+  const auto first = test::fake_image(request, 0), second = test::fake_image(request, 1);
+  const auto body = json::parse(image_response_body({first, second}, 1700000000, request.seed));
   EXPECT_EQ(body["created"], 1700000000);
   EXPECT_EQ(body["size"], "24x16");
   EXPECT_EQ(body["seed"], 9223372036854775807u);
@@ -397,10 +397,10 @@ TEST(ImageAnswer, HoldsPicturesSeedsAndSize) {
   EXPECT_FALSE(body["data"][0].contains("url"));
 }
 
-TEST(ImageAnswer, SaysWhetherThePromptWasCut) {
-  auto whole = test::picture_of({}, 0), cut = test::picture_of({}, 1);
+TEST(ImageResponse, ReportsPromptTruncation) {
+  auto whole = test::fake_image({}, 0), cut = test::fake_image({}, 1);
   cut.prompt_cut = true;
-  const auto body = json::parse(image_answer({whole, cut}, 1, 0));
+  const auto body = json::parse(image_response_body({whole, cut}, 1, 0));
   EXPECT_EQ(body["data"][0]["prompt_cut"], false);
   EXPECT_EQ(body["data"][1]["prompt_cut"], true);
 }

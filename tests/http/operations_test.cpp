@@ -36,7 +36,7 @@ std::string request_series(const char* route, const char* method, int status) {
   return concat("easel_http_requests_total{method=\"", method, "\",route=\"", route, "\",status=\"", status, "\"}");
 }
 
-TEST(Health, IsAboutTheProcessAndReadyAboutTheModel) {
+TEST(Health, ReportsTheProcessWhileReadyReportsTheModel) {
   RunningServer server({.api_keys = {"key"}});
   const std::tuple<ModelState, int, int, const char*> states[] = {{ModelState::kUnloaded, 200, 503, "loading"},
                                                                   {ModelState::kLoading, 200, 503, "loading"},
@@ -55,13 +55,13 @@ TEST(Health, IsAboutTheProcessAndReadyAboutTheModel) {
   }
 }
 
-TEST(Metrics, NeedAKeyWhereThereAreKeys) {
+TEST(Metrics, RequireAKeyWhenKeysAreConfigured) {
   const RunningServer server({.api_keys = {"key"}});
   EXPECT_EQ(server.get("/metrics").status, 401);
   EXPECT_EQ(server.get("/metrics", {{"Authorization", "Bearer key"}}).status, 200);
 }
 
-TEST(Metrics, HostileRequestsAddNoSeries) {
+TEST(Metrics, HostileRequestsAddNoTimeSeries) {
   const RunningServer server;
   const auto provoke = [&](int i) {
     server.ask(request_text(concat("BREW", i), concat("/v1/pot/", i)));
@@ -112,7 +112,7 @@ TEST(Metrics, AreInPrometheusFormat) {
   }
 }
 
-TEST(Terms, ReachTheEngine) {
+TEST(SubmitOptions, ReachTheEngine) {
   RunningServer server({.request_timeout = std::chrono::seconds(60)});
   EXPECT_EQ(server.draw(kGoodBody).status, 200);
   EXPECT_EQ(server.engine.last_options().account, "127.0.0.1");
@@ -126,17 +126,17 @@ TEST(Terms, ReachTheEngine) {
   EXPECT_EQ(server.engine.requests().size(), drawn);
 }
 
-TEST(Queue, IsShownInTheAnswer) {
+TEST(Queue, PositionAndWaitAreReportedInHeaders) {
   RunningServer server;
   server.engine.set_position({.ahead = 4, .wait_seconds = 12.3456});
-  server.engine.set_figures({.waited_seconds = 3.25});
+  server.engine.set_stats({.queued_seconds = 3.25});
   const auto answer = server.draw(kGoodBody);
   EXPECT_EQ(answer.header("x-easel-queue-position"), "4");
   EXPECT_EQ(answer.header("x-easel-estimated-wait"), "12.346");
   EXPECT_EQ(answer.header("x-easel-waited"), "3.25");
 }
 
-TEST(Queue, WhenFullSaysWhenToComeBack) {
+TEST(Queue, FullQueueReturns429WithEstimatedRetryAfter) {
   RunningServer server;
   server.engine.fail_submit(Error(ErrorCode::kResourceExhausted, "64 requests wait already"));
   for (const auto& [wait, field] : std::vector<std::pair<double, const char*>>{
@@ -151,9 +151,9 @@ TEST(Queue, WhenFullSaysWhenToComeBack) {
   EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "no place will be free here";
 }
 
-TEST(Deadline, IsAnErrorThatIsNotRepeated) {
+TEST(Deadline, ExceededReturns504WithoutRetry) {
   RunningServer server;
-  server.engine.fail_drawing(Error(ErrorCode::kDeadlineExceeded, "it took longer than 2 s"));
+  server.engine.fail_generation(Error(ErrorCode::kDeadlineExceeded, "it took longer than 2 s"));
   const auto late = server.draw(kGoodBody);
   EXPECT_EQ(late.status, 504);
   EXPECT_EQ(late.reason, "Gateway Timeout");
@@ -172,14 +172,14 @@ TEST(Models, AreLoadedAndUnloadedByOperators) {
   EXPECT_EQ(loading.json()["state"], "loading");
   server.engine.set_state(ModelState::kReady);
   EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "{}")).status, 200) << "already there";
-  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/org/a+b/unload")).status, 202) << "pictures are still drawn";
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/models/org/a+b/unload")).status, 202) << "images are still drawn";
   server.engine.set_state(ModelState::kUnloaded);
   EXPECT_EQ(server.ask(request_text("POST", "/v1/models/dall-e-3/unload")).json()["id"], "dall-e-3");
   EXPECT_EQ(server.engine.controls(),
             (std::vector<std::string>{"load org/a b", "load tiny", "unload org/a b", "unload tiny"}));
 }
 
-TEST(Models, AreNotLoadedByOthersNorInVain) {
+TEST(Models, LoadAndUnloadRejectNonOperatorsAndUnknownModels) {
   RunningServer server;
   for (const char* action : {"load", "unload"}) {
     EXPECT_EQ(server.ask(request_text("POST", concat("/v1/models/nope/", action))).status, 404);
@@ -199,7 +199,7 @@ TEST(Models, AreNotLoadedByOthersNorInVain) {
   EXPECT_EQ(with_key.ask(request_text("POST", "/v1/models/tiny/unload", "", {{"api-key", "key"}})).status, 403);
 }
 
-TEST(Models, SayHowTheyStand) {
+TEST(Models, ReportTheirState) {
   RunningServer server;
   const auto now = std::chrono::system_clock::from_time_t(1'800'000'000);
   server.engine.set_status({.state = ModelState::kReady, .memory_bytes = 5000, .pinned = true, .last_used = now});
@@ -218,7 +218,7 @@ TEST(Models, SayHowTheyStand) {
   EXPECT_EQ(server.get("/v1/models/tiny").json()["failure"], "no weights");
 }
 
-TEST(Models, SayOnWhichDevices) {
+TEST(Models, ReportStatePerDevice) {
   RunningServer server;
   server.engine.set_status({.state = ModelState::kReady,
                             .devices = {{.device = "cuda:0", .state = ModelState::kReady, .memory_bytes = 5000},
@@ -231,7 +231,7 @@ TEST(Models, SayOnWhichDevices) {
   EXPECT_EQ(devices[2]["failure"], "no room");
 }
 
-TEST(Health, AModelThatWasPutAsideIsStillReady) {
+TEST(Health, EvictedModelStillCountsAsReady) {
   RunningServer server;
   server.engine.set_status({.state = ModelState::kUnloaded, .last_used = std::chrono::system_clock::now()});
   const auto ready = server.get("/ready");
@@ -239,7 +239,7 @@ TEST(Health, AModelThatWasPutAsideIsStillReady) {
   EXPECT_EQ(ready.json()["status"], "idle");
 }
 
-TEST(Keys, OfAFileAreAccounts) {
+TEST(Keys, FromAFileBecomeAccounts) {
   const auto path = testing::TempDir() + "easel_operations_keys.json";
   // The SHA-256 of "abc".
   constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -250,7 +250,7 @@ TEST(Keys, OfAFileAreAccounts) {
   EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abd"}}).status, 401);
   EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}, {"x-easel-priority", "1"}}).status, 200);
   EXPECT_EQ(server.engine.last_options().account, "ann");
-  EXPECT_EQ(server.engine.last_options().max_unended_of_account, 2u);
+  EXPECT_EQ(server.engine.last_options().max_pending_per_account, 2u);
   EXPECT_EQ(server.engine.last_options().share, 3.0);
   EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "", {{"api-key", "abc"}})).status, 200);
   std::remove(path.c_str());
@@ -278,8 +278,8 @@ class RequestLog : public testing::Test {
 TEST_F(RequestLog, HasOneLineForEachRequest) {
   {
     RunningServer server;
-    server.engine.set_figures(
-        {.waited_seconds = 0.5, .drawn_seconds = 1.23456, .device_seconds = 0.75, .most_rows = 6, .device = "cuda:1"});
+    server.engine.set_stats(
+        {.queued_seconds = 0.5, .run_seconds = 1.23456, .device_seconds = 0.75, .max_rows = 6, .device = "cuda:1"});
     server.draw(kGoodBody, {{"x-request-id", "one"}});
     server.draw(R"({"prompt":"a secret cat","n":99})", {{"x-request-id", "two"}});
     server.get("/nowhere\"", {{"x-request-id", "three"}});
@@ -311,10 +311,10 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   for (const auto& line : lines) EXPECT_EQ(line.dump().find("secret"), std::string::npos) << "prompts stay out of it";
 }
 
-TEST_F(RequestLog, TellsOfAClientThatLeft) {
+TEST_F(RequestLog, ClientDisconnectIsLoggedAs499) {
   {
     RunningServer server;
-    server.engine.set_figures({.waited_seconds = 0.5});
+    server.engine.set_stats({.queued_seconds = 0.5});
     server.engine.hold(true);
     RawClient client(server.port);
     client.send(image_request(kGoodBody, {{"x-request-id", "gone"}}));
@@ -329,10 +329,10 @@ TEST_F(RequestLog, TellsOfAClientThatLeft) {
   EXPECT_EQ(lines[0]["waited"], 0.5);
 }
 
-TEST_F(RequestLog, NamesWhatFailed) {
+TEST_F(RequestLog, ServerErrorsLogTheirCause) {
   {
     RunningServer server;
-    server.engine.fail_drawing(Error(ErrorCode::kInternal, "the card fell off"));
+    server.engine.fail_generation(Error(ErrorCode::kInternal, "the card fell off"));
     server.draw(kGoodBody, {{"x-request-id", "unlucky"}});
   }
   const auto lines = written();

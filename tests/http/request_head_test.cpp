@@ -33,7 +33,7 @@ std::string get_with(const std::string& fields) {
   return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
 }
 
-TEST(RequestHead, ReadsAnOrdinaryRequest) {
+TEST(RequestHead, ParsesAnOrdinaryRequest) {
   const auto head = parse(
       "POST /v1/images/generations?api-version=1 HTTP/1.1\r\nhOST: localhost:9225\r\n"
       "Content-Type:application/json\r\nX-Empty:\r\nX-Spaced: \t a b \t\r\nContent-Length: 12\r\n\r\n");
@@ -62,7 +62,7 @@ TEST(RequestHead, TakesThePathFromEveryTargetForm) {
   EXPECT_EQ(parse("GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n").path, "/a%2Fb");
 }
 
-TEST(RequestHead, RefusesWhatIsNoRequestLine) {
+TEST(RequestHead, RejectsMalformedRequestLines) {
   for (const std::string line :
        {"GET", "GET /", "GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET / http/1.1", "GET / HTTP/11",
         "GET / HTTP/1", "G@T / HTTP/1.1", "GET v1/models HTTP/1.1", "GET * HTTP/1.1", "GET /a b HTTP/1.1",
@@ -85,7 +85,7 @@ TEST(RequestHead, RefusesMalformedFields) {
   EXPECT_EQ(*parse(get_with("A: caf\xc3\xa9\r\n")).headers.find("a"), "caf\xc3\xa9");
 }
 
-TEST(RequestHead, WantsExactlyOneHost) {
+TEST(RequestHead, RequiresExactlyOneHost) {
   EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\n\r\n"), 400);
   EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(refusal_of("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
@@ -95,7 +95,7 @@ TEST(RequestHead, WantsExactlyOneHost) {
   EXPECT_EQ(parse("GET / HTTP/1.0\r\n\r\n").host, "");
 }
 
-TEST(RequestHead, RefusesEveryDoubtAboutTheLength) {
+TEST(RequestHead, RejectsAmbiguousBodyLength) {
   for (const std::string fields :
        {"Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: -5", "Content-Length: +5",
@@ -112,7 +112,7 @@ TEST(RequestHead, RefusesEveryDoubtAboutTheLength) {
   EXPECT_TRUE(parse(get_with("Transfer-Encoding: Chunked\r\n")).chunked);
 }
 
-TEST(RequestHead, DecidesWhetherTheConnectionLasts) {
+TEST(RequestHead, DeterminesKeepAlive) {
   EXPECT_TRUE(parse(get_with("")).keep_alive);
   EXPECT_FALSE(parse(get_with("Connection: Close\r\n")).keep_alive);
   EXPECT_FALSE(parse(get_with("Connection: keep-alive, close\r\n")).keep_alive);
@@ -121,14 +121,14 @@ TEST(RequestHead, DecidesWhetherTheConnectionLasts) {
   EXPECT_TRUE(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
 }
 
-TEST(RequestHead, KnowsOneExpectation) {
+TEST(RequestHead, AcceptsOnly100Continue) {
   EXPECT_TRUE(parse(get_with("Content-Length: 1\r\nExpect: 100-Continue\r\n")).expects_continue);
   EXPECT_FALSE(parse(get_with("Expect: 100-continue\r\n")).expects_continue) << "there is no body to wait with";
   EXPECT_EQ(refusal_of(get_with("Expect: a-miracle\r\n")), 417);
   EXPECT_FALSE(parse("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").expects_continue);
 }
 
-TEST(RequestHead, BoundsWhatItHolds) {
+TEST(RequestHead, HeadSizeAndFieldCountAreBounded) {
   EXPECT_EQ(refusal_of("GET /" + std::string(65536, 'a')), 414);
   EXPECT_EQ(refusal_of("GET /" + std::string(65536, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n"), 414);
   EXPECT_EQ(refusal_of(get_with("A: " + std::string(65536, 'a') + "\r\n")), 431);
@@ -138,7 +138,7 @@ TEST(RequestHead, BoundsWhatItHolds) {
   EXPECT_EQ(parse("GET /" + std::string(8000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n").path.size(), 8001u);
 }
 
-TEST(HeadScanner, FindsTheEndHoweverTheBytesArrive) {
+TEST(HeadScanner, FindsTheEndAcrossAnySplit) {
   const std::string text = "GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
   HeadScanner scanner;
   for (std::size_t length = 1; length < text.size() - 4; ++length) {
@@ -147,7 +147,7 @@ TEST(HeadScanner, FindsTheEndHoweverTheBytesArrive) {
   EXPECT_EQ(scanner.find_end(text), text.size() - 4);
 }
 
-TEST(HeadScanner, NeedsNoLineFeedToKnowAnotherProtocol) {
+TEST(HeadScanner, RejectsOtherProtocolsAtTheFirstByte) {
   EXPECT_EQ(refusal_of("\x16\x03\x01\x02"), 400) << "a TLS hello";
   EXPECT_EQ(refusal_of("\0\0"s), 400);
   EXPECT_EQ(refusal_of("{\"prompt\""), 400);

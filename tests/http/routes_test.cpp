@@ -13,7 +13,7 @@ struct Case {
   const char* parameter;
 };
 
-TEST(Routes, ServesEverySpelling) {
+TEST(Routes, MatchesEverySpelling) {
   const Case cases[] = {
       {"POST", "/v1/images/generations", Endpoint::kGenerations, ""},
       {"POST", "/images/generations", Endpoint::kGenerations, ""},
@@ -62,7 +62,7 @@ TEST(Routes, ServesEverySpelling) {
   }
 }
 
-TEST(Routes, KnowsNothingElse) {
+TEST(Routes, UnknownPathsDoNotMatch) {
   for (const char* path :
        {"/v2/images/generations", "/v1/v1/models", "/v1/images", "/v1/images/generations/x", "/v1/images/edit",
         "/v1/images/upscales", "/v1/image/generations", "/healthz", "/v1/Models", "/../v1/models", "/v1/%2e%2e/models",
@@ -73,7 +73,7 @@ TEST(Routes, KnowsNothingElse) {
   }
 }
 
-TEST(Routes, SaysWhatAPathTakes) {
+TEST(Routes, ReportsAllowedMethods) {
   EXPECT_EQ(find_route("GET", "/v1/images/generations").allow, "POST, OPTIONS");
   EXPECT_EQ(find_route("GET", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("POST", "/v1/models").allow, "GET, HEAD, OPTIONS");
@@ -85,7 +85,7 @@ TEST(Routes, SaysWhatAPathTakes) {
   EXPECT_EQ(find_route("get", "/v1/models").route, nullptr) << "methods are case-sensitive";
 }
 
-TEST(Routes, HaveOneNameInDocuments) {
+TEST(Routes, HaveOneCanonicalPath) {
   for (const auto& [path, name] : std::vector<std::pair<const char*, const char*>>{
            {"/v1//models/", "/v1/models"},
            {"/openai/models/a%2Fb", "/v1/models/{id}"},

@@ -16,11 +16,11 @@ namespace easel::test {
 
 class RunningServer {
  public:
-  explicit RunningServer(ServerOptions options = {}, const http::Patience& patience = {},
+  explicit RunningServer(ServerOptions options = {}, const http::ConnectionTimeouts& timeouts = {},
                          std::vector<ModelDescription> models = {tiny_model("tiny")})
       : engine(std::move(models)) {
     options.port = 0;
-    server = http::make_http_server(engine, std::move(options), patience);
+    server = http::make_http_server(engine, std::move(options), timeouts);
     port = server->bind();
     thread_ = std::thread([this] { server->run(); });
   }

@@ -1,4 +1,4 @@
-// The fields that say how a picture is drawn: what fills the request, and what is refused by which name.
+// The fields that say how an image is drawn: what fills the request, and what is refused by which name.
 #include "http/openai/sampling_fields.h"
 
 #include <gtest/gtest.h>
@@ -12,17 +12,17 @@ namespace easel::http {
 namespace {
 
 using nlohmann::json;
-using Pixels = MicroConditions::Pixels;
+using Pixels = MicroConditioning::Pixels;
 
-GenerationRequest read(const json& object, bool from_picture = true, const ServerOptions& limits = {}) {
+GenerationRequest read(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
   GenerationRequest request;
-  read_sampling(Fields(object), limits, test::tiny_model("tiny"), from_picture, request);
+  read_sampling(Fields(object), limits, test::tiny_model("tiny"), has_input_image, request);
   return request;
 }
 
-HttpError refusal(const json& object, bool from_picture = true) {
+HttpError refusal(const json& object, bool has_input_image = true) {
   try {
-    read(object, from_picture);
+    read(object, has_input_image);
   } catch (const HttpFailure& failure) {
     return failure.error();
   }
@@ -51,7 +51,7 @@ TEST(SamplingFields, FillTheRequest) {
   EXPECT_EQ(request.strength, 0.25);
   EXPECT_EQ(request.image_guidance_scale, 1.5);
   EXPECT_EQ(request.noise_level, 20);
-  const auto& conditions = request.micro_conditions;
+  const auto& conditions = request.micro_conditioning;
   EXPECT_EQ(conditions.original_size, Pixels(1024, 768));
   EXPECT_EQ(conditions.crops_coords_top_left, Pixels(1, 2));
   EXPECT_EQ(conditions.target_size, Pixels(512, 256));
@@ -80,10 +80,10 @@ TEST(SamplingFields, HaveDiffusersDefaults) {
                request.prompt_syntax);
   EXPECT_TRUE(request.timesteps.empty() && request.sigmas.empty() && request.loras.empty());
   EXPECT_EQ(request.guidance_rescale, 0.0);
-  EXPECT_FALSE(request.micro_conditions.original_size || request.micro_conditions.target_size);
-  EXPECT_EQ(request.micro_conditions.crops_coords_top_left, Pixels(0, 0));
-  EXPECT_EQ(request.micro_conditions.aesthetic_score, 6.0);
-  EXPECT_EQ(request.micro_conditions.negative_aesthetic_score, 2.5);
+  EXPECT_FALSE(request.micro_conditioning.original_size || request.micro_conditioning.target_size);
+  EXPECT_EQ(request.micro_conditioning.crops_coords_top_left, Pixels(0, 0));
+  EXPECT_EQ(request.micro_conditioning.aesthetic_score, 6.0);
+  EXPECT_EQ(request.micro_conditioning.negative_aesthetic_score, 2.5);
   EXPECT_TRUE(read({{"loras", json::array()}}).loras.empty());
 }
 
@@ -93,7 +93,7 @@ struct Refusal {
   const char* code;
 };
 
-TEST(SamplingFields, AreRefusedByName) {
+TEST(SamplingFields, InvalidValuesAreReportedWithParam) {
   const json one = json::array({1});
   const Refusal refusals[] = {
       {{{"guidance_rescale", 1.5}}, "guidance_rescale", "decimal_above_max_value"},
@@ -143,24 +143,24 @@ TEST(SamplingFields, AreRefusedByName) {
   }
 }
 
-TEST(SamplingFields, OfPicturesNeedOne) {
+TEST(SamplingFields, ImageFieldsRequireAnInputImage) {
   for (const auto& [field, value] :
        {std::pair{"strength", 0.5}, {"image_guidance_scale", 1.5}, {"noise_level", 20.0}}) {
     EXPECT_EQ(refusal({{field, value}}).status, 0) << field;
-    const auto error = refusal({{field, value}}, /*from_picture=*/false);
+    const auto error = refusal({{field, value}}, /*has_input_image=*/false);
     EXPECT_EQ(error.param, field);
     EXPECT_EQ(error.code, "unsupported_parameter");
     EXPECT_NE(error.message.find("/v1/images/edits"), std::string::npos);
   }
 }
 
-TEST(SamplingFields, ListsMayBeAsLongAsARunHasSteps) {
+TEST(SamplingFields, ListsAreBoundedByMaxSteps) {
   const ServerOptions limits{.max_steps = 3};
   EXPECT_EQ(read({{"timesteps", {3, 2, 1}}}, true, limits).timesteps.size(), 3u);
   EXPECT_THROW(read({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
 }
 
-TEST(SamplingFields, StepsIsAnotherNameAndYields) {
+TEST(SamplingFields, StepsIsAnAliasThatYieldsToNumInferenceSteps) {
   EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
   EXPECT_EQ(read({{"steps", 5}, {"num_inference_steps", 6}}).num_inference_steps, 6);
 }
@@ -173,7 +173,7 @@ TEST(SamplingFields, SeedsAreTakenAsGiven) {
   EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
 }
 
-TEST(SamplingFields, SeedsAreDrawnBelowTwoToThe32) {
+TEST(SamplingFields, RandomSeedsFitIn32Bits) {
   for (const json& fields : {json::object(), json{{"seed", nullptr}}, json{{"seed", -1}}, json{{"seed", "-1"}}}) {
     std::set<std::uint64_t> seeds;
     for (int i = 0; i < 50; ++i) seeds.insert(read(fields).seed);

@@ -15,23 +15,23 @@ class ScriptedEngine::HeldJob : public Job {
   bool wait_for(std::chrono::milliseconds timeout) override {
     std::unique_lock lock(engine_.mutex_);
     ++engine_.held_;
-    const bool ended = engine_.changed_.wait_for(lock, timeout, [this] { return !engine_.holding_ || given_up_; });
+    const bool ended = engine_.changed_.wait_for(lock, timeout, [this] { return !engine_.holding_ || is_cancelled_; });
     --engine_.held_;
     return ended;
   }
 
   std::vector<GeneratedImage> take() override {
     const std::lock_guard lock(engine_.mutex_);
-    if (given_up_) throw Error(ErrorCode::kCancelled, "given up");
-    if (engine_.drawing_error_) throw *engine_.drawing_error_;
-    std::vector<GeneratedImage> pictures;
-    for (std::int64_t i = 0; i < request_.num_images; ++i) pictures.push_back(picture_of(request_, i));
-    return pictures;
+    if (is_cancelled_) throw Error(ErrorCode::kCancelled, "given up");
+    if (engine_.generation_error_) throw *engine_.generation_error_;
+    std::vector<GeneratedImage> images;
+    for (std::int64_t i = 0; i < request_.num_images; ++i) images.push_back(fake_image(request_, i));
+    return images;
   }
 
   void cancel() override {
     const std::lock_guard lock(engine_.mutex_);
-    if (!std::exchange(given_up_, true)) ++engine_.cancelled_;
+    if (!std::exchange(is_cancelled_, true)) ++engine_.cancelled_;
     engine_.changed_.notify_all();
   }
 
@@ -40,27 +40,28 @@ class ScriptedEngine::HeldJob : public Job {
     const std::lock_guard lock(engine_.mutex_);
     return engine_.position_;
   }
-  JobFigures figures() const override {
+  JobStats stats() const override {
     const std::lock_guard lock(engine_.mutex_);
-    return engine_.figures_;
+    return engine_.stats_;
   }
 
  private:
   ScriptedEngine& engine_;
   const GenerationRequest request_;
-  bool given_up_ = false;  // guarded by the engine's mutex_
+  bool is_cancelled_ = false;  // guarded by the engine's mutex_
 };
 
-GeneratedImage picture_of(const GenerationRequest& request, std::int64_t index) {
-  GeneratedImage picture;
-  picture.seed = request.seed + static_cast<std::uint64_t>(index);
-  picture.image.width = request.width.value_or(24);
-  picture.image.height = request.height.value_or(16);
-  const auto colour = std::hash<std::string>()(concat(request.prompt, "|", request.negative_prompt, "|", picture.seed));
-  for (int i = 0; i < picture.image.width * picture.image.height * 3; ++i) {
-    picture.image.pixels.push_back(static_cast<std::uint8_t>(colour >> (i % 3 * 8)));
+GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index) {
+  GeneratedImage generated;
+  generated.seed = request.seed + static_cast<std::uint64_t>(index);
+  generated.image.width = request.width.value_or(24);
+  generated.image.height = request.height.value_or(16);
+  const auto colour =
+      std::hash<std::string>()(concat(request.prompt, "|", request.negative_prompt, "|", generated.seed));
+  for (int i = 0; i < generated.image.width * generated.image.height * 3; ++i) {
+    generated.image.pixels.push_back(static_cast<std::uint8_t>(colour >> (i % 3 * 8)));
   }
-  return picture;
+  return generated;
 }
 
 ModelDescription tiny_model(const std::string& id) {
@@ -83,9 +84,9 @@ void ScriptedEngine::fail_submit(std::optional<Error> error) {
   submit_error_ = std::move(error);
 }
 
-void ScriptedEngine::fail_drawing(std::optional<Error> error) {
+void ScriptedEngine::fail_generation(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
-  drawing_error_ = std::move(error);
+  generation_error_ = std::move(error);
 }
 
 void ScriptedEngine::hold(bool held) {
@@ -109,9 +110,9 @@ void ScriptedEngine::set_position(QueuePosition position) {
   position_ = position;
 }
 
-void ScriptedEngine::set_figures(JobFigures figures) {
+void ScriptedEngine::set_stats(JobStats stats) {
   const std::lock_guard lock(mutex_);
-  figures_ = figures;
+  stats_ = stats;
 }
 
 void ScriptedEngine::set_estimated_wait(double seconds) {

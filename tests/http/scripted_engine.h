@@ -14,8 +14,8 @@
 
 namespace easel::test {
 
-/// A flat picture whose colour depends on prompt, negative prompt and seed alone.
-GeneratedImage picture_of(const GenerationRequest& request, std::int64_t index);
+/// A flat image whose colour depends on prompt, negative prompt and seed alone.
+GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index);
 
 /// A model as a folder might describe it: 24 x 16 pixels, 8 steps, schedulers ddim and euler, two layers to skip.
 ModelDescription tiny_model(const std::string& id);
@@ -26,7 +26,7 @@ class ScriptedEngine : public Engine {
 
   // What the next submissions meet.
   void fail_submit(std::optional<Error> error);
-  void fail_drawing(std::optional<Error> error);
+  void fail_generation(std::optional<Error> error);
   /// Jobs end only once released. Whoever is held stays so until then, or until cancelled.
   void hold(bool held);
   void set_state(ModelState state) { set_status({.state = state}); }
@@ -35,7 +35,7 @@ class ScriptedEngine : public Engine {
   void fail_load(std::optional<Error> error);
   /// What jobs say of themselves, and the engine of the wait for a place.
   void set_position(QueuePosition position);
-  void set_figures(JobFigures figures);
+  void set_stats(JobStats stats);
   void set_estimated_wait(double seconds);
 
   std::vector<GenerationRequest> requests() const;
@@ -62,14 +62,14 @@ class ScriptedEngine : public Engine {
   std::size_t held_ = 0;
   std::size_t cancelled_ = 0;
   std::optional<Error> submit_error_;
-  std::optional<Error> drawing_error_;
+  std::optional<Error> generation_error_;
   std::optional<Error> load_error_;
   std::vector<GenerationRequest> requests_;
   SubmitOptions last_options_;
   std::vector<std::string> controls_;
   ModelStatus status_{.state = ModelState::kReady};
   QueuePosition position_;
-  JobFigures figures_;
+  JobStats stats_;
   double estimated_wait_ = 1;
 };
 

@@ -35,7 +35,7 @@ std::string chunked_request(const std::string& chunks, const std::string& more_f
          "\r\n" + chunks;
 }
 
-TEST(Transport, BrokenRequestsAreRefusedAndEndTheirConnectionOnly) {
+TEST(Transport, MalformedRequestsCloseOnlyTheirConnection) {
   const RunningServer server;
   const std::pair<std::string, int> broken[] = {
       {"GARBAGE\r\n\r\n", 400},
@@ -68,7 +68,7 @@ TEST(Transport, BrokenRequestsAreRefusedAndEndTheirConnectionOnly) {
   }
 }
 
-TEST(Transport, BadBodiesLeaveTheConnectionUsable) {
+TEST(Transport, InvalidBodiesKeepTheConnection) {
   const RunningServer server;
   RawClient client(server.port);
   for (const std::string body :
@@ -107,7 +107,7 @@ TEST(Transport, ChunkedBodiesAreRead) {
   EXPECT_EQ(server.engine.requests().size(), 3u);
 }
 
-TEST(Transport, TooLargeABodyIsRefusedBeforeItIsRead) {
+TEST(Transport, OversizedBodyReturns413BeforeItIsRead) {
   const RunningServer server({.max_body_bytes = 1000});
   RawClient client(server.port);
   const auto response =
@@ -118,7 +118,7 @@ TEST(Transport, TooLargeABodyIsRefusedBeforeItIsRead) {
       << "at the limit";
 }
 
-TEST(Transport, AClientThatSendsOnCanReadThe413) {
+TEST(Transport, ClientStillSendingCanReadThe413) {
   const RunningServer server({.max_body_bytes = 1000});
   RawClient client(server.port);
   client.send("POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n");
@@ -126,7 +126,7 @@ TEST(Transport, AClientThatSendsOnCanReadThe413) {
   expect_error(client.read(), 413);
 }
 
-TEST(Transport, AChunkedBodyIsRefusedAtTheLimit) {
+TEST(Transport, OversizedChunkedBodyReturns413) {
   const RunningServer server({.max_body_bytes = 1000});
   RawClient client(server.port);
   client.send(chunked_request("3e8\r\n" + std::string(1000, ' ') + "\r\n"));
@@ -135,7 +135,7 @@ TEST(Transport, AChunkedBodyIsRefusedAtTheLimit) {
   EXPECT_TRUE(still_answers(server));
 }
 
-TEST(Transport, ExpectationsAreMetOrRefused) {
+TEST(Transport, ExpectHeaderIsHonouredOrRejected) {
   const RunningServer server({.api_keys = {"key"}});
   const std::string head =
       "POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 18\r\nExpect: 100-continue\r\n";
@@ -169,7 +169,7 @@ TEST(Transport, PipelinedRequestsAreAnsweredInOrder) {
   EXPECT_EQ(client.read().json()["status"], "ready");
 }
 
-TEST(Transport, Http10IsSpoken) {
+TEST(Transport, Http10IsSupported) {
   const RunningServer server;
   RawClient once(server.port);
   const auto response = once.exchange("GET /health HTTP/1.0\r\n\r\n");
@@ -184,7 +184,7 @@ TEST(Transport, Http10IsSpoken) {
   }
 }
 
-TEST(Transport, ACloseAskedForIsDone) {
+TEST(Transport, ConnectionCloseIsHonoured) {
   const RunningServer server;
   RawClient client(server.port);
   EXPECT_EQ(client.exchange(request_text("GET", "/health", "", {{"Connection", "close"}})).header("connection"),
@@ -193,8 +193,8 @@ TEST(Transport, ACloseAskedForIsDone) {
 }
 
 TEST(Transport, SlowHeadsAndBodiesTimeOut) {
-  const http::Patience patience{.idle = 300ms, .head = 300ms, .body = 300ms, .linger = 100ms};
-  const RunningServer server({}, patience);
+  const http::ConnectionTimeouts timeouts{.idle = 300ms, .head = 300ms, .body = 300ms, .linger = 100ms};
+  const RunningServer server({}, timeouts);
   RawClient drip(server.port);
   RawClient stalled(server.port);
   RawClient silent(server.port);
@@ -213,7 +213,7 @@ TEST(Transport, SlowHeadsAndBodiesTimeOut) {
   EXPECT_TRUE(still_answers(server));
 }
 
-TEST(Transport, ATruncatedRequestIsToldSo) {
+TEST(Transport, TruncatedRequestReturns400) {
   const RunningServer server;
   RawClient head(server.port);
   head.send("GET /health HT");
@@ -226,7 +226,7 @@ TEST(Transport, ATruncatedRequestIsToldSo) {
   EXPECT_TRUE(still_answers(server));
 }
 
-TEST(Transport, ManyConnectionsThatVanishDoNoHarm) {
+TEST(Transport, SurvivesManyAbruptDisconnects) {
   const RunningServer server;
   for (int i = 0; i < 200; ++i) {
     RawClient client(server.port);
@@ -236,7 +236,7 @@ TEST(Transport, ManyConnectionsThatVanishDoNoHarm) {
   EXPECT_TRUE(still_answers(server));
 }
 
-TEST(Transport, AnAddressInUseIsOneSentence) {
+TEST(Transport, AddressInUseThrowsUnavailable) {
   const RunningServer server;
   ScriptedEngine engine;
   ServerOptions options;

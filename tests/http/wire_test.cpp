@@ -17,7 +17,7 @@ nlohmann::json error_of(const Response& response) {
   return response.json().value("error", nlohmann::json::object());
 }
 
-TEST(Wire, AnswersWithPictures) {
+TEST(Wire, ReturnsImages) {
   const RunningServer server;
   const auto response = server.draw(R"({"prompt":"a cat","n":3,"seed":41,"size":"40x20","model":"gpt-image-1"})");
   ASSERT_EQ(response.status, 200) << response.body;
@@ -31,12 +31,12 @@ TEST(Wire, AnswersWithPictures) {
   ASSERT_EQ(body["data"].size(), 3u);
   const auto request = server.engine.requests().at(0);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(body["data"][i]["b64_json"], base64_encode(encode_png(picture_of(request, i).image)));
+    EXPECT_EQ(body["data"][i]["b64_json"], base64_encode(encode_png(fake_image(request, i).image)));
     EXPECT_EQ(body["data"][i]["seed"], 41 + i);
   }
 }
 
-TEST(Wire, EveryAnswerHasTheUsualHeaders) {
+TEST(Wire, EveryResponseHasTheCommonHeaders) {
   const RunningServer server;
   std::set<std::string> ids;
   for (const auto& response : {server.draw(kGoodBody), server.draw("{"), server.get("/nowhere"), server.get("/health"),
@@ -49,7 +49,7 @@ TEST(Wire, EveryAnswerHasTheUsualHeaders) {
   }
 }
 
-TEST(Wire, ASaneRequestIdIsKept) {
+TEST(Wire, ValidRequestIdIsEchoed) {
   const RunningServer server;
   EXPECT_EQ(server.get("/health", {{"X-Request-Id", "trace-1.2:3_4"}}).header("x-request-id"), "trace-1.2:3_4");
   for (const std::string& id : {std::string(), std::string("two words"), std::string("caf\xc3\xa9"),
@@ -97,7 +97,7 @@ TEST(Wire, ServesEverySpellingOfAPath) {
   EXPECT_EQ(server.ask(request_text("POST", "/openai/deployments/nope/images/generations", kGoodBody)).status, 404);
 }
 
-TEST(Wire, WrongMethodsAndPathsAreToldInJson) {
+TEST(Wire, WrongMethodsAndPathsReturnJsonErrors) {
   const RunningServer server;
   for (const char* method : {"GET", "PUT", "DELETE", "PATCH", "TRACE", "HEAD", "BREW"}) {
     const auto response = server.ask(request_text(method, "/v1/images/generations"));
@@ -148,7 +148,7 @@ TEST(Wire, ListsModels) {
   EXPECT_EQ(list["data"][2]["id"], "odd\xEF\xBF\xBD");
 }
 
-TEST(Wire, AModelTellsWhatItNeedsOfMemory) {
+TEST(Wire, ModelReportsItsMemoryNeeds) {
   auto model = tiny_model("tiny");
   model.parameters = 10;
   model.components = {{.name = "unet",
@@ -166,7 +166,7 @@ TEST(Wire, AModelTellsWhatItNeedsOfMemory) {
             R"([{"decode_bytes":300,"size":"24x16","step_bytes":{"1":100,"16":1600,"2":200}}])");
 }
 
-TEST(Wire, FindsAModelHoweverItsIdIsWritten) {
+TEST(Wire, ModelIdAcceptsEveryEncoding) {
   const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("org/a b"), tiny_model("a+b")});
   for (const char* path :
        {"/v1/models/org%2Fa%20b", "/v1/models/org/a%20b", "/v1/models/org%2Fa+b", "/models/org/a%20b/"}) {
@@ -183,7 +183,7 @@ TEST(Wire, FindsAModelHoweverItsIdIsWritten) {
   EXPECT_EQ(server.get("/v1/models/tiny%00").status, 400);
 }
 
-TEST(Wire, TheNamesThatGenerationTakesAreModelsToo) {
+TEST(Wire, OpenAiModelNamesResolveInModelRoutes) {
   const RunningServer server({}, {}, {tiny_model("tiny"), tiny_model("dall-e-3")});
   for (const char* name : {"dall-e-2", "gpt-image-1", "gpt-image-2-2026-04-21", "chatgpt-image-latest", "dall-e-3"}) {
     const auto response = server.get(std::string("/v1/models/") + name);
@@ -197,7 +197,7 @@ TEST(Wire, TheNamesThatGenerationTakesAreModelsToo) {
   EXPECT_EQ(server.get("/v1/models").json()["data"].size(), 2u) << "they are not listed";
 }
 
-TEST(Wire, RootSaysWhatThisIs) {
+TEST(Wire, RootDescribesTheServer) {
   const RunningServer server({.version = "1.2.3"});
   for (const char* path : {"/", "/v1", "/v1/"}) {
     const auto body = server.get(path).json();
@@ -219,7 +219,7 @@ TEST(Wire, KeysAreCheckedBeforeBodies) {
   EXPECT_EQ(server.get("/v1/models").status, 401);
 }
 
-TEST(Wire, ForeignPagesAndNamesSpendNothing) {
+TEST(Wire, ForeignOriginsAndHostsAreRejectedEarly) {
   const RunningServer server;
   for (const Fields& fields :
        {Fields{{"Origin", "https://evil.example"}}, Fields{{"Origin", "null"}}, Fields{{"Host", "evil.example"}}}) {
@@ -238,7 +238,7 @@ TEST(Wire, ForeignPagesAndNamesSpendNothing) {
   EXPECT_EQ(server.draw(kGoodBody, {{"Host", own}, {"Origin", "http://" + own}}).status, 200);
 }
 
-TEST(Wire, AllowedPagesMayCallAndReadErrors) {
+TEST(Wire, AllowedOriginsGetCorsHeadersOnErrorsToo) {
   const RunningServer server({.api_keys = {"key"}, .allowed_origins = {"https://chat.example"}});
   const Fields origin = {{"Origin", "https://chat.example"}};
   auto preflight = origin;
@@ -261,7 +261,7 @@ TEST(Wire, AllowedPagesMayCallAndReadErrors) {
   }
 }
 
-TEST(Wire, OptionsWithoutOriginNamesTheMethods) {
+TEST(Wire, OptionsWithoutOriginReturnsAllow) {
   const RunningServer server({.api_keys = {"key"}});
   const auto response = server.ask(request_text("OPTIONS", "/v1/images/generations"));
   EXPECT_EQ(response.status, 204);
@@ -270,7 +270,7 @@ TEST(Wire, OptionsWithoutOriginNamesTheMethods) {
   EXPECT_EQ(server.ask(request_text("OPTIONS", "/nowhere")).status, 404);
 }
 
-TEST(Wire, WhatTheEngineThrowsBecomesAnError) {
+TEST(Wire, EngineErrorsMapToStatusAndCode) {
   RunningServer server;
   server.engine.fail_submit(Error(ErrorCode::kResourceExhausted, "64 requests wait already"));
   const auto full = server.draw(kGoodBody);
@@ -281,17 +281,17 @@ TEST(Wire, WhatTheEngineThrowsBecomesAnError) {
   EXPECT_EQ(server.draw(kGoodBody).status, 503);
   server.engine.fail_submit(std::nullopt);
 
-  server.engine.fail_drawing(Error(ErrorCode::kResourceExhausted, "out of memory at 2048x2048"));
+  server.engine.fail_generation(Error(ErrorCode::kResourceExhausted, "out of memory at 2048x2048"));
   const auto memory = server.draw(kGoodBody);
   EXPECT_EQ(memory.status, 500);
   EXPECT_EQ(memory.header("x-should-retry"), "false");
-  server.engine.fail_drawing(Error(ErrorCode::kInternal, "/root/secret.cpp: assertion"));
+  server.engine.fail_generation(Error(ErrorCode::kInternal, "/root/secret.cpp: assertion"));
   const auto bug = server.draw(kGoodBody);
   EXPECT_EQ(bug.status, 500);
   EXPECT_EQ(bug.body.find("secret"), std::string::npos);
-  server.engine.fail_drawing(Error(ErrorCode::kInvalidArgument, "clip_skip is too large", "clip_skip"));
+  server.engine.fail_generation(Error(ErrorCode::kInvalidArgument, "clip_skip is too large", "clip_skip"));
   EXPECT_EQ(error_of(server.draw(kGoodBody))["param"], "clip_skip");
-  server.engine.fail_drawing(std::nullopt);
+  server.engine.fail_generation(std::nullopt);
   EXPECT_EQ(server.draw(kGoodBody).status, 200);
 }
 

@@ -32,8 +32,8 @@ class Drawing {
  public:
   explicit Drawing(FakeOptions options, std::size_t max_waiting = 64)
       : engine(
-            make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting, .observer = figures})),
-        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1, .figures = figures})),
+            make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting, .observer = metrics})),
+        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1, .metrics = metrics})),
         port(server->bind()),
         thread_([this] { server->run(); }) {}
   ~Drawing() { shut_down(); }
@@ -57,7 +57,7 @@ class Drawing {
   Response get(const std::string& path) const { return RawClient(port).exchange(request_text("GET", path)); }
 
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
-  const std::shared_ptr<Figures> figures = make_figures("1");
+  const std::shared_ptr<ServerMetrics> metrics = make_metrics("1");
   const std::unique_ptr<Engine> engine;
   const std::unique_ptr<HttpServer> server;
   const int port;
@@ -66,7 +66,7 @@ class Drawing {
   std::thread thread_;
 };
 
-std::string flat_picture(const std::string& prompt, std::uint64_t seed, int width, int height) {
+std::string flat_image_base64(const std::string& prompt, std::uint64_t seed, int width, int height) {
   Image image{.width = width, .height = height, .pixels = {}};
   for (int i = 0; i < width * height; ++i) {
     for (const auto channel : fake_color(prompt, seed)) image.pixels.push_back(channel);
@@ -74,19 +74,19 @@ std::string flat_picture(const std::string& prompt, std::uint64_t seed, int widt
   return base64_encode(encode_png(image));
 }
 
-TEST(WithEngine, EveryoneGetsTheirOwnPicture) {
+TEST(WithEngine, ConcurrentRequestsGetTheirOwnImages) {
   Drawing drawing({.step_time = 200us});
   std::vector<std::future<void>> clients;
   for (int c = 0; c < 8; ++c) {
     clients.push_back(std::async(std::launch::async, [&drawing, c] {
-      const auto prompt = concat("picture of ", c);
+      const auto prompt = concat("image of ", c);
       const auto seed = static_cast<std::uint64_t>(1000 + 10 * c);
       const auto answer =
           drawing.draw(concat(R"({"n":3,"size":"32x48","prompt":")", prompt, R"(","seed":)", seed, "}")).json();
       ASSERT_EQ(answer["data"].size(), 3u);
       EXPECT_EQ(answer["size"], "32x48");
       for (std::uint64_t i = 0; i < 3; ++i) {
-        EXPECT_EQ(answer["data"][i]["b64_json"], flat_picture(prompt, seed + i, 32, 48));
+        EXPECT_EQ(answer["data"][i]["b64_json"], flat_image_base64(prompt, seed + i, 32, 48));
         EXPECT_EQ(answer["data"][i]["seed"], seed + i);
       }
     }));
@@ -95,7 +95,7 @@ TEST(WithEngine, EveryoneGetsTheirOwnPicture) {
   EXPECT_EQ(drawing.record->violations(), std::vector<std::string>{});
 }
 
-TEST(WithEngine, ALeavingClientFreesThePipeline) {
+TEST(WithEngine, ClientDisconnectFreesThePipeline) {
   Drawing drawing({.step_time = 10ms});
   RawClient client(drawing.port);
   client.send(image_request(R"({"prompt":"a cat","steps":250,"n":4})"));
@@ -108,7 +108,7 @@ TEST(WithEngine, ALeavingClientFreesThePipeline) {
 }
 
 // Calls that would take an hour, each at its stage; and beside it one that is drawn as if nothing had happened.
-TEST(WithEngine, ALeavingClientIsNoticedAtEveryStage) {
+TEST(WithEngine, ClientDisconnectIsDetectedAtEveryStage) {
   const std::pair<FakeCallKind, FakeOptions> stages[] = {{FakeCallKind::kBegin, {.begin_time = 1h}},
                                                          {FakeCallKind::kStep, {.step_time = 1h}},
                                                          {FakeCallKind::kFinish, {.finish_time = 1h}}};
@@ -130,7 +130,7 @@ TEST(WithEngine, ALeavingClientIsNoticedAtEveryStage) {
   }
 }
 
-TEST(WithEngine, AClientMayLeaveWhileItsAnswerIsWritten) {
+TEST(WithEngine, SurvivesDisconnectWhileWritingTheResponse) {
   Drawing drawing({});
   for (int i = 0; i < 3; ++i) {
     RawClient client(drawing.port);
@@ -139,7 +139,7 @@ TEST(WithEngine, AClientMayLeaveWhileItsAnswerIsWritten) {
     client.reset();
   }
   EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
-  // A picture is answered before the loop lets go of what it was drawn with.
+  // An image is answered before the loop lets go of what it was drawn with.
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
 }
 
@@ -159,7 +159,7 @@ TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
   EXPECT_EQ(drawing.get("/ready").json()["status"], "ready");
 }
 
-TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
+TEST(WithEngine, FailedModelLoadReturns500) {
   const FakeFault fault{.where = FakeCallKind::kLoad, .code = ErrorCode::kNotFound};
   Drawing drawing({.faults = {fault}});
   const auto response = drawing.draw(kGoodBody);
@@ -169,7 +169,7 @@ TEST(WithEngine, AModelThatCannotBeLoadedIsTheServersFault) {
   EXPECT_EQ(drawing.get("/health").json()["status"], "failed");
 }
 
-TEST(WithEngine, AFullQueueIsTold) {
+TEST(WithEngine, FullQueueReturns429WithRetryAfter) {
   Drawing drawing({.step_time = 5ms}, /*max_waiting=*/1);
   RawClient first(drawing.port);
   first.send(image_request(R"({"prompt":"a cat","steps":100})"));
@@ -180,7 +180,7 @@ TEST(WithEngine, AFullQueueIsTold) {
   EXPECT_EQ(first.read().status, 200);
 }
 
-TEST(WithEngine, ShutdownFinishesWhatIsBeingDrawn) {
+TEST(WithEngine, ShutdownFinishesRunningRequests) {
   Drawing drawing({.step_time = 10ms});
   RawClient client(drawing.port);
   client.send(image_request(R"({"prompt":"a cat","steps":50})"));
@@ -191,7 +191,7 @@ TEST(WithEngine, ShutdownFinishesWhatIsBeingDrawn) {
   EXPECT_EQ(response.json()["data"].size(), 1u);
 }
 
-TEST(WithEngine, ShutdownGivesUpWhatTakesTooLong) {
+TEST(WithEngine, ShutdownAbortsRequestsAfterTheDrainTimeout) {
   Drawing drawing({.step_time = 10ms});
   RawClient client(drawing.port);
   client.send(image_request(R"({"prompt":"a cat","steps":250,"n":10})"));
@@ -206,7 +206,7 @@ TEST(WithEngine, ShutdownGivesUpWhatTakesTooLong) {
   EXPECT_EQ(drawing.record->live_generations(), 0);
 }
 
-TEST(WithEngine, ADeadlineEndsItsRequestAlone) {
+TEST(WithEngine, DeadlineEndsOnlyItsRequest) {
   Drawing drawing({.step_time = 10ms});
   RawClient patient(drawing.port);
   patient.send(image_request(R"({"prompt":"a cat","steps":100})"));
@@ -216,7 +216,7 @@ TEST(WithEngine, ADeadlineEndsItsRequestAlone) {
   EXPECT_EQ(patient.read().status, 200);
 }
 
-TEST(WithEngine, FiguresAreKept) {
+TEST(WithEngine, MetricsAreRecorded) {
   Drawing drawing({.step_time = 1ms});
   EXPECT_EQ(drawing.draw(R"({"prompt":"a cat","n":2})").status, 200);
   for (const char* line :
@@ -230,7 +230,7 @@ TEST(WithEngine, FiguresAreKept) {
   }
 }
 
-TEST(WithEngine, ARequestHasOneLineInTheLog) {
+TEST(WithEngine, EachRequestLogsOneLine) {
   ::testing::internal::CaptureStderr();
   {
     Drawing drawing({.faults = {{.where = FakeCallKind::kBegin, .seed = 9, .code = ErrorCode::kInvalidArgument}}});

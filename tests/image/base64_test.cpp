@@ -46,7 +46,7 @@ TEST(Base64, RoundTripsEveryByteAtEveryPosition) {
   }
 }
 
-TEST(Base64, OnlyTheOneSpellingIsRead) {
+TEST(Base64, NonCanonicalEncodingsAreRejected) {
   EXPECT_EQ(base64_decode(""), "");
   EXPECT_EQ(base64_decode("++++////"), "\xFB\xEF\xBE\xFF\xFF\xFF");
   for (const char* text : {"A", "AA", "AAA", "=", "====", "A===", "AA=A", "AA==AAAA", "A=AA", "AAA\n", " AAA", "AA-_",

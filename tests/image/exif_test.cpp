@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "image/decoders.h"
-#include "support/picture_files.h"
+#include "support/image_files.h"
 
 namespace easel {
 namespace {
@@ -24,7 +24,7 @@ std::string layout(const Image& image) {
   return text;
 }
 
-TEST(Exif, EveryOrientationIsUndone) {
+TEST(Exif, EveryOrientationIsApplied) {
   Image image{.width = 3, .height = 2, .pixels = {}};
   for (std::uint8_t i = 0; i < 6; ++i) image.pixels.insert(image.pixels.end(), {i, i, i});
   const std::vector<std::string> expected = {"012|345",  "210|543",  "543|210",  "345|012",
@@ -36,7 +36,7 @@ TEST(Exif, EveryOrientationIsUndone) {
   }
 }
 
-TEST(Exif, FilesOfEveryKindStandUpright) {
+TEST(Exif, OrientationIsAppliedInEveryFormat) {
   const auto image = testing::gradient(32, 16);
   std::vector<std::uint8_t> alpha;
   for (int i = 0; i < 32 * 16; ++i) alpha.push_back(static_cast<std::uint8_t>(i / 2));
@@ -58,16 +58,16 @@ TEST(Exif, FilesOfEveryKindStandUpright) {
 }
 
 // Opacity goes with its pixels: in red too.
-TEST(Exif, OpacityIsTurnedWithThePicture) {
-  DecodedImage picture{.image = testing::gradient(3, 2), .alpha = {}};
-  for (std::size_t i = 0; i < 6; ++i) picture.alpha.push_back(picture.image.pixels[3 * i]);
+TEST(Exif, AlphaIsRotatedWithTheImage) {
+  DecodedImage decoded{.image = testing::gradient(3, 2), .alpha = {}};
+  for (std::size_t i = 0; i < 6; ++i) decoded.alpha.push_back(decoded.image.pixels[3 * i]);
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    const auto turned = upright(picture, orientation);
+    const auto turned = upright(decoded, orientation);
     for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(turned.alpha[i], turned.image.pixels[3 * i]) << orientation;
   }
 }
 
-TEST(Exif, NonsenseMeansUpright) {
+TEST(Exif, InvalidExifMeansUpright) {
   const auto bytes = testing::jpeg_file(testing::gradient(8, 8));
   const auto plain = decode_image(bytes).image.pixels;
   for (const std::uint16_t orientation : {0, 9, 255, 65535}) {

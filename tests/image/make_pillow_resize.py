@@ -1,4 +1,4 @@
-"""Pictures that Pillow resized. Usage: make_pillow_resize.py FOLDER
+"""Images that Pillow resized. Usage: make_pillow_resize.py FOLDER
 
 For each case N-in.rgb and N-out.rgb hold 8-bit pixels as easel::Image has them; cases.json lists the sizes and filters.
 """

@@ -18,7 +18,7 @@ std::vector<std::uint8_t> read_bytes(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-TEST(PillowResize, EveryPixelIsPillows) {
+TEST(PillowResize, MatchesPillowExactly) {
   std::ifstream file(std::string(EASEL_REFERENCE_DIR) + "/cases.json");
   const auto cases = nlohmann::json::parse(file);
   ASSERT_EQ(cases.size(), 60u);
@@ -34,7 +34,7 @@ TEST(PillowResize, EveryPixelIsPillows) {
   }
 }
 
-TEST(PillowResize, ChecksItsPicture) {
+TEST(PillowResize, InvalidImagesAreRejected) {
   const Image image{.width = 2, .height = 2, .pixels = std::vector<std::uint8_t>(11)};
   EXPECT_THROW(pillow_resize(image, 4, 4, PillowFilter::kLanczos), Error);
   const Image whole{.width = 2, .height = 2, .pixels = std::vector<std::uint8_t>(12)};

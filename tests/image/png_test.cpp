@@ -50,7 +50,7 @@ TEST(Png, LibpngReadsThePixelsBack) {
   }
 }
 
-TEST(Png, FlatAndSmoothPicturesTakeEveryFilter) {
+TEST(Png, FlatAndSmoothImagesUseEveryFilter) {
   const auto white = flat(512, 512, {255, 255, 255});
   expect_equal(decode(encode_png(white)), white);
   auto gradient = flat(200, 300, {0, 0, 0});
@@ -62,7 +62,7 @@ TEST(Png, FlatAndSmoothPicturesTakeEveryFilter) {
   EXPECT_LT(png.size(), gradient.pixels.size() / 4);
 }
 
-TEST(Png, WhatIsNoPictureIsRefused) {
+TEST(Png, InvalidImagesAreRejected) {
   for (const auto& image : {Image{}, Image{0, 1, {}}, Image{-1, -1, {1, 2, 3}}, Image{1, 1, {1, 2}},
                             Image{2, 1, {1, 2, 3}}, Image{1 << 20, 1 << 20, {}}}) {
     try {
@@ -74,7 +74,7 @@ TEST(Png, WhatIsNoPictureIsRefused) {
   }
 }
 
-TEST(Png, ManyThreadsWriteTheSameFile) {
+TEST(Png, EncodingIsThreadSafe) {
   const auto image = noise(97, 61);
   const auto alone = encode_png(image);
   std::vector<std::string> files(4);

@@ -37,7 +37,7 @@ int hash(int x, int y, int c) {
   return (x * 37 + y * 101 + c * 59 + x * y * 7) % 256;
 }
 
-TEST(Resize, AFlatPictureKeepsItsColourExactly) {
+TEST(Resize, FlatImageKeepsItsColourExactly) {
   for (int value = 0; value < 256; ++value) {
     const auto colour = [&](int, int, int c) { return (value + 85 * c) % 256; };
     expect_equal(resize(draw(5, 4, colour), 13, 9), draw(13, 9, colour));
@@ -49,19 +49,19 @@ TEST(Resize, AFlatPictureKeepsItsColourExactly) {
   expect_equal(resize(draw(512, 512, colour), 64, 64), draw(64, 64, colour));
 }
 
-TEST(Resize, SameSizeIsTheSamePicture) {
+TEST(Resize, SameSizeReturnsTheImageUnchanged) {
   const auto image = draw(31, 17, hash);
   expect_equal(resize(image, 31, 17), image);
 }
 
-TEST(Resize, AnAxisThatKeepsItsSizeKeepsItsPixels) {
+TEST(Resize, UnchangedAxisKeepsItsPixels) {
   const auto rows = draw(6, 9, [](int, int y, int c) { return hash(0, y, c); });
   expect_equal(resize(rows, 17, 9), draw(17, 9, [](int, int y, int c) { return hash(0, y, c); }));
   const auto columns = draw(9, 6, [](int x, int, int c) { return hash(x, 0, c); });
   expect_equal(resize(columns, 9, 2), draw(9, 2, [](int x, int, int c) { return hash(x, 0, c); }));
 }
 
-TEST(Resize, OnePixelFillsThePicture) {
+TEST(Resize, OnePixelFillsTheImage) {
   const Image pixel{1, 1, {10, 200, 31}};
   expect_equal(resize(pixel, 7, 9), draw(7, 9, [](int, int, int c) { return c == 0 ? 10 : c == 1 ? 200 : 31; }));
 }
@@ -110,7 +110,7 @@ TEST(Resize, EnlargingIsBicubic) {
   }
 }
 
-TEST(Resize, NothingIsFlippedTurnedOrSwapped) {
+TEST(Resize, PreservesOrientationAndChannelOrder) {
   const auto image = draw(8, 6, [](int x, int y, int c) { return c == 0 ? x * 30 : c == 1 ? y * 40 : 7; });
   for (const auto& [width, height] : {std::pair(40, 30), {4, 3}, {16, 3}, {5, 31}}) {
     const auto other = resize(image, width, height);

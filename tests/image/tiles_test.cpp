@@ -9,7 +9,7 @@
 namespace easel {
 namespace {
 
-Image picture(int width, int height, std::uint32_t seed = 1) {
+Image random_image(int width, int height, std::uint32_t seed = 1) {
   Image image{.width = width, .height = height, .pixels = {}};
   for (int i = 0; i < width * height * 3; ++i) {
     seed = seed * 1664525u + 1013904223u;
@@ -18,7 +18,7 @@ Image picture(int width, int height, std::uint32_t seed = 1) {
   return image;
 }
 
-TEST(Tiles, CoverThePictureAndShareEnough) {
+TEST(Tiles, CoverTheImageWithEnoughOverlap) {
   for (int extent = 1; extent < 200; ++extent) {
     for (const auto& [edge, overlap] : {std::pair{16, 4}, {16, 12}, {64, 8}, {33, 1}}) {
       const auto grid = plan_tiles(extent, 5, edge, overlap);
@@ -53,9 +53,9 @@ TEST(Tiles, WeightsAddUpToOneAtEveryPixel) {
   }
 }
 
-TEST(Tiles, CutAndBlendedAPictureIsItself) {
+TEST(Tiles, BlendingCroppedTilesRestoresTheImage) {
   for (const auto& [width, height] : {std::pair{50, 40}, {16, 16}, {17, 90}, {5, 6}}) {
-    const auto whole = picture(width, height);
+    const auto whole = random_image(width, height);
     const auto grid = plan_tiles(width, height, 16, 6);
     std::vector<Image> tiles;
     for (std::size_t i = 0; i < grid.count(); ++i) tiles.push_back(cut_tile(whole, grid, i));
@@ -63,9 +63,9 @@ TEST(Tiles, CutAndBlendedAPictureIsItself) {
   }
 }
 
-TEST(Tiles, OneGoesOverIntoTheNextInALine) {
+TEST(Tiles, OverlapsAreBlendedLinearly) {
   const auto grid = plan_tiles(24, 1, 16, 8);  // 0 to 15 and 8 to 23
-  Image dark = picture(16, 1), bright = dark;
+  Image dark = random_image(16, 1), bright = dark;
   for (auto& value : dark.pixels) value = 0;
   for (auto& value : bright.pixels) value = 160;
   const auto blended = blend_tiles({dark, bright}, grid);
@@ -75,7 +75,7 @@ TEST(Tiles, OneGoesOverIntoTheNextInALine) {
   }
 }
 
-TEST(Tiles, AGridGrowsWithItsPicture) {
+TEST(Tiles, GridScalesWithItsImage) {
   const auto grid = plan_tiles(50, 40, 16, 6).scaled(4);
   EXPECT_EQ(grid.width, 200);
   EXPECT_EQ(grid.tile_height, 64);
@@ -83,7 +83,7 @@ TEST(Tiles, AGridGrowsWithItsPicture) {
   EXPECT_EQ(grid.tops.back() + grid.tile_height, 160);
 }
 
-TEST(Tiles, BeginAtMultiplesOfACell) {
+TEST(Tiles, StartsAreAligned) {
   for (int width = 64; width < 640; width += 32) {
     const auto grid = plan_tiles(width, 64, 128, 16, 8);
     EXPECT_EQ(grid.lefts.back() + grid.tile_width, width);
@@ -97,11 +97,11 @@ TEST(Tiles, BeginAtMultiplesOfACell) {
   }
 }
 
-TEST(Tiles, OtherTilesAreRefused) {
+TEST(Tiles, TilesOfAnotherSizeOrCountAreRejected) {
   const auto grid = plan_tiles(50, 40, 16, 6);
-  EXPECT_THROW(cut_tile(picture(50, 41), grid, 0), Error);
-  EXPECT_THROW(blend_tiles({picture(16, 16)}, grid), Error);
-  EXPECT_THROW(blend_tiles(std::vector<Image>(grid.count(), picture(16, 15)), grid), Error);
+  EXPECT_THROW(cut_tile(random_image(50, 41), grid, 0), Error);
+  EXPECT_THROW(blend_tiles({random_image(16, 16)}, grid), Error);
+  EXPECT_THROW(blend_tiles(std::vector<Image>(grid.count(), random_image(16, 15)), grid), Error);
 }
 
 }  // namespace

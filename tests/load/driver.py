@@ -13,16 +13,16 @@ import collections
 import sys
 import time
 
-import answers
-import figures
+import responses
+import metrics
 import mix as mixes
 import wire
 
 MAX_OPEN = 2000  # connections at a time
 SETTLE_SECONDS = 60
 WARM_SHARE = 0.1  # of the requests; memory is compared from there on
-SHOWN_FAULTS = 20
-IMAGES = figures.IMAGE_ROUTE
+MAX_PRINTED_FAULTS = 20
+IMAGES = metrics.IMAGE_ROUTE
 
 
 class Run:
@@ -31,11 +31,11 @@ class Run:
     def __init__(self, port, mix, key=None):
         self.port, self.mix = port, mix
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.judge = answers.Judge(mix.same_pictures)
-        self.seconds = collections.defaultdict(list)  # class -> latencies of good answers
+        self.checker = responses.ResponseChecker(mix.same_images)
+        self.seconds = collections.defaultdict(list)  # class -> latencies of good responses
         self.counts = collections.defaultdict(collections.Counter)  # class -> outcome -> number
         self.faults = []
-        self.pictures = 0
+        self.images = 0
         self.open = 0
         self.done = 0
         self.memory_warm = None
@@ -49,22 +49,22 @@ class Run:
         counts = self.counts[arrival.name]
         counts["sent"] += 1
         try:
-            if arrival.hang_up_after is not None:
-                await asyncio.wait_for(wire.send_and_leave(self.port, request, arrival.hang_up_after), self.mix.answer_within)
+            if arrival.disconnect_after is not None:
+                await asyncio.wait_for(wire.send_and_disconnect(self.port, request, arrival.disconnect_after), self.mix.response_timeout)
                 counts["hung up"] += 1
                 return
-            reply = await asyncio.wait_for(wire.exchange(self.port, request), self.mix.answer_within)
+            reply = await asyncio.wait_for(wire.exchange(self.port, request), self.mix.response_timeout)
         except (OSError, EOFError, ValueError, KeyError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
             self.fault(f"{request_id} ({arrival.name})", f"lost: {error!r}")
             return
-        found = self.judge.faults(arrival, request_id, reply)
+        found = self.checker.faults(arrival, request_id, reply)
         for sentence in found:
             self.fault(f"{request_id} ({arrival.name})", sentence)
         if reply.status == 429:
             counts["refused"] += 1
         elif not found:
             counts["answered"] += 1
-            self.pictures += arrival.body.get("n", 1) if reply.status == 200 else 0
+            self.images += arrival.body.get("n", 1) if reply.status == 200 else 0
             self.seconds[arrival.name].append(time.monotonic() - due)
 
     async def tracked(self, arrival, due):
@@ -81,7 +81,7 @@ class Run:
             await asyncio.sleep(chore.every)
             try:
                 reply = await asyncio.wait_for(
-                    wire.exchange(self.port, wire.request_bytes("POST", chore.path, headers=self.headers)), self.mix.answer_within)
+                    wire.exchange(self.port, wire.request_bytes("POST", chore.path, headers=self.headers)), self.mix.response_timeout)
             except (OSError, EOFError, ValueError, KeyError, asyncio.TimeoutError) as error:
                 self.fault(chore.path, f"lost: {error!r}")
                 continue
@@ -94,7 +94,7 @@ class Run:
         """Notes the memory once the server is warm."""
         while self.done < WARM_SHARE * len(self.mix.arrivals):
             await asyncio.sleep(0.1)
-        self.memory_warm = figures.memory(await figures.scrape(self.port, self.headers))
+        self.memory_warm = metrics.memory(await metrics.scrape(self.port, self.headers))
 
     async def arrivals(self, started):
         tasks = []
@@ -108,42 +108,42 @@ class Run:
         await asyncio.gather(*tasks)
 
     async def run(self):
-        """@return (figures before, figures after, seconds)"""
-        before = await figures.scrape(self.port, self.headers)
+        """@return (metrics before, metrics after, seconds)"""
+        before = await metrics.scrape(self.port, self.headers)
         started = time.monotonic()
-        beside = [asyncio.create_task(self.chore(chore)) for chore in self.mix.chores]
-        beside.append(asyncio.create_task(self.watch_memory()))
+        background_tasks = [asyncio.create_task(self.chore(chore)) for chore in self.mix.chores]
+        background_tasks.append(asyncio.create_task(self.watch_memory()))
         try:
             await asyncio.wait_for(self.arrivals(started), self.mix.time_limit)
         except asyncio.TimeoutError:
             self.fault("the run", f"not over after {self.mix.time_limit} s")
         seconds = time.monotonic() - started
-        for task in beside:
+        for task in background_tasks:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.gather(*background_tasks, return_exceptions=True)
         return before, await self.settled(before), seconds
 
     async def settled(self, before):
-        """The figures once the server has seen who left; whatever it holds after a minute stays a fault."""
+        """The metrics once the server has seen who left; whatever it holds after a minute stays a fault."""
         sent = sum(counts["sent"] for name, counts in self.counts.items() if name != "chores")
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            after = await figures.scrape(self.port, self.headers)
-            counted = figures.image_requests(after) - figures.image_requests(before)
-            if (counted == sent and figures.unfinished(after) == 0) or time.monotonic() > deadline:
+            after = await metrics.scrape(self.port, self.headers)
+            counted = metrics.counted_image_requests(after) - metrics.counted_image_requests(before)
+            if (counted == sent and metrics.unfinished(after) == 0) or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.2)
         if counted != sent:
             self.fault("the server", f"counted {counted:.0f} image requests, {sent} were sent")
-        if figures.unfinished(after) != 0:
-            self.fault("the server", f"still holds {figures.unfinished(after):.0f} requests")
+        if metrics.unfinished(after) != 0:
+            self.fault("the server", f"still holds {metrics.unfinished(after):.0f} requests")
         self.check_outcomes(before, after)
         return after
 
     def check_outcomes(self, before, after):
         """What the engine says it ended must be what was accepted: every answer drawn once, every other given up once."""
         def ended(*outcomes):
-            return sum(figures.total(f, "easel_requests_total", outcome=o) * sign for o in outcomes for f, sign in ((after, 1), (before, -1)))
+            return sum(metrics.total(f, "easel_requests_total", outcome=o) * sign for o in outcomes for f, sign in ((after, 1), (before, -1)))
         answered = sum(len(self.seconds[a]) for a in {arrival.name for arrival in self.mix.arrivals if arrival.status == 200})
         hung_up = sum(counts["hung up"] for counts in self.counts.values())
         drawn, cancelled = ended("drawn"), ended("cancelled")
@@ -164,16 +164,16 @@ def report(run, before, after, seconds, slack_mib):
     print(f"{'class':<12}{'sent':>7}{'answered':>10}{'refused':>9}{'hung up':>9}{'p50 s':>9}{'p90 s':>9}{'p99 s':>9}")
     for name, counts in sorted(run.counts.items()):
         latencies = sorted(run.seconds[name])
-        shown = "".join(f"{percentile(latencies, share):>9.3f}" for share in (0.5, 0.9, 0.99))
-        print(f"{name:<12}{counts['sent']:>7}{counts['answered']:>10}{counts['refused']:>9}{counts['hung up']:>9}{shown}")
+        percentiles = "".join(f"{percentile(latencies, share):>9.3f}" for share in (0.5, 0.9, 0.99))
+        print(f"{name:<12}{counts['sent']:>7}{counts['answered']:>10}{counts['refused']:>9}{counts['hung up']:>9}{percentiles}")
     answered = sum(map(len, run.seconds.values()))
-    print(f"throughput: {answered / seconds:.2f} answers/s, {run.pictures / seconds:.2f} pictures/s over {seconds:.1f} s")
+    print(f"throughput: {answered / seconds:.2f} responses/s, {run.images / seconds:.2f} images/s over {seconds:.1f} s")
     mib = 2**20
-    warm = run.memory_warm if run.memory_warm is not None else figures.memory(before)
-    print(f"memory, MiB: {figures.memory(before) / mib:.0f} before, {warm / mib:.0f} warm, {figures.memory(after) / mib:.0f} after")
-    if slack_mib is not None and figures.memory(after) - warm > slack_mib * mib:
+    warm = run.memory_warm if run.memory_warm is not None else metrics.memory(before)
+    print(f"memory, MiB: {metrics.memory(before) / mib:.0f} before, {warm / mib:.0f} warm, {metrics.memory(after) / mib:.0f} after")
+    if slack_mib is not None and metrics.memory(after) - warm > slack_mib * mib:
         run.fault("the server", f"its memory grew by more than {slack_mib} MiB since it was warm")
-    for sentence in run.faults[:SHOWN_FAULTS]:
+    for sentence in run.faults[:MAX_PRINTED_FAULTS]:
         print(f"FAULT {sentence}")
     print(f"{len(run.faults)} faults", flush=True)
 
@@ -199,7 +199,7 @@ def main():
     options = parser.parse_args()
     try:
         mix = mixes.read(options.mix, options.requests)
-    except mixes.BadMix as error:
+    except mixes.InvalidMix as error:
         parser.error(str(error))
     return 1 if drive(options.port, mix, options.key, options.memory_slack_mib) else 0
 

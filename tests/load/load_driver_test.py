@@ -9,9 +9,9 @@ import sys
 import threading
 import unittest
 
-import answers
+import responses
 import driver
-import figures
+import metrics
 import mix as mixes
 import wire
 
@@ -22,7 +22,7 @@ GOOD = {"seed": 1, "requests": 5, "rate": 100, "time_limit_s": 20, "answer_withi
 
 
 def png(width, height, fill=b""):
-    return answers.PNG_SIGNATURE + struct.pack(">I4sII", 13, b"IHDR", width, height) + fill + b"IEND" + b"0000"
+    return responses.PNG_SIGNATURE + struct.pack(">I4sII", 13, b"IHDR", width, height) + fill + b"IEND" + b"0000"
 
 
 def drawn(body, **changes):
@@ -32,8 +32,8 @@ def drawn(body, **changes):
 
 
 class Mixes(unittest.TestCase):
-    def refused(self, **changes):
-        with self.assertRaises(mixes.BadMix, msg=changes):
+    def assert_rejected(self, **changes):
+        with self.assertRaises(mixes.InvalidMix, msg=changes):
             mixes.plan({**GOOD, **changes})
 
     def test_bad_fields(self):
@@ -42,10 +42,10 @@ class Mixes(unittest.TestCase):
                         {"classes": [{"name": "a", "share": 1, "bodies": []}]}, {"classes": [{"name": "a", "share": 2, "bodies": [{}]}]},
                         {"hang_up": {"share": 1}}, {"hang_up": {"share": 1, "after_s": [2, 1]}}, {"chores": [{"every_s": 1}]},
                         {"chores": [{"every_s": 0, "post": "/x"}]}, {"chores": [{"every_s": 1, "post": "http://elsewhere"}]}):
-            self.refused(**changes)
-        with self.assertRaises(mixes.BadMix):
+            self.assert_rejected(**changes)
+        with self.assertRaises(mixes.InvalidMix):
             mixes.plan([])
-        with self.assertRaises(mixes.BadMix):
+        with self.assertRaises(mixes.InvalidMix):
             mixes.read(HERE / "no-such-mix.json")
 
     def test_the_same_file_gives_the_same_requests(self):
@@ -54,28 +54,28 @@ class Mixes(unittest.TestCase):
             self.assertEqual(one, two)
             self.assertEqual([a.at for a in one.arrivals], sorted(a.at for a in one.arrivals))
 
-    def test_the_long_run_has_the_shares_it_promises(self):
+    def test_soak_mix_has_the_documented_shares(self):
         arrivals = mixes.read(HERE / "mixes" / "soak.json").arrivals
         self.assertEqual(len(arrivals), 2000)
-        self.assertAlmostEqual(sum(a.hang_up_after is not None for a in arrivals) / 2000, 0.20, delta=0.02)
+        self.assertAlmostEqual(sum(a.disconnect_after is not None for a in arrivals) / 2000, 0.20, delta=0.02)
         self.assertAlmostEqual(sum(a.status == 400 for a in arrivals) / 2000, 0.05, delta=0.01)
 
 
 class Answers(unittest.TestCase):
     def setUp(self):
         self.arrival = mixes.plan(GOOD).arrivals[0]
-        self.judge = answers.Judge(same_pictures=True)
+        self.checker = responses.ResponseChecker(same_images=True)
 
     def faults(self, body=None, status=200, headers=None, extra=b"", arrival=None):
         arrival = arrival or self.arrival
         body = drawn(arrival.body) if body is None else body
-        return self.judge.faults(arrival, "id", wire.Reply(status, {"x-request-id": "id", **(headers or {})}, body, extra))
+        return self.checker.faults(arrival, "id", wire.Reply(status, {"x-request-id": "id", **(headers or {})}, body, extra))
 
-    def test_a_good_one_has_none(self):
+    def test_valid_response_has_no_faults(self):
         self.assertEqual(self.faults(), [])
         self.assertEqual(self.faults(), [])
 
-    def test_each_kind_is_found(self):
+    def test_each_kind_of_fault_is_found(self):
         other = base64.b64encode(png(2, 1, b"other")).decode()
         tall = base64.b64encode(png(1, 2)).decode()
         self.assertEqual(self.faults(), [])
@@ -85,7 +85,7 @@ class Answers(unittest.TestCase):
                      drawn({**self.arrival.body, "seed": 7}), drawn({**self.arrival.body, "n": 2})):
             self.assertNotEqual(self.faults(body), [], body)
         self.assertNotEqual(self.faults(status=500), [])
-        self.assertNotEqual(self.faults(extra=b"HTTP/1.1 200 OK"), [], "a second answer")
+        self.assertNotEqual(self.faults(extra=b"HTTP/1.1 200 OK"), [], "a second response")
         self.assertNotEqual(self.faults(headers={"x-request-id": "another"}), [])
         error = json.dumps({"error": {"message": "m", "type": "t", "param": None, "code": None}}).encode()
         self.assertEqual(self.faults(error, 429, {"retry-after": "3"}), [])
@@ -93,7 +93,7 @@ class Answers(unittest.TestCase):
             self.assertNotEqual(self.faults(error, 429, headers), [])
         self.assertNotEqual(self.faults(b"{}", 429, {"retry-after": "3"}), [])
 
-    def test_pictures_of_one_request_are_compared_with_those_of_another(self):
+    def test_images_are_compared_across_requests(self):
         several = mixes.plan({**GOOD, "classes": [{"name": "n", "share": 1, "bodies": [{"prompt": "x", "size": "2x1", "n": 2}]}]}).arrivals[0]
         self.assertEqual(self.faults(), [])
         self.assertEqual(self.faults(arrival=several), [])
@@ -107,8 +107,8 @@ class Answers(unittest.TestCase):
         self.assertEqual(driver.percentile([3], 0.99), 3)
 
 
-class LyingServer:
-    """Answers every POST by what `reply(body)` gives, and keeps figures that are one request short."""
+class FaultyServer:
+    """Answers every POST by what `reply(body)` gives, and keeps metrics that are one request short."""
 
     def __init__(self, reply):
         self.reply, self.requests = reply, 0
@@ -129,7 +129,7 @@ class LyingServer:
         _, headers = wire.parse_head("x 0\r\n".encode() + head.split("\r\n", 1)[1][:-4].encode())
         body = await reader.readexactly(int(headers["content-length"]))
         if head.startswith("GET /metrics"):
-            content = f'easel_http_requests_total{{route="{figures.IMAGE_ROUTE}"}} {max(0, self.requests - 1)}\n'.encode()
+            content = f'easel_http_requests_total{{route="{metrics.IMAGE_ROUTE}"}} {max(0, self.requests - 1)}\n'.encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
         else:
             self.requests += 1
@@ -141,9 +141,9 @@ class LyingServer:
 
 
 class Driver(unittest.TestCase):
-    def test_finds_lost_wrong_and_uncounted_answers(self):
+    def test_finds_lost_wrong_and_uncounted_responses(self):
         replies = iter([None, b"nonsense"])
-        server = LyingServer(lambda body: next(replies, drawn(body)))
+        server = FaultyServer(lambda body: next(replies, drawn(body)))
         settle, driver.SETTLE_SECONDS = driver.SETTLE_SECONDS, 0.5
         try:
             faults = "\n".join(driver.drive(server.port, mixes.plan(GOOD)))
@@ -151,11 +151,11 @@ class Driver(unittest.TestCase):
             driver.SETTLE_SECONDS = settle
             server.stop()
         self.assertIn("lost", faults)
-        self.assertIn("unreadable answer", faults)
+        self.assertIn("unreadable response", faults)
         self.assertIn("counted 4 image requests, 5 were sent", faults)
         self.assertIn("drew 0 requests", faults)
 
-    def test_a_short_run_on_a_true_server_has_no_fault(self):
+    def test_smoke_run_on_the_real_server_has_no_faults(self):
         with subprocess.Popen([SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
             port = int(server.stdout.readline().split()[1])
             try:

@@ -13,7 +13,7 @@ int main() {
   using namespace std::chrono_literals;
   using easel::testing::served_fake;
   easel::log::set_level(easel::log::Level::kWarning);
-  const auto figures = easel::make_figures("test");
+  const auto metrics = easel::make_metrics("test");
   std::vector<easel::ServedModel> models;
   for (const char* id : {"a", "b"}) {
     auto description = easel::testing::fake_description(id);
@@ -23,8 +23,8 @@ int main() {
                                   .step_time = 300us,
                                   .finish_time = 500us}));
   }
-  const auto engine = easel::make_engine(std::move(models), {.max_waiting = 32, .observer = figures});
-  const auto server = easel::make_http_server(*engine, {.port = 0, .max_waiting = 32, .figures = figures});
+  const auto engine = easel::make_engine(std::move(models), {.max_waiting = 32, .observer = metrics});
+  const auto server = easel::make_http_server(*engine, {.port = 0, .max_waiting = 32, .metrics = metrics});
   std::printf("port %d\n", server->bind());
   std::fflush(stdout);
   std::thread serving([&] { server->run(); });

@@ -4,7 +4,7 @@
      "time_limit_s": 120,                             the whole run, at most
      "answer_within_s": 60,                           one answer; later it counts as lost
      "hang_up": {"share": 0.2, "after_s": [0, 0.5]},  of the good requests: leave after a time in this range
-     "same_pictures": true,                           equal requests must give equal bytes
+     "same_images": true,                           equal requests must give equal bytes
      "classes": [{"name": "short", "share": 0.95, "seeds": 5, "bodies": [{"prompt": "a fox"}]},
                  {"name": "bad", "share": 0.05, "status": 400, "bodies": [{"n": 0}]}],
      "chores": [{"every_s": 1, "post": "/v1/models/b/unload"}]}
@@ -18,10 +18,10 @@ import random
 
 MAX_REQUESTS = 100_000
 MAX_SECONDS = 24 * 3600
-KNOWN = {"seed", "requests", "rate", "time_limit_s", "answer_within_s", "hang_up", "same_pictures", "classes", "chores"}
+KNOWN = {"seed", "requests", "rate", "time_limit_s", "answer_within_s", "hang_up", "same_images", "classes", "chores"}
 
 
-class BadMix(Exception):
+class InvalidMix(Exception):
     """Says which field of the file is wrong."""
 
 
@@ -32,7 +32,7 @@ class Arrival:
     name: str  # of its class
     body: dict
     status: int  # of the answer it must get, unless refused for now
-    hang_up_after: float | None  # seconds; None: it waits for its answer
+    disconnect_after: float | None  # seconds; None: it waits for its answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,27 +46,27 @@ class Mix:
     arrivals: list
     chores: list
     time_limit: float
-    answer_within: float
-    same_pictures: bool
+    response_timeout: float
+    same_images: bool
 
 
-def need(condition, sentence):
+def require(condition, sentence):
     if not condition:
-        raise BadMix(sentence)
+        raise InvalidMix(sentence)
 
 
 def number(fields, name, low, high, default=None):
     value = fields.get(name, default)
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    need(good, f"{name} is {value!r}; expected a number from {low} to {high}")
+    require(good, f"{name} is {value!r}; expected a number from {low} to {high}")
     return value
 
 
 def read_class(fields):
-    need(isinstance(fields, dict) and isinstance(fields.get("name"), str), "a class needs a name")
+    require(isinstance(fields, dict) and isinstance(fields.get("name"), str), "a class needs a name")
     name = fields["name"]
     bodies = fields.get("bodies")
-    need(isinstance(bodies, list) and bodies and all(isinstance(body, dict) for body in bodies), f"class {name}: bodies must be objects")
+    require(isinstance(bodies, list) and bodies and all(isinstance(body, dict) for body in bodies), f"class {name}: bodies must be objects")
     number(fields, "share", 0, 1)
     number(fields, "status", 200, 599, default=200)
     number(fields, "seeds", 1, 2**31, default=1)
@@ -77,23 +77,23 @@ def read_hang_up(fields):
     share = number(fields, "share", 0, 1)
     after = fields.get("after_s")
     good = isinstance(after, list) and len(after) == 2 and all(isinstance(a, (int, float)) for a in after) and 0 <= after[0] <= after[1]
-    need(good, f"after_s is {after!r}; expected [from, to] in seconds")
+    require(good, f"after_s is {after!r}; expected [from, to] in seconds")
     return share, after
 
 
 def read_chore(fields):
     path = fields.get("post") if isinstance(fields, dict) else None
-    need(isinstance(path, str) and path.startswith("/"), f"a chore is {fields!r}; expected every_s and post, a path")
+    require(isinstance(path, str) and path.startswith("/"), f"a chore is {fields!r}; expected every_s and post, a path")
     return Chore(every=number(fields, "every_s", 0.01, MAX_SECONDS), path=path)
 
 
 def plan(fields, requests=None):
     """The mix of a parsed file. `requests`, if given, replaces the file's."""
-    need(isinstance(fields, dict), "a mix is an object")
+    require(isinstance(fields, dict), "a mix is an object")
     unknown = set(fields) - KNOWN
-    need(not unknown, f"unknown fields: {sorted(unknown)}")
+    require(not unknown, f"unknown fields: {sorted(unknown)}")
     classes = [read_class(entry) for entry in fields.get("classes") or []]
-    need(classes, "there are no classes")
+    require(classes, "there are no classes")
     share, after = read_hang_up(fields.get("hang_up", {"share": 0, "after_s": [0, 0]}))
     count = number({"requests": requests} if requests else fields, "requests", 1, MAX_REQUESTS)
     rate = number(fields, "rate", 0.001, 10_000)
@@ -111,12 +111,12 @@ def plan(fields, requests=None):
         arrivals.append(Arrival(i, now, chosen["name"], body, status, leave_after if leaves and status == 200 else None))
     return Mix(arrivals, [read_chore(chore) for chore in fields.get("chores") or []],
                number(fields, "time_limit_s", 1, MAX_SECONDS), number(fields, "answer_within_s", 0.1, MAX_SECONDS, default=300),
-               bool(fields.get("same_pictures", True)))
+               bool(fields.get("same_images", True)))
 
 
 def read(path, requests=None):
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise BadMix(f"{path}: {error}") from error
+        raise InvalidMix(f"{path}: {error}") from error
     return plan(fields, requests)

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "clients"))
 from server import Server  # noqa: E402
 
-MEMORY_SLACK_MIB = 64  # of allocators; a leak of one picture's latents and pixels in each request would be more
+MEMORY_SLACK_MIB = 64  # of allocators; a leak of one image's latents and pixels in each request would be more
 END_SECONDS = 120
 
 
@@ -28,7 +28,7 @@ def main():
     options = parser.parse_args()
     try:
         mix = mixes.read(options.mix, options.requests)
-    except mixes.BadMix as error:
+    except mixes.InvalidMix as error:
         parser.error(str(error))
     with tempfile.TemporaryDirectory() as scratch:
         log = pathlib.Path(scratch) / "server.log"

@@ -49,7 +49,7 @@ async def exchange(port, request):
         writer.close()
 
 
-async def send_and_leave(port, request, after):
+async def send_and_disconnect(port, request, after):
     """Hangs up that long after sending. A reply that comes earlier is not looked at."""
     _, writer = await asyncio.open_connection(HOST, port)
     try:

@@ -41,18 +41,18 @@ Model load(const std::string& component, const Placement& placement = kCpu) {
 // What a kernel keeps to itself is not foretold: here up to a thirtieth, in the smallest calls.
 constexpr double kTolerance = 0.05;
 
-void expect_foretold(std::int64_t foretold, const std::function<void()>& call) {
+void expect_estimate(std::int64_t estimated, const std::function<void()>& call) {
   call();  // lays out the weights, which is not a call's own memory
   const auto allocated = static_cast<double>(peak_allocated_bytes(call));
-  EXPECT_NEAR(static_cast<double>(foretold) / allocated, 1.0, kTolerance) << allocated << " bytes were allocated";
+  EXPECT_NEAR(static_cast<double>(estimated) / allocated, 1.0, kTolerance) << allocated << " bytes were allocated";
 }
 
-TEST(ActivationMemory, OfAStepIsWhatACpuAllocates) {
+TEST(ActivationMemory, StepEstimateMatchesCpuAllocation) {
   const c10::InferenceMode inference;
   const auto unet = load<UNet2DConditionModel, UNet2DConditionConfig>("unet");
   const auto& config = unet.config();
   for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 32, 32}, LatentSize{2, 40, 24}}) {
-    expect_foretold(step_bytes(config, size, kCpu), [&] {
+    expect_estimate(step_bytes(config, size, kCpu), [&] {
       UNetInput input;
       input.sample = at::ones({size.rows, config.in_channels, size.height, size.width});
       input.timesteps = at::ones({size.rows});
@@ -63,19 +63,19 @@ TEST(ActivationMemory, OfAStepIsWhatACpuAllocates) {
 }
 
 // A CPU without arithmetic for float16 lays out every window of a convolution; one with it does not.
-TEST(ActivationMemory, OfHalfPrecisionIsWhatThisCpuAllocates) {
+TEST(ActivationMemory, HalfPrecisionEstimateMatchesCpuAllocation) {
   const c10::InferenceMode inference;
   for (const auto dtype : {at::kHalf, at::kBFloat16}) {
     SCOPED_TRACE(dtype_name(dtype));
     const Placement placement{.device = at::kCPU, .dtype = dtype};
     const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae", placement);
     const auto channels = vae.config().latent_channels;
-    expect_foretold(decode_bytes(vae.config(), {1, 8, 8}, placement),
+    expect_estimate(decode_bytes(vae.config(), {1, 8, 8}, placement),
                     [&] { vae.decode(at::ones({1, channels, 8, 8}, dtype), {}); });
   }
 }
 
-TEST(ActivationMemory, AnEncodeTakesNoMoreThanADecode) {
+TEST(ActivationMemory, EncodeNeedsNoMoreThanDecode) {
   for (const char* name : {"sd15", "sdxl-base", "x4-upscaler"}) {
     SCOPED_TRACE(name);
     auto json = Config::read_file(concat(EASEL_CONFIGS_DIR, "/", name, "/vae.json"), name);
@@ -87,20 +87,20 @@ TEST(ActivationMemory, AnEncodeTakesNoMoreThanADecode) {
   }
 }
 
-TEST(ActivationMemory, OfTheAutoencoderIsWhatACpuAllocates) {
+TEST(ActivationMemory, AutoencoderEstimateMatchesCpuAllocation) {
   const c10::InferenceMode inference;
   const auto vae = load<AutoencoderKL, AutoencoderKLConfig>("vae");
   const auto& c = vae.config();
   for (const LatentSize size : {LatentSize{1, 32, 32}, LatentSize{2, 16, 40}}) {
-    expect_foretold(decode_bytes(c, size, kCpu),
+    expect_estimate(decode_bytes(c, size, kCpu),
                     [&] { vae.decode(at::ones({size.rows, c.latent_channels, size.height, size.width}), {}); });
-    expect_foretold(encode_bytes(c, size, kCpu), [&] {
+    expect_estimate(encode_bytes(c, size, kCpu), [&] {
       vae.encode(at::ones({size.rows, c.in_channels, size.height * c.scale(), size.width * c.scale()}), {});
     });
   }
 }
 
-TEST(ActivationMemory, IsForetoldWithEveryActivation) {
+TEST(ActivationMemory, IsEstimatedForEveryActivation) {
   for (const char* name : {"silu", "swish", "gelu", "mish", "relu"}) {
     auto unet = config_of("unet").object(), vae = config_of("vae").object();
     for (const char* key : {"act_fn", "timestep_post_act", "time_embedding_act_fn"}) unet[key] = name;
@@ -131,7 +131,7 @@ TEST(ActivationMemory, FollowsTheConfig) {
 }
 
 // Numbers are noted with the run that they belong to, also when they outlive it.
-TEST(MetaRun, CountsItsOwnThreadsTensors) {
+TEST(MetaRun, CountsOnlyTensorsOfItsThread) {
   const auto options = at::TensorOptions().device(at::kMeta).dtype(at::kFloat);
   const auto before = at::zeros({1000}, options);
   at::Tensor survivor;
@@ -145,7 +145,7 @@ TEST(MetaRun, CountsItsOwnThreadsTensors) {
     }
     EXPECT_EQ(run.live_bytes(), 400);
     EXPECT_EQ(run.peak_bytes(), 600);
-    run.forget_peak();
+    run.reset_peak();
     EXPECT_EQ(run.peak_bytes(), 400);
     EXPECT_THROW(MetaRun(at::kCPU), Error);
   }

@@ -50,7 +50,7 @@ TEST_P(AutoencoderParity, AgreesWithDiffusers) {
 INSTANTIATE_TEST_SUITE_P(Cases, AutoencoderParity, ::testing::Values("vae", "vae_bare"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(AutoencoderKL, LeavesItsInputsAlone) {
+TEST(AutoencoderKL, DoesNotModifyInputs) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "vae_bare");
   const auto vae = make_vae(vectors.notes().at("config"), vectors.weights());
   const auto z = vectors.tensor("z").contiguous(at::MemoryFormat::ChannelsLast).clone();
@@ -70,7 +70,7 @@ TEST(AutoencoderKL, HalfPrecisionStaysNearFloat32) {
   }
 }
 
-TEST(AutoencoderKL, GivesUpBetweenBlocks) {
+TEST(AutoencoderKL, CancelsBetweenBlocks) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "vae");
   const auto vae = make_vae(vectors.notes().at("config"), vectors.weights());
   int polls = 0;
@@ -82,12 +82,12 @@ TEST(AutoencoderKL, GivesUpBetweenBlocks) {
   EXPECT_THROW(vae.encode(vectors.tensor("x"), {.stop = &at_once}), Error);
 }
 
-TEST(DiagonalGaussianDistribution, SamplesAroundTheMean) {
+TEST(DiagonalGaussianDistribution, SamplesAreMeanPlusScaledNoise) {
   const DiagonalGaussianDistribution moments{.mean = at::full({2}, 3.0), .logvar = at::full({2}, 2 * std::log(5.0))};
   EXPECT_TRUE(all_near(moments.sample(at::full({2}, -2.0)), at::full({2}, 3.0 - 5.0 * 2.0), 1e-5));
 }
 
-TEST(AutoencoderKLConfig, KeepsWhatPipelinesNeed) {
+TEST(AutoencoderKLConfig, ExposesFieldsForPipelines) {
   Config config({{"block_out_channels", {32, 32, 64}},
                  {"down_block_types", {"DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"}},
                  {"up_block_types", {"UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"}},

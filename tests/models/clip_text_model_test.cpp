@@ -84,7 +84,7 @@ TEST(CLIPTextModel, WithProjectionNeedsItsWeight) {
   EXPECT_THROW(make_clip(config, vectors.weights()), Error);
 }
 
-TEST(CLIPTextModel, ShortTextIsTheBeginningOfALongOne) {
+TEST(CLIPTextModel, ShortPromptMatchesPrefixOfLongOne) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "clip");
   const auto clip = make_clip(vectors.notes().at("config"), vectors.weights());
   const auto ids = vectors.tensor("input_ids");
@@ -104,7 +104,7 @@ TEST(CLIPTextModel, HalfPrecisionStaysNearFloat32) {
   }
 }
 
-TEST(CLIPTextModel, LearnedVectorsStandForTokens) {
+TEST(CLIPTextModel, EmbeddingOverridesReplaceTokens) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "clip");
   const auto clip = make_clip(vectors.notes().at("config"), vectors.weights());
   const auto ids = vectors.tensor("input_ids").clone();
@@ -116,11 +116,11 @@ TEST(CLIPTextModel, LearnedVectorsStandForTokens) {
   ids[0][2] = clip.config().vocab_size + 1000;  // what stands there does not matter
   ids[1][1] = 0;
   const std::vector<std::int64_t> positions = {length + 1, 2};
-  const LearnedVectors learned{.positions = at::tensor(positions), .vectors = at::stack({table[9], table[5]})};
+  const TokenEmbeddingOverrides learned{.positions = at::tensor(positions), .vectors = at::stack({table[9], table[5]})};
   EXPECT_TRUE(clip(ids, 0, {}, learned).last_hidden_state.equal(expected));
 }
 
-TEST(CLIPTextModel, RefusesLengthsAndSkipsOutOfRange) {
+TEST(CLIPTextModel, RejectsLengthsAndClipSkipOutOfRange) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "clip");
   const auto clip = make_clip(vectors.notes().at("config"), vectors.weights());
   const auto ids = vectors.tensor("input_ids");

@@ -49,7 +49,7 @@ void expect_refused(const json& base, const json& changes, ErrorCode code, const
 constexpr auto kCorrupt = ErrorCode::kCorruptData;
 constexpr auto kUnsupported = ErrorCode::kUnsupported;
 
-TEST(UNet2DConditionConfig, RefusesWhatItDoesNotDoByName) {
+TEST(UNet2DConditionConfig, RejectsUnsupportedFieldsByName) {
   const auto refused = [](const char* field, const json& value) {
     expect_refused<UNet2DConditionConfig>(kUNet, {{field, value}}, kUnsupported, field);
   };
@@ -72,7 +72,7 @@ TEST(UNet2DConditionConfig, RefusesWhatItDoesNotDoByName) {
   refused("a_field_of_tomorrow", 1);
 }
 
-TEST(UNet2DConditionConfig, RefusesWhatContradictsItselfByName) {
+TEST(UNet2DConditionConfig, RejectsContradictoryFieldsByName) {
   const auto refused = [](const char* field, const json& changes) {
     expect_refused<UNet2DConditionConfig>(kUNet, changes, kCorrupt, field);
   };
@@ -121,7 +121,7 @@ TEST(UNet2DConditionConfig, RefusesWhatContradictsItselfByName) {
   refused("cross_attention_dim", {{"addition_embed_type", "text"}, {"cross_attention_dim", {12, 12}}});
 }
 
-TEST(UNet2DConditionConfig, ReadsOneNumberForAllLevelsOrOneForEach) {
+TEST(UNet2DConditionConfig, AcceptsScalarOrPerLevelList) {
   const auto c = read<UNet2DConditionConfig>(with(kUNet, {{"sample_size", {24, 32}},
                                                           {"layers_per_block", {1, 3}},
                                                           {"attention_head_dim", {2, 6}},
@@ -147,7 +147,7 @@ TEST(UNet2DConditionConfig, MidBlockTypeNullIsNotTheDefault) {
             UNetMidBlockType::kNone);
 }
 
-TEST(AutoencoderKLConfig, RefusesByName) {
+TEST(AutoencoderKLConfig, RejectsFieldsByName) {
   const auto refused = [](const char* field, const json& value, ErrorCode code) {
     expect_refused<AutoencoderKLConfig>(kVae, {{field, value}}, code, field);
   };
@@ -168,7 +168,7 @@ TEST(AutoencoderKLConfig, RefusesByName) {
   EXPECT_EQ(read<AutoencoderKLConfig>(kVae).scale(), 2);
 }
 
-TEST(CLIPTextConfig, RefusesByName) {
+TEST(CLIPTextConfig, RejectsFieldsByName) {
   const auto refused = [](const char* field, const json& value, ErrorCode code) {
     expect_refused<CLIPTextConfig>(kClip, {{field, value}}, code, field);
   };

@@ -79,7 +79,7 @@ TEST(PublishedShapes, TextEncoders) {
 }
 
 // Whatever a config says of sizes, missing tensors are reported without being allocated.
-TEST(PublishedShapes, AHugeConfigWithoutWeightsIsAnErrorAndNotAnAllocation) {
+TEST(PublishedShapes, HugeConfigWithoutWeightsFailsWithoutAllocating) {
   Config config({{"block_out_channels", {65536, 65536}},
                  {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
                  {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}}},

@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, UNetParity,
                                            "added_text", "odd_width"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(UNet2DConditionModel, LeavesItsInputsAlone) {
+TEST(UNet2DConditionModel, DoesNotModifyInputs) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sdxl");
   const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
   const auto input = read_input(vectors, 2);
@@ -88,7 +88,7 @@ TEST(UNet2DConditionModel, LeavesItsInputsAlone) {
   EXPECT_TRUE(unet(copy, {}).equal(first));
 }
 
-TEST(UNet2DConditionModel, ARowIsTheSameAloneAndBesideOthers) {
+TEST(UNet2DConditionModel, RowsAreIndependentOfTheBatch) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sd15");
   const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
   const auto all = read_input(vectors, 1);
@@ -120,7 +120,7 @@ TEST(UNet2DConditionModel, HalfPrecisionStaysNearFloat32) {
   }
 }
 
-TEST(UNet2DConditionModel, GivesUpBetweenBlocks) {
+TEST(UNet2DConditionModel, CancelsBetweenBlocks) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sd15");
   const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
   int polls = 0;
@@ -148,7 +148,7 @@ void expect_rejected(const UNet2DConditionModel& unet, const UNetInput& input, c
   }
 }
 
-TEST(UNet2DConditionModel, NamesTheInputThatDoesNotFit) {
+TEST(UNet2DConditionModel, NamesTheMismatchedInput) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sdxl");
   const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
   const auto good = read_input(vectors, 2);

@@ -20,7 +20,7 @@ double error(const at::Tensor& input, const at::Tensor& weight, const at::Tensor
   return ((found.to(at::kDouble) - wanted).norm() / wanted.norm()).item<double>();
 }
 
-TEST(Affine, IsTheProductInFloat64) {
+TEST(Affine, MatchesFloat64Product) {
   constexpr double kRounding = 1e-6;  // of float32, over a few hundred terms
   NoiseSource noise(5);
   const auto weight = noise.normal({24, 320}), bias = noise.normal({24});
@@ -32,7 +32,7 @@ TEST(Affine, IsTheProductInFloat64) {
   }
 }
 
-TEST(Affine, TakesTensorsAsTheyLieInMemory) {
+TEST(Affine, AcceptsNonContiguousTensors) {
   constexpr double kRounding = 1e-6;
   NoiseSource noise(6);
   const auto transposed = noise.normal({2, 16, 5}).transpose(1, 2), wide = noise.normal({9, 40});

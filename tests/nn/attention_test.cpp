@@ -39,7 +39,7 @@ struct Shape {
   std::int64_t batch, queries, keys, width, heads;
 };
 
-TEST(MultiHeadAttention, IsWhatLoopsGive) {
+TEST(MultiHeadAttention, MatchesNaiveLoops) {
   NoiseSource noise(1);
   for (const auto& s : {Shape{1, 1, 1, 1, 1}, Shape{2, 5, 5, 12, 3}, Shape{3, 33, 7, 40, 5}, Shape{1, 70, 77, 16, 1},
                         Shape{2, 9, 4, 14, 7}}) {
@@ -52,7 +52,7 @@ TEST(MultiHeadAttention, IsWhatLoopsGive) {
   }
 }
 
-TEST(MultiHeadAttention, CausalLooksBackOnly) {
+TEST(MultiHeadAttention, CausalAttendsOnlyToPast) {
   NoiseSource noise(2);
   for (const std::int64_t length : {1, 8, 77}) {
     const auto q = noise.normal({2, length, 12}), k = noise.normal({2, length, 12}), v = noise.normal({2, length, 12});

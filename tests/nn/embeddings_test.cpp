@@ -27,7 +27,7 @@ TEST(Timesteps, AgreesWithDiffusers) {
   }
 }
 
-TEST(Timesteps, ReadsWholeNumbersOfAnyDtype) {
+TEST(Timesteps, AcceptsIntegersOfAnyDtype) {
   const Timesteps timesteps({.channels = 8}, at::kCPU);
   const auto times = at::arange(0, 1000, 333);
   EXPECT_TRUE(timesteps(times).equal(timesteps(times.to(at::kFloat))));

@@ -18,11 +18,11 @@ namespace {
 
 constexpr double kRounding = 1e-5;  // float32, sums of some ten products
 
-double apart(const at::Tensor& a, const at::Tensor& b) {
+double max_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-LayerAdapters once(LayerAdapter adapter, double weight) {
+LayerAdapters single_adapter(LayerAdapter adapter, double weight) {
   return {{{.adapter = std::make_shared<const LayerAdapter>(std::move(adapter)), .weight = weight}}};
 }
 
@@ -43,39 +43,40 @@ std::vector<Case> cases() {
   };
 }
 
-at::Tensor operate(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor run_layer(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return weight.dim() == 2 ? at::linear(x, weight, bias) : at::conv2d(x, weight, bias, {2, 2}, {1, 1});
 }
 
 // Passing the input through the factors is the same as changing the weight.
-TEST(LayerAdapter, FactorsAreAChangeOfTheWeight) {
+TEST(LayerAdapter, FactorsEqualADeltaOfTheWeight) {
   const auto bias = at::randn({6});
   for (const auto& [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
-    const auto found =
-        adapt(once(adapter, -0.6), {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
-    const auto wanted = operate(x, weight - 0.6 * delta_weight(adapter, weight.sizes()), bias);
-    EXPECT_LT(apart(found, wanted), 10 * kRounding) << name;
+    const auto found = apply_adapters(single_adapter(adapter, -0.6),
+                                      {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
+    const auto wanted = run_layer(x, weight - 0.6 * delta_weight(adapter, weight.sizes()), bias);
+    EXPECT_LT(max_difference(found, wanted), 10 * kRounding) << name;
   }
 }
 
 // PEFT's lora_bias: what up adds is scaled with the rest.
-TEST(LayerAdapter, ABiasOfUpIsScaledToo) {
+TEST(LayerAdapter, UpBiasIsScaled) {
   for (auto [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const LayerCall call{.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1};
-    const auto without = adapt(once(adapter, 0.5), call);
+    const auto without = apply_adapters(single_adapter(adapter, 0.5), call);
     const auto up_bias = at::randn({6});
     std::get<LowRank>(adapter.change).up_bias = up_bias;
-    const auto added = adapt(once(adapter, 0.5), call) - without;
+    const auto added = apply_adapters(single_adapter(adapter, 0.5), call) - without;
     const auto wanted = (up_bias * (0.5 * adapter.scale)).expand({3, 5, 6});
-    EXPECT_LT(apart(weight.dim() == 2 ? added : added.flatten(2).transpose(1, 2).narrow(1, 0, 5), wanted), kRounding)
+    EXPECT_LT(max_difference(weight.dim() == 2 ? added : added.flatten(2).transpose(1, 2).narrow(1, 0, 5), wanted),
+              kRounding)
         << name;
   }
 }
 
 // Old files of LyCORIS keep a length for each input.
-TEST(LayerAdapter, LengthsByInputAreThoseOfColumns) {
+TEST(LayerAdapter, PerInputMagnitudesAreColumnNorms) {
   for (auto [name, adapter, weight] : cases()) {
     std::vector<std::int64_t> shape(weight.dim(), 1);
     shape[1] = 8;
@@ -87,29 +88,30 @@ TEST(LayerAdapter, LengthsByInputAreThoseOfColumns) {
       auto own = changed.select(1, column);
       own.mul_(lengths[column] / own.norm());
     }
-    const auto found = adapt(once(adapter, 1.0), {.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1});
-    EXPECT_LT(apart(found, operate(x, changed, {})), 10 * kRounding) << name;
+    const auto found = apply_adapters(single_adapter(adapter, 1.0),
+                                      {.input = x, .weight = weight, .bias = {}, .stride = 2, .padding = 1});
+    EXPECT_LT(max_difference(found, run_layer(x, changed, {})), 10 * kRounding) << name;
   }
 }
 
 // A PEFT DoRA whose lengths are the changed weight's own is a LoRA.
-TEST(LayerAdapter, NaturalLengthsChangeNothing) {
+TEST(LayerAdapter, UnchangedMagnitudesAreANoOp) {
   const auto bias = at::randn({6});
   for (auto [name, adapter, weight] : cases()) {
     if (std::get<LowRank>(adapter.change).mid.defined()) continue;
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
     const LayerCall call{.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1};
-    const auto plain = adapt(once(adapter, 0.3), call);
+    const auto plain = apply_adapters(single_adapter(adapter, 0.3), call);
     const auto changed = weight + 0.3 * delta_weight(adapter, weight.sizes());
     std::vector<std::int64_t> shape(weight.dim(), 1);
     shape[0] = 6;
     adapter.magnitude = {.lengths = changed.flatten(1).norm(2, 1).reshape(shape), .rule = Magnitude::Rule::kPeft};
-    EXPECT_LT(apart(adapt(once(adapter, 0.3), call), plain), 10 * kRounding) << name;
+    EXPECT_LT(max_difference(apply_adapters(single_adapter(adapter, 0.3), call), plain), 10 * kRounding) << name;
   }
 }
 
 // What is made whole goes into the weight, beside what passes through, and the bias changes with it.
-TEST(LayerAdapter, ChangesOfEveryKindAddUp) {
+TEST(LayerAdapter, AdaptersOfEveryKindAreAdditive) {
   const auto bias = at::randn({6});
   for (const auto& [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
@@ -131,28 +133,29 @@ TEST(LayerAdapter, ChangesOfEveryKindAddUp) {
       if (&kind != &kinds[3]) changed = changed - 0.4 * delta_weight(kind, weight.sizes());
       if (kind.bias.defined()) changed_bias = changed_bias - 0.4 * kind.bias;
     }
-    const auto found = adapt(adapters, {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
-    EXPECT_LT(apart(found, operate(x, changed, changed_bias)), 10 * kRounding) << name;
+    const auto found =
+        apply_adapters(adapters, {.input = x, .weight = weight, .bias = bias, .stride = 2, .padding = 1});
+    EXPECT_LT(max_difference(found, run_layer(x, changed, changed_bias)), 10 * kRounding) << name;
   }
 }
 
 // They ask for the changed weight as a whole, which costs as much as the layer.
-TEST(LayerAdapter, LengthsAreMeasuredOnce) {
+TEST(LayerAdapter, NormsAreComputedOnce) {
   for (const auto rule : {Magnitude::Rule::kPeft, Magnitude::Rule::kLycoris}) {
     auto [name, adapter, weight] = cases()[0];
     adapter.magnitude = {.lengths = at::randn({6, 1}).abs(), .rule = rule};
-    const auto adapters = once(adapter, 0.5);
+    const auto adapters = single_adapter(adapter, 0.5);
     const auto x = at::randn({3, 5, 8});
     const LayerCall call{.input = x, .weight = weight, .bias = {}};
-    const auto first = adapt(adapters, call);
+    const auto first = apply_adapters(adapters, call);
     const auto gain = adapters.uses[0].gain;
     ASSERT_TRUE(gain.defined());
-    EXPECT_TRUE(at::equal(adapt(adapters, call), first));
+    EXPECT_TRUE(at::equal(apply_adapters(adapters, call), first));
     EXPECT_TRUE(adapters.uses[0].gain.is_same(gain));
   }
 }
 
-TEST(AdaptersInUse, EndWithTheCallAlsoWhenItThrows) {
+TEST(ScopedAdapters, AreRemovedAfterTheCallEvenWhenItThrows) {
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"proj.weight", at::randn({6, 8})},
                                                                                   {"proj.bias", at::randn({6})}}),
                   {});
@@ -173,13 +176,13 @@ TEST(AdaptersInUse, EndWithTheCallAlsoWhenItThrows) {
   EXPECT_EQ(of_unets.key_of(*table), "") << "the table is of no UNet";
   EXPECT_NE(of_unets.key(), "");
   try {
-    const AdaptersInUse adapters(*table, &set);
-    EXPECT_GT(apart(layer(x), plain), 0.1);
+    const ScopedAdapters adapters(*table, &set);
+    EXPECT_GT(max_difference(layer(x), plain), 0.1);
     throw 1;
   } catch (int) {
   }
   EXPECT_TRUE(at::equal(layer(x), plain));
-  const AdaptersInUse none(*table, nullptr), others(LayerTable{}, &set);
+  const ScopedAdapters none(*table, nullptr), others(LayerTable{}, &set);
   EXPECT_TRUE(at::equal(layer(x), plain));
 }
 

@@ -41,7 +41,7 @@ at::Tensor convolution_by_loops(const at::Tensor& x, const at::Tensor& weight, c
   return out;
 }
 
-TEST(Conv2d, IsWhatLoopsGiveAndStaysInChannelsLast) {
+TEST(Conv2d, MatchesNaiveLoopsAndStaysChannelsLast) {
   NoiseSource noise(4);
   for (const auto& options :
        {Conv2dOptions{}, Conv2dOptions{.kernel = 1, .stride = 1, .padding = 0},
@@ -83,7 +83,7 @@ TEST(GroupNorm, NormalisesEachGroupInBothMemoryFormats) {
   EXPECT_TRUE(channels_last.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-TEST(Embedding, LooksUpAndGivesItsFirstRows) {
+TEST(Embedding, LooksUpAndReturnsFirstRows) {
   const auto store = random_store({{"weight", {9, 4}}});
   Weights weights(store, {.device = at::kCPU, .dtype = at::kFloat});
   const Embedding embedding(weights.root(), 9, 4);
@@ -102,7 +102,7 @@ TEST(Layout, TokensAndMapsShareMemoryInChannelsLast) {
   EXPECT_TRUE(back.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-TEST(Layers, GiveTheSameBitsFromHalfStorage) {
+TEST(Layers, HalfStorageIsBitIdentical) {
   NoiseSource noise(6);
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, shape] : std::map<std::string, std::vector<std::int64_t>>{{"conv.weight", {6, 8, 3, 3}},

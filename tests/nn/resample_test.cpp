@@ -27,7 +27,7 @@ TEST(Upsample2D, AgreesWithDiffusersAtEverySize) {
 }
 
 // Above 63 rows another memory format is taken; the numbers stay.
-TEST(Upsample2D, AManyRowBatchGivesTheSameRows) {
+TEST(Upsample2D, LargeBatchGivesTheSameRows) {
   testing::BlockVectors block("upsample_13x7");
   const Upsample2D upsample(block.scope(), 6);
   const auto one = block.input(0).narrow(0, 0, 1).contiguous(at::MemoryFormat::ChannelsLast);

@@ -40,7 +40,7 @@ TEST(ResnetBlock2D, ScalesAndShifts) {
   expect_parity("resnet_scale_shift", scaled);
 }
 
-TEST(ResnetBlock2D, WorksWithoutTime) {
+TEST(ResnetBlock2D, WorksWithoutTimestepEmbedding) {
   auto timeless = options(4);
   timeless.temb_channels = std::nullopt;
   expect_parity("resnet_no_time", timeless);

@@ -11,7 +11,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/temporary_folder.h"
-#include "tensor/device_slot.h"
+#include "tensor/component_offloader.h"
 
 namespace easel {
 namespace {
@@ -19,18 +19,18 @@ namespace {
 namespace fs = std::filesystem;
 
 using testing::begin;
-using testing::draw_alone;
+using testing::generate_image;
 using testing::latents_of;
 using testing::load;
 using testing::reference;
 using testing::relative_error;
 using testing::step;
 
-TEST(Adapters, LatentsAndPixelsAreThoseOfTheReference) {
+TEST(Adapters, LatentsAndPixelsMatchTheReference) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 31);
 }
 
-GenerationRequest request(std::vector<AdapterUse> loras, const std::string& prompt = "a fox") {
+GenerationRequest request(std::vector<AdapterSelection> loras, const std::string& prompt = "a fox") {
   GenerationRequest r;
   r.prompt = prompt;
   r.seed = 3;
@@ -44,11 +44,11 @@ const AdapterSet* set_of(const Generation& generation) {
 }
 
 at::Tensor prompt_of(const Generation& generation) {
-  return static_cast<const DiffusionGeneration&>(generation).phase().conditions.prompt_embeds;
+  return static_cast<const DiffusionGeneration&>(generation).phase().conditioning.prompt_embeds;
 }
 
-void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::string& says,
-                    const std::string& param = "loras") {
+void expect_rejected(Pipeline& pipeline, const GenerationRequest& r, const std::string& says,
+                     const std::string& param = "loras") {
   try {
     pipeline.begin(r, {});
     FAIL() << "was accepted: " << says;
@@ -59,24 +59,24 @@ void expect_refused(Pipeline& pipeline, const GenerationRequest& r, const std::s
   }
 }
 
-TEST(Adapters, LeaveTheModelAsItWas) {
+TEST(Adapters, DoNotChangeTheModel) {
   auto pipeline = load("sd");
-  const auto before = draw_alone(*pipeline, request({}));
-  const auto adapted = draw_alone(*pipeline, request({{"loha", 1.0}, {"dora", 0.5}}));
+  const auto before = generate_image(*pipeline, request({}));
+  const auto adapted = generate_image(*pipeline, request({{"loha", 1.0}, {"dora", 0.5}}));
   EXPECT_NE(adapted.pixels, before.pixels);
-  EXPECT_EQ(draw_alone(*pipeline, request({})).pixels, before.pixels);
-  EXPECT_EQ(draw_alone(*pipeline, request({{"loha", 0.0}, {"dora", 0.0}})).pixels, before.pixels)
+  EXPECT_EQ(generate_image(*pipeline, request({})).pixels, before.pixels);
+  EXPECT_EQ(generate_image(*pipeline, request({{"loha", 0.0}, {"dora", 0.0}})).pixels, before.pixels)
       << "a weight of 0 is no adapter";
 }
 
-TEST(Adapters, InThePromptAreThoseOfTheRequest) {
+TEST(Adapters, InThePromptEqualThoseInTheRequest) {
   auto pipeline = load("sd");
-  const auto listed = draw_alone(*pipeline, request({{"peft", 0.7}, {"kohya", 1.0}}));
-  EXPECT_EQ(draw_alone(*pipeline, request({}, "a <lora:peft:0.7>fox<lora:kohya>")).pixels, listed.pixels);
-  EXPECT_EQ(draw_alone(*pipeline, request({{"peft", 0.7}}, "a fox<lora:kohya>")).pixels, listed.pixels);
+  const auto listed = generate_image(*pipeline, request({{"peft", 0.7}, {"kohya", 1.0}}));
+  EXPECT_EQ(generate_image(*pipeline, request({}, "a <lora:peft:0.7>fox<lora:kohya>")).pixels, listed.pixels);
+  EXPECT_EQ(generate_image(*pipeline, request({{"peft", 0.7}}, "a fox<lora:kohya>")).pixels, listed.pixels);
 }
 
-TEST(Adapters, AreInTheModelsDtype) {
+TEST(Adapters, UseTheModelsDtype) {
   const auto latents_after_a_step = [](c10::ScalarType dtype, const std::string& name) {
     auto pipeline = load("sd", dtype);
     auto generation = begin(*pipeline, request({{name, 0.8}}));
@@ -91,7 +91,7 @@ TEST(Adapters, AreInTheModelsDtype) {
 }
 
 // Requests with other adapters never share a model call; interleaved, each is drawn as it is alone.
-TEST(Adapters, OfMixedRequestsStayApart) {
+TEST(Adapters, DifferentSetsNeverShareABatch) {
   auto pipeline = load("sd");
   const std::vector<GenerationRequest> requests{request({}), request({{"peft", 1.0}}), request({{"peft", 0.5}}),
                                                 request({{"lokr", 1.0}, {"peft", 1.0}}),
@@ -113,7 +113,7 @@ TEST(Adapters, OfMixedRequestsStayApart) {
   }
 }
 
-TEST(Adapters, OfEqualRequestsShareACall) {
+TEST(Adapters, EqualSetsShareABatch) {
   auto pipeline = load("xl");
   auto first = request({{"xl_original", 0.8}}), second = first;
   second.seed = 4;
@@ -135,7 +135,7 @@ TEST(Adapters, OfEqualRequestsShareACall) {
 }
 
 // The encoder remembers prompts; with other adapters of the text encoder a prompt means something else.
-TEST(Adapters, OfTheTextEncoderChangeWhatAPromptMeans) {
+TEST(Adapters, TextEncoderAdaptersAreInThePromptCacheKey) {
   auto pipeline = load("sd");
   const auto plain = prompt_of(*begin(*pipeline, request({})));
   const auto full = prompt_of(*begin(*pipeline, request({{"kohya_text", 1.0}})));
@@ -148,41 +148,41 @@ TEST(Adapters, OfTheTextEncoderChangeWhatAPromptMeans) {
 }
 
 // A text encoder that is built again for each prompt, and models that take turns on the device.
-TEST(Adapters, FindLayersThatComeAndGo) {
+TEST(Adapters, WorkWithReleasedAndOffloadedModels) {
   const auto uses = request({{"peft", 0.7}, {"kohya_text", 1.0}});
-  const auto wanted = draw_alone(*load("sd"), uses).pixels;
+  const auto wanted = generate_image(*load("sd"), uses).pixels;
   Placement released, in_turn;
   released.release_text_encoders = true;
-  in_turn.slot = std::make_shared<DeviceSlot>([](const at::Tensor& host) { return host.clone(); });
+  in_turn.offloader = std::make_shared<ComponentOffloader>([](const at::Tensor& host) { return host.clone(); });
   for (const auto& placement : {released, in_turn}) {
     const PipelineOptions options{.placement = placement, .adapters = {.directory = reference("adapters")}};
     const auto pipeline = open_model("m", reference("sd"), options).load({}, {});
-    EXPECT_EQ(draw_alone(*pipeline, uses).pixels, wanted) << placement.release_text_encoders;
-    EXPECT_NE(draw_alone(*pipeline, request({{"peft", 0.7}})).pixels, wanted);
+    EXPECT_EQ(generate_image(*pipeline, uses).pixels, wanted) << placement.release_text_encoders;
+    EXPECT_NE(generate_image(*pipeline, request({{"peft", 0.7}})).pixels, wanted);
   }
 }
 
-TEST(Adapters, ThatCannotBeUsedAreRefusedByName) {
+TEST(Adapters, UnusableAdaptersAreRejectedByName) {
   auto pipeline = load("sd");
-  expect_refused(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, full");
-  expect_refused(*pipeline, request({{"nobody", 0.0}}), "`nobody`");
-  expect_refused(*pipeline, request({{"../sd/unet/diffusion_pytorch_model", 1.0}}), "there is no adapter");
-  expect_refused(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
-  expect_refused(*pipeline, request({{"", 1.0}}), "there is no adapter");
-  expect_refused(*pipeline, request({{"peft", 1.0}, {"peft", 0.5}}), "`peft` is named twice");
-  expect_refused(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "expected -100 to 100");
-  expect_refused(*pipeline, request({{"peft", -1e30}}), "is -1e+30, expected");
-  expect_refused(*pipeline, request({{"peft", 1.0, 101.0}}), "is 101, expected");
-  expect_refused(*pipeline, request({}, "a fox <lora:peft:nan>"), "expected -100 to 100");
-  expect_refused(*pipeline, request(std::vector<AdapterUse>(33, {"peft", 1.0})), "33 adapters");
-  expect_refused(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
-  expect_refused(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
-  expect_refused(*load("xl"), request({{"peft", 1.0}}), "peft.safetensors: `");
+  expect_rejected(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, full");
+  expect_rejected(*pipeline, request({{"nobody", 0.0}}), "`nobody`");
+  expect_rejected(*pipeline, request({{"../sd/unet/diffusion_pytorch_model", 1.0}}), "there is no adapter");
+  expect_rejected(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
+  expect_rejected(*pipeline, request({{"", 1.0}}), "there is no adapter");
+  expect_rejected(*pipeline, request({{"peft", 1.0}, {"peft", 0.5}}), "`peft` is named twice");
+  expect_rejected(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "expected -100 to 100");
+  expect_rejected(*pipeline, request({{"peft", -1e30}}), "is -1e+30, expected");
+  expect_rejected(*pipeline, request({{"peft", 1.0, 101.0}}), "is 101, expected");
+  expect_rejected(*pipeline, request({}, "a fox <lora:peft:nan>"), "expected -100 to 100");
+  expect_rejected(*pipeline, request(std::vector<AdapterSelection>(33, {"peft", 1.0})), "33 adapters");
+  expect_rejected(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
+  expect_rejected(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
+  expect_rejected(*load("xl"), request({{"peft", 1.0}}), "peft.safetensors: `");
   const auto without = open_model("m", reference("sd"), {}).load({}, {});
-  expect_refused(*without, request({{"peft", 1.0}}), "--lora-dir");
+  expect_rejected(*without, request({{"peft", 1.0}}), "--lora-dir");
 }
 
-class ChosenFrom : public TemporaryFolder {
+class AdapterFolder : public TemporaryFolder {
  public:
   void put(const std::string& source, const std::string& name) const {
     fs::copy_file(reference("adapters/" + source + ".safetensors"), path(name + ".safetensors"),
@@ -196,34 +196,34 @@ class ChosenFrom : public TemporaryFolder {
 };
 
 // However a name in the folder is written, it is one file, read once.
-TEST(Adapters, InFoldersAreFoundByTheEndOfTheirPath) {
-  const ChosenFrom folder;
+TEST(Adapters, FoundInSubfoldersByPathSuffix) {
+  const AdapterFolder folder;
   fs::create_directory(fs::path(folder.path()) / "inside");
   folder.put("kohya", "inside/style");
   const auto pipeline = folder.load();
   const auto by_path = begin(*pipeline, request({{"inside/style", 1.0}}));
   EXPECT_EQ(set_of(*by_path)->key(), set_of(*begin(*pipeline, request({{"style", 1.0}})))->key());
-  expect_refused(*pipeline, request({{"inside/style", 1.0}, {"style", 0.0}}), "`style` is named twice");
+  expect_rejected(*pipeline, request({{"inside/style", 1.0}, {"style", 0.0}}), "`style` is named twice");
 }
 
-TEST(Adapters, AreReadAgainWhenTheirFileChangesAndNewOnesAreFound) {
-  const ChosenFrom folder;
+TEST(Adapters, ChangedAndNewFilesAreLoaded) {
+  const AdapterFolder folder;
   folder.put("kohya", "style");
   const auto pipeline = folder.load();
   const auto before = begin(*pipeline, request({{"style", 1.0}}));
-  expect_refused(*pipeline, request({{"late", 1.0}}), "there are: style");
+  expect_rejected(*pipeline, request({{"late", 1.0}}), "there are: style");
   folder.put("loha", "style");
   folder.put("kohya", "late");
   const auto after = begin(*pipeline, request({{"style", 1.0}}));
   const auto late = begin(*pipeline, request({{"late", 1.0}}));
   EXPECT_NE(set_of(*before)->key(), set_of(*after)->key());
   for (const auto* generation : {&before, &after, &late}) step(*pipeline, generation->get());
-  EXPECT_TRUE(at::equal(latents_of(*before), latents_of(*late))) << "a picture keeps what it began with";
+  EXPECT_TRUE(at::equal(latents_of(*before), latents_of(*late))) << "an image keeps what it began with";
   EXPECT_FALSE(at::equal(latents_of(*before), latents_of(*after)));
 }
 
-TEST(Adapters, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
-  const ChosenFrom folder;
+TEST(Adapters, ReplacedFileOfSameSizeAndMtimeIsReloaded) {
+  const AdapterFolder folder;
   for (const char* name : {"style", "other"}) folder.put("kohya", name);
   const auto path_of = [&](const std::string& name) { return folder.path(name + ".safetensors"); };
   const auto pipeline = folder.load();
@@ -233,7 +233,7 @@ TEST(Adapters, AnotherFileOfTheSameSizeAndTimeIsReadToo) {
   EXPECT_NE(set_of(*before)->key(), set_of(*begin(*pipeline, request({{"style", 1.0}})))->key());
 }
 
-TEST(Adapters, TheLeastRecentlyUsedLeaveMemory) {
+TEST(Adapters, LeastRecentlyUsedIsEvicted) {
   auto table = std::make_shared<LayerTable>();
   table->component = "text_encoder";
   for (int i = 0; i < 3; ++i) {
@@ -244,23 +244,23 @@ TEST(Adapters, TheLeastRecentlyUsedLeaveMemory) {
     table->add(layer + ".mlp.fc1", {96, 48});
     table->add(layer + ".mlp.fc2", {48, 96});
   }
-  const ChosenFrom folder;
+  const AdapterFolder folder;
   for (const char* name : {"a", "b", "c"}) folder.put("kohya_text", name);
   constexpr std::size_t kBytes = 4 * 4 * 3 * (4 * (48 + 48) + 2 * (96 + 48));  // rank 4, float32, three layers
   const AdapterOptions options{.directory = folder.path(), .memory_bytes = 2 * kBytes};
   Adapters adapters(options, {table}, {});
-  const auto choose = [&](const std::string& name) { return adapters.choose({{name, 1.0}})->key(); };
-  const auto a = choose("a"), b = choose("b");
+  const auto resolve = [&](const std::string& name) { return adapters.resolve({{name, 1.0}})->key(); };
+  const auto a = resolve("a"), b = resolve("b");
   EXPECT_EQ(adapters.loaded_bytes(), 2 * kBytes);
-  EXPECT_EQ(choose("a"), a);
+  EXPECT_EQ(resolve("a"), a);
   EXPECT_EQ(adapters.loads(), 2u);
-  choose("c");
+  resolve("c");
   EXPECT_EQ(adapters.loaded_bytes(), 2 * kBytes);
-  EXPECT_EQ(choose("a"), a) << "was used later than b";
+  EXPECT_EQ(resolve("a"), a) << "was used later than b";
   EXPECT_EQ(adapters.loads(), 3u);
-  EXPECT_NE(choose("b"), b) << "keys of what was read anew are new";
+  EXPECT_NE(resolve("b"), b) << "keys of what was read anew are new";
   EXPECT_EQ(adapters.loads(), 4u);
-  EXPECT_EQ(adapters.choose({}), nullptr);
+  EXPECT_EQ(adapters.resolve({}), nullptr);
 }
 
 }  // namespace

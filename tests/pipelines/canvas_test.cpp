@@ -9,7 +9,7 @@ ModelDescription model(bool native_only) {
   ModelDescription d;
   d.native_width = d.native_height = native_only ? 128 : 512;
   d.cell = 8;
-  d.draws_native_size_only = native_only;
+  d.native_size_only = native_only;
   return d;
 }
 
@@ -23,52 +23,52 @@ Image gradient(int width, int height) {
   return image;
 }
 
-TEST(Canvas, WholeCellsAreDrawnAsAsked) {
+TEST(Canvas, MultiplesOfTheCellAreGeneratedAtTheRequestedSize) {
   const auto canvas = plan_canvas(model(false), 512, 768);
-  EXPECT_EQ(canvas.drawn_width, 512);
-  EXPECT_EQ(canvas.drawn_height, 768);
+  EXPECT_EQ(canvas.generated_width, 512);
+  EXPECT_EQ(canvas.generated_height, 768);
   EXPECT_FALSE(canvas.resized);
 }
 
-TEST(Canvas, OddSizesAreDrawnLargerAndCroppedAtTheCentre) {
+TEST(Canvas, OtherSizesAreRoundedUpAndCenterCropped) {
   const auto canvas = plan_canvas(model(false), 101, 60);
-  EXPECT_EQ(canvas.drawn_width, 104);
-  EXPECT_EQ(canvas.drawn_height, 64);
-  const auto answer = to_answer(gradient(104, 64), canvas);
-  EXPECT_EQ(answer.width, 101);
-  EXPECT_EQ(answer.height, 60);
-  EXPECT_EQ(answer.pixels[0], 1) << "one column cut on the left, two on the right";
-  EXPECT_EQ(answer.pixels[1], 2) << "two rows cut above and below";
+  EXPECT_EQ(canvas.generated_width, 104);
+  EXPECT_EQ(canvas.generated_height, 64);
+  const auto output = to_output(gradient(104, 64), canvas);
+  EXPECT_EQ(output.width, 101);
+  EXPECT_EQ(output.height, 60);
+  EXPECT_EQ(output.pixels[0], 1) << "one column cut on the left, two on the right";
+  EXPECT_EQ(output.pixels[1], 2) << "two rows cut above and below";
 }
 
-TEST(Canvas, ANativeSizeModelDrawsAtItsOwnSizeAndResizes) {
+TEST(Canvas, NativeSizeOnlyModelGeneratesAtNativeSizeAndResizes) {
   for (const auto& [w, h] : {std::pair{512, 512}, {64, 64}, {1792, 1024}}) {
     const auto canvas = plan_canvas(model(true), w, h);
-    EXPECT_EQ(canvas.drawn_width, 128);
-    EXPECT_EQ(canvas.drawn_height, 128);
+    EXPECT_EQ(canvas.generated_width, 128);
+    EXPECT_EQ(canvas.generated_height, 128);
     EXPECT_TRUE(canvas.resized);
   }
   EXPECT_FALSE(plan_canvas(model(true), 128, 128).resized);
 }
 
-TEST(Canvas, OtherProportionsKeepTheDrawingWholeAndCarryItsEdgeOn) {
+TEST(Canvas, OtherAspectRatiosAreLetterboxedWithEdgePixels) {
   const auto canvas = plan_canvas(model(true), 256, 128);
-  const auto answer = to_answer(gradient(128, 128), canvas);
-  const auto red = [&](int x, int y) { return answer.pixels[(static_cast<std::size_t>(y) * 256 + x) * 3]; };
+  const auto output = to_output(gradient(128, 128), canvas);
+  const auto red = [&](int x, int y) { return output.pixels[(static_cast<std::size_t>(y) * 256 + x) * 3]; };
   EXPECT_EQ(red(0, 64), 0) << "the left edge goes on to the left";
   EXPECT_EQ(red(63, 64), 0);
   EXPECT_EQ(red(64 + 100, 64), 100) << "the drawing itself is neither cut nor stretched";
   EXPECT_EQ(red(255, 64), 127);
 }
 
-TEST(Canvas, EverySizeComesOutAsAsked) {
+TEST(Canvas, OutputAlwaysHasTheRequestedSize) {
   for (const bool native_only : {false, true}) {
     for (const auto& [w, h] : {std::pair{1, 1}, {9, 200}, {128, 128}, {127, 129}, {333, 77}}) {
       const auto canvas = plan_canvas(model(native_only), w, h);
-      const auto answer = to_answer(gradient(canvas.drawn_width, canvas.drawn_height), canvas);
-      EXPECT_EQ(answer.width, w);
-      EXPECT_EQ(answer.height, h);
-      EXPECT_EQ(answer.pixels.size(), static_cast<std::size_t>(w) * h * 3);
+      const auto output = to_output(gradient(canvas.generated_width, canvas.generated_height), canvas);
+      EXPECT_EQ(output.width, w);
+      EXPECT_EQ(output.height, h);
+      EXPECT_EQ(output.pixels.size(), static_cast<std::size_t>(w) * h * 3);
     }
   }
 }

@@ -3,9 +3,9 @@
 A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS or FURTHER_SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
 `width`, `height`, and any further argument of the pipeline by diffusers' name. `request_scheduler` is what easel's request must name
 where a manifest prefers another scheduler than the checkpoint's own. For each the file OUT/<name>.safetensors gets `latents`
-[steps, 1, C, h, w] after every step, pictures of the case under their argument's name, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
+[steps, 1, C, h, w] after every step, images of the case under their argument's name, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
 contiguous and channels-last memory. OUT/cases.json lists the cases. Weights are scaled until prompt, timestep and seed all matter and
-the pictures have contrast; the scripts fail when they do not.
+the images have contrast; the scripts fail when they do not.
 """
 import copy
 import functools
@@ -30,10 +30,10 @@ SD_BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear
 SCHEDULERS = {"pndm": (PNDMScheduler, {}), "ddim": (DDIMScheduler, {}), "euler": (EulerDiscreteScheduler, {}),
               "euler_ancestral": (EulerAncestralDiscreteScheduler, {}), "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
               "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True})}
-# The rest, of which fewer pictures are drawn.
+# The rest, of which fewer images are drawn.
 FURTHER_SCHEDULERS = {
     "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}), "dpmpp_2s": (DPMSolverSinglestepScheduler, {}),
-    # Left to itself, the class takes a seed from torch's global generator; easel takes the picture's, 7 in all cases.
+    # Left to itself, the class takes a seed from torch's global generator; easel takes the image's, 7 in all cases.
     "dpmpp_sde": (DPMSolverSDEScheduler, {"noise_sampler_seed": 7}), "heun": (HeunDiscreteScheduler, {}), "lms": (LMSDiscreteScheduler, {}),
     "dpm2": (KDPM2DiscreteScheduler, {}), "dpm2_ancestral": (KDPM2AncestralDiscreteScheduler, {}), "unipc": (UniPCMultistepScheduler, {}),
     "deis": (DEISMultistepScheduler, {}), "ddpm": (DDPMScheduler, {}), "lcm": (LCMScheduler, {}), "tcd": (TCDScheduler, {}),
@@ -45,7 +45,7 @@ OWN_KEYS = {"name", "folder", "mode", "scheduler", "steps", "seed", "request_sch
 OPEN_CLIP_PAD = "!"
 OPEN_CLIP = dict(hidden_act="gelu", hidden_size=64, intermediate_size=128, num_hidden_layers=5, eos_token_id=2, pad_token_id=1)
 SD2_UNET = dict(cross_attention_dim=64, attention_head_dim=(1, 2, 4), use_linear_projection=True, upcast_attention=True)
-PICTURE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
+IMAGE_DEVIATION = 0.32  # of -1..1: lively, and seldom saturated
 
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
@@ -92,33 +92,33 @@ def vae(**config):
     return AutoencoderKL(**{**base, **config})
 
 
-def calibrate(pipe, deviation=PICTURE_DEVIATION, **arguments):
-    """Noise predictions of unit variance; pictures of mean 0 and a natural deviation; latents of pictures of about unit variance.
-    Pipelines for pictures need an `image`."""
+def calibrate(pipe, deviation=IMAGE_DEVIATION, **arguments):
+    """Noise predictions of unit variance; images of mean 0 and a natural deviation; latents of images of about unit variance.
+    Pipelines for images need an `image`."""
     calibrate_encoder(pipe.vae)
     size = {} if "image" in arguments else dict(height=128, width=128)
     base = dict(prompt=PROMPT, **size, **arguments)
-    outputs, pictures = [], []
+    outputs, images = [], []
     hook = pipe.unet.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
     pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
     hook.remove()
     pipe.unet.conv_out.weight.mul_(1 / outputs[0].std())
     pipe.unet.conv_out.bias.mul_(0)
-    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: pictures.append(out))
+    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
     pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
     hook.remove()
-    pipe.vae.decoder.conv_out.weight.mul_(deviation / pictures[0].std())
-    pipe.vae.decoder.conv_out.bias.copy_(-pictures[0].mean((0, 2, 3)) * deviation / pictures[0].std())
+    pipe.vae.decoder.conv_out.weight.mul_(deviation / images[0].std())
+    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * deviation / images[0].std())
 
 
 def calibrate_encoder(vae):
-    pixels = torch.from_numpy(np.array(source_picture(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
+    pixels = torch.from_numpy(np.array(source_image(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
     gain = 1 / (vae.encode(pixels).latent_dist.mean.std() * vae.config.scaling_factor)
     vae.quant_conv.weight[:vae.config.latent_channels].mul_(gain)
     vae.quant_conv.bias[:vae.config.latent_channels].mul_(gain)
 
 
-def source_picture(seed, width=128, height=128):
+def source_image(seed, width=128, height=128):
     """Soft blots of colour."""
     coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
     fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
@@ -134,7 +134,7 @@ def channels_last(pipe):
 
 def draw(pipe, case, generator=None):
     """Latents after every step, and what the pipeline gives for `output_type`: 8-bit pixels by default. `image` and `mask_image` are
-    PIL pictures."""
+    PIL images."""
     own = pipe.scheduler
     if case.get("scheduler"):
         cls, extra = (SCHEDULERS | FURTHER_SCHEDULERS)[case["scheduler"]]
@@ -191,27 +191,27 @@ class Writer:
         itself = (pixels != pixels_cl).float().mean()
         if contrast:
             assert deviation >= 20 and saturated < 0.05, f"{name}: deviation {deviation:.1f}, saturated {saturated:.3f}"
-        # A picture whose reference does not agree with itself could not be held to 99.9 %.
+        # An image whose reference does not agree with itself could not be held to 99.9 %.
         assert itself < 1e-3, f"{name}: the reference differs from itself in {itself:.2e} of its pixels"
-        pictures = {key: value for key, value in case.items() if isinstance(value, Image.Image)}
-        tensors = {key: torch.from_numpy(np.array(value)) for key, value in pictures.items()}
+        images = {key: value for key, value in case.items() if isinstance(value, Image.Image)}
+        tensors = {key: torch.from_numpy(np.array(value)) for key, value in images.items()}
         save_file({"latents": latents.contiguous(), "pixels": pixels.contiguous(), "tolerance": error, **tensors},
                   self.out / f"{name}.safetensors")
-        self.cases.append(dict({key: value for key, value in case.items() if key not in pictures}, name=name, pictures=list(pictures)))
+        self.cases.append(dict({key: value for key, value in case.items() if key not in images}, name=name, images=list(images)))
         print(f"{name}: {len(latents)} steps, deviation {deviation:.1f}, reference differs from itself by {error[-1]:.1e}, "
               f"{itself:.2e} of its pixels", flush=True)
 
     def check_sensitivity(self, name, pipe, case, **changes):
-        """A changed prompt, seed, timestep list, and each further argument given, must change the picture."""
+        """A changed prompt, seed, timestep list, and each further argument given, must change the image."""
         changes = {"prompt": case["prompt"] + " in front of a red wall", "seed": case["seed"] + 1, "steps": case["steps"] // 2, **changes}
         self.check_changes(name, pipe, case, **changes)
 
     def check_changes(self, name, pipe, case, least=1.0, **changes):
-        """Each of these arguments must change the picture, by `least` of 255 on average: most of its pixels."""
+        """Each of these arguments must change the image, by `least` of 255 on average: most of its pixels."""
         _, pixels = self.draw(pipe, case)
         for key, value in changes.items():
             moved = (self.draw(pipe, {**case, key: value})[1].int() - pixels.int()).abs().float().mean()
-            assert moved > least, f"{name}: another {key} moved the picture by only {moved:.3f}"
+            assert moved > least, f"{name}: another {key} moved the image by only {moved:.3f}"
 
     def finish(self):
         (self.out / "cases.json").write_text(json.dumps(self.cases, indent=1))

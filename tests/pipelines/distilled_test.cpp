@@ -11,11 +11,11 @@ using testing::begin;
 using testing::load;
 using testing::reference;
 
-TEST(Distilled, LatentsAndPixelsAreThoseOfDiffusers) {
+TEST(Distilled, LatentsAndPixelsMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 29);
 }
 
-TEST(Distilled, ALatentConsistencyModelHasItsPipelinesDefaults) {
+TEST(Distilled, LatentConsistencyModelUsesItsPipelinesDefaults) {
   const auto d = open_model("m", reference("lcm"), {}).description;
   EXPECT_EQ(d.family, "latent-consistency-model");
   EXPECT_EQ(d.default_scheduler, "lcm");
@@ -24,7 +24,7 @@ TEST(Distilled, ALatentConsistencyModelHasItsPipelinesDefaults) {
 }
 
 // What guides it is an input of the UNet.
-TEST(Distilled, ALatentConsistencyModelCostsOneRowWhateverTheGuidance) {
+TEST(Distilled, LatentConsistencyModelTakesOneRowAtAnyGuidanceScale) {
   auto pipeline = load("lcm");
   GenerationRequest request;
   request.prompt = "a fox";

@@ -125,12 +125,12 @@ def main():
 
 
 def check_effect(out, name, plain):
-    """Adapters must move most pixels; the plain pictures are the first cases."""
+    """Adapters must move most pixels; the plain images are the first cases."""
     if name == plain:
         return
     pixels, unadapted = (load_file(out / f"{case}.safetensors")["pixels"].int() for case in (name, plain))
     moved = (pixels - unadapted).abs().float().mean()
-    assert moved > 1, f"{name}: the adapters moved the picture by only {moved:.3f}"
+    assert moved > 1, f"{name}: the adapters moved the image by only {moved:.3f}"
 
 
 main()

@@ -8,7 +8,7 @@ from diffusers import (DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDisc
                        StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline, TCDScheduler)
 
 sys.dont_write_bytecode = True
-from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_picture, text_encoder, tokenizer, unet, vae  # noqa: E402
+from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, source_image, text_encoder, tokenizer, unet, vae  # noqa: E402
 from sdxl_checkpoints import sdxl_parts, sdxl_unet  # noqa: E402
 
 GUIDANCE_DIM = 24
@@ -69,38 +69,38 @@ def make_xl(out):
 
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, width=64, height=64, guidance_scale=0.0)
-    masked = dict(base, mode="inpaint", image=source_picture(1, 64, 64), mask_image=source_picture(2, 64, 64), strength=0.75)
-    picture = {key: value for key, value in base.items() if key not in ("width", "height")} | dict(mode="image", image=masked["image"], strength=0.5)
+    masked = dict(base, mode="inpaint", image=source_image(1, 64, 64), mask_image=source_image(2, 64, 64), strength=0.75)
+    img2img = {key: value for key, value in base.items() if key not in ("width", "height")} | dict(mode="image", image=masked["image"], strength=0.5)
     lcm = dict(base, guidance_scale=8.5)
     return {
         "lcm": dict(lcm, folder="lcm"),
         "lcm_guidance": dict(lcm, folder="lcm", guidance_scale=1.5, steps=2),
         "lcm_8": dict(lcm, folder="lcm", steps=8),
         "sd_lcm": dict(lcm, folder="sd_lcm"),
-        "sd_lcm_image": dict(picture, folder="sd_lcm", guidance_scale=8.5),
+        "sd_lcm_image": dict(img2img, folder="sd_lcm", guidance_scale=8.5),
         "sd_lcm_masked": dict(masked, folder="sd_lcm", guidance_scale=8.5),
         "xl_lcm": dict(lcm, folder="xl_lcm"),
-        "xl_lcm_image": dict(picture, folder="xl_lcm", guidance_scale=2.0),
+        "xl_lcm_image": dict(img2img, folder="xl_lcm", guidance_scale=2.0),
         "xl_lcm_masked": dict(masked, folder="xl_lcm", guidance_scale=2.0),
         "sd_turbo_1": dict(base, folder="sd_turbo", steps=1),
         "sd_turbo_4": dict(base, folder="sd_turbo"),
-        "sd_turbo_image": dict(picture, folder="sd_turbo"),
+        "sd_turbo_image": dict(img2img, folder="sd_turbo"),
         "sd_turbo_masked": dict(masked, folder="sd_turbo"),
         "xl_turbo_1": dict(base, folder="xl_turbo", steps=1),
-        "xl_turbo_image": dict(picture, folder="xl_turbo"),
-        "xl_turbo_image_1": dict(picture, folder="xl_turbo", steps=2),
+        "xl_turbo_image": dict(img2img, folder="xl_turbo"),
+        "xl_turbo_image_1": dict(img2img, folder="xl_turbo", steps=2),
         "xl_turbo_masked": dict(masked, folder="xl_turbo"),
         "xl_lightning_2": dict(base, folder="xl_lightning", steps=2),
         "xl_lightning_4": dict(base, folder="xl_lightning"),
-        "xl_lightning_image": dict(picture, folder="xl_lightning"),
+        "xl_lightning_image": dict(img2img, folder="xl_lightning"),
         "xl_lightning_masked": dict(masked, folder="xl_lightning", strength=1.0),
         "xl_lightning_1": dict(base, folder="xl_lightning_1", steps=1),
         "xl_hyper_1": dict(base, folder="xl_hyper", steps=1, eta=1.0),
         "xl_hyper_8": dict(base, folder="xl_hyper", steps=8, eta=0.5),
-        "xl_hyper_image": dict(picture, folder="xl_hyper", eta=0.3),
+        "xl_hyper_image": dict(img2img, folder="xl_hyper", eta=0.3),
         "xl_hyper_masked": dict(masked, folder="xl_hyper", eta=0.5),
         "xl_hyper_ddim": dict(base, folder="xl_hyper_ddim", steps=2),
-        "xl_hyper_ddim_image": dict(picture, folder="xl_hyper_ddim"),
+        "xl_hyper_ddim_image": dict(img2img, folder="xl_hyper_ddim"),
         "xl_hyper_ddim_masked": dict(masked, folder="xl_hyper_ddim"),
     }
 

@@ -1,6 +1,6 @@
 """Tiles of diffusers, and SDXL with its refiner at full size in files without content. Usage: make_memory.py FOLDER
 
-FOLDER/tiled.*: a small autoencoder whose tiles are 64 pixels, and what it makes of pictures larger than that.
+FOLDER/tiled.*: a small autoencoder whose tiles are 64 pixels, and what it makes of images larger than that.
 FOLDER/sdxl, FOLDER/refiner: checkpoint folders whose weight files have true headers and then nothing: their bytes are
 never written, so they take no room on the disk.
 """

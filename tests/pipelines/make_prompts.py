@@ -112,13 +112,13 @@ def write_tables(out):
     tok = tokenizer(pad_token="!")
     comma, table = tok.convert_tokens_to_ids(",</w>"), []
     for prompt in random_prompts(rng, 200) + long_prompts(rng, 300):
-        chunks = prompt_rules.split(prompt, ids_of(tok), comma)
+        chunks = prompt_rules.split(prompt, token_ids(tok), comma)
         table.append([prompt, [prompt_rules.framed(c, tok.bos_token_id, tok.eos_token_id, tok.pad_token_id) for c in chunks]])
     assert max(len(chunks) for _, chunks in table) > 4
     (out / "chunks.json").write_text(json.dumps(table))
 
 
-def ids_of(tok):
+def token_ids(tok):
     return lambda text: tok(text, truncation=False, add_special_tokens=False)["input_ids"]
 
 
@@ -130,13 +130,13 @@ class Encoder:
         taught = copy.deepcopy(tok)
         first = len(taught)
         taught.add_tokens(list(words))
-        self.ids_of = ids_of(taught)
+        self.token_ids = token_ids(taught)
         self.vectors = {first + i: parts.get(part, parts.get("")) for i, parts in enumerate(words.values())}
 
     def __call__(self, prompt, clip_skip, chunks=1):
         """Embeddings of at least so many chunks, and the first one's pooled state."""
         comma = self.tok.convert_tokens_to_ids(",</w>")
-        rows = prompt_rules.split(prompt, self.ids_of, comma, {key: len(value) for key, value in self.vectors.items()})
+        rows = prompt_rules.split(prompt, self.token_ids, comma, {key: len(value) for key, value in self.vectors.items()})
         rows += [[]] * (chunks - len(rows))
         encoded = [self.encode(row, clip_skip) for row in rows]
         return torch.cat([states for states, _ in encoded], 1), encoded[0][1]
@@ -182,7 +182,7 @@ def encode_pair(pipe, words, case):
     return arguments
 
 
-# --- pictures -------------------------------------------------------------------------------------------------------
+# --- images -------------------------------------------------------------------------------------------------------
 
 
 class Drawer:

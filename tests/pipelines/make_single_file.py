@@ -1,7 +1,7 @@
 """Checkpoints that are one file: see checkpoints.py and original_layout.py. Usage: make_single_file.py OUT
 
 NAME.safetensors is a small random checkpoint in the original layout, tensors/NAME/PART what diffusers' from_single_file makes of it, and
-the cases are pictures of that. published/NAME.safetensors has a published model's names and shapes, with a hole in place of the numbers.
+the cases are images of that. published/NAME.safetensors has a published model's names and shapes, with a hole in place of the numbers.
 """
 import copy
 import json
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 sys.dont_write_bytecode = True
-from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, draw_upscaled, source_picture, text_encoder,  # noqa: E402
+from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, draw_upscaled, source_image, text_encoder,  # noqa: E402
                          text_encoder_with_projection, tokenizer, unet, vae)
 from original_layout import UNET, original_clip, original_open_clip, original_unet, original_vae  # noqa: E402
 
@@ -136,7 +136,7 @@ def make_checkpoints(out):
     made.add("sd1", sd1(), v1_scopes, extra=LEFTOVERS)
     made.add("sd1_half", sd1(layers_per_block=2), v1_scopes, dtype=torch.float16)
     made.add("sd1_brain", sd1(), v1_scopes, dtype=torch.bfloat16)
-    made.add("sd1_inpainting", sd1(StableDiffusionInpaintPipeline, in_channels=9), v1_scopes, image=source_picture(1), mask_image=source_picture(2))
+    made.add("sd1_inpainting", sd1(StableDiffusionInpaintPipeline, in_channels=9), v1_scopes, image=source_image(1), mask_image=source_image(2))
     # Widths that tell neither heads nor groups, and another vocabulary: only a folder of configs does.
     own = tokenizer()
     odd = StableDiffusionPipeline(vae(), text_encoder(own), own, unet(attention_head_dim=4), PNDMScheduler(**PNDM), None, None,
@@ -169,7 +169,7 @@ def make_checkpoints(out):
     for name, p in upscaler.unet.named_parameters():
         if p.ndim == 2 and p.shape[1] == 128 and ("to_k" in name or "to_v" in name):
             p.mul_(0.2)
-    made.add("x4", upscaler, {"text_encoder": (ONLY, True)}, image=source_picture(1, 32, 32))
+    made.add("x4", upscaler, {"text_encoder": (ONLY, True)}, image=source_image(1, 32, 32))
     xl_vae = lambda: small_vae(scaling_factor=0.13025, force_upcast=True)
     # Of another width than the first, by which diffusers tells them apart.
     second = open_clip(tok_2, text_encoder_with_projection, hidden_size=128, num_attention_heads=2, num_hidden_layers=4, projection_dim=48)
@@ -181,7 +181,7 @@ def make_checkpoints(out):
                            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"))
     refiner = StableDiffusionXLImg2ImgPipeline(xl_vae(), None, second, None, tok_2, refiner_unet, EulerDiscreteScheduler(**EULER),
                                                requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False)
-    made.add("refiner", refiner, {"text_encoder_2": (FIRST, True)}, image=source_picture(1), strength=1.0)
+    made.add("refiner", refiner, {"text_encoder_2": (FIRST, True)}, image=source_image(1), strength=1.0)
     return made
 
 
@@ -189,8 +189,8 @@ def make_other_vaes(made):
     """sd1 with another autoencoder, from a folder, from a file, and from one that has diffusers' names."""
     torch.manual_seed(44)
     other, out = small_vae(scaling_factor=0.3, layers_per_block=2), made.out
-    pictures = other.decode(torch.randn(1, 4, 16, 16) / other.config.scaling_factor).sample
-    other.decoder.conv_out.weight.mul_(0.3 / pictures.std())
+    images = other.decode(torch.randn(1, 4, 16, 16) / other.config.scaling_factor).sample
+    other.decoder.conv_out.weight.mul_(0.3 / images.std())
     other.save_pretrained(out / "other_vae")
     (out / "vae_in_original").mkdir()
     shutil.copy(out / "other_vae" / "config.json", out / "vae_in_original")
@@ -259,15 +259,15 @@ def write_hollow(path, state):
 
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, guidance_scale=1.5, width=128, height=128)
-    pictures = dict(image=source_picture(1))
+    images = dict(image=source_image(1))
     plain = ("sd1", "sd2_turbo", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")
     return {
         **{name: dict(base, folder=f"{name}.safetensors") for name in plain},
         "sd2_v": dict(base, folder="sd2_v.safetensors", prompt="a cat! on a red background", negative_prompt="a dog"),
-        "sd1_inpainting": dict(base, folder="sd1_inpainting.safetensors", mask_image=source_picture(2), strength=1.0, **pictures),
+        "sd1_inpainting": dict(base, folder="sd1_inpainting.safetensors", mask_image=source_image(2), strength=1.0, **images),
         "x4": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="x4.safetensors", mode="x4",
-                   image=source_picture(3, 32, 32), noise_level=200),
-        "refiner": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="refiner.safetensors", strength=0.6, **pictures),
+                   image=source_image(3, 32, 32), noise_level=200),
+        "refiner": dict({k: v for k, v in base.items() if k not in ("width", "height")}, folder="refiner.safetensors", strength=0.6, **images),
     }
 
 
@@ -283,7 +283,7 @@ def main():
     make_published(writer.out)
     for name, case in make_cases().items():
         pipe = made.pipes[name]
-        writer.add(f"picture_{name}", pipe, channels_last(pipe), case, contrast=False)
+        writer.add(f"image_{name}", pipe, channels_last(pipe), case, contrast=False)
     writer.check_changes("vae_folder", made.pipes["vae_folder"], make_cases()["vae_folder"], prompt="a red wall", seed=8)
     writer.finish()
 

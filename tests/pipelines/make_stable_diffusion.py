@@ -6,11 +6,11 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline
 
 sys.dont_write_bytecode = True
-from checkpoints import (EMOJI, OPEN_CLIP, OPEN_CLIP_PAD, PICTURE_DEVIATION, PROMPT, SCHEDULERS, SD2_UNET, SD_BETAS, Writer, calibrate,  # noqa: E402
+from checkpoints import (EMOJI, OPEN_CLIP, OPEN_CLIP_PAD, IMAGE_DEVIATION, PROMPT, SCHEDULERS, SD2_UNET, SD_BETAS, Writer, calibrate,  # noqa: E402
                          channels_last, text_encoder, tokenizer, unet, vae)
 
 
-def checkpoint(out, name, seed, scheduler, deviation=PICTURE_DEVIATION, pad_token="<|endoftext|>", text=None, gain=1.0, **config):
+def checkpoint(out, name, seed, scheduler, deviation=IMAGE_DEVIATION, pad_token="<|endoftext|>", text=None, gain=1.0, **config):
     torch.manual_seed(seed)
     tok = tokenizer(pad_token=pad_token)
     pipe = StableDiffusionPipeline(vae(), text_encoder(tok, **(text or {})), tok, unet(**config), scheduler, None, None,

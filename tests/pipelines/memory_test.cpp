@@ -12,13 +12,13 @@
 #include "checkpoints/checkpoint_source.h"
 #include "core/config.h"
 #include "easel/image_file.h"
-#include "pipelines/images/picture_codec.h"
+#include "pipelines/images/image_codec.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/counting_allocator.h"
 #include "support/reference_vectors.h"
-#include "tensor/device_slot.h"
+#include "tensor/component_offloader.h"
 #include "tensor/torch_errors.h"
 #include "weights/stores/key_mapping.h"
 
@@ -26,7 +26,7 @@ namespace easel {
 namespace {
 
 using testing::all_near;
-using testing::draw_alone;
+using testing::generate_image;
 using testing::reference;
 using testing::ReferenceVectors;
 
@@ -60,14 +60,14 @@ std::unique_ptr<Pipeline> load_emoji(const PipelineOptions& options) {
   return open_model("emoji", kEmoji, options).load({}, {});
 }
 
-const std::vector<std::uint8_t>& plain_picture() {
-  static const auto pixels = draw_alone(*load_emoji({}), emoji_request()).pixels;
+const std::vector<std::uint8_t>& baseline_pixels() {
+  static const auto pixels = generate_image(*load_emoji({}), emoji_request()).pixels;
   return pixels;
 }
 
 // The reference card: an L4, a 3090, a 4090. What is left over is for the driver, libraries' workspaces and a second
-// picture's latents.
-TEST(MemoryNeeds, SdxlAndItsRefinerAt1024InFloat16StayWithin24GiB) {
+// image's latents.
+TEST(MemoryEstimate, SdxlWithRefinerAt1024InFloat16FitsIn24GiB) {
   const Placement gpu{.device = at::kCUDA, .dtype = at::kHalf};
   const auto d = open_model("sdxl", reference("sdxl"), {.placement = gpu}).description;
   std::vector<std::string> names;
@@ -89,21 +89,21 @@ TEST(MemoryNeeds, SdxlAndItsRefinerAt1024InFloat16StayWithin24GiB) {
   EXPECT_EQ(d.memory_bytes, weights + std::max(at_1024.step_bytes.at(2), at_1024.decode_bytes));
   EXPECT_GT(d.memory_bytes, 12 * kGiB) << "the weights alone";
   EXPECT_LT(d.memory_bytes, 22 * kGiB);
-  EXPECT_LT(weights + at_1024.step_bytes.at(16), 22 * kGiB) << "also with eight guided pictures in a step";
+  EXPECT_LT(weights + at_1024.step_bytes.at(16), 22 * kGiB) << "also with eight guided images in a step";
 }
 
-TEST(MemoryNeeds, ComponentsThatTakeTurnsNeedTheLargestOfThem) {
+TEST(MemoryEstimate, OffloadedComponentsNeedOnlyTheLargest) {
   PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf}};
   const auto all = open_model("sdxl", reference("sdxl"), options).description.memory_bytes;
-  options.placement.slot = std::make_shared<DeviceSlot>([](const at::Tensor& host) { return host; });
+  options.placement.offloader = std::make_shared<ComponentOffloader>([](const at::Tensor& host) { return host; });
   const auto turns = open_model("sdxl", reference("sdxl"), options).description.memory_bytes;
   EXPECT_LT(turns, 8 * kGiB) << "fits a card of 8 GiB";
   EXPECT_LT(turns, all / 2);
 }
 
-TEST(MemoryNeeds, FollowTilesAndSizesAndStorage) {
+TEST(MemoryEstimate, FollowTilingSizeAndStorage) {
   PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf},
-                          .described_sizes = {{2048, 2048}, {1024, 1024}}};
+                          .estimated_sizes = {{2048, 2048}, {1024, 1024}}};
   const auto whole = open_model("sdxl", reference("sdxl"), options).description.activations;
   options.vae_tiling = VaeTiling::kOn;
   const auto tiled = open_model("sdxl", reference("sdxl"), options).description.activations;
@@ -121,20 +121,20 @@ TEST(MemoryNeeds, FollowTilesAndSizesAndStorage) {
 }
 
 // Matrices and kernels that are kept in half precision are converted for the call of their layer.
-TEST(MemoryNeeds, OfHalfStorageHoldTheWeightThatALayerConverts) {
+TEST(MemoryEstimate, HalfStorageIncludesTheWeightALayerConverts) {
   const PipelineOptions options{.placement = {.storage = WeightStorage::kStored}};
   const auto served = open_model("emoji", kEmoji, options);
   const auto plain = open_model("emoji", kEmoji, {}).description.activations[0].step_bytes.at(2);
-  const auto foretold = served.description.activations[0].step_bytes.at(2);
-  EXPECT_GT(foretold, plain);
+  const auto estimated = served.description.activations[0].step_bytes.at(2);
+  EXPECT_GT(estimated, plain);
   const auto pipeline = served.load({}, {});
   auto generation = testing::begin(*pipeline, emoji_request());
   testing::step(*pipeline, generation.get());  // lays out what is kept
   const auto allocated = testing::peak_allocated_bytes([&] { testing::step(*pipeline, generation.get()); });
-  EXPECT_NEAR(static_cast<double>(foretold) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
 }
 
-TEST(MemoryNeeds, AreLessWhereTextEncodersLeave) {
+TEST(MemoryEstimate, ReleasedTextEncodersNeedLess) {
   PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf}};
   const auto all = open_model("sdxl", reference("sdxl"), options).description;
   options.placement.release_text_encoders = true;
@@ -146,13 +146,13 @@ TEST(MemoryNeeds, AreLessWhereTextEncodersLeave) {
   EXPECT_EQ(released.memory_bytes, all.memory_bytes - text);
 }
 
-TEST(MemoryNeeds, AreNotLookedIntoForWhoOnlyDraws) {
-  const auto d = open_model("emoji", kEmoji, {.describes_activations = false}).description;
+TEST(MemoryEstimate, ActivationsAreSkippedWhenNotRequested) {
+  const auto d = open_model("emoji", kEmoji, {.estimate_activations = false}).description;
   EXPECT_TRUE(d.activations.empty());
   EXPECT_EQ(d.weight_bytes, open_model("emoji", kEmoji, {}).description.weight_bytes);
 }
 
-TEST(OutOfMemory, IsToldWithWhatHelps) {
+TEST(OutOfMemory, ErrorSuggestsASmallerImage) {
   constexpr std::int64_t kMoreThanAnAddressSpace = std::int64_t{1} << 57;
   try {
     with_torch_errors([] { return at::empty({kMoreThanAnAddressSpace}, at::kByte); });
@@ -160,12 +160,12 @@ TEST(OutOfMemory, IsToldWithWhatHelps) {
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kResourceExhausted);
     EXPECT_EQ(std::string(e.what()),
-              "host memory is used up (you tried to allocate 144115188075855872 bytes); a smaller picture needs less, "
+              "host memory is used up (you tried to allocate 144115188075855872 bytes); a smaller image needs less, "
               "and the server's operator is told by `easel models --size WIDTHxHEIGHT` how much");
   }
 }
 
-TEST(TiledAutoencoder, AgreesWithDiffusers) {
+TEST(TiledAutoencoder, MatchesDiffusers) {
   const c10::InferenceMode inference;
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "tiled");
   const auto& tolerances = vectors.notes().at("tolerances");
@@ -189,9 +189,9 @@ TEST(TiledAutoencoder, BlendsHalfPrecisionAsDiffusersDoes) {
   EXPECT_LT(testing::relative_error(found, wanted), 0.02);
 }
 
-/// A picture of the README's as the autoencoder takes it, cut to [1, 3, edge, edge].
-at::Tensor some_picture(std::int64_t edge) {
-  std::ifstream file(EASEL_PICTURE, std::ios::binary);
+/// An image of the README's as the autoencoder takes it, cut to [1, 3, edge, edge].
+at::Tensor sample_image(std::int64_t edge) {
+  std::ifstream file(EASEL_SAMPLE_IMAGE, std::ios::binary);
   std::stringstream bytes;
   bytes << file.rdbuf();
   auto image = decode_image(bytes.str()).image;
@@ -200,13 +200,13 @@ at::Tensor some_picture(std::int64_t edge) {
 }
 
 // Each tile has GroupNorm statistics and attention of its own, so colours shift a little from tile to tile. In 8-bit
-// units; this picture is four times the size that the shipped autoencoder was trained on.
+// units; this image is four times the size that the shipped autoencoder was trained on.
 constexpr double kMeanFromWhole = 6.0, kMostFromWhole = 64.0;
 
-TEST(TiledAutoencoder, IsNearTheWholePicture) {
+TEST(TiledAutoencoder, IsCloseToTheUntiledResult) {
   const c10::InferenceMode inference;
   const auto vae = emoji_vae();
-  const auto latents = vae.encode(some_picture(256), {}).mean;
+  const auto latents = vae.encode(sample_image(256), {}).mean;
   const auto whole = vae.decode(latents, {}).clamp(-1, 1), tiled = tiled_decode(vae, latents, 128, {}).clamp(-1, 1);
   const auto apart = (whole - tiled).abs() * 127.5;
   std::printf("of 255: mean %.3f, most %.1f\n", apart.mean().item<double>(), apart.max().item<double>());
@@ -215,12 +215,12 @@ TEST(TiledAutoencoder, IsNearTheWholePicture) {
   EXPECT_GT(apart.max().item<double>(), 0.01) << "or the test compares a thing with itself";
 }
 
-// Small tiles of a large picture: what waits and what is put together is more than what works. The estimate counts the
+// Small tiles of a large image: what waits and what is put together is more than what works. The estimate counts the
 // last tile of a row as a whole one. Not smaller: there kernels take workspaces that no estimate sees.
-TEST(TiledAutoencoder, TakesWhatIsForetold) {
+TEST(TiledAutoencoder, PeakMemoryMatchesTheEstimate) {
   const c10::InferenceMode inference;
   const auto vae = emoji_vae();
-  const auto pixels = some_picture(256);
+  const auto pixels = sample_image(256);
   const auto latents = vae.encode(pixels, {}).mean;
   vae.decode(latents, {});  // the first use of weights lays them out anew, which is not the tiles' memory
   const LatentSize whole{.rows = 1, .height = latents.size(2), .width = latents.size(3)};
@@ -229,7 +229,7 @@ TEST(TiledAutoencoder, TakesWhatIsForetold) {
     const auto decode = testing::peak_allocated_bytes([&] { tiled_decode(vae, latents, tile, {}); });
     EXPECT_GE(tiled_decode_bytes(vae.config(), whole, tile, {}), decode * 95 / 100);
     EXPECT_LE(tiled_decode_bytes(vae.config(), whole, tile, {}), decode * 3 / 2);
-    // The picture itself is there before the call.
+    // The image itself is there before the call.
     const auto encode =
         testing::peak_allocated_bytes([&] { tiled_encode(vae, pixels, tile, {}); }) + pixels.numel() * 4;
     EXPECT_GE(tiled_encode_bytes(vae.config(), whole, tile, {}), encode * 95 / 100);
@@ -238,7 +238,7 @@ TEST(TiledAutoencoder, TakesWhatIsForetold) {
 }
 
 // Tiles of another size do not meet, those of a single cell never end. diffusers has both faults.
-TEST(TiledAutoencoder, TilesAreWholeStepsOfFourCells) {
+TEST(TiledAutoencoder, TileSizeIsAMultipleOfFourCells) {
   AutoencoderKLConfig config{.block_out_channels = {8, 8, 8, 8}};
   const auto tile_of = [&](std::int64_t sample_size) {
     config.sample_size = sample_size;
@@ -264,18 +264,18 @@ TEST(TiledAutoencoder, StopsBetweenTiles) {
   EXPECT_EQ(polls, of_a_tile + 1) << "the second tile was not begun";
 }
 
-TEST(ChooseTile, OnAndOffLookAtTheSizeAlone) {
+TEST(ChooseTile, OnAndOffDependOnlyOnTheSize) {
   const auto any = [](std::int64_t) -> std::int64_t { return 1 << 30; };
-  const PictureExtent small{512, 512, 8}, tall{520, 64, 8};
+  const ImageExtent small{512, 512, 8}, tall{520, 64, 8};
   EXPECT_EQ(choose_tile(VaeTiling::kOn, small, 512, 0, any), 0);
   EXPECT_EQ(choose_tile(VaeTiling::kOn, tall, 512, 0, any), 512);
   EXPECT_EQ(choose_tile(VaeTiling::kOff, tall, 512, 0, any), 0);
 }
 
-TEST(ChooseTile, AutoCutsOnlyWhatDoesNotFitAndThenAsLittleAsPossible) {
-  const PictureExtent picture{1024, 1024, 8};
-  const auto area = [&](std::int64_t edge) { return edge == 0 ? picture.height * picture.width : edge * edge; };
-  const auto chosen = [&](std::int64_t free) { return choose_tile(VaeTiling::kAuto, picture, 1024, free, area); };
+TEST(ChooseTile, AutoTilesOnlyWhatDoesNotFitWithTheLargestTileThatDoes) {
+  const ImageExtent image{1024, 1024, 8};
+  const auto area = [&](std::int64_t edge) { return edge == 0 ? image.height * image.width : edge * edge; };
+  const auto chosen = [&](std::int64_t free) { return choose_tile(VaeTiling::kAuto, image, 1024, free, area); };
   EXPECT_EQ(chosen(2'000'000), 0);
   EXPECT_EQ(chosen(1024 * 1024), 512) << "a part must stay free";
   EXPECT_EQ(chosen(512 * 512 * 2), 512);
@@ -284,10 +284,10 @@ TEST(ChooseTile, AutoCutsOnlyWhatDoesNotFitAndThenAsLittleAsPossible) {
   EXPECT_EQ(choose_tile(VaeTiling::kAuto, {120, 96, 8}, 1024, 0, area), 0) << "nothing to cut";
 }
 
-TEST(PictureCodec, DecodesInTilesWhenToldTo) {
+TEST(ImageCodec, DecodesInTilesWhenTilingIsOn) {
   const c10::InferenceMode inference;
-  PictureCodec codec(emoji_vae(), VaeFields::kScalingFactor, {}, {});
-  const auto latents = codec.scale(codec.encode(some_picture(192), {}).mean);
+  ImageCodec codec(emoji_vae(), VaeFields::kScalingFactor, {}, {});
+  const auto latents = codec.scale(codec.encode(sample_image(192), {}).mean);
   const auto whole = codec.decode(latents, {});
   codec.set_tiling(VaeTiling::kOn);
   EXPECT_TRUE(
@@ -297,19 +297,19 @@ TEST(PictureCodec, DecodesInTilesWhenToldTo) {
   EXPECT_TRUE(codec.decode(small, {}).equal(emoji_vae().decode(small / codec.config().scaling_factor, {})));
 }
 
-TEST(HalfStorage, DrawsTheSameBits) {
+TEST(HalfStorage, GivesBitIdenticalImages) {
   const auto pipeline = load_emoji({.placement = {.storage = WeightStorage::kStored}});
-  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture());
+  EXPECT_EQ(generate_image(*pipeline, emoji_request()).pixels, baseline_pixels());
 }
 
-TEST(ReleasedTextEncoders, DrawTheSameBits) {
+TEST(ReleasedTextEncoders, GiveBitIdenticalImages) {
   const auto pipeline = load_emoji({.placement = {.release_text_encoders = true}});
-  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture());
-  EXPECT_EQ(draw_alone(*pipeline, emoji_request()).pixels, plain_picture()) << "from remembered prompts";
+  EXPECT_EQ(generate_image(*pipeline, emoji_request()).pixels, baseline_pixels());
+  EXPECT_EQ(generate_image(*pipeline, emoji_request()).pixels, baseline_pixels()) << "from remembered prompts";
 }
 
 // Prompts that are remembered need no file; a new one does, and its lack is the model's fault, not the request's.
-TEST(ReleasedTextEncoders, SayWhichFileIsGone) {
+TEST(ReleasedTextEncoders, MissingFileIsNamed) {
   namespace fs = std::filesystem;
   const auto folder = fs::path(::testing::TempDir()) / "easel_released";
   fs::remove_all(folder);
@@ -334,10 +334,10 @@ TEST(ReleasedTextEncoders, SayWhichFileIsGone) {
 }
 
 // A device that is other memory of this one stands in for a GPU.
-TEST(Offload, ComponentsTakeTurnsAndDrawTheSameBits) {
+TEST(Offload, SwappedComponentsGiveBitIdenticalImages) {
   std::int64_t copies = 0;
   PipelineOptions options;
-  options.placement.slot = std::make_shared<DeviceSlot>([&](const at::Tensor& host) {
+  options.placement.offloader = std::make_shared<ComponentOffloader>([&](const at::Tensor& host) {
     ++copies;
     return host.clone();
   });
@@ -352,15 +352,15 @@ TEST(Offload, ComponentsTakeTurnsAndDrawTheSameBits) {
   testing::step(*pipeline, generation.get());
   testing::step(*pipeline, generation.get());
   EXPECT_EQ(copies, with_unet) << "the UNet stays from step to step";
-  EXPECT_EQ(testing::finish(*pipeline, generation.get()).pixels, plain_picture());
+  EXPECT_EQ(testing::finish(*pipeline, generation.get()).pixels, baseline_pixels());
   EXPECT_GT(copies, with_unet);
 }
 
-// Two models on one device, two pictures at once; a step is given up half-way, and once the device is full.
-TEST(Offload, TwoModelsShareADeviceThroughFaults) {
+// Two models on one device, two images at once; a step is given up half-way, and once the device is full.
+TEST(Offload, TwoModelsShareADeviceAcrossFailures) {
   bool full = false;
   PipelineOptions options;
-  options.placement.slot = std::make_shared<DeviceSlot>([&](const at::Tensor& host) {
+  options.placement.offloader = std::make_shared<ComponentOffloader>([&](const at::Tensor& host) {
     if (full) throw Error(ErrorCode::kResourceExhausted, "full");
     return host.clone();
   });
@@ -376,8 +376,8 @@ TEST(Offload, TwoModelsShareADeviceThroughFaults) {
     full = false;
     testing::step(*a, row);
   }
-  EXPECT_EQ(testing::finish(*b, in_b.get()).pixels, plain_picture());
-  EXPECT_EQ(testing::finish(*a, in_a.get()).pixels, plain_picture());
+  EXPECT_EQ(testing::finish(*b, in_b.get()).pixels, baseline_pixels());
+  EXPECT_EQ(testing::finish(*a, in_a.get()).pixels, baseline_pixels());
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/registry.h"
-#include "support/parity_figures.h"
+#include "support/parity_results.h"
 #include "weights/loading/weights.h"
 
 namespace easel::testing {
@@ -48,9 +48,9 @@ json cases() {
 namespace {
 
 /// What only SDXL's pipelines take.
-MicroConditions micro_conditions_of(const json& c) {
-  using Pixels = MicroConditions::Pixels;
-  MicroConditions m;
+MicroConditioning micro_conditions_of(const json& c) {
+  using Pixels = MicroConditioning::Pixels;
+  MicroConditioning m;
   const auto read = [&](const char* key, auto& target) {
     if (c.contains(key)) target = Pixels{c.at(key).at(0), c.at(key).at(1)};
   };
@@ -65,8 +65,8 @@ MicroConditions micro_conditions_of(const json& c) {
   return m;
 }
 
-/// A picture [H, W, 3] that the reference script put beside a case's results; null when there is none.
-std::shared_ptr<const Image> picture_of(const std::string& case_name, const std::string& tensor) {
+/// An image [H, W, 3] that the reference script put beside a case's results; null when there is none.
+std::shared_ptr<const Image> image_of(const std::string& case_name, const std::string& tensor) {
   const auto store = open_component(EASEL_REFERENCE_DIR, case_name);
   if (store->find(tensor) == nullptr) return nullptr;
   const auto pixels = store->read(tensor).contiguous();
@@ -92,9 +92,9 @@ GenerationRequest request_of(const json& c) {
   if (c.contains("clip_skip")) r.clip_skip = c.at("clip_skip");
   if (c.contains("request_scheduler")) r.scheduler = c.at("request_scheduler");
   r.guidance_rescale = c.value("guidance_rescale", 0.0);
-  r.micro_conditions = micro_conditions_of(c);
-  r.image = picture_of(c.at("name"), "image");
-  r.mask = picture_of(c.at("name"), "mask_image");
+  r.micro_conditioning = micro_conditions_of(c);
+  r.image = image_of(c.at("name"), "image");
+  r.mask = image_of(c.at("name"), "mask_image");
   if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
   if (c.contains("strength")) r.strength = c.at("strength");
   for (const auto& use : c.value("loras", json::array())) {
@@ -151,7 +151,7 @@ double relative_error(const at::Tensor& found, const at::Tensor& wanted) {
   return ((found - wanted).norm() / wanted.norm()).item<double>();
 }
 
-void expect_refused(Pipeline& pipeline, const GenerationRequest& request, const std::string& param) {
+void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const std::string& param) {
   try {
     pipeline.begin(request, {});
     FAIL() << param << " was accepted";
@@ -161,7 +161,7 @@ void expect_refused(Pipeline& pipeline, const GenerationRequest& request, const 
   }
 }
 
-Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
+Image generate_image(Pipeline& pipeline, const GenerationRequest& request) {
   auto generation = begin(pipeline, request);
   while (!generation->finished_stepping()) step(pipeline, generation.get());
   return finish(pipeline, generation.get());
@@ -169,7 +169,7 @@ Image draw_alone(Pipeline& pipeline, const GenerationRequest& request) {
 
 namespace {
 
-/// How a case's picture came to be, for docs/measurements/parity.md.
+/// How a case's image came to be, for docs/measurements/parity.md.
 std::string mode_of(const json& c) {
   static const std::map<std::string, std::string> names = {{"text", "text to image"},
                                                            {"image", "image to image"},
@@ -223,7 +223,7 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, Agreement& agreement)
   EXPECT_LE(apart.max().item<int>(), 1);
   agreement.equal_share = apart.eq(0).to(at::kDouble).mean().item<double>();
   EXPECT_GE(agreement.equal_share, kEqualPixels);
-  record({.area = "pictures",
+  record({.area = "images",
           .row = row_of(c, pipeline.description()),
           .column = mode_of(c),
           .largest_difference = agreement.worst,
@@ -248,7 +248,7 @@ int expect_all_cases_agree() {
     all = {.worst = std::max(all.worst, one.worst), .equal_share = std::min(all.equal_share, one.equal_share)};
     ++count;
   }
-  std::printf("%d pictures; worst error is %.2f of what is allowed, fewest equal values %.3f %%\n", count, all.worst,
+  std::printf("%d images; worst error is %.2f of what is allowed, fewest equal values %.3f %%\n", count, all.worst,
               100 * all.equal_share);
   return count;
 }

@@ -1,4 +1,4 @@
-// What tests of whole pictures share: a reference script's cases, and drawing one picture step by step.
+// What tests of whole images share: a reference script's cases, and drawing one image step by step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,14 +32,14 @@ std::string reference(const std::string& name);
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat,
                                const std::string& embeddings = "");
 
-/// The one picture of a request.
+/// The one image of a request.
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request);
 /// One step alone. Fails the test when its latents are not finite.
 void step(Pipeline& pipeline, Generation* row);
 Image finish(Pipeline& pipeline, Generation* row);
-Image draw_alone(Pipeline& pipeline, const GenerationRequest& request);
+Image generate_image(Pipeline& pipeline, const GenerationRequest& request);
 /// Expects the request to be a bad one for the value of its field `param`.
-void expect_refused(Pipeline& pipeline, const GenerationRequest& request, const std::string& param);
+void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const std::string& param);
 
 const at::Tensor& latents_of(const Generation& generation);
 double relative_error(const at::Tensor& found, const at::Tensor& wanted);

@@ -10,7 +10,7 @@ EncodedPrompt prompt(double value) {
   return {.embeds = at::full({1}, value), .text_embeds = {}};
 }
 
-TEST(PromptCache, ForgetsWhatWasNotAskedForTheLongestTime) {
+TEST(PromptCache, EvictsTheLeastRecentlyUsed) {
   PromptCache cache(2);
   cache.insert("a", prompt(1), 1);
   cache.insert("b", prompt(2), 1);
@@ -22,7 +22,7 @@ TEST(PromptCache, ForgetsWhatWasNotAskedForTheLongestTime) {
   EXPECT_EQ(cache.hits(), 3u);
 }
 
-TEST(PromptCache, LongPromptsTakeTheRoomOfSeveral) {
+TEST(PromptCache, LongPromptsCountOncePerChunk) {
   PromptCache cache(4);
   for (const char* key : {"a", "b", "c", "d"}) cache.insert(key, prompt(0), 1);
   cache.insert("long", prompt(1), 3);

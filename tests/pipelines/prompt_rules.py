@@ -47,7 +47,7 @@ def parse(prompt):
     return pieces or [["", 1.0]]
 
 
-def split(prompt, ids_of, comma, lengths=None):
+def split(prompt, token_ids, comma, lengths=None):
     """Chunks of (id, weight, row): `row` counts the vectors of a word, whose ids are the keys of `lengths`; else it is None."""
     chunks, now = [], []
     for text, weight in parse(prompt):
@@ -55,7 +55,7 @@ def split(prompt, ids_of, comma, lengths=None):
             chunks.append(now)
             now = []
             continue
-        for token in ids_of(text):
+        for token in token_ids(text):
             unit = [(token, weight, row) for row in range(lengths[token])] if lengths and token in lengths else [(token, weight, None)]
             if len(now) == ROOM and token != comma:
                 near = [i for i in range(ROOM - NEAR, ROOM) if now[i][0] == comma]

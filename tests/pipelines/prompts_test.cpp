@@ -30,7 +30,7 @@ json table(const std::string& name) {
   return json::parse(file);
 }
 
-TEST(Prompts, RandomBracketsAreReadAsTheRulesSay) {
+TEST(Prompts, RandomWeightedPromptsParseAsTheReference) {
   const auto rows = table("parsed.json");
   ASSERT_EQ(rows.size(), 3000u);
   for (const auto& row : rows) {
@@ -40,13 +40,13 @@ TEST(Prompts, RandomBracketsAreReadAsTheRulesSay) {
   }
 }
 
-TEST(Prompts, RandomChunksAreThoseOfTheRules) {
+TEST(Prompts, RandomChunksMatchTheReference) {
   const auto tokenizer = load_clip_tokenizer(reference("open_clip/tokenizer"));
   const auto rows = table("chunks.json");
   ASSERT_EQ(rows.size(), 500u);
   const auto no_words = [](std::size_t) -> std::size_t { throw std::logic_error("no word was taught"); };
   for (const auto& row : rows) {
-    const auto found = read_weighted_prompt(*tokenizer, row.at(0).get<std::string>(), no_words);
+    const auto found = tokenize_weighted_prompt(*tokenizer, row.at(0).get<std::string>(), no_words);
     ASSERT_EQ(found.chunks.size(), row.at(1).size()) << row.at(0);
     for (std::size_t i = 0; i < found.chunks.size(); ++i) {
       ASSERT_EQ(found.chunks[i].input_ids, row.at(1).at(i).at(0).get<std::vector<std::int64_t>>()) << row.at(0);
@@ -55,13 +55,13 @@ TEST(Prompts, RandomChunksAreThoseOfTheRules) {
   }
 }
 
-const Conditions& conditions_of(const Generation& generation) {
-  return static_cast<const DiffusionGeneration&>(generation).phase().conditions;
+const UNetConditioning& conditioning_of(const Generation& generation) {
+  return static_cast<const DiffusionGeneration&>(generation).phase().conditioning;
 }
 
 constexpr double kEmbedsTolerance = 1e-5;
 
-TEST(Prompts, EmbeddingsAreThoseOfTheReference) {
+TEST(Prompts, EmbeddingsMatchTheReference) {
   double worst = 0;
   for (const auto& c : testing::cases()) {
     SCOPED_TRACE(c.at("name").get<std::string>());
@@ -80,13 +80,13 @@ TEST(Prompts, EmbeddingsAreThoseOfTheReference) {
         EXPECT_LT(relative_error(tensor[row], expected), kEmbedsTolerance) << name << " of row " << row;
       }
     };
-    compare(conditions_of(*found).prompt_embeds, "prompt_embeds");
-    if (wanted->find("text_embeds") != nullptr) compare(conditions_of(*found).text_embeds, "text_embeds");
+    compare(conditioning_of(*found).prompt_embeds, "prompt_embeds");
+    if (wanted->find("text_embeds") != nullptr) compare(conditioning_of(*found).text_embeds, "text_embeds");
   }
   std::printf("worst relative error of embeddings: %.1e\n", worst);
 }
 
-TEST(Prompts, LatentsAndPixelsAreThoseOfDiffusers) {
+TEST(Prompts, LatentsAndPixelsMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 16);
 }
 
@@ -100,21 +100,21 @@ GenerationRequest request(const std::string& prompt, PromptSyntax syntax, const 
   return r;
 }
 
-TEST(Prompts, WithoutSyntaxBothReadingsGiveTheSameBits) {
+TEST(Prompts, PlainAndWeightedSyntaxAgreeOnPlainPrompts) {
   for (const char* folder : {"clip_l", "open_clip", "xl"}) {
     for (const std::string prompt : {"", "a fox: red, {blue}! on 1.2 <green>"}) {
       // Each pipeline has seen no prompt before, so nothing is remembered.
       const auto plain = begin(*load(folder), request(prompt, PromptSyntax::kPlain, "a dog, a cat"));
       const auto weighted = begin(*load(folder), request(prompt, PromptSyntax::kA1111, "a dog, a cat"));
-      EXPECT_TRUE(at::equal(conditions_of(*plain).prompt_embeds, conditions_of(*weighted).prompt_embeds)) << folder;
-      if (conditions_of(*plain).text_embeds.defined()) {
-        EXPECT_TRUE(at::equal(conditions_of(*plain).text_embeds, conditions_of(*weighted).text_embeds));
+      EXPECT_TRUE(at::equal(conditioning_of(*plain).prompt_embeds, conditioning_of(*weighted).prompt_embeds)) << folder;
+      if (conditioning_of(*plain).text_embeds.defined()) {
+        EXPECT_TRUE(at::equal(conditioning_of(*plain).text_embeds, conditioning_of(*weighted).text_embeds));
       }
     }
   }
 }
 
-TEST(Prompts, TheAnswerSaysWhenAPromptWasCut) {
+TEST(Prompts, ResultReportsPromptTruncation) {
   std::string longer;
   for (int i = 0; i < 80; ++i) longer += "fox ";
   for (const char* folder : {"clip_l", "xl"}) {
@@ -138,7 +138,7 @@ TEST(Prompts, TheAnswerSaysWhenAPromptWasCut) {
   }
 }
 
-TEST(Prompts, TheServersSyntaxIsForRequestsThatNameNone) {
+TEST(Prompts, ServerSyntaxIsTheDefaultForRequests) {
   PipelineOptions options;
   options.prompt_syntax = PromptSyntax::kA1111;
   const auto pipeline = open_model("m", reference("clip_l"), options).load({}, {});
@@ -148,11 +148,11 @@ TEST(Prompts, TheServersSyntaxIsForRequestsThatNameNone) {
   const auto unnamed = begin(*pipeline, r);
   r.prompt_syntax = PromptSyntax::kPlain;
   const auto plain = begin(*pipeline, r);
-  EXPECT_TRUE(at::equal(conditions_of(*weighted).prompt_embeds, conditions_of(*unnamed).prompt_embeds));
-  EXPECT_FALSE(at::equal(conditions_of(*weighted).prompt_embeds, conditions_of(*plain).prompt_embeds));
+  EXPECT_TRUE(at::equal(conditioning_of(*weighted).prompt_embeds, conditioning_of(*unnamed).prompt_embeds));
+  EXPECT_FALSE(at::equal(conditioning_of(*weighted).prompt_embeds, conditioning_of(*plain).prompt_embeds));
 }
 
-TEST(Prompts, RowsOfOtherLengthsHaveOtherBatchKeys) {
+TEST(Prompts, BatchKeyDependsOnPromptLength) {
   const auto pipeline = load("clip_l");
   const auto short_row = begin(*pipeline, request("a fox", PromptSyntax::kA1111));
   const auto plain_row = begin(*pipeline, request("(a fox)", PromptSyntax::kPlain));
@@ -161,7 +161,7 @@ TEST(Prompts, RowsOfOtherLengthsHaveOtherBatchKeys) {
   EXPECT_NE(pipeline->batch_key(*short_row), pipeline->batch_key(*long_row));
 }
 
-TEST(Prompts, WhatHasNoEndIsRefusedByItsField) {
+TEST(Prompts, TooManyChunksAreRejectedWithTheField) {
   const auto pipeline = load("clip_l");
   std::string breaks;
   for (int i = 0; i < 200; ++i) breaks += "BREAK ";
@@ -179,7 +179,7 @@ TEST(Prompts, WhatHasNoEndIsRefusedByItsField) {
 }
 
 /// The message of a request's Error, whose field must be the prompt.
-std::string refusal(Pipeline& pipeline, const std::string& prompt) {
+std::string rejection(Pipeline& pipeline, const std::string& prompt) {
   try {
     pipeline.begin(request(prompt, PromptSyntax::kPlain), {});
   } catch (const Error& e) {
@@ -190,7 +190,7 @@ std::string refusal(Pipeline& pipeline, const std::string& prompt) {
   return "no error";
 }
 
-TEST(TextualInversion, AWordThatDoesNotFitTheModelIsRefusedByItsFile) {
+TEST(TextualInversion, EmbeddingOfAnotherModelIsRejectedWithItsFile) {
   TemporaryFolder folder;
   for (const char* from : {"words", "xl_words"}) {
     fs::copy(reference(from), folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
@@ -199,20 +199,20 @@ TEST(TextualInversion, AWordThatDoesNotFitTheModelIsRefusedByItsFile) {
   const auto sd = load("clip_l", at::kFloat, folder.path());
   const auto xl = load("xl", at::kFloat, folder.path());
   const auto wide = load("open_clip", at::kFloat, folder.path());
-  EXPECT_EQ(refusal(*sd, "a mystyle fox"), "no error");
-  EXPECT_THAT(refusal(*sd, "a twofold fox"), HasSubstr("twofold.safetensors"));
-  EXPECT_EQ(refusal(*xl, "a twofold fox"), "no error");
-  EXPECT_THAT(refusal(*xl, "a mystyle fox"), HasSubstr("mystyle.safetensors holds vectors of 48 numbers"));
-  EXPECT_THAT(refusal(*wide, "bad-hands"), HasSubstr("bad-hands.pt holds vectors of 48 numbers"));
-  EXPECT_THAT(refusal(*sd, "broken"), HasSubstr("broken.safetensors"));
-  EXPECT_EQ(refusal(*sd, "a fox"), "no error");
+  EXPECT_EQ(rejection(*sd, "a mystyle fox"), "no error");
+  EXPECT_THAT(rejection(*sd, "a twofold fox"), HasSubstr("twofold.safetensors"));
+  EXPECT_EQ(rejection(*xl, "a twofold fox"), "no error");
+  EXPECT_THAT(rejection(*xl, "a mystyle fox"), HasSubstr("mystyle.safetensors holds vectors of 48 numbers"));
+  EXPECT_THAT(rejection(*wide, "bad-hands"), HasSubstr("bad-hands.pt holds vectors of 48 numbers"));
+  EXPECT_THAT(rejection(*sd, "broken"), HasSubstr("broken.safetensors"));
+  EXPECT_EQ(rejection(*sd, "a fox"), "no error");
 }
 
-TEST(TextualInversion, WordsComeChangeAndGoWhileTheModelIsLoaded) {
+TEST(TextualInversion, EmbeddingsMayBeAddedChangedAndRemovedAtRuntime) {
   TemporaryFolder folder;
   const auto pipeline = load("clip_l", at::kFloat, folder.path());
   const auto r = request("a mystyle fox", PromptSyntax::kPlain);
-  const auto embeds = [&] { return conditions_of(*begin(*pipeline, r)).prompt_embeds; };
+  const auto embeds = [&] { return conditioning_of(*begin(*pipeline, r)).prompt_embeds; };
   const auto without = embeds();
   fs::copy(reference("words/mystyle.safetensors"), folder.path());
   const auto with = embeds();

@@ -62,7 +62,7 @@ std::string load_error(const std::string& folder) {
   return message_of([&] { open_model("m", folder, {}).load({}, {}); });
 }
 
-TEST(OpenModel, LoadingSaysHowFarItIs) {
+TEST(OpenModel, LoadingReportsProgress) {
   std::vector<double> told;
   open_model("m", EASEL_EMOJI_MODEL, {}).load("cpu", [&](double part) { told.push_back(part); });
   ASSERT_GE(told.size(), 100u) << "once a tensor";
@@ -76,7 +76,7 @@ TEST(OpenModel, DescribesTheShippedModelWithoutReadingIt) {
   EXPECT_EQ(d.family, "stable-diffusion");
   EXPECT_EQ(d.licence, "Apache-2.0");
   EXPECT_EQ(d.native_width, 128);
-  EXPECT_TRUE(d.draws_native_size_only);
+  EXPECT_TRUE(d.native_size_only);
   EXPECT_EQ(d.cell, 8);
   EXPECT_EQ(d.default_scheduler, "dpmpp_2m");
   EXPECT_EQ(d.default_steps, 15);
@@ -94,7 +94,7 @@ TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
   copy.remove("easel.json");
   auto d = open_model("m", copy.path(), {}).description;
   EXPECT_EQ(d.native_width, 128);
-  EXPECT_FALSE(d.draws_native_size_only);
+  EXPECT_FALSE(d.native_size_only);
   EXPECT_EQ(d.default_scheduler, "ddim");
   EXPECT_EQ(d.default_steps, 50);
   // Releases before 0.9 wrote a sample_size that nobody meant.
@@ -102,7 +102,7 @@ TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
   EXPECT_EQ(open_model("m", copy.path(), {}).description.native_width, 512);
 }
 
-TEST(OpenModel, OtherFamiliesAndPartsAreRefusedByName) {
+TEST(OpenModel, UnsupportedFamiliesAndComponentsAreRejectedByName) {
   ModelCopy copy;
   for (const char* name : {"FluxPipeline", "StableDiffusionDepth2ImgPipeline"}) {
     copy.edit("model_index.json", {{"_class_name", name}});
@@ -114,14 +114,14 @@ TEST(OpenModel, OtherFamiliesAndPartsAreRefusedByName) {
   EXPECT_NE(load_error(copy.path()).find("`vae` is a AutoencoderTiny"), std::string::npos);
 }
 
-TEST(OpenModel, APresentSafetyCheckerIsSkipped) {
+TEST(OpenModel, SafetyCheckerIsSkipped) {
   ModelCopy copy;
   copy.set("model_index.json", "safety_checker", {"stable_diffusion", "StableDiffusionSafetyChecker"});
   copy.set("model_index.json", "feature_extractor", {"transformers", "CLIPImageProcessor"});
   EXPECT_EQ(load_error(copy.path()), "no error");
 }
 
-TEST(OpenModel, ConfigFieldsThatEaselDoesNotDoAreNamed) {
+TEST(OpenModel, UnsupportedConfigFieldsAreNamed) {
   for (const auto& [file, key, value] : std::vector<std::tuple<std::string, std::string, nlohmann::json>>{
            {"unet/config.json", "dual_cross_attention", true},
            {"unet/config.json", "brand_new_field", 3},
@@ -150,7 +150,7 @@ TEST(OpenModel, DamagedWeightsNameFileAndTensor) {
   EXPECT_NE(message.find("diffusion_pytorch_model.safetensors"), std::string::npos) << message;
 }
 
-TEST(OpenModel, ASchedulerThatIsUnknownIsRefusedAtOnce) {
+TEST(OpenModel, UnknownSchedulerIsRejectedOnOpen) {
   ModelCopy copy;
   copy.edit("scheduler/scheduler_config.json", {{"_class_name", "FlowMatchEulerDiscreteScheduler"}});
   EXPECT_NE(load_error(copy.path()).find("FlowMatchEulerDiscreteScheduler"), std::string::npos);
@@ -168,7 +168,7 @@ TEST(OpenModel, SchedulerErrorsNameTheFolder) {
   }
 }
 
-TEST(OpenModel, SchedulersThatRefuseTheConfigAreNotListed) {
+TEST(OpenModel, SchedulersThatRejectTheConfigAreNotListed) {
   ModelCopy copy;
   copy.edit("scheduler/scheduler_config.json", {{"prediction_type", "sample"}, {"use_karras_sigmas", true}});
   const auto d = open_model("m", copy.path(), {}).description;
@@ -187,14 +187,14 @@ TEST(OpenModel, SchedulersThatRefuseTheConfigAreNotListed) {
   EXPECT_TRUE(lists(d.scheduler_aliases, "ddimscheduler"));
 }
 
-TEST(OpenModel, AVersionThatIsNoTextIsNone) {
+TEST(OpenModel, NonStringVersionIsIgnored) {
   ModelCopy copy;
   copy.edit("unet/config.json", {{"_diffusers_version", 6}});
   EXPECT_EQ(load_error(copy.path()), "no error");
 }
 
-// The picture that a model draws, or what it says instead.
-std::string drawing_error(Pipeline& pipeline) {
+// The image that a model draws, or what it says instead.
+std::string generation_error(Pipeline& pipeline) {
   GenerationRequest request;
   request.prompt = "a fox";
   request.num_inference_steps = 1;
@@ -218,21 +218,21 @@ std::string drawing_error(Pipeline& pipeline) {
   return "no error";
 }
 
-TEST(LoadedModel, NanAmongTheWeightsIsNamedAndNoBlackPicture) {
+TEST(LoadedModel, NonFiniteWeightsFailWithTheTensorsName) {
   for (const std::string file : {"unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
                                  "text_encoder/model.safetensors"}) {
     ModelCopy copy;
     copy.poison(file);
     const auto pipeline = open_model("m", copy.path(), {}).load({}, {});
     for (int i = 0; i < 2; ++i) {
-      const auto message = drawing_error(*pipeline);
+      const auto message = generation_error(*pipeline);
       EXPECT_TRUE(message.starts_with(copy.path() + "/" + file + ": `")) << message;
       EXPECT_TRUE(message.ends_with("` holds infinities or NaN")) << message;
     }
   }
 }
 
-TEST(LoadedModel, FilesThatAreCutOffOrReplacedWhileInUseGiveAnErrorAndNoPicture) {
+TEST(LoadedModel, FilesTruncatedOrReplacedWhileInUseGiveAnError) {
   const std::string file = "vae/diffusion_pytorch_model.safetensors";
   ModelCopy copy;
   const auto link = fs::path(copy.path()) / file;
@@ -241,15 +241,16 @@ TEST(LoadedModel, FilesThatAreCutOffOrReplacedWhileInUseGiveAnErrorAndNoPicture)
   fs::copy_file(original, link);
   const auto model = open_model("m", copy.path(), {});
   const auto pipeline = model.load({}, {});
-  EXPECT_EQ(drawing_error(*model.load({}, {})), "no error");
+  EXPECT_EQ(generation_error(*model.load({}, {})), "no error");
   fs::resize_file(link, 5000);
-  EXPECT_TRUE(drawing_error(*pipeline).starts_with(link.string() + " shrank from ")) << drawing_error(*pipeline);
+  EXPECT_TRUE(generation_error(*pipeline).starts_with(link.string() + " shrank from ")) << generation_error(*pipeline);
   fs::copy_file(original, link, fs::copy_options::overwrite_existing);
-  EXPECT_TRUE(drawing_error(*pipeline).starts_with(link.string() + " was written to ")) << drawing_error(*pipeline);
-  EXPECT_EQ(drawing_error(*model.load({}, {})), "no error") << "once it is loaded again";
+  EXPECT_TRUE(generation_error(*pipeline).starts_with(link.string() + " was written to "))
+      << generation_error(*pipeline);
+  EXPECT_EQ(generation_error(*model.load({}, {})), "no error") << "once it is loaded again";
 }
 
-TEST(OpenModel, WhateverIsWrongWithAFileIsAnError) {
+TEST(OpenModel, UnreadableFilesGiveAnError) {
   for (const char* file : {"model_index.json", "easel.json", "unet/config.json", "scheduler/scheduler_config.json",
                            "vae/diffusion_pytorch_model.safetensors"}) {
     ModelCopy copy;
@@ -267,7 +268,7 @@ TEST(OpenModel, WhateverIsWrongWithAFileIsAnError) {
   EXPECT_NE(load_error("/dev/null/x").find("/dev/null/x"), std::string::npos);
 }
 
-TEST(FindCheckpoints, ThoseThatCannotBeLookedAtAreListedForTheReason) {
+TEST(FindCheckpoints, UnreadableEntriesAreListedSoOpeningReportsTheReason) {
   ModelCopy copy;
   const fs::path models = copy.path() + "/models";
   fs::create_directories(models / "loop");
@@ -280,7 +281,7 @@ TEST(FindCheckpoints, ThoseThatCannotBeLookedAtAreListedForTheReason) {
   EXPECT_EQ(checkpoint_name((models / "itself").string()), "itself");
 }
 
-TEST(FindCheckpoints, ListsFoldersThatHoldOne) {
+TEST(FindCheckpoints, ListsFoldersWithACheckpoint) {
   const auto found = find_checkpoints(fs::path(EASEL_EMOJI_MODEL).parent_path().string());
   ASSERT_FALSE(found.empty());
   EXPECT_THROW(find_checkpoints("/nowhere"), Error);

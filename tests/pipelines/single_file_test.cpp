@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "models/unet_2d_condition.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using testing::draw_alone;
+using testing::generate_image;
 using ::testing::HasSubstr;
 using testing::load;
 using testing::reference;
@@ -33,7 +33,7 @@ json read_json(const std::string& path) {
 }
 
 /// The names of a file's models.
-std::vector<std::string> models_of(const CheckpointFolder& checkpoint) {
+std::vector<std::string> models_of(const Checkpoint& checkpoint) {
   std::vector<std::string> models;
   for (const auto& [name, class_name] : checkpoint.components) {
     if (!name.starts_with("tokenizer") && !name.ends_with("scheduler")) models.push_back(name);
@@ -43,8 +43,8 @@ std::vector<std::string> models_of(const CheckpointFolder& checkpoint) {
 
 class SingleFile : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(SingleFile, EveryTensorIsThatOfDiffusers) {
-  const auto checkpoint = CheckpointFolder::open(reference(GetParam()) + ".safetensors");
+TEST_P(SingleFile, EveryTensorMatchesDiffusers) {
+  const auto checkpoint = Checkpoint::open(reference(GetParam()) + ".safetensors");
   for (const auto& model : models_of(checkpoint)) {
     SCOPED_TRACE(model);
     const auto found = with_clip_text_names(checkpoint.source->weights(model));
@@ -63,13 +63,13 @@ INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
                          ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v",
                                            "sd2_turbo", "x4", "xl", "refiner"));
 
-TEST(SingleFile, PicturesAreThoseOfDiffusers) {
+TEST(SingleFile, ImagesMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 13);
 }
 
-TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
+TEST(SingleFile, FamilyIsDetectedFromNamesAndShapes) {
   const auto class_of = [](const std::string& name) {
-    return CheckpointFolder::open(reference(name) + ".safetensors").class_name;
+    return Checkpoint::open(reference(name) + ".safetensors").class_name;
   };
   EXPECT_EQ(class_of("sd1"), "StableDiffusionPipeline");
   EXPECT_EQ(class_of("sd1_inpainting"), "StableDiffusionInpaintPipeline");
@@ -79,7 +79,7 @@ TEST(SingleFile, TheFamilyIsFoundFromNamesAndShapes) {
   EXPECT_EQ(class_of("refiner"), "StableDiffusionXLImg2ImgPipeline");
 }
 
-TEST(SingleFile, IsDescribedByItsHeader) {
+TEST(SingleFile, DescriptionComesFromTheHeader) {
   const auto d = open_model("m", reference("xl.safetensors"), {}).description;
   EXPECT_EQ(d.family, "stable-diffusion-xl");
   EXPECT_EQ(d.native_width, 1024);
@@ -91,7 +91,7 @@ TEST(SingleFile, IsDescribedByItsHeader) {
   EXPECT_TRUE(open_model("m", reference("sd1_inpainting.safetensors"), {}).description.needs_mask);
 }
 
-TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
+TEST(SingleFile, MissingComponentsAreReportedAndFilledByTheManifest) {
   EXPECT_THAT(message_of([] { open_model("m", reference("unet_alone.safetensors"), {}); }), HasSubstr("text encoder"));
   EXPECT_THAT(message_of([] { open_model("m", reference("odd_alone.safetensors"), {}); }), HasSubstr("`configs`"));
   EXPECT_THAT(message_of([] { open_model("m", reference("vae_alone.safetensors"), {}); }),
@@ -102,17 +102,18 @@ TEST(SingleFile, LacksAreToldAndFilledByTheManifest) {
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
-  EXPECT_EQ(draw_alone(*load("parts/beside.safetensors"), r).pixels, draw_alone(*load("sd1.safetensors"), r).pixels);
+  EXPECT_EQ(generate_image(*load("parts/beside.safetensors"), r).pixels,
+            generate_image(*load("sd1.safetensors"), r).pixels);
 }
 
-TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
+TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
   const auto sd1 = reference("sd1.safetensors");
   const auto with = [&](const std::string& manifest) {
     fs::remove(reference("named.safetensors"));
     fs::create_symlink(sd1, reference("named.safetensors"));
     std::ofstream(reference("named.easel.json")) << manifest;
     return message_of([] {
-      const auto checkpoint = CheckpointFolder::open(reference("named.safetensors"));
+      const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
       throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights("text_encoder")->where());
     });
   };
@@ -122,38 +123,38 @@ TEST(SingleFile, WhatAManifestNamesIsUsedOrAnError) {
   EXPECT_THAT(with(R"({"text_encoder": "text.safetensors"})"), HasSubstr("read from " + reference("text.safetensors")));
   EXPECT_THAT(with("{}"), HasSubstr("read from " + reference("named.safetensors")));
   with(R"({"configs": "configs/sd1", "prediction_type": "v_prediction"})");
-  const auto checkpoint = CheckpointFolder::open(reference("named.safetensors"));
+  const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
   EXPECT_EQ(checkpoint.source->config("scheduler").object()["prediction_type"], "v_prediction");
 }
 
-TEST(SingleFile, AnAutoencoderThatIsNoneIsRefusedByItsKind) {
-  const auto refusal = [](const std::string& vae) {
+TEST(SingleFile, WrongKindOfAutoencoderIsRejectedByName) {
+  const auto rejection = [](const std::string& vae) {
     return message_of([&] { open_model("m", reference("sd1.safetensors"), {}, reference(vae)); });
   };
   fs::create_directories(reference("no_vae/tiny"));
   std::ofstream(reference("no_vae/tiny/config.json")) << R"({"_class_name": "AutoencoderTiny"})";
   std::ofstream(reference("no_vae/vae.pt")) << "PK\3\4 and so on, as torch.save writes it";
-  EXPECT_THAT(refusal("no_vae/tiny"), HasSubstr("`_class_name` is \"AutoencoderTiny\""));
-  EXPECT_THAT(refusal("no_vae/vae.pt"), HasSubstr("`easel convert`"));
+  EXPECT_THAT(rejection("no_vae/tiny"), HasSubstr("`_class_name` is \"AutoencoderTiny\""));
+  EXPECT_THAT(rejection("no_vae/vae.pt"), HasSubstr("`easel convert`"));
 }
 
-TEST(SingleFile, AnAutoencoderMayBeThatOfACheckpointFolder) {
+TEST(SingleFile, AutoencoderMayComeFromACheckpointFolder) {
   fs::create_directories(reference("whole"));
   fs::remove(reference("whole/vae"));
   fs::create_directory_symlink(reference("other_vae"), reference("whole/vae"));
-  const auto checkpoint = CheckpointFolder::open(reference("sd1.safetensors"), reference("whole"));
+  const auto checkpoint = Checkpoint::open(reference("sd1.safetensors"), reference("whole"));
   EXPECT_EQ(checkpoint.source->config("vae").object()["scaling_factor"], 0.3);
   EXPECT_THAT(checkpoint.source->weights("vae")->where(), HasSubstr("whole/vae"));
 }
 
-TEST(SingleFile, AnAutoencoderOfAnotherShapeIsRefusedByFileAndTensor) {
+TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
   GenerationRequest r;
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
   auto by_flag = open_model("m", reference("sd1.safetensors"), options, reference("other_vae")).load({}, {});
-  EXPECT_EQ(draw_alone(*by_flag, r).pixels, draw_alone(*load("vae_folder.safetensors"), r).pixels);
+  EXPECT_EQ(generate_image(*by_flag, r).pixels, generate_image(*load("vae_folder.safetensors"), r).pixels);
 
   fs::create_directories(reference("damaged/vae"));
   fs::copy_file(reference("vae_in_original/vae.safetensors"), reference("damaged/vae/vae.safetensors"),
@@ -183,13 +184,13 @@ class EditedFile {
     return reference("edited/model.safetensors");
   }
   json scheduler(const SafetensorsMetadata& metadata = {{"format", "pt"}}) const {
-    return CheckpointFolder::open(write(metadata)).source->config("scheduler").object();
+    return Checkpoint::open(write(metadata)).source->config("scheduler").object();
   }
 
   std::map<std::string, at::Tensor> tensors;
 };
 
-TEST(SingleFile, ATextEncoderBesideAStableDiffusion2KeepsItsLastLayerOut) {
+TEST(SingleFile, ExternalTextEncoderOfStableDiffusion2OmitsItsLastLayer) {
   EditedFile sd2("sd2_v"), text("sd2_v");
   std::erase_if(sd2.tensors, [](const auto& tensor) { return tensor.first.starts_with("cond_stage_model."); });
   std::erase_if(text.tensors, [](const auto& tensor) { return !tensor.first.starts_with("cond_stage_model."); });
@@ -197,12 +198,12 @@ TEST(SingleFile, ATextEncoderBesideAStableDiffusion2KeepsItsLastLayerOut) {
   const auto path = sd2.write();
   write_safetensors(reference("edited/text.safetensors"), text.tensors, {});
   std::ofstream(reference("edited/model.easel.json")) << R"({"text_encoder": "text.safetensors"})";
-  const auto checkpoint = CheckpointFolder::open(path);
+  const auto checkpoint = Checkpoint::open(path);
   fs::remove(reference("edited/model.easel.json"));
   EXPECT_EQ(checkpoint.source->config("text_encoder").object()["num_hidden_layers"], 23);
 }
 
-TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
+TEST(SingleFile, MissingTensorsAreReportedByTheirOriginalNames) {
   const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat}};
   for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{
            {"sd1", "model.diffusion_model.output_blocks.3.1.transformer_blocks.0.attn2.to_v.weight"},
@@ -222,7 +223,7 @@ TEST(SingleFile, MissingTensorsAreCalledByTheirOwnNames) {
   }
 }
 
-TEST(SingleFile, ThePredictionIsWhatTheFileOrItsManifestSays) {
+TEST(SingleFile, PredictionTypeComesFromFileOrManifest) {
   EditedFile sd2("sd2_v"), xl("xl");
   EXPECT_EQ(sd2.scheduler()["prediction_type"], "v_prediction");
   EXPECT_EQ(sd2.scheduler({{"global_step", "875000"}})["prediction_type"], "epsilon");
@@ -244,30 +245,30 @@ TEST(SingleFile, ThePredictionIsWhatTheFileOrItsManifestSays) {
   EXPECT_EQ(xl.scheduler()["rescale_betas_zero_snr"], true);
 }
 
-TEST(SingleFile, OtherFamiliesAreRefusedByName) {
-  const auto refusal = [](const std::string& name, at::Tensor tensor) {
+TEST(SingleFile, UnsupportedFamiliesAreRejectedByName) {
+  const auto rejection = [](const std::string& name, at::Tensor tensor) {
     EditedFile edited("sd1");
     edited.tensors[name] = std::move(tensor);
     const auto path = edited.write();
-    return message_of([&] { CheckpointFolder::open(path); });
+    return message_of([&] { Checkpoint::open(path); });
   };
   const std::string first = "model.diffusion_model.input_blocks.0.0.weight";
-  EXPECT_THAT(refusal(first, at::zeros({32, 5, 3, 3})), HasSubstr("Depth2Img"));
-  EXPECT_THAT(refusal(first, at::zeros({32, 7, 3, 3})), HasSubstr("upscaler without classes"));
-  EXPECT_THAT(refusal("edm_mean", at::zeros({4})), HasSubstr("Playground"));
-  EXPECT_THAT(refusal("edm_vpred.sigma_max", at::zeros({1})), HasSubstr("EDM"));
-  EXPECT_THAT(refusal("model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", at::zeros({4})),
+  EXPECT_THAT(rejection(first, at::zeros({32, 5, 3, 3})), HasSubstr("Depth2Img"));
+  EXPECT_THAT(rejection(first, at::zeros({32, 7, 3, 3})), HasSubstr("upscaler without classes"));
+  EXPECT_THAT(rejection("edm_mean", at::zeros({4})), HasSubstr("Playground"));
+  EXPECT_THAT(rejection("edm_vpred.sigma_max", at::zeros({1})), HasSubstr("EDM"));
+  EXPECT_THAT(rejection("model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", at::zeros({4})),
               HasSubstr("Stable Video Diffusion"));
   EditedFile shown("sd1"), instructed("xl");
   std::erase_if(shown.tensors, [](const auto& tensor) { return tensor.first.starts_with("cond_stage_model."); });
   shown.tensors["cond_stage_model.model.visual.proj"] = at::zeros({4, 4});
-  EXPECT_THAT(message_of([&] { CheckpointFolder::open(shown.write()); }), HasSubstr("a picture in place of a prompt"));
+  EXPECT_THAT(message_of([&] { Checkpoint::open(shown.write()); }), HasSubstr("an image in place of a prompt"));
   instructed.tensors[first] = at::zeros({64, 8, 3, 3});
-  EXPECT_THAT(message_of([&] { CheckpointFolder::open(instructed.write()); }),
+  EXPECT_THAT(message_of([&] { Checkpoint::open(instructed.write()); }),
               HasSubstr("StableDiffusionXLInstructPix2PixPipeline"));
 }
 
-TEST(SingleFile, FilesThatAreNoCheckpointAreCalledWhatTheyAre) {
+TEST(SingleFile, NonCheckpointFilesAreIdentifiedInTheError) {
   const std::string before = "model.diffusion_model.", folder = reference("others");
   fs::create_directories(folder);
   const std::vector<std::pair<std::string, std::string>> others = {
@@ -286,30 +287,29 @@ TEST(SingleFile, FilesThatAreNoCheckpointAreCalledWhatTheyAre) {
       {"something", "no checkpoint of Stable Diffusion"}};
   for (const auto& [tensor, what] : others) {
     write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
-    EXPECT_THAT(message_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
+    EXPECT_THAT(message_of([&] { Checkpoint::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
     EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that its name is told";
   }
   write_safetensors(folder + "/other.safetensors",
                     {{"conv_in.weight", at::zeros({4})}, {"down_blocks.0.resnets.0.conv1.weight", at::zeros({4})}}, {});
-  EXPECT_THAT(message_of([&] { CheckpointFolder::open(folder + "/other.safetensors"); }),
-              HasSubstr("diffusers' names"));
+  EXPECT_THAT(message_of([&] { Checkpoint::open(folder + "/other.safetensors"); }), HasSubstr("diffusers' names"));
 }
 
 TEST(SingleFile, ManifestFieldsOfSingleFilesAreErrorsInFolders) {
   fs::create_directories(reference("folder"));
   std::ofstream(reference("folder/model_index.json")) << R"({"_class_name": "StableDiffusionPipeline"})";
   std::ofstream(reference("folder/easel.json")) << R"({"prediction_type": "epsilon"})";
-  EXPECT_THAT(message_of([] { CheckpointFolder::open(reference("folder")); }), HasSubstr("`prediction_type`"));
+  EXPECT_THAT(message_of([] { Checkpoint::open(reference("folder")); }), HasSubstr("`prediction_type`"));
 }
 
-TEST(SingleFile, PicklesAreRefusedWithTheCommandThatConvertsThem) {
+TEST(SingleFile, PicklesAreRejectedWithTheConvertCommand) {
   std::ofstream(reference("old.ckpt")) << "PK";
   const auto path = reference("old.ckpt");
-  EXPECT_THAT(message_of([&] { CheckpointFolder::open(path); }), HasSubstr("`easel convert " + path + "`"));
-  EXPECT_THAT(message_of([&] { CheckpointFolder::open(reference("cases.json")); }), HasSubstr("neither"));
+  EXPECT_THAT(message_of([&] { Checkpoint::open(path); }), HasSubstr("`easel convert " + path + "`"));
+  EXPECT_THAT(message_of([&] { Checkpoint::open(reference("cases.json")); }), HasSubstr("neither"));
 }
 
-TEST(SingleFile, ModelsDirectoriesListCheckpointsAndNoOtherFiles) {
+TEST(SingleFile, FindCheckpointsSkipsComponentFiles) {
   std::vector<std::string> names;
   for (const auto& path : find_checkpoints(reference("parts"))) names.push_back(checkpoint_name(path));
   EXPECT_THAT(names, ::testing::ElementsAre("beside"));
@@ -337,11 +337,11 @@ void expect_compatible(const json& found, const json& published) {
 
 class PublishedFile : public ::testing::TestWithParam<std::pair<const char*, long>> {};
 
-TEST_P(PublishedFile, HasTheNamesShapesAndConfigsOfItsFolder) {
+TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
   const std::string name = GetParam().first;
   const auto file = reference("published/" + name + ".safetensors");
   const auto configs = std::string(EASEL_CONFIGS_DIR) + "/" + name + "/";
-  const auto checkpoint = CheckpointFolder::open(file);
+  const auto checkpoint = Checkpoint::open(file);
   EXPECT_EQ(checkpoint.class_name, read_json(configs + "model_index.json")["_class_name"]);
   EXPECT_EQ(open_model("m", file, {}).description.parameters, GetParam().second);
   const auto published = read_json(reference("published/" + name + ".json"));

@@ -1,4 +1,4 @@
-// Whole pictures against diffusers: latents after every step, then pixels.
+// Whole images against diffusers: latents after every step, then pixels.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/record_function.h>
@@ -15,14 +15,14 @@ namespace easel {
 namespace {
 
 using testing::begin;
-using testing::draw_alone;
 using testing::finish;
+using testing::generate_image;
 using testing::latents_of;
 using testing::load;
 using testing::relative_error;
 using testing::step;
 
-TEST(StableDiffusionPipeline, LatentsAndPixelsAreThoseOfDiffusers) {
+TEST(StableDiffusionPipeline, LatentsAndPixelsMatchDiffusers) {
   EXPECT_GE(testing::expect_all_cases_agree(), 39);
 }
 
@@ -34,13 +34,13 @@ GenerationRequest simple(const std::string& prompt, std::uint64_t seed, std::int
   return r;
 }
 
-TEST(StableDiffusionPipeline, APictureIsTheSameBitsAloneAndBesideOthers) {
+TEST(StableDiffusionPipeline, InterleavedImagesAreBitIdenticalToImagesGeneratedAlone) {
   auto pipeline = load("sd1");
   std::vector<GenerationRequest> requests = {simple("a fox", 1, 3), simple("a whale on pink", 2, 7), simple("", 3, 5)};
   requests[1].scheduler = "euler_ancestral";
   requests[2].guidance_scale = 1.0;
   std::vector<Image> alone;
-  for (const auto& r : requests) alone.push_back(draw_alone(*pipeline, r));
+  for (const auto& r : requests) alone.push_back(generate_image(*pipeline, r));
 
   std::vector<std::unique_ptr<Generation>> together;
   for (const auto& r : requests) together.push_back(begin(*pipeline, r));
@@ -57,7 +57,7 @@ TEST(StableDiffusionPipeline, APictureIsTheSameBitsAloneAndBesideOthers) {
   }
 }
 
-TEST(StableDiffusionPipeline, OneCallAdvancesMixedRequestsEachByItsOwnStep) {
+TEST(StableDiffusionPipeline, OneCallAdvancesEachRequestByOneStep) {
   auto pipeline = load("sd1");
   auto a = simple("a fox", 1, 3), b = simple("a whale on pink", 2, 7), c = simple("a cat", 3, 4);
   b.scheduler = "dpmpp_2m_karras";
@@ -74,7 +74,7 @@ TEST(StableDiffusionPipeline, OneCallAdvancesMixedRequestsEachByItsOwnStep) {
   EXPECT_LT(relative_error(latents_of(*gc), latents_of(*gc1)), 1e-5);
 }
 
-TEST(StableDiffusionPipeline, PictureIOfARequestIsThePictureOfSeedPlusI) {
+TEST(StableDiffusionPipeline, ImageIUsesSeedPlusI) {
   auto pipeline = load("sd1");
   auto request = simple("a fox", 100, 2);
   request.num_images = 3;
@@ -88,7 +88,7 @@ TEST(StableDiffusionPipeline, PictureIOfARequestIsThePictureOfSeedPlusI) {
   EXPECT_FALSE(at::equal(latents_of(*generations[0]), latents_of(*generations[1])));
 }
 
-TEST(StableDiffusionPipeline, GuidanceOffCostsOneRow) {
+TEST(StableDiffusionPipeline, NoGuidanceTakesOneRow) {
   auto pipeline = load("sd1");
   auto request = simple("a fox", 1, 2);
   EXPECT_EQ(begin(*pipeline, request)->rows(), 2);
@@ -96,7 +96,7 @@ TEST(StableDiffusionPipeline, GuidanceOffCostsOneRow) {
   EXPECT_EQ(begin(*pipeline, request)->rows(), 1);
 }
 
-TEST(StableDiffusionPipeline, ACancelledStepChangesNothing) {
+TEST(StableDiffusionPipeline, CancelledStepLeavesStateUnchanged) {
   auto pipeline = load("sd1");
   auto request = simple("a fox", 1, 4);
   request.scheduler = "euler_ancestral";  // would draw noise
@@ -112,7 +112,7 @@ TEST(StableDiffusionPipeline, ACancelledStepChangesNothing) {
   EXPECT_TRUE(at::equal(latents_of(*generation), latents_of(*twin)));
 }
 
-TEST(StableDiffusionPipeline, AFailedRowLeavesItsCompanionsUnmoved) {
+TEST(StableDiffusionPipeline, FailedRowLeavesTheRestOfTheBatchUnchanged) {
   auto pipeline = load("sd1");
   auto a = begin(*pipeline, simple("a fox", 1, 2)), b = begin(*pipeline, simple("a cat", 2, 1));
   step(*pipeline, b.get());
@@ -136,7 +136,7 @@ TEST(StableDiffusionPipeline, NonFiniteLatentsAreFlagged) {
   EXPECT_FALSE(ticket->finite().at(0));
 }
 
-TEST(StableDiffusionPipeline, DecodeStopsWhenAsked) {
+TEST(StableDiffusionPipeline, DecodeIsCancellable) {
   auto pipeline = load("sd1");
   auto generation = begin(*pipeline, simple("a fox", 1, 1));
   step(*pipeline, generation.get());
@@ -150,16 +150,16 @@ TEST(StableDiffusionPipeline, DecodeStopsWhenAsked) {
 }
 
 // Its autoencoder overflows in float16; diffusers draws black there.
-TEST(StableDiffusionPipeline, APictureThatOverflowsInFloat16IsDecodedAgain) {
+TEST(StableDiffusionPipeline, Float16OverflowIsDecodedAgainInFloat32) {
   auto request = simple("a fox on a blue background", 9, 4);
-  const auto full = draw_alone(*load("sd1_overflowing"), request);
-  const auto half = draw_alone(*load("sd1_overflowing", at::kHalf), request);
+  const auto full = generate_image(*load("sd1_overflowing"), request);
+  const auto half = generate_image(*load("sd1_overflowing", at::kHalf), request);
   double difference = 0;
   for (std::size_t i = 0; i < full.pixels.size(); ++i) difference += std::abs(full.pixels[i] - half.pixels[i]);
   EXPECT_LT(difference / static_cast<double>(full.pixels.size()), 4.0) << "mean distance of 8-bit values";
 }
 
-TEST(StableDiffusionPipeline, PreviewLooksLikeThePicture) {
+TEST(StableDiffusionPipeline, PreviewResemblesTheImage) {
   auto pipeline = load(EASEL_EMOJI_MODEL);
   auto generation = begin(*pipeline, simple("a fox on a blue background", 5, 8));
   EXPECT_FALSE(pipeline->preview(*generation).has_value());
@@ -173,7 +173,7 @@ TEST(StableDiffusionPipeline, PreviewLooksLikeThePicture) {
   EXPECT_LT(difference / static_cast<double>(full.pixels.size()), 45.0) << "mean distance of 8-bit values";
 }
 
-TEST(StableDiffusionPipeline, BadValuesNameTheirField) {
+TEST(StableDiffusionPipeline, InvalidValuesNameTheField) {
   auto pipeline = load("sd1");
   auto too_many = simple("a fox", 1, 1001);
   auto unknown = simple("a fox", 1, 2);
@@ -184,14 +184,14 @@ TEST(StableDiffusionPipeline, BadValuesNameTheirField) {
   rescale.guidance_rescale = 1.5;
   auto no_number = simple("a fox", 1, 2);
   no_number.guidance_scale = std::numeric_limits<double>::quiet_NaN();
-  auto no_picture = simple("a fox", 1, 2);
-  no_picture.strength = 0.5;
+  auto no_image = simple("a fox", 1, 2);
+  no_image.strength = 0.5;
   for (const auto& [request, param] : {std::pair{too_many, "num_inference_steps"},
                                        {unknown, "scheduler"},
                                        {skip, "clip_skip"},
                                        {rescale, "guidance_rescale"},
                                        {no_number, "guidance_scale"},
-                                       {no_picture, "strength"}}) {
+                                       {no_image, "strength"}}) {
     try {
       pipeline->begin(request, {});
       FAIL() << param;
@@ -236,7 +236,7 @@ class OperatorLog {
 };
 
 // Operators whose result the host must wait for. On a GPU each would stall the loop once a step.
-TEST(StableDiffusionPipeline, NothingInAStepForcesASynchronisation) {
+TEST(StableDiffusionPipeline, StepNeverSynchronizesWithTheHost) {
   auto pipeline = load("sd1");
   for (const auto& scheduler : scheduler_names()) {
     auto request = simple("a fox", 1, 5);

@@ -12,14 +12,14 @@ namespace easel {
 namespace {
 
 using testing::begin;
-using testing::draw_alone;
+using testing::generate_image;
 using testing::latents_of;
 using testing::load;
 using testing::reference;
 using testing::relative_error;
 using testing::step;
 
-TEST(StableDiffusionXL, LatentsAndPixelsAreThoseOfDiffusers) {
+TEST(StableDiffusionXL, LatentsAndPixelsMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 18);
 }
 
@@ -31,7 +31,7 @@ GenerationRequest request(const std::string& prompt, std::uint64_t seed, std::in
   return r;
 }
 
-TEST(StableDiffusionXL, IsDescribedBeforeItIsRead) {
+TEST(StableDiffusionXL, DescriptionNeedsNoWeights) {
   const auto d = open_model("xl", reference("xl"), {}).description;
   EXPECT_EQ(d.family, "stable-diffusion-xl");
   EXPECT_EQ(d.native_width, 128);
@@ -46,13 +46,13 @@ TEST(StableDiffusionXL, IsDescribedBeforeItIsRead) {
   EXPECT_LT(half.memory_bytes, d.memory_bytes);
 }
 
-TEST(StableDiffusionXL, OneCallAdvancesMixedRequestsEachByItsOwnStep) {
+TEST(StableDiffusionXL, OneCallAdvancesEachRequestByOneStep) {
   auto pipeline = load("xl");
   auto a = request("a fox", 1, 3), b = request("a whale on pink", 2, 7), c = request("a cat", 3, 4);
   b.negative_prompt = "a dog";
   b.scheduler = "dpmpp_2m";
   c.guidance_scale = 1.0;
-  c.micro_conditions.original_size = {300, 500};
+  c.micro_conditioning.original_size = {300, 500};
   std::vector<std::unique_ptr<Generation>> together, alone;
   std::vector<Generation*> rows;
   for (const auto& r : {a, b, c}) {
@@ -69,14 +69,14 @@ TEST(StableDiffusionXL, OneCallAdvancesMixedRequestsEachByItsOwnStep) {
   }
 }
 
-TEST(StableDiffusionXL, ANegativePromptThatIsEmptyMeansZerosOnlyWhereTheCheckpointSaysSo) {
+TEST(StableDiffusionXL, EmptyNegativePromptIsZerosOnlyIfTheCheckpointSaysSo) {
   const auto after_a_step = [](Pipeline& pipeline, const std::string& negative) {
     auto r = request("a fox", 1, 2);
     r.negative_prompt = negative;
     auto generation = begin(pipeline, r);
     step(pipeline, generation.get());
     const auto& own = static_cast<const DiffusionGeneration&>(*generation);
-    return own.phase().conditions.prompt_embeds[0];
+    return own.phase().conditioning.prompt_embeds[0];
   };
   auto zeros = load("xl"), encodes = load("xl_statistics");
   EXPECT_EQ(after_a_step(*zeros, "").abs().max().item<float>(), 0);
@@ -90,11 +90,11 @@ double mean_distance(const Image& a, const Image& b) {
   return sum / static_cast<double>(a.pixels.size());
 }
 
-// In float16 this autoencoder's first activations are infinite, and the picture would be black.
-TEST(StableDiffusionXL, TheAutoencoderRunsInFloat32WhereItsConfigAsksForThat) {
+// In float16 this autoencoder's first activations are infinite, and the image would be black.
+TEST(StableDiffusionXL, ForceUpcastRunsTheAutoencoderInFloat32) {
   const auto r = request("a fox on a blue background", 7, 3);
-  const auto full = draw_alone(*load("xl_overflowing"), r);
-  const auto half = draw_alone(*load("xl_overflowing", at::kHalf), r);
+  const auto full = generate_image(*load("xl_overflowing"), r);
+  const auto half = generate_image(*load("xl_overflowing", at::kHalf), r);
   EXPECT_LT(mean_distance(full, half), 4.0) << "mean distance of 8-bit values";
 }
 

@@ -14,49 +14,49 @@ GenerationRequest request_with(int width, int height) {
   return request;
 }
 
-TEST(UpscaleCanvas, ThePicturesEdgesAreRoundedDownAsTheReferenceDoes) {
+TEST(UpscaleCanvas, SourceEdgesAreRoundedDownAsInTheReference) {
   const auto sizes = upscale_sizes(4, 4, 4, /*tile=*/0);
   const auto canvas = upscale_canvas(request_with(101, 60), sizes);
-  EXPECT_EQ(canvas.drawn_width, 400);
-  EXPECT_EQ(canvas.drawn_height, 240);
+  EXPECT_EQ(canvas.generated_width, 400);
+  EXPECT_EQ(canvas.generated_height, 240);
   EXPECT_EQ(canvas.width, 400);
   EXPECT_FALSE(canvas.resized);
   const auto tiny = upscale_canvas(request_with(1, 3), sizes);
-  EXPECT_EQ(tiny.drawn_width, 16);
-  EXPECT_EQ(tiny.drawn_height, 16);
+  EXPECT_EQ(tiny.generated_width, 16);
+  EXPECT_EQ(tiny.generated_height, 16);
 }
 
-TEST(UpscaleCanvas, ASizeOfTheRequestIsTheAnswers) {
+TEST(UpscaleCanvas, RequestedSizeIsTheOutputSize) {
   auto request = request_with(64, 64);
   request.width = 100;
   request.height = 300;
   const auto canvas = upscale_canvas(request, upscale_sizes(2, 32, 64, /*tile=*/0));
-  EXPECT_EQ(canvas.drawn_width, 128);
+  EXPECT_EQ(canvas.generated_width, 128);
   EXPECT_EQ(canvas.width, 100);
   EXPECT_EQ(canvas.height, 300);
   EXPECT_TRUE(canvas.resized);
 }
 
-// 95 x 127 is drawn as 64 x 96 twice as large, which has other proportions; the answer has the picture's again.
-TEST(UpscaleCanvas, ThePictureFillsAnAnswerOfItsProportions) {
+// 95 x 127 is drawn as 64 x 96 twice as large, which has other proportions; the answer has the image's again.
+TEST(UpscaleCanvas, OutputWithTheSourcesAspectRatioIsFilled) {
   auto request = request_with(95, 127);
   request.width = 2 * 95;
   request.height = 2 * 127;
   const auto canvas = upscale_canvas(request, upscale_sizes(2, 32, 64, /*tile=*/0));
-  Image drawing{.width = canvas.drawn_width, .height = canvas.drawn_height, .pixels = {}};
+  Image drawing{.width = canvas.generated_width, .height = canvas.generated_height, .pixels = {}};
   ASSERT_EQ(drawing.width, 128);
   for (int i = 0; i < drawing.width * drawing.height; ++i) {
     drawing.pixels.insert(drawing.pixels.end(), 3, static_cast<std::uint8_t>(i % drawing.width));
   }
-  const auto answer = to_answer(drawing, canvas);
-  ASSERT_EQ(answer.width, 190);
-  ASSERT_EQ(answer.height, 254);
+  const auto output = to_output(drawing, canvas);
+  ASSERT_EQ(output.width, 190);
+  ASSERT_EQ(output.height, 254);
   for (int x = 2; x < 188; ++x) {
-    EXPECT_NEAR(answer.pixels[static_cast<std::size_t>(3 * x)], (x + 0.5) * 128 / 190 - 0.5, 1) << x;
+    EXPECT_NEAR(output.pixels[static_cast<std::size_t>(3 * x)], (x + 0.5) * 128 / 190 - 0.5, 1) << x;
   }
 }
 
-TEST(UpscaleCanvas, PicturesOfUpTo2048PixelsSquaredAreDrawnWhole) {
+TEST(UpscaleCanvas, UpTo2048SquaredIsNotTiled) {
   for (const int factor : {2, 4}) {
     const auto sizes = upscale_sizes(factor, 4, 4, /*tile=*/0);
     const int whole = 2048 / factor;
@@ -69,10 +69,10 @@ TEST(UpscaleCanvas, PicturesOfUpTo2048PixelsSquaredAreDrawnWhole) {
   }
 }
 
-TEST(UpscaleCanvas, AManifestsTileIsRoundedToWhatTheModelDraws) {
+TEST(UpscaleCanvas, ManifestTileIsRoundedToAValidSize) {
   EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/100).tile, 96);
   EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/10).tile, 64);
-  EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/100).whole_area, 96 * 96);
+  EXPECT_EQ(upscale_sizes(2, 32, 64, /*tile=*/100).max_untiled_area, 96 * 96);
 }
 
 }  // namespace

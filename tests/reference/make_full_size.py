@@ -60,7 +60,7 @@ OPEN_CLIP_WIDTHS = (1024, 1280)
 CROSS_ATTENTION_GAIN = 5.0  # or the prompt would be lost in the residual stream
 EMBEDDING_DEVIATION = 0.05
 RESIDUAL_GAIN = 0.3         # of what each block adds to its input; seventy blocks follow each other
-PICTURE_GAIN = 0.7          # of -1..1: lively, and seldom saturated
+IMAGE_GAIN = 0.7          # of -1..1: lively, and seldom saturated
 
 
 class RandomNumbers:
@@ -86,7 +86,7 @@ def gain_of(name):
     last_of_a_residual = ("attn1.to_out", "ff.net.2", "conv2.", "proj_out", "out_proj", "fc2", "to_out")
     if any(part in name for part in last_of_a_residual):
         return RESIDUAL_GAIN
-    return PICTURE_GAIN if name == "decoder.conv_out.weight" else 1.0
+    return IMAGE_GAIN if name == "decoder.conv_out.weight" else 1.0
 
 
 def random_weight(name, shape, numbers):

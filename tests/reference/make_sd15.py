@@ -4,7 +4,7 @@ usage: make_sd15.py FOLDER
 
 Weights straight from the initialiser would hide faults: the denoiser would answer next to nothing, whatever it was asked,
 and the decoder would draw one gray. So the output layers are scaled until noise goes in and comes out at a natural size,
-and cross-attention until another prompt makes another picture.
+and cross-attention until another prompt makes another image.
 """
 import gzip
 import importlib.util
@@ -22,7 +22,7 @@ PROMPT_LENGTH = 77
 # Cross-attention of an untrained UNet is lost in its residual stream; this much louder it is not.
 CROSS_ATTENTION_GAIN = 20.0
 NOISE_DEVIATION = 1.0    # what a trained denoiser answers: noise
-PICTURE_DEVIATION = 0.4  # of -1..1: lively, and seldom saturated
+IMAGE_DEVIATION = 0.4  # of -1..1: lively, and seldom saturated
 
 
 def byte_letters():
@@ -73,8 +73,8 @@ def make_autoencoder():
         block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4, sample_size=512).eval()
     with torch.no_grad():
-        picture = vae.decode(torch.randn(1, 4, 16, 16) / vae.config.scaling_factor).sample
-        vae.decoder.conv_out.weight.mul_(PICTURE_DEVIATION / picture.std())
+        image = vae.decode(torch.randn(1, 4, 16, 16) / vae.config.scaling_factor).sample
+        vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / image.std())
     return vae
 
 

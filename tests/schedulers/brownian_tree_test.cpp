@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kMin = 0.03, kMax = 14.6;
 
-TEST(BrownianTree, IncrementsAddUp) {
+TEST(BrownianTree, IncrementsAreAdditive) {
   const BrownianTree tree(kMin, kMax, {1, 4, 5, 3}, 7);
   const auto whole = tree.increment(kMin, kMax);
   const auto parts = tree.increment(kMin, 0.5) + tree.increment(0.5, 9.25) + tree.increment(9.25, kMax);
@@ -18,7 +18,7 @@ TEST(BrownianTree, IncrementsAddUp) {
   EXPECT_LT((whole - parts).abs().max().item<float>(), 1e-4f);
 }
 
-TEST(BrownianTree, AnIncrementIsTheSameWheneverItIsAskedFor) {
+TEST(BrownianTree, IncrementsDoNotDependOnQueryOrder) {
   const BrownianTree tree(kMin, kMax, {1, 2, 3, 3}, 7), other(kMin, kMax, {1, 2, 3, 3}, 7);
   other.increment(0.1, 0.2);
   other.increment(3, 9);
@@ -26,7 +26,7 @@ TEST(BrownianTree, AnIncrementIsTheSameWheneverItIsAskedFor) {
   EXPECT_FALSE(at::equal(tree.increment(1, 2), BrownianTree(kMin, kMax, {1, 2, 3, 3}, 8).increment(1, 2)));
 }
 
-TEST(BrownianTree, VarianceIsTheLength) {
+TEST(BrownianTree, VarianceEqualsIntervalLength) {
   const BrownianTree tree(kMin, kMax, {1, 4, 64, 64}, 3);
   for (const auto& [from, to] : {std::pair{kMin, kMax}, {1.0, 1.5}, {7.0, 7.001}}) {
     const auto variance = tree.increment(from, to).square().mean().item<double>();
@@ -34,14 +34,14 @@ TEST(BrownianTree, VarianceIsTheLength) {
   }
 }
 
-TEST(BrownianTree, PointsOutsideTheRangeAreItsEnds) {
+TEST(BrownianTree, PointsOutsideTheRangeAreClamped) {
   const BrownianTree tree(kMin, kMax, {1, 1, 2, 2}, 7);
   EXPECT_TRUE(at::equal(tree.increment(-3, 99), tree.increment(kMin, kMax)));
   EXPECT_EQ(tree.increment(20, 30).abs().sum().item<float>(), 0.0f);
   EXPECT_EQ(tree.increment(2, 2).abs().sum().item<float>(), 0.0f);
 }
 
-TEST(BrownianTree, PointsThatRoundToTheSameAreTheSame) {
+TEST(BrownianTree, PointsThatRoundEquallyAreIdentical) {
   const BrownianTree tree(kMin, kMax, {1, 1, 2, 2}, 7);
   EXPECT_TRUE(at::equal(tree.increment(1.0000001, 2.0000004), tree.increment(1, 2)));
   EXPECT_EQ(tree.increment(1.0000001, 1.0000004).abs().sum().item<float>(), 0.0f);

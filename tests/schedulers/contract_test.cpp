@@ -22,7 +22,7 @@ using nlohmann::json;
 
 constexpr std::int64_t kSteps = 6;
 
-json stable_diffusion() {
+json stable_diffusion_config() {
   return {{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"steps_offset", 1}};
 }
 
@@ -34,10 +34,10 @@ json with(json config, const json& changes) {
 // Configs that bring out different code: those that draw noise, those with a long warm-up.
 const std::vector<json>& configs() {
   static const std::vector<json> list = {
-      with(stable_diffusion(), {{"skip_prk_steps", true}}),
-      with(stable_diffusion(), {{"thresholding", true}, {"solver_order", 3}, {"timestep_spacing", "trailing"}}),
-      with(stable_diffusion(), {{"algorithm_type", "sde-dpmsolver++"}, {"prediction_type", "v_prediction"}}),
-      with(stable_diffusion(), {{"algorithm_type", "dpmsolver"}, {"final_sigmas_type", "sigma_min"}}),
+      with(stable_diffusion_config(), {{"skip_prk_steps", true}}),
+      with(stable_diffusion_config(), {{"thresholding", true}, {"solver_order", 3}, {"timestep_spacing", "trailing"}}),
+      with(stable_diffusion_config(), {{"algorithm_type", "sde-dpmsolver++"}, {"prediction_type", "v_prediction"}}),
+      with(stable_diffusion_config(), {{"algorithm_type", "dpmsolver"}, {"final_sigmas_type", "sigma_min"}}),
   };
   return list;
 }
@@ -110,7 +110,7 @@ TEST_P(SchedulerContract, KeepsShapeDtypeAndInputs) {
   }
 }
 
-TEST_P(SchedulerContract, SameSeedSameResultAndAnotherSeedAnother) {
+TEST_P(SchedulerContract, SameSeedSameResultDifferentSeedDifferentResult) {
   const auto scheduler = make();
   const auto drawn = draw(*scheduler, 5);
   EXPECT_TRUE(at::equal(drawn, draw(*make(), 5)));
@@ -138,7 +138,7 @@ TEST_P(SchedulerContract, ResultDependsOnEveryModelOutput) {
   }
 }
 
-TEST_P(SchedulerContract, TimestepsDoNotRise) {
+TEST_P(SchedulerContract, TimestepsNeverIncrease) {
   const auto scheduler = make();
   const bool distilled = name() == "lcm" || name() == "tcd";
   // Between Karras timesteps that DPM2 rounds lie midpoints that it does not; the ancestral one's midpoint is the next
@@ -152,7 +152,7 @@ TEST_P(SchedulerContract, TimestepsDoNotRise) {
   }
 }
 
-TEST_P(SchedulerContract, CloneGoesOnFromTheSamePointIndependently) {
+TEST_P(SchedulerContract, CloneContinuesIndependently) {
   const auto scheduler = make();
   const auto drawn = draw(*make(), 5);
   scheduler->set_timesteps(kSteps);
@@ -169,7 +169,7 @@ TEST_P(SchedulerContract, CloneGoesOnFromTheSamePointIndependently) {
   EXPECT_TRUE(at::equal(sample, drawn));
 }
 
-TEST_P(SchedulerContract, StepThatThrowsChangesNothing) {
+TEST_P(SchedulerContract, ThrowingStepLeavesStateUnchanged) {
   const auto scheduler = make();
   const auto drawn = draw(*make(), 5);
   scheduler->set_timesteps(kSteps);
@@ -186,7 +186,7 @@ TEST_P(SchedulerContract, StepThatThrowsChangesNothing) {
   EXPECT_TRUE(at::equal(sample, drawn));
 }
 
-TEST_P(SchedulerContract, WrongCallsThrow) {
+TEST_P(SchedulerContract, InvalidCallsThrow) {
   const auto scheduler = make();
   NoiseSource noise(1);
   const auto sample = noise.normal({1, 4, 5, 3});
@@ -208,31 +208,31 @@ TEST_P(SchedulerContract, WrongCallsThrow) {
   EXPECT_EQ(code_of([&] { scheduler->scale_model_input(sample, SIZE_MAX); }), ErrorCode::kInvalidArgument);
 }
 
-TEST_P(SchedulerContract, BeginsAtAnyInferenceStepFromAPicture) {
+TEST_P(SchedulerContract, StartsAtAnyInferenceStepFromAnImage) {
   const auto finest = make();
   finest->set_timesteps(kSteps);
   const auto order = static_cast<std::size_t>(finest->order()), total = finest->timesteps().size();
   for (std::size_t first = 0; first < total; first += order) {
     const auto scheduler = make();
     scheduler->set_timesteps(kSteps);
-    scheduler->start_at(first);
+    scheduler->set_begin_index(first);
     NoiseSource noise(1);
-    const auto picture = noise.normal({1, 4, 5, 3}).to(at::kHalf), over_it = noise.normal({1, 4, 5, 3}).to(at::kHalf);
-    const auto picture_before = picture.clone();
-    auto sample = scheduler->add_noise(picture, over_it, first);
+    const auto image = noise.normal({1, 4, 5, 3}).to(at::kHalf), over_it = noise.normal({1, 4, 5, 3}).to(at::kHalf);
+    const auto image_before = image.clone();
+    auto sample = scheduler->add_noise(image, over_it, first);
     EXPECT_EQ(sample.scalar_type(), at::kHalf);
-    EXPECT_EQ(sample.sizes(), picture.sizes());
-    EXPECT_TRUE(at::equal(picture, picture_before));
+    EXPECT_EQ(sample.sizes(), image.sizes());
+    EXPECT_TRUE(at::equal(image, image_before));
     for (std::size_t i = first; i < total; ++i) sample = advance(*scheduler, i, sample, noise);
     EXPECT_TRUE(sample.isfinite().all().item<bool>()) << "from step " << first;
   }
-  EXPECT_EQ(code_of([&] { finest->start_at(total); }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code_of([&] { finest->set_begin_index(total); }), ErrorCode::kInvalidArgument);
   if (order > 1) {
-    EXPECT_EQ(code_of([&] { finest->start_at(1); }), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code_of([&] { finest->set_begin_index(1); }), ErrorCode::kInvalidArgument);
   }
 }
 
-TEST_P(SchedulerContract, NoiseOverAPictureNeverGrows) {
+TEST_P(SchedulerContract, AddedNoiseNeverIncreases) {
   const auto scheduler = make();
   scheduler->set_timesteps(kSteps);
   NoiseSource noise(1);
@@ -250,7 +250,7 @@ TEST_P(SchedulerContract, NoiseOverAPictureNeverGrows) {
 
 // A tensor on the meta device has no values: whatever reads one, copies it to the host or branches on it throws. So a
 // step that runs there waits for no device. (Thresholding is left out: its operators have no meta kernels.)
-TEST_P(SchedulerContract, NeverReadsAValueOfTheSample) {
+TEST_P(SchedulerContract, NeverReadsTensorValuesOfTheSample) {
   const auto scheduler = make_scheduler(name(), with(config(), {{"thresholding", false}}), {.eta = 0.4});
   for (const auto dtype : {at::kFloat, at::kHalf}) {
     scheduler->set_timesteps(kSteps);
@@ -296,8 +296,8 @@ TEST(SchedulerHistory, StepsOutOfOrderThrowWhereHistoryMatters) {
   }
 }
 
-TEST(SchedulerLaws, WithTheTrueNoiseEulerStaysOnTheNoiseLine) {
-  const auto scheduler = make_scheduler("euler", stable_diffusion());
+TEST(SchedulerProperties, EulerWithTrueNoiseRecoversTheOriginal) {
+  const auto scheduler = make_scheduler("euler", stable_diffusion_config());
   scheduler->set_timesteps(5);
   NoiseSource noise(7);
   const auto x0 = noise.normal({1, 4, 8, 8}), eps = noise.normal({1, 4, 8, 8});
@@ -311,7 +311,7 @@ TEST(SchedulerLaws, WithTheTrueNoiseEulerStaysOnTheNoiseLine) {
   EXPECT_LT((sample - x0).abs().max().item<float>(), 1e-5f);  // the last sigma is 0
 }
 
-TEST(SchedulerLaws, EtaMattersToDdimAndTcdAlone) {
+TEST(SchedulerProperties, EtaAffectsOnlyDdimAndTcd) {
   for (const auto& name : scheduler_names()) {
     const auto still = make_scheduler(name, configs()[0], {.eta = 0}),
                noisy = make_scheduler(name, configs()[0], {.eta = 1});

@@ -36,7 +36,7 @@ std::string sigmas_param(const std::string& name, const std::vector<double>& sig
   return param_of([&] { make_scheduler(name, config)->set_custom_sigmas(sigmas); });
 }
 
-TEST(CustomTimesteps, AreTakenWhereDiffusersTakesThem) {
+TEST(CustomTimesteps, AreAcceptedWhereDiffusersAcceptsThem) {
   for (const char* name : {"euler", "heun", "dpmpp_2m", "dpmpp_2s", "ddpm", "lcm", "tcd"}) {
     EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "taken") << name;
   }
@@ -48,7 +48,7 @@ TEST(CustomTimesteps, AreTakenWhereDiffusersTakesThem) {
   EXPECT_EQ(timesteps_param("dpmpp_2m", {999, 500}, {{"use_flow_sigmas", true}}), "timesteps");
 }
 
-TEST(CustomTimesteps, MustFallWithinTheModels) {
+TEST(CustomTimesteps, MustDescendWithinTrainingTimesteps) {
   const std::vector<double> bad[] = {{},         {999, 999},     {20, 500},    {1000, 3},       {999, -0.5}, {NAN},
                                      {INFINITY}, {500, NAN, 20}, {1e300, 1.0}, {999, 500, 500}, {-1}};
   for (const char* name : {"euler", "heun", "dpmpp_2m", "dpmpp_2s", "ddpm", "lcm", "tcd"}) {
@@ -57,7 +57,7 @@ TEST(CustomTimesteps, MustFallWithinTheModels) {
   EXPECT_EQ(timesteps_param("euler", {40, 3}, {{"num_train_timesteps", 40}}), "timesteps");
 }
 
-TEST(CustomSigmas, AreTakenWhereDiffusersTakesThem) {
+TEST(CustomSigmas, AreAcceptedWhereDiffusersAcceptsThem) {
   EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "taken");
   EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "taken");
   EXPECT_EQ(sigmas_param("edm_euler", {0, 0.4, 1}), "taken");
@@ -68,7 +68,7 @@ TEST(CustomSigmas, AreTakenWhereDiffusersTakesThem) {
   }
 }
 
-TEST(CustomSigmas, MustFall) {
+TEST(CustomSigmas, MustDescend) {
   const std::vector<double> bad[] = {{}, {1, 2}, {1, 1}, {-1}, {3, -1}, {NAN, 1}, {INFINITY, 1}, {2, 1, NAN}};
   for (const auto& sigmas : bad) {
     EXPECT_EQ(sigmas_param("euler", sigmas), "sigmas");
@@ -78,12 +78,12 @@ TEST(CustomSigmas, MustFall) {
   EXPECT_EQ(sigmas_param("euler", {0}), "sigmas");
 }
 
-TEST(CustomSigmas, OfEdmEulerArePositionsThatRise) {
+TEST(CustomSigmas, EdmEulerTakesAscendingPositions) {
   const std::vector<double> bad[] = {{}, {1, 0}, {0.5, 0.5}, {-0.1, 1}, {0, 1.1}, {NAN}, {0, INFINITY}};
   for (const auto& ramp : bad) EXPECT_EQ(sigmas_param("edm_euler", ramp), "sigmas");
 }
 
-TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRefused) {
+TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRejected) {
   const auto param = [](double strength, std::int64_t steps) {
     return param_of([&] { make_scheduler("lcm", json::object(), {.strength = strength})->set_timesteps(steps); });
   };
@@ -95,7 +95,7 @@ TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRefused) {
             "strength");
 }
 
-TEST(CustomTimesteps, AListThatIsRefusedLeavesTheRunAsItWas) {
+TEST(CustomTimesteps, RejectedListLeavesTheRunUnchanged) {
   const auto scheduler = make_scheduler("heun", json::object());
   scheduler->set_timesteps(4);
   const auto timesteps = scheduler->timesteps();

@@ -295,7 +295,7 @@ def halves():
 
 
 def begun():
-    """Runs that begin in their middle, from a picture with noise over it; add_noise at each of their steps."""
+    """Runs that begin in their middle, from an image with noise over it; add_noise at each of their steps."""
     for name in NAMES:
         if name not in PLAIN:
             yield case("begun", name, STABLE_DIFFUSION, 9, begin=4)

@@ -18,7 +18,7 @@
 #include "schedulers/numerics/numpy_math.h"
 #include "schedulers/numerics/seed_sequence.h"
 #include "schedulers/reference_cases.h"
-#include "support/parity_figures.h"
+#include "support/parity_results.h"
 #include "tensor/noise_source.h"
 
 namespace easel {
@@ -90,7 +90,7 @@ std::unique_ptr<Scheduler> begin(const ReferenceCase& run) {
   } else {
     scheduler->set_timesteps(run.steps);
   }
-  if (run.begin) scheduler->start_at(*run.begin * static_cast<std::size_t>(scheduler->order()));
+  if (run.begin) scheduler->set_begin_index(*run.begin * static_cast<std::size_t>(scheduler->order()));
   return scheduler;
 }
 
@@ -104,9 +104,9 @@ void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
 
   NoiseSource noise(run.seed);
   const auto draw = [&] { return noise.normal(run.shape).to(dtype_of(run.dtype)); };
-  const auto picture = draw(), over_it = run.begin ? draw() : at::Tensor();
-  auto sample = run.begin ? scheduler->add_noise(picture, over_it, first) : picture.mul(scheduler->init_noise_sigma());
-  if (run.begin) comparison.expect("picture with noise", sample);
+  const auto image = draw(), over_it = run.begin ? draw() : at::Tensor();
+  auto sample = run.begin ? scheduler->add_noise(image, over_it, first) : image.mul(scheduler->init_noise_sigma());
+  if (run.begin) comparison.expect("image with noise", sample);
   for (std::size_t i = first; i < timesteps.size(); ++i) {
     const auto scaled = scheduler->scale_model_input(sample, i);
     const auto model_output = model(scaled, timesteps[i], run.channel_factor);
@@ -121,7 +121,7 @@ void expect_same_run(const ReferenceCase& run, Comparison& comparison) {
       comparison.expect(concat("step ", i, ": pred_original_sample has another shape"), NAN);
     }
     if (run.begin && i + 1 < timesteps.size()) {
-      comparison.expect(concat("step ", i, ": add_noise"), scheduler->add_noise(picture, over_it, i + 1));
+      comparison.expect(concat("step ", i, ": add_noise"), scheduler->add_noise(image, over_it, i + 1));
     }
   }
   if (run.kind == "final") comparison.expect("last sample", sample);
@@ -146,7 +146,7 @@ const std::vector<SigmaKind>& sigma_kinds() {
 
 // The scheduler and, where they are not those of training, its sigmas.
 std::string row_of(const ReferenceCase& run) {
-  const auto name = scheduler_name_for(run.name.empty() ? scheduler_name_of(run.config) : run.name);
+  const auto name = canonical_scheduler_name(run.name.empty() ? configured_scheduler_name(run.config) : run.name);
   const auto& names = scheduler_names();
   for (const auto& kind : sigma_kinds()) {
     const auto suffix = concat("_", kind.name);
@@ -160,7 +160,7 @@ std::string row_of(const ReferenceCase& run) {
 }
 
 // Figures of docs/measurements/parity.md: a row for scheduler and sigmas, a column for the prediction type.
-void record_figure(const ReferenceCase& run, const Comparison& comparison) {
+void record_result(const ReferenceCase& run, const Comparison& comparison) {
   const auto prediction = run.config.find("prediction_type");
   testing::record({.area = "schedulers",
                    .row = row_of(run),
@@ -171,7 +171,7 @@ void record_figure(const ReferenceCase& run, const Comparison& comparison) {
 
 class Parity : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(Parity, EveryNumberEqualsTheReference) {
+TEST_P(Parity, EveryNumberMatchesTheReference) {
   int runs = 0, different = 0, with_nan = 0;
   for (const auto& run : test::reference_cases()) {
     if (run.group != GetParam() || !run.raises.empty()) continue;
@@ -186,7 +186,7 @@ TEST_P(Parity, EveryNumberEqualsTheReference) {
       difference = concat("throws ", e.what());
     }
     with_nan += comparison.saw_nan();
-    record_figure(run, comparison);
+    record_result(run, comparison);
     if (!difference.empty() && ++different <= 20) ADD_FAILURE() << run.describe() << "\n  " << difference;
   }
   EXPECT_EQ(different, 0) << "of " << runs << " runs";
@@ -196,7 +196,7 @@ TEST_P(Parity, EveryNumberEqualsTheReference) {
   RecordProperty("runs", runs);
 }
 
-TEST_P(Parity, WhatTheReferenceRefusesIsRefused) {
+TEST_P(Parity, RejectsWhatTheReferenceRejects) {
   for (const auto& run : test::reference_cases()) {
     if (run.group != GetParam() || run.raises.empty()) continue;
     try {
@@ -218,7 +218,7 @@ INSTANTIATE_TEST_SUITE_P(Groups, Parity,
                            return name == "step counts" ? "step_counts" : name;
                          });
 
-TEST(NumpyMath, LogarithmsEqualNumpysToTheBit) {
+TEST(NumpyMath, LogarithmsAreBitIdenticalToNumpy) {
   const auto numbers = test::read_numbers<float>("logarithms.bin");  // [2, n]: x, log(x)
   const auto n = numbers.size() / 2;
   for (std::size_t i = 0; i < n; ++i) {
@@ -227,7 +227,7 @@ TEST(NumpyMath, LogarithmsEqualNumpysToTheBit) {
   EXPECT_GT(n, 20000u);
 }
 
-TEST(BetaDistribution, QuantilesEqualScipys) {
+TEST(BetaDistribution, QuantilesMatchScipy) {
   // Both are series summed to the last bits; what is left is the rounding of a power.
   constexpr double kTolerance = 4e-15;
   const auto numbers = test::read_numbers<double>("quantiles.bin");  // [2, n]: p, x
@@ -238,7 +238,7 @@ TEST(BetaDistribution, QuantilesEqualScipys) {
   EXPECT_GT(n, 20000u);
 }
 
-TEST(SeedSequence, EqualsNumpys) {
+TEST(SeedSequence, MatchesNumpy) {
   const auto numbers = test::read_numbers<std::uint32_t>("seeds.bin");  // [n, 8]
   for (auto row = numbers.begin(); row != numbers.end(); row += 8) {
     const std::array<std::uint64_t, 2> spawn_key{row[2], row[3]};

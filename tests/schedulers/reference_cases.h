@@ -18,7 +18,7 @@ struct ReferenceCase {
   std::int64_t steps = 0;            ///< num_inference_steps
   std::vector<double> timesteps;     ///< of the caller's choice, in the place of `steps`; mostly empty
   std::vector<double> sigmas;        ///< likewise
-  std::optional<std::size_t> begin;  ///< inference steps left out; then it starts from a picture with noise over it
+  std::optional<std::size_t> begin;  ///< inference steps left out; then it starts from an image with noise over it
   double strength = 1;               ///< SchedulerOptions::strength
   std::vector<std::int64_t> shape;
   std::string dtype;

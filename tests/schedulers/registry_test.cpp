@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-TEST(SchedulerRegistry, NamesComeInTheTablesOrder) {
+TEST(SchedulerRegistry, NamesFollowTableOrder) {
   const auto& names = scheduler_names();
   EXPECT_THAT(std::vector<std::string>(names.begin(), names.begin() + 9),
               testing::ElementsAre("pndm", "ddim", "euler", "euler_karras", "euler_exponential", "euler_beta",
@@ -24,7 +24,7 @@ TEST(SchedulerRegistry, NamesComeInTheTablesOrder) {
   EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), testing::SizeIs(names.size()));
 }
 
-TEST(SchedulerRegistry, ClassNamesAreNamesToo) {
+TEST(SchedulerRegistry, ClassNamesAreAccepted) {
   for (const char* name :
        {"PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
         "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "HeunDiscreteScheduler",
@@ -35,18 +35,18 @@ TEST(SchedulerRegistry, ClassNamesAreNamesToo) {
   }
 }
 
-TEST(SchedulerRegistry, NameOfAConfigIsThatOfItsClassAndFlags) {
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "PNDMScheduler"}}), "pndm");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}}), "dpmpp_2m");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"}, {"use_karras_sigmas", true}}),
+TEST(SchedulerRegistry, ConfiguredNameFollowsClassAndFlags) {
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "PNDMScheduler"}}), "pndm");
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "DPMSolverMultistepScheduler"}}), "dpmpp_2m");
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "DPMSolverMultistepScheduler"}, {"use_karras_sigmas", true}}),
             "dpmpp_2m_karras");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "DPMSolverMultistepScheduler"},
-                               {"algorithm_type", "sde-dpmsolver++"},
-                               {"use_beta_sigmas", true}}),
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "DPMSolverMultistepScheduler"},
+                                       {"algorithm_type", "sde-dpmsolver++"},
+                                       {"use_beta_sigmas", true}}),
             "dpmpp_2m_sde_beta");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "EulerDiscreteScheduler"}, {"use_karras_sigmas", true}}),
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "EulerDiscreteScheduler"}, {"use_karras_sigmas", true}}),
             "euler_karras");
-  EXPECT_EQ(scheduler_name_of({{"_class_name", "PNDMScheduler"}, {"use_karras_sigmas", true}}), "pndm");
+  EXPECT_EQ(configured_scheduler_name({{"_class_name", "PNDMScheduler"}, {"use_karras_sigmas", true}}), "pndm");
 }
 
 // A name and a config that stand for the same scheduler visit the same timesteps from the same noise.
@@ -63,7 +63,7 @@ void expect_same(const std::string& name, const std::string& class_name, const j
   EXPECT_EQ(named->init_noise_sigma(), expected->init_noise_sigma());
 }
 
-TEST(SchedulerRegistry, NamesAsPeopleWriteThemAreTaken) {
+TEST(SchedulerRegistry, SpellingVariantsOfNamesAreAccepted) {
   const json karras{{"use_karras_sigmas", true}};
   expect_same("dpm++ 2m karras", "DPMSolverMultistepScheduler", karras);
   expect_same("DPM++ 2M Karras", "DPMSolverMultistepScheduler", karras);
@@ -92,7 +92,7 @@ TEST(SchedulerRegistry, NamesAsPeopleWriteThemAreTaken) {
   expect_same("eulerdiscretescheduler", "EulerDiscreteScheduler", json::object());
 }
 
-TEST(SchedulerRegistry, TheSdeNameSetsItsAlgorithmWhateverTheConfigSays) {
+TEST(SchedulerRegistry, SdeNameOverridesConfiguredAlgorithm) {
   // Of which sde-dpmsolver++ alone may end at sigma 0.
   EXPECT_NO_THROW(make_scheduler("dpmpp_2m_sde", {{"algorithm_type", "dpmsolver"}}));
 }
@@ -117,7 +117,7 @@ void expect_refused(const Refusal& refusal) {
   }
 }
 
-TEST(SchedulerRegistry, UnknownNamesAndClassesAreRefusedWithTheKnownOnes) {
+TEST(SchedulerRegistry, UnknownNamesAndClassesAreRejectedListingKnownOnes) {
   for (const char* name : {"dpmpp_3m", "pndm_karras", "euler_karras_beta", "_karras", "++", " "}) {
     expect_refused({name, json::object(), ErrorCode::kInvalidArgument, "scheduler",
                     "pndm, ddim, euler, euler_karras, euler_exponential, euler_beta, euler_ancestral, dpmpp_2m"});
@@ -133,7 +133,7 @@ TEST(SchedulerRegistry, UnknownNamesAndClassesAreRefusedWithTheKnownOnes) {
   expect_refused({"euler", json::array(), ErrorCode::kCorruptData, "", "not a JSON object"});
 }
 
-TEST(SchedulerRegistry, UnsupportedValuesAreRefusedByTheirField) {
+TEST(SchedulerRegistry, UnsupportedValuesAreRejectedNamingTheField) {
   const auto unsupported = ErrorCode::kUnsupported;
   expect_refused({"pndm", {{"prediction_type", "sample"}}, unsupported, "", "`prediction_type` is \"sample\""});
   expect_refused({"euler_ancestral", {{"prediction_type", "sample"}}, unsupported, "", "epsilon, v_prediction"});
@@ -165,7 +165,7 @@ TEST(SchedulerRegistry, UnsupportedValuesAreRefusedByTheirField) {
   expect_refused({"dpmpp_2m", {{"algorithm_type", "unipc"}}, unsupported, "", "dpmsolver++"});
 }
 
-TEST(SchedulerRegistry, ValuesThatCannotBeAreRefusedByTheirField) {
+TEST(SchedulerRegistry, InvalidValuesAreRejectedNamingTheField) {
   const auto corrupt = ErrorCode::kCorruptData;
   expect_refused({"ddim", {{"beta_start", "small"}}, corrupt, "", "`beta_start` is \"small\""});
   expect_refused({"ddim", {{"beta_start", nullptr}}, corrupt, "", "`beta_start` is null"});
@@ -183,18 +183,18 @@ TEST(SchedulerRegistry, ValuesThatCannotBeAreRefusedByTheirField) {
   expect_refused({"euler", {{"sigma_min", 0}, {"use_karras_sigmas", true}}, corrupt, "", "`sigma_min` is 0"});
 }
 
-TEST(SchedulerRegistry, NumbersThatCannotBeAreRefusedByTheNewerClassesToo) {
+TEST(SchedulerRegistry, NewerClassesRejectInvalidNumbers) {
   const auto corrupt = ErrorCode::kCorruptData;
   expect_refused({"edm_euler", {{"sigma_data", 0}}, corrupt, "", "`sigma_data` is 0"});
   expect_refused({"dpmpp_sde", {{"noise_sampler_seed", -1}}, corrupt, "", "`noise_sampler_seed` is -1"});
   expect_refused({"dpmpp_sde", {{"noise_sampler_seed", "x"}}, corrupt, "", "`noise_sampler_seed`"});
 }
 
-TEST(SchedulerRegistry, UnknownFieldsAreDropped) {
+TEST(SchedulerRegistry, UnknownFieldsAreIgnored) {
   EXPECT_NO_THROW(make_scheduler("pndm", {{"use_beta_sigmas", true}, {"solver_order", 9}, {"shift", "x"}}));
 }
 
-TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAndTcd) {
+TEST(SchedulerRegistry, DdimAndTcdRejectEtaOutsideZeroToOne) {
   for (const double eta : {-0.1, 1.1, std::nan("")}) {
     try {
       make_scheduler("ddim", json::object(), {.eta = eta});
@@ -207,7 +207,7 @@ TEST(SchedulerRegistry, EtaOutsideZeroToOneIsRefusedByDdimAndTcd) {
   }
 }
 
-TEST(SchedulerRegistry, RungeKuttaNeedsFourSteps) {
+TEST(SchedulerRegistry, RungeKuttaRequiresFourSteps) {
   const auto scheduler = make_scheduler("pndm", json::object());
   for (const int steps : {1, 2, 3}) {
     try {
@@ -222,7 +222,7 @@ TEST(SchedulerRegistry, RungeKuttaNeedsFourSteps) {
   EXPECT_EQ(scheduler->timesteps().size(), 13u);
 }
 
-TEST(SchedulerRegistry, ClippedLambdasThatLeaveNoTimestepAreRefused) {
+TEST(SchedulerRegistry, LambdaClippingThatLeavesNoTimestepIsRejected) {
   const auto scheduler = make_scheduler("dpmpp_2m", {{"lambda_min_clipped", 100}});
   EXPECT_THROW(scheduler->set_timesteps(5), Error);
 }

@@ -2,8 +2,8 @@
 
 The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model input, the
 next sample, and the predicted x0 where the class tells it. A "light" run stops behind the timesteps, and a "final" run
-keeps only the last sample. A run that begins in its middle has a picture with noise over it before its first step, and
-behind each step but the last the same picture as noisy as the next.
+keeps only the last sample. A run that begins in its middle has an image with noise over it before its first step, and
+behind each step but the last the same image as noisy as the next.
 """
 
 import inspect
@@ -163,7 +163,7 @@ def run(case):
     cls, overrides = class_of(case)
     config = json.loads(json.dumps(case["config"]))
     if cls is diffusers.DPMSolverSDEScheduler:
-        # Left to itself, the class takes a seed from torch's global generator; easel takes the picture's.
+        # Left to itself, the class takes a seed from torch's global generator; easel takes the image's.
         if config.get("noise_sampler_seed") is None:
             config["noise_sampler_seed"] = case["seed"]
     scheduler = construct(cls, config, overrides)
@@ -179,8 +179,8 @@ def run(case):
     if case["begin"] is None:
         sample = sample * scheduler.init_noise_sigma
     else:
-        picture, noise = sample, torch.randn(case["shape"], generator=generator).to(dtype)
-        sample = scheduler.add_noise(picture, noise, timesteps[:1])
+        image, noise = sample, torch.randn(case["shape"], generator=generator).to(dtype)
+        sample = scheduler.add_noise(image, noise, timesteps[:1])
         numbers.append(sample)
     parameters = inspect.signature(scheduler.step).parameters
     arguments = {"generator": generator} if "generator" in parameters else {}
@@ -197,7 +197,7 @@ def run(case):
             has_original_sample = True
             numbers.append(original)
         if case["begin"] is not None and i + 1 < len(timesteps):
-            numbers.append(scheduler.add_noise(picture, noise, timesteps[i + 1 : i + 2]))
+            numbers.append(scheduler.add_noise(image, noise, timesteps[i + 1 : i + 2]))
     if case["kind"] == "final":
         numbers = numbers[:2] + [sample]
     return numbers, len(timesteps), has_original_sample

@@ -1,4 +1,4 @@
-"""Keeps CONTRIBUTING's layer picture true: every #include of src/ and include/ against the table below.
+"""Keeps CONTRIBUTING's layer table true: every #include of src/ and include/ against the table below.
 
 usage: check_includes.py PROJECT-FOLDER
 """
@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-# An arrow of the picture: a layer may include what it points at, and what that points at in turn.
+# An arrow of the image: a layer may include what it points at, and what that points at in turn.
 # "interface" is the part of include/easel that engine and pipelines share: plain requests, and the Pipeline they meet at.
 ARROWS = {
     "core": [],
@@ -141,7 +141,7 @@ def main(project):
         print(f"{project} has no sources")
         return 1
     found = [sentence for path in files for sentence in violations(path.relative_to(project), path.read_text())]
-    print("\n".join(found) if found else f"{len(files)} files keep to the picture")
+    print("\n".join(found) if found else f"{len(files)} files keep to the table")
     return 1 if found else 0
 
 

@@ -11,7 +11,7 @@ def violations(path, *includes):
 
 
 class Includes(unittest.TestCase):
-    def test_what_the_picture_allows(self):
+    def test_what_the_table_allows(self):
         self.assertEqual([], violations("src/http/openai/routes.cpp", '"easel/engine.h"', '"core/log.h"', '"easel/image.h"'))
         self.assertEqual([], violations("src/pipelines/a.cpp", '"easel/pipeline.h"', '"models/unet.h"', "<ATen/ops/add.h>"))
         self.assertEqual([], violations("include/easel/scheduler.h", "<ATen/core/Tensor.h>", '"easel/error.h"'))

@@ -26,7 +26,7 @@ Image solid(int width, int height, const std::array<std::uint8_t, 3>& color) {
 }
 
 // What a ticket needs of a generation even where that is gone already.
-struct Flight {
+struct TicketCount {
   int tickets = 0;
 };
 
@@ -37,14 +37,14 @@ struct TicketState {
   FakeTickets kind;
   Clock::time_point done_at;
   std::optional<Error> device_error;
-  std::vector<std::shared_ptr<Flight>> flights;
+  std::vector<std::shared_ptr<TicketCount>> ticket_counts;
   std::shared_ptr<FakeClock> clock{};
   bool in_flight = true;
   bool waited = false;
 
-  void land() {
+  void release() {
     if (!std::exchange(in_flight, false)) return;
-    for (const auto& flight : flights) --flight->tickets;
+    for (const auto& ticket_count : ticket_counts) --ticket_count->tickets;
     record->count_tickets(device, -1);
   }
 };
@@ -53,10 +53,10 @@ template <class Base>
 class FakeTicket : public Base {
  public:
   explicit FakeTicket(TicketState state) : state_(std::move(state)) {
-    for (const auto& flight : state_.flights) ++flight->tickets;
+    for (const auto& ticket_count : state_.ticket_counts) ++ticket_count->tickets;
     state_.record->count_tickets(state_.device, +1);
   }
-  ~FakeTicket() override { state_.land(); }
+  ~FakeTicket() override { state_.release(); }
 
   bool done() const override {
     const auto now = state_.clock ? state_.clock->now() : Clock::now();
@@ -69,13 +69,13 @@ class FakeTicket : public Base {
       std::this_thread::sleep_until(state_.done_at);
     }
     state_.waited = true;
-    state_.land();
+    state_.release();
     if (state_.device_error) throw Error(*state_.device_error);
   }
 
  protected:
   void expect_waited(const char* what) const {
-    if (!state_.waited) state_.record->violate(concat(what, " was asked of a ticket that nobody waited for"));
+    if (!state_.waited) state_.record->add_violation(concat(what, " was asked of a ticket that nobody waited for"));
   }
   TicketState state_;
 };
@@ -96,8 +96,8 @@ class FakeGeneration final : public Generation {
     this->record->count_generations(this->device, +1);
   }
   ~FakeGeneration() override {
-    if (flight->tickets > 0)
-      record->violate(concat("the generation of seed ", seed_, " was destroyed while in flight"));
+    if (ticket_count->tickets > 0)
+      record->add_violation(concat("the generation of seed ", seed_, " was destroyed while in flight"));
     record->count_generations(device, -1);
   }
 
@@ -112,7 +112,7 @@ class FakeGeneration final : public Generation {
   const std::shared_ptr<FakeRecord> record;
   const std::string device;
   const GenerationRequest request;
-  const std::shared_ptr<Flight> flight = std::make_shared<Flight>();
+  const std::shared_ptr<TicketCount> ticket_count = std::make_shared<TicketCount>();
   bool finite = true;
   bool decoded = false;
 
@@ -127,7 +127,7 @@ class FakeBeginTicket final : public FakeTicket<BeginTicket> {
  public:
   FakeBeginTicket(TicketState state, std::vector<std::unique_ptr<Generation>> generations)
       : FakeTicket(std::move(state)), generations_(std::move(generations)) {}
-  ~FakeBeginTicket() override { state_.land(); }  // before the generations go
+  ~FakeBeginTicket() override { state_.release(); }  // before the generations go
   std::vector<std::unique_ptr<Generation>> take() override { return std::move(generations_); }
 
  private:
@@ -176,7 +176,7 @@ class CallScope {
 FakeGeneration& own(const FakePipeline* pipeline, FakeRecord& record, const Generation* generation) {
   const auto* fake = dynamic_cast<const FakeGeneration*>(generation);
   if (fake == nullptr || fake->owner != pipeline) {
-    record.violate("a generation was given to a pipeline that did not make it");
+    record.add_violation("a generation was given to a pipeline that did not make it");
     throw Error(ErrorCode::kInternal, "not a generation of this pipeline");
   }
   return *const_cast<FakeGeneration*>(fake);  // NOLINT: made here, never const
@@ -186,9 +186,9 @@ std::vector<FakeGeneration*> own_all(const FakePipeline* pipeline, FakeRecord& r
                                      std::span<Generation* const> generations) {
   std::vector<FakeGeneration*> fakes;
   for (const auto* generation : generations) fakes.push_back(&own(pipeline, record, generation));
-  if (fakes.empty()) record.violate("a call without generations");
+  if (fakes.empty()) record.add_violation("a call without generations");
   if (std::set<FakeGeneration*>(fakes.begin(), fakes.end()).size() != fakes.size()) {
-    record.violate("a generation twice in one call");
+    record.add_violation("a generation twice in one call");
   }
   return fakes;
 }
@@ -202,10 +202,10 @@ FakeCall describe(FakeCallKind kind, const std::string& model, const std::vector
   return call;
 }
 
-std::vector<std::shared_ptr<Flight>> flights_of(const std::vector<FakeGeneration*>& generations) {
-  std::vector<std::shared_ptr<Flight>> flights;
-  for (const auto* generation : generations) flights.push_back(generation->flight);
-  return flights;
+std::vector<std::shared_ptr<TicketCount>> ticket_counts_of(const std::vector<FakeGeneration*>& generations) {
+  std::vector<std::shared_ptr<TicketCount>> ticket_counts;
+  for (const auto* generation : generations) ticket_counts.push_back(generation->ticket_count);
+  return ticket_counts;
 }
 
 void poll(const StopPredicate& stop) {
@@ -220,7 +220,7 @@ FakePipeline::FakePipeline(FakeOptions options, std::shared_ptr<FakeRecord> reco
       device_(std::move(device)) {}
 
 FakePipeline::~FakePipeline() {
-  if (token_.use_count() > 1) record_->violate("the pipeline was destroyed before its generations");
+  if (token_.use_count() > 1) record_->add_violation("the pipeline was destroyed before its generations");
 }
 
 std::optional<Error> FakePipeline::apply_faults(const FakeCall& call) const {
@@ -247,7 +247,7 @@ bool FakePipeline::is_finite_after(std::uint64_t seed, std::int64_t step) const 
 }
 
 Clock::time_point FakePipeline::spend(std::chrono::microseconds time, const StopPredicate& stop) {
-  if (options_.tickets != FakeTickets::kDoneAtOnce) {
+  if (options_.tickets != FakeTickets::kSynchronous) {
     device_free_at_ = std::max(device_free_at_, now()) + time;
     return device_free_at_;
   }
@@ -267,7 +267,7 @@ Clock::time_point FakePipeline::spend(std::chrono::microseconds time, const Stop
   return end;
 }
 
-void FakePipeline::announce(FakeCall call) {
+void FakePipeline::record_call(FakeCall call) {
   call.device = device_;
   record_->add(call);
   if (options_.on_call) options_.on_call(call);
@@ -281,7 +281,7 @@ std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& reques
     call.seeds.push_back(request.seed + static_cast<std::uint64_t>(i));
     call.steps.push_back(0);
   }
-  announce(call);
+  record_call(call);
   poll(stop);
   const auto& known = options_.description.schedulers;
   if (request.scheduler && std::find(known.begin(), known.end(), *request.scheduler) == known.end()) {
@@ -293,15 +293,16 @@ std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& reques
 
   const auto steps = request.num_inference_steps.value_or(options_.description.default_steps);
   std::vector<std::unique_ptr<Generation>> generations;
-  std::vector<std::shared_ptr<Flight>> flights;
-  for (std::int64_t i = 0; i < request.num_images - (options_.begin_gives_too_few ? 1 : 0); ++i) {
+  std::vector<std::shared_ptr<TicketCount>> ticket_counts;
+  for (std::int64_t i = 0; i < request.num_images - (options_.begin_returns_too_few ? 1 : 0); ++i) {
     auto generation = std::make_unique<FakeGeneration>(this, token_, record_, device_, request, i, steps);
-    flights.push_back(generation->flight);
+    ticket_counts.push_back(generation->ticket_count);
     generations.push_back(std::move(generation));
   }
-  return std::make_unique<FakeBeginTicket>(TicketState{record_, device_, options_.tickets, done_at,
-                                                       std::move(device_error), std::move(flights), options_.clock},
-                                           std::move(generations));
+  return std::make_unique<FakeBeginTicket>(
+      TicketState{record_, device_, options_.tickets, done_at, std::move(device_error), std::move(ticket_counts),
+                  options_.clock},
+      std::move(generations));
 }
 
 std::string FakePipeline::batch_key(const Generation& generation) const {
@@ -316,15 +317,15 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
   const CallScope scope(*record_, device_);
   const auto fakes = own_all(this, *record_, generations);
   const auto call = describe(FakeCallKind::kStep, options_.description.id, fakes);
-  announce(call);
-  if (static_cast<int>(fakes.size()) > options_.max_generations_per_step) record_->violate("a step of too many");
+  record_call(call);
+  if (static_cast<int>(fakes.size()) > options_.max_generations_per_step) record_->add_violation("a step of too many");
   for (const auto* fake : fakes) {
-    if (batch_key(*fake) != batch_key(*fakes.front())) record_->violate("a step of unequal batch keys");
-    if (fake->finished_stepping()) record_->violate(concat("seed ", fake->seed(), " was stepped past its end"));
+    if (batch_key(*fake) != batch_key(*fakes.front())) record_->add_violation("a step of unequal batch keys");
+    if (fake->finished_stepping()) record_->add_violation(concat("seed ", fake->seed(), " was stepped past its end"));
   }
   poll(stop);
   if (static_cast<int>(fakes.size()) > options_.step_memory) {
-    throw Error(ErrorCode::kResourceExhausted, concat("no memory to step ", fakes.size(), " pictures"));
+    throw Error(ErrorCode::kResourceExhausted, concat("no memory to step ", fakes.size(), " images"));
   }
   auto device_error = apply_faults(call);
   const auto count = static_cast<int>(fakes.size());
@@ -336,16 +337,16 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
     finite.push_back(fake->finite);
     fake->advance();
   }
-  if (options_.finite_gives_too_few) finite.pop_back();
+  if (options_.finite_returns_too_few) finite.pop_back();
   return std::make_unique<FakeStepTicket>(TicketState{record_, device_, options_.tickets, done_at,
-                                                      std::move(device_error), flights_of(fakes), options_.clock},
+                                                      std::move(device_error), ticket_counts_of(fakes), options_.clock},
                                           std::move(finite));
 }
 
 std::optional<Image> FakePipeline::preview(const Generation& generation) {
   const CallScope scope(*record_, device_);
   const auto& fake = own(this, *record_, &generation);
-  announce({FakeCallKind::kPreview, options_.description.id, {fake.seed()}, {fake.progress().steps_done}});
+  record_call({FakeCallKind::kPreview, options_.description.id, {fake.seed()}, {fake.progress().steps_done}});
   if (fake.progress().steps_done == 0) return std::nullopt;
   const auto& description = options_.description;
   return solid(description.native_width / description.cell, description.native_height / description.cell,
@@ -357,14 +358,14 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
   const CallScope scope(*record_, device_);
   const auto fakes = own_all(this, *record_, generations);
   const auto call = describe(FakeCallKind::kFinish, options_.description.id, fakes);
-  announce(call);
+  record_call(call);
   for (const auto* fake : fakes) {
-    if (!fake->finished_stepping()) record_->violate(concat("seed ", fake->seed(), " was decoded too early"));
-    if (fake->decoded) record_->violate(concat("seed ", fake->seed(), " was decoded twice"));
+    if (!fake->finished_stepping()) record_->add_violation(concat("seed ", fake->seed(), " was decoded too early"));
+    if (fake->decoded) record_->add_violation(concat("seed ", fake->seed(), " was decoded twice"));
   }
   poll(stop);
   if (static_cast<int>(fakes.size()) > options_.finish_memory) {
-    throw Error(ErrorCode::kResourceExhausted, concat("no memory to decode ", fakes.size(), " pictures"));
+    throw Error(ErrorCode::kResourceExhausted, concat("no memory to decode ", fakes.size(), " images"));
   }
   auto device_error = apply_faults(call);
   const auto done_at = spend(options_.finish_time * fakes.size(), stop);
@@ -377,10 +378,11 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
                             fake_color(fake->request.prompt, fake->seed())),
                       fake->seed()});
   }
-  if (options_.finish_gives_too_few) images.pop_back();
-  return std::make_unique<FakeFinishTicket>(TicketState{record_, device_, options_.tickets, done_at,
-                                                        std::move(device_error), flights_of(fakes), options_.clock},
-                                            std::move(images));
+  if (options_.finish_returns_too_few) images.pop_back();
+  return std::make_unique<FakeFinishTicket>(
+      TicketState{record_, device_, options_.tickets, done_at, std::move(device_error), ticket_counts_of(fakes),
+                  options_.clock},
+      std::move(images));
 }
 
 ServedModel served_fake(FakeOptions options, std::shared_ptr<FakeRecord> record) {

@@ -39,13 +39,13 @@ class FakeRecord {
   /// Every breach of the contract, as a sentence. Empty is what a test wants.
   std::vector<std::string> violations() const;
   int live_generations() const;
-  int most_live_generations() const;   ///< on one device
-  int tickets_in_flight() const;       ///< handed out, neither waited for nor dropped
-  int most_tickets_in_flight() const;  ///< on one device
+  int max_live_generations() const;   ///< on one device
+  int tickets_in_flight() const;      ///< handed out, neither waited for nor dropped
+  int max_tickets_in_flight() const;  ///< on one device
 
   // For the fakes themselves.
   void add(FakeCall call);
-  void violate(std::string sentence);
+  void add_violation(std::string sentence);
   void count_generations(const std::string& device, int change);
   void count_tickets(const std::string& device, int change);
   void enter(const std::string& device);  ///< a call begins; two at once on one device are a violation
@@ -56,14 +56,14 @@ class FakeRecord {
   std::vector<FakeCall> calls_;
   std::vector<std::string> violations_;
   struct OnDevice {
-    int live = 0, most_live = 0;
-    int in_flight = 0, most_in_flight = 0;
+    int live = 0, max_live = 0;
+    int in_flight = 0, max_in_flight = 0;
     bool inside_call = false;
   };
   std::map<std::string, OnDevice> devices_;
 };
 
-/// One thing that goes wrong, for the picture with this seed.
+/// One thing that goes wrong, for the image with this seed.
 struct FakeFault {
   enum class How {
     kError,         ///< the call throws Error(code)
@@ -82,7 +82,7 @@ struct FakeFault {
 };
 
 /// What a request is told when such a fault strikes it.
-inline ErrorCode told(const FakeFault& fault) {
+inline ErrorCode expected_code(const FakeFault& fault) {
   switch (fault.how) {
     case FakeFault::How::kError:
       return fault.code;
@@ -94,7 +94,7 @@ inline ErrorCode told(const FakeFault& fault) {
 }
 
 enum class FakeTickets {
-  kDoneAtOnce,      ///< as on a CPU: the call takes its time, its ticket is done when it returns
+  kSynchronous,     ///< as on a CPU: the call takes its time, its ticket is done when it returns
   kTimed,           ///< as on a GPU: the call returns at once, its ticket is done when the time has passed
   kDoneWhenWaited,  ///< the same on a virtual clock: done() is false until wait(), which takes no time
 };
@@ -105,7 +105,7 @@ ModelDescription fake_description(const std::string& id = "fake");
 struct FakeOptions {
   ModelDescription description = fake_description();
   int max_generations_per_step = 1;
-  FakeTickets tickets = FakeTickets::kDoneAtOnce;
+  FakeTickets tickets = FakeTickets::kSynchronous;
   std::chrono::microseconds load_time{0};
   std::chrono::microseconds begin_time{0};
   std::chrono::microseconds step_time{0};                      ///< for each generation
@@ -116,18 +116,18 @@ struct FakeOptions {
   int step_memory = 1 << 20;           ///< generations; a step with more of them throws Error(kResourceExhausted)
   int finish_memory = 1 << 20;         ///< the same for finish
   std::vector<FakeFault> faults{};
-  std::string broken_device{};        ///< every call there throws Error(kInternal)
-  bool begin_gives_too_few = false;   ///< n - 1 generations
-  bool finite_gives_too_few = false;  ///< n - 1 flags
-  bool finish_gives_too_few = false;  ///< n - 1 pictures
+  std::string broken_device{};          ///< every call there throws Error(kInternal)
+  bool begin_returns_too_few = false;   ///< n - 1 generations
+  bool finite_returns_too_few = false;  ///< n - 1 flags
+  bool finish_returns_too_few = false;  ///< n - 1 images
   /// Called at the beginning of every call, on the caller's thread. May block, cancel jobs or throw.
   std::function<void(const FakeCall&)> on_call{};
 };
 
-/// The colour of the picture: depends on prompt and seed alone.
+/// The colour of the image: depends on prompt and seed alone.
 std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t seed);
 
-/// Draws solid pictures of the size asked for, or the native one. Refuses schedulers it does not list.
+/// Draws solid images of the size asked for, or the native one. Refuses schedulers it does not list.
 class FakePipeline : public Pipeline {
  public:
   /// @param record  may be null
@@ -149,7 +149,7 @@ class FakePipeline : public Pipeline {
   /// Throws what the faults of these generations say; @return the device error that wait() is to throw, or none.
   std::optional<Error> apply_faults(const FakeCall& call) const;
   bool is_finite_after(std::uint64_t seed, std::int64_t step) const;
-  void announce(FakeCall call);
+  void record_call(FakeCall call);
   /// Spends the time, or books it on the device. @return when its ticket is done
   Clock::time_point spend(std::chrono::microseconds time, const StopPredicate& stop);
 

@@ -13,7 +13,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-GenerationRequest ask(std::uint64_t seed, std::int64_t n = 1, std::int64_t steps = 2) {
+GenerationRequest fake_request(std::uint64_t seed, std::int64_t n = 1, std::int64_t steps = 2) {
   GenerationRequest request;
   request.prompt = "a fox";
   request.seed = seed;
@@ -22,8 +22,8 @@ GenerationRequest ask(std::uint64_t seed, std::int64_t n = 1, std::int64_t steps
   return request;
 }
 
-struct Stage {
-  explicit Stage(FakeOptions options = {}) : pipeline(std::make_unique<FakePipeline>(options, record)) {}
+struct PipelineFixture {
+  explicit PipelineFixture(FakeOptions options = {}) : pipeline(std::make_unique<FakePipeline>(options, record)) {}
 
   std::vector<std::unique_ptr<Generation>> begin(const GenerationRequest& request) const {
     auto ticket = pipeline->begin(request, {});
@@ -41,18 +41,18 @@ struct Stage {
   std::unique_ptr<FakePipeline> pipeline;
 };
 
-TEST(FakePipeline, DrawsByTheBook) {
-  Stage stage;
+TEST(FakePipeline, FollowsTheContract) {
+  PipelineFixture fixture;
   {
-    auto generations = stage.begin(ask(5, 2));
+    auto generations = fixture.begin(fake_request(5, 2));
     ASSERT_EQ(generations.size(), 2u);
-    EXPECT_EQ(stage.record->live_generations(), 2);
-    EXPECT_FALSE(stage.pipeline->preview(*generations[1]));
+    EXPECT_EQ(fixture.record->live_generations(), 2);
+    EXPECT_FALSE(fixture.pipeline->preview(*generations[1]));
     for (const auto& generation : generations) {
-      while (!generation->finished_stepping()) stage.step({generation.get()})->wait();
+      while (!generation->finished_stepping()) fixture.step({generation.get()})->wait();
     }
-    EXPECT_TRUE(stage.pipeline->preview(*generations[1]));
-    auto ticket = stage.finish({generations[1].get()});
+    EXPECT_TRUE(fixture.pipeline->preview(*generations[1]));
+    auto ticket = fixture.finish({generations[1].get()});
     ticket->wait();
     const auto images = ticket->take();
     ASSERT_EQ(images.size(), 1u);
@@ -61,32 +61,32 @@ TEST(FakePipeline, DrawsByTheBook) {
     const auto color = fake_color("a fox", 6);
     EXPECT_TRUE(std::equal(color.begin(), color.end(), images[0].image.pixels.end() - 3));
   }
-  EXPECT_EQ(stage.record->live_generations(), 0);
-  EXPECT_THAT(stage.record->violations(), IsEmpty());
+  EXPECT_EQ(fixture.record->live_generations(), 0);
+  EXPECT_THAT(fixture.record->violations(), IsEmpty());
 }
 
-TEST(FakePipeline, ColorsTellPromptsAndSeedsApart) {
+TEST(FakePipeline, ColorDependsOnPromptAndSeed) {
   EXPECT_EQ(fake_color("a", 1), fake_color("a", 1));
   EXPECT_NE(fake_color("a", 1), fake_color("a", 2));
   EXPECT_NE(fake_color("a", 1), fake_color("b", 1));
 }
 
-TEST(FakePipeline, AStepThatThrowsHasMovedNothing) {
-  Stage stage({.max_generations_per_step = 2, .faults = {{.seed = 2, .step = 0}}});
-  const auto generations = stage.begin(ask(1, 2));
-  EXPECT_THROW(stage.step({generations[0].get(), generations[1].get()}), Error);
+TEST(FakePipeline, ThrowingStepAdvancesNothing) {
+  PipelineFixture fixture({.max_generations_per_step = 2, .faults = {{.seed = 2, .step = 0}}});
+  const auto generations = fixture.begin(fake_request(1, 2));
+  EXPECT_THROW(fixture.step({generations[0].get(), generations[1].get()}), Error);
   EXPECT_EQ(generations[0]->progress().steps_done, 0);
-  stage.step({generations[0].get()})->wait();
+  fixture.step({generations[0].get()})->wait();
   EXPECT_EQ(generations[0]->progress().steps_done, 1);
 }
 
-TEST(FakePipeline, GivesUpWhenTold) {
-  Stage stage({.step_time = std::chrono::hours(1)});
-  const auto generations = stage.begin(ask(1));
+TEST(FakePipeline, StopsWhenThePredicateSaysSo) {
+  PipelineFixture fixture({.step_time = std::chrono::hours(1)});
+  const auto generations = fixture.begin(fake_request(1));
   std::vector<Generation*> one{generations[0].get()};
   int polls = 0;
   try {
-    stage.pipeline->step(one, [&] { return ++polls == 3; });
+    fixture.pipeline->step(one, [&] { return ++polls == 3; });
     ADD_FAILURE() << "it went on";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kCancelled);
@@ -94,62 +94,62 @@ TEST(FakePipeline, GivesUpWhenTold) {
   EXPECT_EQ(generations[0]->progress().steps_done, 0);
 }
 
-TEST(FakePipeline, ADeviceThatRunsBehind) {
-  Stage stage({.tickets = FakeTickets::kTimed, .step_time = std::chrono::milliseconds(20)});
-  const auto generations = stage.begin(ask(1));
-  const auto first = stage.step({generations[0].get()}), second = stage.step({generations[0].get()});
+TEST(FakePipeline, TicketsCompleteInOrder) {
+  PipelineFixture fixture({.tickets = FakeTickets::kTimed, .step_time = std::chrono::milliseconds(20)});
+  const auto generations = fixture.begin(fake_request(1));
+  const auto first = fixture.step({generations[0].get()}), second = fixture.step({generations[0].get()});
   EXPECT_FALSE(second->done());
-  EXPECT_EQ(stage.record->tickets_in_flight(), 2);
+  EXPECT_EQ(fixture.record->tickets_in_flight(), 2);
   second->wait();
   EXPECT_TRUE(first->done()) << "the device keeps the order";
   first->wait();
-  EXPECT_EQ(stage.record->tickets_in_flight(), 0);
+  EXPECT_EQ(fixture.record->tickets_in_flight(), 0);
 }
 
-TEST(FakePipeline, SeesStepsOutOfOrder) {
-  Stage stage;
-  const auto generations = stage.begin(ask(1, 1, /*steps=*/1));
-  stage.finish({generations[0].get()})->wait();
-  stage.step({generations[0].get()})->wait();
-  stage.step({generations[0].get()})->wait();
-  stage.finish({generations[0].get()})->wait();
-  EXPECT_THAT(stage.record->violations(), ElementsAre(HasSubstr("too early"), HasSubstr("past its end"),
-                                                      HasSubstr("too early"), HasSubstr("decoded twice")));
+TEST(FakePipeline, DetectsStepsOutOfOrder) {
+  PipelineFixture fixture;
+  const auto generations = fixture.begin(fake_request(1, 1, /*steps=*/1));
+  fixture.finish({generations[0].get()})->wait();
+  fixture.step({generations[0].get()})->wait();
+  fixture.step({generations[0].get()})->wait();
+  fixture.finish({generations[0].get()})->wait();
+  EXPECT_THAT(fixture.record->violations(), ElementsAre(HasSubstr("too early"), HasSubstr("past its end"),
+                                                        HasSubstr("too early"), HasSubstr("decoded twice")));
 }
 
-TEST(FakePipeline, SeesBadBatches) {
-  Stage stage({.max_generations_per_step = 2});
-  auto wide = ask(10);
+TEST(FakePipeline, DetectsInvalidBatches) {
+  PipelineFixture fixture({.max_generations_per_step = 2});
+  auto wide = fake_request(10);
   wide.width = wide.height = 128;
-  const auto a = stage.begin(ask(1, 3, 9)), b = stage.begin(wide);
-  stage.step({a[0].get(), b[0].get()})->wait();
-  stage.step({a[0].get(), a[0].get()})->wait();
-  stage.step({a[0].get(), a[1].get(), a[2].get()})->wait();
-  stage.step({})->wait();
-  Stage other;
+  const auto a = fixture.begin(fake_request(1, 3, 9)), b = fixture.begin(wide);
+  fixture.step({a[0].get(), b[0].get()})->wait();
+  fixture.step({a[0].get(), a[0].get()})->wait();
+  fixture.step({a[0].get(), a[1].get(), a[2].get()})->wait();
+  fixture.step({})->wait();
+  PipelineFixture other;
   EXPECT_THROW(other.step({a[0].get()}), Error);
-  EXPECT_THAT(stage.record->violations(), ElementsAre(HasSubstr("unequal"), HasSubstr("twice"), HasSubstr("too many"),
-                                                      HasSubstr("without generations")));
+  EXPECT_THAT(fixture.record->violations(), ElementsAre(HasSubstr("unequal"), HasSubstr("twice"), HasSubstr("too many"),
+                                                        HasSubstr("without generations")));
   EXPECT_THAT(other.record->violations(), ElementsAre(HasSubstr("did not make it")));
 }
 
-TEST(FakePipeline, SeesWhatIsFreedOrReadTooEarly) {
-  Stage stage({.tickets = FakeTickets::kDoneWhenWaited});
-  auto generations = stage.begin(ask(1));
-  const auto ticket = stage.step({generations[0].get()});
+TEST(FakePipeline, DetectsEarlyDestructionAndReads) {
+  PipelineFixture fixture({.tickets = FakeTickets::kDoneWhenWaited});
+  auto generations = fixture.begin(fake_request(1));
+  const auto ticket = fixture.step({generations[0].get()});
   ticket->finite();
-  stage.pipeline.reset();
+  fixture.pipeline.reset();
   generations.clear();
   EXPECT_THAT(
-      stage.record->violations(),
+      fixture.record->violations(),
       ElementsAre(HasSubstr("nobody waited for"), HasSubstr("before its generations"), HasSubstr("while in flight")));
 }
 
-TEST(FakePipeline, SeesTwoCallsAtOnce) {
-  Stage stage;
-  FakePipeline nested({.on_call = [&](const FakeCall&) { stage.begin(ask(1)); }}, stage.record);
-  nested.begin(ask(2), {})->wait();
-  EXPECT_THAT(stage.record->violations(), ElementsAre(HasSubstr("same time")));
+TEST(FakePipeline, DetectsConcurrentCalls) {
+  PipelineFixture fixture;
+  FakePipeline nested({.on_call = [&](const FakeCall&) { fixture.begin(fake_request(1)); }}, fixture.record);
+  nested.begin(fake_request(2), {})->wait();
+  EXPECT_THAT(fixture.record->violations(), ElementsAre(HasSubstr("same time")));
 }
 
 }  // namespace

@@ -28,10 +28,10 @@ int FakeRecord::live_generations() const {
   return all;
 }
 
-int FakeRecord::most_live_generations() const {
+int FakeRecord::max_live_generations() const {
   const std::lock_guard lock(mutex_);
   int most = 0;
-  for (const auto& [name, device] : devices_) most = std::max(most, device.most_live);
+  for (const auto& [name, device] : devices_) most = std::max(most, device.max_live);
   return most;
 }
 
@@ -42,10 +42,10 @@ int FakeRecord::tickets_in_flight() const {
   return all;
 }
 
-int FakeRecord::most_tickets_in_flight() const {
+int FakeRecord::max_tickets_in_flight() const {
   const std::lock_guard lock(mutex_);
   int most = 0;
-  for (const auto& [name, device] : devices_) most = std::max(most, device.most_in_flight);
+  for (const auto& [name, device] : devices_) most = std::max(most, device.max_in_flight);
   return most;
 }
 
@@ -54,7 +54,7 @@ void FakeRecord::add(FakeCall call) {
   calls_.push_back(std::move(call));
 }
 
-void FakeRecord::violate(std::string sentence) {
+void FakeRecord::add_violation(std::string sentence) {
   const std::lock_guard lock(mutex_);
   violations_.push_back(std::move(sentence));
 }
@@ -63,14 +63,14 @@ void FakeRecord::count_generations(const std::string& device, int change) {
   const std::lock_guard lock(mutex_);
   auto& on = devices_[device];
   on.live += change;
-  on.most_live = std::max(on.most_live, on.live);
+  on.max_live = std::max(on.max_live, on.live);
 }
 
 void FakeRecord::count_tickets(const std::string& device, int change) {
   const std::lock_guard lock(mutex_);
   auto& on = devices_[device];
   on.in_flight += change;
-  on.most_in_flight = std::max(on.most_in_flight, on.in_flight);
+  on.max_in_flight = std::max(on.max_in_flight, on.in_flight);
 }
 
 void FakeRecord::enter(const std::string& device) {

@@ -26,13 +26,13 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMiB = 1 << 20, kMost = std::numeric_limits<std::int64_t>::max();
 
-TEST(FreeMemory, OfAHostIsSomethingAndNotMoreThanItHas) {
+TEST(FreeMemory, HostMemoryIsPositiveAndAtMostTotal) {
   const auto free = free_memory(c10::Device(c10::kCPU));
   EXPECT_GT(free, kMiB);
   EXPECT_LT(free, static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
 }
 
-TEST(FreeMemory, WhereItIsShortTheAllocatorGivesBackWhatItKeeps) {
+TEST(FreeMemory, LowMemoryReleasesAllocatorCache) {
   purges = 0;
   free_memory(c10::Device(c10::kCPU), kMiB);
   EXPECT_EQ(purges, 0) << "there is enough";
@@ -48,12 +48,12 @@ class ControlGroups : public ::testing::Test {
     fs::create_directories((mount_ / file).parent_path());
     std::ofstream(mount_ / file) << text << '\n';
   }
-  std::int64_t free(const std::string& processes) { return free_in_control_groups(mount_.string(), processes); }
+  std::int64_t free(const std::string& processes) { return free_memory_in_cgroups(mount_.string(), processes); }
 
   fs::path mount_;
 };
 
-TEST_F(ControlGroups, TheTightestAroundTheProcessCounts) {
+TEST_F(ControlGroups, TightestEnclosingLimitApplies) {
   write("a/memory.max", "1000");
   write("a/memory.current", "700");
   write("a/memory.stat", "anon 500\ninactive_file 50");
@@ -67,13 +67,13 @@ TEST_F(ControlGroups, TheTightestAroundTheProcessCounts) {
   EXPECT_EQ(free("0::/\n"), kMost) << "no limit is none";
 }
 
-TEST_F(ControlGroups, AContainersOwnIsTheMountsRoot) {
+TEST_F(ControlGroups, ContainerGroupIsTheMountRoot) {
   write("memory.max", "500");
   write("memory.current", "600");
   EXPECT_EQ(free("0::/a/path/of/the/host\n"), 0);
 }
 
-TEST_F(ControlGroups, OfTheFirstVersionAsWell) {
+TEST_F(ControlGroups, Version1IsSupported) {
   write("memory/a/memory.limit_in_bytes", "1000");
   write("memory/a/memory.usage_in_bytes", "100");
   write("memory/a/memory.stat", "inactive_file 7\ntotal_inactive_file 20");

@@ -9,7 +9,7 @@
 namespace easel {
 namespace {
 
-TEST(NoiseSource, NumbersAreThoseOfTorchGenerator) {
+TEST(NoiseSource, MatchesTorchGenerator) {
   std::ifstream file(EASEL_REFERENCE_DIR "/noise.json");
   const auto cases = nlohmann::json::parse(file);
   ASSERT_GE(cases.size(), 9u);
@@ -25,7 +25,7 @@ TEST(NoiseSource, NumbersAreThoseOfTorchGenerator) {
   }
 }
 
-TEST(NoiseSource, ACopyGoesOnFromTheSamePointIndependently) {
+TEST(NoiseSource, CopyContinuesIndependently) {
   NoiseSource noise(7);
   noise.normal({1, 4, 8, 8});
   NoiseSource copy = noise;
@@ -36,19 +36,19 @@ TEST(NoiseSource, ACopyGoesOnFromTheSamePointIndependently) {
   EXPECT_TRUE(at::equal(copy.normal({20}), noise.normal({20})));
 }
 
-TEST(NoiseSource, AWindowShowsAPartOfThePicturesNoise) {
+TEST(NoiseSource, WindowIsACropOfTheFullNoise) {
   NoiseSource noise(7);
   noise.normal({20});
-  auto part = noise.through({.whole_height = 8, .whole_width = 12, .top = 2, .left = 5});
+  auto part = noise.through({.full_height = 8, .full_width = 12, .top = 2, .left = 5});
   for (int draw = 0; draw < 3; ++draw) {
     const auto whole = noise.normal({1, 4, 8, 12});
     EXPECT_TRUE(at::equal(NoiseSource(part).normal({1, 4, 6, 4}), whole.narrow(2, 2, 6).narrow(3, 5, 4)));
     EXPECT_TRUE(at::equal(part.normal({1, 4, 6, 4}), whole.narrow(2, 2, 6).narrow(3, 5, 4)));
   }
-  EXPECT_THROW(part.normal({1, 4, 8, 4}), c10::Error) << "it would reach beyond the picture";
+  EXPECT_THROW(part.normal({1, 4, 8, 4}), c10::Error) << "it would reach beyond the image";
 }
 
-TEST(NoiseSource, HalfPrecisionIsTheSameNoiseRounded) {
+TEST(NoiseSource, HalfPrecisionIsRoundedFloat32Noise) {
   NoiseSource a(3), b(3);
   const auto half = a.normal_like(at::empty({1, 4, 8, 8}, at::kHalf));
   EXPECT_TRUE(at::equal(half, b.normal({1, 4, 8, 8}).to(at::kHalf)));

@@ -15,7 +15,7 @@ TEST(Placement, AutoIsFloat32OnACpuAndFloat16OnAGpu) {
   EXPECT_EQ(make_placement("cpu", "bfloat16").dtype, c10::kBFloat16);
 }
 
-TEST(Placement, UnknownNamesAndAbsentDevicesAreToldApart) {
+TEST(Placement, UnknownNamesAndAbsentDevicesGiveDistinctErrors) {
   for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:1x", "", "cpu:0"}) {
     try {
       make_placement(device, "auto");

@@ -6,7 +6,7 @@
 namespace easel {
 namespace {
 
-TEST(Upload, ToTheCpuConvertsAndCopiesNothingElse) {
+TEST(Upload, ToCpuOnlyConvertsDtype) {
   const auto host = at::arange(6, at::kFloat).view({2, 3});
   EXPECT_TRUE(upload(host, at::kCPU, at::kFloat).is_same(host));
   EXPECT_TRUE(upload(host, at::kCPU, at::kHalf).equal(host.to(at::kHalf)));

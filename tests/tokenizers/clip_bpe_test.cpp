@@ -70,7 +70,7 @@ void expect_same_ids(const Tokenizer& tokenizer, const std::string& texts_name, 
 
 class ClipBpeParity : public testing::TestWithParam<const char*> {};
 
-TEST_P(ClipBpeParity, EveryIdIsTheReferences) {
+TEST_P(ClipBpeParity, IdsMatchTransformers) {
   const std::string folder = GetParam();
   expect_same_ids(*load_clip_tokenizer(kReference + "/" + folder), "texts", folder);
 }
@@ -80,12 +80,12 @@ INSTANTIATE_TEST_SUITE_P(Folders, ClipBpeParity,
                                          "tiny", "tiny_json", "shipped"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(BuiltInClipTokenizer, EveryIdIsTheReferences) {
+TEST(BuiltInClipTokenizer, IdsMatchTransformers) {
   expect_same_ids(*make_clip_tokenizer(ClipPadding::kEndOfText), "texts", "sd15");
   expect_same_ids(*make_clip_tokenizer(ClipPadding::kExclamation), "texts", "sd21");
 }
 
-TEST(ClipBpe, EveryCodePointIsReadAsTheReferenceDoes) {
+TEST(ClipBpe, EveryCodePointMatchesTransformers) {
   expect_same_ids(*load_clip_tokenizer(kReference + "/sd15"), "code_points", "code_points");
 }
 
@@ -99,7 +99,7 @@ TEST(ClipBpe, KnownPrompt) {
   EXPECT_EQ(ids.back(), 49407);
 }
 
-TEST(ClipBpe, TruncatedSaysWhetherSomethingIsMissing) {
+TEST(ClipBpe, TruncatedIsSetOnlyWhenTokensAreDropped) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   std::string text;
   for (int i = 0; i < 75; ++i) text += "cat ";
@@ -113,7 +113,7 @@ TEST(ClipBpe, TruncatedSaysWhetherSomethingIsMissing) {
 
 // It takes a second or less; a quadratic algorithm would need hours. The limit leaves room for sanitizers and a busy
 // machine.
-TEST(ClipBpe, AWordOfAMegabyteTakesNoTimeToSpeakOf) {
+TEST(ClipBpe, MegabyteWordIsEncodedQuickly) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   std::mt19937 random(7);
   for (const std::string alphabet : {"a", "!", "etaoinshrdlucmfwypvbgkjqxz"}) {
@@ -126,7 +126,7 @@ TEST(ClipBpe, AWordOfAMegabyteTakesNoTimeToSpeakOf) {
   }
 }
 
-TEST(ClipBpe, ManyThreadsGetTheSameIds) {
+TEST(ClipBpe, EncodingIsThreadSafe) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/inversion");
   auto texts = read_texts(kReference + "/texts.bin");
   texts.resize(2000);
@@ -144,31 +144,32 @@ TEST(ClipBpe, ManyThreadsGetTheSameIds) {
 }
 
 // How the reference reads added words, tests/pipelines/prompts_test.cpp compares; here is what it has no word for.
-TEST(ClipBpe, WordsAreFoundBesideTheVocabulary) {
+TEST(ClipBpe, PlaceholderTokensAreFoundInText) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
-  const auto taught = tokenizer->with_words({"cat", "My-Style", "  ", "my-style", "<|ENDOFTEXT|>", "My-Style-2"});
-  const auto word = tokenizer->first_word_id();
+  const auto extended =
+      tokenizer->with_placeholder_tokens({"cat", "My-Style", "  ", "my-style", "<|ENDOFTEXT|>", "My-Style-2"});
+  const auto word = tokenizer->first_placeholder_id();
   EXPECT_GT(word, 49407);
-  EXPECT_EQ(taught->first_word_id(), word);
-  const auto cat = tokenizer->ids_of("cat").at(0);
-  EXPECT_THAT(taught->ids_of("a MY-STYLE cat,my-style-2"),
-              ElementsAre(320, word + 1, cat, tokenizer->ids_of(",").at(0), word + 5));
-  EXPECT_EQ(taught->ids_of("<|endoftext|>"), tokenizer->ids_of("<|endoftext|>"));
-  EXPECT_EQ(taught->ids_of("a b  c"), tokenizer->ids_of("a b  c"));
-  EXPECT_EQ(tokenizer->ids_of("my-style").size(), 3u) << "the first tokenizer stays as it was";
+  EXPECT_EQ(extended->first_placeholder_id(), word);
+  const auto cat = tokenizer->token_ids("cat").at(0);
+  EXPECT_THAT(extended->token_ids("a MY-STYLE cat,my-style-2"),
+              ElementsAre(320, word + 1, cat, tokenizer->token_ids(",").at(0), word + 5));
+  EXPECT_EQ(extended->token_ids("<|endoftext|>"), tokenizer->token_ids("<|endoftext|>"));
+  EXPECT_EQ(extended->token_ids("a b  c"), tokenizer->token_ids("a b  c"));
+  EXPECT_EQ(tokenizer->token_ids("my-style").size(), 3u) << "the first tokenizer stays as it was";
 }
 
-TEST(ClipBpe, KnowsItsTokensByTheirSpelling) {
+TEST(ClipBpe, LooksUpTokenIdsBySpelling) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
-  EXPECT_EQ(tokenizer->id_of(",</w>"), tokenizer->ids_of(",").at(0));
-  EXPECT_EQ(tokenizer->id_of("<|endoftext|>"), 49407);
-  EXPECT_FALSE(tokenizer->id_of("no such token"));
+  EXPECT_EQ(tokenizer->token_to_id(",</w>"), tokenizer->token_ids(",").at(0));
+  EXPECT_EQ(tokenizer->token_to_id("<|endoftext|>"), 49407);
+  EXPECT_FALSE(tokenizer->token_to_id("no such token"));
 }
 
-TEST(ClipBpe, SaysWhereTheTextBegins) {
+TEST(ClipBpe, ReportsWhereTheTextBegins) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   EXPECT_EQ(tokenizer->encode("a cat").text_begin, 1);
-  EXPECT_EQ(tokenizer->frame(std::vector<std::int64_t>(80, 320)).text_begin, 1);
+  EXPECT_EQ(tokenizer->prepare_for_model(std::vector<std::int64_t>(80, 320)).text_begin, 1);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ WeightedText part(const std::string& text, double weight = 1.0) {
 
 const WeightedText kBreak = part("BREAK", -1);
 
-TEST(WeightedPrompt, TextWithoutSyntaxIsOneStretch) {
+TEST(WeightedPrompt, TextWithoutSyntaxIsOneSpan) {
   EXPECT_THAT(parse_weighted_prompt(""), ElementsAre(part("")));
   const std::string text = "a cat: red, {x} <y> |z| 1.2 ";
   EXPECT_THAT(parse_weighted_prompt(text), ElementsAre(part(text)));
@@ -42,7 +42,7 @@ TEST(WeightedPrompt, ANumberReplacesTheFactor) {
   EXPECT_THAT(parse_weighted_prompt("(a b:1.2:0.7)"), ElementsAre(part("a b:1.2", 0.7)));
 }
 
-TEST(WeightedPrompt, WhatIsNoNumberIsText) {
+TEST(WeightedPrompt, InvalidNumbersAreText) {
   EXPECT_THAT(parse_weighted_prompt("(a:1.2.3)"), ElementsAre(part("a:1.2.3", 1.1)));
   EXPECT_THAT(parse_weighted_prompt("(a:.)"), ElementsAre(part("a:.", 1.1)));
   EXPECT_THAT(parse_weighted_prompt("(a:+-1)"), ElementsAre(part("a:+-1", 1.1)));
@@ -86,13 +86,13 @@ TEST(WeightedPrompt, BreakIsAWordOfItsOwnInCapitals) {
   EXPECT_FALSE(part("BREAK").is_break());
 }
 
-TEST(WeightedPrompt, ABreakInsideBracketsIsAWordOfThatWeight) {
+TEST(WeightedPrompt, BreakInsideBracketsIsWeightedText) {
   const auto parts = parse_weighted_prompt("(a BREAK b:1.5)");
   EXPECT_THAT(parts, ElementsAre(part("a", 1.5), part("BREAK", -1.5), part("b", 1.5)));
   EXPECT_FALSE(parts[1].is_break());
 }
 
-TEST(WeightedPrompt, NeighboursOfEqualWeightAreOne) {
+TEST(WeightedPrompt, NeighboursOfEqualWeightAreMerged) {
   EXPECT_THAT(parse_weighted_prompt("(un)(necessary)"), ElementsAre(part("unnecessary", 1.1)));
 }
 
@@ -102,7 +102,7 @@ TEST(WeightedPrompt, WeightsStayFiniteHoweverDeepTheyNest) {
                            "((((((((a:0):1" + zeros + "):1" + zeros + "):1" + zeros + "):1" + zeros + ")",
                            std::string("(((a:999999999):-999999999):999999999)")}) {
     for (const auto& piece : parse_weighted_prompt(text)) {
-      EXPECT_LE(std::abs(piece.weight), kLargestPromptWeight) << text.substr(0, 30);
+      EXPECT_LE(std::abs(piece.weight), kMaxPromptWeight) << text.substr(0, 30);
     }
   }
 }
@@ -118,7 +118,7 @@ std::string random_prompt(std::mt19937& random) {
   return prompt;
 }
 
-TEST(WeightedPrompt, AnyBytesGiveSomethingAndLoseNoLetter) {
+TEST(WeightedPrompt, ArbitraryBytesParseAndKeepEveryLetter) {
   std::mt19937 random(3);
   const auto letters = [](const std::string& text) { return std::count(text.begin(), text.end(), 'a'); };
   for (int i = 0; i < 20000; ++i) {
@@ -127,14 +127,14 @@ TEST(WeightedPrompt, AnyBytesGiveSomethingAndLoseNoLetter) {
     ASSERT_FALSE(pieces.empty());
     std::ptrdiff_t found = 0;
     for (const auto& piece : pieces) {
-      ASSERT_LE(std::abs(piece.weight), kLargestPromptWeight) << testing::PrintToString(prompt);
+      ASSERT_LE(std::abs(piece.weight), kMaxPromptWeight) << testing::PrintToString(prompt);
       found += letters(piece.text);
     }
     ASSERT_EQ(found, letters(prompt)) << testing::PrintToString(prompt);
   }
 }
 
-TEST(WeightedPrompt, EscapedTextComesBackAsItWas) {
+TEST(WeightedPrompt, EscapedTextRoundTrips) {
   std::mt19937 random(4);
   for (int i = 0; i < 2000; ++i) {
     std::string text, escaped;

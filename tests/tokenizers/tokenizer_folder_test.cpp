@@ -112,14 +112,14 @@ TEST_F(TokenizerFolder, DamagedMerges) {
   }
 }
 
-TEST_F(TokenizerFolder, MergesMayEndTheirLinesAsWindowsDoes) {
+TEST_F(TokenizerFolder, MergesFileMayUseCrlf) {
   write("merges.txt", "#version: 0.2\r\na b</w>\r\n");
   EXPECT_EQ(encode("ab")[1], 6);
   write("merges.txt", "a b</w>");
   EXPECT_EQ(encode("ab")[1], 6);
 }
 
-TEST_F(TokenizerFolder, LengthMustBeOneToPadTo) {
+TEST_F(TokenizerFolder, ModelMaxLengthMustBeInRange) {
   remove("tokenizer_config.json");
   expect_unsupported("tokenizer/tokenizer_config.json: `model_max_length` is missing");
   config({{"model_max_length", nullptr}});
@@ -140,7 +140,7 @@ TEST_F(TokenizerFolder, LengthMustBeOneToPadTo) {
   EXPECT_THAT(encode("a b"), ElementsAre(7, 3, 8));
 }
 
-TEST_F(TokenizerFolder, Sides) {
+TEST_F(TokenizerFolder, PaddingAndTruncationSides) {
   config({{"padding_side", "left"}, {"truncation_side", "left"}, {"model_max_length", 5}});
   EXPECT_THAT(encode("a"), ElementsAre(8, 8, 7, 3, 8));
   EXPECT_THAT(encode("a b a a b"), ElementsAre(7, 3, 3, 4, 8));
@@ -157,7 +157,7 @@ TEST_F(TokenizerFolder, PadTokenMayBeAnyToken) {
   EXPECT_THAT(encode(""), ElementsAre(7, 8, 9, 9, 9, 9, 9, 9));
 }
 
-TEST_F(TokenizerFolder, SpecialTokensThatAreNoTokens) {
+TEST_F(TokenizerFolder, InvalidSpecialTokensAreRejected) {
   for (const char* key : {"bos_token", "eos_token", "pad_token"}) {
     config({{key, nullptr}});
     expect_corrupt(std::string("tokenizer: `") + key + "` is null or empty");
@@ -172,7 +172,7 @@ TEST_F(TokenizerFolder, SpecialTokensThatAreNoTokens) {
   }
 }
 
-TEST_F(TokenizerFolder, FieldsThatWouldChangeIdsAreRefusedByName) {
+TEST_F(TokenizerFolder, UnsupportedFieldsAreRejectedByName) {
   for (const char* key : {"fast_tokenizer_files", "init_inputs", "vocab", "merges", "gguf_file", "tokenizer_padding"}) {
     config({{key, {"x"}}});
     expect_unsupported(std::string("tokenizer/tokenizer_config.json: `") + key + "`");
@@ -237,7 +237,7 @@ TEST_F(TokenizerFolder, DamagedTokenizerJson) {
 }
 
 // transformers loads such a folder too, and fails when the byte comes.
-TEST_F(TokenizerFolder, ByteWithoutATokenNeedsAnUnknownOne) {
+TEST_F(TokenizerFolder, ByteWithoutATokenRequiresUnkToken) {
   EXPECT_THAT(encode("aza"), ElementsAre(7, 0, 8, 3, 8, 8, 8, 8));
   config({{"unk_token", "<unk>"}});
   EXPECT_THAT(encode("aba"), ElementsAre(7, 0, 1, 3, 8, 8, 8, 8));

@@ -33,7 +33,7 @@ TEST(UnicodeText, NormalizeComposesFoldsSpaceAndLowersEachCodePointByItself) {
 }
 
 // U+1DFA is a mark since Unicode 14, which the reference's composition has not heard of.
-TEST(UnicodeText, MarksNewerThanTheReferencesDataStayInPlace) {
+TEST(UnicodeText, MarksNewerThanUnicode9AreNotComposed) {
   EXPECT_EQ(normalize_prompt("e\u1DFA\u0323"), "e\u1DFA\u0323");
   EXPECT_EQ(normalize_prompt("e\u0301\u0323"), "ẹ\u0301");
 }
@@ -47,7 +47,7 @@ TEST(UnicodeText, WordsAreLettersSingleNumbersContractionsOrTheRest) {
   EXPECT_THAT(split_words("  "), IsEmpty());
 }
 
-TEST(UnicodeText, MarkersAreSetApartAndThenCut) {
+TEST(UnicodeText, MarkersAreSplitIntoThreeWords) {
   EXPECT_THAT(split_words("a<|endoftext|>!"), ElementsAre("a", "<|", "endoftext", "|>", "!"));
   EXPECT_THAT(split_words("<|pad|>!"), ElementsAre("<|", "pad", "|>!"));
 }
@@ -66,7 +66,7 @@ TEST(UnicodeText, SpaceAndWordCharactersAtTheEnds) {
   }
 }
 
-TEST(UnicodeText, AlphanumericsAreThoseOfPython) {
+TEST(UnicodeText, AlphanumericsMatchPython) {
   for (const char* word : {"a", "_", "9", "é", "猫", "½", "²", "٣"}) {
     EXPECT_TRUE(starts_with_alphanumeric(word) && ends_with_alphanumeric(word)) << word;
   }

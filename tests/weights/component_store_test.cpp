@@ -48,13 +48,13 @@ TEST(OpenComponent, EveryLayoutHoldsTheSameTensors) {
                       *open_component(reference("text_encoder"), "model"));
 }
 
-TEST(OpenComponent, ThePreferredVariantIsTakenWhereBothAre) {
+TEST(OpenComponent, PreferredVariantWinsWhenBothExist) {
   expect_same_tensors(*open_component(reference("both"), kStem), full());
   expect_same_tensors(*open_component(reference("both"), kStem, WeightVariant::kHalf), half());
   expect_same_tensors(*open_component(reference("single"), kStem, WeightVariant::kHalf), full());
 }
 
-TEST(OpenComponent, ShardsSayWhichFileATensorIsIn) {
+TEST(OpenComponent, ShardedTensorsNameTheirFile) {
   const auto store = open_component(reference("sharded"), kStem);
   EXPECT_EQ(store->where(), reference("sharded/" + kIndex));
   EXPECT_EQ(store->find("nothing"), nullptr);
@@ -66,7 +66,7 @@ TEST(OpenComponent, ShardsSayWhichFileATensorIsIn) {
   EXPECT_TRUE(same(store->read("decoder.conv_in.weight"), before));
 }
 
-TEST(OpenComponent, NothingThere) {
+TEST(OpenComponent, MissingWeightsAreReported) {
   const TemporaryFolder folder;
   EXPECT_EQ(error_of([&] { open_component(folder.path("vae"), kStem); }),
             "not_found: folder " + folder.path("vae") + " is missing");
@@ -75,7 +75,7 @@ TEST(OpenComponent, NothingThere) {
                 " has no diffusion_pytorch_model.safetensors, nor its fp16 variant, nor an index of shards");
 }
 
-TEST(OpenComponent, PicklesNameTheCommandThatConvertsThem) {
+TEST(OpenComponent, PickleErrorsSuggestConvertCommand) {
   const TemporaryFolder folder;
   const auto message = [&](const std::string& component, const std::string& file, const std::string& stem) {
     folder.write(component + "/" + file, "");
@@ -94,7 +94,7 @@ TEST(OpenComponent, PicklesNameTheCommandThatConvertsThem) {
               HasSubstr("has no model.safetensors, only pytorch_model.bin" + advice));
 }
 
-TEST(OpenComponent, IndexThatLies) {
+TEST(OpenComponent, InconsistentIndexIsRejected) {
   const auto with_index = [](const std::string& index) {
     const Copy copy("sharded");
     copy.write(kIndex, index);
@@ -116,7 +116,7 @@ TEST(OpenComponent, IndexThatLies) {
   }
 }
 
-TEST(OpenComponent, IndexAndShardsThatDisagree) {
+TEST(OpenComponent, MismatchedIndexAndShardsAreRejected) {
   const std::string shard = "diffusion_pytorch_model-00003-of-00007.safetensors";
   {
     const Copy copy("sharded");
@@ -147,7 +147,7 @@ TEST(OpenComponent, IndexAndShardsThatDisagree) {
 }
 
 // Both shards have the tensor; only one can be meant.
-TEST(OpenComponent, TensorInTwoShards) {
+TEST(OpenComponent, TensorInTwoShardsIsRejected) {
   const Copy copy("sharded");
   const std::string again = "diffusion_pytorch_model-00001-of-00007.safetensors";
   std::filesystem::copy_file(copy.path(again), copy.path("copy.safetensors"));

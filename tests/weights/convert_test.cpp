@@ -50,7 +50,7 @@ TEST(Convert, WritesEveryComponentThatLacksSafetensors) {
   EXPECT_TRUE(convert_checkpoint(folder.path()).empty()) << "a second run has nothing to do";
 }
 
-TEST(Convert, FilesAreByteForByteWhatTheReferenceWrites) {
+TEST(Convert, FilesAreByteIdenticalToTheReference) {
   const OldCheckpoint folder;
   convert_checkpoint(folder.path());
   for (const std::string name : {"vae/diffusion_pytorch_model.safetensors",
@@ -59,7 +59,7 @@ TEST(Convert, FilesAreByteForByteWhatTheReferenceWrites) {
   }
 }
 
-TEST(Convert, ASingleFileGetsSafetensorsBesideIt) {
+TEST(Convert, SingleFileGetsSafetensorsNextToIt) {
   const OldCheckpoint folder;
   const auto source = folder.path("model.ckpt");
   std::filesystem::copy_file(folder.path("vae/diffusion_pytorch_model.bin"), source);
@@ -71,7 +71,7 @@ TEST(Convert, ASingleFileGetsSafetensorsBesideIt) {
   EXPECT_TRUE(convert_checkpoint(written[0].target).empty());
 }
 
-TEST(Convert, TheStepsOfTrainingBecomeMetadata) {
+TEST(Convert, GlobalStepBecomesMetadata) {
   const TemporaryFolder folder;
   std::filesystem::copy_file(reference("lightning.ckpt"), folder.path("model.ckpt"));
   convert_checkpoint(folder.path("model.ckpt"));
@@ -80,7 +80,7 @@ TEST(Convert, TheStepsOfTrainingBecomeMetadata) {
   EXPECT_EQ(file.metadata().at("format"), "pt");
 }
 
-TEST(Convert, ComponentsOpenAfterwards) {
+TEST(Convert, ConvertedComponentsOpen) {
   const OldCheckpoint folder;
   const std::string stem = "diffusion_pytorch_model";
   EXPECT_THAT(error_of([&] { open_component(folder.path("unet"), stem); }),
@@ -92,12 +92,12 @@ TEST(Convert, ComponentsOpenAfterwards) {
   EXPECT_NE(open_component(folder.path("text_encoder"), "model")->find("text_model.embeddings.position_ids"), nullptr);
 }
 
-TEST(Convert, AComponentsOwnFolderWillDo) {
+TEST(Convert, AcceptsAComponentFolder) {
   const OldCheckpoint folder;
   EXPECT_EQ(convert_checkpoint(folder.path("vae")).size(), 2u);
 }
 
-TEST(Convert, RefusalsNameTheFileAndLeaveNothingHalfDone) {
+TEST(Convert, FailuresNameTheFileAndLeaveNoPartialOutput) {
   const OldCheckpoint folder;
   std::filesystem::copy_file(reference("attack.bin"), folder.path("vae/diffusion_pytorch_model.bin"),
                              std::filesystem::copy_options::overwrite_existing);
@@ -109,7 +109,7 @@ TEST(Convert, RefusalsNameTheFileAndLeaveNothingHalfDone) {
   }
 }
 
-TEST(Convert, ShardsThatDisagreeWithTheirIndex) {
+TEST(Convert, ShardsNotMatchingTheIndexAreRejected) {
   const std::string index_name = "unet/diffusion_pytorch_model.bin.index.json";
   const auto with_index = [&](const std::string& before, const std::string& after) {
     const OldCheckpoint folder;
@@ -127,7 +127,7 @@ TEST(Convert, ShardsThatDisagreeWithTheirIndex) {
   EXPECT_THAT(with_index(shard, "../" + shard), HasSubstr("expected a .bin file in the same folder"));
 }
 
-TEST(Convert, NoFolder) {
+TEST(Convert, MissingFolderIsAnError) {
   const TemporaryFolder folder;
   EXPECT_EQ(error_of([&] { convert_checkpoint(folder.path("x")); }),
             "not_found: folder " + folder.path("x") + " is missing");

@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-TEST(FileStamp, IsTheSameUntilTheFileIsWritten) {
+TEST(FileStamp, IsStableUntilTheFileIsWritten) {
   TemporaryFolder folder;
   const auto path = folder.write("a", "one");
   const auto stamp = stamp_of(path);
@@ -23,7 +23,7 @@ TEST(FileStamp, IsTheSameUntilTheFileIsWritten) {
   EXPECT_FALSE(stamp_of(folder.path("b")));
 }
 
-TEST(FileStamp, TellsFilesOfOneNameSizeAndTimeApart) {
+TEST(FileStamp, DistinguishesFilesOfEqualNameSizeAndTime) {
   TemporaryFolder folder;
   const auto path = folder.write("a", "one"), other = folder.write("b", "two");
   const auto time = fs::file_time_type::clock::now() - std::chrono::hours(1);
@@ -31,7 +31,7 @@ TEST(FileStamp, TellsFilesOfOneNameSizeAndTimeApart) {
   const auto stamp = stamp_of(path);
   fs::rename(other, path);
   const auto replaced = stamp_of(path);
-  EXPECT_EQ(replaced->written_ns, stamp->written_ns);
+  EXPECT_EQ(replaced->mtime_ns, stamp->mtime_ns);
   EXPECT_NE(replaced, stamp);
 }
 

@@ -25,14 +25,14 @@ std::shared_ptr<const TensorStore> store_of(const std::vector<std::string>& name
   return std::make_shared<MemoryStore>(tensors);
 }
 
-TEST(AttentionNames, OldVaesReadLikeNewOnes) {
+TEST(AttentionNames, OldVaeNamesReadAsNewOnes) {
   EXPECT_NE(vae("old_vae")->find("decoder.mid_block.attentions.0.proj_attn.bias"), nullptr);
   expect_same_tensors(*with_attention_names(vae("old_vae")), *vae("single"));
   EXPECT_EQ(vae("convolution_vae")->find("encoder.mid_block.attentions.0.query.weight")->shape.size(), 4u);
   expect_same_tensors(*with_attention_names(vae("convolution_vae")), *vae("single"));
 }
 
-TEST(AttentionNames, NothingElseIsTouched) {
+TEST(AttentionNames, OtherNamesAreUnchanged) {
   const auto plain = vae("single");
   EXPECT_EQ(with_attention_names(plain), plain);
   const auto others = store_of(
@@ -44,7 +44,7 @@ TEST(AttentionNames, NothingElseIsTouched) {
   EXPECT_EQ(with_attention_names(convolution), convolution);
 }
 
-TEST(AttentionNames, ReleaseAndMessagesReachTheSource) {
+TEST(AttentionNames, ReleaseAndMessagesUseSourceNames) {
   const auto renamed = with_attention_names(vae("old_vae"));
   EXPECT_EQ(renamed->where(), reference("old_vae/diffusion_pytorch_model.safetensors"));
   EXPECT_EQ(renamed->find("decoder.mid_block.attentions.0.query.bias"), nullptr);
@@ -55,14 +55,14 @@ TEST(AttentionNames, ReleaseAndMessagesReachTheSource) {
   EXPECT_TRUE(same(renamed->read("decoder.mid_block.attentions.0.to_out.0.weight"), before));
 }
 
-TEST(AttentionNames, BothNamesAtOnceAreRefused) {
+TEST(AttentionNames, DuplicateNamesAreRejected) {
   EXPECT_EQ(
       error_of([] { with_attention_names(store_of({"attentions.0.query.bias", "attentions.0.to_q.bias"})); }),
       "corrupt_data: memory: `attentions.0.query.bias` and `attentions.0.to_q.bias` are the same tensor under an old "
       "and a new name");
 }
 
-TEST(ClipTextNames, BothSpellingsBecomeThePublishedOne) {
+TEST(ClipTextNames, BothSpellingsMapToThePublishedNames) {
   const auto saved = open_component(reference("text_encoder"), "model");  // transformers 5: without the prefix
   EXPECT_NE(saved->find("final_layer_norm.bias"), nullptr);
   const auto renamed = with_clip_text_names(saved);
@@ -72,7 +72,7 @@ TEST(ClipTextNames, BothSpellingsBecomeThePublishedOne) {
   EXPECT_EQ(with_clip_text_names(renamed), renamed);
 }
 
-TEST(ClipTextNames, TheProjectionKeepsItsName) {
+TEST(ClipTextNames, ProjectionNameIsUnchanged) {
   const auto renamed = with_clip_text_names(
       store_of({"embeddings.position_ids", "encoder.layers.0.layer_norm1.bias", "text_projection.weight"}));
   EXPECT_THAT(renamed->names(), ElementsAre("text_model.embeddings.position_ids",

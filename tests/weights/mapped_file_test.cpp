@@ -15,7 +15,7 @@ TEST(MappedFile, HoldsTheBytes) {
   EXPECT_TRUE(MappedFile(folder.write("empty", "")).bytes().empty());
 }
 
-TEST(MappedFile, WhatIsNoReadableFileIsNamed) {
+TEST(MappedFile, UnreadableFilesAreNamedInErrors) {
   const TemporaryFolder folder;
   EXPECT_EQ(error_of([&] { MappedFile(folder.path("none")); }), "not_found: " + folder.path("none") + " is missing");
   EXPECT_EQ(error_of([&] { MappedFile{folder.path()}; }),
@@ -27,7 +27,7 @@ TEST(MappedFile, WhatIsNoReadableFileIsNamed) {
             "corrupt_data: " + folder.path("pipe") + " is not a file, expected a file");
 }
 
-TEST(MappedFile, ALinkThatLeadsNowhereIsToldFromNoFile) {
+TEST(MappedFile, DanglingLinkDiffersFromMissingFile) {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("gone", folder.path("dangling"));
   EXPECT_EQ(error_of([&] { MappedFile(folder.path("dangling")); }),
@@ -37,7 +37,7 @@ TEST(MappedFile, ALinkThatLeadsNowhereIsToldFromNoFile) {
             "not_found: " + folder.path("loop") + " cannot be opened: Too many levels of symbolic links");
 }
 
-TEST(MappedFile, ShrinkingIsNoticed) {
+TEST(MappedFile, ShrinkingIsDetected) {
   const TemporaryFolder folder;
   const MappedFile file(folder.write("a", std::string(10'000, 'x')));
   EXPECT_NO_THROW(file.check_unchanged());
@@ -47,7 +47,7 @@ TEST(MappedFile, ShrinkingIsNoticed) {
       "corrupt_data: " + folder.path("a") + " shrank from 10000 to 4000 bytes while in use; load the model again");
 }
 
-TEST(MappedFile, TouchingPagesThatWereCutOffDoesNotEndTheProcess) {
+TEST(MappedFile, ReadingTruncatedPagesDoesNotCrash) {
   const TemporaryFolder folder;
   const std::string contents(100'000, 'x');
   const MappedFile file(folder.write("a", contents)), other(folder.write("b", contents));
@@ -61,7 +61,7 @@ TEST(MappedFile, TouchingPagesThatWereCutOffDoesNotEndTheProcess) {
   EXPECT_NO_THROW(other.check_unchanged());
 }
 
-TEST(MappedFile, AFileInItsPlaceIsAnother) {
+TEST(MappedFile, ReplacingThePathKeepsTheOldMapping) {
   const TemporaryFolder folder;
   const MappedFile file(folder.write("a", "before"));
   std::filesystem::rename(folder.write("b", "after!"), folder.path("a"));
@@ -69,7 +69,7 @@ TEST(MappedFile, AFileInItsPlaceIsAnother) {
   EXPECT_EQ(static_cast<char>(file.bytes().front()), 'b');
 }
 
-TEST(MappedFile, ReleasedPagesComeBack) {
+TEST(MappedFile, ReleasedPagesAreReloaded) {
   const TemporaryFolder folder;
   std::string contents;
   for (int i = 0; i < 100'000; ++i) contents += static_cast<char>(i % 251);

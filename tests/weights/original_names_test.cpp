@@ -24,16 +24,16 @@ NameSet names_of(const std::vector<std::string>& names) {
   return NameSet(MemoryStore(tensors));
 }
 
-TEST(NameSet, CountsWholeNumbersBehindAPrefix) {
+TEST(NameSet, CountsIndicesAfterAPrefix) {
   const auto names =
       names_of({"a.0.x", "a.2.x", "a.10.x", "a.x.11", "a.12", "a.-13.x", "a.99999999999999999999.x", "b.40.x"});
   EXPECT_EQ(names.count("a."), 11);
   EXPECT_EQ(names.count("c."), 0);
-  EXPECT_TRUE(names.has_any("a.1"));
-  EXPECT_FALSE(names.has_any("a.3"));
+  EXPECT_TRUE(names.has_prefix("a.1"));
+  EXPECT_FALSE(names.has_prefix("a.3"));
 }
 
-TEST(OriginalUNetLayout, ComesFromDownsamplersAndTransformers) {
+TEST(OriginalUNetLayout, IsInferredFromDownsamplersAndTransformers) {
   const auto layout =
       original_unet_layout(names_of({"u.input_blocks.0.0.weight", "u.input_blocks.1.0.x", "u.input_blocks.2.0.x",
                                      "u.input_blocks.3.0.op.bias", "u.input_blocks.5.1.transformer_blocks.3.x",
@@ -46,7 +46,7 @@ TEST(OriginalUNetLayout, ComesFromDownsamplersAndTransformers) {
   EXPECT_TRUE(empty.transformer_depths.empty());
 }
 
-TEST(WithDiffusersNames, FusedAndTransposedTensorsAreTakenApart) {
+TEST(WithDiffusersNames, FusedTensorsAreSplitAndTransposedOnesRestored) {
   const std::string block = "p.transformer.resblocks.0.attn.";
   const auto fused = at::arange(18, at::kFloat).view({6, 3});
   const auto file = std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{
@@ -64,7 +64,7 @@ TEST(WithDiffusersNames, FusedAndTransposedTensorsAreTakenApart) {
   EXPECT_THAT(error_of([&] { store->read("unknown"); }), HasSubstr("not_found"));
 }
 
-TEST(WithDiffusersNames, ShapesThatTheFormCannotHaveAreRefusedByName) {
+TEST(WithDiffusersNames, ImpossibleShapesAreRejectedByName) {
   const auto open = [](const std::string& name, at::IntArrayRef shape) {
     const auto file =
         std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{name, at::zeros(shape)}}, "x.safetensors");
@@ -78,7 +78,7 @@ TEST(WithDiffusersNames, ShapesThatTheFormCannotHaveAreRefusedByName) {
   EXPECT_THAT(open("text_projection", {4}), HasSubstr("expected a matrix"));
 }
 
-TEST(WithDiffusersNames, AnAutoencodersAttentionBecomesMatrices) {
+TEST(WithDiffusersNames, AutoencoderAttentionConvolutionsBecomeMatrices) {
   const auto names = original_vae_names({.levels = 1, .layers_per_block = 1}, "");
   for (const auto& shape : {std::vector<std::int64_t>{3, 3, 1, 1}, {3, 3, 1}, {3, 3}}) {
     const auto file = std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{

@@ -28,7 +28,7 @@ std::string fault(const std::string& body) {
   return error_of([&] { state_dict_of(read(pickle(body)), "f.bin"); });
 }
 
-TEST(Pickle, TensorsAreWindowsOnStorages) {
+TEST(Pickle, TensorsAreStridedViewsOfStorages) {
   const Pickle parsed = read(samples::valid_pickle() + "what follows is not read");
   EXPECT_EQ(parsed.size, samples::valid_pickle().size());
   const auto tensors = state_dict_of(parsed, "f.bin");
@@ -46,7 +46,7 @@ TEST(Pickle, TensorsAreWindowsOnStorages) {
   EXPECT_EQ(parsed.storages.at("1").dtype->name, "I64");
 }
 
-TEST(Pickle, NumbersAreReadAsPythonWritesThem) {
+TEST(Pickle, NumbersMatchPythonEncoding) {
   const auto number = [](const std::string& body) { return *read(pickle(body)).root->as<std::int64_t>(); };
   EXPECT_EQ(number(std::string("\x8a\x00", 2)), 0);
   EXPECT_EQ(number(std::string("\x8a\x01\xff", 3)), -1);
@@ -62,7 +62,7 @@ TEST(Pickle, NumbersAreReadAsPythonWritesThem) {
             "123456789");
 }
 
-TEST(Pickle, SharedAndRepeatedValues) {
+TEST(Pickle, SharedAndRepeatedValuesAreResolved) {
   // d = OrderedDict([("a", t)]); d["b"] = t; d["a"] = u: the later "a" counts.
   const std::string t = tensor(storage("HalfStorage", "0", 4), 0, integer(4), integer(1));
   const std::string u = tensor(storage("HalfStorage", "0", 4), 1, integer(2), integer(1));
@@ -74,7 +74,7 @@ TEST(Pickle, SharedAndRepeatedValues) {
   EXPECT_EQ(tensors.at("a")->shape, std::vector<std::int64_t>{2});
 }
 
-TEST(Pickle, NestedStateDictIsTaken) {
+TEST(Pickle, NestedStateDictIsUsed) {
   const std::string t = tensor(storage("FloatStorage", "0", 1), 0, "", "");
   const Pickle parsed =
       read(pickle("}(" + text("epoch") + integer(3) + text("state_dict") + "}" + text("w") + t + "s" + "u"));
@@ -82,12 +82,12 @@ TEST(Pickle, NestedStateDictIsTaken) {
   EXPECT_EQ(fault("}" + text("state_dict") + "Ns"), "unsupported: f.bin holds something else than a dict of tensors");
 }
 
-TEST(Pickle, ATextualInversionIsFoundAmongWhatLiesBesideIt) {
+TEST(Pickle, TextualInversionIsFoundAmongOtherValues) {
   const auto vector = tensor(storage("FloatStorage", "0", 6), 0, integer(2) + integer(3), integer(3) + integer(1));
   const auto names = [](const std::string& body) {
     const auto parsed = read(pickle(body));
     std::string found;
-    for (const auto& [name, tensor] : learned_vectors_of(parsed, "f.bin")) found += "<" + name + ">";
+    for (const auto& [name, tensor] : textual_inversion_of(parsed, "f.bin")) found += "<" + name + ">";
     return found;
   };
   EXPECT_EQ(names("}(" + text("string_to_token") + "}" + text("*") + integer(265) + "s" + text("string_to_param") +
@@ -100,7 +100,7 @@ TEST(Pickle, ATextualInversionIsFoundAmongWhatLiesBesideIt) {
   EXPECT_THROW(names("}" + text("string_to_param") + "Ns"), Error);
 }
 
-TEST(Pickle, EveryOtherFunctionIsRefusedByItsName) {
+TEST(Pickle, OtherFunctionsAreRejectedByName) {
   const auto refusal = [](const std::string& name) {
     return "unsupported: f.bin: the pickle asks for `" + name + "`, which no state dict needs; nothing of it was run";
   };
@@ -117,7 +117,7 @@ TEST(Pickle, EveryOtherFunctionIsRefusedByItsName) {
               AllOf(HasSubstr("`a\\x01xxx"), HasSubstr("xx.y` (504 bytes)")));
 }
 
-TEST(Pickle, WhatTrainingLeftBesideTheTensorsIsNotRead) {
+TEST(Pickle, TrainingLeftoversAreIgnored) {
   const std::string t = tensor(storage("FloatStorage", "0", 1), 0, "", "");
   const std::string callback = global("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint");
   const std::string dtype = global("numpy", "dtype") + tuple(text("f8")) + "R" + tuple(integer(3) + text("<")) + "b";
@@ -130,7 +130,7 @@ TEST(Pickle, WhatTrainingLeftBesideTheTensorsIsNotRead) {
   EXPECT_THAT(fault(global("pytorch_lightning.callbacks", "Other")), HasSubstr("asks for `pytorch_lightning."));
 }
 
-TEST(Pickle, OpcodesThatTorchDoesNotWriteAreRefused) {
+TEST(Pickle, OpcodesNotWrittenByTorchAreRejected) {
   EXPECT_EQ(fault("I42\n"), "unsupported: f.bin: the pickle has opcode 73 at byte 2, which torch.save does not write");
   EXPECT_THAT(fault("(" + text("x") + "i"), HasSubstr("opcode 105"));       // INST
   EXPECT_THAT(fault("(" + text("x") + "o"), HasSubstr("opcode 111"));       // OBJ
@@ -138,7 +138,7 @@ TEST(Pickle, OpcodesThatTorchDoesNotWriteAreRefused) {
   EXPECT_THAT(fault(std::string("\x82\x01", 2)), HasSubstr("opcode 130"));  // EXT1
 }
 
-TEST(Pickle, TensorsOutsideTheirStorageAreRefused) {
+TEST(Pickle, TensorsOutsideTheirStorageAreRejected) {
   const std::string eight = storage("FloatStorage", "0", 8);
   const auto one = [&](std::int64_t offset, const std::string& shape, const std::string& strides) {
     return fault("}" + text("w") + tensor(eight, offset, shape, strides) + "s");
@@ -164,7 +164,7 @@ TEST(Pickle, TensorsOutsideTheirStorageAreRefused) {
   EXPECT_THAT(one(0, many, many), HasSubstr("more than 64 entries"));
 }
 
-TEST(Pickle, StoragesThatContradictThemselves) {
+TEST(Pickle, ContradictoryStoragesAreRejected) {
   const auto both = [](const std::string& first, const std::string& second) {
     return fault("}(" + text("a") + tensor(first, 0, "", "") + text("b") + tensor(second, 0, "", "") + "u");
   };
@@ -182,7 +182,7 @@ TEST(Pickle, StoragesThatContradictThemselves) {
   EXPECT_THAT(fault(storage("FloatStorage", "0", -1)), HasSubstr("a storage's size in the pickle is not a size"));
 }
 
-TEST(Pickle, OldStorageViewsMoveTheTensor) {
+TEST(Pickle, LegacyStorageViewsOffsetTheTensor) {
   const auto view = [](std::int64_t offset, std::int64_t size) {
     return tuple(text("storage") + global("torch", "FloatStorage") + text("0") + text("cpu") + integer(10) +
                  tuple(text("v") + integer(offset) + integer(size))) +
@@ -195,7 +195,7 @@ TEST(Pickle, OldStorageViewsMoveTheTensor) {
               HasSubstr("a view of 7 elements from 4 reaches outside storage `0` of 10"));
 }
 
-TEST(Pickle, ProgramsThatDoNotAddUp) {
+TEST(Pickle, MalformedProgramsAreRejected) {
   for (const std::string body :
        {"",  "0",  "1", "a", "]a",    "e",     "s", "}s", "u",   "}(Nu", "d",    "(Nd",  "t",     "\x85",
         "R", "NR", "b", "Q", "h\x01", "q\x01", "2", "Na", "NNs", "(0",   "\x81", "\x93", "NN\x93"}) {
@@ -211,7 +211,7 @@ TEST(Pickle, ProgramsThatDoNotAddUp) {
   EXPECT_THAT(fault(global("torch", "FloatStorage") + ")R"), HasSubstr("calls `torch.FloatStorage`"));
 }
 
-TEST(Pickle, CutOffAnywhere) {
+TEST(Pickle, TruncationAnywhereIsRejected) {
   const std::string whole = samples::valid_pickle();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     EXPECT_THAT(error_of([&] { read(whole.substr(0, size)); }), HasSubstr("corrupt_data: f.bin is cut off")) << size;
@@ -220,7 +220,7 @@ TEST(Pickle, CutOffAnywhere) {
             "corrupt_data: f.bin is cut off: byte 9 should be followed by 18446744073709551615 more, there are 0");
 }
 
-TEST(Pickle, WhatIsNoStateDict) {
+TEST(Pickle, NonStateDictIsRejected) {
   EXPECT_EQ(fault("N"), "unsupported: f.bin holds something else than a dict of tensors");
   EXPECT_EQ(fault("}" + text("lr") + integer(1) + "s"), "unsupported: f.bin: `lr` is no tensor");
   EXPECT_EQ(fault("}NNs"), "unsupported: f.bin has a key that is no text");
@@ -246,12 +246,12 @@ TEST(Pickle, CyclesAreHarmless) {
   EXPECT_EQ(fault("}q\x01" + text("state_dict") + "h\x01s"), "unsupported: f.bin: `state_dict` is no tensor");
 }
 
-TEST(Pickle, AnyDamageLoadsOrThrowsError) {
+TEST(Pickle, AnyCorruptionLoadsOrThrowsError) {
   constexpr int kMutations = 20'000;
   std::mt19937_64 random(11);
   int loaded = 0;
   for (int i = 0; i < kMutations; ++i) {
-    const std::string bytes = mutated(samples::valid_pickle(), random);
+    const std::string bytes = mutate(samples::valid_pickle(), random);
     try {
       const Pickle parsed = read(bytes);
       for (const auto& [name, tensor] : state_dict_of(parsed, "f.bin")) {

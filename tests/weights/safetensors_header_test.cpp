@@ -28,7 +28,7 @@ std::string entry(const std::string& fields) {
   return "{\"x\":{" + fields + "}}";
 }
 
-TEST(SafetensorsHeader, SaysNameTypeShapeAndPlaceInTheOrderOfTheBytes) {
+TEST(SafetensorsHeader, ListsNameTypeShapeAndOffsetsInByteOrder) {
   const auto header = parse(samples::valid_safetensors());
   ASSERT_EQ(header.tensors.size(), 4u);
   std::string summary;
@@ -42,26 +42,26 @@ TEST(SafetensorsHeader, SaysNameTypeShapeAndPlaceInTheOrderOfTheBytes) {
   EXPECT_EQ(header.data_begin, samples::valid_safetensors().size() - 42);
 }
 
-TEST(SafetensorsHeader, EmptyFileOfTensorsIsFine) {
+TEST(SafetensorsHeader, FileWithoutTensorsIsValid) {
   EXPECT_TRUE(parse(safetensors("{}", 0)).tensors.empty());
   EXPECT_TRUE(parse(safetensors("{\"__metadata__\":null}  ", 0)).metadata.empty());
 }
 
-TEST(SafetensorsHeader, PackedTypesCountBits) {
+TEST(SafetensorsHeader, PackedTypesAreSizedInBits) {
   EXPECT_EQ(parse(safetensors(entry(R"("dtype":"F4","shape":[3,2],"data_offsets":[0,3])"), 3)).tensors[0].end, 3u);
   EXPECT_EQ(parse(safetensors(entry(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3])"), 3)).tensors[0].end, 3u);
   EXPECT_EQ(header_fault(entry(R"("dtype":"F4","shape":[3],"data_offsets":[0,2])"), 2),
             "corrupt_data: f.safetensors: tensor `x`: [3] of F4 is not a size that memory can have");
 }
 
-TEST(SafetensorsHeader, ALengthThatLooksLikeAWebPageIsALength) {
+TEST(SafetensorsHeader, LengthResemblingHtmlIsStillALength) {
   // '<' is 60, and a header may have as many bytes.
   const std::string sixty = entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,4])") + "      ";
   ASSERT_EQ(sixty.size(), 60u);
   EXPECT_EQ(parse(safetensors(sixty, 4)).tensors.size(), 1u);
 }
 
-TEST(SafetensorsHeader, LengthLies) {
+TEST(SafetensorsHeader, WrongLengthIsRejected) {
   EXPECT_EQ(fault(""), "corrupt_data: f.safetensors has 0 bytes, fewer than a safetensors file can have");
   EXPECT_EQ(fault("1234567"), "corrupt_data: f.safetensors has 7 bytes, fewer than a safetensors file can have");
   EXPECT_EQ(fault(samples::little_endian(60, 8)),
@@ -74,7 +74,7 @@ TEST(SafetensorsHeader, LengthLies) {
       "allowed");
 }
 
-TEST(SafetensorsHeader, FilesOfOtherKindsAreCalledWhatTheyAre) {
+TEST(SafetensorsHeader, OtherFileFormatsAreIdentified) {
   EXPECT_THAT(fault("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"), HasSubstr("pointer of Git LFS"));
   EXPECT_THAT(fault("<!DOCTYPE html>\n<html>"), HasSubstr("web page"));
   for (const std::string& pickle :
@@ -86,7 +86,7 @@ TEST(SafetensorsHeader, FilesOfOtherKindsAreCalledWhatTheyAre) {
   }
 }
 
-TEST(SafetensorsHeader, TextThatIsNoObject) {
+TEST(SafetensorsHeader, HeaderMustBeAJsonObject) {
   const std::string no_brace = "corrupt_data: f.safetensors: the header does not begin with '{'";
   EXPECT_EQ(fault(samples::little_endian(0, 8)), no_brace);
   EXPECT_EQ(header_fault(" {}", 0), no_brace);
@@ -98,7 +98,7 @@ TEST(SafetensorsHeader, TextThatIsNoObject) {
   EXPECT_EQ(header_fault("{\"\xff\":{}}", 0), "corrupt_data: f.safetensors: the header is not valid JSON at byte 3");
 }
 
-TEST(SafetensorsHeader, RepeatedNames) {
+TEST(SafetensorsHeader, RepeatedNamesAreRejected) {
   const std::string one = R"("x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   EXPECT_EQ(header_fault("{" + one + "," + one + "}", 1), "corrupt_data: f.safetensors: `x` occurs twice");
   EXPECT_EQ(header_fault(entry(R"("dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1])"), 1),
@@ -109,7 +109,7 @@ TEST(SafetensorsHeader, RepeatedNames) {
             "corrupt_data: f.safetensors: `__metadata__` occurs twice");
 }
 
-TEST(SafetensorsHeader, FieldsMissingOrOfTheWrongKind) {
+TEST(SafetensorsHeader, MissingOrMistypedFieldsAreRejected) {
   const std::string x = "corrupt_data: f.safetensors: tensor `x`: ";
   EXPECT_EQ(header_fault(entry(R"("shape":[1],"data_offsets":[0,1])"), 1), x + "`dtype` is missing");
   EXPECT_EQ(header_fault(entry(R"("dtype":"U8","data_offsets":[0,1])"), 1), x + "`shape` is missing");
@@ -143,7 +143,7 @@ TEST(SafetensorsHeader, FieldsMissingOrOfTheWrongKind) {
             "corrupt_data: f.safetensors: `__metadata__` maps `a` to an object, expected a string");
 }
 
-TEST(SafetensorsHeader, UnknownFieldsOfATensorAreIgnoredAsTheReferenceDoes) {
+TEST(SafetensorsHeader, UnknownTensorFieldsAreIgnored) {
   const auto header = parse(safetensors(
       entry(
           R"("dtype":"U8","later":{"dtype":["F32",{"shape":7}]},"shape":[2],"also":[[1],2,"s",null],"data_offsets":[0,2])"),
@@ -152,7 +152,7 @@ TEST(SafetensorsHeader, UnknownFieldsOfATensorAreIgnoredAsTheReferenceDoes) {
   EXPECT_EQ(header.tensors.at(0).dtype->name, "U8");
 }
 
-TEST(SafetensorsHeader, BytesThatDoNotFitTheShape) {
+TEST(SafetensorsHeader, SizeNotMatchingTheShapeIsRejected) {
   EXPECT_EQ(header_fault(entry(R"("dtype":"I32","shape":[2,2],"data_offsets":[0,4])"), 4),
             "corrupt_data: f.safetensors: tensor `x` has 4 bytes, but [2, 2] of I32 takes 16");
   EXPECT_EQ(
@@ -166,7 +166,7 @@ TEST(SafetensorsHeader, BytesThatDoNotFitTheShape) {
       "corrupt_data: f.safetensors: tensor `x`: [0, 4294967296, 4294967296] of U8 is not a size that memory can have");
 }
 
-TEST(SafetensorsHeader, PlacesThatOverlapLeaveGapsOrEndOutside) {
+TEST(SafetensorsHeader, OverlapsGapsAndOutOfRangeOffsetsAreRejected) {
   const auto two = [](const std::string& first, const std::string& second) {
     return R"({"x":{"dtype":"U8","shape":[2],"data_offsets":)" + first +
            R"(},"y":{"dtype":"U8","shape":[2],"data_offsets":)" + second + "}}";
@@ -188,7 +188,7 @@ TEST(SafetensorsHeader, PlacesThatOverlapLeaveGapsOrEndOutside) {
   EXPECT_EQ(header_fault("{}", 1), "corrupt_data: f.safetensors: 1 bytes at the end of the file belong to no tensor");
 }
 
-TEST(SafetensorsHeader, LongNamesAreCutInMessages) {
+TEST(SafetensorsHeader, LongNamesAreTruncatedInMessages) {
   std::string name;
   for (int i = 0; i < 400; ++i) name += "\u00e9";  // two bytes each
   const auto message = header_fault("{\"" + name + "\":1}", 0);
@@ -202,13 +202,13 @@ TEST(SafetensorsHeader, ControlCharactersAreEscapedInMessages) {
 }
 
 // Nesting costs neither stack nor memory.
-TEST(SafetensorsHeader, DeepNestingIsNoDanger) {
+TEST(SafetensorsHeader, DeepNestingIsSafe) {
   const std::string deep(1'000'000, '[');
   EXPECT_EQ(header_fault("{\"x\":" + deep, 0), "corrupt_data: f.safetensors: `x` is an array, expected an object");
   EXPECT_THAT(header_fault("{\"x\":{\"later\":" + deep, 0), testing::HasSubstr("the header is not valid JSON"));
 }
 
-TEST(SafetensorsHeader, AnyDamageLoadsOrThrowsError) {
+TEST(SafetensorsHeader, AnyCorruptionLoadsOrThrowsError) {
   constexpr int kMutations = 20'000;
   std::mt19937_64 random(7);
   const std::string valid = samples::valid_safetensors();
@@ -216,7 +216,7 @@ TEST(SafetensorsHeader, AnyDamageLoadsOrThrowsError) {
   int loaded = 0;
   for (int i = 0; i < kMutations; ++i) {
     // The length stays right in half of the cases, so that damage reaches the JSON.
-    std::string file = mutated(valid.substr(i % 2 * 8, header_end - i % 2 * 8), random);
+    std::string file = mutate(valid.substr(i % 2 * 8, header_end - i % 2 * 8), random);
     if (i % 2 == 1) file = samples::little_endian(file.size(), 8) + file;
     file += valid.substr(header_end);
     try {

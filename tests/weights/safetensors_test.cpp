@@ -20,7 +20,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(SafetensorsFile, EveryDtypeAndShapeReadsAsWritten) {
+TEST(SafetensorsFile, EveryDtypeAndShapeRoundTrips) {
   const SafetensorsFile file(reference("dtypes.safetensors"));
   const auto expected = nlohmann::json::parse(read_file(reference("dtypes.json")));
   ASSERT_EQ(file.names().size(), expected.size());
@@ -69,7 +69,7 @@ TEST(SafetensorsFile, UnalignedBytesAreCopied) {
   EXPECT_EQ(x.const_data_ptr<float>()[1], 2.0f);
 }
 
-TEST(SafetensorsFile, TypesThatTorchLacksAreListedAndRefused) {
+TEST(SafetensorsFile, DtypesUnknownToTorchAreListedButNotReadable) {
   const TemporaryFolder folder;
   const SafetensorsFile file(folder.write(
       "x.safetensors", samples::safetensors(R"({"x":{"dtype":"F4","shape":[4],"data_offsets":[0,2]}})", 2)));
@@ -78,7 +78,7 @@ TEST(SafetensorsFile, TypesThatTorchLacksAreListedAndRefused) {
             "unsupported: " + file.where() + ": tensor `x` is stored as F4, which easel cannot read");
 }
 
-TEST(SafetensorsFile, AFileThatShrinksIsAnErrorAndNoCrash) {
+TEST(SafetensorsFile, ShrunkFileIsAnErrorNotACrash) {
   const TemporaryFolder folder;
   const std::string path = folder.write("x.safetensors", samples::valid_safetensors());
   const SafetensorsFile file(path);
@@ -86,7 +86,7 @@ TEST(SafetensorsFile, AFileThatShrinksIsAnErrorAndNoCrash) {
   EXPECT_THAT(error_of([&] { file.read("a.weight"); }), HasSubstr("corrupt_data: " + path + " shrank from "));
 }
 
-TEST(SafetensorsFile, BadFilesAreNamedByTheirPath) {
+TEST(SafetensorsFile, ErrorsNameTheFilePath) {
   const TemporaryFolder folder;
   EXPECT_EQ(error_of([&] { SafetensorsFile(folder.path("none")); }),
             "not_found: " + folder.path("none") + " is missing");
@@ -95,7 +95,7 @@ TEST(SafetensorsFile, BadFilesAreNamedByTheirPath) {
 }
 
 // The reference reader's own opinion of some thousands of damaged headers.
-TEST(SafetensorsFile, ReadsWhatTheReferenceReadsAndRefusesTheRest) {
+TEST(SafetensorsFile, AcceptsExactlyWhatTheReferenceAccepts) {
   const SafetensorsFile cases(reference("verdicts.safetensors"));
   int reads = 0, refuses = 0;
   for (const auto& name : cases.names()) {
@@ -112,7 +112,7 @@ TEST(SafetensorsFile, ReadsWhatTheReferenceReadsAndRefusesTheRest) {
   EXPECT_GT(refuses, 3000);
 }
 
-TEST(WriteSafetensors, WritesTheReferencesBytes) {
+TEST(WriteSafetensors, OutputIsByteIdenticalToTheReference) {
   const TemporaryFolder folder;
   for (const std::string name : {"dtypes.safetensors", "tricky.safetensors"}) {
     const SafetensorsFile original(reference(name));
@@ -124,7 +124,7 @@ TEST(WriteSafetensors, WritesTheReferencesBytes) {
   EXPECT_TRUE(read_file(folder.path("names")) == read_file(reference("names.safetensors")));
 }
 
-TEST(WriteSafetensors, StridedTensorsAndAnEmptyMap) {
+TEST(WriteSafetensors, WritesStridedTensorsAndEmptyMaps) {
   const TemporaryFolder folder;
   const at::Tensor strided = at::arange(12, c10::kFloat).view({3, 4}).t();
   write_safetensors(folder.path("x"), {{"strided", strided}});
@@ -135,7 +135,7 @@ TEST(WriteSafetensors, StridedTensorsAndAnEmptyMap) {
   EXPECT_TRUE(SafetensorsFile(folder.path("none")).names().empty());
 }
 
-TEST(WriteSafetensors, FailureLeavesNothingBehind) {
+TEST(WriteSafetensors, FailedWriteLeavesNoFile) {
   const TemporaryFolder folder;
   folder.write("x", "before");
   const at::Tensor complex = at::zeros({1}, at::TensorOptions().dtype(c10::kComplexDouble));

@@ -19,7 +19,7 @@ std::string fault(const std::string& name) {
   return error_of([&] { TorchCheckpoint(reference(name)); });
 }
 
-TEST(TorchCheckpoint, StridesOffsetsAndSharingComeOutRight) {
+TEST(TorchCheckpoint, StridesOffsetsAndSharingArePreserved) {
   const SafetensorsFile expected(reference("tricky.safetensors"));
   EXPECT_EQ(expected.names().size(), 19u);
   for (const std::string name : {"tricky.bin", "tricky_legacy.bin", "tricky_protocol_4.bin", "nested.bin",
@@ -29,12 +29,12 @@ TEST(TorchCheckpoint, StridesOffsetsAndSharingComeOutRight) {
   }
 }
 
-TEST(TorchCheckpoint, TheStepsOfTrainingAreKept) {
+TEST(TorchCheckpoint, GlobalStepIsRead) {
   EXPECT_EQ(TorchCheckpoint(reference("lightning.ckpt")).global_step(), 875000);
   EXPECT_EQ(TorchCheckpoint(reference("nested.bin")).global_step(), std::nullopt);
 }
 
-TEST(TorchCheckpoint, AModulesStateDict) {
+TEST(TorchCheckpoint, ReadsAModuleStateDict) {
   expect_same_tensors(TorchCheckpoint(reference("with_metadata.bin")),
                       SafetensorsFile(reference("single/diffusion_pytorch_model.safetensors")));
 }
@@ -50,7 +50,7 @@ TEST(TorchCheckpoint, TensorsOutliveTheStoreAndStayReadableWhenReleased) {
   EXPECT_TRUE(same(tensor, copy));
 }
 
-TEST(TorchCheckpoint, AttacksAreRefusedByNameAndNotRun) {
+TEST(TorchCheckpoint, MaliciousPicklesAreRejectedByNameAndNeverRun) {
   for (const std::string name : {"attack.bin", "attack_legacy.bin"}) {
     EXPECT_EQ(fault(name),
               "unsupported: " + reference(name) +
@@ -61,13 +61,13 @@ TEST(TorchCheckpoint, AttacksAreRefusedByNameAndNotRun) {
   EXPECT_FALSE(std::filesystem::exists(reference("attacked")));
 }
 
-TEST(TorchCheckpoint, WhatStateDictsDoNotHoldIsNamed) {
+TEST(TorchCheckpoint, NonTensorValuesAreNamedInErrors) {
   EXPECT_THAT(fault("complex.bin"), HasSubstr("asks for `torch.ComplexFloatStorage`"));
   EXPECT_THAT(fault("sparse.bin"), HasSubstr("asks for `torch._utils._rebuild_sparse_tensor`"));
   EXPECT_THAT(fault("module.bin"), HasSubstr("asks for `torch.nn.modules.linear.Linear`"));
 }
 
-TEST(TorchCheckpoint, ArchivesThatLie) {
+TEST(TorchCheckpoint, InconsistentArchivesAreRejected) {
   EXPECT_THAT(fault("deflated.bin"), HasSubstr("is compressed or encrypted, which torch.save never does"));
   EXPECT_THAT(fault("big_endian.bin"), HasSubstr("was written on a big-endian machine"));
   EXPECT_THAT(fault("no_storage.bin"),
@@ -77,7 +77,7 @@ TEST(TorchCheckpoint, ArchivesThatLie) {
   EXPECT_THAT(fault("bomb.bin"), HasSubstr("tensor `bomb` of shape [1048576, 1048576] makes the tensors take over "));
 }
 
-TEST(TorchCheckpoint, FilesOfOtherKinds) {
+TEST(TorchCheckpoint, OtherFileFormatsAreRejected) {
   const TemporaryFolder folder;
   const auto of = [&](const std::string& contents) {
     return error_of([&] { TorchCheckpoint(folder.write("x.bin", contents)); });
@@ -93,7 +93,7 @@ TEST(TorchCheckpoint, FilesOfOtherKinds) {
   EXPECT_THAT(of(samples::zip("archive/data.pkl", huge)), HasSubstr("storage `0` is not in the archive"));
 }
 
-TEST(TorchCheckpoint, LegacyFilesThatLie) {
+TEST(TorchCheckpoint, InconsistentLegacyFilesAreRejected) {
   const std::string whole = read_file(reference("tricky_legacy.bin"));
   const TemporaryFolder folder;
   const auto of = [&](const std::string& contents) {
@@ -107,14 +107,14 @@ TEST(TorchCheckpoint, LegacyFilesThatLie) {
 }
 
 // Files of real size, where the damage hits pickle, directory and numbers alike.
-TEST(TorchCheckpoint, AnyDamageLoadsOrThrowsError) {
+TEST(TorchCheckpoint, AnyCorruptionLoadsOrThrowsError) {
   const TemporaryFolder folder;
   std::mt19937_64 random(13);
   for (const std::string name : {"tricky.bin", "tricky_legacy.bin"}) {
     const std::string whole = read_file(reference(name));
     int loaded = 0;
     for (int i = 0; i < 400; ++i) {
-      const std::string path = folder.write("x.bin", mutated(whole, random));
+      const std::string path = folder.write("x.bin", mutate(whole, random));
       try {
         const TorchCheckpoint checkpoint(path);
         for (const auto& tensor : checkpoint.names()) checkpoint.read(tensor).contiguous();

@@ -54,7 +54,7 @@ TEST(Weights, TakesByScopedNamesAndConverts) {
   EXPECT_EQ(weights.placement().dtype, c10::kFloat);
 }
 
-TEST(Weights, WhatIsStoredAsWantedIsNoCopyAndTheRestIsReleased) {
+TEST(Weights, MatchingTensorsAreViewsAndConvertedOnesReleased) {
   const auto store = small_store();
   Weights weights(store, {});
   EXPECT_EQ(weights.root().take("conv.weight", {2, 3}).const_data_ptr(), store->read("conv.weight").const_data_ptr());
@@ -66,15 +66,15 @@ TEST(Weights, WhatIsStoredAsWantedIsNoCopyAndTheRestIsReleased) {
   EXPECT_EQ(half.root().take("conv.weight", {2, 3}).scalar_type(), c10::kHalf);
 }
 
-std::shared_ptr<CountingStore> store_of_a_kernel(std::vector<std::int64_t> shape) {
+std::shared_ptr<CountingStore> kernel_store(std::vector<std::int64_t> shape) {
   return std::make_shared<CountingStore>(
       std::map<std::string, at::Tensor>{{"weight", at::arange(36, c10::kFloat).view(shape)}}, "unet.safetensors");
 }
 
-TEST(DeferredWeight, IsReadAndLaidOutAtItsFirstUseOnce) {
-  const auto store = store_of_a_kernel({2, 2, 3, 3});
+TEST(DeferredWeight, IsLoadedOnceOnFirstUse) {
+  const auto store = kernel_store({2, 2, 3, 3});
   Weights weights(store, {});
-  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().take_deferred("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   const auto copy = weight;
   weights.finish();
   EXPECT_EQ(store->reads, 0);
@@ -86,66 +86,67 @@ TEST(DeferredWeight, IsReadAndLaidOutAtItsFirstUseOnce) {
   EXPECT_EQ(store->reads, 1);
 }
 
-TEST(DeferredWeight, ConvertsAndLaysOutInOne) {
-  Weights weights(store_of_a_kernel({2, 2, 3, 3}), {c10::kCPU, c10::kBFloat16});
-  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+TEST(DeferredWeight, ConvertsDtypeAndFormatInOneCopy) {
+  Weights weights(kernel_store({2, 2, 3, 3}), {c10::kCPU, c10::kBFloat16});
+  const auto weight = weights.root().take_deferred("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_TRUE(weight.get().is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3}).to(c10::kBFloat16)));
 }
 
-TEST(DeferredWeight, AKernelOfOnePixelIsNoCopy) {
-  const auto store = store_of_a_kernel({6, 6, 1, 1});
+TEST(DeferredWeight, PointwiseKernelIsNotCopied) {
+  const auto store = kernel_store({6, 6, 1, 1});
   Weights weights(store, {});
-  const auto weight = weights.root().keep("weight", {6, 6, 1, 1}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().take_deferred("weight", {6, 6, 1, 1}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(weight.get().const_data_ptr(), store->read("weight").const_data_ptr());
   EXPECT_TRUE(store->released.empty());
 }
 
-TEST(DeferredWeight, ElsewhereThanOnACpuIsMadeAtOnce) {
-  const auto store = store_of_a_kernel({2, 2, 3, 3});
+TEST(DeferredWeight, IsLoadedEagerlyOffCpu) {
+  const auto store = kernel_store({2, 2, 3, 3});
   Weights weights(store, {c10::kMeta, c10::kFloat});
-  weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().take_deferred("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(store->reads, 1);
 }
 
-TEST(DeferredWeight, AFaultShowsWhenLoadingAndCostsNothing) {
-  Weights weights(store_of_a_kernel({2, 2, 3, 3}), {});
-  weights.root().keep("weight", {2, 3, 3, 3}, at::MemoryFormat::ChannelsLast);
-  weights.root().keep("huge", {1 << 20, 1 << 20, 3, 3}, at::MemoryFormat::ChannelsLast);
+TEST(DeferredWeight, MismatchIsReportedAtLoadWithoutAllocating) {
+  Weights weights(kernel_store({2, 2, 3, 3}), {});
+  weights.root().take_deferred("weight", {2, 3, 3, 3}, at::MemoryFormat::ChannelsLast);
+  weights.root().take_deferred("huge", {1 << 20, 1 << 20, 3, 3}, at::MemoryFormat::ChannelsLast);
   EXPECT_EQ(error_of([&] { weights.finish(); }),
             "corrupt_data: unet.safetensors does not fit its config: `weight` is [2, 2, 3, 3] in unet.safetensors, "
             "expected [2, 3, 3, 3]; `huge` is missing");
 }
 
-TEST(DeferredWeight, WhatFailedIsTriedAgain) {
-  const auto store = store_of_a_kernel({2, 2, 3, 3});
+TEST(DeferredWeight, FailedLoadIsRetried) {
+  const auto store = kernel_store({2, 2, 3, 3});
   Weights weights(store, {});
-  const auto weight = weights.root().keep("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
+  const auto weight = weights.root().take_deferred("weight", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast);
   store->failing = true;
   EXPECT_EQ(error_of([&] { weight.get(); }), "corrupt_data: unet.safetensors shrank");
   store->failing = false;
   EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({2, 2, 3, 3})));
 }
 
-TEST(DeferredWeight, StaysAsStoredWhereThatIsSmallerAndAskedFor) {
+TEST(DeferredWeight, KeepsSmallerStoredDtypeWhenRequested) {
   const auto half = at::arange(36, c10::kFloat).view({2, 2, 3, 3}).to(c10::kHalf);
   const auto store = std::make_shared<CountingStore>(
       std::map<std::string, at::Tensor>{{"a", half}, {"b", half}, {"c", half}, {"d", half}}, "unet.safetensors");
   const Placement stored{.device = c10::kCPU, .dtype = c10::kFloat, .storage = WeightStorage::kStored};
   Weights weights(store, stored);
-  const auto matrix = weights.root().keep("a", {2, 2, 3, 3}).get();
+  const auto matrix = weights.root().take_deferred("a", {2, 2, 3, 3}).get();
   EXPECT_EQ(matrix.const_data_ptr(), half.const_data_ptr()) << "not even a copy";
-  const auto kernel = weights.root().keep("b", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast).get();
+  const auto kernel = weights.root().take_deferred("b", {2, 2, 3, 3}, at::MemoryFormat::ChannelsLast).get();
   EXPECT_EQ(kernel.scalar_type(), c10::kHalf);
   EXPECT_TRUE(kernel.is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_EQ(weights.root().take("c", {2, 2, 3, 3}).scalar_type(), c10::kFloat) << "norms and biases are converted";
   const auto wide = std::make_shared<CountingStore>(std::map<std::string, at::Tensor>{{"d", half.to(c10::kFloat)}},
                                                     "unet.safetensors");
   Weights computing_in_half(wide, {.device = c10::kCPU, .dtype = c10::kHalf, .storage = WeightStorage::kStored});
-  EXPECT_EQ(computing_in_half.root().keep("d", {2, 2, 3, 3}).get().scalar_type(), c10::kHalf) << "smaller than stored";
+  EXPECT_EQ(computing_in_half.root().take_deferred("d", {2, 2, 3, 3}).get().scalar_type(), c10::kHalf)
+      << "smaller than stored";
 }
 
-TEST(Weights, AllFaultsComeInOneError) {
+TEST(Weights, AllMismatchesAreReportedInOneError) {
   Weights weights(small_store(), {});
   const auto root = weights.root();
   const auto missing = (root / "norm").take("weight", {7, 2});
@@ -161,7 +162,7 @@ TEST(Weights, AllFaultsComeInOneError) {
             "`conv.bias` in unet.safetensors belongs to nothing in the model");
 }
 
-TEST(Weights, AShapeMustAgreeInEveryDimension) {
+TEST(Weights, ShapesMustMatchInEveryDimension) {
   for (const auto& shape : std::vector<std::vector<std::int64_t>>{{3, 2}, {6}, {1, 2, 3}, {2, 3, 1}, {}}) {
     Weights weights(small_store(), {});
     weights.root().take("conv.weight", shape);
@@ -170,13 +171,13 @@ TEST(Weights, AShapeMustAgreeInEveryDimension) {
 }
 
 // A config may ask for shapes that no memory holds.
-TEST(Weights, AHugeMissingTensorCostsNothing) {
+TEST(Weights, HugeMissingTensorAllocatesNothing) {
   Weights weights(small_store(), {});
   EXPECT_EQ(weights.root().take("huge", {1 << 30, 1 << 30}).numel(), std::int64_t{1} << 60);
   EXPECT_THROW(weights.finish(), Error);
 }
 
-TEST(Weights, TheListIsCapped) {
+TEST(Weights, ReportedMismatchesAreCapped) {
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), {});
   for (int i = 0; i < 25; ++i) weights.root().take("t" + std::to_string(i), {1});
   const auto message = error_of([&] { weights.finish(); });
@@ -184,7 +185,7 @@ TEST(Weights, TheListIsCapped) {
   EXPECT_EQ(message.find("t20"), std::string::npos);
 }
 
-TEST(Weights, TakingTwiceIsAMistakeOfTheModel) {
+TEST(Weights, TakingATensorTwiceIsAnInternalError) {
   Weights weights(small_store(), {});
   weights.root().take("conv.bias", {2});
   EXPECT_EQ(error_of([&] { weights.root().take("conv.bias", {2}); }),

@@ -61,7 +61,7 @@ bool is_local_address(const std::string& address) {
 }
 
 // Headers by which a proxy says for whom it asks.
-bool asks_for_another(const Headers& headers) {
+bool is_forwarded(const Headers& headers) {
   return headers.find("Forwarded") || headers.find("X-Forwarded-For") || headers.find("X-Real-IP") ||
          headers.find("Via");
 }
@@ -78,8 +78,8 @@ std::string account_of(const std::string& address) {
 
 }  // namespace
 
-void check_operator(const Caller& caller, const char* what) {
-  if (caller.is_operator) return;
+void check_operator(const Principal& principal, const char* what) {
+  if (principal.is_operator) return;
   throw forbidden(
       concat(what, " is for operators: those whose key the server's file of keys marks so, or, where no keys ",
              "are asked for, clients on the server's own machine."),
@@ -127,11 +127,11 @@ void Access::check_source(const RequestHead& head) const {
   }
 }
 
-Caller Access::identify(const RequestHead& head, const std::string& address) const {
+Principal Access::identify(const RequestHead& head, const std::string& address) const {
   if (!keys_.required()) {
-    return {.account = account_of(address),
-            .is_operator =
-                is_local_address(address) && is_local_name(host_name(head.host)) && !asks_for_another(head.headers)};
+    return {
+        .account = account_of(address),
+        .is_operator = is_local_address(address) && is_local_name(host_name(head.host)) && !is_forwarded(head.headers)};
   }
   const auto* authorization = head.headers.find("Authorization");
   const auto* azure_key = head.headers.find("api-key");
@@ -142,12 +142,12 @@ Caller Access::identify(const RequestHead& head, const std::string& address) con
     throw unauthorized("More than one API key was sent.", "invalid_api_key");
   }
   if (azure_key) {
-    if (const auto caller = keys_.find(*azure_key)) return *caller;
+    if (const auto principal = keys_.find(*azure_key)) return *principal;
   }
   constexpr std::string_view kScheme = "Bearer ";
   if (authorization && equal_ignoring_case(std::string_view(*authorization).substr(0, kScheme.size()), kScheme)) {
-    if (const auto caller = keys_.find(trimmed(std::string_view(*authorization).substr(kScheme.size()))))
-      return *caller;
+    if (const auto principal = keys_.find(trimmed(std::string_view(*authorization).substr(kScheme.size()))))
+      return *principal;
   }
   throw unauthorized("The API key is not one of this server's.", "invalid_api_key");
 }
@@ -156,27 +156,27 @@ bool Access::is_preflight(const RequestHead& head) {
   return head.method == "OPTIONS" && head.headers.find("Origin") && head.headers.find("Access-Control-Request-Method");
 }
 
-Answer Access::preflight_answer(const RequestHead& head) const {
-  Answer answer;
-  answer.status = 204;
-  answer.headers.add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-  answer.headers.add("Access-Control-Max-Age", kPreflightSeconds);
+Response Access::preflight_response(const RequestHead& head) const {
+  Response response;
+  response.status = 204;
+  response.headers.add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  response.headers.add("Access-Control-Max-Age", kPreflightSeconds);
   // Echoed, since "*" would not cover Authorization.
   if (const auto* names = head.headers.find("Access-Control-Request-Headers")) {
-    answer.headers.add("Access-Control-Allow-Headers", *names);
+    response.headers.add("Access-Control-Allow-Headers", *names);
   }
   if (head.headers.find("Access-Control-Request-Private-Network")) {
-    answer.headers.add("Access-Control-Allow-Private-Network", "true");
+    response.headers.add("Access-Control-Allow-Private-Network", "true");
   }
-  return answer;
+  return response;
 }
 
-void Access::add_cors(const RequestHead& head, Answer& answer) const {
-  answer.headers.add("Vary", "Origin");
+void Access::add_cors(const RequestHead& head, Response& response) const {
+  response.headers.add("Vary", "Origin");
   const auto* origin = head.headers.find("Origin");
   if (!origin || !origin_allowed(*origin, head.host)) return;
-  answer.headers.add("Access-Control-Allow-Origin", *origin);
-  answer.headers.add("Access-Control-Expose-Headers", kExposedHeaders);
+  response.headers.add("Access-Control-Allow-Origin", *origin);
+  response.headers.add("Access-Control-Expose-Headers", kExposedHeaders);
 }
 
 }  // namespace easel::http

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "http/access/api_keys.h"
-#include "http/access/caller.h"
+#include "http/access/principal.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
 
@@ -17,7 +17,7 @@ namespace easel::http {
 
 /// @param what  is asked for, as a sentence begins, e.g. "A priority"
 /// @throws HttpFailure(403)  the caller is no operator
-void check_operator(const Caller& caller, const char* what);
+void check_operator(const Principal& principal, const char* what);
 
 struct AccessRules {
   std::vector<std::string> allowed_origins = {};  ///< "*": all of them
@@ -42,14 +42,14 @@ class Access {
   /// addresses in it as it likes), and is an operator when it calls from this machine, by a local name, and not on
   /// behalf of somebody else, as a proxy does.
   /// @throws HttpFailure(401)  no key, or a wrong one
-  Caller identify(const RequestHead& head, const std::string& address) const;
+  Principal identify(const RequestHead& head, const std::string& address) const;
 
   /// True for a browser's question whether it may send the real request.
   static bool is_preflight(const RequestHead& head);
-  Answer preflight_answer(const RequestHead& head) const;
+  Response preflight_response(const RequestHead& head) const;
 
   /// Lets the page of an allowed origin read the answer, whatever it is.
-  void add_cors(const RequestHead& head, Answer& answer) const;
+  void add_cors(const RequestHead& head, Response& response) const;
 
  private:
   bool host_allowed(const std::string& host) const;

@@ -24,16 +24,16 @@ constexpr double kMaxShare = 1000.0;
 constexpr std::int64_t kMaxRequests = 1'000'000;
 const std::set<std::string> kKnownFields = {"name", "sha256", "max_requests", "share", "operator"};
 
-bool visible_ascii(std::string_view text) {
+bool is_visible_ascii(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-Error broken(const std::string& where, const std::string& what) {
+Error corrupt_key_file(const std::string& where, const std::string& what) {
   return Error(ErrorCode::kCorruptData, concat(where, ": ", what));
 }
 
 // Whole, or an error; never a pipe or a device, which could keep a request waiting.
-std::string content_of(const std::string& path) {
+std::string read_key_file(const std::string& path) {
   std::error_code failure;
   if (!std::filesystem::is_regular_file(path, failure)) {
     throw Error(ErrorCode::kNotFound, concat("the file of API keys ", path, " is not there, or is no file"));
@@ -53,8 +53,8 @@ std::string content_of(const std::string& path) {
 void check_known_fields(const nlohmann::json& entry, const std::string& where) {
   for (const auto& [field, value] : entry.items()) {
     if (!kKnownFields.contains(field)) {
-      throw broken(where, concat("the field `", field, "` is unknown; expected ",
-                                 join({kKnownFields.begin(), kKnownFields.end()})));
+      throw corrupt_key_file(where, concat("the field `", field, "` is unknown; expected ",
+                                           join({kKnownFields.begin(), kKnownFields.end()})));
     }
   }
 }
@@ -68,44 +68,45 @@ std::array<unsigned char, 32> read_digest(const nlohmann::json& entry, const std
     const auto* const pair = &hex[2 * i];
     good = std::from_chars(pair, pair + 2, digest[i], 16).ptr == pair + 2;
   }
-  if (!good) throw broken(where, "`sha256` must be the 64 hexadecimal digits of the key's SHA-256");
+  if (!good) throw corrupt_key_file(where, "`sha256` must be the 64 hexadecimal digits of the key's SHA-256");
   return digest;
 }
 
-Caller read_caller(const nlohmann::json& entry, const std::string& where) {
+Principal read_principal(const nlohmann::json& entry, const std::string& where) {
   Config fields(entry, where);
-  Caller caller;
-  caller.account = fields.get<std::string>("name");
-  if (!visible_ascii(caller.account) || caller.account.size() > kMaxNameBytes) {
-    throw broken(where, concat("`name` must be 1 to ", kMaxNameBytes, " visible ASCII characters without spaces"));
+  Principal principal;
+  principal.account = fields.get<std::string>("name");
+  if (!is_visible_ascii(principal.account) || principal.account.size() > kMaxNameBytes) {
+    throw corrupt_key_file(where,
+                           concat("`name` must be 1 to ", kMaxNameBytes, " visible ASCII characters without spaces"));
   }
-  caller.share = fields.get<double>("share", 1.0);
-  if (!(caller.share > 0.0 && caller.share <= kMaxShare)) {
-    throw broken(where, concat("`share` must be above 0 and at most ", kMaxShare));
+  principal.share = fields.get<double>("share", 1.0);
+  if (!(principal.share > 0.0 && principal.share <= kMaxShare)) {
+    throw corrupt_key_file(where, concat("`share` must be above 0 and at most ", kMaxShare));
   }
   const auto max_requests = fields.find<std::int64_t>("max_requests");
   if (max_requests && (*max_requests < 1 || *max_requests > kMaxRequests)) {
-    throw broken(where, concat("`max_requests` must be from 1 to ", kMaxRequests));
+    throw corrupt_key_file(where, concat("`max_requests` must be from 1 to ", kMaxRequests));
   }
-  caller.max_requests = static_cast<std::size_t>(max_requests.value_or(0));
-  caller.is_operator = fields.get<bool>("operator", false);
-  return caller;
+  principal.max_requests = static_cast<std::size_t>(max_requests.value_or(0));
+  principal.is_operator = fields.get<bool>("operator", false);
+  return principal;
 }
 
 }  // namespace
 
-ApiKeys::ApiKeys(const std::vector<std::string>& keys, std::string file, std::chrono::milliseconds look_every)
-    : file_(std::move(file)), look_every_(look_every), required_(!keys.empty() || !file_.empty()) {
+ApiKeys::ApiKeys(const std::vector<std::string>& keys, std::string file, std::chrono::milliseconds reload_interval)
+    : file_(std::move(file)), reload_interval_(reload_interval), required_(!keys.empty() || !file_.empty()) {
   for (const auto& key : keys) {
-    if (!visible_ascii(key)) {
+    if (!is_visible_ascii(key)) {
       throw Error(ErrorCode::kInvalidArgument, "an API key must be visible ASCII characters without spaces");
     }
-    given_.push_back({digest_of(key), {.account = concat("api-key-", given_.size() + 1)}});
+    option_keys_.push_back({digest_of(key), {.account = concat("api-key-", option_keys_.size() + 1)}});
   }
   if (file_.empty()) return;
-  last_content_ = content_of(file_);
+  last_content_ = read_key_file(file_);
   from_file_ = std::make_shared<const Table>(parse(last_content_, file_));
-  looked_at_ = Clock::now();
+  checked_at_ = Clock::now();
 }
 
 ApiKeys::Digest ApiKeys::digest_of(std::string_view key) {
@@ -121,30 +122,31 @@ ApiKeys::Table ApiKeys::parse(const std::string& text, const std::string& file) 
   const auto where = concat("the file of API keys ", file);
   const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const bool is_list = parsed.is_object() && parsed.size() == 1 && parsed.contains("keys") && parsed["keys"].is_array();
-  if (!is_list) throw broken(where, R"(expected {"keys": [{"name": ..., "sha256": ...}, ...]})");
+  if (!is_list) throw corrupt_key_file(where, R"(expected {"keys": [{"name": ..., "sha256": ...}, ...]})");
   Table table;
   std::set<std::string> names;
   std::set<Digest> digests;
   for (const auto& entry : parsed["keys"]) {
     const auto entry_where = concat(where, ", key ", table.size() + 1);
-    if (!entry.is_object()) throw broken(entry_where, "expected an object");
+    if (!entry.is_object()) throw corrupt_key_file(entry_where, "expected an object");
     check_known_fields(entry, entry_where);
-    table.push_back({read_digest(entry, entry_where), read_caller(entry, entry_where)});
-    const bool fresh = names.insert(table.back().caller.account).second && digests.insert(table.back().digest).second;
-    if (!fresh) throw broken(entry_where, "another key has the same `name` or `sha256`");
+    table.push_back({read_digest(entry, entry_where), read_principal(entry, entry_where)});
+    const bool fresh =
+        names.insert(table.back().principal.account).second && digests.insert(table.back().digest).second;
+    if (!fresh) throw corrupt_key_file(entry_where, "another key has the same `name` or `sha256`");
   }
-  if (table.empty()) throw broken(where, "it holds no key, so that nobody could call");
+  if (table.empty()) throw corrupt_key_file(where, "it holds no key, so that nobody could call");
   return table;
 }
 
-void ApiKeys::look_at_file() {
+void ApiKeys::reload_if_changed() {
   // Who comes while another looks goes on with the keys there are.
-  const std::unique_lock lock(looking_, std::try_to_lock);
-  if (!lock || Clock::now() < looked_at_ + look_every_) return;
-  looked_at_ = Clock::now();
+  const std::unique_lock lock(reload_mutex_, std::try_to_lock);
+  if (!lock || Clock::now() < checked_at_ + reload_interval_) return;
+  checked_at_ = Clock::now();
   std::string content;  // contents rather than times are compared: a file can change twice within a clock's tick
   try {
-    content = content_of(file_);
+    content = read_key_file(file_);
     if (content == last_content_) return;
     auto table = std::make_shared<const Table>(parse(content, file_));
     log::info("API keys were read again", {{"keys", table->size()}});
@@ -162,17 +164,17 @@ std::shared_ptr<const ApiKeys::Table> ApiKeys::from_file() const {
   return from_file_;
 }
 
-std::optional<Caller> ApiKeys::find(std::string_view presented) {
-  if (!file_.empty()) look_at_file();
+std::optional<Principal> ApiKeys::find(std::string_view presented) {
+  if (!file_.empty()) reload_if_changed();
   const auto digest = digest_of(presented);
-  const Entry* found = nullptr;
-  const auto compare = [&](const Entry& entry) {
+  const KeyRecord* found = nullptr;
+  const auto compare = [&](const KeyRecord& entry) {
     if (CRYPTO_memcmp(entry.digest.data(), digest.data(), digest.size()) == 0) found = &entry;
   };
-  std::for_each(given_.begin(), given_.end(), compare);
+  std::for_each(option_keys_.begin(), option_keys_.end(), compare);
   const auto table = from_file();
   if (table) std::for_each(table->begin(), table->end(), compare);
-  return found ? std::optional(found->caller) : std::nullopt;
+  return found ? std::optional(found->principal) : std::nullopt;
 }
 
 }  // namespace easel::http

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "http/access/caller.h"
+#include "http/access/principal.h"
 
 namespace easel::http {
 
@@ -29,42 +29,42 @@ class ApiKeys {
  public:
   /// @param keys        as clients send them; their accounts are called "api-key-1" and so on, and none is an operator
   /// @param file        path; empty: none
-  /// @param look_every  how often find() looks whether the file has changed
+  /// @param reload_interval  how often find() looks whether the file has changed
   /// @throws Error(kInvalidArgument)  a key is empty or not writable in a header
   /// @throws Error                    the file cannot be read, or is not as above, or holds no key
   ApiKeys(const std::vector<std::string>& keys, std::string file,
-          std::chrono::milliseconds look_every = std::chrono::seconds(1));
+          std::chrono::milliseconds reload_interval = std::chrono::seconds(1));
 
   /// False when there are none, and everybody may call.
   bool required() const { return required_; }
 
   /// Whose key this is; none when it is nobody's. Takes the same time wherever in the list the key is.
-  /// A changed file counts from within `look_every`; one that has become unreadable or wrong is logged, once, and the
-  /// keys read before stay.
-  std::optional<Caller> find(std::string_view presented);
+  /// A changed file counts from within `reload_interval`; one that has become unreadable or wrong is logged, once, and
+  /// the keys read before stay.
+  std::optional<Principal> find(std::string_view presented);
 
  private:
   using Digest = std::array<unsigned char, 32>;
-  struct Entry {
+  struct KeyRecord {
     Digest digest;
-    Caller caller;
+    Principal principal;
   };
-  using Table = std::vector<Entry>;
+  using Table = std::vector<KeyRecord>;
   using Clock = std::chrono::steady_clock;
 
   static Digest digest_of(std::string_view key);
   static Table parse(const std::string& text, const std::string& file);
-  void look_at_file();
+  void reload_if_changed();
   std::shared_ptr<const Table> from_file() const;
 
-  Table given_;  // not from the file
+  Table option_keys_;  // not from the file
   const std::string file_;
-  const std::chrono::milliseconds look_every_;
+  const std::chrono::milliseconds reload_interval_;
   const bool required_;
 
-  std::mutex looking_;        // guards what follows
+  std::mutex reload_mutex_;   // guards what follows
   std::string last_content_;  // of the file, good or not
-  Clock::time_point looked_at_{};
+  Clock::time_point checked_at_{};
 
   mutable std::mutex table_mutex_;  // guards from_file_
   std::shared_ptr<const Table> from_file_;

@@ -21,7 +21,7 @@ const Buckets kRows = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 
 const char* label(RequestOutcome outcome) {
   switch (outcome) {
-    case RequestOutcome::kDrawn:
+    case RequestOutcome::kSucceeded:
       return "drawn";
     case RequestOutcome::kFailed:
       return "failed";
@@ -35,15 +35,15 @@ const char* label(RequestOutcome outcome) {
   return "failed";
 }
 
-const char* label(RefusalReason reason) {
+const char* label(RejectionReason reason) {
   switch (reason) {
-    case RefusalReason::kFull:
+    case RejectionReason::kQueueFull:
       return "full";
-    case RefusalReason::kTooMuchWork:
+    case RejectionReason::kWorkLimit:
       return "too_much_work";
-    case RefusalReason::kAccountLimit:
+    case RejectionReason::kAccountLimit:
       return "account_limit";
-    case RefusalReason::kDraining:
+    case RejectionReason::kDraining:
       return "draining";
   }
   return "full";
@@ -61,20 +61,20 @@ Family<Histogram>& histograms(prometheus::Registry& registry, const char* name, 
 
 }  // namespace
 
-struct Metrics::EngineFamilies {
+struct PrometheusMetrics::EngineFamilies {
   explicit EngineFamilies(prometheus::Registry& r)
       : queue(gauges(r, "easel_queue_requests", "Accepted requests without an answer: waiting, or being drawn.")),
-        wait(histograms(r, "easel_request_wait_seconds", "From acceptance to the first picture's beginning.")),
+        wait(histograms(r, "easel_request_wait_seconds", "From acceptance to the first image's beginning.")),
         ended(counters(r, "easel_requests_total", "Accepted requests that have ended, by how.")),
         seconds(histograms(r, "easel_request_seconds", "From acceptance to the end, however it ended.")),
-        pictures(counters(r, "easel_pictures_total", "Pictures given out.")),
+        images(counters(r, "easel_pictures_total", "Images given out.")),
         refused(counters(r, "easel_refusals_total", "Requests that were not accepted, by why.")),
         begin(histograms(r, "easel_begin_seconds", "Device time to encode prompts and draw noise.")),
         step(histograms(r, "easel_step_seconds", "Device time of a step, whatever its rows.")),
-        rows(histograms(r, "easel_step_rows", "UNet rows of a step; a picture with guidance has two.")),
+        rows(histograms(r, "easel_step_rows", "UNet rows of a step; an image with guidance has two.")),
         decode(histograms(r, "easel_decode_seconds", "Device time of a decode.")),
         shrunk(counters(r, "easel_batch_shrinks_total", "Steps that ran out of memory and made batches smaller.")),
-        limit(gauges(r, "easel_batch_limit_pictures", "Most pictures a step since memory ran out.")),
+        limit(gauges(r, "easel_batch_limit_pictures", "Most images a step since memory ran out.")),
         loads(counters(r, "easel_model_loads_total", "Loads of a model, by result.")),
         load(histograms(r, "easel_model_load_seconds", "Time to load a model.")),
         unloads(
@@ -85,7 +85,7 @@ struct Metrics::EngineFamilies {
   Family<Histogram>& wait;
   Family<Counter>& ended;
   Family<Histogram>& seconds;
-  Family<Counter>& pictures;
+  Family<Counter>& images;
   Family<Counter>& refused;
   Family<Histogram>& begin;
   Family<Histogram>& step;
@@ -99,58 +99,60 @@ struct Metrics::EngineFamilies {
   Family<Gauge>& memory;
 };
 
-std::shared_ptr<Metrics::EngineFamilies> Metrics::add_engine_families(prometheus::Registry& registry) {
+std::shared_ptr<PrometheusMetrics::EngineFamilies> PrometheusMetrics::add_engine_families(
+    prometheus::Registry& registry) {
   return std::make_shared<EngineFamilies>(registry);
 }
 
-void Metrics::on_queue(std::size_t waiting, std::size_t drawing) {
+void PrometheusMetrics::on_queue(std::size_t waiting, std::size_t drawing) {
   engine_->queue.Add({{"state", "waiting"}}).Set(static_cast<double>(waiting));
   engine_->queue.Add({{"state", "drawing"}}).Set(static_cast<double>(drawing));
 }
 
-void Metrics::on_started(const std::string& model, double waited) {
+void PrometheusMetrics::on_started(const std::string& model, double waited) {
   engine_->wait.Add({{"model", model}}, kRequestSeconds).Observe(waited);
 }
 
-void Metrics::on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t pictures) {
+void PrometheusMetrics::on_ended(const std::string& model, RequestOutcome outcome, double seconds,
+                                 std::int64_t images) {
   engine_->ended.Add({{"model", model}, {"outcome", label(outcome)}}).Increment();
   engine_->seconds.Add({{"model", model}}, kRequestSeconds).Observe(seconds);
-  engine_->pictures.Add({{"model", model}}).Increment(static_cast<double>(pictures));
+  engine_->images.Add({{"model", model}}).Increment(static_cast<double>(images));
 }
 
-void Metrics::on_refused(const std::string& model, RefusalReason reason) {
+void PrometheusMetrics::on_rejected(const std::string& model, RejectionReason reason) {
   engine_->refused.Add({{"model", model}, {"reason", label(reason)}}).Increment();
 }
 
-void Metrics::on_begin(const ModelAt& at, std::int64_t pictures, double seconds) {
+void PrometheusMetrics::on_begin(const ModelLabels& at, std::int64_t images, double seconds) {
   engine_->begin.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
 }
 
-void Metrics::on_step(const ModelAt& at, int rows, int pictures, double seconds) {
+void PrometheusMetrics::on_step(const ModelLabels& at, int rows, int images, double seconds) {
   engine_->step.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
   engine_->rows.Add({{"device", at.device}, {"model", at.model}}, kRows).Observe(rows);
 }
 
-void Metrics::on_decode(const ModelAt& at, double seconds) {
+void PrometheusMetrics::on_decode(const ModelLabels& at, double seconds) {
   engine_->decode.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
 }
 
-void Metrics::on_batch_shrunk(const ModelAt& at, int pictures) {
+void PrometheusMetrics::on_batch_shrunk(const ModelLabels& at, int images) {
   engine_->shrunk.Add({{"device", at.device}, {"model", at.model}}).Increment();
-  engine_->limit.Add({{"device", at.device}, {"model", at.model}}).Set(pictures);
+  engine_->limit.Add({{"device", at.device}, {"model", at.model}}).Set(images);
 }
 
-void Metrics::on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) {
+void PrometheusMetrics::on_loaded(const ModelLabels& at, double seconds, std::int64_t bytes) {
   engine_->loads.Add({{"device", at.device}, {"model", at.model}, {"result", "loaded"}}).Increment();
   engine_->load.Add({{"device", at.device}, {"model", at.model}}, kRequestSeconds).Observe(seconds);
   engine_->memory.Add({{"device", at.device}, {"model", at.model}}).Set(static_cast<double>(bytes));
 }
 
-void Metrics::on_load_failed(const ModelAt& at, double seconds) {
+void PrometheusMetrics::on_load_failed(const ModelLabels& at, double seconds) {
   engine_->loads.Add({{"device", at.device}, {"model", at.model}, {"result", "failed"}}).Increment();
 }
 
-void Metrics::on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) {
+void PrometheusMetrics::on_unloaded(const ModelLabels& at, std::int64_t bytes, bool evicted) {
   engine_->unloads.Add({{"device", at.device}, {"model", at.model}, {"reason", evicted ? "evicted" : "released"}})
       .Increment();
   engine_->memory.Add({{"device", at.device}, {"model", at.model}}).Set(0);

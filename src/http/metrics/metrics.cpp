@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<std::string_view, 7> kMethods = {"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"};
 constexpr char kOther[] = "other";
 
-// From a page that only reads to a picture drawn on a CPU.
+// From a page that only reads to an image drawn on a CPU.
 const prometheus::Histogram::BucketBoundaries kRequestSeconds = {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
                                                                  5,     10,   30,   60,  120,  300, 600, 1800};
 
@@ -38,7 +38,7 @@ double resident_bytes() {
 
 }  // namespace
 
-struct Metrics::HttpFamilies {
+struct PrometheusMetrics::HttpFamilies {
   explicit HttpFamilies(prometheus::Registry& registry)
       : requests(prometheus::BuildCounter()
                      .Name("easel_http_requests_total")
@@ -59,7 +59,7 @@ struct Metrics::HttpFamilies {
   prometheus::Gauge& resident;
 };
 
-Metrics::Metrics(const std::string& version)
+PrometheusMetrics::PrometheusMetrics(const std::string& version)
     : registry_(std::make_unique<prometheus::Registry>()),
       http_(std::make_unique<HttpFamilies>(*registry_)),
       engine_(add_engine_families(*registry_)) {
@@ -71,16 +71,16 @@ Metrics::Metrics(const std::string& version)
       .Set(1);
 }
 
-Metrics::~Metrics() = default;
+PrometheusMetrics::~PrometheusMetrics() = default;
 
-void Metrics::count_request(std::string_view route, std::string_view method, int status, double seconds) {
+void PrometheusMetrics::count_request(std::string_view route, std::string_view method, int status, double seconds) {
   const std::string path = route.empty() ? kOther : std::string(route);
   http_->requests.Add({{"route", path}, {"method", method_label(method)}, {"status", std::to_string(status)}})
       .Increment();
   http_->seconds.Add({{"route", path}}, kRequestSeconds).Observe(seconds);
 }
 
-std::string Metrics::text() {
+std::string PrometheusMetrics::text() {
   http_->resident.Set(resident_bytes());
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_->Collect());
@@ -91,8 +91,8 @@ std::string Metrics::text() {
 
 namespace easel {
 
-std::shared_ptr<Figures> make_figures(const std::string& version) {
-  return std::make_shared<http::Metrics>(version);
+std::shared_ptr<ServerMetrics> make_metrics(const std::string& version) {
+  return std::make_shared<http::PrometheusMetrics>(version);
 }
 
 }  // namespace easel

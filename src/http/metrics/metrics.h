@@ -19,11 +19,11 @@ namespace easel::http {
 ///
 /// Every label's value comes from a fixed list, the models served or the statuses easel sends: nothing that a client
 /// makes up can add a time series.
-class Metrics final : public Figures {
+class PrometheusMetrics final : public ServerMetrics {
  public:
   /// @param version  of the program, shown as a label of easel_build_info
-  explicit Metrics(const std::string& version);
-  ~Metrics() override;
+  explicit PrometheusMetrics(const std::string& version);
+  ~PrometheusMetrics() override;
 
   /// @param route   the canonical path; empty: the path is unknown, or does not take the method, or the request could
   ///                not be read
@@ -35,15 +35,15 @@ class Metrics final : public Figures {
 
   void on_queue(std::size_t waiting, std::size_t drawing) override;
   void on_started(const std::string& model, double waited) override;
-  void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t pictures) override;
-  void on_refused(const std::string& model, RefusalReason reason) override;
-  void on_begin(const ModelAt& at, std::int64_t pictures, double seconds) override;
-  void on_step(const ModelAt& at, int rows, int pictures, double seconds) override;
-  void on_decode(const ModelAt& at, double seconds) override;
-  void on_batch_shrunk(const ModelAt& at, int pictures) override;
-  void on_loaded(const ModelAt& at, double seconds, std::int64_t bytes) override;
-  void on_load_failed(const ModelAt& at, double seconds) override;
-  void on_unloaded(const ModelAt& at, std::int64_t bytes, bool evicted) override;
+  void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t images) override;
+  void on_rejected(const std::string& model, RejectionReason reason) override;
+  void on_begin(const ModelLabels& at, std::int64_t images, double seconds) override;
+  void on_step(const ModelLabels& at, int rows, int images, double seconds) override;
+  void on_decode(const ModelLabels& at, double seconds) override;
+  void on_batch_shrunk(const ModelLabels& at, int images) override;
+  void on_loaded(const ModelLabels& at, double seconds, std::int64_t bytes) override;
+  void on_load_failed(const ModelLabels& at, double seconds) override;
+  void on_unloaded(const ModelLabels& at, std::int64_t bytes, bool evicted) override;
 
  private:
   struct HttpFamilies;

@@ -56,7 +56,7 @@ void check_utf8(const std::string& text, const std::string& name) {
   }
 }
 
-std::string with_plain_line_ends(const std::string& text) {
+std::string normalize_line_endings(const std::string& text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') plain += text[i];
@@ -110,7 +110,7 @@ void add_member(json& array, const std::string& member, const std::string& text)
   array.back()[member] = member == "name" ? json(text) : number_or_text(text);
 }
 
-void add_entry(json& fields, const std::string& name, const std::string& suffix, const std::string& text) {
+void append_element(json& fields, const std::string& name, const std::string& suffix, const std::string& text) {
   auto& array = fields[name];
   if (!array.is_array()) array = json::array();
   constexpr std::string_view kMemberStart = "[][";
@@ -126,15 +126,15 @@ void add_entry(json& fields, const std::string& name, const std::string& suffix,
 
 }  // namespace
 
-json json_of_form(const std::vector<FormPart>& texts) {
+json form_to_json(const std::vector<FormPart>& texts) {
   auto fields = json::object();
   for (const auto& [name, content] : texts) {
     check_utf8(content, name);
-    const auto text = with_plain_line_ends(content);
+    const auto text = normalize_line_endings(content);
     const auto bracket = std::min(name.find('['), name.size());
     const auto base = name.substr(0, bracket);
     if (bracket < name.size() && is_among(kArrays, base)) {
-      add_entry(fields, base, name.substr(bracket), text);
+      append_element(fields, base, name.substr(bracket), text);
     } else if (!text.empty() || name == "prompt") {
       fields[name] = value_of(name, text);
     }

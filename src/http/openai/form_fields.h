@@ -15,6 +15,6 @@ namespace easel::http {
 /// text is an absent field, except the prompt's. Of equal names the last one counts.
 ///
 /// @throws HttpFailure(400)  a text is not UTF-8
-nlohmann::json json_of_form(const std::vector<FormPart>& texts);
+nlohmann::json form_to_json(const std::vector<FormPart>& texts);
 
 }  // namespace easel::http

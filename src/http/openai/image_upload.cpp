@@ -61,7 +61,7 @@ ImageUpload upload_of(std::vector<FormPart> parts) {
       texts.push_back(std::move(part));
     }
   }
-  upload.fields = json_of_form(texts);
+  upload.fields = form_to_json(texts);
   return upload;
 }
 
@@ -85,9 +85,9 @@ ImageUpload read_form(const std::string& boundary, Client& client, const ServerO
   return upload_of(reader->finish());
 }
 
-// A picture in base64, alone or in a data URL. Nothing is fetched: a server that follows its clients' links can be sent
+// An image in base64, alone or in a data URL. Nothing is fetched: a server that follows its clients' links can be sent
 // anywhere.
-std::string picture_bytes(const char* field, const std::string& text, std::size_t max_bytes) {
+std::string decode_base64_image(const char* field, const std::string& text, std::size_t max_bytes) {
   std::string_view base64 = text;
   if (base64.starts_with("data:")) {
     const auto comma = base64.find(',');
@@ -97,7 +97,7 @@ std::string picture_bytes(const char* field, const std::string& text, std::size_
     base64.remove_prefix(comma + 1);
   } else if (base64.find("://") != std::string_view::npos) {
     throw field_error(field, "invalid_value",
-                      concat("`", field, "` is a link, and this server follows none; send the picture itself."));
+                      concat("`", field, "` is a link, and this server follows none; send the image itself."));
   }
   if (base64.size() / 4 > max_bytes / 3 + 1) {
     throw HttpFailure({.status = 413,
@@ -105,12 +105,12 @@ std::string picture_bytes(const char* field, const std::string& text, std::size_
                        .param = field});
   }
   auto bytes = base64_decode(base64);
-  if (!bytes) throw field_error(field, "invalid_value", concat("`", field, "` is no picture in base64."));
+  if (!bytes) throw field_error(field, "invalid_value", concat("`", field, "` is no image in base64."));
   return std::move(*bytes);
 }
 
 // A text, or {"image_url": text}.
-std::string picture_of(const char* field, const json& value, std::size_t max_bytes) {
+std::string read_json_image(const char* field, const json& value, std::size_t max_bytes) {
   const json* text = &value;
   if (value.is_object()) {
     const auto url = value.find("image_url");
@@ -120,11 +120,11 @@ std::string picture_of(const char* field, const json& value, std::size_t max_byt
     text = &*url;
   }
   if (!text->is_string()) throw wrong_type(field, "a string", *text);
-  return picture_bytes(field, text->get_ref<const std::string&>(), max_bytes);
+  return decode_base64_image(field, text->get_ref<const std::string&>(), max_bytes);
 }
 
-// Of a JSON text, without its `kMaxFiles` longest strings, which are the pictures of an honest one.
-std::size_t bytes_beside_pictures(std::string_view text) {
+// Of a JSON text, without its `kMaxFiles` longest strings, which are the images of an honest one.
+std::size_t bytes_outside_images(std::string_view text) {
   std::array<std::size_t, kMaxFiles> longest{};
   std::size_t at = 0;
   while ((at = text.find('"', at)) < text.size()) {
@@ -138,12 +138,12 @@ std::size_t bytes_beside_pictures(std::string_view text) {
   return std::accumulate(longest.begin(), longest.end(), text.size(), std::minus<>());
 }
 
-// Parsed, numbers and names take many times the room of their text, so that what may be as long as pictures must be
-// pictures.
-nlohmann::json parse_with_pictures(const std::string& text, std::size_t max_bytes) {
-  if (const auto bytes = bytes_beside_pictures(text); bytes > max_bytes) {
+// Parsed, numbers and names take many times the room of their text, so that what may be as long as images must be
+// images.
+nlohmann::json parse_json_with_images(const std::string& text, std::size_t max_bytes) {
+  if (const auto bytes = bytes_outside_images(text); bytes > max_bytes) {
     throw HttpFailure({.status = 413,
-                       .message = concat("The request's JSON has ", bytes, " bytes beside its pictures; at most ",
+                       .message = concat("The request's JSON has ", bytes, " bytes beside its images; at most ",
                                          max_bytes, " are allowed.")});
   }
   return parse_json_object(text);
@@ -153,15 +153,15 @@ ImageUpload read_json(Client& client, const ServerOptions& limits) {
   const auto base64_bytes = (limits.max_image_bytes / 3 + 1) * 4;
   ImageUpload upload;
   upload.fields =
-      parse_with_pictures(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
+      parse_json_with_images(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
   const Fields fields(upload.fields);
-  if (const auto* image = fields.find("image")) upload.image = picture_of("image", *image, limits.max_image_bytes);
+  if (const auto* image = fields.find("image")) upload.image = read_json_image("image", *image, limits.max_image_bytes);
   if (const auto* images = fields.find("images")) {
     for (const auto& image : check_array("images", *images, /*max_count=*/1)) {
-      set_once(upload.image, picture_of("images", image, limits.max_image_bytes), "image");
+      set_once(upload.image, read_json_image("images", image, limits.max_image_bytes), "image");
     }
   }
-  if (const auto* mask = fields.find("mask")) upload.mask = picture_of("mask", *mask, limits.max_image_bytes);
+  if (const auto* mask = fields.find("mask")) upload.mask = read_json_image("mask", *mask, limits.max_image_bytes);
   for (const char* field : {"image", "images", "mask"}) upload.fields.erase(field);
   return upload;
 }

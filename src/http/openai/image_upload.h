@@ -1,4 +1,4 @@
-// Bodies that bring pictures: forms, and JSON with the pictures in base64.
+// Bodies that bring images: forms, and JSON with the images in base64.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -26,7 +26,7 @@ struct Size {
 };
 
 // Digits without sign, space or leading zero; 0 where it is none.
-int edge_of_digits(std::string_view digits) {
+int parse_edge(std::string_view digits) {
   int edge = 0;
   if (digits.empty() || digits.size() > kMaxSizeDigits || digits.front() == '0') return 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), edge);
@@ -37,15 +37,15 @@ std::optional<Size> read_size(const Fields& fields, const ServerOptions& limits)
   const auto text = fields.string("size").value_or("auto");
   if (text.empty() || text == "auto") return std::nullopt;
   const auto x = std::min(text.find('x'), text.size());
-  const Size size{edge_of_digits(std::string_view(text).substr(0, x)),
-                  edge_of_digits(std::string_view(text).substr(std::min(x + 1, text.size())))};
+  const Size size{parse_edge(std::string_view(text).substr(0, x)),
+                  parse_edge(std::string_view(text).substr(std::min(x + 1, text.size())))};
   if (size.width <= 0 || size.height <= 0) {
     throw field_error(
         "size", "invalid_value",
         concat("`size` is ", quote(text), "; expected WIDTHxHEIGHT in pixels, such as 512x512, or auto."));
   }
-  if (!may_be_drawn(size.width, size.height, limits)) {
-    throw field_error("size", "invalid_value", concat("`size` is ", text, "; ", size_limits(limits), "."));
+  if (!is_allowed_size(size.width, size.height, limits)) {
+    throw field_error("size", "invalid_value", concat("`size` is ", text, "; ", describe_size_limits(limits), "."));
   }
   return size;
 }
@@ -72,7 +72,7 @@ void check_openai_options(const Fields& fields) {
   fields.choice("moderation", {"low", "auto"});
   fields.choice("input_fidelity", {"high", "low"});
   if (fields.choice("background", {"transparent", "opaque", "auto"}) == "transparent") {
-    throw field_error("background", "invalid_value", "`background` is \"transparent\", but pictures here are opaque.");
+    throw field_error("background", "invalid_value", "`background` is \"transparent\", but images here are opaque.");
   }
   const auto format = fields.choice("output_format", {"png", "jpeg", "webp", "gif", "svg"});
   if (format && format != "png") {
@@ -86,7 +86,7 @@ void check_openai_options(const Fields& fields) {
   }
   // A plain JSON answer to a streaming call would look to the SDKs like a stream without events.
   if (fields.boolean("stream").value_or(false)) {
-    throw field_error("stream", "unsupported_parameter", "`stream` is true, but this server does not stream pictures.");
+    throw field_error("stream", "unsupported_parameter", "`stream` is true, but this server does not stream images.");
   }
   fields.integer("partial_images", 0, 3);
 }
@@ -103,13 +103,13 @@ HttpFailure wrong_model(const ModelDescription& model, const char* why) {
 void check_task(const ModelDescription& model, ImageTask task) {
   if (task == ImageTask::kUpscale) {
     if (model.upscale_factor == 0)
-      throw wrong_model(model, "does not enlarge pictures; GET /v1/models lists those that do.");
+      throw wrong_model(model, "does not enlarge images; GET /v1/models lists those that do.");
     return;
   }
-  if (model.upscale_factor > 0) throw wrong_model(model, "only enlarges pictures: see POST /v1/images/upscale.");
-  const bool draws_from_text = !model.needs_image && !model.needs_mask;
-  if (task == ImageTask::kGenerate && !draws_from_text) {
-    throw wrong_model(model, "draws from a picture: see POST /v1/images/edits.");
+  if (model.upscale_factor > 0) throw wrong_model(model, "only enlarges images: see POST /v1/images/upscale.");
+  const bool supports_text_to_image = !model.needs_image && !model.needs_mask;
+  if (task == ImageTask::kGenerate && !supports_text_to_image) {
+    throw wrong_model(model, "draws from an image: see POST /v1/images/edits.");
   }
   if (task == ImageTask::kVary && model.needs_mask) {
     throw wrong_model(model, "redraws what a mask marks: see POST /v1/images/edits.");
@@ -125,7 +125,7 @@ const ModelDescription& model_for(ImageTask task, const std::vector<ModelDescrip
                                        [](const ModelDescription& candidate) { return candidate.upscale_factor > 0; });
     if (upscaler != models.end()) return *upscaler;
     throw HttpFailure({.status = 404,
-                       .message = "None of the models here enlarges pictures; GET /v1/models lists what they do.",
+                       .message = "None of the models here enlarges images; GET /v1/models lists what they do.",
                        .param = "model",
                        .code = "model_not_found"});
   }
@@ -135,13 +135,13 @@ const ModelDescription& model_for(ImageTask task, const std::vector<ModelDescrip
 
 }  // namespace
 
-bool may_be_drawn(std::int64_t width, std::int64_t height, const ServerOptions& limits) {
+bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits) {
   const auto [shorter, longer] = std::minmax(width, height);
   return shorter >= limits.min_edge && longer <= limits.max_edge && width * height <= limits.max_pixels;
 }
 
-std::string size_limits(const ServerOptions& limits) {
-  return concat("an edge must be from ", limits.min_edge, " to ", limits.max_edge, " pixels, and the picture at most ",
+std::string describe_size_limits(const ServerOptions& limits) {
+  return concat("an edge must be from ", limits.min_edge, " to ", limits.max_edge, " pixels, and the image at most ",
                 limits.max_pixels, " pixels");
 }
 
@@ -172,29 +172,28 @@ GenerationRequest read_image_request(const json& body, const std::vector<ModelDe
     request.width = size->width;
     request.height = size->height;
   }
-  read_sampling(fields, limits, model, /*from_picture=*/task != ImageTask::kGenerate, request);
+  read_sampling(fields, limits, model, /*has_input_image=*/task != ImageTask::kGenerate, request);
   return request;
 }
 
-std::string image_answer(std::vector<GeneratedImage> pictures, std::int64_t created, std::uint64_t seed) {
+std::string image_response_body(std::vector<GeneratedImage> images, std::int64_t created, std::uint64_t seed) {
   const auto size =
-      pictures.empty() ? std::string() : concat(pictures.front().image.width, "x", pictures.front().image.height);
+      images.empty() ? std::string() : concat(images.front().image.width, "x", images.front().image.height);
   std::vector<std::string> files;
   std::size_t base64_bytes = 0;
-  for (auto& picture : pictures) {
-    files.push_back(encode_png(picture.image));
+  for (auto& generated : images) {
+    files.push_back(encode_png(generated.image));
     base64_bytes += (files.back().size() + 2) / 3 * 4;
-    picture.image = {};
+    generated.image = {};
   }
   // Base64 needs no escaping, so megabytes of it are appended instead of going through a JSON library.
   std::string text = concat(R"({"created":)", created, R"(,"size":")", size, R"(","seed":)", seed, R"(,"data":[)");
-  constexpr std::size_t kBytesAroundPicture = 64;
-  text.reserve(text.size() + base64_bytes + kBytesAroundPicture * (files.size() + 1));
+  constexpr std::size_t kJsonBytesPerImage = 64;
+  text.reserve(text.size() + base64_bytes + kJsonBytesPerImage * (files.size() + 1));
   for (std::size_t i = 0; i < files.size(); ++i) {
     text += i ? R"(,{"b64_json":")" : R"({"b64_json":")";
     text += base64_encode(std::exchange(files[i], {}));
-    text +=
-        concat(R"(","seed":)", pictures[i].seed, R"(,"prompt_cut":)", pictures[i].prompt_cut ? "true" : "false", "}");
+    text += concat(R"(","seed":)", images[i].seed, R"(,"prompt_cut":)", images[i].prompt_cut ? "true" : "false", "}");
   }
   text += "]}";
   return text;

@@ -1,4 +1,4 @@
-// OpenAI's Images API on the wire: JSON to GenerationRequest and pictures to JSON. Its words (n, size, response_format,
+// OpenAI's Images API on the wire: JSON to GenerationRequest and images to JSON. Its words (n, size, response_format,
 // b64_json) live here alone.
 #pragma once
 
@@ -15,14 +15,14 @@ namespace easel::http {
 /// What a route does, as OpenAI divides it, and enlarging.
 enum class ImageTask {
   kGenerate,  ///< from a prompt alone
-  kEdit,      ///< from a picture and a prompt, all of it or where a mask says so
-  kVary,      ///< from a picture; a prompt may be given
-  kUpscale,   ///< the same picture, larger, by a model made for it; a prompt may be given
+  kEdit,      ///< from an image and a prompt, all of it or where a mask says so
+  kVary,      ///< from an image; a prompt may be given
+  kUpscale,   ///< the same image, larger, by a model made for it; a prompt may be given
 };
 
-/// Whether a picture of that size is within the server's limits, and what those are, for a message.
-bool may_be_drawn(std::int64_t width, std::int64_t height, const ServerOptions& limits);
-std::string size_limits(const ServerOptions& limits);
+/// Whether an image of that size is within the server's limits, and what those are, for a message.
+bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits);
+std::string describe_size_limits(const ServerOptions& limits);
 
 /// The model that a request means: the one of that id; the first one when `name` is empty or one of OpenAI's own names
 /// that clients send unasked (dall-e-3, gpt-image-1, ...) and nothing is served under it.
@@ -30,8 +30,8 @@ std::string size_limits(const ServerOptions& limits);
 const ModelDescription& resolve_model(const std::vector<ModelDescription>& models, const std::string& name);
 
 /// Reads and checks all fields of a request; the only place where their values are validated. Faults are reported in a
-/// fixed order: model, prompt, n, OpenAI's options, size, easel's own fields. Unknown fields are ignored. Pictures are
-/// not fields: see add_pictures.
+/// fixed order: model, prompt, n, OpenAI's options, size, easel's own fields. Unknown fields are ignored. Images are
+/// not fields: see attach_input_images.
 ///
 /// @param default_model  what an absent `model` means: Azure's deployment, or empty for the first model. To enlarge,
 ///                       an absent one, or one of OpenAI's own names, means the first that does
@@ -41,9 +41,9 @@ GenerationRequest read_image_request(const nlohmann::json& body, const std::vect
                                      const ServerOptions& limits, const std::string& default_model,
                                      ImageTask task = ImageTask::kGenerate);
 
-/// The body of a successful answer. `pictures` are used up: each is dropped once encoded.
+/// The body of a successful answer. `images` are used up: each is dropped once encoded.
 /// @param created  Unix seconds
-/// @param seed     of the request, that is, of its first picture
-std::string image_answer(std::vector<GeneratedImage> pictures, std::int64_t created, std::uint64_t seed);
+/// @param seed     of the request, that is, of its first image
+std::string image_response_body(std::vector<GeneratedImage> images, std::int64_t created, std::uint64_t seed);
 
 }  // namespace easel::http

@@ -70,7 +70,7 @@ void add_memory(const ModelDescription& model, ordered_json& object) {
   }
 }
 
-ordered_json object_of(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
+ordered_json model_json(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
   ordered_json object = {
       {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
@@ -97,12 +97,12 @@ std::vector<std::string> modes_of(const ModelDescription& model) {
 
 std::string model_list(const std::vector<ModelDescription>& models, const std::vector<ModelStatus>& states) {
   auto list = ordered_json::array();
-  for (std::size_t i = 0; i < models.size(); ++i) list.push_back(object_of(models[i], states.at(i), models[i].id));
+  for (std::size_t i = 0; i < models.size(); ++i) list.push_back(model_json(models[i], states.at(i), models[i].id));
   return json_text({{"object", "list"}, {"data", list}});
 }
 
 std::string model_object(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
-  return json_text(object_of(model, status, id));
+  return json_text(model_json(model, status, id));
 }
 
 }  // namespace easel::http

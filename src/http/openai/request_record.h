@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/log.h"
-#include "http/access/caller.h"
+#include "http/access/principal.h"
 #include "http/openai/routes.h"
 
 namespace easel::http {
@@ -12,9 +12,9 @@ namespace easel::http {
 /// Used by one thread. Holds no prompt text.
 struct RequestRecord {
   std::string id;                ///< what x-request-id answers
-  Caller caller = {};            ///< whose request it is; without an account where nobody was asked
+  Principal principal = {};      ///< whose request it is; without an account where nobody was asked
   const Route* route = nullptr;  ///< none: an unknown path, or a wrong method
-  log::Fields drawing = {};      ///< of an image request: model, size, steps, ...
+  log::Fields log_fields = {};   ///< of an image request: model, size, steps, ...
 };
 
 }  // namespace easel::http

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/plain_name.h"
+#include "core/normalize_name.h"
 #include "core/text.h"
 
 namespace easel::http {
@@ -31,8 +31,8 @@ constexpr double kMaxSigma = 1e6;
 constexpr std::size_t kMaxAdapters = 16;
 constexpr std::size_t kMaxAdapterNameChars = 255;
 
-// Each client's reason to send "-1", null or nothing is the same: it wants some picture.
-std::uint64_t drawn_seed() {
+// Each client's reason to send "-1", null or nothing is the same: it wants some image.
+std::uint64_t random_seed() {
   thread_local std::random_device source;
   return source() & 0xFFFFFFFFu;
 }
@@ -42,7 +42,7 @@ HttpFailure seed_out_of_range(bool below) {
                      concat("`seed` must be from 0 to ", kMaxSeed, ", or -1 for a random one."));
 }
 
-std::uint64_t seed_of_digits(const std::string& text) {
+std::uint64_t parse_seed(const std::string& text) {
   const std::string_view digits = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
   const bool all_digits =
       !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -52,28 +52,28 @@ std::uint64_t seed_of_digits(const std::string& text) {
   std::int64_t seed = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
   if (error != std::errc()) throw seed_out_of_range(/*below=*/text.front() == '-');
-  if (seed == -1) return drawn_seed();
+  if (seed == -1) return random_seed();
   if (seed < 0) throw seed_out_of_range(/*below=*/true);
   return static_cast<std::uint64_t>(seed);
 }
 
 std::uint64_t read_seed(const Fields& fields) {
   const auto* value = fields.find("seed");
-  if (!value) return drawn_seed();
+  if (!value) return random_seed();
   // JavaScript holds integers to 2^53 only; larger seeds travel as text.
-  if (value->is_string()) return seed_of_digits(value->get<std::string>());
+  if (value->is_string()) return parse_seed(value->get<std::string>());
   if (value->is_number_float() && std::abs(value->get<double>()) >= 0x1p63) {
     throw seed_out_of_range(/*below=*/value->get<double>() < 0);
   }
   if (!value->is_number_integer()) throw wrong_type("seed", "an integer", *value);
-  return seed_of_digits(value->dump());
+  return parse_seed(value->dump());
 }
 
 // As people write it: "DPM++ 2M Karras" is "dpmpp_2m_karras".
 std::optional<std::string> read_scheduler(const Fields& fields, const ModelDescription& model) {
   constexpr std::size_t kMaxChars = 100;
   if (const auto written = fields.text("scheduler", kMaxChars)) {
-    const auto name = plain_name(*written);
+    const auto name = normalize_name(*written);
     for (const auto& known : {model.schedulers, model.scheduler_aliases}) {
       if (std::find(known.begin(), known.end(), name) != known.end()) return name;
     }
@@ -82,7 +82,7 @@ std::optional<std::string> read_scheduler(const Fields& fields, const ModelDescr
 }
 
 // (height, width) or (top, left), as diffusers has them.
-std::optional<MicroConditions::Pixels> read_pixels(const Fields& fields, const char* field, std::int64_t min) {
+std::optional<MicroConditioning::Pixels> read_pixels(const Fields& fields, const char* field, std::int64_t min) {
   constexpr std::size_t kAxes = 2;
   const auto numbers = fields.numbers(field, kAxes, static_cast<double>(min), kMaxConditionPixels);
   if (!numbers) return std::nullopt;
@@ -92,11 +92,11 @@ std::optional<MicroConditions::Pixels> read_pixels(const Fields& fields, const c
         field, "invalid_value",
         concat("`", field, "` must be two integers: [height, width] of a size, [top, left] of a corner."));
   }
-  return MicroConditions::Pixels(static_cast<int>((*numbers)[0]), static_cast<int>((*numbers)[1]));
+  return MicroConditioning::Pixels(static_cast<int>((*numbers)[0]), static_cast<int>((*numbers)[1]));
 }
 
-void read_micro_conditions(const Fields& fields, MicroConditions& conditions) {
-  using Pixels = MicroConditions::Pixels;
+void read_micro_conditioning(const Fields& fields, MicroConditioning& conditions) {
+  using Pixels = MicroConditioning::Pixels;
   conditions.original_size = read_pixels(fields, "original_size", 1);
   conditions.crops_coords_top_left = read_pixels(fields, "crops_coords_top_left", 0).value_or(Pixels(0, 0));
   conditions.target_size = read_pixels(fields, "target_size", 1);
@@ -120,26 +120,26 @@ void read_schedule(const Fields& fields, const ServerOptions& limits, Generation
   }
 }
 
-void read_picture_fields(const Fields& fields, bool from_picture, GenerationRequest& request) {
+void read_image_fields(const Fields& fields, bool has_input_image, GenerationRequest& request) {
   request.strength = fields.number("strength", 0.0, 1.0);
   request.image_guidance_scale = fields.number("image_guidance_scale", 0.0, kMaxGuidanceScale);
   request.noise_level = fields.integer("noise_level", 0, kMaxNoiseLevel);
-  if (from_picture) return;
+  if (has_input_image) return;
   for (const char* field : {"strength", "image_guidance_scale", "noise_level"}) {
     if (!fields.find(field)) continue;
     throw field_error(field, "unsupported_parameter",
-                      concat("`", field, "` needs a picture to begin from: see POST /v1/images/edits."));
+                      concat("`", field, "` needs an image to begin from: see POST /v1/images/edits."));
   }
 }
 
-AdapterUse read_adapter(const json& entry, const std::string& name) {
+AdapterSelection read_adapter(const json& entry, const std::string& name) {
   const json object = entry.is_string() ? json{{"name", entry}} : entry;
   if (!object.is_object()) throw wrong_type(name, "a string or an object", entry);
   const auto find = [&](const char* member) -> const json* {
     const auto found = object.find(member);
     return found == object.end() || found->is_null() ? nullptr : &*found;
   };
-  AdapterUse adapter;
+  AdapterSelection adapter;
   const auto* written = find("name");
   if (!written) throw field_error(name + ".name", "missing_required_parameter", concat("`", name, "` has no `name`."));
   if (!written->is_string()) throw wrong_type(name + ".name", "a string", *written);
@@ -161,8 +161,8 @@ AdapterUse read_adapter(const json& entry, const std::string& name) {
   return adapter;
 }
 
-std::vector<AdapterUse> read_adapters(const Fields& fields) {
-  std::vector<AdapterUse> adapters;
+std::vector<AdapterSelection> read_adapters(const Fields& fields) {
+  std::vector<AdapterSelection> adapters;
   const auto* list = fields.find("loras");
   if (!list || (list->is_array() && list->empty())) return adapters;
   for (const auto& entry : check_array("loras", *list, kMaxAdapters)) {
@@ -179,8 +179,8 @@ std::optional<PromptSyntax> read_prompt_syntax(const Fields& fields) {
 
 }  // namespace
 
-void read_sampling(const Fields& fields, const ServerOptions& limits, const ModelDescription& model, bool from_picture,
-                   GenerationRequest& request) {
+void read_sampling(const Fields& fields, const ServerOptions& limits, const ModelDescription& model,
+                   bool has_input_image, GenerationRequest& request) {
   request.negative_prompt = fields.text("negative_prompt", limits.max_prompt_chars).value_or("");
   request.seed = read_seed(fields);
   request.guidance_scale = fields.number("guidance_scale", 0.0, kMaxGuidanceScale);
@@ -192,8 +192,8 @@ void read_sampling(const Fields& fields, const ServerOptions& limits, const Mode
   request.clip_skip = fields.integer("clip_skip", 0, model.max_clip_skip);
   request.guidance_rescale = fields.number("guidance_rescale", 0.0, 1.0).value_or(0.0);
   request.denoising_end = fields.number("denoising_end", 0.0, 1.0);
-  read_picture_fields(fields, from_picture, request);
-  read_micro_conditions(fields, request.micro_conditions);
+  read_image_fields(fields, has_input_image, request);
+  read_micro_conditioning(fields, request.micro_conditioning);
   read_schedule(fields, limits, request);
   request.prompt_syntax = read_prompt_syntax(fields);
   request.loras = read_adapters(fields);

@@ -11,8 +11,8 @@
 #include "http/access/access.h"
 #include "http/access/api_keys.h"
 #include "http/metrics/metrics.h"
-#include "http/openai/generations.h"
-#include "http/openai/models.h"
+#include "http/openai/image_endpoints.h"
+#include "http/openai/model_endpoints.h"
 #include "http/openai/request_record.h"
 #include "http/openai/routes.h"
 #include "http/transport/client.h"
@@ -33,33 +33,33 @@ class Service {
 
   /// Never throws for what a client did: every failure is an answer.
   /// @return none when the client has left and nobody reads an answer
-  std::optional<Answer> answer(const RequestHead& head, Client& client);
+  std::optional<Response> handle(const RequestHead& head, Client& client);
 
   /// The answer to a request whose head could not be read.
-  Answer refusal(const HttpError& error);
+  Response error_response(const HttpError& error);
 
   /// Image requests get 503 from now on, and connections end with their next answer.
-  void begin_shutdown() { generations_.begin_shutdown(); }
+  void begin_shutdown() { image_endpoints_.begin_shutdown(); }
 
   const ServerOptions& options() const { return options_; }
 
  private:
-  std::optional<Answer> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
-  std::optional<Answer> call(const RouteMatch& match, const RequestHead& head, Client& client, RequestRecord& record);
-  Answer root() const;
-  Answer health() const;
-  Answer ready() const;
-  Answer metrics();
+  std::optional<Response> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
+  std::optional<Response> call(const RouteMatch& match, const RequestHead& head, Client& client, RequestRecord& record);
+  Response root() const;
+  Response health() const;
+  Response ready() const;
+  Response metrics();
   /// "ready", "idle", "loading", "failed" or "shutting_down".
-  std::string status_of_default_model() const;
+  std::string default_model_status() const;
 
   Engine& engine_;
   const ServerOptions options_;
   ApiKeys keys_;
   std::optional<Access> access_;
-  Generations generations_;
-  Models models_;
-  const std::shared_ptr<Metrics> metrics_;
+  ImageEndpoints image_endpoints_;
+  ModelEndpoints model_endpoints_;
+  const std::shared_ptr<PrometheusMetrics> metrics_;
 };
 
 }  // namespace easel::http

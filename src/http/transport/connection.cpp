@@ -1,4 +1,5 @@
-// Sockets in non-blocking use: every wait is a poll in slices, so that a deadline and `hurried` are always looked at.
+// Sockets in non-blocking use: every wait is a poll in slices, so that a deadline and `under_load` are always looked
+// at.
 #include "http/transport/connection.h"
 
 #include <arpa/inet.h>
@@ -28,7 +29,7 @@ constexpr milliseconds kSlice{50};
 constexpr std::size_t kReceiveBytes = 16 * 1024;
 constexpr std::size_t kBytesPerExtraSecond = 64 * 1024;
 constexpr int kMaxBlankLines = 8;  // some clients end a body with a line break too many
-constexpr std::string_view kAnswerStart = "HTTP/1.1 ";
+constexpr std::string_view kStatusLinePrefix = "HTTP/1.1 ";
 constexpr milliseconds kFirstProbeInterval{200};
 
 ProtocolError too_slow() {
@@ -57,11 +58,11 @@ std::string http_date() {
   return std::string(text.data(), length);
 }
 
-std::string head_of(const Answer& answer, bool keep_alive) {
-  std::string head = concat(kAnswerStart, answer.status, " ", reason_phrase(answer.status), "\r\n");
-  for (const auto& field : answer.headers) head += concat(field.name, ": ", field.value, "\r\n");
+std::string head_of(const Response& response, bool keep_alive) {
+  std::string head = concat(kStatusLinePrefix, response.status, " ", reason_phrase(response.status), "\r\n");
+  for (const auto& field : response.headers) head += concat(field.name, ": ", field.value, "\r\n");
   head += concat("Date: ", http_date(), "\r\n");
-  if (answer.status != 204) head += concat("Content-Length: ", answer.body.size(), "\r\n");
+  if (response.status != 204) head += concat("Content-Length: ", response.body.size(), "\r\n");
   // Spelled out also where it is HTTP/1.1's default: HTTP/1.0 clients that asked for it look for it.
   head += keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
@@ -86,8 +87,8 @@ std::string peer_address(int socket) {
 
 }  // namespace
 
-Connection::Connection(int socket, const Patience& patience, std::function<bool()> hurried)
-    : socket_(socket), address_(peer_address(socket)), patience_(patience), hurried_(std::move(hurried)) {
+Connection::Connection(int socket, const ConnectionTimeouts& timeout, std::function<bool()> under_load)
+    : socket_(socket), address_(peer_address(socket)), timeouts_(timeout), under_load_(std::move(under_load)) {
   set_option(socket_, IPPROTO_TCP, TCP_NODELAY);
   set_option(socket_, SOL_SOCKET, SO_KEEPALIVE);
 }
@@ -97,9 +98,9 @@ Connection::~Connection() {
 }
 
 // What is already there is always taken, late or not: both a head and a body have a size at which they end.
-bool Connection::wait(short events, Clock::time_point since, milliseconds patience, milliseconds hurried) {
+bool Connection::wait(short events, Clock::time_point since, milliseconds timeout, milliseconds under_load) {
   while (true) {
-    const auto limit = hurried_() ? std::min(patience, hurried) : patience;
+    const auto limit = under_load_() ? std::min(timeout, under_load) : timeout;
     const auto left = std::chrono::duration_cast<milliseconds>(since + limit - Clock::now());
     pollfd poller{socket_, events, 0};
     ::poll(&poller, 1, static_cast<int>(std::clamp(left, milliseconds(0), kSlice).count()));
@@ -108,9 +109,9 @@ bool Connection::wait(short events, Clock::time_point since, milliseconds patien
   }
 }
 
-Connection::Got Connection::receive(Clock::time_point since, milliseconds patience, milliseconds hurried) {
+Connection::Got Connection::receive(Clock::time_point since, milliseconds timeout, milliseconds under_load) {
   std::array<char, kReceiveBytes> bytes;
-  while (wait(POLLIN, since, patience, hurried)) {
+  while (wait(POLLIN, since, timeout, under_load)) {
     const auto count = ::recv(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (count > 0) {
       received_.append(bytes.data(), static_cast<std::size_t>(count));
@@ -152,8 +153,8 @@ std::optional<RequestHead> Connection::read_head() {
       }
     }
     const bool idle = !begun && served_before_;
-    const auto got = idle ? receive(waiting_since, patience_.idle, patience_.hurried_idle)
-                          : receive(begun.value_or(waiting_since), patience_.head, patience_.hurried);
+    const auto got = idle ? receive(waiting_since, timeouts_.idle, timeouts_.idle_under_load)
+                          : receive(begun.value_or(waiting_since), timeouts_.head, timeouts_.under_load);
     if (got == Got::kBytes) continue;
     if (!begun) return std::nullopt;
     throw got == Got::kEnd ? ended_early() : too_slow();
@@ -162,7 +163,7 @@ std::optional<RequestHead> Connection::read_head() {
 
 void Connection::receive_more_of_body(Clock::time_point since, std::size_t got_so_far) {
   const auto earned = extra_time(got_so_far);
-  const auto got = receive(since, patience_.body + earned, patience_.hurried + earned);
+  const auto got = receive(since, timeouts_.body + earned, timeouts_.under_load + earned);
   if (got == Got::kEnd) throw ended_early();
   if (got == Got::kTimeout) throw too_slow();
 }
@@ -218,8 +219,8 @@ bool Connection::gone() {
   ::poll(&poller, 1, 0);
   if (poller.revents & (POLLERR | POLLHUP | POLLNVAL)) return true;
   if (!(poller.revents & POLLRDHUP)) return false;
-  if (probes_sent_ == kAnswerStart.size() || Clock::now() < next_probe_) return false;
-  const auto sent = ::send(socket_, &kAnswerStart[probes_sent_], 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (probes_sent_ == kStatusLinePrefix.size() || Clock::now() < next_probe_) return false;
+  const auto sent = ::send(socket_, &kStatusLinePrefix[probes_sent_], 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return errno != EAGAIN && errno != EINTR;
   ++probes_sent_;
   probe_interval_ = std::max(kFirstProbeInterval, probe_interval_ * 2);
@@ -227,18 +228,18 @@ bool Connection::gone() {
   return false;
 }
 
-bool Connection::write(const Answer& answer, bool keep_alive) {
-  const auto head = head_of(answer, keep_alive);
+bool Connection::write(const Response& response, bool keep_alive) {
+  const auto head = head_of(response, keep_alive);
   const auto left_of_head = std::string_view(head).substr(std::exchange(probes_sent_, 0));
-  const bool bodiless = head_.method == "HEAD" || answer.status == 204;
-  return send(left_of_head, bodiless ? std::string_view() : std::string_view(answer.body));
+  const bool bodiless = head_.method == "HEAD" || response.status == 204;
+  return send(left_of_head, bodiless ? std::string_view() : std::string_view(response.body));
 }
 
 bool Connection::send(std::string_view head, std::string_view body) {
   const auto since = Clock::now();
-  const auto patience = patience_.write + extra_time(body.size());
+  const auto timeout = timeouts_.write + extra_time(body.size());
   while (!head.empty() || !body.empty()) {
-    if (!wait(POLLOUT, since, patience, patience)) return false;
+    if (!wait(POLLOUT, since, timeout, timeout)) return false;
     std::array<iovec, 2> parts{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     msghdr message{};
@@ -259,8 +260,8 @@ void Connection::linger() {
   const auto since = Clock::now();
   do {
     received_.clear();
-  } while (Clock::now() < since + patience_.linger &&
-           receive(since, patience_.linger, patience_.hurried) == Got::kBytes);
+  } while (Clock::now() < since + timeouts_.linger &&
+           receive(since, timeouts_.linger, timeouts_.under_load) == Got::kBytes);
 }
 
 }  // namespace easel::http

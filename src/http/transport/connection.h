@@ -15,23 +15,23 @@
 namespace easel::http {
 
 /// How long a connection may hold its thread. A head or a body must be whole in its time, however its bytes drip.
-struct Patience {
+struct ConnectionTimeouts {
   std::chrono::milliseconds idle{60'000};   ///< for the next request
   std::chrono::milliseconds head{10'000};   ///< for the first request, and from a head's first byte to its last
   std::chrono::milliseconds body{30'000};   ///< for a body, and a second more for every 64 KiB received of it
   std::chrono::milliseconds write{30'000};  ///< for an answer, and a second more for every 64 KiB of it
   std::chrono::milliseconds linger{2'000};  ///< for a client to read an answer that it was still sending against
   // While somebody waits for a thread, at most:
-  std::chrono::milliseconds hurried_idle{200};  ///< instead of idle
-  std::chrono::milliseconds hurried{1'000};     ///< instead of head, body and linger
+  std::chrono::milliseconds idle_under_load{200};  ///< instead of idle
+  std::chrono::milliseconds under_load{1'000};     ///< instead of head, body and linger
 };
 
 /// Used by one thread.
 class Connection : public Client {
  public:
   /// @param socket   of a connected client; owned
-  /// @param hurried  asked often: true while a thread is wanted elsewhere
-  Connection(int socket, const Patience& patience, std::function<bool()> hurried);
+  /// @param under_load  asked often: true while a thread is wanted elsewhere
+  Connection(int socket, const ConnectionTimeouts& timeout, std::function<bool()> under_load);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -55,7 +55,7 @@ class Connection : public Client {
 
   /// @param keep_alive  whether another request may follow
   /// @return false when the client did not take it
-  bool write(const Answer& answer, bool keep_alive);
+  bool write(const Response& response, bool keep_alive);
 
   /// Before the connection is dropped within a request: ends the sending side and reads what still comes, for a while.
   /// Closing at once would reset the connection and may take the answer from a client that is still sending.
@@ -65,17 +65,17 @@ class Connection : public Client {
   using Clock = std::chrono::steady_clock;
   enum class Got { kBytes, kEnd, kTimeout };
 
-  bool wait(short events, Clock::time_point since, std::chrono::milliseconds patience,
-            std::chrono::milliseconds hurried);
-  Got receive(Clock::time_point since, std::chrono::milliseconds patience, std::chrono::milliseconds hurried);
+  bool wait(short events, Clock::time_point since, std::chrono::milliseconds timeout,
+            std::chrono::milliseconds under_load);
+  Got receive(Clock::time_point since, std::chrono::milliseconds timeout, std::chrono::milliseconds under_load);
   void receive_more_of_body(Clock::time_point since, std::size_t got_so_far);
   bool send(std::string_view head, std::string_view body);
   void drop_blank_lines();
 
   const int socket_;
   const std::string address_;
-  const Patience patience_;
-  const std::function<bool()> hurried_;
+  const ConnectionTimeouts timeouts_;
+  const std::function<bool()> under_load_;
   std::string received_;     // bytes not yet used
   RequestHead head_;         // of the request being served
   bool unread_ = false;      // the request has parts that were not received

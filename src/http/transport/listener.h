@@ -38,7 +38,7 @@ class Listener {
 
   bool stopping() const { return stopping_; }
   /// True while a connection waits and no thread is free to take it: idle ones should give way.
-  bool crowded() const { return waiting_count_ > free_threads_; }
+  bool saturated() const { return waiting_count_ > free_threads_; }
 
  private:
   void accept_until_stopped();

@@ -45,12 +45,12 @@ std::size_t Headers::count(std::string_view name) const {
       fields_.begin(), fields_.end(), [&](const Field& field) { return equal_ignoring_case(field.name, name); }));
 }
 
-Answer json_answer(int status, std::string body) {
-  Answer answer;
-  answer.status = status;
-  answer.headers.add("Content-Type", "application/json; charset=utf-8");
-  answer.body = std::move(body);
-  return answer;
+Response json_response(int status, std::string body) {
+  Response response;
+  response.status = status;
+  response.headers.add("Content-Type", "application/json; charset=utf-8");
+  response.body = std::move(body);
+  return response;
 }
 
 const char* reason_phrase(int status) {

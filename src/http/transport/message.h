@@ -38,7 +38,7 @@ class Headers {
 };
 
 /// One answer. Content-Length, Date and Connection are the connection's business.
-struct Answer {
+struct Response {
   int status = 200;
   Headers headers;
   std::string body;
@@ -46,7 +46,7 @@ struct Answer {
 };
 
 /// An answer whose body is a JSON text.
-Answer json_answer(int status, std::string body);
+Response json_response(int status, std::string body);
 
 /// The standard phrase; "Error" for a status that easel never sends.
 const char* reason_phrase(int status);

@@ -26,7 +26,7 @@ struct Parameter {
 
 // Some clients write a quote as %22, as browsers do, and some as \", as RFC 7578's forerunners did. A backslash before
 // anything else stands for itself: it comes from Windows' paths.
-std::string unescaped(std::string_view quoted) {
+std::string unescape(std::string_view quoted) {
   constexpr std::pair<std::string_view, char> kEscapes[] = {
       {"\\\"", '"'}, {"\\\\", '\\'}, {"%22", '"'}, {"%0D", '\r'}, {"%0A", '\n'}};
   std::string text;
@@ -45,7 +45,7 @@ std::string take_quoted(std::string_view& text) {
   std::size_t end = 1;
   while (end < text.size() && text[end] != '"') end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
   if (end >= text.size()) throw malformed("A quoted value in a header of the form has no end.");
-  auto value = unescaped(text.substr(1, end - 1));
+  auto value = unescape(text.substr(1, end - 1));
   text.remove_prefix(end + 1);
   return value;
 }
@@ -82,7 +82,7 @@ std::string_view first_word(std::string_view value) {
 }
 
 // The one parameter of that name, or none.
-std::optional<std::string> only(const std::vector<Parameter>& parameters, std::string_view name) {
+std::optional<std::string> sole_parameter(const std::vector<Parameter>& parameters, std::string_view name) {
   std::optional<std::string> found;
   for (const auto& parameter : parameters) {
     if (!equal_ignoring_case(parameter.name, name)) continue;
@@ -92,7 +92,7 @@ std::optional<std::string> only(const std::vector<Parameter>& parameters, std::s
   return found;
 }
 
-bool may_stand_in_boundary(char c) {
+bool is_boundary_char(char c) {
   return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
          std::string_view("'()+_,-./:=? ").find(c) != std::string_view::npos;
 }
@@ -101,7 +101,7 @@ std::string name_of_part(std::string_view disposition) {
   if (!equal_ignoring_case(first_word(disposition), "form-data")) {
     throw malformed("A part of the form is not form-data.");
   }
-  const auto name = only(parameters_of(disposition), "name");
+  const auto name = sole_parameter(parameters_of(disposition), "name");
   if (!name || name->empty()) throw malformed("A part of the form has no name.");
   return *name;
 }
@@ -119,9 +119,9 @@ void check_encoding(std::string_view encoding, const std::string& name) {
 
 std::optional<std::string> form_boundary(std::string_view content_type) {
   if (!equal_ignoring_case(first_word(content_type), "multipart/form-data")) return std::nullopt;
-  const auto boundary = only(parameters_of(content_type), "boundary");
+  const auto boundary = sole_parameter(parameters_of(content_type), "boundary");
   if (!boundary || boundary->empty() || boundary->size() > kMaxBoundary || boundary->ends_with(' ') ||
-      !std::all_of(boundary->begin(), boundary->end(), may_stand_in_boundary)) {
+      !std::all_of(boundary->begin(), boundary->end(), is_boundary_char)) {
     throw malformed("The Content-Type multipart/form-data needs a boundary of 1 to 70 characters.");
   }
   return boundary;

@@ -45,14 +45,14 @@ std::string wire_name(const std::string& param) {
 }
 
 HttpError from_row(const Row& row, const Error& error, const std::string& retry_after = kRetryAfterSeconds) {
-  HttpError answer{.status = row.status,
+  HttpError result{.status = row.status,
                    .message = error.what(),
                    .type = row.type,
                    .param = wire_name(error.param()),
                    .code = row.wire_code};
-  if (row.retry == Retry::kLater) answer.headers.add("retry-after", retry_after);
-  if (row.retry == Retry::kNever) answer.headers.add("x-should-retry", "false");
-  return answer;
+  if (row.retry == Retry::kLater) result.headers.add("retry-after", retry_after);
+  if (row.retry == Retry::kNever) result.headers.add("x-should-retry", "false");
+  return result;
 }
 
 ordered_json string_or_null(const std::string& text) {
@@ -64,12 +64,12 @@ ordered_json string_or_null(const std::string& text) {
 HttpError http_error(const Error& error, const std::optional<std::string>& retry_after) {
   if (error.code() == ErrorCode::kInternal) return unexpected_error(error.what());
   const auto& row = kRows[static_cast<std::size_t>(error.code())];
-  auto answer = from_row(row, error, retry_after.value_or(kRetryAfterSeconds));
-  if (error.code() == ErrorCode::kNotFound && answer.param.empty()) answer.param = "model";
-  return answer;
+  auto result = from_row(row, error, retry_after.value_or(kRetryAfterSeconds));
+  if (error.code() == ErrorCode::kNotFound && result.param.empty()) result.param = "model";
+  return result;
 }
 
-HttpError drawing_error(const Error& error) {
+HttpError generation_error(const Error& error) {
   const bool names_field = !error.param().empty();
   switch (error.code()) {
     case ErrorCode::kNotFound:
@@ -87,13 +87,13 @@ HttpError drawing_error(const Error& error) {
 }
 
 HttpError unexpected_error(std::string detail) {
-  HttpError answer{.status = 500,
+  HttpError result{.status = 500,
                    .message = "The server failed on this request; its log says why, under the x-request-id.",
                    .type = kServerError,
                    .code = "image_generation_failed",
                    .detail = std::move(detail)};
-  answer.headers.add("x-should-retry", "false");
-  return answer;
+  result.headers.add("x-should-retry", "false");
+  return result;
 }
 
 HttpError protocol_error(const ProtocolError& error) {
@@ -109,11 +109,11 @@ std::string error_body(const HttpError& error) {
                       {"code", string_or_null(error.code)}}}});
 }
 
-Answer answer_of(const HttpError& error) {
-  auto answer = json_answer(error.status, error_body(error));
-  for (const auto& field : error.headers) answer.headers.add(field.name, field.value);
-  answer.close = error.close;
-  return answer;
+Response to_response(const HttpError& error) {
+  auto result = json_response(error.status, error_body(error));
+  for (const auto& field : error.headers) result.headers.add(field.name, field.value);
+  result.close = error.close;
+  return result;
 }
 
 }  // namespace easel::http

@@ -44,7 +44,7 @@ HttpError http_error(const Error& error, const std::optional<std::string>& retry
 
 /// What Job::take threw. Differs where the same code speaks of the server instead of the request: a file that is not
 /// there is no 404, and a device without memory will not have more of it when the client tries again.
-HttpError drawing_error(const Error& error);
+HttpError generation_error(const Error& error);
 
 /// A failure that no code foresaw. The client learns no detail; the log does.
 HttpError unexpected_error(std::string detail);
@@ -55,6 +55,6 @@ HttpError protocol_error(const ProtocolError& error);
 /// {"error": {"message", "type", "param", "code"}}, all four always. Bytes that are no UTF-8 become U+FFFD.
 std::string error_body(const HttpError& error);
 
-Answer answer_of(const HttpError& error);
+Response to_response(const HttpError& error);
 
 }  // namespace easel::http

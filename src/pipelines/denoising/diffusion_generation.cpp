@@ -7,7 +7,7 @@ namespace easel {
 
 Phase Phase::repeated() const {
   return {.denoiser = denoiser,
-          .conditions = conditions,
+          .conditioning = conditioning,
           .scheduler = scheduler->clone(),
           .timesteps = timesteps,
           .sigmas = sigmas,
@@ -26,11 +26,11 @@ StepProgress DiffusionGeneration::progress() const {
 }
 
 int DiffusionGeneration::rows() const {
-  return finished_stepping() ? 0 : static_cast<int>(phase().conditions.prompt_embeds.size(0));
+  return finished_stepping() ? 0 : static_cast<int>(phase().conditioning.prompt_embeds.size(0));
 }
 
 bool DiffusionGeneration::prompt_cut() const {
-  return std::any_of(phases.begin(), phases.end(), [](const Phase& phase) { return phase.conditions.prompt_cut; });
+  return std::any_of(phases.begin(), phases.end(), [](const Phase& phase) { return phase.conditioning.prompt_cut; });
 }
 
 void DiffusionGeneration::start() {
@@ -62,7 +62,7 @@ bool DiffusionGeneration::ends_tile() const {
   return !tiles.empty() && phase_index + 1 < phases.size() && step_index + 1 == phase().end_step;
 }
 
-void DiffusionGeneration::commit(Advance next) {
+void DiffusionGeneration::commit(StepResult next) {
   phases[phase_index].scheduler = std::move(next.scheduler);
   noise = std::move(next.noise);
   latents = std::move(next.step.prev_sample);

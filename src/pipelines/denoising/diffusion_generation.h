@@ -1,4 +1,4 @@
-// One picture's state between two steps.
+// One image's state between two steps.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,11 +19,11 @@
 
 namespace easel {
 
-/// A stretch of a picture's steps under one UNet, with a scheduler of its own. Most pictures have one phase; base and
+/// A stretch of an image's steps under one UNet, with a scheduler of its own. Most images have one phase; base and
 /// refiner make two.
 struct Phase {
   std::size_t denoiser = 0;  ///< which of the pipeline's UNets
-  Conditions conditions;
+  UNetConditioning conditioning;
   std::unique_ptr<Scheduler> scheduler;  ///< timesteps are set
   at::Tensor timesteps;                  ///< float32 [S] on the device: what the UNet is told at the scheduler's steps
   at::Tensor sigmas;                     ///< float32 [S] on the CPU: where the UNet is preconditioned; else undefined
@@ -35,25 +35,26 @@ struct Phase {
   Phase repeated() const;
 };
 
-/// A part of a picture that is drawn as one of its own, because the whole is too large.
+/// A part of an image that is drawn as one of its own, because the whole is too large.
 struct Tile {
   NoiseSource noise;
-  at::Tensor latents;                        ///< [1, C, h, w]: to begin with, and at the end as drawn
-  at::Tensor extra_channels;                 ///< as DiffusionGeneration's
-  DiffusionFinishTicket::Part decoded = {};  ///< from the tile's last step on; of the last tile only finish knows
+  at::Tensor latents;         ///< [1, C, h, w]: to begin with, and at the end as drawn
+  at::Tensor extra_channels;  ///< as DiffusionGeneration's
+  DiffusionFinishTicket::DecodedTile decoded =
+      {};  ///< from the tile's last step on; of the last tile only finish knows
 };
 
 /// What a step makes, before anything is replaced.
-struct Advance {
+struct StepResult {
   std::unique_ptr<Scheduler> scheduler;
   NoiseSource noise;
   Scheduler::Step step;
-  at::Tensor kept_noise = {};                ///< KeptPicture::noise from now on; undefined: as it was
-  DiffusionFinishTicket::Part decoded = {};  ///< where it ends_tile()
+  at::Tensor kept_noise = {};                       ///< PreservedRegion::noise from now on; undefined: as it was
+  DiffusionFinishTicket::DecodedTile decoded = {};  ///< where it ends_tile()
 };
 
-/// The part of a picture that is not redrawn. After every step it is put back, as noisy as the next step expects.
-struct KeptPicture {
+/// The part of an image that is not redrawn. After every step it is put back, as noisy as the next step expects.
+struct PreservedRegion {
   at::Tensor mask;     ///< [1, 1, h, w]: 1 where to redraw
   at::Tensor latents;  ///< [1, C, h, w], without noise
   at::Tensor noise;    ///< the same shape
@@ -79,12 +80,12 @@ class DiffusionGeneration : public Generation {
   /// Begins the first phase that has a step. After phases are set, before latents and the first step.
   void start();
   /// Instead of setting latents: draws one tile after the other, each in a phase like the one that there is. One tile
-  /// is the picture itself. @param where  the tiles' places in the drawing
+  /// is the image itself. @param where  the tiles' places in the drawing
   void begin_tiles(std::vector<Tile> parts, TileGrid where);
   /// Whether the next step is the last of a tile that others follow.
   bool ends_tile() const;
   /// Takes a step's result over, and goes on to the next phase after the last step of one.
-  void commit(Advance next);
+  void commit(StepResult next);
 
   Canvas canvas;
   double guidance_scale = 1.0;
@@ -92,7 +93,7 @@ class DiffusionGeneration : public Generation {
   double image_guidance_scale = 1.0;           ///< where there are three rows
   std::shared_ptr<const AdapterSet> adapters;  ///< null: none
 
-  std::optional<KeptPicture> kept;
+  std::optional<PreservedRegion> kept;
   /// What the UNet sees beside the latents: [1, c, h, w] for all rows, or [k, c, h, w]; undefined for most models.
   at::Tensor extra_channels;
 
@@ -103,7 +104,7 @@ class DiffusionGeneration : public Generation {
   at::Tensor latents;               ///< [1, C, h, w]
   at::Tensor pred_original_sample;  ///< x0 as the last step saw it; undefined before the first
 
-  std::vector<Tile> tiles;  ///< in the order of the phases; empty when the picture is drawn whole
+  std::vector<Tile> tiles;  ///< in the order of the phases; empty when the image is drawn whole
   TileGrid grid;            ///< where they lie, in pixels of the drawing
 
  private:

@@ -15,7 +15,7 @@
 #include "core/text.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/preconditioning.h"
-#include "pipelines/denoising/run_start.h"
+#include "pipelines/denoising/request_timesteps.h"
 #include "pipelines/images/postprocess.h"
 #include "tensor/torch_errors.h"
 #include "tensor/upload.h"
@@ -50,12 +50,12 @@ at::Tensor guided(const DiffusionGeneration& generation, const at::Tensor& rows)
   }
 }
 
-Advance advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
+StepResult advance(const DiffusionGeneration& generation, const at::Tensor& rows) {
   const auto step_index = generation.step_index;
   const auto& sigmas = generation.phase().sigmas;
   const auto sigma = sigmas.defined() ? sigmas.select(0, static_cast<std::int64_t>(step_index)) : sigmas;
   const auto model_output = guided(generation, sigma.defined() ? precondition(rows, generation.latents, sigma) : rows);
-  Advance next{.scheduler = generation.phase().scheduler->clone(), .noise = generation.noise, .step = {}};
+  StepResult next{.scheduler = generation.phase().scheduler->clone(), .noise = generation.noise, .step = {}};
   next.step = next.scheduler->step(model_output, step_index, generation.latents, next.noise);
   if (const auto& kept = generation.kept) {
     const bool last = step_index + 1 == generation.phase().end_step;
@@ -105,10 +105,9 @@ int PipelineOptions::generations_per_step() const {
   return placement.device.is_cpu() ? 1 : kGpuGenerationsPerStep;
 }
 
-DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description,
-                                     const PipelineOptions& options, std::vector<Denoiser> denoisers,
-                                     PictureCodec codec, const ModeDefaults& defaults,
-                                     std::unique_ptr<const PictureUse> picture_use)
+DiffusionPipeline::DiffusionPipeline(const Checkpoint& folder, ModelDescription description,
+                                     const PipelineOptions& options, std::vector<Denoiser> denoisers, ImageCodec codec,
+                                     const ModeDefaults& defaults, std::unique_ptr<const StartStrategy> start_strategy)
     : description_(std::move(description)),
       placement_(options.placement),
       prompt_syntax_(options.prompt_syntax),
@@ -117,25 +116,25 @@ DiffusionPipeline::DiffusionPipeline(const CheckpointFolder& folder, ModelDescri
       codec_(std::move(codec)),
       adapters_(options.adapters, adaptable(denoisers_[0]), options.placement),
       defaults_(defaults),
-      picture_use_(std::move(picture_use)) {
+      start_strategy_(std::move(start_strategy)) {
   codec_.set_tiling(options.vae_tiling);
   check_channels(folder);
 }
 
-void DiffusionPipeline::check_channels(const CheckpointFolder& folder) {
+void DiffusionPipeline::check_channels(const Checkpoint& folder) {
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
-  const auto refuse = [&](const std::string& supported) {
+  const auto reject = [&](const std::string& supported) {
     throw Error(ErrorCode::kUnsupported, concat(folder.source->config("unet").where(), ": `in_channels` is ", channels,
                                                 "; easel supports ", supported));
   };
-  if (picture_use_) {
-    const auto expected = latents + picture_use_->extra_channels(codec_.config());
-    if (channels != expected) refuse(concat(expected, " in this family"));
+  if (start_strategy_) {
+    const auto expected = latents + start_strategy_->extra_channels(codec_.config());
+    if (channels != expected) reject(concat(expected, " in this family"));
     return;
   }
-  inpainting_ = channels == latents ? InpaintingKind::kPutBack : InpaintingKind::kModel;
-  if (inpainting_ == InpaintingKind::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
-    refuse(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", 2 * latents + 1));
+  inpainting_ = channels == latents ? InpaintingMode::kBlend : InpaintingMode::kModel;
+  if (inpainting_ == InpaintingMode::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
+    reject(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", 2 * latents + 1));
   }
   if (denoisers_.back().unet.config().in_channels != channels) {
     throw Error(ErrorCode::kUnsupported, folder.path + ": the refiner's UNet has other channels than the base's");
@@ -143,29 +142,29 @@ void DiffusionPipeline::check_channels(const CheckpointFolder& folder) {
 }
 
 void DiffusionPipeline::check(const GenerationRequest& request) const {
-  const auto& refuse = refuse_field;
+  const auto& reject = reject_field;
   if (request.guidance_scale && !std::isfinite(*request.guidance_scale)) {
-    refuse("guidance_scale", concat("is ", *request.guidance_scale, ", expected a finite number"));
+    reject("guidance_scale", concat("is ", *request.guidance_scale, ", expected a finite number"));
   }
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
-    refuse("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
+    reject("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
-  if (inpainting_ == InpaintingKind::kModel && !request.mask) refuse("mask", "is missing: this model redraws parts");
-  if (description_.needs_image && !request.image) refuse("image", "is missing: this model draws from a picture");
-  if (picture_use_) {
-    picture_use_->check(request);
+  if (inpainting_ == InpaintingMode::kModel && !request.mask) reject("mask", "is missing: this model redraws parts");
+  if (description_.needs_image && !request.image) reject("image", "is missing: this model draws from an image");
+  if (start_strategy_) {
+    start_strategy_->check(request);
   } else {
-    if (request.strength && !request.image) refuse("strength", "needs `image`");
-    if (request.image_guidance_scale) refuse("image_guidance_scale", "has no use in this model");
-    if (request.noise_level) refuse("noise_level", "has no use in this model");
+    if (request.strength && !request.image) reject("strength", "needs `image`");
+    if (request.image_guidance_scale) reject("image_guidance_scale", "has no use in this model");
+    if (request.noise_level) reject("noise_level", "has no use in this model");
   }
   if (!request.denoising_end) return;
-  if (denoisers_.size() == 1) refuse("denoising_end", "needs a model with a refiner");
-  if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) refuse("denoising_end", "is not above 0, up to 1");
+  if (denoisers_.size() == 1) reject("denoising_end", "needs a model with a refiner");
+  if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) reject("denoising_end", "is not above 0, up to 1");
 }
 
 Canvas DiffusionPipeline::canvas_of(const GenerationRequest& request) const {
-  if (picture_use_) return picture_use_->canvas(request, description_);
+  if (start_strategy_) return start_strategy_->canvas(request, description_);
   const auto& image = request.image;
   return plan_canvas(description_, request.width.value_or(image ? image->width : description_.native_width),
                      request.height.value_or(image ? image->height : description_.native_height));
@@ -186,83 +185,83 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
     auto request = with_prompt_adapters(asked);
     request.prompt_syntax = request.prompt_syntax.value_or(prompt_syntax_);
     check(request);
-    const auto adapters = adapters_.choose(request.loras);
+    const auto adapters = adapters_.resolve(request.loras);
     const RunContext context{.stop = &stop, .adapters = adapters.get()};
     const auto canvas = canvas_of(request);
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
-    std::vector<Conditions> conditions;
+    std::vector<UNetConditioning> conditioning;
     bool guided = false;
     for (auto& denoiser : denoisers_) {
       // A distilled UNet takes the scale as an input and needs no second row.
-      guided = picture_use_ ? picture_use_->guided(request, guidance_scale)
-                            : guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
-      conditions.push_back(
+      guided = start_strategy_ ? start_strategy_->guided(request, guidance_scale)
+                               : guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
+      conditioning.push_back(
           denoiser.conditioner->encode(request, canvas, guided ? Guidance::kOn : Guidance::kOff, context));
     }
-    const auto begin_latents = read_picture(request, canvas, guided, context);
+    const auto prepare_latents = read_image(request, canvas, guided, context);
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
       generation->guidance_scale = guidance_scale;
       generation->guidance_rescale = request.guidance_rescale;
       generation->adapters = adapters;
-      generation->phases = begin_phases(request, conditions);
+      generation->phases = begin_phases(request, conditioning);
       generation->start();
-      begin_latents(*generation);
+      prepare_latents(*generation);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
   });
 }
 
-BeginLatents DiffusionPipeline::read_picture(const GenerationRequest& request, const Canvas& canvas, bool guided,
+PrepareLatents DiffusionPipeline::read_image(const GenerationRequest& request, const Canvas& canvas, bool guided,
                                              const RunContext& context) const {
-  if (picture_use_) return picture_use_->read(request, canvas, guided, codec_, placement_, context);
+  if (start_strategy_) return start_strategy_->read(request, canvas, guided, codec_, placement_, context);
   const LatentShape shape{.channels = codec_.config().latent_channels,
-                          .height = canvas.drawn_height / description_.cell,
-                          .width = canvas.drawn_width / description_.cell};
-  return [=, this, source = read_source(request, canvas, codec_, inpainting_, context),
+                          .height = canvas.generated_height / description_.cell,
+                          .width = canvas.generated_width / description_.cell};
+  return [=, this, source = encode_source(request, canvas, codec_, inpainting_, context),
           strength = strength_of(request)](DiffusionGeneration& generation) {
-    begin_latents(generation, shape, source ? &*source : nullptr, strength, inpainting_, codec_, placement_);
+    prepare_latents(generation, shape, source ? &*source : nullptr, strength, inpainting_, codec_, placement_);
   };
 }
 
 std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
-                                                   const std::vector<Conditions>& conditions) const {
+                                                   const std::vector<UNetConditioning>& conditioning) const {
   std::vector<Phase> phases;
   for (std::size_t d = 0; d < denoisers_.size(); ++d) {
-    phases.push_back(begin_phase(d, request, conditions[d]));
-    if (!request.image || picture_use_ || phases.back().scheduler->spends_strength()) continue;
+    phases.push_back(begin_phase(d, request, conditioning[d]));
+    if (!request.image || start_strategy_ || phases.back().scheduler->applies_strength()) continue;
     phases.back().first_step =
-        first_step_of(*phases.back().scheduler, request, description_.default_steps, strength_of(request));
+        first_step_for_strength(*phases.back().scheduler, request, description_.default_steps, strength_of(request));
   }
   if (phases.size() == 2) {
     hand_over(phases[0], phases[1], request.denoising_end.value_or(defaults_.denoising_end),
               denoisers_[0].scheduler_config.num_train_timesteps());
   }
   for (auto& phase : phases) {
-    if (phase.steps() > 0) phase.scheduler->start_at(phase.first_step);
+    if (phase.steps() > 0) phase.scheduler->set_begin_index(phase.first_step);
   }
   return phases;
 }
 
 Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
-                                     Conditions conditions) const {
-  const auto& [unet, conditioner, scheduler_config, text_layers, told] = denoisers_[denoiser];
+                                     UNetConditioning conditioning) const {
+  const auto& [unet, conditioner, scheduler_config, text_layers, noise_conditioning] = denoisers_[denoiser];
   Phase phase;
   phase.denoiser = denoiser;
-  phase.conditions = std::move(conditions);
-  const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.own_name();
+  phase.conditioning = std::move(conditioning);
+  const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.checkpoint_scheduler_name();
   phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), scheduler_options(request));
-  begin_run(*phase.scheduler, request, description_.default_steps);
+  set_request_timesteps(*phase.scheduler, request, description_.default_steps);
   phase.end_step = phase.scheduler->timesteps().size();
-  if (told == NoiseTold::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
-  const auto& numbers = phase.sigmas.defined() ? told_sigmas(phase.sigmas) : phase.scheduler->timesteps();
+  if (noise_conditioning == NoiseConditioning::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
+  const auto& numbers = phase.sigmas.defined() ? log_sigma_conditioning(phase.sigmas) : phase.scheduler->timesteps();
   phase.timesteps = upload(at::tensor(numbers, at::kFloat), placement_.device, at::kFloat);
   const auto dim = unet.config().time_cond_proj_dim;
-  if (dim && !phase.conditions.timestep_cond.defined()) {
+  if (dim && !phase.conditioning.timestep_cond.defined()) {
     const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
-    phase.conditions.timestep_cond =
+    phase.conditioning.timestep_cond =
         upload(guidance_scale_embedding(guidance_scale, *dim), placement_.device, placement_.dtype);
   }
   return phase;
@@ -273,7 +272,7 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
   if (row.finished_stepping()) return "finished";
   const auto& phase = row.phase();
   return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ',
-                phase.conditions.prompt_embeds.size(1), ' ', row.adapters ? row.adapters->key() : "");
+                phase.conditioning.prompt_embeds.size(1), ' ', row.adapters ? row.adapters->key() : "");
 }
 
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
@@ -290,12 +289,12 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
       samples.push_back(extra_of_each ? at::cat(at::TensorList({sample, extra.narrow(0, row, 1)}), 1) : sample);
       timesteps.push_back(timestep);
     }
-    const auto& conditions = phase.conditions;
-    prompts.push_back(conditions.prompt_embeds);
-    if (conditions.text_embeds.defined()) texts.push_back(conditions.text_embeds);
-    if (conditions.time_ids.defined()) times.push_back(conditions.time_ids);
-    if (conditions.class_labels.defined()) labels.push_back(conditions.class_labels);
-    if (conditions.timestep_cond.defined()) timestep_conds.push_back(conditions.timestep_cond);
+    const auto& conditioning = phase.conditioning;
+    prompts.push_back(conditioning.prompt_embeds);
+    if (conditioning.text_embeds.defined()) texts.push_back(conditioning.text_embeds);
+    if (conditioning.time_ids.defined()) times.push_back(conditioning.time_ids);
+    if (conditioning.class_labels.defined()) labels.push_back(conditioning.class_labels);
+    if (conditioning.timestep_cond.defined()) timestep_conds.push_back(conditioning.timestep_cond);
   }
   UNetInput input;
   input.sample = rows_of(samples);                 // [B, C, h, w]
@@ -320,7 +319,7 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
     // Equal keys: what the first row has chosen, all have.
     const auto model_output = predict(rows, RunContext{.stop = &stop, .adapters = rows[0]->adapters.get()});
 
-    std::vector<Advance> advances;
+    std::vector<StepResult> advances;
     std::vector<at::Tensor> finite;
     std::int64_t offset = 0;
     for (const auto* g : rows) {
@@ -328,7 +327,7 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
       offset += g->rows();
       const auto& sample = advances.back().step.prev_sample;
       finite.push_back(at::isfinite(sample).all());
-      // One by one, so that other pictures' steps come between the decodes of a large one.
+      // One by one, so that other images' steps come between the decodes of a large one.
       if (g->ends_tile()) advances.back().decoded = decode(sample, RunContext{.stop = &stop});
     }
     auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
@@ -343,29 +342,30 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
   const c10::InferenceMode inference;
   return with_torch_errors([&] {
     const RunContext context{.stop = &stop};
-    std::vector<DiffusionFinishTicket::Picture> pictures;
+    std::vector<DiffusionFinishTicket::PendingImage> images;
     // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
     for (const auto* g : own(generations)) {
-      pictures.push_back(
+      images.push_back(
           {.parts = {}, .grid = g->grid, .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
-      auto& parts = pictures.back().parts;
+      auto& parts = images.back().parts;
       if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
       for (const auto& tile : g->tiles) {
         parts.push_back(tile.decoded.pixels.defined() ? tile.decoded : decode(tile.latents, context));
       }
     }
-    return std::make_unique<DiffusionFinishTicket>(std::move(pictures), placement_.device);
+    return std::make_unique<DiffusionFinishTicket>(std::move(images), placement_.device);
   });
 }
 
-DiffusionFinishTicket::Part DiffusionPipeline::decode(const at::Tensor& latents, const RunContext& context) const {
+DiffusionFinishTicket::DecodedTile DiffusionPipeline::decode(const at::Tensor& latents,
+                                                             const RunContext& context) const {
   const auto decoded = codec_.decode(latents, context);
-  DiffusionFinishTicket::Part part{.pixels = to_pixels(decoded)};
+  DiffusionFinishTicket::DecodedTile part{.pixels = to_pixels(decoded)};
   part.finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
   if (!codec_.may_overflow()) return part;
-  part.redo = [this, latents] {
+  part.decode_in_float32 = [this, latents] {
     const c10::InferenceMode inference;
-    const auto wide = codec_.decode_widened(latents);
+    const auto wide = codec_.decode_in_float32(latents);
     if (!at::isfinite(wide).all().item<bool>()) {
       throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN in float32 too");
     }
@@ -378,7 +378,7 @@ std::optional<Image> DiffusionPipeline::preview(const Generation& generation) {
   const c10::InferenceMode inference;
   return with_torch_errors([&]() -> std::optional<Image> {
     const auto& row = static_cast<const DiffusionGeneration&>(generation);
-    // Of a picture in tiles there is one tile at a time, which nobody would know for the picture.
+    // Of an image in tiles there is one tile at a time, which nobody would know for the image.
     if (!row.pred_original_sample.defined() || !row.tiles.empty()) return std::nullopt;
     return codec_.preview(row.pred_original_sample);
   });

@@ -13,12 +13,12 @@
 #include "models/unet_2d_condition.h"
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_tickets.h"
-#include "pipelines/denoising/picture_start.h"
-#include "pipelines/denoising/picture_use.h"
+#include "pipelines/denoising/from_noise_or_image.h"
 #include "pipelines/denoising/scheduler_config.h"
-#include "pipelines/images/picture_codec.h"
+#include "pipelines/denoising/start_strategy.h"
+#include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/conditioner.h"
-#include "tensor/device_slot.h"
+#include "tensor/component_offloader.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -27,18 +27,19 @@ struct PipelineOptions {
   Placement placement;
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
-  bool describes_activations = true;  ///< false, for who does not look: ModelDescription without them, sooner
-  std::vector<std::pair<int, int>> described_sizes = {};  ///< beside the native one: ModelDescription::activations
+  bool estimate_activations = true;  ///< false, for who does not look: ModelDescription without them, sooner
+  std::vector<std::pair<int, int>> estimated_sizes = {};  ///< beside the native one: ModelDescription::activations
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that name none
   std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< words of textual inversion; null for none
   AdapterOptions adapters = {};
-  std::shared_ptr<DeviceSlots> slots = {};  ///< where models take turns on each device; null: all stay there
+  std::shared_ptr<ComponentOffloaders> offloaders =
+      {};  ///< where models take turns on each device; null: all stay there
 
   int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
 };
 
 /// How a UNet is told of the noise in its sample.
-enum class NoiseTold {
+enum class NoiseConditioning {
   kTimestep,
   kLogSigma,  ///< see preconditioning.h, also for what is made of its output
 };
@@ -49,7 +50,7 @@ struct Denoiser {
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
   std::vector<std::shared_ptr<LayerTable>> text_layers = {};  ///< of its text encoders: what adapters can change
-  NoiseTold told = NoiseTold::kTimestep;
+  NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
 };
 
 /// What a family's pipelines of the reference take where a request says nothing.
@@ -67,10 +68,10 @@ class DiffusionPipeline : public Pipeline {
  public:
   /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
   /// @param denoisers    one, or two that follow each other: base and refiner
-  /// @param picture_use  of families whose one UNet sees a picture at every step; else null
-  DiffusionPipeline(const CheckpointFolder& folder, ModelDescription description, const PipelineOptions& options,
-                    std::vector<Denoiser> denoisers, PictureCodec codec, const ModeDefaults& defaults,
-                    std::unique_ptr<const PictureUse> picture_use = nullptr);
+  /// @param start_strategy  of families whose one UNet sees an image at every step; else null
+  DiffusionPipeline(const Checkpoint& folder, ModelDescription description, const PipelineOptions& options,
+                    std::vector<Denoiser> denoisers, ImageCodec codec, const ModeDefaults& defaults,
+                    std::unique_ptr<const StartStrategy> start_strategy = nullptr);
 
   const ModelDescription& description() const override { return description_; }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
@@ -81,16 +82,17 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step() const override { return max_generations_per_step_; }
 
  private:
-  void check_channels(const CheckpointFolder& folder);
-  BeginLatents read_picture(const GenerationRequest& request, const Canvas& canvas, bool guided,
+  void check_channels(const Checkpoint& folder);
+  PrepareLatents read_image(const GenerationRequest& request, const Canvas& canvas, bool guided,
                             const RunContext& context) const;
   Canvas canvas_of(const GenerationRequest& request) const;
   double strength_of(const GenerationRequest& request) const;
   SchedulerOptions scheduler_options(const GenerationRequest& request) const;
-  std::vector<Phase> begin_phases(const GenerationRequest& request, const std::vector<Conditions>& conditions) const;
-  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, Conditions conditions) const;
+  std::vector<Phase> begin_phases(const GenerationRequest& request,
+                                  const std::vector<UNetConditioning>& conditioning) const;
+  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, UNetConditioning conditioning) const;
   void check(const GenerationRequest& request) const;
-  DiffusionFinishTicket::Part decode(const at::Tensor& latents, const RunContext& context) const;
+  DiffusionFinishTicket::DecodedTile decode(const at::Tensor& latents, const RunContext& context) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
 
   ModelDescription description_;
@@ -98,11 +100,11 @@ class DiffusionPipeline : public Pipeline {
   PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
   std::vector<Denoiser> denoisers_;
-  PictureCodec codec_;
+  ImageCodec codec_;
   Adapters adapters_;
   ModeDefaults defaults_;
-  std::unique_ptr<const PictureUse> picture_use_;  ///< null for most families
-  InpaintingKind inpainting_ = InpaintingKind::kPutBack;
+  std::unique_ptr<const StartStrategy> start_strategy_;  ///< null for most families
+  InpaintingMode inpainting_ = InpaintingMode::kBlend;
 };
 
 }  // namespace easel

@@ -9,12 +9,12 @@
 namespace easel {
 namespace {
 
-// Pixels of infinities and NaN would be a black picture.
-Image take_part(const DiffusionFinishTicket::Part& part) {
+// Pixels of infinities and NaN would be a black image.
+Image take_tile(const DiffusionFinishTicket::DecodedTile& part) {
   if (*part.finite.const_data_ptr<bool>()) return to_image(part.pixels);
-  if (!part.redo) throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN");
-  log::info("a picture overflowed in float16 and is decoded again in float32");
-  return to_image(with_torch_errors(part.redo));
+  if (!part.decode_in_float32) throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN");
+  log::info("an image overflowed in float16 and is decoded again in float32");
+  return to_image(with_torch_errors(part.decode_in_float32));
 }
 
 }  // namespace
@@ -38,8 +38,8 @@ std::vector<bool> DiffusionStepTicket::finite() {
   return std::vector<bool>(flags, flags + finite_.numel());  // braces would make two flags of the pointers
 }
 
-DiffusionFinishTicket::DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device)
-    : pictures_(std::move(pictures)), event_(device) {}
+DiffusionFinishTicket::DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device)
+    : images_(std::move(images)), event_(device) {}
 
 void DiffusionFinishTicket::wait() {
   with_torch_errors([&] { event_.wait(); });
@@ -47,13 +47,12 @@ void DiffusionFinishTicket::wait() {
 
 std::vector<GeneratedImage> DiffusionFinishTicket::take() {
   std::vector<GeneratedImage> images;
-  for (const auto& picture : pictures_) {
+  for (const auto& image : images_) {
     std::vector<Image> parts;
-    for (const auto& part : picture.parts) parts.push_back(take_part(part));
-    auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, picture.grid);
-    images.push_back({.image = to_answer(std::move(drawing), picture.canvas),
-                      .seed = picture.seed,
-                      .prompt_cut = picture.prompt_cut});
+    for (const auto& part : image.parts) parts.push_back(take_tile(part));
+    auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, image.grid);
+    images.push_back(
+        {.image = to_output(std::move(drawing), image.canvas), .seed = image.seed, .prompt_cut = image.prompt_cut});
   }
   return images;
 }

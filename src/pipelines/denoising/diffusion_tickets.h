@@ -41,28 +41,28 @@ class DiffusionStepTicket : public StepTicket {
 
 class DiffusionFinishTicket : public FinishTicket {
  public:
-  /// A picture, or a tile of one.
-  struct Part {
+  /// An image, or a tile of one.
+  struct DecodedTile {
     at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
     /// A bool on its way to the CPU, false when the decode gave infinities or NaN; and, where it can overflow, what
     /// gives pixels that are good, or throws.
     at::Tensor finite = {};
-    std::function<at::Tensor()> redo = {};
+    std::function<at::Tensor()> decode_in_float32 = {};
   };
-  struct Picture {
-    std::vector<Part> parts;
+  struct PendingImage {
+    std::vector<DecodedTile> parts;
     TileGrid grid;  ///< where there is more than one
     Canvas canvas;
     std::uint64_t seed;
     bool prompt_cut = false;
   };
-  DiffusionFinishTicket(std::vector<Picture> pictures, c10::Device device);
+  DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device);
   bool done() const override { return event_.passed(); }
   void wait() override;
   std::vector<GeneratedImage> take() override;
 
  private:
-  std::vector<Picture> pictures_;
+  std::vector<PendingImage> images_;
   DeviceEvent event_;
 };
 

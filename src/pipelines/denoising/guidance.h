@@ -15,8 +15,8 @@ namespace easel {
 at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale);
 
 /// uncond + scale * (text - image) + image_scale * (image - uncond), in diffusers' order of operations: guided by a
-/// prompt and by a picture (Brooks et al. 2022, arXiv:2211.09800, eq. 3).
-/// @param model_output  [3, C, h, w]: given both, the picture alone, neither
+/// prompt and by an image (Brooks et al. 2022, arXiv:2211.09800, eq. 3).
+/// @param model_output  [3, C, h, w]: given both, the image alone, neither
 /// @return              [1, C, h, w]
 at::Tensor apply_image_guidance(const at::Tensor& model_output, double guidance_scale, double image_guidance_scale);
 

@@ -15,7 +15,7 @@ float first_number(const at::Tensor& tensor) {
   return *tensor.const_data_ptr<float>();
 }
 
-[[noreturn]] void refuse_scheduler() {
+[[noreturn]] void reject_scheduler() {
   throw Error(ErrorCode::kInvalidArgument, "this model needs an algorithm of first order on noise levels, as Euler is",
               "scheduler");
 }
@@ -24,10 +24,10 @@ float first_number(const at::Tensor& tensor) {
 float sigma_of(const Scheduler& scheduler, std::size_t step_index) {
   const auto zero = at::zeros({1, 1}, at::kFloat), one = at::ones({1, 1}, at::kFloat);
   try {
-    if (first_number(scheduler.add_noise(one, zero, step_index)) != 1.0f) refuse_scheduler();
+    if (first_number(scheduler.add_noise(one, zero, step_index)) != 1.0f) reject_scheduler();
     return first_number(scheduler.add_noise(zero, one, step_index));
   } catch (const Error& e) {
-    if (e.code() == ErrorCode::kUnsupported) refuse_scheduler();
+    if (e.code() == ErrorCode::kUnsupported) reject_scheduler();
     throw;
   }
 }
@@ -35,17 +35,18 @@ float sigma_of(const Scheduler& scheduler, std::size_t step_index) {
 }  // namespace
 
 at::Tensor run_sigmas(const Scheduler& scheduler) {
-  if (scheduler.order() != 1) refuse_scheduler();
+  if (scheduler.order() != 1) reject_scheduler();
   std::vector<float> sigmas;
   for (std::size_t i = 0; i < scheduler.timesteps().size(); ++i) sigmas.push_back(sigma_of(scheduler, i));
   return at::tensor(sigmas, at::kFloat);
 }
 
-std::vector<float> told_sigmas(const at::Tensor& sigmas) {
-  std::vector<float> told;
+std::vector<float> log_sigma_conditioning(const at::Tensor& sigmas) {
+  std::vector<float> conditioning;
   // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
-  for (std::int64_t i = 0; i < sigmas.size(0); ++i) told.push_back(first_number(at::log(sigmas.select(0, i)) * 0.25));
-  return told;
+  for (std::int64_t i = 0; i < sigmas.size(0); ++i)
+    conditioning.push_back(first_number(at::log(sigmas.select(0, i)) * 0.25));
+  return conditioning;
 }
 
 at::Tensor precondition(const at::Tensor& model_output, const at::Tensor& latents, const at::Tensor& sigma) {

@@ -14,7 +14,7 @@ namespace easel {
 at::Tensor run_sigmas(const Scheduler& scheduler);
 
 /// What such a UNet is told instead of timesteps: log(sigma) / 4.
-std::vector<float> told_sigmas(const at::Tensor& sigmas);
+std::vector<float> log_sigma_conditioning(const at::Tensor& sigmas);
 
 /// x0 from what the UNet gave.
 /// @param model_output  [k, C + 1, h, w]; the last channel is a variance that nothing uses

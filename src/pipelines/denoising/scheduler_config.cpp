@@ -4,26 +4,26 @@
 
 namespace easel {
 
-SchedulerConfig::SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections) {
+SchedulerConfig::SchedulerConfig(const Checkpoint& folder, SchedulerCorrections corrections) {
   const auto config = folder.source->config("scheduler");
-  own_ = handed_on_ = config.object();
+  checkpoint_config_ = from_config_ = config.object();
   const auto correct = [&](const char* key, const nlohmann::json& value) {
-    if (handed_on_.contains(key)) handed_on_[key] = value;
-    own_[key] = value;
+    if (from_config_.contains(key)) from_config_[key] = value;
+    checkpoint_config_[key] = value;
   };
   if (corrections != SchedulerCorrections::kNone) correct("steps_offset", 1);
   if (corrections == SchedulerCorrections::kStableDiffusion) correct("clip_sample", false);
   if (corrections == SchedulerCorrections::kStableDiffusionInpainting) correct("skip_prk_steps", true);
   try {
-    own_name_ = scheduler_name_of(own_);
+    checkpoint_scheduler_name_ = configured_scheduler_name(checkpoint_config_);
   } catch (const Error& e) {
     throw Error(e.code(), config.where() + ": " + e.what());
   }
 }
 
 std::unique_ptr<Scheduler> SchedulerConfig::make(const std::string& name, const SchedulerOptions& options) const {
-  const bool own = scheduler_name_for(name) == own_name_;
-  return own ? make_scheduler("", own_, options) : make_scheduler(name, handed_on_, options);
+  const bool own = canonical_scheduler_name(name) == checkpoint_scheduler_name_;
+  return own ? make_scheduler("", checkpoint_config_, options) : make_scheduler(name, from_config_, options);
 }
 
 }  // namespace easel

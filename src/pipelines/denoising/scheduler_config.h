@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "easel/scheduler.h"
 
 namespace easel {
@@ -25,21 +25,23 @@ enum class SchedulerCorrections {
 class SchedulerConfig {
  public:
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
-  SchedulerConfig(const CheckpointFolder& folder, SchedulerCorrections corrections);
+  SchedulerConfig(const Checkpoint& folder, SchedulerCorrections corrections);
 
   /// Request name of the checkpoint's own scheduler.
-  const std::string& own_name() const { return own_name_; }
+  const std::string& checkpoint_scheduler_name() const { return checkpoint_scheduler_name_; }
 
-  std::int64_t num_train_timesteps() const { return own_.value("num_train_timesteps", std::int64_t{1000}); }
+  std::int64_t num_train_timesteps() const {
+    return checkpoint_config_.value("num_train_timesteps", std::int64_t{1000});
+  }
 
   /// The own scheduler when `name` is its name, else the one of that name by X.from_config.
   /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler
   std::unique_ptr<Scheduler> make(const std::string& name, const SchedulerOptions& options) const;
 
  private:
-  nlohmann::json own_;
-  nlohmann::json handed_on_;
-  std::string own_name_;
+  nlohmann::json checkpoint_config_;
+  nlohmann::json from_config_;
+  std::string checkpoint_scheduler_name_;
 };
 
 }  // namespace easel

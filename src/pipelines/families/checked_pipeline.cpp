@@ -10,75 +10,75 @@
 #include "core/text.h"
 #include "tensor/free_memory.h"
 #include "tensor/torch_errors.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
 namespace {
 
 /// A stored tensor that holds infinities or NaN.
-std::optional<std::string> infinite_tensor(const TensorStore& store) {
+std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
   for (const auto& name : store.names()) {
     const auto* info = store.find(name);
     // 8-bit floats have no isfinite of their own.
     if (!c10::isFloatingType(info->dtype) || c10::elementSize(info->dtype) < 2) continue;
     const bool finite = at::isfinite(store.read(name)).all().item<bool>();
     store.release(name);
-    if (!finite) return concat(store.where(), ": ", name_text(name), " holds infinities or NaN");
+    if (!finite) return concat(store.where(), ": ", quote_name(name), " holds infinities or NaN");
   }
   return std::nullopt;
 }
 
-/// Reads all weights the first time it is asked, which only a picture that failed makes it.
-class Suspects {
+/// Reads all weights the first time it is asked, which only an image that failed makes it.
+class NonFiniteWeightCheck {
  public:
-  Suspects(std::shared_ptr<const CheckpointSource> source, std::vector<std::string> components)
+  NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<std::string> components)
       : source_(std::move(source)), components_(std::move(components)) {}
 
   /// @throws Error(kCorruptData)  names the tensor, if there is one
-  void accuse() {
+  void throw_if_non_finite() {
     const c10::InferenceMode inference;
-    if (!looked_) fault_ = with_torch_errors([&] { return find(); });
-    looked_ = true;
+    if (!searched_) fault_ = with_torch_errors([&] { return find(); });
+    searched_ = true;
     if (fault_) throw Error(ErrorCode::kCorruptData, *fault_);
   }
 
  private:
   std::optional<std::string> find() const {
     for (const auto& component : components_) {
-      if (auto fault = infinite_tensor(*source_->weights(component))) return fault;
+      if (auto fault = find_non_finite_tensor(*source_->weights(component))) return fault;
     }
     return std::nullopt;
   }
 
   std::shared_ptr<const CheckpointSource> source_;
   std::vector<std::string> components_;
-  bool looked_ = false;
+  bool searched_ = false;
   std::optional<std::string> fault_;
 };
 
 class CheckedStep : public StepTicket {
  public:
-  CheckedStep(std::unique_ptr<StepTicket> ticket, Suspects& suspects)
-      : ticket_(std::move(ticket)), suspects_(suspects) {}
+  CheckedStep(std::unique_ptr<StepTicket> ticket, NonFiniteWeightCheck& weight_check)
+      : ticket_(std::move(ticket)), weight_check_(weight_check) {}
   bool done() const override { return ticket_->done(); }
   void wait() override { ticket_->wait(); }
   std::vector<bool> finite() override {
     auto finite = ticket_->finite();
     // With infinite weights there is no row that is not.
-    if (std::find(finite.begin(), finite.end(), true) == finite.end()) suspects_.accuse();
+    if (std::find(finite.begin(), finite.end(), true) == finite.end()) weight_check_.throw_if_non_finite();
     return finite;
   }
 
  private:
   std::unique_ptr<StepTicket> ticket_;
-  Suspects& suspects_;
+  NonFiniteWeightCheck& weight_check_;
 };
 
 class CheckedFinish : public FinishTicket {
  public:
-  CheckedFinish(std::unique_ptr<FinishTicket> ticket, Suspects& suspects, const MappedFiles& files)
-      : ticket_(std::move(ticket)), suspects_(suspects), files_(files) {}
+  CheckedFinish(std::unique_ptr<FinishTicket> ticket, NonFiniteWeightCheck& weight_check, const MappedFiles& files)
+      : ticket_(std::move(ticket)), weight_check_(weight_check), files_(files) {}
   bool done() const override { return ticket_->done(); }
   void wait() override { ticket_->wait(); }
   std::vector<GeneratedImage> take() override {
@@ -87,7 +87,7 @@ class CheckedFinish : public FinishTicket {
       images = ticket_->take();
     } catch (const Error& e) {
       files_.check_unchanged();
-      if (e.code() == ErrorCode::kCorruptData) suspects_.accuse();
+      if (e.code() == ErrorCode::kCorruptData) weight_check_.throw_if_non_finite();
       throw;
     }
     files_.check_unchanged();
@@ -96,17 +96,18 @@ class CheckedFinish : public FinishTicket {
 
  private:
   std::unique_ptr<FinishTicket> ticket_;
-  Suspects& suspects_;
+  NonFiniteWeightCheck& weight_check_;
   const MappedFiles& files_;
 };
 
 class CheckedPipeline : public Pipeline {
  public:
-  CheckedPipeline(std::unique_ptr<Pipeline> pipeline, Suspects suspects, std::unique_ptr<MappedFiles> files)
-      : pipeline_(std::move(pipeline)), suspects_(std::move(suspects)), files_(std::move(files)) {}
+  CheckedPipeline(std::unique_ptr<Pipeline> pipeline, NonFiniteWeightCheck weight_check,
+                  std::unique_ptr<MappedFiles> files)
+      : pipeline_(std::move(pipeline)), weight_check_(std::move(weight_check)), files_(std::move(files)) {}
   ~CheckedPipeline() override {
     pipeline_.reset();
-    give_back_host_memory();
+    release_cached_host_memory();
   }
 
   const ModelDescription& description() const override { return pipeline_->description(); }
@@ -118,30 +119,30 @@ class CheckedPipeline : public Pipeline {
   std::string batch_key(const Generation& generation) const override { return pipeline_->batch_key(generation); }
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override {
     files_->check_unchanged();
-    return std::make_unique<CheckedStep>(pipeline_->step(generations, stop), suspects_);
+    return std::make_unique<CheckedStep>(pipeline_->step(generations, stop), weight_check_);
   }
   std::optional<Image> preview(const Generation& generation) override { return pipeline_->preview(generation); }
   std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override {
-    return std::make_unique<CheckedFinish>(pipeline_->finish(generations, stop), suspects_, *files_);
+    return std::make_unique<CheckedFinish>(pipeline_->finish(generations, stop), weight_check_, *files_);
   }
   int max_generations_per_step() const override { return pipeline_->max_generations_per_step(); }
 
  private:
   std::unique_ptr<Pipeline> pipeline_;
-  Suspects suspects_;
+  NonFiniteWeightCheck weight_check_;
   std::unique_ptr<MappedFiles> files_;
 };
 
 }  // namespace
 
-std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::unique_ptr<MappedFiles> files) {
   std::vector<std::string> components;
   for (const char* component : {"unet", "vae", "text_encoder", "text_encoder_2"}) {
     if (folder.components.contains(component)) components.emplace_back(component);
   }
-  return std::make_unique<CheckedPipeline>(std::move(pipeline), Suspects(folder.source, std::move(components)),
-                                           std::move(files));
+  return std::make_unique<CheckedPipeline>(
+      std::move(pipeline), NonFiniteWeightCheck(folder.source, std::move(components)), std::move(files));
 }
 
 }  // namespace easel

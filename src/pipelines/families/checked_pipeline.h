@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "easel/pipeline.h"
 #include "weights/format/mapped_files.h"
 
 namespace easel {
 
-/// The same pipeline. Pictures made while another program wrote to its files are Errors and no pictures; so are those
+/// The same pipeline. Images made while another program wrote to its files are Errors and no images; so are those
 /// that a step or a decode made infinite, with the tensor at fault where one of the checkpoint's is infinite itself.
 /// @param files  what `pipeline` was loaded from
-std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::unique_ptr<MappedFiles> files);
 
 }  // namespace easel

@@ -20,30 +20,31 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
   return model;
 }
 
-void check_conditions(const Config& json, const UNet2DConditionConfig& config, UNetConditions told) {
-  const auto refuse = [&](const char* key, const char* supported) {
-    throw unsupported(json, key, concat("is not done in this family; easel supports ", supported, " there"));
+void check_conditioning(const Config& json, const UNet2DConditionConfig& config, ProvidedConditioning provided) {
+  const auto reject = [&](const char* key, const char* allowed) {
+    throw unsupported_field(json, key, concat("is not done in this family; easel supports ", allowed, " there"));
   };
-  if (config.class_embed_type != ClassEmbedType::kNone && !told.class_labels) {
-    refuse(config.class_embed_type == ClassEmbedType::kEmbedding ? "num_class_embeds" : "class_embed_type", "null");
+  if (config.class_embed_type != ClassEmbedType::kNone && !provided.class_labels) {
+    reject(config.class_embed_type == ClassEmbedType::kEmbedding ? "num_class_embeds" : "class_embed_type", "null");
   }
   const bool text_and_time = config.addition_embed_type == AdditionEmbedType::kTextTime;
-  if (text_and_time && !told.text_and_time) refuse("addition_embed_type", "null and text");
-  if (!text_and_time && told.text_and_time) refuse("addition_embed_type", "text_time");
+  if (text_and_time && !provided.text_and_time) reject("addition_embed_type", "null and text");
+  if (!text_and_time && provided.text_and_time) reject("addition_embed_type", "text_time");
 }
 
 }  // namespace
 
-UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement, UNetConditions conditions) {
+UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
+                               ProvidedConditioning conditioning) {
   auto json = folder.source->config("unet");
   const auto config = UNet2DConditionConfig::from(json);
-  check_conditions(json, config, conditions);
+  check_conditioning(json, config, conditioning);
   auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement);
   unet.layer_table()->component = "unet";
   return unet;
 }
 
-Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement) {
+Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement) {
   auto config = folder.source->config("vae");
   auto own = placement;
   if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
@@ -53,8 +54,8 @@ Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const 
   return own;
 }
 
-PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement,
-                        std::optional<double> scaling_factor) {
+ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
+                      std::optional<double> scaling_factor) {
   const auto load = [source = folder.source, scaling_factor](const Placement& where) {
     auto json = source->config("vae");
     auto config = AutoencoderKLConfig::from(json);
@@ -63,10 +64,10 @@ PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const 
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
-  return PictureCodec(load(own), fields, own, [=] { return with_load_errors([&] { return load(wide); }); });
+  return ImageCodec(load(own), fields, own, [=] { return with_load_errors([&] { return load(wide); }); });
 }
 
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
                                                    PromptState state, const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {
   const auto name = "text_encoder" + suffix;
@@ -81,12 +82,12 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folde
     return load_model<CLIPTextModel>(source->weights(name), config, placement, layers);
   };
   const std::function<CLIPTextModel()> reload = [load] { return with_load_errors(load); };
-  const auto part = suffix == "_2"                                 ? EmbeddingPart::kClipG
-                    : folder.components.contains("text_encoder_2") ? EmbeddingPart::kClipL
-                                                                   : EmbeddingPart::kOnly;
+  const auto target = suffix == "_2"                                 ? EmbeddingTarget::kClipG
+                      : folder.components.contains("text_encoder_2") ? EmbeddingTarget::kClipL
+                                                                     : EmbeddingTarget::kOnly;
   return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
                                          TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
-                                         placement.device, TaughtWords{std::move(embeddings), part});
+                                         placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }
 
 }  // namespace easel

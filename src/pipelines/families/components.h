@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "models/unet_2d_condition.h"
-#include "pipelines/images/picture_codec.h"
+#include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
 #include "tensor/placement.h"
 
@@ -17,25 +17,25 @@ namespace easel {
 // with it
 
 /// What a family's pipelines tell their UNet beside prompt and timestep. One that wants more, or less, is refused.
-struct UNetConditions {
+struct ProvidedConditioning {
   bool class_labels = false;
   bool text_and_time = false;  ///< the pooled prompt and time ids
 };
 
-UNet2DConditionModel load_unet(const CheckpointFolder& folder, const Placement& placement,
-                               UNetConditions conditions = {});
+UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
+                               ProvidedConditioning conditioning = {});
 
 /// Where the autoencoder's weights go: float32 where its config asks for that and the rest runs in float16, in which
 /// SDXL's overflows; else `placement`.
-Placement vae_placement(const CheckpointFolder& folder, VaeFields fields, const Placement& placement);
+Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement);
 
 /// @param scaling_factor  instead of the config's
-PictureCodec load_codec(const CheckpointFolder& folder, VaeFields fields, const Placement& placement,
-                        std::optional<double> scaling_factor = std::nullopt);
+ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
+                      std::optional<double> scaling_factor = std::nullopt);
 
 /// @param suffix      "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
 /// @param embeddings  words of textual inversion; null for none
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const CheckpointFolder& folder, const std::string& suffix,
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
                                                    PromptState state, const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings = nullptr);
 

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/denoising/picture_use.h"
+#include "pipelines/denoising/start_strategy.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/stable_diffusion.h"
 #include "pipelines/families/upscale_canvas.h"
 #include "pipelines/families/upscale_noise.h"
-#include "pipelines/images/picture_pixels.h"
+#include "pipelines/images/pixels.h"
 #include "schedulers/schedule/noise_schedule.h"
 #include "tensor/upload.h"
 
@@ -31,37 +31,38 @@ std::int64_t noise_level_of(const GenerationRequest& request, std::int64_t max_n
 /// The prompt, and the noise level as a class.
 class NoiseLevelConditioner : public Conditioner {
  public:
-  NoiseLevelConditioner(std::unique_ptr<Conditioner> words, std::int64_t max_noise_level, c10::Device device)
-      : words_(std::move(words)), max_noise_level_(max_noise_level), device_(device) {}
+  NoiseLevelConditioner(std::unique_ptr<Conditioner> prompt_conditioner, std::int64_t max_noise_level,
+                        c10::Device device)
+      : prompt_conditioner_(std::move(prompt_conditioner)), max_noise_level_(max_noise_level), device_(device) {}
 
-  Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                    const RunContext& context) override {
-    auto conditions = words_->encode(request, canvas, guidance, context);
-    conditions.class_labels =
-        upload(at::full({conditions.prompt_embeds.size(0)}, noise_level_of(request, max_noise_level_), at::kLong),
+  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                          const RunContext& context) override {
+    auto conditioning = prompt_conditioner_->encode(request, canvas, guidance, context);
+    conditioning.class_labels =
+        upload(at::full({conditioning.prompt_embeds.size(0)}, noise_level_of(request, max_noise_level_), at::kLong),
                device_, at::kLong);
-    return conditions;
+    return conditioning;
   }
 
  private:
-  std::unique_ptr<Conditioner> words_;
+  std::unique_ptr<Conditioner> prompt_conditioner_;
   std::int64_t max_noise_level_;
   c10::Device device_;
 };
 
-class NoisyPicture : public PictureUse {
+class FromLowResolutionImage : public StartStrategy {
  public:
-  NoisyPicture(const UpscaleSizes& sizes, NoiseSchedule schedule, std::int64_t max_noise_level)
+  FromLowResolutionImage(const UpscaleSizes& sizes, NoiseSchedule schedule, std::int64_t max_noise_level)
       : sizes_(sizes), schedule_(std::move(schedule)), max_noise_level_(max_noise_level) {}
 
-  std::int64_t extra_channels(const AutoencoderKLConfig&) const override { return kColours; }
+  std::int64_t extra_channels(const AutoencoderKLConfig&) const override { return kImageChannels; }
 
   void check(const GenerationRequest& request) const override {
-    refuse_fields_of_starting_pictures(request);
-    if (request.image_guidance_scale) refuse_field("image_guidance_scale", "has no use in this model");
+    reject_image_to_image_fields(request);
+    if (request.image_guidance_scale) reject_field("image_guidance_scale", "has no use in this model");
     const auto level = noise_level_of(request, max_noise_level_);
     if (level < 0 || level > max_noise_level_) {
-      refuse_field("noise_level", concat("is ", level, ", expected 0 to ", max_noise_level_));
+      reject_field("noise_level", concat("is ", level, ", expected 0 to ", max_noise_level_));
     }
   }
 
@@ -71,31 +72,31 @@ class NoisyPicture : public PictureUse {
 
   bool guided(const GenerationRequest&, double guidance_scale) const override { return guidance_scale > 1.0; }
 
-  BeginLatents read(const GenerationRequest& request, const Canvas& canvas, bool, const PictureCodec& codec,
-                    const Placement& placement, const RunContext&) const override {
-    check_picture(*request.image, "image");
-    const auto source = at_source_size(*request.image, canvas, sizes_);
+  PrepareLatents read(const GenerationRequest& request, const Canvas& canvas, bool, const ImageCodec& codec,
+                      const Placement& placement, const RunContext&) const override {
+    validate_image(*request.image, "image");
+    const auto source = resize_to_source(*request.image, canvas, sizes_);
     const auto grid = plan_source_tiles(source, sizes_);
-    std::vector<at::Tensor> pictures;
+    std::vector<at::Tensor> images;
     for (std::size_t i = 0; i < grid.count(); ++i) {
-      pictures.push_back(upload(to_tensor(cut_tile(source, grid, i)), placement.device, placement.dtype));
+      images.push_back(upload(to_tensor(cut_tile(source, grid, i)), placement.device, placement.dtype));
     }
-    return [this, pictures = std::move(pictures), grid = grid.scaled(sizes_.factor), placement,
+    return [this, images = std::move(images), grid = grid.scaled(sizes_.factor), placement,
             channels = codec.config().latent_channels,
             level = noise_level_of(request, max_noise_level_)](DiffusionGeneration& generation) {
       const auto cells = grid.scaled(1, sizes_.factor);
       NoiseSource noise(generation.seed());
-      const auto of_picture = noise.normal({1, kColours, cells.height, cells.width});
+      const auto image_noise = noise.normal({1, kImageChannels, cells.height, cells.width});
       const auto latents =
           upload(noise.normal({1, channels, cells.height, cells.width}), placement.device, placement.dtype) *
           generation.phase().scheduler->init_noise_sigma();
       std::vector<Tile> tiles;
-      for (std::size_t i = 0; i < pictures.size(); ++i) {
-        const auto picture_noise =
-            upload(cut_tile(of_picture, cells, i), pictures[i].device(), pictures[i].scalar_type());
+      for (std::size_t i = 0; i < images.size(); ++i) {
+        const auto image_tile_noise =
+            upload(cut_tile(image_noise, cells, i), images[i].device(), images[i].scalar_type());
         tiles.push_back({.noise = noise_of_tile(noise, cells, i),
                          .latents = cut_tile(latents, cells, i),
-                         .extra_channels = schedule_.add_noise(pictures[i], picture_noise, level)});
+                         .extra_channels = schedule_.add_noise(images[i], image_tile_noise, level)});
       }
       generation.begin_tiles(std::move(tiles), grid);
     };
@@ -107,19 +108,19 @@ class NoisyPicture : public PictureUse {
   std::int64_t max_noise_level_;
 };
 
-NoiseSchedule read_low_res_schedule(const CheckpointFolder& folder) {
+NoiseSchedule read_low_res_schedule(const Checkpoint& folder) {
   folder.require("low_res_scheduler", "DDPMScheduler");
   const auto config = folder.source->config("low_res_scheduler");
   try {
     SchedulerArguments arguments(config.object(), nlohmann::json::object());
-    return read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.knows_sigmoid_and_laplace = true});
+    return read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.supports_sigmoid_and_laplace = true});
   } catch (const Error& e) {
     throw Error(e.code(), concat(config.where(), ": ", e.what()));
   }
 }
 
 /// @throws Error(kUnsupported)  the UNet has no class for a noise level that requests may ask for
-std::int64_t read_max_noise_level(const CheckpointFolder& folder, const UNet2DConditionConfig& unet) {
+std::int64_t read_max_noise_level(const Checkpoint& folder, const UNet2DConditionConfig& unet) {
   Config settings(folder.settings, folder.index);
   const auto level = settings.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
   if (unet.class_embed_type != ClassEmbedType::kEmbedding || level < 0 || level >= unet.num_class_embeds) {
@@ -132,7 +133,7 @@ std::int64_t read_max_noise_level(const CheckpointFolder& folder, const UNet2DCo
 
 }  // namespace
 
-std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpoint& folder,
                                              ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
@@ -146,14 +147,14 @@ std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpo
   const auto sizes =
       upscale_sizes(family.upscale_factor, description.cell, description.cell, folder.manifest.upscale_tile);
   const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
-  auto words = make_stable_diffusion_conditioner(encoder);
+  auto prompt_conditioner = make_stable_diffusion_conditioner(encoder);
   std::vector<Denoiser> denoisers;
-  denoisers.push_back(
-      {.unet = std::move(unet),
-       .conditioner = std::make_unique<NoiseLevelConditioner>(std::move(words), max_noise_level, placement.device),
-       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
-       .text_layers = {encoder->layer_table()}});
-  auto use = std::make_unique<NoisyPicture>(sizes, read_low_res_schedule(folder), max_noise_level);
+  denoisers.push_back({.unet = std::move(unet),
+                       .conditioner = std::make_unique<NoiseLevelConditioner>(std::move(prompt_conditioner),
+                                                                              max_noise_level, placement.device),
+                       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
+                       .text_layers = {encoder->layer_table()}});
+  auto use = std::make_unique<FromLowResolutionImage>(sizes, read_low_res_schedule(folder), max_noise_level);
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
                                              load_codec(folder, family.vae_fields, placement, kScalingFactor),
                                              family.mode_defaults, std::move(use));

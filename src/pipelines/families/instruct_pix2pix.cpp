@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/denoising/picture_use.h"
+#include "pipelines/denoising/start_strategy.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/stable_diffusion.h"
-#include "pipelines/images/picture_pixels.h"
+#include "pipelines/images/pixels.h"
 #include "tensor/upload.h"
 
 namespace easel {
@@ -23,36 +23,37 @@ double image_guidance_scale_of(const GenerationRequest& request) {
   return request.image_guidance_scale.value_or(kDefaultImageGuidanceScale);
 }
 
-/// Rows: the prompt, then twice the negative prompt, once with the picture and once without.
+/// Rows: the prompt, then twice the negative prompt, once with the image and once without.
 class InstructionConditioner : public Conditioner {
  public:
-  explicit InstructionConditioner(std::unique_ptr<Conditioner> words) : words_(std::move(words)) {}
+  explicit InstructionConditioner(std::unique_ptr<Conditioner> prompt_conditioner)
+      : prompt_conditioner_(std::move(prompt_conditioner)) {}
 
-  Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                    const RunContext& context) override {
-    auto conditions = words_->encode(request, canvas, guidance, context);
+  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                          const RunContext& context) override {
+    auto conditioning = prompt_conditioner_->encode(request, canvas, guidance, context);
     if (guidance == Guidance::kOn) {
-      const auto& both = conditions.prompt_embeds;
+      const auto& both = conditioning.prompt_embeds;
       const auto negative = both.narrow(0, 0, 1), text = both.narrow(0, 1, 1);
-      conditions.prompt_embeds = at::cat(at::TensorList({text, negative, negative}));
+      conditioning.prompt_embeds = at::cat(at::TensorList({text, negative, negative}));
     }
-    return conditions;
+    return conditioning;
   }
 
  private:
-  std::unique_ptr<Conditioner> words_;
+  std::unique_ptr<Conditioner> prompt_conditioner_;
 };
 
-class InstructedPicture : public PictureUse {
+class FromInstruction : public StartStrategy {
  public:
   std::int64_t extra_channels(const AutoencoderKLConfig& vae) const override { return vae.latent_channels; }
 
   void check(const GenerationRequest& request) const override {
-    refuse_fields_of_starting_pictures(request);
-    if (request.noise_level) refuse_field("noise_level", "has no use in this model");
+    reject_image_to_image_fields(request);
+    if (request.noise_level) reject_field("noise_level", "has no use in this model");
     const double scale = image_guidance_scale_of(request);
     if (!(std::isfinite(scale) && scale >= 0)) {
-      refuse_field("image_guidance_scale", concat("is ", scale, ", expected 0 or more"));
+      reject_field("image_guidance_scale", concat("is ", scale, ", expected 0 or more"));
     }
   }
 
@@ -65,10 +66,10 @@ class InstructedPicture : public PictureUse {
     return guidance_scale > 1.0 && image_guidance_scale_of(request) >= 1.0;
   }
 
-  BeginLatents read(const GenerationRequest& request, const Canvas& canvas, bool guided, const PictureCodec& codec,
-                    const Placement& placement, const RunContext& context) const override {
-    check_picture(*request.image, "image");
-    const auto pixels = to_tensor(at_drawn_size(*request.image, canvas));
+  PrepareLatents read(const GenerationRequest& request, const Canvas& canvas, bool guided, const ImageCodec& codec,
+                      const Placement& placement, const RunContext& context) const override {
+    validate_image(*request.image, "image");
+    const auto pixels = to_tensor(resize_to_generated(*request.image, canvas));
     // The reference takes the distribution's mode, and does not scale it.
     const auto latents = codec.encode(pixels, context).mean.to(placement.device, placement.dtype);
     auto channels = guided ? at::cat(at::TensorList({latents, latents, at::zeros_like(latents)})) : latents;
@@ -82,7 +83,7 @@ class InstructedPicture : public PictureUse {
   }
 };
 
-std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const Checkpoint& folder,
                                                 ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
@@ -95,7 +96,7 @@ std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const Chec
        .text_layers = {encoder->layer_table()}});
   return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
                                              load_codec(folder, family.vae_fields, placement), family.mode_defaults,
-                                             std::make_unique<InstructedPicture>());
+                                             std::make_unique<FromInstruction>());
 }
 
 }  // namespace
@@ -111,7 +112,7 @@ const std::vector<Family>& instruct_pix2pix_families() {
                                                 .default_steps = 100,
                                                 .guided_rows = 3,
                                                 .needs_image = true,
-                                                .sees_picture = true,
+                                                .image_conditioned = true,
                                                 .load = &load_instruct_pix2pix}};
   return families;
 }

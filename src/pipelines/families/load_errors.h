@@ -1,4 +1,4 @@
-// What goes wrong while a checkpoint's weights are read, as whoever asked for a picture is told it.
+// What goes wrong while a checkpoint's weights are read, as whoever asked for an image is told it.
 #pragma once
 
 #include "easel/error.h"

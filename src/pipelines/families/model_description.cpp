@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "pipelines/denoising/preconditioning.h"
 #include "pipelines/families/components.h"
-#include "pipelines/families/memory_needs.h"
+#include "pipelines/families/memory_estimate.h"
 #include "pipelines/families/stable_diffusion_xl.h"
 #include "weights/loading/weights.h"
 
@@ -25,7 +25,7 @@ std::pair<int, int> major_minor(const std::string& version) {
   return {major, minor};
 }
 
-/// Latent cells of the native picture, height then width. The reference's Stable Diffusion takes 64 for configs that
+/// Latent cells of the native image, height then width. The reference's Stable Diffusion takes 64 for configs that
 /// older releases wrote with the wrong default.
 std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& family) {
   const auto& sample_size = unet.raw("sample_size");
@@ -46,7 +46,7 @@ std::int64_t unix_seconds(const fs::path& path) {
 }
 
 /// Layers that every text encoder can leave out.
-std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family) {
+std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
@@ -57,29 +57,29 @@ std::int64_t max_clip_skip(const CheckpointFolder& folder, const Family& family)
   return least;
 }
 
-void describe_picture(const CheckpointFolder& folder, const Family& family, Config& vae,
-                      const std::vector<std::int64_t>& channels, ModelDescription& d) {
+void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, Config& vae,
+                               const std::vector<std::int64_t>& channels, ModelDescription& d) {
   Config unet = folder.source->config("unet");
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
   d.native_width = native ? native->first : static_cast<int>(columns) * d.cell;
   d.native_height = native ? native->second : static_cast<int>(rows) * d.cell;
-  d.draws_native_size_only = folder.manifest.native_size_only;
+  d.native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  d.needs_mask = !family.sees_picture && unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
-                                             vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  d.needs_mask = !family.image_conditioned && unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
+                                                  vae.get<std::int64_t>("latent_channels", kDefaultChannels);
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
   d.upscale_factor = family.upscale_factor;
 }
 
 /// Leaves out those that refuse a value of the config, and those that a UNet which is told noise levels cannot use.
-void keep_usable_schedulers(const SchedulerConfig& config, NoiseTold told, ModelDescription& d) {
+void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
   const auto unusable = [&](const std::string& name) {
     try {
       const auto scheduler = config.make(name, {});
-      if (told == NoiseTold::kTimestep) return false;
+      if (noise_conditioning == NoiseConditioning::kTimestep) return false;
       scheduler->set_timesteps(d.default_steps);
       run_sigmas(*scheduler);
       return false;
@@ -89,23 +89,24 @@ void keep_usable_schedulers(const SchedulerConfig& config, NoiseTold told, Model
   };
   std::erase_if(d.schedulers, unusable);
   std::erase_if(d.scheduler_aliases, [&](const std::string& alias) {
-    return std::find(d.schedulers.begin(), d.schedulers.end(), scheduler_name_for(alias)) == d.schedulers.end();
+    return std::find(d.schedulers.begin(), d.schedulers.end(), canonical_scheduler_name(alias)) == d.schedulers.end();
   });
 }
 
 /// Errors of schedulers call the file by its mere name; here they say which file of that name.
-Error in_scheduler_file(const Error& e, const CheckpointFolder& folder) {
+Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
   const std::string message = e.what(), file = folder.source->config("scheduler").where();
   const auto name = file.substr(file.rfind('/') + 1);
   return {e.code(), message.starts_with(name) ? file + message.substr(name.size()) : file + ": " + message, e.param()};
 }
 
-void describe_defaults(const CheckpointFolder& folder, const Family& family, ModelDescription& d) {
+void describe_defaults(const Checkpoint& folder, const Family& family, ModelDescription& d) {
   const auto& manifest = folder.manifest;
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
-  d.default_scheduler = manifest.scheduler.empty() ? scheduler.own_name() : scheduler_name_for(manifest.scheduler);
+  d.default_scheduler =
+      manifest.scheduler.empty() ? scheduler.checkpoint_scheduler_name() : canonical_scheduler_name(manifest.scheduler);
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   try {
@@ -114,12 +115,12 @@ void describe_defaults(const CheckpointFolder& folder, const Family& family, Mod
   } catch (const Error& e) {
     throw in_scheduler_file(e, folder);
   }
-  keep_usable_schedulers(scheduler, family.told, d);
+  keep_usable_schedulers(scheduler, family.noise_conditioning, d);
 }
 
 }  // namespace
 
-ModelDescription describe_model(const std::string& id, const CheckpointFolder& folder, const Family& family,
+ModelDescription describe_model(const std::string& id, const Checkpoint& folder, const Family& family,
                                 const PipelineOptions& options) {
   ModelDescription d;
   d.id = id;
@@ -133,7 +134,7 @@ ModelDescription describe_model(const std::string& id, const CheckpointFolder& f
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");
   }
-  describe_picture(folder, family, vae, channels, d);
+  describe_sizes_and_inputs(folder, family, vae, channels, d);
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
 

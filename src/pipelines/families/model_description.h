@@ -9,7 +9,7 @@ namespace easel {
 
 /// From the folder's JSON files and tensor headers.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
-ModelDescription describe_model(const std::string& id, const CheckpointFolder& folder, const Family& family,
+ModelDescription describe_model(const std::string& id, const Checkpoint& folder, const Family& family,
                                 const PipelineOptions& options);
 
 }  // namespace easel

@@ -12,10 +12,10 @@ class StableDiffusionConditioner : public Conditioner {
  public:
   explicit StableDiffusionConditioner(std::shared_ptr<PromptEncoder> encoder) : encoder_(std::move(encoder)) {}
 
-  Conditions encode(const GenerationRequest& request, const Canvas&, Guidance guidance,
-                    const RunContext& context) override {
+  UNetConditioning encode(const GenerationRequest& request, const Canvas&, Guidance guidance,
+                          const RunContext& context) override {
     const auto rows = encode_prompts({&encoder_, 1}, request, guidance, EmptyNegative::kEncoded, context);
-    return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
+    return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
             .text_embeds = {},
             .time_ids = {},
             .prompt_cut = rows.cut()};
@@ -25,7 +25,7 @@ class StableDiffusionConditioner : public Conditioner {
   std::shared_ptr<PromptEncoder> encoder_;
 };
 
-std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Checkpoint& folder,
                                                 ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];

@@ -11,8 +11,8 @@
 
 namespace easel {
 
-/// diffusers' StableDiffusionPipeline and its kin for pictures and masks, which differ in what they are given alone:
-/// any of these checkpoints draws from words, pictures and masks; one with an inpainting UNet from masks. Also latent
+/// diffusers' StableDiffusionPipeline and its kin for images and masks, which differ in what they are given alone:
+/// any of these checkpoints draws from words, images and masks; one with an inpainting UNet from masks. Also latent
 /// consistency models (Luo et al. 2023, arXiv:2310.04378), which take the guidance scale as an input.
 const std::vector<Family>& stable_diffusion_families();
 

@@ -13,14 +13,14 @@ namespace {
 constexpr const char* kRefinerClass = "StableDiffusionXLImg2ImgPipeline";
 
 /// @param encoders  all of the checkpoint's; a refiner that shares a base's gets the last
-Denoiser load_denoiser(const Family& family, const CheckpointFolder& folder,
+Denoiser load_denoiser(const Family& family, const Checkpoint& folder,
                        std::vector<std::shared_ptr<PromptEncoder>> encoders, const Placement& placement) {
   return {.unet = load_unet(folder, placement, {.text_and_time = true}),
           .conditioner = std::make_unique<SdxlConditioner>(std::move(encoders), read_sdxl_settings(folder), placement),
           .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections)};
 }
 
-std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const CheckpointFolder& folder,
+std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const Checkpoint& folder,
                                                    ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   std::vector<std::shared_ptr<PromptEncoder>> encoders;
@@ -42,9 +42,9 @@ std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const C
 
 }  // namespace
 
-std::optional<CheckpointFolder> find_refiner(const CheckpointFolder& base) {
+std::optional<Checkpoint> find_refiner(const Checkpoint& base) {
   if (base.manifest.refiner.empty()) return std::nullopt;
-  auto refiner = CheckpointFolder::open(base.beside(base.manifest.refiner));
+  auto refiner = Checkpoint::open(base.resolve(base.manifest.refiner));
   if (refiner.class_name != kRefinerClass) {
     throw Error(ErrorCode::kUnsupported,
                 concat(refiner.index, ": `_class_name` is ", refiner.class_name, "; a refiner's is ", kRefinerClass));

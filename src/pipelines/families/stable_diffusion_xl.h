@@ -10,11 +10,11 @@
 namespace easel {
 
 /// diffusers' StableDiffusionXLPipeline (the base model, Turbo, Lightning), its kin for masks, and
-/// StableDiffusionXLImg2ImgPipeline: the refiner, which draws from pictures alone.
+/// StableDiffusionXLImg2ImgPipeline: the refiner, which draws from images alone.
 const std::vector<Family>& stable_diffusion_xl_families();
 
 /// The refiner that a base's manifest names; none when it names none.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  there is no such checkpoint, or it is no refiner
-std::optional<CheckpointFolder> find_refiner(const CheckpointFolder& base);
+std::optional<Checkpoint> find_refiner(const Checkpoint& base);
 
 }  // namespace easel

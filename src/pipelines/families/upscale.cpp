@@ -15,7 +15,7 @@ const std::vector<Family>& upscale_families() {
                                                 .default_strength = 1.0,
                                                 .default_steps = 75,
                                                 .needs_image = true,
-                                                .sees_picture = true,
+                                                .image_conditioned = true,
                                                 .upscale_factor = 4,
                                                 .load = &load_image_upscale},
                                                {.class_name = "StableDiffusionLatentUpscalePipeline",
@@ -27,9 +27,9 @@ const std::vector<Family>& upscale_families() {
                                                 .default_strength = 1.0,
                                                 .default_steps = 75,
                                                 .needs_image = true,
-                                                .sees_picture = true,
+                                                .image_conditioned = true,
                                                 .upscale_factor = 2,
-                                                .told = NoiseTold::kLogSigma,
+                                                .noise_conditioning = NoiseConditioning::kLogSigma,
                                                 .load = &load_latent_upscale}};
   return families;
 }

@@ -4,8 +4,8 @@ namespace easel {
 namespace {
 
 NoiseWindow window_of(const TileGrid& cells, std::size_t index) {
-  return {.whole_height = cells.height,
-          .whole_width = cells.width,
+  return {.full_height = cells.height,
+          .full_width = cells.width,
           .top = cells.tops.at(index / cells.lefts.size()),
           .left = cells.lefts.at(index % cells.lefts.size())};
 }
@@ -13,8 +13,8 @@ NoiseWindow window_of(const TileGrid& cells, std::size_t index) {
 }  // namespace
 
 at::Tensor cut_tile(const at::Tensor& whole, const TileGrid& grid, std::size_t index) {
-  const auto place = window_of(grid, index);
-  return whole.narrow(-2, place.top, grid.tile_height).narrow(-1, place.left, grid.tile_width).contiguous();
+  const auto window = window_of(grid, index);
+  return whole.narrow(-2, window.top, grid.tile_height).narrow(-1, window.left, grid.tile_width).contiguous();
 }
 
 NoiseSource noise_of_tile(const NoiseSource& noise, const TileGrid& cells, std::size_t index) {

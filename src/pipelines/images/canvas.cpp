@@ -28,15 +28,15 @@ Image extend_edges(const Image& image, int width, int height) {
 }  // namespace
 
 Canvas plan_canvas(const ModelDescription& model, int width, int height) {
-  const bool resized = model.draws_native_size_only && (width != model.native_width || height != model.native_height);
+  const bool resized = model.native_size_only && (width != model.native_width || height != model.native_height);
   return {.width = width,
           .height = height,
-          .drawn_width = round_up(resized ? model.native_width : width, model.cell),
-          .drawn_height = round_up(resized ? model.native_height : height, model.cell),
+          .generated_width = round_up(resized ? model.native_width : width, model.cell),
+          .generated_height = round_up(resized ? model.native_height : height, model.cell),
           .resized = resized};
 }
 
-Image to_answer(Image drawing, const Canvas& canvas) {
+Image to_output(Image drawing, const Canvas& canvas) {
   if (!canvas.resized) {
     if (drawing.width == canvas.width && drawing.height == canvas.height) return drawing;
     return crop_center(drawing, canvas.width, canvas.height);

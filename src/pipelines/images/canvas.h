@@ -6,12 +6,12 @@
 
 namespace easel {
 
-/// A picture's two sizes, in pixels.
+/// An image's two sizes, in pixels.
 struct Canvas {
   int width = 0;  ///< of the answer
   int height = 0;
-  int drawn_width = 0;  ///< multiples of the latent cell
-  int drawn_height = 0;
+  int generated_width = 0;  ///< multiples of the latent cell
+  int generated_height = 0;
   bool resized = false;    ///< the drawing is resampled to the answer's size, not only cropped
   bool stretched = false;  ///< and fills it, whatever its proportions: they were changed before, by rounding its size
 };
@@ -24,6 +24,6 @@ Canvas plan_canvas(const ModelDescription& model, int width, int height);
 /// The answer: the middle of the drawing; or, where it is resized, the whole drawing as large as fits, and where the
 /// answer has other proportions its outermost pixels carried on to the edges, unless it is stretched. An exact fit is
 /// returned as it is.
-Image to_answer(Image drawing, const Canvas& canvas);
+Image to_output(Image drawing, const Canvas& canvas);
 
 }  // namespace easel

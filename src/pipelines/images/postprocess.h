@@ -1,4 +1,4 @@
-// Decoded tensors to 8-bit pictures.
+// Decoded tensors to 8-bit images.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -29,7 +29,7 @@ void blend(const at::Tensor& before, const at::Tensor& tile, std::int64_t dim, s
   beginning.copy_(weigh(before.narrow(dim, before.size(dim) - extent, extent), 1 - share) + weigh(beginning, share));
 }
 
-struct Cut {
+struct TileLayout {
   std::int64_t size;    ///< of a tile, in cells of what is cut
   std::int64_t stride;  ///< between tiles
   std::int64_t extent;  ///< blended, in cells of the result
@@ -37,14 +37,14 @@ struct Cut {
 };
 
 /// Tiles through `run`, put together. Two rows of tiles are kept at a time.
-at::Tensor in_tiles(const at::Tensor& input, const Cut& cut, const RunContext& ctx,
-                    const std::function<at::Tensor(const at::Tensor&)>& run) {
+at::Tensor run_tiled(const at::Tensor& input, const TileLayout& cut, const RunContext& ctx,
+                     const std::function<at::Tensor(const at::Tensor&)>& run) {
   std::vector<at::Tensor> above, finished_rows;
   for (std::int64_t y = 0; y < input.size(kHeight); y += cut.stride) {
     const auto band = input.narrow(kHeight, y, std::min(cut.size, input.size(kHeight) - y));
     std::vector<at::Tensor> row, kept;
     for (std::int64_t x = 0; x < input.size(kWidth); x += cut.stride) {
-      ctx.poll();
+      ctx.throw_if_cancelled();
       row.push_back(run(band.narrow(kWidth, x, std::min(cut.size, input.size(kWidth) - x))));
       const auto& tile = row.back();
       if (!above.empty()) blend(above[row.size() - 1], tile, kHeight, cut.extent);
@@ -59,7 +59,7 @@ at::Tensor in_tiles(const at::Tensor& input, const Cut& cut, const RunContext& c
 }
 
 /// @param from, to  edge of a tile before and after
-Cut cut_of(std::int64_t from, std::int64_t to) {
+TileLayout tile_layout(std::int64_t from, std::int64_t to) {
   constexpr double kOverlap = 0.25;
   const auto extent = static_cast<std::int64_t>(static_cast<double>(to) * kOverlap);
   return {.size = from,
@@ -76,15 +76,15 @@ struct Extent {
   std::int64_t total() const { return height * width * bytes; }
 };
 
-/// The peak of in_tiles: while the last tiles run, the finished rows wait beside two rows of tiles; then the finished
+/// The peak of run_tiled: while the last tiles run, the finished rows wait beside two rows of tiles; then the finished
 /// rows are put together.
 std::int64_t tiled_bytes(const Extent& result, std::int64_t tile, std::int64_t run) {
-  const auto kept = cut_of(tile, tile).kept;
+  const auto kept = tile_layout(tile, tile).kept;
   const Extent row{.height = tile, .width = (result.width + kept - 1) / kept * tile, .bytes = result.bytes};
   return std::max(run, result.total()) + result.total() + 2 * row.total();
 }
 
-LatentSize piece_of(const LatentSize& whole, std::int64_t cells) {
+LatentSize tile_size_within(const LatentSize& whole, std::int64_t cells) {
   return {.rows = 1, .height = std::min(whole.height, cells), .width = std::min(whole.width, cells)};
 }
 
@@ -102,7 +102,7 @@ std::int64_t tiled_decode_bytes(const AutoencoderKLConfig& config, const LatentS
   const auto scale = config.scale(), size = static_cast<std::int64_t>(c10::elementSize(placement.dtype));
   const Extent result{
       .height = whole.height * scale, .width = whole.width * scale, .bytes = config.out_channels * size};
-  return tiled_bytes(result, tile, decode_bytes(config, piece_of(whole, tile / scale), placement));
+  return tiled_bytes(result, tile, decode_bytes(config, tile_size_within(whole, tile / scale), placement));
 }
 
 std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentSize& whole, std::int64_t tile,
@@ -111,34 +111,34 @@ std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentS
   const auto scale = config.scale(), size = static_cast<std::int64_t>(c10::elementSize(placement.dtype));
   const Extent pixels{.height = whole.height * scale, .width = whole.width * scale, .bytes = config.in_channels * size};
   const Extent result{.height = whole.height, .width = whole.width, .bytes = 2 * config.latent_channels * size};
-  const auto run = encode_bytes(config, piece_of(whole, tile / scale), placement);
+  const auto run = encode_bytes(config, tile_size_within(whole, tile / scale), placement);
   return pixels.total() + tiled_bytes(result, tile / scale, run);
 }
 
-std::int64_t choose_tile(VaeTiling tiling, const PictureExtent& picture, std::int64_t tile, std::int64_t free,
+std::int64_t choose_tile(VaeTiling tiling, const ImageExtent& image, std::int64_t tile, std::int64_t free,
                          const std::function<std::int64_t(std::int64_t)>& memory_of) {
-  const auto larger_than = [&](std::int64_t edge) { return picture.height > edge || picture.width > edge; };
+  const auto larger_than = [&](std::int64_t edge) { return image.height > edge || image.width > edge; };
   // A part is left to what the estimate does not see: kernels' workspaces, and the allocator's odd ends.
   const auto fits = [&](std::int64_t edge) { return memory_of(edge) <= free - free / 8; };
   if (tiling == VaeTiling::kOff) return 0;
   if (tiling == VaeTiling::kOn) return larger_than(tile) ? tile : 0;
   if (fits(0)) return 0;
-  const auto smallest = 16 * picture.cell;
+  const auto smallest = 16 * image.cell;
   auto edge = std::max(tile, smallest);
   while (edge / 2 >= smallest && (!larger_than(edge) || !fits(edge))) edge /= 2;
-  edge -= edge % (4 * picture.cell);
+  edge -= edge % (4 * image.cell);
   return larger_than(edge) ? edge : 0;
 }
 
 at::Tensor tiled_decode(const AutoencoderKL& vae, const at::Tensor& z, std::int64_t tile, const RunContext& ctx) {
-  return in_tiles(z, cut_of(tile / vae.config().scale(), tile), ctx,
-                  [&](const at::Tensor& part) { return vae.decode(part, ctx); });
+  return run_tiled(z, tile_layout(tile / vae.config().scale(), tile), ctx,
+                   [&](const at::Tensor& part) { return vae.decode(part, ctx); });
 }
 
 DiagonalGaussianDistribution tiled_encode(const AutoencoderKL& vae, const at::Tensor& x, std::int64_t tile,
                                           const RunContext& ctx) {
-  return DiagonalGaussianDistribution::of(in_tiles(x, cut_of(tile, tile / vae.config().scale()), ctx,
-                                                   [&](const at::Tensor& part) { return vae.moments(part, ctx); }));
+  return DiagonalGaussianDistribution::of(run_tiled(x, tile_layout(tile, tile / vae.config().scale()), ctx,
+                                                    [&](const at::Tensor& part) { return vae.moments(part, ctx); }));
 }
 
 }  // namespace easel

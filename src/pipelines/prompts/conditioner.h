@@ -9,13 +9,13 @@
 
 namespace easel {
 
-/// Whether a second, unconditional row runs beside each picture's own.
+/// Whether a second, unconditional row runs beside each image's own.
 enum class Guidance { kOff, kOn };
 
-/// What a UNet is told of one picture beside its latents and timestep, the same at every step. Of k rows: 1 without
-/// guidance; 2 with it, the negative prompt's first; 3 where a picture guides as well (see guidance.h). Undefined where
+/// What a UNet is told of one image beside its latents and timestep, the same at every step. Of k rows: 1 without
+/// guidance; 2 with it, the negative prompt's first; 3 where an image guides as well (see guidance.h). Undefined where
 /// a model takes no such thing.
-struct Conditions {
+struct UNetConditioning {
   at::Tensor prompt_embeds;       ///< [k, T, D]
   at::Tensor text_embeds;         ///< [k, P]: the pooled prompt
   at::Tensor time_ids;            ///< [k, n]: sizes, crops, scores
@@ -28,11 +28,11 @@ struct Conditions {
 class Conditioner {
  public:
   virtual ~Conditioner() = default;
-  /// @param canvas  the picture's sizes
+  /// @param canvas  the image's sizes
   /// @throws Error(kInvalidArgument)  a value this family cannot draw; names the field
   /// @throws Error(kCancelled)
-  virtual Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                            const RunContext& context) = 0;
+  virtual UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                                  const RunContext& context) = 0;
 };
 
 }  // namespace easel

@@ -30,15 +30,15 @@ class PromptCache {
   std::size_t hits() const { return hits_; }
 
  private:
-  struct Entry {
+  struct CachedPrompt {
     std::string key;
     EncodedPrompt prompt;
     std::size_t chunks;
   };
 
   std::size_t capacity_, chunks_ = 0, hits_ = 0;
-  std::list<Entry> recent_;  // most recently used first
-  std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;
+  std::list<CachedPrompt> recent_;  // most recently used first
+  std::unordered_map<std::string, std::list<CachedPrompt>::iterator> by_key_;
 };
 
 }  // namespace easel

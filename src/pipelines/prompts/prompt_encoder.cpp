@@ -38,26 +38,27 @@ void append_bytes(std::string& key, const std::vector<T>& values) {
 }  // namespace
 
 PromptEncoder::PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state,
-                             c10::Device device, TaughtWords taught, std::size_t capacity)
+                             c10::Device device, LearnedEmbeddings embeddings, std::size_t capacity)
     : tokenizer_(std::move(tokenizer)),
       text_encoder_(std::move(text_encoder)),
       state_(state),
       device_(device),
-      taught_(std::move(taught)),
+      embeddings_(std::move(embeddings)),
       cache_(capacity) {}
 
 std::int64_t PromptEncoder::max_clip_skip() const {
   return text_encoder_.config().num_hidden_layers - (state_ == PromptState::kPenultimate ? 1 : 0);
 }
 
-EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptReading& reading, const RunContext& context) {
-  const auto clip_skip = reading.clip_skip;
+EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptEncodeOptions& options,
+                                    const RunContext& context) {
+  const auto clip_skip = options.clip_skip;
   if (clip_skip < 0 || clip_skip > max_clip_skip()) {
     throw Error(ErrorCode::kInvalidArgument, concat("`clip_skip` is ", clip_skip, ", expected 0 to ", max_clip_skip()),
                 "clip_skip");
   }
   Words words;
-  const auto prompt = read(text, reading, words);
+  const auto prompt = read(text, options, words);
   auto key = key_of(prompt, clip_skip, words);
   if (context.adapters != nullptr) key += context.adapters->key_of(*text_encoder_.layer_table());
   EncodedPrompt encoded;
@@ -72,24 +73,24 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptReading
 }
 
 const Tokenizer& PromptEncoder::current_tokenizer() {
-  if (!taught_.folder) return *tokenizer_;
-  if (auto files = taught_.folder->files(); files != files_) {
+  if (!embeddings_.folder) return *tokenizer_;
+  if (auto files = embeddings_.folder->files(); files != files_) {
     std::vector<std::string> words;
     for (const auto& file : *files) {
       words.push_back(file.word);
-      if (tokenizer_->id_of(file.word)) {
+      if (tokenizer_->token_to_id(file.word)) {
         log::warning("an embedding is not used: its name is a token of the model already", {{"word", file.word}});
       }
     }
-    taught_tokenizer_ = tokenizer_->with_words(words);
+    extended_tokenizer_ = tokenizer_->with_placeholder_tokens(words);
     files_ = std::move(files);
   }
-  return *taught_tokenizer_;
+  return *extended_tokenizer_;
 }
 
-PromptEncoder::Word PromptEncoder::load_word(std::size_t index) const {
-  const auto loaded = taught_.folder->load(files_->at(index));
-  const auto& vectors = loaded->embedding.vectors(taught_.part);
+PromptEncoder::Word PromptEncoder::load_embedding(std::size_t index) const {
+  const auto loaded = embeddings_.folder->load(files_->at(index));
+  const auto& vectors = loaded->embedding.vectors(embeddings_.target);
   const auto width = text_encoder_.config().hidden_size;
   if (vectors.size(1) != width) {
     throw Error(ErrorCode::kUnsupported, concat(loaded->embedding.file(), " holds vectors of ", vectors.size(1),
@@ -98,19 +99,19 @@ PromptEncoder::Word PromptEncoder::load_word(std::size_t index) const {
   return {.vectors = vectors, .version = loaded->version};
 }
 
-ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptReading& reading, Words& words) {
+ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptEncodeOptions& options, Words& words) {
   const auto& tokenizer = current_tokenizer();
   const auto length_of = [&](std::size_t word) {
-    if (!words.contains(word)) words.emplace(word, load_word(word));
+    if (!words.contains(word)) words.emplace(word, load_embedding(word));
     return static_cast<std::size_t>(words.at(word).vectors.size(0));
   };
   try {
-    auto prompt = reading.syntax == PromptSyntax::kA1111 ? read_weighted_prompt(tokenizer, text, length_of)
-                                                         : read_plain_prompt(tokenizer, text, length_of);
+    auto prompt = options.syntax == PromptSyntax::kA1111 ? tokenize_weighted_prompt(tokenizer, text, length_of)
+                                                         : tokenize_plain_prompt(tokenizer, text, length_of);
     if (prompt.cut) log::debug(concat("a prompt was cut at ", tokenizer.model_max_length(), " tokens"));
     return prompt;
   } catch (const Error& e) {
-    throw Error(ErrorCode::kInvalidArgument, concat("`", reading.param, "`: ", e.what()), reading.param);
+    throw Error(ErrorCode::kInvalidArgument, concat("`", options.param, "`: ", e.what()), options.param);
   }
 }
 
@@ -159,7 +160,7 @@ EncodedPrompt PromptEncoder::run(const TokenChunk& chunk, std::int64_t clip_skip
   return encoded;
 }
 
-LearnedVectors PromptEncoder::learned_vectors(const TokenChunk& chunk, const Words& words) const {
+TokenEmbeddingOverrides PromptEncoder::learned_vectors(const TokenChunk& chunk, const Words& words) const {
   if (chunk.learned.empty()) return {};
   std::vector<std::int64_t> positions;
   std::vector<at::Tensor> vectors;

@@ -27,16 +27,16 @@ enum class PromptState {
 };
 
 /// How a text is to be read and encoded.
-struct PromptReading {
+struct PromptEncodeOptions {
   PromptSyntax syntax = PromptSyntax::kPlain;
   std::int64_t clip_skip = 0;    ///< layers left out before the state that the family takes, 0 to max_clip_skip()
   const char* param = "prompt";  ///< the request's field that the text is, for errors
 };
 
 /// Words of textual inversion that an encoder's prompts may hold.
-struct TaughtWords {
+struct LearnedEmbeddings {
   std::shared_ptr<EmbeddingFolder> folder;  ///< null for none
-  EmbeddingPart part = EmbeddingPart::kOnly;
+  EmbeddingTarget target = EmbeddingTarget::kOnly;
 };
 
 /// Encodes with one tokenizer and one CLIPTextModel, and remembers the last texts it saw: the empty negative prompt of
@@ -46,7 +46,7 @@ class PromptEncoder {
   /// @param device    where the encoder's weights are
   /// @param capacity  chunks of tokens remembered; SD 1.5's are 77 x 768 numbers each
   PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state, c10::Device device,
-                TaughtWords taught = {}, std::size_t capacity = 256);
+                LearnedEmbeddings embeddings = {}, std::size_t capacity = 256);
 
   /// Layers that encode can be told to leave out.
   std::int64_t max_clip_skip() const;
@@ -57,7 +57,7 @@ class PromptEncoder {
   /// @throws Error(kInvalidArgument)  clip_skip is more than there are layers (param clip_skip); a word of the text
   ///                                  has a file that cannot be used, which the message names, or the text takes too
   ///                                  many chunks (reading.param)
-  EncodedPrompt encode(const std::string& text, const PromptReading& reading, const RunContext& context);
+  EncodedPrompt encode(const std::string& text, const PromptEncodeOptions& options, const RunContext& context);
 
   /// How often a text was remembered.
   std::size_t hits() const { return cache_.hits(); }
@@ -71,22 +71,22 @@ class PromptEncoder {
   using Words = std::map<std::size_t, Word>;  // those that a prompt uses, by their number
 
   const Tokenizer& current_tokenizer();
-  Word load_word(std::size_t index) const;
-  ChunkedPrompt read(const std::string& text, const PromptReading& reading, Words& words);
+  Word load_embedding(std::size_t index) const;
+  ChunkedPrompt read(const std::string& text, const PromptEncodeOptions& options, Words& words);
   static std::string key_of(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words);
   EncodedPrompt run(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words,
                     const RunContext& context) const;
   EncodedPrompt run(const TokenChunk& chunk, std::int64_t clip_skip, const Words& words,
                     const RunContext& context) const;
-  LearnedVectors learned_vectors(const TokenChunk& chunk, const Words& words) const;
+  TokenEmbeddingOverrides learned_vectors(const TokenChunk& chunk, const Words& words) const;
 
   std::unique_ptr<Tokenizer> tokenizer_;
   TextEncoder text_encoder_;
   PromptState state_;
   c10::Device device_;
-  TaughtWords taught_;
-  std::shared_ptr<const EmbeddingFolder::Files> files_;  // that taught_tokenizer_ knows
-  std::unique_ptr<Tokenizer> taught_tokenizer_;
+  LearnedEmbeddings embeddings_;
+  std::shared_ptr<const EmbeddingFolder::Files> files_;  // that extended_tokenizer_ knows
+  std::unique_ptr<Tokenizer> extended_tokenizer_;
   PromptCache cache_;
 };
 

@@ -19,12 +19,12 @@ at::Tensor padded(const at::Tensor& embeds, const at::Tensor& empty, std::int64_
 }
 
 /// One text through all encoders. A word may have more vectors for one of them than for another, and so more chunks.
-EncodedPrompt encode_text(Encoders encoders, const std::string& text, const PromptReading& reading,
+EncodedPrompt encode_text(Encoders encoders, const std::string& text, const PromptEncodeOptions& options,
                           const RunContext& context) {
   std::vector<EncodedPrompt> encoded;
   std::int64_t length = 0;
   for (const auto& encoder : encoders) {
-    encoded.push_back(encoder->encode(text, reading, context));
+    encoded.push_back(encoder->encode(text, options, context));
     length = std::max(length, encoded.back().embeds.size(1));
   }
   auto result = encoded.back();  // its text_embeds, and embeds where it is the only one
@@ -32,7 +32,7 @@ EncodedPrompt encode_text(Encoders encoders, const std::string& text, const Prom
   std::vector<at::Tensor> embeds;
   for (std::size_t i = 0; i < encoded.size(); ++i) {
     const bool is_short = encoded[i].embeds.size(1) < length;
-    embeds.push_back(is_short ? padded(encoded[i].embeds, encoders[i]->encode("", reading, context).embeds, length)
+    embeds.push_back(is_short ? padded(encoded[i].embeds, encoders[i]->encode("", options, context).embeds, length)
                               : encoded[i].embeds);
     result.cut = result.cut || encoded[i].cut;
   }
@@ -40,10 +40,10 @@ EncodedPrompt encode_text(Encoders encoders, const std::string& text, const Prom
   return result;
 }
 
-void pad(EncodedPrompt& prompt, std::int64_t length, Encoders encoders, const PromptReading& reading,
+void pad(EncodedPrompt& prompt, std::int64_t length, Encoders encoders, const PromptEncodeOptions& options,
          const RunContext& context) {
   if (prompt.embeds.size(1) == length) return;
-  prompt.embeds = padded(prompt.embeds, encode_text(encoders, "", reading, context).embeds, length);
+  prompt.embeds = padded(prompt.embeds, encode_text(encoders, "", options, context).embeds, length);
 }
 
 }  // namespace
@@ -51,23 +51,23 @@ void pad(EncodedPrompt& prompt, std::int64_t length, Encoders encoders, const Pr
 PromptRows encode_prompts(Encoders encoders, const GenerationRequest& request, Guidance guidance, EmptyNegative empty,
                           const RunContext& context) {
   const auto syntax = request.prompt_syntax.value_or(PromptSyntax::kPlain);
-  const PromptReading reading{.syntax = syntax, .clip_skip = request.clip_skip.value_or(0), .param = "prompt"};
-  PromptRows rows{.text = encode_text(encoders, request.prompt, reading, context), .negative = {}};
+  const PromptEncodeOptions options{.syntax = syntax, .clip_skip = request.clip_skip.value_or(0), .param = "prompt"};
+  PromptRows rows{.text = encode_text(encoders, request.prompt, options, context), .negative = {}};
   if (guidance == Guidance::kOff) return rows;
   if (empty == EmptyNegative::kZeros && request.negative_prompt.empty()) {
     rows.negative = {.embeds = at::zeros_like(rows.text.embeds), .text_embeds = at::zeros_like(rows.text.text_embeds)};
     return rows;
   }
   // The reference skips no layers for the negative prompt.
-  const PromptReading negative{.syntax = syntax, .clip_skip = 0, .param = "negative_prompt"};
+  const PromptEncodeOptions negative{.syntax = syntax, .clip_skip = 0, .param = "negative_prompt"};
   rows.negative = encode_text(encoders, request.negative_prompt, negative, context);
   const auto length = std::max(rows.text.embeds.size(1), rows.negative.embeds.size(1));
-  pad(rows.text, length, encoders, reading, context);
+  pad(rows.text, length, encoders, options, context);
   pad(rows.negative, length, encoders, negative, context);
   return rows;
 }
 
-at::Tensor below_each_other(const at::Tensor& first, const at::Tensor& second) {
+at::Tensor concat_rows(const at::Tensor& first, const at::Tensor& second) {
   return first.defined() ? at::cat(at::TensorList({first, second})) : second;
 }
 

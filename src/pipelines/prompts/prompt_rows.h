@@ -29,6 +29,6 @@ PromptRows encode_prompts(std::span<const std::shared_ptr<PromptEncoder>> encode
                           Guidance guidance, EmptyNegative empty, const RunContext& context);
 
 /// [1, ...] and [1, ...] -> [2, ...]; the second alone where the first is undefined.
-at::Tensor below_each_other(const at::Tensor& first, const at::Tensor& second);
+at::Tensor concat_rows(const at::Tensor& first, const at::Tensor& second);
 
 }  // namespace easel

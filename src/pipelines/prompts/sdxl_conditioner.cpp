@@ -11,16 +11,17 @@
 namespace easel {
 namespace {
 
-using Pixels = MicroConditions::Pixels;
+using Pixels = MicroConditioning::Pixels;
 
 /// Sizes of the row without the prompt. The reference's pipelines differ: from noise alone both sizes count together or
-/// not at all; from a picture each counts by itself, and the corner is the other row's whatever is given.
+/// not at all; from an image each counts by itself, and the corner is the other row's whatever is given.
 struct NegativeSizes {
   Pixels original_size, crops_coords_top_left, target_size;
 };
 
-NegativeSizes negative_sizes(const MicroConditions& given, Pixels original_size, Pixels target_size, Start start) {
-  if (start == Start::kPicture) {
+NegativeSizes negative_sizes(const MicroConditioning& given, Pixels original_size, Pixels target_size,
+                             StartKind start) {
+  if (start == StartKind::kImage) {
     return {given.negative_original_size.value_or(original_size), given.crops_coords_top_left,
             given.negative_target_size.value_or(target_size)};
   }
@@ -42,33 +43,33 @@ std::vector<double> score_ids(Pixels original_size, Pixels crops_coords_top_left
 
 }  // namespace
 
-SdxlSettings read_sdxl_settings(const CheckpointFolder& folder) {
+SdxlSettings read_sdxl_settings(const Checkpoint& folder) {
   Config settings(folder.settings, folder.index);
   const SdxlSettings defaults;
   return {.force_zeros_for_empty_prompt =
               settings.get("force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
           .time_ids = settings.get("requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
-          .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? Start::kPicture : defaults.start};
+          .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? StartKind::kImage : defaults.start};
 }
 
 SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
                                  const Placement& placement)
     : encoders_(std::move(encoders)), settings_(settings), placement_(placement) {}
 
-Conditions SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                                   const RunContext& context) {
+UNetConditioning SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                                         const RunContext& context) {
   const auto empty = settings_.force_zeros_for_empty_prompt ? EmptyNegative::kZeros : EmptyNegative::kEncoded;
   const auto rows = encode_prompts(encoders_, request, guidance, empty, context);
-  const auto start = request.image ? Start::kPicture : settings_.start;
-  return {.prompt_embeds = below_each_other(rows.negative.embeds, rows.text.embeds),
-          .text_embeds = below_each_other(rows.negative.text_embeds, rows.text.text_embeds),
-          .time_ids = time_ids(request.micro_conditions, canvas, guidance, start),
+  const auto start = request.image ? StartKind::kImage : settings_.start;
+  return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
+          .text_embeds = concat_rows(rows.negative.text_embeds, rows.text.text_embeds),
+          .time_ids = time_ids(request.micro_conditioning, canvas, guidance, start),
           .prompt_cut = rows.cut()};
 }
 
-at::Tensor SdxlConditioner::time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance,
-                                     Start start) const {
-  const Pixels drawn{canvas.drawn_height, canvas.drawn_width};
+at::Tensor SdxlConditioner::time_ids(const MicroConditioning& given, const Canvas& canvas, Guidance guidance,
+                                     StartKind start) const {
+  const Pixels drawn{canvas.generated_height, canvas.generated_width};
   const auto original_size = given.original_size.value_or(drawn), target_size = given.target_size.value_or(drawn);
   std::vector<double> ids, negative_ids;
   if (settings_.time_ids == TimeIds::kAestheticScores) {

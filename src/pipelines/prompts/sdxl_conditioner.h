@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "checkpoints/checkpoint_folder.h"
+#include "checkpoints/checkpoint.h"
 #include "pipelines/prompts/conditioner.h"
 #include "pipelines/prompts/prompt_encoder.h"
 #include "tensor/placement.h"
@@ -18,19 +18,19 @@ enum class TimeIds {
 };
 
 /// What a pipeline of the reference draws from.
-enum class Start {
+enum class StartKind {
   kNoise,
-  kPicture,  ///< or from the latents that a base hands over
+  kImage,  ///< or from the latents that a base hands over
 };
 
 /// What model_index.json says beside its components.
 struct SdxlSettings {
   bool force_zeros_for_empty_prompt = true;  ///< without a negative prompt, the unconditional embeddings are zeros
   TimeIds time_ids = TimeIds::kSizes;
-  Start start = Start::kNoise;  ///< of requests without a picture
+  StartKind start = StartKind::kNoise;  ///< of requests without an image
 };
 
-SdxlSettings read_sdxl_settings(const CheckpointFolder& folder);
+SdxlSettings read_sdxl_settings(const Checkpoint& folder);
 
 /// Texts of all encoders side by side, the pooled text of the last one, and the time ids.
 class SdxlConditioner : public Conditioner {
@@ -40,11 +40,11 @@ class SdxlConditioner : public Conditioner {
   SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
                   const Placement& placement);
 
-  Conditions encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                    const RunContext& context) override;
+  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                          const RunContext& context) override;
 
  private:
-  at::Tensor time_ids(const MicroConditions& given, const Canvas& canvas, Guidance guidance, Start start) const;
+  at::Tensor time_ids(const MicroConditioning& given, const Canvas& canvas, Guidance guidance, StartKind start) const;
 
   std::vector<std::shared_ptr<PromptEncoder>> encoders_;
   SdxlSettings settings_;

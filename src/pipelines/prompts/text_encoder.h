@@ -27,10 +27,10 @@ class TextEncoder {
 
   /// @throws Error  as CLIPTextModel; as loading does
   CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
-                            const LearnedVectors& learned = {}) const {
+                            const TokenEmbeddingOverrides& learned = {}) const {
     if (model_) return (*model_)(input_ids, clip_skip, ctx, learned);
     auto output = reload_()(input_ids, clip_skip, ctx, learned);
-    give_back_host_memory();
+    release_cached_host_memory();
     return output;
   }
 

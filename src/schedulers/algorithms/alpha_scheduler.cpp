@@ -15,17 +15,17 @@ at::Tensor AlphaScheduler::add_noise(const at::Tensor& original, const at::Tenso
 at::Tensor AlphaScheduler::original_sample_from(const at::Tensor& model_output, const at::Tensor& sample,
                                                 const at::Tensor& alpha_prod) const {
   if (prediction_type_ == PredictionType::kSample) return model_output;
-  const auto signal = square_root(alpha_prod), deviation = square_root(one_minus(alpha_prod));
-  if (prediction_type_ == PredictionType::kEpsilon) return (sample - deviation * model_output) / signal;
-  return signal * sample - deviation * model_output;
+  const auto signal = square_root(alpha_prod), std_dev = square_root(one_minus(alpha_prod));
+  if (prediction_type_ == PredictionType::kEpsilon) return (sample - std_dev * model_output) / signal;
+  return signal * sample - std_dev * model_output;
 }
 
 at::Tensor AlphaScheduler::epsilon_from(const at::Tensor& model_output, const at::Tensor& sample,
                                         const at::Tensor& alpha_prod) const {
   if (prediction_type_ == PredictionType::kEpsilon) return model_output;
-  const auto signal = square_root(alpha_prod), deviation = square_root(one_minus(alpha_prod));
-  if (prediction_type_ == PredictionType::kSample) return (sample - signal * model_output) / deviation;
-  return signal * model_output + deviation * sample;
+  const auto signal = square_root(alpha_prod), std_dev = square_root(one_minus(alpha_prod));
+  if (prediction_type_ == PredictionType::kSample) return (sample - signal * model_output) / std_dev;
+  return signal * model_output + std_dev * sample;
 }
 
 double checked_eta(const SchedulerOptions& options) {

@@ -9,7 +9,7 @@ namespace easel {
 
 DDIMScheduler::DDIMScheduler(SchedulerArguments& arguments, const SchedulerOptions& options)
     : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact),
-                     read_prediction_type(arguments, KnownPredictions::kSampleToo)),
+                     read_prediction_type(arguments, SupportedPredictions::kAllButFlow)),
       final_alpha_cumprod_(arguments.flag("set_alpha_to_one", true) ? at::ones({}, at::kFloat)
                                                                     : schedule_.alpha_prod(0)),
       timestep_spacing_(read_timestep_spacing(arguments, "leading")),

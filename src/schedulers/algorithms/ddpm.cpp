@@ -12,8 +12,8 @@
 namespace easel {
 
 DDPMScheduler::DDPMScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.knows_sigmoid_and_laplace = true}),
-                     read_prediction_type(arguments, KnownPredictions::kSampleToo)),
+    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.supports_sigmoid_and_laplace = true}),
+                     read_prediction_type(arguments, SupportedPredictions::kAllButFlow)),
       variance_(read_variance(arguments)),
       timestep_spacing_(read_timestep_spacing(arguments, "leading")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
@@ -73,12 +73,12 @@ Scheduler::Step DDPMScheduler::step(const at::Tensor& full_model_output, std::si
   result.prev_sample = original_sample_coeff * result.pred_original_sample + sample_coeff * sample;
   if (timestep(step_index) > 0) {
     const auto z = noise.normal_like(model_output);
-    result.prev_sample = result.prev_sample + deviation(levels, predicted_variance) * z;
+    result.prev_sample = result.prev_sample + std_dev(levels, predicted_variance) * z;
   }
   return result;
 }
 
-at::Tensor DDPMScheduler::deviation(const Levels& levels, const at::Tensor& predicted_variance) const {
+at::Tensor DDPMScheduler::std_dev(const Levels& levels, const at::Tensor& predicted_variance) const {
   constexpr double kSmallest = 1e-20;  // the reference's guard against log(0)
   const auto variance = at::clamp(one_minus(levels.alpha_prod_prev) / one_minus(levels.alpha_prod) * levels.beta,
                                   kSmallest, std::nullopt);

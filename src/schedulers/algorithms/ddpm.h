@@ -30,7 +30,7 @@ class DDPMScheduler final : public AlphaScheduler {
     at::Tensor alpha_prod, alpha_prod_prev;  // products up to this timestep and the next, lower one
     at::Tensor beta;                         // the noise that lies between them
   };
-  at::Tensor deviation(const Levels& levels, const at::Tensor& predicted_variance) const;
+  at::Tensor std_dev(const Levels& levels, const at::Tensor& predicted_variance) const;
 
   Variance variance_;
   TimestepSpacing timestep_spacing_;

@@ -62,7 +62,7 @@ DEISMultistepScheduler::DEISMultistepScheduler(SchedulerArguments& arguments, co
 Scheduler::Step DEISMultistepScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                              const at::Tensor& sample, NoiseSource&) {
   check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
+  check_step_order(step_index, steps_done_);
   check_tensors(model_output, sample);
   const auto now = level(step_index);
   Step result;
@@ -79,7 +79,7 @@ Scheduler::Step DEISMultistepScheduler::step(const at::Tensor& model_output, std
 
 int DEISMultistepScheduler::order_of(std::size_t step_index) const {
   auto order = std::min(solver_order_, static_cast<std::int64_t>(steps_done_) + 1);
-  if (lower_order_final_ && timesteps_.size() < kFewSteps) {
+  if (lower_order_final_ && timesteps_.size() < kLowerOrderFinalSteps) {
     order = std::min(order, static_cast<std::int64_t>(timesteps_.size() - step_index));
   }
   return static_cast<int>(order);

@@ -19,7 +19,7 @@ std::int64_t share_of(std::int64_t count, double strength) {
 DistilledScheduler::DistilledScheduler(SchedulerArguments& arguments, const SchedulerOptions& options)
     : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact,
                                          {.beta_start = 0.00085, .beta_end = 0.012, .beta_schedule = "scaled_linear"}),
-                     read_prediction_type(arguments, KnownPredictions::kSampleToo)),
+                     read_prediction_type(arguments, SupportedPredictions::kAllButFlow)),
       original_inference_steps_(arguments.integer("original_inference_steps", 50)),
       strength_(options.strength) {
   if (original_inference_steps_ < 1 || original_inference_steps_ > schedule_.num_train_timesteps) {

@@ -15,7 +15,7 @@ class DistilledScheduler : public AlphaScheduler {
   void set_timesteps(std::int64_t num_inference_steps) final;
   /// strength leaves out the first of them.
   void set_custom_timesteps(const std::vector<double>& timesteps) final;
-  bool spends_strength() const final { return strength_ < 1; }
+  bool applies_strength() const final { return strength_ < 1; }
 
  protected:
   /// @throws Error(kUnsupported)  original_inference_steps is not 1 to num_train_timesteps

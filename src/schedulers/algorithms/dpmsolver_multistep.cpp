@@ -9,7 +9,7 @@
 namespace easel {
 
 DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : DpmSolverScheduler(arguments, {.zero_terminal_snr = ZeroTerminalSnr::kNearly}),
+    : DpmSolverScheduler(arguments, {.zero_terminal_snr = ZeroTerminalSnr::kNearlyZero}),
       algorithm_(arguments.choice<DpmSolverAlgorithm>("algorithm_type", "dpmsolver++",
                                                       {{"dpmsolver", DpmSolverAlgorithm::kDpmSolver},
                                                        {"dpmsolver++", DpmSolverAlgorithm::kDpmSolverPlusPlus},
@@ -23,11 +23,11 @@ DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arg
     throw arguments.unsupported("solver_order", "sde-dpmsolver has no third order");
   }
   // The reference looks at the name before it reads "deis" as dpmsolver++.
-  const bool may_end_at_zero = solves_for_original_sample(algorithm_) && !arguments.is("algorithm_type", "deis");
+  const bool may_end_at_zero = uses_data_prediction(algorithm_) && !arguments.is("algorithm_type", "deis");
   if (run_schedule_.final_sigma() == FinalSigma::kZero && !may_end_at_zero) {
     throw arguments.unsupported("algorithm_type", "it needs `final_sigmas_type` sigma_min");
   }
-  if (prediction_type_ == PredictionType::kFlowPrediction && !solves_for_original_sample(algorithm_)) {
+  if (prediction_type_ == PredictionType::kFlowPrediction && !uses_data_prediction(algorithm_)) {
     throw arguments.unsupported("prediction_type", "it needs `algorithm_type` dpmsolver++ or sde-dpmsolver++");
   }
 }
@@ -35,13 +35,13 @@ DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(SchedulerArguments& arg
 Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
                                                   const at::Tensor& half_or_float_sample, NoiseSource& noise) {
   check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
+  check_step_order(step_index, steps_done_);
   const auto model_output = learned_variance_ ? without_learned_variance(full_model_output) : full_model_output;
   check_tensors(model_output, half_or_float_sample);
 
   const auto from = level(step_index), to = level(step_index + 1);
   at::Tensor pred_original_sample, d0;
-  if (solves_for_original_sample(algorithm_)) {
+  if (uses_data_prediction(algorithm_)) {
     d0 = pred_original_sample =
         thresholded(original_sample_at(from, prediction_type_, model_output, half_or_float_sample));
   } else {
@@ -79,7 +79,7 @@ Scheduler::Step DPMSolverMultistepScheduler::step(const at::Tensor& full_model_o
 }
 
 int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
-  const bool lower_order_final = lower_order_final_ && timesteps_.size() < kFewSteps;
+  const bool lower_order_final = lower_order_final_ && timesteps_.size() < kLowerOrderFinalSteps;
   const auto steps_left = timesteps_.size() - step_index;
   auto order = std::min(solver_order_, static_cast<std::int64_t>(steps_done_) + 1);
   if (steps_left == 1 && (euler_at_final_ || lower_order_final || run_schedule_.final_sigma() == FinalSigma::kZero)) {

@@ -8,7 +8,7 @@ namespace easel {
 DpmSolverScheduler::DpmSolverScheduler(SchedulerArguments& arguments, const Reads& reads)
     : schedule_(read_noise_schedule(arguments, reads.zero_terminal_snr)),
       run_schedule_(arguments, reads.run),
-      prediction_type_(read_prediction_type(arguments, KnownPredictions::kSampleAndFlowToo)),
+      prediction_type_(read_prediction_type(arguments, SupportedPredictions::kAll)),
       solver_order_(arguments.integer("solver_order", 2)),
       lower_order_final_(arguments.flag("lower_order_final", reads.lower_order_final)),
       thresholding_(arguments) {
@@ -38,7 +38,7 @@ at::Tensor DpmSolverScheduler::add_noise(const at::Tensor& original, const at::T
                                          std::size_t step_index) const {
   check_step_index(step_index);
   const auto sigma = sigmas_.select(0, static_cast<std::int64_t>(step_index)).to(original.scalar_type());
-  const auto mix = signal_and_noise(sigma, run_schedule_.uses_flow_sigmas());
+  const auto mix = sigma_to_alpha_sigma(sigma, run_schedule_.uses_flow_sigmas());
   return mix.alpha * original + mix.sigma * noise;
 }
 

@@ -19,7 +19,7 @@ class DpmSolverScheduler : public Scheduler {
  protected:
   /// What the classes of the reference differ in.
   struct Reads {
-    ZeroTerminalSnr zero_terminal_snr = ZeroTerminalSnr::kNotAField;
+    ZeroTerminalSnr zero_terminal_snr = ZeroTerminalSnr::kIgnored;
     DpmSolverTraits run = {};
     std::int64_t max_order = 3;
     bool lower_order_final = true;  ///< its default

@@ -47,7 +47,7 @@ std::vector<double> midpoint_timesteps(const std::vector<double>& sigmas, std::s
 DPMSolverSDEScheduler::DPMSolverSDEScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012},
                           {.float32_timesteps = false, .karras_takes_sigma_range = false},
-                          KnownPredictions::kEpsilonAndV) {
+                          SupportedPredictions::kEpsilonAndV) {
   if (arguments.has("noise_sampler_seed")) {
     noise_sampler_seed_ = arguments.integer("noise_sampler_seed", 0);
     if (*noise_sampler_seed_ < 0) throw arguments.corrupt("noise_sampler_seed", "expected 0 or more");
@@ -57,7 +57,7 @@ DPMSolverSDEScheduler::DPMSolverSDEScheduler(SchedulerArguments& arguments, cons
 void DPMSolverSDEScheduler::begin(const KDiffusionSchedule::Run& run) {
   KDiffusionScheduler::begin(run);
   const auto halfway = midpoint_timesteps(run.sigmas, log_of(schedule_.sigmas()));
-  timesteps_ = visited_twice(run.timesteps);
+  timesteps_ = repeat_interleaved(run.timesteps);
   for (std::size_t i = 0; i < halfway.size(); ++i) timesteps_[2 * i + 1] = static_cast<float>(halfway[i]);
   sample_ = at::Tensor();
 }

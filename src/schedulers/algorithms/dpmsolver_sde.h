@@ -10,7 +10,7 @@ namespace easel {
 /// DPM-Solver++ (stochastic) of second order, one evaluation at the start of a step and one halfway; after Crowson's
 /// k-diffusion, sample_dpmpp_sde. Noise is one path of Brownian motion over the noise levels (see BrownianTree), so
 /// that runs of different step counts follow the same path. Its seed is the config's noise_sampler_seed, or else the
-/// picture's own; diffusers has a random one in that place. A run has 2 * num_inference_steps - 1 steps. Numbers agree
+/// image's own; diffusers has a random one in that place. A run has 2 * num_inference_steps - 1 steps. Numbers agree
 /// with diffusers 0.42.1, scheduling_dpmsolver_sde.py.
 class DPMSolverSDEScheduler final : public KDiffusionScheduler {
  public:

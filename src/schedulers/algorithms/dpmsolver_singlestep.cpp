@@ -20,11 +20,11 @@ DPMSolverSinglestepScheduler::DPMSolverSinglestepScheduler(SchedulerArguments& a
       solver_type_(read_dpmsolver_type(arguments)),
       learned_variance_(reads_learned_variance(arguments, prediction_type_)) {
   // The reference looks at the name before it reads "deis" as dpmsolver++.
-  const bool may_end_at_zero = solves_for_original_sample(algorithm_) && !arguments.is("algorithm_type", "deis");
+  const bool may_end_at_zero = uses_data_prediction(algorithm_) && !arguments.is("algorithm_type", "deis");
   if (run_schedule_.final_sigma() == FinalSigma::kZero && !may_end_at_zero) {
     throw arguments.unsupported("algorithm_type", "it needs `final_sigmas_type` sigma_min");
   }
-  if (!solves_for_original_sample(algorithm_)) {
+  if (!uses_data_prediction(algorithm_)) {
     if (prediction_type_ == PredictionType::kFlowPrediction) {
       throw arguments.unsupported("prediction_type", "it needs `algorithm_type` dpmsolver++ or sde-dpmsolver++");
     }
@@ -55,14 +55,14 @@ std::vector<int> DPMSolverSinglestepScheduler::orders(std::size_t steps) const {
 Scheduler::Step DPMSolverSinglestepScheduler::step(const at::Tensor& full_model_output, std::size_t step_index,
                                                    const at::Tensor& sample, NoiseSource& noise) {
   check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
+  check_step_order(step_index, steps_done_);
   const auto model_output = learned_variance_ ? without_learned_variance(full_model_output) : full_model_output;
   check_tensors(model_output, sample);
 
   const auto now = level(step_index);
   Step result;
   std::vector<at::Tensor> outputs;
-  if (solves_for_original_sample(algorithm_)) {
+  if (uses_data_prediction(algorithm_)) {
     result.pred_original_sample = thresholded(original_sample_at(now, prediction_type_, model_output, sample));
     outputs = outputs_with(result.pred_original_sample);
   } else {

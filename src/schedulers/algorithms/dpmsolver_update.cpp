@@ -8,14 +8,14 @@
 
 namespace easel {
 
-SignalAndNoise signal_and_noise(const at::Tensor& run_sigma, bool flow) {
+AlphaSigma sigma_to_alpha_sigma(const at::Tensor& run_sigma, bool flow) {
   if (flow) return {.alpha = one_minus(run_sigma), .sigma = run_sigma};
   const auto alpha = one_over(square_root(square(run_sigma) + 1));
   return {.alpha = alpha, .sigma = run_sigma * alpha};
 }
 
 NoiseLevel noise_level(const at::Tensor& run_sigma, bool flow) {
-  const auto [alpha, sigma] = signal_and_noise(run_sigma, flow);
+  const auto [alpha, sigma] = sigma_to_alpha_sigma(run_sigma, flow);
   return {.alpha = alpha, .sigma = sigma, .lambda = at::log(alpha) - at::log(sigma), .run_sigma = run_sigma};
 }
 
@@ -51,9 +51,9 @@ bool reads_learned_variance(const SchedulerArguments& arguments, PredictionType 
 }
 
 at::Tensor without_learned_variance(const at::Tensor& model_output) {
-  constexpr std::int64_t kPictureChannels = 3;
+  constexpr std::int64_t kImageChannels = 3;
   const bool has_channels = model_output.defined() && model_output.dim() > 1;
-  return has_channels ? model_output.slice(1, 0, kPictureChannels) : model_output;
+  return has_channels ? model_output.slice(1, 0, kImageChannels) : model_output;
 }
 
 DpmSolverType read_dpmsolver_type(SchedulerArguments& arguments) {
@@ -65,7 +65,7 @@ DpmSolverType read_dpmsolver_type(SchedulerArguments& arguments) {
                                           {"bh2", DpmSolverType::kMidpoint}});
 }
 
-bool solves_for_original_sample(DpmSolverAlgorithm algorithm) {
+bool uses_data_prediction(DpmSolverAlgorithm algorithm) {
   return algorithm == DpmSolverAlgorithm::kDpmSolverPlusPlus || algorithm == DpmSolverAlgorithm::kSdeDpmSolverPlusPlus;
 }
 

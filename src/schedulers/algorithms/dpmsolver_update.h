@@ -11,11 +11,11 @@
 namespace easel {
 
 /// How much of x0 and of the noise a sample holds: x = alpha * x0 + sigma * eps. 0-dim, of run_sigma's dtype.
-struct SignalAndNoise {
+struct AlphaSigma {
   at::Tensor alpha, sigma;
 };
 /// @param flow  alpha is 1 - sigma, as in flow matching
-SignalAndNoise signal_and_noise(const at::Tensor& run_sigma, bool flow);
+AlphaSigma sigma_to_alpha_sigma(const at::Tensor& run_sigma, bool flow);
 
 /// One visited noise level: x = alpha * x0 + sigma * eps, and lambda = log(alpha / sigma). All 0-dim float32.
 struct NoiseLevel {
@@ -31,13 +31,13 @@ at::Tensor original_sample_at(const NoiseLevel& level, PredictionType prediction
 at::Tensor noise_at(const NoiseLevel& level, PredictionType prediction_type, const at::Tensor& model_output,
                     const at::Tensor& sample);
 
-/// `variance_type` says that the model output holds variances behind the channels of a picture.
+/// `variance_type` says that the model output holds variances behind the channels of an image.
 /// They are read with prediction_type epsilon alone, as in the reference.
 bool reads_learned_variance(const SchedulerArguments& arguments, PredictionType prediction_type);
 /// The model output without them. An output too small to hold any is returned as it is.
 at::Tensor without_learned_variance(const at::Tensor& model_output);
 
-constexpr std::size_t kFewSteps = 15;  ///< of a multistep solver: below it, lower_order_final takes effect
+constexpr std::size_t kLowerOrderFinalSteps = 15;  ///< of a multistep solver: below it, lower_order_final takes effect
 
 enum class DpmSolverAlgorithm { kDpmSolver, kDpmSolverPlusPlus, kSdeDpmSolver, kSdeDpmSolverPlusPlus };
 enum class DpmSolverType { kMidpoint, kHeun };
@@ -46,7 +46,7 @@ enum class DpmSolverType { kMidpoint, kHeun };
 DpmSolverType read_dpmsolver_type(SchedulerArguments& arguments);
 
 /// Integrates x0, not the noise.
-bool solves_for_original_sample(DpmSolverAlgorithm algorithm);
+bool uses_data_prediction(DpmSolverAlgorithm algorithm);
 bool is_stochastic(DpmSolverAlgorithm algorithm);
 
 /// x_next = sample * x + d0 * D0 + d1 * D1 + d2 * D2 + noise * z, where D0 is a model output, and D1 and D2 are divided

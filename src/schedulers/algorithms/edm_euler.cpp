@@ -23,22 +23,22 @@ double positive(SchedulerArguments& arguments, const char* key, double fallback)
 }
 
 void check_ramp(const std::vector<double>& ramp, std::int64_t most) {
-  const auto refuse = [](const auto&... what) {
+  const auto reject = [](const auto&... what) {
     throw Error(ErrorCode::kInvalidArgument, concat("sigmas: ", what...), "sigmas");
   };
   if (ramp.empty() || ramp.size() > static_cast<std::size_t>(most)) {
-    refuse("the list has ", ramp.size(), " numbers, expected 1 to ", most);
+    reject("the list has ", ramp.size(), " numbers, expected 1 to ", most);
   }
   for (std::size_t i = 0; i < ramp.size(); ++i) {
-    if (!(ramp[i] >= 0 && ramp[i] <= 1)) refuse(ramp[i], " is not in 0 to 1, where EDM Euler places its sigmas");
-    if (i > 0 && ramp[i] <= ramp[i - 1]) refuse(ramp[i], " comes after ", ramp[i - 1], ", expected rising positions");
+    if (!(ramp[i] >= 0 && ramp[i] <= 1)) reject(ramp[i], " is not in 0 to 1, where EDM Euler places its sigmas");
+    if (i > 0 && ramp[i] <= ramp[i - 1]) reject(ramp[i], " comes after ", ramp[i - 1], ", expected rising positions");
   }
 }
 
 }  // namespace
 
 EDMEulerScheduler::EDMEulerScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : prediction_type_(read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
+    : prediction_type_(read_prediction_type(arguments, SupportedPredictions::kEpsilonAndV)),
       sigma_spacing_(arguments.choice<SigmaSpacing>(
           "sigma_schedule", "karras",
           {{"karras", SigmaSpacing::kKarras}, {"exponential", SigmaSpacing::kExponential}})),

@@ -7,8 +7,8 @@
 namespace easel {
 
 EulerAncestralDiscreteScheduler::EulerAncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
-      prediction_type_(read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
+    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearlyZero)),
+      prediction_type_(read_prediction_type(arguments, SupportedPredictions::kEpsilonAndV)),
       timestep_spacing_(read_timestep_spacing(arguments, "linspace")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)) {}
 

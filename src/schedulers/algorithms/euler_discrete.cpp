@@ -10,10 +10,10 @@
 namespace easel {
 
 EulerDiscreteScheduler::EulerDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearly)),
+    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNearlyZero)),
       prediction_type_(arguments.is("prediction_type", "original_sample")
                            ? PredictionType::kSample
-                           : read_prediction_type(arguments, KnownPredictions::kSampleToo)),
+                           : read_prediction_type(arguments, SupportedPredictions::kAllButFlow)),
       interpolation_(arguments.choice<Interpolation>(
           "interpolation_type", "linear",
           {{"linear", Interpolation::kLinear}, {"log_linear", Interpolation::kLogLinear}})),
@@ -35,7 +35,7 @@ void EulerDiscreteScheduler::set_timesteps(std::int64_t num_inference_steps) {
 
 void EulerDiscreteScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
   check_custom_timesteps(timesteps, schedule_);
-  refuse_custom_timesteps_with(sigma_spacing_);
+  require_training_sigmas(sigma_spacing_);
   if (continuous_timesteps_) {
     throw Error(ErrorCode::kUnsupported, "custom timesteps do not go with `timestep_type` continuous", "timesteps");
   }

@@ -7,8 +7,8 @@
 namespace easel {
 
 HeunDiscreteScheduler::HeunDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012, .knows_exp = true}, {},
-                          KnownPredictions::kSampleToo),
+    : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012, .supports_exp = true}, {},
+                          SupportedPredictions::kAllButFlow),
       clip_sample_(arguments.flag("clip_sample", false)),
       clip_sample_range_(clip_sample_ ? arguments.number("clip_sample_range", 1.0) : 0.0) {}
 
@@ -19,7 +19,7 @@ void HeunDiscreteScheduler::set_custom_timesteps(const std::vector<double>& time
 
 void HeunDiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
   KDiffusionScheduler::begin(run);
-  timesteps_ = visited_twice(run.timesteps);
+  timesteps_ = repeat_interleaved(run.timesteps);
   sample_ = derivative_ = at::Tensor();
 }
 

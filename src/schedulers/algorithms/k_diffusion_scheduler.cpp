@@ -3,8 +3,8 @@
 namespace easel {
 
 KDiffusionScheduler::KDiffusionScheduler(SchedulerArguments& arguments, const NoiseScheduleDefaults& defaults,
-                                         const KDiffusionTraits& traits, KnownPredictions predictions)
-    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField, defaults)),
+                                         const KDiffusionTraits& traits, SupportedPredictions predictions)
+    : schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kIgnored, defaults)),
       run_schedule_(arguments, traits),
       prediction_type_(read_prediction_type(arguments, predictions)) {}
 
@@ -22,7 +22,7 @@ void KDiffusionScheduler::begin(const KDiffusionSchedule::Run& run) {
 void KDiffusionScheduler::check_step(const at::Tensor& model_output, std::size_t step_index,
                                      const at::Tensor& sample) const {
   check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
+  check_step_order(step_index, steps_done_);
   check_tensors(model_output, sample);
 }
 

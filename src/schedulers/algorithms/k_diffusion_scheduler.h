@@ -16,7 +16,7 @@ class KDiffusionScheduler : public SigmaScheduler {
 
  protected:
   KDiffusionScheduler(SchedulerArguments& arguments, const NoiseScheduleDefaults& defaults,
-                      const KDiffusionTraits& traits, KnownPredictions predictions);
+                      const KDiffusionTraits& traits, SupportedPredictions predictions);
 
   /// Begins a run: sets timesteps_ and sigmas_, and forgets the history. Overriders call it and set what else they
   /// have.

@@ -12,7 +12,7 @@ namespace easel {
 
 KDPM2AncestralDiscreteScheduler::KDPM2AncestralDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012}, {.rounds_karras_timesteps = true},
-                          KnownPredictions::kEpsilonAndV) {}
+                          SupportedPredictions::kEpsilonAndV) {}
 
 void KDPM2AncestralDiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
   KDiffusionScheduler::begin(run);

@@ -11,7 +11,7 @@ namespace easel {
 
 KDPM2DiscreteScheduler::KDPM2DiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : KDiffusionScheduler(arguments, {.beta_start = 0.00085, .beta_end = 0.012}, {.rounds_karras_timesteps = true},
-                          KnownPredictions::kEpsilonAndV) {}
+                          SupportedPredictions::kEpsilonAndV) {}
 
 void KDPM2DiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
   KDiffusionScheduler::begin(run);

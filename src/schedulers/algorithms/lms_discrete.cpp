@@ -40,7 +40,7 @@ void check_distinct(const std::vector<double>& sigmas) {
 }  // namespace
 
 LMSDiscreteScheduler::LMSDiscreteScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : KDiffusionScheduler(arguments, {}, {.karras_takes_sigma_range = false}, KnownPredictions::kSampleToo) {}
+    : KDiffusionScheduler(arguments, {}, {.karras_takes_sigma_range = false}, SupportedPredictions::kAllButFlow) {}
 
 void LMSDiscreteScheduler::begin(const KDiffusionSchedule::Run& run) {
   check_distinct(run.sigmas);

@@ -37,8 +37,8 @@ std::vector<std::int64_t> prk_timesteps(const std::vector<std::int64_t>& rising,
 }  // namespace
 
 PNDMScheduler::PNDMScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
-    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kNotAField),
-                     read_prediction_type(arguments, KnownPredictions::kEpsilonAndV)),
+    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kIgnored),
+                     read_prediction_type(arguments, SupportedPredictions::kEpsilonAndV)),
       final_alpha_cumprod_(arguments.flag("set_alpha_to_one", false) ? at::ones({}, at::kFloat)
                                                                      : schedule_.alpha_prod(0)),
       skip_prk_steps_(arguments.flag("skip_prk_steps", false)),
@@ -80,7 +80,7 @@ void PNDMScheduler::set_timesteps(std::int64_t num_inference_steps) {
 Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t step_index, const at::Tensor& sample,
                                     NoiseSource&) {
   check_step_index(step_index);
-  check_in_order(step_index, history_.steps_done);
+  check_step_order(step_index, history_.steps_done);
   check_tensors(model_output, sample);
   auto history = history_;
   auto prev_sample = history.steps_done < prk_steps_ ? step_prk(model_output, sample, history)

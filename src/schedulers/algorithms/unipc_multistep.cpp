@@ -50,7 +50,7 @@ at::Tensor solve(const at::Tensor& matrix, const at::Tensor& right_hand_side) {
 
 UniPCMultistepScheduler::UniPCMultistepScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
     : DpmSolverScheduler(arguments,
-                         {.zero_terminal_snr = ZeroTerminalSnr::kNearly, .run = kTraits, .max_order = kMaxOrder}),
+                         {.zero_terminal_snr = ZeroTerminalSnr::kNearlyZero, .run = kTraits, .max_order = kMaxOrder}),
       predict_x0_(arguments.flag("predict_x0", true)),
       // Names of other classes are read as bh2, as in the reference.
       step_size_(arguments.choice<StepSize>("solver_type", "bh2",
@@ -89,7 +89,7 @@ void UniPCMultistepScheduler::begin(DpmSolverSchedule::Run run) {
 Scheduler::Step UniPCMultistepScheduler::step(const at::Tensor& model_output, std::size_t step_index,
                                               const at::Tensor& predicted_sample, NoiseSource&) {
   check_step_index(step_index);
-  check_in_order(step_index, steps_done_);
+  check_step_order(step_index, steps_done_);
   check_tensors(model_output, predicted_sample);
   const auto output = converted(model_output, predicted_sample, step_index);
   const auto sample = corrects_before(step_index) ? correct(output, predicted_sample, step_index) : predicted_sample;

@@ -1,4 +1,4 @@
-// What becomes of a predicted x0 that leaves the range of pictures.
+// What becomes of a predicted x0 that leaves the range of images.
 #pragma once
 
 #include <ATen/core/Tensor.h>

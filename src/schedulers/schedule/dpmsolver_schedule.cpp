@@ -43,39 +43,39 @@ DpmSolverSchedule::DpmSolverSchedule(SchedulerArguments& arguments, const DpmSol
       lambda_min_clipped_(traits.clips_lambda ? arguments.extended_number("lambda_min_clipped", -kInfinity)
                                               : -kInfinity),
       use_flow_sigmas_(arguments.flag("use_flow_sigmas", false)),
-      placement_(read_placement(arguments, traits, use_flow_sigmas_)),
-      round_timesteps_((placement_ == Placement::kKarras || placement_ == Placement::kLuLambdas) &&
+      sigma_rule_(read_sigma_rule(arguments, traits, use_flow_sigmas_)),
+      round_timesteps_((sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kLuLambdas) &&
                        (traits.rounds_cosine_timesteps || !arguments.is("beta_schedule", "squaredcos_cap_v2"))),
       final_sigma_(traits.has_final_sigmas_type ? read_final_sigma(arguments) : FinalSigma::kSigmaMin) {
   // Most of the classes have no such arguments, but the reference looks for them in the config, where the class that
   // wrote it may have left them.
-  if (placement_ == Placement::kKarras || placement_ == Placement::kExponential || placement_ == Placement::kBeta) {
+  if (sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kExponential || sigma_rule_ == SigmaRule::kBeta) {
     sigma_range_ = read_sigma_range(arguments);
   }
-  if (placement_ == Placement::kFlow) flow_shift_ = arguments.number("flow_shift", 1.0);
+  if (sigma_rule_ == SigmaRule::kFlow) flow_shift_ = arguments.number("flow_shift", 1.0);
 }
 
-DpmSolverSchedule::Placement DpmSolverSchedule::read_placement(SchedulerArguments& arguments,
-                                                               const DpmSolverTraits& traits, bool use_flow_sigmas) {
+DpmSolverSchedule::SigmaRule DpmSolverSchedule::read_sigma_rule(SchedulerArguments& arguments,
+                                                                const DpmSolverTraits& traits, bool use_flow_sigmas) {
   const auto sigma_spacing = read_sigma_spacing(arguments);
   // In the reference's order, where several are true.
-  if (sigma_spacing == SigmaSpacing::kKarras) return Placement::kKarras;
-  if (traits.has_lu_lambdas && arguments.flag("use_lu_lambdas", false)) return Placement::kLuLambdas;
-  if (sigma_spacing == SigmaSpacing::kExponential) return Placement::kExponential;
-  if (sigma_spacing == SigmaSpacing::kBeta) return Placement::kBeta;
-  return use_flow_sigmas ? Placement::kFlow : Placement::kTraining;
+  if (sigma_spacing == SigmaSpacing::kKarras) return SigmaRule::kKarras;
+  if (traits.has_lu_lambdas && arguments.flag("use_lu_lambdas", false)) return SigmaRule::kLuLambdas;
+  if (sigma_spacing == SigmaSpacing::kExponential) return SigmaRule::kExponential;
+  if (sigma_spacing == SigmaSpacing::kBeta) return SigmaRule::kBeta;
+  return use_flow_sigmas ? SigmaRule::kFlow : SigmaRule::kTraining;
 }
 
 DpmSolverSchedule::Run DpmSolverSchedule::run(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const {
   const auto training_sigmas = schedule.sigmas();
-  if (placement_ == Placement::kTraining) return at_timesteps(spaced(schedule, num_inference_steps), training_sigmas);
-  if (placement_ == Placement::kFlow) {
+  if (sigma_rule_ == SigmaRule::kTraining) return at_timesteps(spaced(schedule, num_inference_steps), training_sigmas);
+  if (sigma_rule_ == SigmaRule::kFlow) {
     return at_flow_sigmas(schedule, flow_sigmas(schedule.num_train_timesteps, num_inference_steps));
   }
   const auto log_sigmas = log_of(training_sigmas);
-  auto sigmas = placed_sigmas(training_sigmas, log_sigmas, num_inference_steps);
+  auto sigmas = respaced_run_sigmas(training_sigmas, log_sigmas, num_inference_steps);
   std::vector<double> timesteps;
-  if (placement_ == Placement::kKarras && use_flow_sigmas_ && traits_.unipc_flow) {
+  if (sigma_rule_ == SigmaRule::kKarras && use_flow_sigmas_ && traits_.unipc_flow) {
     for (auto& sigma : sigmas) {
       sigma = sigma / (sigma + 1);
       timesteps.push_back(std::trunc(sigma * static_cast<double>(schedule.num_train_timesteps)));
@@ -88,7 +88,7 @@ DpmSolverSchedule::Run DpmSolverSchedule::run(const NoiseSchedule& schedule, std
 
 DpmSolverSchedule::Run DpmSolverSchedule::run_at(const NoiseSchedule& schedule,
                                                  const std::vector<double>& timesteps) const {
-  if (placement_ != Placement::kTraining) {
+  if (sigma_rule_ != SigmaRule::kTraining) {
     throw Error(ErrorCode::kUnsupported, "custom timesteps go with the sigmas of training alone", "timesteps");
   }
   std::vector<double> whole;
@@ -98,7 +98,7 @@ DpmSolverSchedule::Run DpmSolverSchedule::run_at(const NoiseSchedule& schedule,
 
 DpmSolverSchedule::Run DpmSolverSchedule::run_at_sigmas(const NoiseSchedule& schedule,
                                                         const std::vector<double>& sigmas) const {
-  if (placement_ != Placement::kFlow) {
+  if (sigma_rule_ != SigmaRule::kFlow) {
     throw Error(ErrorCode::kUnsupported, "custom sigmas need `use_flow_sigmas`, and no other rule to place them",
                 "sigmas");
   }
@@ -129,7 +129,7 @@ DpmSolverSchedule::Run DpmSolverSchedule::finish(const std::vector<double>& time
   return run;
 }
 
-// Like spaced_timesteps, but one step more is spaced and the last one, nearest to the picture, left out.
+// Like spaced_timesteps, but one step more is spaced and the last one, nearest to the image, left out.
 std::vector<double> DpmSolverSchedule::spaced(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const {
   const auto num_timesteps = count_above(schedule, lambda_min_clipped_);
   if (num_timesteps < 1) {
@@ -161,13 +161,13 @@ std::vector<double> DpmSolverSchedule::spaced(const NoiseSchedule& schedule, std
   return timesteps;
 }
 
-std::vector<double> DpmSolverSchedule::placed_sigmas(std::span<const float> training_sigmas,
-                                                     std::span<const float> log_sigmas,
-                                                     std::int64_t num_inference_steps) const {
-  if (placement_ == Placement::kLuLambdas) return lu_sigmas(log_sigmas, num_inference_steps);
-  const auto spacing = placement_ == Placement::kKarras        ? SigmaSpacing::kKarras
-                       : placement_ == Placement::kExponential ? SigmaSpacing::kExponential
-                                                               : SigmaSpacing::kBeta;
+std::vector<double> DpmSolverSchedule::respaced_run_sigmas(std::span<const float> training_sigmas,
+                                                           std::span<const float> log_sigmas,
+                                                           std::int64_t num_inference_steps) const {
+  if (sigma_rule_ == SigmaRule::kLuLambdas) return lu_sigmas(log_sigmas, num_inference_steps);
+  const auto spacing = sigma_rule_ == SigmaRule::kKarras        ? SigmaSpacing::kKarras
+                       : sigma_rule_ == SigmaRule::kExponential ? SigmaSpacing::kExponential
+                                                                : SigmaSpacing::kBeta;
   return respaced_sigmas(spacing, sigma_range_.sigma_max.value_or(training_sigmas.back()),
                          sigma_range_.sigma_min.value_or(training_sigmas.front()), num_inference_steps);
 }

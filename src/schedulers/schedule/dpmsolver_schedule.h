@@ -50,14 +50,14 @@ class DpmSolverSchedule {
   bool uses_flow_sigmas() const { return use_flow_sigmas_; }
 
  private:
-  enum class Placement { kTraining, kKarras, kLuLambdas, kExponential, kBeta, kFlow };  // of the sigmas
+  enum class SigmaRule { kTraining, kKarras, kLuLambdas, kExponential, kBeta, kFlow };  // of the sigmas
 
-  static Placement read_placement(SchedulerArguments& arguments, const DpmSolverTraits& traits, bool use_flow_sigmas);
+  static SigmaRule read_sigma_rule(SchedulerArguments& arguments, const DpmSolverTraits& traits, bool use_flow_sigmas);
   Run at_timesteps(const std::vector<double>& timesteps, std::span<const float> training_sigmas) const;
   Run finish(const std::vector<double>& timesteps, const std::vector<double>& sigmas, double sigma_min) const;
   std::vector<double> spaced(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const;
-  std::vector<double> placed_sigmas(std::span<const float> training_sigmas, std::span<const float> log_sigmas,
-                                    std::int64_t num_inference_steps) const;
+  std::vector<double> respaced_run_sigmas(std::span<const float> training_sigmas, std::span<const float> log_sigmas,
+                                          std::int64_t num_inference_steps) const;
   std::vector<double> flow_sigmas(std::int64_t num_train_timesteps, std::int64_t num_inference_steps) const;
   Run at_flow_sigmas(const NoiseSchedule& schedule, const std::vector<double>& sigmas) const;
   std::vector<double> shifted(std::vector<double> sigmas) const;
@@ -67,7 +67,7 @@ class DpmSolverSchedule {
   std::int64_t steps_offset_;
   double lambda_min_clipped_;
   bool use_flow_sigmas_;
-  Placement placement_;
+  SigmaRule sigma_rule_;
   bool round_timesteps_;  // else their fractions are cut off
   FinalSigma final_sigma_;
   SigmaRange sigma_range_;

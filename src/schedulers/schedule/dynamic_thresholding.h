@@ -14,7 +14,7 @@ class DynamicThresholding {
   explicit DynamicThresholding(SchedulerArguments& arguments);
 
   bool enabled() const { return enabled_; }
-  /// Clips each picture at a quantile of its magnitudes, between 1 and sample_max_value, and divides by it.
+  /// Clips each image at a quantile of its magnitudes, between 1 and sample_max_value, and divides by it.
   /// @param sample  [B, C, ...] @return same shape and dtype
   at::Tensor operator()(const at::Tensor& sample) const;
 

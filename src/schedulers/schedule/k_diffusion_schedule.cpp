@@ -37,7 +37,7 @@ KDiffusionSchedule::Run KDiffusionSchedule::run(const NoiseSchedule& schedule, s
 
 KDiffusionSchedule::Run KDiffusionSchedule::run_at(const NoiseSchedule& schedule,
                                                    const std::vector<double>& timesteps) const {
-  refuse_custom_timesteps_with(sigma_spacing_);
+  require_training_sigmas(sigma_spacing_);
   return at_timesteps(schedule, timesteps);
 }
 
@@ -63,7 +63,7 @@ std::vector<float> with_midpoints(const std::vector<double>& timesteps, const at
   return visited;
 }
 
-std::vector<float> visited_twice(const std::vector<double>& timesteps) {
+std::vector<float> repeat_interleaved(const std::vector<double>& timesteps) {
   std::vector<float> visited;
   for (const double timestep : timesteps) {
     if (!visited.empty()) visited.push_back(static_cast<float>(timestep));

@@ -55,6 +55,6 @@ std::vector<float> with_midpoints(const std::vector<double>& timesteps, const at
                                   std::span<const float> log_sigmas);
 
 /// What the model is told in a run whose noise levels are visited twice, but for the first: [2n - 1].
-std::vector<float> visited_twice(const std::vector<double>& timesteps);
+std::vector<float> repeat_interleaved(const std::vector<double>& timesteps);
 
 }  // namespace easel

@@ -88,9 +88,9 @@ at::Tensor read_betas(SchedulerArguments& arguments, const NoiseScheduleDefaults
     return float32_tensor(*trained);
   }
   const auto name = arguments.name("beta_schedule", defaults.beta_schedule);
-  if (defaults.knows_exp && name == "exp") return betas_for(exp_alpha_bar, count);
-  if (defaults.knows_sigmoid_and_laplace && name == "laplace") return betas_for(laplace_alpha_bar, count);
-  if (defaults.knows_sigmoid_and_laplace && name == "sigmoid") {
+  if (defaults.supports_exp && name == "exp") return betas_for(exp_alpha_bar, count);
+  if (defaults.supports_sigmoid_and_laplace && name == "laplace") return betas_for(laplace_alpha_bar, count);
+  if (defaults.supports_sigmoid_and_laplace && name == "sigmoid") {
     return sigmoid_betas(read_beta_range(arguments, defaults), count);
   }
   switch (arguments.choice<BetaSchedule>("beta_schedule", defaults.beta_schedule,
@@ -137,10 +137,10 @@ NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr
   }
   auto betas = read_betas(arguments, defaults, schedule.num_train_timesteps);
   const bool rescale =
-      zero_terminal_snr != ZeroTerminalSnr::kNotAField && arguments.flag("rescale_betas_zero_snr", false);
+      zero_terminal_snr != ZeroTerminalSnr::kIgnored && arguments.flag("rescale_betas_zero_snr", false);
   if (rescale) betas = rescale_to_zero_terminal_snr(betas);
   schedule.alphas_cumprod = at::cumprod(one_minus(betas), 0);
-  if (rescale && zero_terminal_snr == ZeroTerminalSnr::kNearly) {
+  if (rescale && zero_terminal_snr == ZeroTerminalSnr::kNearlyZero) {
     schedule.alphas_cumprod.select(0, -1).fill_(kNearlyZeroAlpha);
   }
   return schedule;

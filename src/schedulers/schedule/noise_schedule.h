@@ -14,9 +14,9 @@ namespace easel {
 
 /// What `rescale_betas_zero_snr` (Lin et al. 2023, arXiv:2305.08891, Alg. 1) means to a class.
 enum class ZeroTerminalSnr {
-  kNotAField,  ///< the class does not know the key, so it is dropped
-  kExact,      ///< the last alphas_cumprod is 0
-  kNearly,     ///< it is 2^-24 instead, so that the first sigma is finite
+  kIgnored,     ///< the class does not know the key, so it is dropped
+  kExact,       ///< the last alphas_cumprod is 0
+  kNearlyZero,  ///< it is 2^-24 instead, so that the first sigma is finite
 };
 
 struct NoiseSchedule {
@@ -37,8 +37,8 @@ struct NoiseScheduleDefaults {
   double beta_start = 0.0001;
   double beta_end = 0.02;
   const char* beta_schedule = "linear";
-  bool knows_exp = false;                  ///< beta_schedule "exp"
-  bool knows_sigmoid_and_laplace = false;  ///< beta_schedule "sigmoid" and "laplace"
+  bool supports_exp = false;                  ///< beta_schedule "exp"
+  bool supports_sigmoid_and_laplace = false;  ///< beta_schedule "sigmoid" and "laplace"
 };
 
 /// Reads num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr.

@@ -2,18 +2,18 @@
 
 namespace easel {
 
-PredictionType read_prediction_type(SchedulerArguments& arguments, KnownPredictions known) {
+PredictionType read_prediction_type(SchedulerArguments& arguments, SupportedPredictions known) {
   const auto read = [&](std::initializer_list<std::pair<const char*, PredictionType>> names) {
     return arguments.choice<PredictionType>("prediction_type", "epsilon", names);
   };
   switch (known) {
-    case KnownPredictions::kEpsilonAndV:
+    case SupportedPredictions::kEpsilonAndV:
       return read({{"epsilon", PredictionType::kEpsilon}, {"v_prediction", PredictionType::kVPrediction}});
-    case KnownPredictions::kSampleToo:
+    case SupportedPredictions::kAllButFlow:
       return read({{"epsilon", PredictionType::kEpsilon},
                    {"sample", PredictionType::kSample},
                    {"v_prediction", PredictionType::kVPrediction}});
-    case KnownPredictions::kSampleAndFlowToo:
+    case SupportedPredictions::kAll:
       break;
   }
   return read({{"epsilon", PredictionType::kEpsilon},

@@ -13,10 +13,10 @@ enum class PredictionType {
 };
 
 /// Which of them a class knows.
-enum class KnownPredictions { kEpsilonAndV, kSampleToo, kSampleAndFlowToo };
+enum class SupportedPredictions { kEpsilonAndV, kAllButFlow, kAll };
 
 /// `prediction_type`, epsilon by default in every class.
 /// @throws Error(kUnsupported)  not one that the class knows
-PredictionType read_prediction_type(SchedulerArguments& arguments, KnownPredictions known);
+PredictionType read_prediction_type(SchedulerArguments& arguments, SupportedPredictions known);
 
 }  // namespace easel

@@ -30,12 +30,12 @@ bool SchedulerArguments::flag(const std::string& key, bool fallback) {
 }
 
 std::int64_t SchedulerArguments::integer(const std::string& key, std::int64_t fallback) {
-  refuse_null(key);
+  reject_null(key);
   return config_.get<std::int64_t>(key, fallback);
 }
 
 double SchedulerArguments::extended_number(const std::string& key, double fallback) {
-  refuse_null(key);
+  reject_null(key);
   return config_.get<double>(key, fallback);
 }
 
@@ -59,7 +59,7 @@ std::optional<std::vector<double>> SchedulerArguments::optional_numbers(const st
 }
 
 std::string SchedulerArguments::name(const std::string& key, const std::string& fallback) {
-  refuse_null(key);
+  reject_null(key);
   return config_.get<std::string>(key, fallback);
 }
 
@@ -83,7 +83,7 @@ Error SchedulerArguments::corrupt(const std::string& key, const std::string& rea
   return {ErrorCode::kCorruptData, concat(describe(key), "; ", reason)};
 }
 
-void SchedulerArguments::refuse_null(const std::string& key) const {
+void SchedulerArguments::reject_null(const std::string& key) const {
   if (is_null(key)) throw corrupt(key, "diffusers takes it for None, which is no value for this field");
 }
 

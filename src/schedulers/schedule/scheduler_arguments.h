@@ -55,7 +55,7 @@ class SchedulerArguments {
   Error corrupt(const std::string& key, const std::string& reason) const;
 
  private:
-  void refuse_null(const std::string& key) const;
+  void reject_null(const std::string& key) const;
   Error unknown_name(const std::string& key, const std::string& found, const std::vector<std::string>& names) const;
   std::string describe(const std::string& key) const;
 

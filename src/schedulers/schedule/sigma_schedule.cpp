@@ -95,7 +95,7 @@ SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments) {
   return spacing;
 }
 
-void refuse_custom_timesteps_with(SigmaSpacing spacing) {
+void require_training_sigmas(SigmaSpacing spacing) {
   if (spacing == SigmaSpacing::kTraining) return;
   throw Error(ErrorCode::kUnsupported, "custom timesteps do not go with Karras, exponential or beta sigmas",
               "timesteps");

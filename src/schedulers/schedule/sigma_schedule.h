@@ -28,7 +28,7 @@ enum class SigmaSpacing {
 /// @throws Error(kCorruptData)  a null, on which the reference fails
 SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments);
 /// @throws Error(kUnsupported)  not kTraining, so that sigmas would not follow the timesteps; param timesteps
-void refuse_custom_timesteps_with(SigmaSpacing spacing);
+void require_training_sigmas(SigmaSpacing spacing);
 
 /// `sigma_min` and `sigma_max`, which replace the ends of a run that is not of kTraining.
 struct SigmaRange {

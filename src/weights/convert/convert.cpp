@@ -10,8 +10,8 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
-#include "weights/format/output_file.h"
+#include "weights/format/atomic_file.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/component_files.h"
 #include "weights/stores/safetensors_writer.h"
 #include "weights/stores/sharded_store.h"
@@ -41,8 +41,9 @@ std::vector<std::string> folders_to_visit(const std::string& folder) {
 }
 
 bool has_safetensors(const std::string& folder, const std::string& stem) {
-  return std::ranges::any_of(
-      kVariants, [&](auto variant) { return find_in(folder, safetensors_files(stem, variant)).has_value(); });
+  return std::ranges::any_of(kVariants, [&](auto variant) {
+    return find_component_file(folder, safetensors_files(stem, variant)).has_value();
+  });
 }
 
 /// "pytorch_model-00001-of-00002.bin" to "model-00001-of-00002.safetensors"
@@ -59,9 +60,9 @@ class FolderConversion {
       : folder_(std::move(folder)), progress_(progress), written_(written) {}
 
   void convert(const std::string& stem, WeightVariant variant) {
-    const auto from = checkpoint_files(stem, variant);
+    const auto from = torch_bin_files(stem, variant);
     const auto to = safetensors_files(stem, variant);
-    const auto found = find_in(folder_, from);
+    const auto found = find_component_file(folder_, from);
     if (found == from.single) convert_file(from.single, to.single);
     if (found == from.index) convert_shards(from, to);
   }
@@ -95,7 +96,7 @@ class FolderConversion {
         const auto mapped = index.weight_map.find(name);
         if (mapped == index.weight_map.end() || mapped->second != shard) {
           throw Error(ErrorCode::kCorruptData,
-                      concat(path(from.index), ": tensor ", name_text(name), " of ", shard, " is not in the index"));
+                      concat(path(from.index), ": tensor ", quote_name(name), " of ", shard, " is not in the index"));
         }
         weight_map[name] = target;
       }
@@ -103,11 +104,11 @@ class FolderConversion {
     for (const auto& [name, shard] : index.weight_map) {
       if (weight_map.contains(name)) continue;
       throw Error(ErrorCode::kCorruptData,
-                  concat(path(from.index), ": tensor ", name_text(name), " is not in ", shard, " as it says"));
+                  concat(path(from.index), ": tensor ", quote_name(name), " is not in ", shard, " as it says"));
     }
     const nlohmann::json written{{"metadata", {{"total_size", tensor_bytes_}}}, {"weight_map", weight_map}};
     const std::string text = written.dump(2) + "\n";
-    OutputFile file(path(to.index));
+    AtomicFile file(path(to.index));
     file.write(text);
     file.commit();
     written_.push_back({path(from.index), path(to.index), 0, text.size()});

@@ -20,13 +20,13 @@ class ByteReader {
   ByteReader(std::span<const std::byte> bytes, const std::string& where) : bytes_(bytes), where_(where) {}
 
   std::size_t position() const { return position_; }
-  std::size_t left() const { return bytes_.size() - position_; }
+  std::size_t remaining() const { return bytes_.size() - position_; }
 
   /// @throws Error(kCorruptData)  fewer than `count` are left; so do all below
   std::span<const std::byte> take(std::uint64_t count) {
-    if (count > left()) {
+    if (count > remaining()) {
       throw Error(ErrorCode::kCorruptData, concat(where_, " is cut off: byte ", position_, " should be followed by ",
-                                                  count, " more, there are ", left()));
+                                                  count, " more, there are ", remaining()));
     }
     const auto taken = bytes_.subspan(position_, static_cast<std::size_t>(count));
     position_ += static_cast<std::size_t>(count);

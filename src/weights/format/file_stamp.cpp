@@ -17,8 +17,8 @@ std::optional<FileStamp> stamp_of(const std::string& path) {
   return FileStamp{.device = status.st_dev,
                    .inode = status.st_ino,
                    .size = static_cast<std::uint64_t>(status.st_size),
-                   .written_ns = nanoseconds(status.st_mtim),
-                   .changed_ns = nanoseconds(status.st_ctim)};
+                   .mtime_ns = nanoseconds(status.st_mtim),
+                   .ctime_ns = nanoseconds(status.st_ctim)};
 }
 
 }  // namespace easel

@@ -12,8 +12,8 @@ namespace easel {
 /// Only what is overwritten twice within a tick of the system's clock, some milliseconds, looks the same.
 struct FileStamp {
   std::uint64_t device = 0, inode = 0, size = 0;
-  std::int64_t written_ns = 0;  ///< mtime, which programs may set
-  std::int64_t changed_ns = 0;  ///< ctime, which they may not
+  std::int64_t mtime_ns = 0;  ///< mtime, which programs may set
+  std::int64_t ctime_ns = 0;  ///< ctime, which they may not
 
   bool operator==(const FileStamp&) const = default;
 };

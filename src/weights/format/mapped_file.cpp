@@ -33,7 +33,7 @@ void MappedFile::check_unchanged() const {
     throw Error(ErrorCode::kCorruptData,
                 concat(path_, " shrank from ", size_, " to ", now.size, " bytes while in use; load the model again"));
   }
-  if (now != opened_ || (guard_ && guard_->lost())) {
+  if (now != opened_ || (guard_ && guard_->truncated())) {
     throw Error(ErrorCode::kCorruptData, path_ + " was written to while in use; load the model again");
   }
 }

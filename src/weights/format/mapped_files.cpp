@@ -3,7 +3,7 @@
 namespace easel {
 namespace {
 
-thread_local MappedFiles* listening = nullptr;
+thread_local MappedFiles* collecting_files = nullptr;
 
 }  // namespace
 
@@ -21,15 +21,15 @@ void MappedFiles::check_unchanged() const {
 }
 
 FileCollector::FileCollector(MappedFiles& files) {
-  listening = &files;
+  collecting_files = &files;
 }
 
 FileCollector::~FileCollector() {
-  listening = nullptr;
+  collecting_files = nullptr;
 }
 
 void FileCollector::opened(const std::shared_ptr<const MappedFile>& file) {
-  if (listening != nullptr) listening->add(file);
+  if (collecting_files != nullptr) collecting_files->add(file);
 }
 
 }  // namespace easel

@@ -12,23 +12,23 @@ namespace easel {
 namespace {
 
 // A signal handler may neither lock nor follow what another thread could free, so mappings stand in a fixed table.
-struct Slot {
-  std::atomic<bool> taken = false, lost = false;
+struct GuardedRange {
+  std::atomic<bool> taken = false, truncated = false;
   std::atomic<std::uintptr_t> begin = 0, end = 0;
 };
-std::array<Slot, PageGuard::kMost> slots;
+std::array<GuardedRange, PageGuard::kMaxMappings> guarded_ranges;
 std::uintptr_t page_bytes = 0;
 struct sigaction before;
 static_assert(std::atomic<std::uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void on_bus_error(int, siginfo_t* info, void*) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-  for (auto& slot : slots) {
-    if (address < slot.begin || address >= slot.end) continue;
+  for (auto& range : guarded_ranges) {
+    if (address < range.begin || address >= range.end) continue;
     void* const page = reinterpret_cast<void*>(address / page_bytes * page_bytes);
     const auto flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     if (mmap(page, page_bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) break;
-    slot.lost = true;
+    range.truncated = true;
     return;
   }
   sigaction(SIGBUS, &before, nullptr);  // no mapping of ours: the same touch now does what it did before
@@ -44,28 +44,28 @@ void install_handler() {
 
 }  // namespace
 
-PageGuard::PageGuard(const void* data, std::size_t size) : slot_(kMost) {
+PageGuard::PageGuard(const void* data, std::size_t size) : range_index_(kMaxMappings) {
   static std::once_flag installed;
   std::call_once(installed, install_handler);
-  for (std::size_t i = 0; i < kMost; ++i) {
-    if (slots[i].taken.exchange(true)) continue;
-    slot_ = i;
-    slots[i].lost = false;
-    slots[i].begin = reinterpret_cast<std::uintptr_t>(data);
-    slots[i].end = reinterpret_cast<std::uintptr_t>(data) + size;
+  for (std::size_t i = 0; i < kMaxMappings; ++i) {
+    if (guarded_ranges[i].taken.exchange(true)) continue;
+    range_index_ = i;
+    guarded_ranges[i].truncated = false;
+    guarded_ranges[i].begin = reinterpret_cast<std::uintptr_t>(data);
+    guarded_ranges[i].end = reinterpret_cast<std::uintptr_t>(data) + size;
     return;
   }
 }
 
 PageGuard::~PageGuard() {
-  if (slot_ == kMost) return;
-  slots[slot_].end = 0;
-  slots[slot_].begin = 0;
-  slots[slot_].taken = false;
+  if (range_index_ == kMaxMappings) return;
+  guarded_ranges[range_index_].end = 0;
+  guarded_ranges[range_index_].begin = 0;
+  guarded_ranges[range_index_].taken = false;
 }
 
-bool PageGuard::lost() const {
-  return slot_ != kMost && slots[slot_].lost;
+bool PageGuard::truncated() const {
+  return range_index_ != kMaxMappings && guarded_ranges[range_index_].truncated;
 }
 
 }  // namespace easel

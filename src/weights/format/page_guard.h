@@ -7,10 +7,11 @@
 namespace easel {
 
 /// While it lives, touching a page of a mapping that the file no longer has does not end the process (SIGBUS): the page
-/// is zeros from then on, and lost() is true. Thread-safe. Beyond kMost mappings at a time the others are not guarded.
+/// is zeros from then on, and lost() is true. Thread-safe. Beyond kMaxMappings mappings at a time the others are not
+/// guarded.
 class PageGuard {
  public:
-  static constexpr std::size_t kMost = 4096;
+  static constexpr std::size_t kMaxMappings = 4096;
 
   /// @param data  of mmap; unmapped after the guard has gone
   PageGuard(const void* data, std::size_t size);
@@ -18,10 +19,10 @@ class PageGuard {
   PageGuard(const PageGuard&) = delete;
   PageGuard& operator=(const PageGuard&) = delete;
 
-  bool lost() const;
+  bool truncated() const;
 
  private:
-  std::size_t slot_;  // kMost: none was free
+  std::size_t range_index_;  // kMaxMappings: none was free
 };
 
 }  // namespace easel

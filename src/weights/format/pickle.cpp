@@ -6,14 +6,14 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/byte_reader.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/format/pickle_tensor.h"
 
 namespace easel {
 namespace {
 
 /// A state dict of SDXL's UNet takes some 70,000; a value takes about 100 bytes of memory.
-constexpr std::size_t kMostOperations = 4'000'000;
+constexpr std::size_t kMaxOperations = 4'000'000;
 
 // Names and meanings: CPython's Lib/pickletools.py.
 enum class Opcode : std::uint8_t {
@@ -74,7 +74,7 @@ class PickleMachine {
 
   Pickle run() {
     while (true) {
-      spend(1);
+      count_operations(1);
       const auto opcode = static_cast<Opcode>(reader_.take_number<std::uint8_t>());
       if (opcode == Opcode::kStop) break;
       if (!run_literal(opcode) && !run_stack(opcode) && !run_container(opcode) && !run_object(opcode)) {
@@ -91,7 +91,7 @@ class PickleMachine {
   Error corrupt(const std::string& what) const { return {ErrorCode::kCorruptData, concat(where_, ": ", what)}; }
   Error unsupported(const std::string& what) const { return {ErrorCode::kUnsupported, concat(where_, ": ", what)}; }
 
-  void spend(std::size_t operations) {
+  void count_operations(std::size_t operations) {
     if (operations > operations_left_) throw unsupported("the pickle is longer than a state dict's can be");
     operations_left_ -= operations;
   }
@@ -303,7 +303,7 @@ class PickleMachine {
         // An OrderedDict's own attributes: state dicts carry the `_metadata` of their modules, which is not weights.
         const auto* attributes = pop()->as<PickleDict>();
         const bool plain = attributes != nullptr && top()->as<PickleDict>() != nullptr;
-        if (!plain && top()->as<PickleUnread>() == nullptr)
+        if (!plain && top()->as<PickleOpaque>() == nullptr)
           throw unsupported("the pickle sets attributes of something that is no dict");
         return true;
       }
@@ -316,10 +316,10 @@ class PickleMachine {
     }
   }
   std::string take_line() {
-    constexpr std::size_t kLongestName = 1000;
+    constexpr std::size_t kMaxGlobalNameBytes = 1000;
     std::string line;
     for (char c; (c = static_cast<char>(reader_.take_number<std::uint8_t>())) != '\n';) {
-      if (line.size() == kLongestName) throw corrupt("the pickle names a class of more than a thousand letters");
+      if (line.size() == kMaxGlobalNameBytes) throw corrupt("the pickle names a class of more than a thousand letters");
       line += c;
     }
     return line;
@@ -328,7 +328,7 @@ class PickleMachine {
     const std::string full = module + "." + name;
     if (!is_allowed_global(full)) {
       throw unsupported(
-          concat("the pickle asks for ", name_text(full), ", which no state dict needs; nothing of it was run"));
+          concat("the pickle asks for ", quote_name(full), ", which no state dict needs; nothing of it was run"));
     }
     return push(PickleGlobal{full});
   }
@@ -342,7 +342,7 @@ class PickleMachine {
     if (function == "torch._utils._rebuild_tensor" || function == "torch._utils._rebuild_tensor_v2") {
       return make(pickled_tensor(arguments, where_));
     }
-    if (makes_what_is_not_read(function)) return make(PickleUnread{});
+    if (is_ignored_callable(function)) return make(PickleOpaque{});
     throw corrupt(concat("the pickle calls `", function, "` with arguments that it does not take"));
   }
   /// OrderedDict() or OrderedDict([[key, value], ...])
@@ -352,7 +352,7 @@ class PickleMachine {
     const auto* pairs = arguments.items[0]->as<PickleList>();
     if (arguments.items.size() > 1 || pairs == nullptr)
       throw corrupt("the pickle makes a dict of something that is no list");
-    spend(pairs->items.size());  // one list can be named many times
+    count_operations(pairs->items.size());  // one list can be named many times
     for (const auto* item : pairs->items) {
       const auto* pair = item->as<PickleList>();
       if (pair == nullptr || pair->items.size() != 2)
@@ -365,7 +365,7 @@ class PickleMachine {
   ByteReader reader_;
   const std::string& where_;
   Pickle pickle_;
-  std::size_t operations_left_ = kMostOperations;
+  std::size_t operations_left_ = kMaxOperations;
   std::vector<PickleValue*> stack_;
   std::vector<std::size_t> marks_;  // sizes of the stack
   std::unordered_map<std::uint32_t, PickleValue*> memo_;

@@ -35,7 +35,7 @@ struct PickledTensor {
 struct PickleValue;
 
 struct PickleNone {};
-struct PickleUnread {};  ///< made by a call of something that no tensor is made of: what training left, never looked at
+struct PickleOpaque {};  ///< made by a call of something that no tensor is made of: what training left, never looked at
 struct PickleList {      ///< also tuples
   std::vector<PickleValue*> items;
 };
@@ -54,7 +54,7 @@ struct PickleView {  ///< a window on a storage, as only the format before 1.6 h
 };
 
 /// One object of a pickle. Lists and dicts may contain themselves; walk them to a fixed depth only.
-struct PickleValue : std::variant<PickleNone, PickleUnread, bool, std::int64_t, double, std::string, PickleList,
+struct PickleValue : std::variant<PickleNone, PickleOpaque, bool, std::int64_t, double, std::string, PickleList,
                                   PickleDict, PickleGlobal, PickleBytes, PickleView, PickledTensor> {
   using variant::variant;
   template <class T>
@@ -96,6 +96,6 @@ std::optional<std::int64_t> global_step_of(const Pickle& pickle);
 /// The tensors of a textual inversion, whatever lies beside them: those of the dict under "string_to_param" in the root
 /// (AUTOMATIC1111's web UI), else the root's own; of a root that is a tensor, that one, under "".
 /// @throws Error(kUnsupported)  the root is something else
-std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where);
+std::map<std::string, const PickledTensor*> textual_inversion_of(const Pickle& pickle, const std::string& where);
 
 }  // namespace easel

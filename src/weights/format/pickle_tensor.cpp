@@ -5,7 +5,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -35,8 +35,8 @@ constexpr std::string_view kUnread[] = {"numpy.core.multiarray.scalar",
                                         "__builtin__.set",
                                         "builtins.set"};
 
-constexpr std::size_t kMostDimensions = 64;  // torch's own limit for most operators
-constexpr std::size_t kLongestKey = 255;     // torch numbers storages, by count or by address
+constexpr std::size_t kMaxDimensions = 64;  // torch's own limit for most operators
+constexpr std::size_t kLongestKey = 255;    // torch numbers storages, by count or by address
 
 const StoredDtype* dtype_of_storage_class(const PickleValue& value) {
   const auto* global = value.as<PickleGlobal>();
@@ -58,9 +58,9 @@ std::int64_t size_of(const PickleValue& value, const char* what, const std::stri
 
 std::vector<std::int64_t> sizes_of(const PickleValue& value, const char* what, const std::string& where) {
   const auto* list = value.as<PickleList>();
-  if (list == nullptr || list->items.size() > kMostDimensions) {
-    throw corrupt(where, concat("a tensor's ", what, " in the pickle is no list, or has more than ", kMostDimensions,
-                                " entries"));
+  if (list == nullptr || list->items.size() > kMaxDimensions) {
+    throw corrupt(
+        where, concat("a tensor's ", what, " in the pickle is no list, or has more than ", kMaxDimensions, " entries"));
   }
   std::vector<std::int64_t> sizes;
   for (const auto* item : list->items) sizes.push_back(size_of(*item, what, where));
@@ -77,7 +77,7 @@ void apply_view(const PickleValue& value, PickleView& view, const std::string& w
   const std::int64_t size = size_of(*fields->items[2], "view's size", where);
   if (offset > view.size || size > view.size - offset) {
     throw corrupt(where, concat("a view of ", size, " elements from ", offset, " reaches outside storage ",
-                                name_text(view.storage), " of ", view.size));
+                                quote_name(view.storage), " of ", view.size));
   }
   view.offset = offset;
   view.size = size;
@@ -96,7 +96,7 @@ std::int64_t extent_of(const PickledTensor& tensor, const std::string& where) {
     if (__builtin_mul_overflow(elements, tensor.shape[i], &elements) ||
         __builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &reach) ||
         __builtin_add_overflow(last, reach, &last) || last == INT64_MAX) {
-      throw corrupt(where, concat("a tensor of shape ", shape_text(tensor.shape), " is larger than memory can be"));
+      throw corrupt(where, concat("a tensor of shape ", format_shape(tensor.shape), " is larger than memory can be"));
     }
   }
   return empty ? 0 : last + 1;
@@ -113,13 +113,13 @@ const PickleValue* item_of(const PickleDict& dict, std::string_view wanted) {
 
 }  // namespace
 
-bool makes_what_is_not_read(const std::string& name) {
+bool is_ignored_callable(const std::string& name) {
   return std::ranges::find(kUnread, name) != std::end(kUnread);
 }
 
 bool is_allowed_global(const std::string& name) {
   return std::ranges::find(kFunctions, name) != std::end(kFunctions) ||
-         std::ranges::find(kNamed, name) != std::end(kNamed) || makes_what_is_not_read(name) ||
+         std::ranges::find(kNamed, name) != std::end(kNamed) || is_ignored_callable(name) ||
          std::ranges::find(kStorageClasses, name, &StorageClass::name) != std::end(kStorageClasses);
 }
 
@@ -139,7 +139,7 @@ PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledS
   const auto [known, is_new] = storages.try_emplace(*key, PickledStorage{*key, dtype, size});
   if (!is_new && (known->second.dtype != dtype || known->second.size != size)) {
     throw corrupt(where,
-                  concat("storage ", name_text(*key), " is ", known->second.size, " of ", known->second.dtype->name,
+                  concat("storage ", quote_name(*key), " is ", known->second.size, " of ", known->second.dtype->name,
                          " in one place and ", size, " of ", dtype->name, " in another"));
   }
   PickleView view{*key, 0, size};
@@ -158,13 +158,13 @@ PickledTensor pickled_tensor(const PickleList& arguments, const std::string& whe
   const std::int64_t offset = size_of(*items[1], "tensor's offset", where);
   if (tensor.shape.size() != tensor.strides.size()) {
     throw corrupt(where,
-                  concat("a tensor of shape ", shape_text(tensor.shape), " has ", tensor.strides.size(), " strides"));
+                  concat("a tensor of shape ", format_shape(tensor.shape), " has ", tensor.strides.size(), " strides"));
   }
   tensor.extent = extent_of(tensor, where);
   if (offset > view->size || tensor.extent > view->size - offset) {
-    throw corrupt(where, concat("a tensor of shape ", shape_text(tensor.shape), " and strides ",
-                                shape_text(tensor.strides), " from element ", offset, " reaches outside storage ",
-                                name_text(view->storage), " of ", view->size));
+    throw corrupt(where, concat("a tensor of shape ", format_shape(tensor.shape), " and strides ",
+                                format_shape(tensor.strides), " from element ", offset, " reaches outside storage ",
+                                quote_name(view->storage), " of ", view->size));
   }
   tensor.offset = view->offset + offset;
   return tensor;
@@ -181,7 +181,8 @@ std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, 
     const auto* name = key->as<std::string>();
     if (name == nullptr) throw Error(ErrorCode::kUnsupported, where + " has a key that is no text");
     const auto* tensor = value->as<PickledTensor>();
-    if (tensor == nullptr) throw Error(ErrorCode::kUnsupported, concat(where, ": ", name_text(*name), " is no tensor"));
+    if (tensor == nullptr)
+      throw Error(ErrorCode::kUnsupported, concat(where, ": ", quote_name(*name), " is no tensor"));
     tensors[*name] = tensor;
   }
   return tensors;
@@ -194,7 +195,7 @@ std::optional<std::int64_t> global_step_of(const Pickle& pickle) {
   return step == nullptr ? std::nullopt : std::optional(*step);
 }
 
-std::map<std::string, const PickledTensor*> learned_vectors_of(const Pickle& pickle, const std::string& where) {
+std::map<std::string, const PickledTensor*> textual_inversion_of(const Pickle& pickle, const std::string& where) {
   if (const auto* tensor = pickle.root->as<PickledTensor>()) return {{"", tensor}};
   const auto* dict = pickle.root->as<PickleDict>();
   if (dict != nullptr) {

@@ -11,8 +11,8 @@ namespace easel {
 /// Whether a pickle may name this class or function, e.g. "torch.FloatStorage".
 bool is_allowed_global(const std::string& name);
 
-/// Whether a pickle may call this, of which no tensor is made: PickleUnread comes of it.
-bool makes_what_is_not_read(const std::string& name);
+/// Whether a pickle may call this, of which no tensor is made: PickleOpaque comes of it.
+bool is_ignored_callable(const std::string& name);
 
 /// What a persistent id stands for: ("storage", class, key, device, size[, view]). Notes the storage in `storages`.
 PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledStorage>& storages,

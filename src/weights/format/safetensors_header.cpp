@@ -12,13 +12,13 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8;
-constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the reference reader's limit
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's limit
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 /// Takes the JSON's events one by one, so that repeated keys are seen and nothing but what is expected is ever stored.
@@ -54,7 +54,8 @@ class HeaderHandler {
     }
     if (state_ == State::kTensor && key_ == "dtype") {
       entry_.dtype = find_stored_dtype(value);
-      if (entry_.dtype == nullptr) throw fault(concat("`dtype` is ", name_text(value), ", which is not in the format"));
+      if (entry_.dtype == nullptr)
+        throw fault(concat("`dtype` is ", quote_name(value), ", which is not in the format"));
       return true;
     }
     return scalar("a string");
@@ -83,11 +84,12 @@ class HeaderHandler {
   }
   bool key(std::string& value) {
     if (state_ == State::kSkipped) return true;
-    if (state_ == State::kRoot && !names_.insert(value).second) throw error(concat(name_text(value), " occurs twice"));
+    if (state_ == State::kRoot && !names_.insert(value).second) throw error(concat(quote_name(value), " occurs twice"));
     if (state_ == State::kMetadata && !keys_.insert(value).second) {
-      throw error(concat("`__metadata__` has ", name_text(value), " twice"));
+      throw error(concat("`__metadata__` has ", quote_name(value), " twice"));
     }
-    if (state_ == State::kTensor && !keys_.insert(value).second) throw fault(concat(name_text(value), " occurs twice"));
+    if (state_ == State::kTensor && !keys_.insert(value).second)
+      throw fault(concat(quote_name(value), " occurs twice"));
     key_ = value;
     return true;
   }
@@ -129,7 +131,7 @@ class HeaderHandler {
   enum class State { kStart, kRoot, kMetadata, kTensor, kShape, kOffsets, kSkipped };
 
   Error error(const std::string& what) const { return {ErrorCode::kCorruptData, concat(where_, ": ", what)}; }
-  Error fault(const std::string& what) const { return error(concat("tensor ", name_text(entry_.name), ": ", what)); }
+  Error fault(const std::string& what) const { return error(concat("tensor ", quote_name(entry_.name), ": ", what)); }
 
   bool in_unknown_field() const {
     return state_ == State::kTensor && key_ != "dtype" && key_ != "shape" && key_ != "data_offsets";
@@ -152,15 +154,15 @@ class HeaderHandler {
   Error misplaced(const char* kind) const {
     switch (state_) {
       case State::kRoot:
-        return error(concat(name_text(key_), " is ", kind, ", expected an object"));
+        return error(concat(quote_name(key_), " is ", kind, ", expected an object"));
       case State::kMetadata:
-        return error(concat("`__metadata__` maps ", name_text(key_), " to ", kind, ", expected a string"));
+        return error(concat("`__metadata__` maps ", quote_name(key_), " to ", kind, ", expected a string"));
       case State::kShape:
         return fault(concat("`shape` holds ", kind, ", expected whole numbers"));
       case State::kOffsets:
         return fault(concat("`data_offsets` holds ", kind, ", expected whole numbers"));
       default:
-        return fault(concat(name_text(key_), " is ", kind, ", expected ", key_ == "dtype" ? "a string" : "an array"));
+        return fault(concat(quote_name(key_), " is ", kind, ", expected ", key_ == "dtype" ? "a string" : "an array"));
     }
   }
 
@@ -186,7 +188,7 @@ class HeaderHandler {
 };
 
 /// What people take for safetensors, by its first bytes.
-void refuse_other_formats(std::string_view file, const std::string& where) {
+void reject_other_formats(std::string_view file, const std::string& where) {
   if (file.size() > kLengthBytes && file[kLengthBytes] == '{') return;
   const auto starts = [&](std::string_view text) { return file.starts_with(text); };
   std::string what;
@@ -210,9 +212,9 @@ std::size_t header_length(std::span<const std::byte> file, const std::string& wh
   }
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < kLengthBytes; ++i) length |= std::to_integer<std::uint64_t>(file[i]) << (8 * i);
-  if (length > kMostHeaderBytes) {
+  if (length > kMaxHeaderBytes) {
     throw Error(ErrorCode::kCorruptData, concat(where, ": the header is said to have ", length,
-                                                " bytes, more than the ", kMostHeaderBytes, " allowed"));
+                                                " bytes, more than the ", kMaxHeaderBytes, " allowed"));
   }
   if (length > file.size() - kLengthBytes) {
     throw Error(ErrorCode::kCorruptData, concat(where, ": the header is said to have ", length,
@@ -239,7 +241,7 @@ std::optional<std::uint64_t> byte_size(const SafetensorsEntry& entry) {
 /// Sorts by offset and checks that the tensors cover `data_bytes` with neither gap nor overlap.
 void check_layout(std::vector<SafetensorsEntry>& tensors, std::uint64_t data_bytes, const std::string& where) {
   const auto fault = [&](const SafetensorsEntry& entry, const auto&... what) {
-    return Error(ErrorCode::kCorruptData, concat(where, ": tensor ", name_text(entry.name), what...));
+    return Error(ErrorCode::kCorruptData, concat(where, ": tensor ", quote_name(entry.name), what...));
   };
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
@@ -252,11 +254,11 @@ void check_layout(std::vector<SafetensorsEntry>& tensors, std::uint64_t data_byt
     }
     const auto size = byte_size(entry);
     if (!size) {
-      throw fault(entry, ": ", shape_text(entry.shape), " of ", entry.dtype->name,
+      throw fault(entry, ": ", format_shape(entry.shape), " of ", entry.dtype->name,
                   " is not a size that memory can have");
     }
     if (entry.end - entry.begin != *size) {
-      throw fault(entry, " has ", entry.end - entry.begin, " bytes, but ", shape_text(entry.shape), " of ",
+      throw fault(entry, " has ", entry.end - entry.begin, " bytes, but ", format_shape(entry.shape), " of ",
                   entry.dtype->name, " takes ", *size);
     }
     if (entry.begin < covered) {
@@ -276,7 +278,7 @@ void check_layout(std::vector<SafetensorsEntry>& tensors, std::uint64_t data_byt
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& where) {
-  refuse_other_formats({reinterpret_cast<const char*>(file.data()), file.size()}, where);
+  reject_other_formats({reinterpret_cast<const char*>(file.data()), file.size()}, where);
   const std::size_t length = header_length(file, where);
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
   // The JSON reader skips a byte order mark and takes a zero byte for the end; neither is JSON.

@@ -7,7 +7,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/byte_reader.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -19,16 +19,16 @@ constexpr std::uint32_t kEnd64Signature = 0x06064b50;
 constexpr std::uint32_t kLocator64Signature = 0x07064b50;
 constexpr std::size_t kEndBytes = 22;
 constexpr std::size_t kLocator64Bytes = 20;
-constexpr std::size_t kLongestComment = 0xFFFF;
+constexpr std::size_t kMaxCommentBytes = 0xFFFF;
 constexpr std::uint16_t kZip64Extra = 1;
 constexpr std::uint16_t kEncryptedFlag = 1;
 constexpr std::uint32_t kSeeZip64 = 0xFFFFFFFF;  // the true number is in the Zip64 extra field
 
-struct Directory {
+struct CentralDirectory {
   std::uint64_t offset, size, entries;
 };
 
-struct Entry {
+struct ZipEntry {
   std::string name;
   std::uint16_t flags, method;
   std::uint64_t stored_size, size, local_offset;
@@ -39,13 +39,13 @@ class ZipReader {
   ZipReader(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {}
 
   std::map<std::string, std::span<const std::byte>> read() const {
-    const Directory directory = find_directory();
+    const CentralDirectory directory = find_directory();
     auto records = at(directory.offset, directory.size);
     std::map<std::string, std::span<const std::byte>> entries;
     for (std::uint64_t i = 0; i < directory.entries; ++i) {
-      const Entry entry = read_entry(records);
+      const ZipEntry entry = read_entry(records);
       if (!entries.emplace(entry.name, contents(entry)).second) {
-        throw corrupt(concat("entry ", name_text(entry.name), " occurs twice"));
+        throw corrupt(concat("entry ", quote_name(entry.name), " occurs twice"));
       }
     }
     return entries;
@@ -66,18 +66,18 @@ class ZipReader {
 
   /// The end record is the last thing in the file but for a comment of its own.
   std::size_t find_end() const {
-    const std::size_t first = file_.size() - std::min(file_.size(), kEndBytes + kLongestComment);
+    const std::size_t first = file_.size() - std::min(file_.size(), kEndBytes + kMaxCommentBytes);
     for (std::size_t i = file_.size() - std::min(file_.size(), kEndBytes) + 1; i-- > first;) {
       if (file_.size() - i < kEndBytes) continue;
       auto reader = from(i);
       if (reader.take_number<std::uint32_t>() != kEndSignature) continue;
       reader.take(16);
-      if (reader.take_number<std::uint16_t>() == reader.left()) return i;
+      if (reader.take_number<std::uint16_t>() == reader.remaining()) return i;
     }
     throw corrupt("it ends without a zip directory; was it cut off?");
   }
 
-  Directory find_directory() const {
+  CentralDirectory find_directory() const {
     const std::size_t end = find_end();
     auto reader = from(end + sizeof kEndSignature);
     const auto disk = reader.take_number<std::uint16_t>();
@@ -93,7 +93,7 @@ class ZipReader {
     return {.offset = offset, .size = size, .entries = entries};
   }
 
-  std::optional<Directory> find_directory64(std::size_t end) const {
+  std::optional<CentralDirectory> find_directory64(std::size_t end) const {
     if (end < kLocator64Bytes) return std::nullopt;
     auto locator = from(end - kLocator64Bytes);
     if (locator.take_number<std::uint32_t>() != kLocator64Signature) return std::nullopt;
@@ -102,17 +102,17 @@ class ZipReader {
     if (reader.take_number<std::uint32_t>() != kEnd64Signature)
       throw corrupt("its Zip64 directory is not where it says");
     reader.take(28);  // its size, versions, disks, entries on this disk
-    Directory directory;
+    CentralDirectory directory;
     directory.entries = reader.take_number<std::uint64_t>();
     directory.size = reader.take_number<std::uint64_t>();
     directory.offset = reader.take_number<std::uint64_t>();
     return directory;
   }
 
-  Entry read_entry(ByteReader& records) const {
+  ZipEntry read_entry(ByteReader& records) const {
     if (records.take_number<std::uint32_t>() != kCentralSignature) throw corrupt("its zip directory is damaged");
     records.take(4);  // versions
-    Entry entry;
+    ZipEntry entry;
     entry.flags = records.take_number<std::uint16_t>();
     entry.method = records.take_number<std::uint16_t>();
     records.take(8);  // time, date, checksum
@@ -130,8 +130,8 @@ class ZipReader {
   }
 
   /// The Zip64 field holds those of the three numbers that do not fit 32 bits, in this order.
-  void read_extra(ByteReader extra, Entry& entry) const {
-    while (extra.left() >= 4) {
+  void read_extra(ByteReader extra, ZipEntry& entry) const {
+    while (extra.remaining() >= 4) {
       const auto id = extra.take_number<std::uint16_t>();
       ByteReader field(extra.take(extra.take_number<std::uint16_t>()), where_);
       if (id != kZip64Extra) continue;
@@ -141,15 +141,15 @@ class ZipReader {
     }
   }
 
-  std::span<const std::byte> contents(const Entry& entry) const {
+  std::span<const std::byte> contents(const ZipEntry& entry) const {
     if (entry.method != 0 || (entry.flags & kEncryptedFlag) != 0) {
-      throw Error(ErrorCode::kUnsupported, concat(where_, ": entry ", name_text(entry.name),
+      throw Error(ErrorCode::kUnsupported, concat(where_, ": entry ", quote_name(entry.name),
                                                   " is compressed or encrypted, which torch.save never does"));
     }
-    if (entry.size != entry.stored_size) throw corrupt(concat("entry ", name_text(entry.name), " has two sizes"));
+    if (entry.size != entry.stored_size) throw corrupt(concat("entry ", quote_name(entry.name), " has two sizes"));
     auto reader = from(entry.local_offset);
     if (reader.take_number<std::uint32_t>() != kLocalSignature) {
-      throw corrupt(concat("entry ", name_text(entry.name), " is not where the directory says"));
+      throw corrupt(concat("entry ", quote_name(entry.name), " is not where the directory says"));
     }
     reader.take(22);  // what the directory has said, with sizes that may come only after the bytes
     const auto name_length = reader.take_number<std::uint16_t>();

@@ -7,24 +7,24 @@ namespace easel {
 
 namespace {
 
-thread_local LoadMeter* listening = nullptr;
+thread_local LoadMeter* current_meter = nullptr;
 
 }  // namespace
 
 LoadMeter::LoadMeter(std::int64_t total_bytes, std::function<void(double)> progress)
     : total_bytes_(std::max<std::int64_t>(total_bytes, 1)), progress_(std::move(progress)) {
-  listening = this;
+  current_meter = this;
 }
 
 LoadMeter::~LoadMeter() {
-  listening = nullptr;
+  current_meter = nullptr;
 }
 
 void LoadMeter::add(std::int64_t bytes) {
-  if (!listening || !listening->progress_) return;
-  listening->bytes_ += bytes;
-  const auto part = static_cast<double>(listening->bytes_) / static_cast<double>(listening->total_bytes_);
-  listening->progress_(std::min(part, 1.0));
+  if (!current_meter || !current_meter->progress_) return;
+  current_meter->bytes_ += bytes;
+  const auto part = static_cast<double>(current_meter->bytes_) / static_cast<double>(current_meter->total_bytes_);
+  current_meter->progress_(std::min(part, 1.0));
 }
 
 }  // namespace easel

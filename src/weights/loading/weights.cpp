@@ -9,24 +9,24 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/loading/load_meter.h"
 #include "weights/loading/stored_names.h"
 
 namespace easel {
 namespace {
 
-constexpr std::size_t kMostFaultsShown = 20;
+constexpr std::size_t kMaxReportedFaults = 20;
 
 /// What is wrong with a stored tensor; none when it will do.
 std::optional<std::string> fault_of(const std::string& name, const TensorInfo* stored, at::IntArrayRef shape) {
-  if (stored == nullptr) return name_text(name) + " is missing";
+  if (stored == nullptr) return quote_name(name) + " is missing";
   if (at::IntArrayRef(stored->shape) != shape) {
-    return concat(name_text(name), " is ", shape_text(stored->shape), " in ", stored->file, ", expected ",
-                  shape_text(shape));
+    return concat(quote_name(name), " is ", format_shape(stored->shape), " in ", stored->file, ", expected ",
+                  format_shape(shape));
   }
   if (!c10::isFloatingType(stored->dtype)) {
-    return concat(name_text(name), " is ", dtype_name(stored->dtype), " in ", stored->file,
+    return concat(quote_name(name), " is ", dtype_name(stored->dtype), " in ", stored->file,
                   ", expected floating point");
   }
   return std::nullopt;
@@ -43,20 +43,20 @@ at::Tensor placeholder(const Placement& placement, at::IntArrayRef shape) {
 
 /// Reads a tensor, places it, and lets its mapped pages go when what was made is a copy.
 /// @param format  none: as stored
-at::Tensor place(const TensorStore& store, const std::string& name, const Placement& placement,
-                 std::optional<at::MemoryFormat> format) {
+at::Tensor load_tensor(const TensorStore& store, const std::string& name, const Placement& placement,
+                       std::optional<at::MemoryFormat> format) {
   const at::Tensor stored = store.read(name);
   const bool converted = stored.device() != placement.device || stored.scalar_type() != placement.dtype;
-  at::Tensor placed = stored;
+  at::Tensor loaded = stored;
   if (converted) {
-    placed = stored.to(stored.options().device(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
+    loaded = stored.to(stored.options().device(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
                        /*copy=*/false, format);
   } else if (format) {
-    placed = stored.contiguous(*format);  // itself where both layouts are one, as with 1 x 1 kernels
+    loaded = stored.contiguous(*format);  // itself where both layouts are one, as with 1 x 1 kernels
   }
   // The copy is complete, also on a GPU: from pageable memory `to` returns when it is done.
-  if (!placed.is_same(stored)) store.release(name);
-  return placed;
+  if (!loaded.is_same(stored)) store.release(name);
+  return loaded;
 }
 
 }  // namespace
@@ -86,18 +86,18 @@ struct Weights::State {
 Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement, std::shared_ptr<LayerTable> layers)
     : store_(std::move(store)),
       placement_(placement),
-      kept_(placement),
-      component_(placement.slot ? placement.slot->add() : nullptr),
+      load_placement_(placement),
+      component_(placement.offloader ? placement.offloader->add() : nullptr),
       state_(std::make_unique<State>()),
       layers_(std::move(layers)) {
-  if (component_) kept_.device = c10::Device(c10::kCPU);
+  if (component_) load_placement_.device = c10::Device(c10::kCPU);
 }
 
 Weights::~Weights() = default;
 
 bool Weights::check(const std::string& name, at::IntArrayRef shape) {
   if (!state_->known.insert(name).second) {
-    throw Error(ErrorCode::kInternal, concat(store_->where(), ": ", name_text(name), " is taken twice"));
+    throw Error(ErrorCode::kInternal, concat(store_->where(), ": ", quote_name(name), " is taken twice"));
   }
   auto fault = fault_of(stored_name(*store_, name), store_->find(name), shape);
   auto& faults = state_->faults;
@@ -109,30 +109,31 @@ bool Weights::check(const std::string& name, at::IntArrayRef shape) {
 at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
   if (!check(name, shape)) return placeholder(placement_, shape);
   LoadMeter::add(stored_bytes(*store_->find(name)));
-  return resident(place(*store_, name, kept_, std::nullopt));
+  return offloadable(load_tensor(*store_, name, load_placement_, std::nullopt));
 }
 
-DeferredWeight Weights::keep(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format) {
+DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef shape,
+                                      std::optional<at::MemoryFormat> format) {
   if (!check(name, shape)) {
     // Nothing is stored, so nothing says how; half precision is what the storage is for.
     auto missing = placement_;
     if (missing.storage == WeightStorage::kStored) missing.dtype = c10::kHalf;
     return DeferredWeight(placeholder(missing, shape));
   }
-  auto where = kept_;
+  auto where = load_placement_;
   const auto stored = store_->find(name)->dtype;
   if (where.storage == WeightStorage::kStored && placement_.device.is_cpu() &&
       c10::elementSize(stored) < c10::elementSize(where.dtype)) {
     where.dtype = stored;
   }
-  DeferredWeight weight([store = store_, name, where, format] { return place(*store, name, where, format); });
-  if (!format || component_ || !placement_.device.is_cpu()) resident(weight.get());
+  DeferredWeight weight([store = store_, name, where, format] { return load_tensor(*store, name, where, format); });
+  if (!format || component_ || !placement_.device.is_cpu()) offloadable(weight.get());
   LoadMeter::add(stored_bytes(*store_->find(name)));
   return weight;
 }
 
 /// A tensor that goes where the component goes.
-at::Tensor Weights::resident(at::Tensor tensor) {
+at::Tensor Weights::offloadable(at::Tensor tensor) {
   if (component_) component_->add(tensor);
   return tensor;
 }
@@ -141,14 +142,14 @@ void Weights::finish() {
   auto faults = std::move(state_->faults);
   for (const auto& name : store_->names()) {
     if (!state_->known.contains(name)) {
-      faults.push_back(concat(name_text(stored_name(*store_, name)), " in ", store_->find(name)->file,
+      faults.push_back(concat(quote_name(stored_name(*store_, name)), " in ", store_->find(name)->file,
                               " belongs to nothing in the model"));
     }
   }
   if (faults.empty()) return;
-  const std::size_t shown = std::min(faults.size(), kMostFaultsShown);
-  const std::string rest = faults.size() > shown ? concat("; and ", faults.size() - shown, " more") : "";
-  faults.resize(shown);
+  const std::size_t reported = std::min(faults.size(), kMaxReportedFaults);
+  const std::string rest = faults.size() > reported ? concat("; and ", faults.size() - reported, " more") : "";
+  faults.resize(reported);
   throw Error(ErrorCode::kCorruptData, concat(store_->where(), " does not fit its config: ", join(faults, "; "), rest));
 }
 
@@ -164,9 +165,9 @@ at::Tensor WeightScope::take(const std::string& name, at::IntArrayRef shape) con
   return weights_->take(full(name), shape);
 }
 
-DeferredWeight WeightScope::keep(const std::string& name, at::IntArrayRef shape,
-                                 std::optional<at::MemoryFormat> format) const {
-  return weights_->keep(full(name), shape, format);
+DeferredWeight WeightScope::take_deferred(const std::string& name, at::IntArrayRef shape,
+                                          std::optional<at::MemoryFormat> format) const {
+  return weights_->take_deferred(full(name), shape, format);
 }
 
 void WeightScope::skip(const std::string& name) const {

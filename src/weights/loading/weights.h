@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "tensor/device_slot.h"
+#include "tensor/component_offloader.h"
 #include "tensor/placement.h"
 #include "weights/loading/layer_table.h"
 
@@ -61,19 +61,19 @@ class DeferredWeight {
 };
 
 /// Where a component's weights are: on the device for good, or in turn with others.
-class Residence {
+class OffloadHandle {
  public:
-  Residence() = default;
-  Residence(std::shared_ptr<DeviceSlot> slot, std::shared_ptr<DeviceSlot::Component> component)
-      : slot_(std::move(slot)), component_(std::move(component)) {}
+  OffloadHandle() = default;
+  OffloadHandle(std::shared_ptr<ComponentOffloader> offloader, std::shared_ptr<ComponentOffloader::Component> component)
+      : offloader_(std::move(offloader)), component_(std::move(component)) {}
   /// After it the weights are on the device.
-  void enter() const {
-    if (slot_) slot_->enter(component_);
+  void make_resident() const {
+    if (offloader_) offloader_->make_resident(component_);
   }
 
  private:
-  std::shared_ptr<DeviceSlot> slot_;
-  std::shared_ptr<DeviceSlot::Component> component_;
+  std::shared_ptr<ComponentOffloader> offloader_;
+  std::shared_ptr<ComponentOffloader::Component> component_;
 };
 
 class Weights;
@@ -97,13 +97,13 @@ class WeightScope {
   /// WeightStorage::kStored it is kept as it is stored. With a `format` it is laid out so, on a CPU at its first use,
   /// elsewhere now, so that no step has to.
   /// @throws Error(kInternal)  taken before: a mistake in the model
-  DeferredWeight keep(const std::string& name, at::IntArrayRef shape,
-                      std::optional<at::MemoryFormat> format = std::nullopt) const;
+  DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape,
+                               std::optional<at::MemoryFormat> format = std::nullopt) const;
   /// Marks a tensor, if it is there, as known and not needed.
   void skip(const std::string& name) const;
   const Placement& placement() const;  ///< of the tensors taken; also kMeta, for names and shapes alone
   /// Of all weights of the component. A model keeps it and enters it before it computes.
-  Residence residence() const;
+  OffloadHandle offload_handle() const;
   /// Notes a layer of this name for adapters. @param shape  of its weight
   std::shared_ptr<LayerSlot> layer(std::vector<std::int64_t> shape) const;
   std::shared_ptr<LayerTable> layers() const;  ///< all layers noted so far and from now on
@@ -135,14 +135,14 @@ class Weights {
   friend class WeightScope;
   struct State;
   at::Tensor take(const std::string& name, at::IntArrayRef shape);
-  DeferredWeight keep(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
-  at::Tensor resident(at::Tensor tensor);
+  DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
+  at::Tensor offloadable(at::Tensor tensor);
   bool check(const std::string& name, at::IntArrayRef shape);
 
   std::shared_ptr<const TensorStore> store_;
   Placement placement_;
-  Placement kept_;  // where tensors are when they are taken: in host memory while models take turns
-  std::shared_ptr<DeviceSlot::Component> component_;  // null unless they do
+  Placement load_placement_;  // where tensors are when they are taken: in host memory while models take turns
+  std::shared_ptr<ComponentOffloader::Component> component_;  // null unless they do
   std::unique_ptr<State> state_;
   std::shared_ptr<LayerTable> layers_;
 };
@@ -151,8 +151,8 @@ inline const Placement& WeightScope::placement() const {
   return weights_->placement();
 }
 
-inline Residence WeightScope::residence() const {
-  return {weights_->placement().slot, weights_->component_};
+inline OffloadHandle WeightScope::offload_handle() const {
+  return {weights_->placement().offloader, weights_->component_};
 }
 
 inline std::shared_ptr<LayerSlot> WeightScope::layer(std::vector<std::int64_t> shape) const {

@@ -11,7 +11,7 @@
 namespace easel {
 
 /// What a tensor is to its layer's adapter.
-enum class AdapterPart {
+enum class AdapterTensorRole {
   kDown,  ///< lora_A.weight, lora_down.weight, lora.down.weight, lora_linear_layer.down.weight
   kMid,   ///< lora_mid.weight
   kUp,
@@ -41,8 +41,8 @@ bool is_adapter_tensor(const std::string& name);
 
 /// The tensors of one layer.
 struct AdapterModule {
-  std::string name;                         ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"
-  std::map<AdapterPart, std::string> keys;  ///< part -> name of its tensor
+  std::string name;                               ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"
+  std::map<AdapterTensorRole, std::string> keys;  ///< part -> name of its tensor
 };
 
 /// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key

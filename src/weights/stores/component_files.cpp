@@ -19,12 +19,12 @@ ComponentFiles safetensors_files(const std::string& stem, WeightVariant variant)
   return files_of(stem, ".safetensors", variant);
 }
 
-ComponentFiles checkpoint_files(const std::string& stem, WeightVariant variant) {
+ComponentFiles torch_bin_files(const std::string& stem, WeightVariant variant) {
   // transformers calls the same weights by two names.
   return files_of(stem == "model" ? "pytorch_model" : stem, ".bin", variant);
 }
 
-std::optional<std::string> find_in(const std::string& folder, const ComponentFiles& files) {
+std::optional<std::string> find_component_file(const std::string& folder, const ComponentFiles& files) {
   for (const auto& name : {files.single, files.index}) {
     std::error_code ignored;  // a folder that cannot be searched holds nothing that could be read
     // A link that leads nowhere is there: whoever opens it says what is wrong with it.

@@ -19,9 +19,9 @@ struct ComponentFiles {
 
 /// The two variants of `stem` as safetensors and as torch.save's .bin.
 ComponentFiles safetensors_files(const std::string& stem, WeightVariant variant);
-ComponentFiles checkpoint_files(const std::string& stem, WeightVariant variant);
+ComponentFiles torch_bin_files(const std::string& stem, WeightVariant variant);
 
 /// Whether the folder holds either file, and which: its name.
-std::optional<std::string> find_in(const std::string& folder, const ComponentFiles& files);
+std::optional<std::string> find_component_file(const std::string& folder, const ComponentFiles& files);
 
 }  // namespace easel

@@ -13,23 +13,23 @@ namespace easel {
 namespace {
 
 /// The checkpoint folder that a component folder belongs to.
-std::string checkpoint_of(const std::string& folder) {
+std::string checkpoint_folder_of(const std::string& folder) {
   auto path = std::filesystem::absolute(folder).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();  // it ended in a slash
   return path.parent_path().string();
 }
 
-Error nothing_to_open(const std::string& folder, const std::string& stem) {
+Error no_weights_error(const std::string& folder, const std::string& stem) {
   const std::string wanted = safetensors_files(stem, WeightVariant::kFull).single;
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored))
     return {ErrorCode::kNotFound, concat("folder ", folder, " is missing")};
   for (const auto variant : {WeightVariant::kFull, WeightVariant::kHalf}) {
-    if (const auto found = find_in(folder, checkpoint_files(stem, variant))) {
+    if (const auto found = find_component_file(folder, torch_bin_files(stem, variant))) {
       return {ErrorCode::kNotFound,
               concat(folder, " has no ", wanted, ", only ", *found,
                      ", which can run code when it is loaded; make safetensors of it with `easel convert ",
-                     checkpoint_of(folder), "`")};
+                     checkpoint_folder_of(folder), "`")};
     }
   }
   return {ErrorCode::kNotFound, concat(folder, " has no ", wanted, ", nor its fp16 variant, nor an index of shards")};
@@ -42,11 +42,11 @@ std::shared_ptr<const TensorStore> open_component(const std::string& folder, con
   const auto other = preferred == WeightVariant::kFull ? WeightVariant::kHalf : WeightVariant::kFull;
   for (const auto variant : {preferred, other}) {
     const auto files = safetensors_files(stem, variant);
-    const auto found = find_in(folder, files);
+    const auto found = find_component_file(folder, files);
     if (found == files.single) return std::make_shared<SafetensorsFile>(folder + "/" + files.single);
     if (found == files.index) return std::make_shared<ShardedStore>(folder, files.index);
   }
-  throw nothing_to_open(folder, stem);
+  throw no_weights_error(folder, stem);
 }
 
 }  // namespace easel

@@ -6,7 +6,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 namespace {
@@ -14,37 +14,38 @@ namespace {
 /// Another store's tensors under other names, some of them without trailing dimensions of 1.
 class RenamedStore : public TensorStore {
  public:
-  struct Place {
+  struct SourceTensor {
     std::string source;
     TensorInfo info;
   };
-  RenamedStore(std::shared_ptr<const TensorStore> store, std::map<std::string, Place> places)
-      : store_(std::move(store)), places_(std::move(places)) {}
+  RenamedStore(std::shared_ptr<const TensorStore> store, std::map<std::string, SourceTensor> source_tensors)
+      : store_(std::move(store)), source_tensors_(std::move(source_tensors)) {}
 
   std::vector<std::string> names() const override {
     std::vector<std::string> names;
-    for (const auto& [name, place] : places_) names.push_back(name);
+    for (const auto& [name, source_tensor] : source_tensors_) names.push_back(name);
     return names;
   }
   const TensorInfo* find(const std::string& name) const override {
-    const auto found = places_.find(name);
-    return found == places_.end() ? nullptr : &found->second.info;
+    const auto found = source_tensors_.find(name);
+    return found == source_tensors_.end() ? nullptr : &found->second.info;
   }
   at::Tensor read(const std::string& name) const override {
-    const auto& found = place(name);
+    const auto& found = source_tensor(name);
     return store_->read(found.source).view(found.info.shape);
   }
-  void release(const std::string& name) const override { store_->release(place(name).source); }
+  void release(const std::string& name) const override { store_->release(source_tensor(name).source); }
   std::string where() const override { return store_->where(); }
 
  private:
-  const Place& place(const std::string& name) const {
-    const auto found = places_.find(name);
-    if (found == places_.end()) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+  const SourceTensor& source_tensor(const std::string& name) const {
+    const auto found = source_tensors_.find(name);
+    if (found == source_tensors_.end())
+      throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
     return found->second;
   }
   std::shared_ptr<const TensorStore> store_;
-  std::map<std::string, Place> places_;
+  std::map<std::string, SourceTensor> source_tensors_;
 };
 
 /// The store with each name passed through `rename`, and the shape of each tensor through `reshape`, which gets the new
@@ -52,23 +53,23 @@ class RenamedStore : public TensorStore {
 std::shared_ptr<const TensorStore> renamed(
     std::shared_ptr<const TensorStore> store, const std::function<std::string(const std::string&)>& rename,
     const std::function<void(const std::string&, std::vector<std::int64_t>&)>& reshape) {
-  std::map<std::string, RenamedStore::Place> places;
+  std::map<std::string, RenamedStore::SourceTensor> source_tensors;
   bool changed = false;
   for (const auto& source : store->names()) {
     const auto& stored = *store->find(source);
     const std::string name = rename(source);
-    RenamedStore::Place place{source, stored};
-    reshape(name, place.info.shape);
-    changed = changed || name != source || place.info.shape != stored.shape;
-    const auto [other, is_new] = places.emplace(name, std::move(place));
+    RenamedStore::SourceTensor source_tensor{source, stored};
+    reshape(name, source_tensor.info.shape);
+    changed = changed || name != source || source_tensor.info.shape != stored.shape;
+    const auto [other, is_new] = source_tensors.emplace(name, std::move(source_tensor));
     if (!is_new) {
       throw Error(ErrorCode::kCorruptData,
-                  concat(store->where(), ": ", name_text(other->second.source), " and ", name_text(source),
+                  concat(store->where(), ": ", quote_name(other->second.source), " and ", quote_name(source),
                          " are the same tensor under an old and a new name"));
     }
   }
   if (!changed) return store;
-  return std::make_shared<RenamedStore>(std::move(store), std::move(places));
+  return std::make_shared<RenamedStore>(std::move(store), std::move(source_tensors));
 }
 
 /// What follows "...attentions.N." in a tensor's name; empty where there is no such part.

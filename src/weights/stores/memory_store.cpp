@@ -2,7 +2,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 
 namespace easel {
 
@@ -26,7 +26,7 @@ const TensorInfo* MemoryStore::find(const std::string& name) const {
 
 at::Tensor MemoryStore::read(const std::string& name) const {
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) throw Error(ErrorCode::kNotFound, concat(where_, " has no tensor ", name_text(name)));
+  if (found == tensors_.end()) throw Error(ErrorCode::kNotFound, concat(where_, " has no tensor ", quote_name(name)));
   return found->second;
 }
 

@@ -122,20 +122,20 @@ NameSet::NameSet(const TensorStore& store) {
   for (auto& name : store.names()) names_.insert(std::move(name));
 }
 
-bool NameSet::has_any(const std::string& prefix) const {
+bool NameSet::has_prefix(const std::string& prefix) const {
   const auto found = names_.lower_bound(prefix);
   return found != names_.end() && found->starts_with(prefix);
 }
 
 std::int64_t NameSet::count(const std::string& prefix) const {
-  constexpr std::int64_t kMost = 1000;  // far beyond any model; a file cannot make us count on
+  constexpr std::int64_t kMaxCount = 1000;  // far beyond any model; a file cannot make us count on
   std::int64_t most = 0;
   for (auto it = names_.lower_bound(prefix); it != names_.end() && it->starts_with(prefix); ++it) {
     std::int64_t number = 0;
     const char* end = it->data() + it->size();
     const auto parsed = std::from_chars(it->data() + prefix.size(), end, number);
     const bool whole = parsed.ec == std::errc() && parsed.ptr != end && *parsed.ptr == '.';
-    if (whole && number >= 0 && number < kMost) most = std::max(most, number + 1);
+    if (whole && number >= 0 && number < kMaxCount) most = std::max(most, number + 1);
   }
   return most;
 }
@@ -144,7 +144,7 @@ OriginalUNetLayout original_unet_layout(const NameSet& names, const std::string&
   const auto blocks = names.count(prefix + "input_blocks.");
   std::int64_t per_level = blocks;  // layers and the downsampler; the last level counts the first convolution instead
   for (std::int64_t i = blocks - 1; i > 0; --i) {
-    if (names.has_any(concat(prefix, "input_blocks.", i, ".0.op."))) per_level = i;
+    if (names.has_prefix(concat(prefix, "input_blocks.", i, ".0.op."))) per_level = i;
   }
   OriginalUNetLayout layout;
   layout.layers_per_block = std::max<std::int64_t>(0, per_level - 1);

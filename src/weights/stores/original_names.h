@@ -48,7 +48,7 @@ class NameSet {
  public:
   explicit NameSet(const TensorStore& store);
   bool has(const std::string& name) const { return names_.contains(name); }
-  bool has_any(const std::string& prefix) const;  ///< whether a name begins so
+  bool has_prefix(const std::string& prefix) const;  ///< whether a name begins so
   /// One more than the largest number that follows this prefix; 0 when none does.
   std::int64_t count(const std::string& prefix) const;
   auto begin() const { return names_.begin(); }

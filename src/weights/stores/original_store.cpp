@@ -3,7 +3,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/loading/stored_names.h"
 #include "weights/stores/original_names.h"
 
@@ -12,8 +12,8 @@ namespace {
 
 using Form = OriginalTensor::Form;
 
-[[noreturn]] void refuse(const OriginalTensor& tensor, const TensorInfo& stored, const char* expected) {
-  throw Error(ErrorCode::kCorruptData, concat("tensor ", name_text(tensor.name), " is ", shape_text(stored.shape),
+[[noreturn]] void throw_shape_mismatch(const OriginalTensor& tensor, const TensorInfo& stored, const char* expected) {
+  throw Error(ErrorCode::kCorruptData, concat("tensor ", quote_name(tensor.name), " is ", format_shape(stored.shape),
                                               " in ", stored.file, ", expected ", expected));
 }
 
@@ -27,13 +27,13 @@ std::vector<std::int64_t> shape_in_form(const OriginalTensor& tensor, const Tens
       while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
       break;
     case Form::kTransposed:
-      if (shape.size() != 2) refuse(tensor, stored, "a matrix");
+      if (shape.size() != 2) throw_shape_mismatch(tensor, stored, "a matrix");
       std::reverse(shape.begin(), shape.end());
       break;
     case Form::kQuery:
     case Form::kKey:
     case Form::kValue:
-      if (shape.empty() || shape[0] % 3 != 0) refuse(tensor, stored, "three equal parts");
+      if (shape.empty() || shape[0] % 3 != 0) throw_shape_mismatch(tensor, stored, "three equal parts");
       shape[0] /= 3;
       break;
   }
@@ -64,7 +64,7 @@ class OriginalStore : public RenamingStore {
   }
   at::Tensor read(const std::string& name) const override {
     const auto* info = find(name);
-    if (info == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+    if (info == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
     const auto& original = names_.at(name);
     const auto stored = store_->read(original.name);
     switch (original.form) {

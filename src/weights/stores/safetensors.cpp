@@ -5,7 +5,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/mapped_files.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/stored_tensor.h"
 
 namespace easel {
@@ -32,7 +32,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(std::make_shar
   header_ = parse_safetensors_header(file_->bytes(), path);
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
     const auto& entry = header_.tensors[i];
-    places_.emplace(entry.name, Place{i, {file_name(path), scalar_type_of(*entry.dtype), entry.shape}});
+    indexed_tensors_.emplace(entry.name,
+                             IndexedTensor{i, {file_name(path), scalar_type_of(*entry.dtype), entry.shape}});
   }
 }
 
@@ -43,13 +44,14 @@ std::vector<std::string> SafetensorsFile::names() const {
 }
 
 const TensorInfo* SafetensorsFile::find(const std::string& name) const {
-  const auto found = places_.find(name);
-  return found == places_.end() ? nullptr : &found->second.info;
+  const auto found = indexed_tensors_.find(name);
+  return found == indexed_tensors_.end() ? nullptr : &found->second.info;
 }
 
 const SafetensorsEntry& SafetensorsFile::entry(const std::string& name) const {
-  const auto found = places_.find(name);
-  if (found == places_.end()) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+  const auto found = indexed_tensors_.find(name);
+  if (found == indexed_tensors_.end())
+    throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
   return header_.tensors[found->second.index];
 }
 
@@ -57,7 +59,7 @@ at::Tensor SafetensorsFile::read(const std::string& name) const {
   const auto& stored = entry(name);
   const auto type = scalar_type_of(*stored.dtype);
   if (type == c10::ScalarType::Undefined) {
-    throw Error(ErrorCode::kUnsupported, concat(where(), ": tensor ", name_text(name), " is stored as ",
+    throw Error(ErrorCode::kUnsupported, concat(where(), ": tensor ", quote_name(name), " is stored as ",
                                                 stored.dtype->name, ", which easel cannot read"));
   }
   file_->check_unchanged();

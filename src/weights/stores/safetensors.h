@@ -36,13 +36,13 @@ class SafetensorsFile : public TensorStore {
  private:
   const SafetensorsEntry& entry(const std::string& name) const;
 
-  struct Place {
+  struct IndexedTensor {
     std::size_t index;  ///< in header_.tensors
     TensorInfo info;
   };
   std::shared_ptr<const MappedFile> file_;
   SafetensorsHeader header_;
-  std::map<std::string, Place> places_;
+  std::map<std::string, IndexedTensor> indexed_tensors_;
 };
 
 }  // namespace easel

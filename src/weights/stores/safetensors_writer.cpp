@@ -8,8 +8,8 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/format/message.h"
-#include "weights/format/output_file.h"
+#include "weights/format/atomic_file.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/memory_store.h"
 #include "weights/stores/stored_tensor.h"
 
@@ -29,7 +29,7 @@ std::vector<Item> in_file_order(const TensorStore& store) {
     const auto type = store.find(name)->dtype;
     const auto* dtype = stored_dtype_of(type);
     if (dtype == nullptr) {
-      throw Error(ErrorCode::kUnsupported, concat(store.where(), ": tensor ", name_text(name), " is of ",
+      throw Error(ErrorCode::kUnsupported, concat(store.where(), ": tensor ", quote_name(name), " is of ",
                                                   dtype_name(type), ", which safetensors does not have"));
     }
     items.push_back({std::move(name), dtype});
@@ -72,7 +72,7 @@ std::uint64_t write_safetensors(const std::string& path, const TensorStore& stor
                                 const std::function<void(std::size_t)>& on_tensor) {
   const auto items = in_file_order(store);
   const std::string header = header_text(store, items, metadata);
-  OutputFile file(path);
+  AtomicFile file(path);
   file.write(little_endian(header.size()));
   file.write(header);
   std::uint64_t size = sizeof(std::uint64_t) + header.size();

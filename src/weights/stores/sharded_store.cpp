@@ -7,7 +7,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/mapped_file.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/stores/safetensors.h"
 
 namespace easel {
@@ -15,12 +15,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMostIndexBytes = 100'000'000;  // as much as a safetensors header
+constexpr std::size_t kMaxIndexBytes = 100'000'000;  // as much as a safetensors header
 
 /// Parses an object and refuses a key that occurs twice in any one of its objects.
 json parse_strictly(const MappedFile& file) {
   const auto bytes = file.bytes();
-  if (bytes.size() > kMostIndexBytes) {
+  if (bytes.size() > kMaxIndexBytes) {
     throw Error(ErrorCode::kCorruptData, concat(file.path(), " has ", bytes.size(), " bytes, too many for an index"));
   }
   std::vector<std::set<std::string>> keys;  // of the objects we are in
@@ -29,7 +29,7 @@ json parse_strictly(const MappedFile& file) {
     if (event == json::parse_event_t::object_end) keys.pop_back();
     if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
       throw Error(ErrorCode::kCorruptData,
-                  concat(file.path(), ": ", name_text(value.get<std::string>()), " occurs twice"));
+                  concat(file.path(), ": ", quote_name(value.get<std::string>()), " occurs twice"));
     }
     return true;
   };
@@ -56,10 +56,10 @@ ShardIndex read_shard_index(const std::string& path, const std::string& ending) 
   ShardIndex index;
   std::set<std::string> shards;
   for (const auto& [name, shard] : weight_map->items()) {
-    if (!shard.is_string()) throw corrupt("tensor ", name_text(name), " is mapped to something that is no file name");
+    if (!shard.is_string()) throw corrupt("tensor ", quote_name(name), " is mapped to something that is no file name");
     const auto file = shard.get<std::string>();
     if (!is_plain_file_name(file, ending)) {
-      throw corrupt("tensor ", name_text(name), " is mapped to ", name_text(file), ", expected a ", ending,
+      throw corrupt("tensor ", quote_name(name), " is mapped to ", quote_name(file), ", expected a ", ending,
                     " file in the same folder");
     }
     index.weight_map.emplace(name, file);
@@ -82,7 +82,7 @@ ShardedStore::ShardedStore(const std::string& folder, const std::string& index_n
   for (const auto& [name, file] : index_.weight_map) {
     if (shards_.at(file)->find(name) == nullptr) {
       throw Error(ErrorCode::kCorruptData,
-                  concat(where_, ": tensor ", name_text(name), " is not in ", file, " as it says"));
+                  concat(where_, ": tensor ", quote_name(name), " is not in ", file, " as it says"));
     }
   }
   for (const auto& [file, shard] : shards_) {
@@ -90,7 +90,7 @@ ShardedStore::ShardedStore(const std::string& folder, const std::string& index_n
       const auto mapped = index_.weight_map.find(name);
       if (mapped == index_.weight_map.end() || mapped->second != file) {
         throw Error(ErrorCode::kCorruptData,
-                    concat(where_, ": tensor ", name_text(name), " of ", file, " is not in the index",
+                    concat(where_, ": tensor ", quote_name(name), " of ", file, " is not in the index",
                            mapped == index_.weight_map.end() ? "" : " as one of that file"));
       }
     }
@@ -113,7 +113,7 @@ const TensorInfo* ShardedStore::find(const std::string& name) const {
 const TensorStore& ShardedStore::shard_of(const std::string& name) const {
   const auto mapped = index_.weight_map.find(name);
   if (mapped == index_.weight_map.end())
-    throw Error(ErrorCode::kNotFound, concat(where_, " has no tensor ", name_text(name)));
+    throw Error(ErrorCode::kNotFound, concat(where_, " has no tensor ", quote_name(name)));
   return *shards_.at(mapped->second);
 }
 

@@ -6,7 +6,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/byte_reader.h"
-#include "weights/format/message.h"
+#include "weights/format/message_format.h"
 #include "weights/format/zip_archive.h"
 #include "weights/stores/stored_tensor.h"
 
@@ -19,8 +19,8 @@ constexpr std::int64_t kLegacyProtocol = 1001;
 
 /// Tensors may share bytes, and be expanded. A file made to fill the disk is refused: its tensors may take this many
 /// times its own size, and a little.
-constexpr std::uint64_t kMostGrowth = 4;
-constexpr std::uint64_t kFreeGrowth = 64 << 20;
+constexpr std::uint64_t kMaxGrowth = 4;
+constexpr std::uint64_t kGrowthAllowance = 64 << 20;
 
 Error corrupt(const std::string& where, const std::string& what) {
   return {ErrorCode::kCorruptData, concat(where, ": ", what)};
@@ -33,7 +33,7 @@ bool begins_with(std::span<const std::byte> bytes, std::size_t offset, std::stri
 std::uint64_t storage_bytes(const PickledStorage& storage, const std::string& where) {
   std::uint64_t bytes;
   if (__builtin_mul_overflow(static_cast<std::uint64_t>(storage.size), storage.dtype->bits / 8, &bytes)) {
-    throw corrupt(where, concat("storage ", name_text(storage.key), " is larger than memory can be"));
+    throw corrupt(where, concat("storage ", quote_name(storage.key), " is larger than memory can be"));
   }
   return bytes;
 }
@@ -64,7 +64,7 @@ TorchCheckpoint::TorchCheckpoint(const std::string& path, TensorsOf tensors_of)
   } else {
     read_legacy();
   }
-  check_total();
+  check_total_size();
 }
 
 void TorchCheckpoint::read_zip() {
@@ -77,11 +77,11 @@ void TorchCheckpoint::read_zip() {
   const Pickle pickle = read_pickle(entries.at(folder + "data.pkl"), where());
   for (const auto& [key, storage] : pickle.storages) {
     const auto entry = entries.find(concat(folder, "data/", key));
-    if (entry == entries.end()) throw corrupt(where(), concat("storage ", name_text(key), " is not in the archive"));
+    if (entry == entries.end()) throw corrupt(where(), concat("storage ", quote_name(key), " is not in the archive"));
     const auto size = storage_bytes(storage, where());
     if (entry->second.size() != size) {
       throw corrupt(where(),
-                    concat("storage ", name_text(key), " has ", entry->second.size(), " bytes, expected ", size));
+                    concat("storage ", quote_name(key), " has ", entry->second.size(), " bytes, expected ", size));
     }
     storages_[key] = entry->second;
   }
@@ -119,7 +119,7 @@ void TorchCheckpoint::read_legacy() {
     const auto count = reader.take_number<std::int64_t>();
     if (count != storage->second.size) {
       throw corrupt(where(),
-                    concat("storage ", name_text(*key), " has ", count, " elements, expected ", storage->second.size));
+                    concat("storage ", quote_name(*key), " has ", count, " elements, expected ", storage->second.size));
     }
     storages_[*key] = reader.take(storage_bytes(storage->second, where()));
   }
@@ -132,28 +132,28 @@ void TorchCheckpoint::bind_tensors(const Pickle& pickle) {
     const auto bytes = storages_.find(tensor->storage);
     if (bytes == storages_.end()) {
       throw corrupt(where(),
-                    concat("tensor ", name_text(name), ": storage ", name_text(tensor->storage), " is missing"));
+                    concat("tensor ", quote_name(name), ": storage ", quote_name(tensor->storage), " is missing"));
     }
     const auto& dtype = *pickle.storages.at(tensor->storage).dtype;
     const auto element = static_cast<std::size_t>(dtype.bits / 8);
     const auto used = bytes->second.subspan(static_cast<std::size_t>(tensor->offset) * element,
                                             static_cast<std::size_t>(tensor->extent) * element);
     const std::string file = file_->path().substr(file_->path().rfind('/') + 1);
-    places_.emplace(name, Place{*tensor, used, {file, scalar_type_of(dtype), tensor->shape}});
+    bound_tensors_.emplace(name, BoundTensor{*tensor, used, {file, scalar_type_of(dtype), tensor->shape}});
   }
 }
 
-void TorchCheckpoint::check_total() const {
-  const std::uint64_t most = file_->bytes().size() * kMostGrowth + kFreeGrowth;
+void TorchCheckpoint::check_total_size() const {
+  const std::uint64_t most = file_->bytes().size() * kMaxGrowth + kGrowthAllowance;
   std::uint64_t total = 0;
-  for (const auto& [name, place] : places_) {
-    std::uint64_t size = c10::elementSize(place.info.dtype);
+  for (const auto& [name, bound_tensor] : bound_tensors_) {
+    std::uint64_t size = c10::elementSize(bound_tensor.info.dtype);
     bool fits = true;
-    for (const auto dimension : place.info.shape) {
+    for (const auto dimension : bound_tensor.info.shape) {
       fits = fits && !__builtin_mul_overflow(size, static_cast<std::uint64_t>(dimension), &size);
     }
     if (!fits || __builtin_add_overflow(total, size, &total) || total > most) {
-      throw corrupt(where(), concat("tensor ", name_text(name), " of shape ", shape_text(place.info.shape),
+      throw corrupt(where(), concat("tensor ", quote_name(name), " of shape ", format_shape(bound_tensor.info.shape),
                                     " makes the tensors take over ", most, " bytes, too many for this file"));
     }
   }
@@ -161,29 +161,30 @@ void TorchCheckpoint::check_total() const {
 
 std::vector<std::string> TorchCheckpoint::names() const {
   std::vector<std::string> names;
-  for (const auto& [name, place] : places_) names.push_back(name);
+  for (const auto& [name, bound_tensor] : bound_tensors_) names.push_back(name);
   return names;
 }
 
 const TensorInfo* TorchCheckpoint::find(const std::string& name) const {
-  const auto found = places_.find(name);
-  return found == places_.end() ? nullptr : &found->second.info;
+  const auto found = bound_tensors_.find(name);
+  return found == bound_tensors_.end() ? nullptr : &found->second.info;
 }
 
-const TorchCheckpoint::Place& TorchCheckpoint::place(const std::string& name) const {
-  const auto found = places_.find(name);
-  if (found == places_.end()) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", name_text(name)));
+const TorchCheckpoint::BoundTensor& TorchCheckpoint::bound_tensor(const std::string& name) const {
+  const auto found = bound_tensors_.find(name);
+  if (found == bound_tensors_.end())
+    throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
   return found->second;
 }
 
 at::Tensor TorchCheckpoint::read(const std::string& name) const {
-  const auto& found = place(name);
+  const auto& found = bound_tensor(name);
   file_->check_unchanged();
   return tensor_on(file_, found.bytes, found.info.dtype, found.info.shape, found.tensor.strides);
 }
 
 void TorchCheckpoint::release(const std::string& name) const {
-  const auto& found = place(name);
+  const auto& found = bound_tensor(name);
   file_->release(static_cast<std::size_t>(found.bytes.data() - file_->bytes().data()), found.bytes.size());
 }
 

@@ -20,7 +20,7 @@ namespace easel {
 /// Thread-safe. Tensors outlive the store: each keeps the mapping alive.
 class TorchCheckpoint : public TensorStore {
  public:
-  /// Which tensors of a pickle are meant: state_dict_of or learned_vectors_of.
+  /// Which tensors of a pickle are meant: state_dict_of or textual_inversion_of.
   using TensorsOf = std::map<std::string, const PickledTensor*> (*)(const Pickle& pickle, const std::string& where);
 
   /// @throws Error(kNotFound)     cannot be opened
@@ -41,20 +41,20 @@ class TorchCheckpoint : public TensorStore {
   void read_zip();
   void read_legacy();
   void bind_tensors(const Pickle& pickle);
-  void check_total() const;
+  void check_total_size() const;
 
-  struct Place {
+  struct BoundTensor {
     PickledTensor tensor;
     std::span<const std::byte> bytes;  ///< from its first element used to its last
     TensorInfo info;
   };
-  const Place& place(const std::string& name) const;
+  const BoundTensor& bound_tensor(const std::string& name) const;
 
   std::shared_ptr<const MappedFile> file_;
   TensorsOf tensors_of_;
   std::optional<std::int64_t> global_step_;
   std::map<std::string, std::span<const std::byte>> storages_;  ///< by key
-  std::map<std::string, Place> places_;
+  std::map<std::string, BoundTensor> bound_tensors_;
 };
 
 }  // namespace easel

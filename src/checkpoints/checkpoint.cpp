@@ -1,0 +1,186 @@
+#include "checkpoints/checkpoint.h"
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+
+#include "checkpoints/single_file.h"
+#include "core/config.h"
+#include "core/text.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class CheckpointKind { kFolder, kFile };
+
+void read_single_file_overrides(Config& config, SingleFileOverrides& overrides) {
+  overrides.configs = config.get<std::string>("configs", "");
+  overrides.text_encoder = config.get<std::string>("text_encoder", "");
+  overrides.text_encoder_2 = config.get<std::string>("text_encoder_2", "");
+  config.require("prediction_type", {"epsilon", "v_prediction"});
+  overrides.prediction_type = config.get<std::string>("prediction_type", "");
+}
+
+Manifest read_manifest(const std::string& path, CheckpointKind kind) {
+  Manifest manifest;
+  std::error_code unknown;
+  if (!fs::exists(path, unknown) && !unknown) return manifest;
+  Config config = Config::read_file(path, path);
+  config.ignore({"name"});
+  manifest.licence = config.get<std::string>("licence", "");
+  if (const auto size = config.find<std::string>("native_size")) {
+    manifest.native_size = parse_size(*size);
+    if (!manifest.native_size) {
+      throw Error(ErrorCode::kCorruptData, concat(path, ": `native_size` is \"", *size, "\", expected WIDTHxHEIGHT"));
+    }
+  }
+  manifest.refiner = config.get<std::string>("refiner", "");
+  manifest.vae = config.get<std::string>("vae", "");
+  if (const auto tile = config.find<std::int64_t>("upscale_tile")) {
+    constexpr std::int64_t kMaxTile = 1 << 14;
+    if (*tile < 1 || *tile > kMaxTile) {
+      throw Error(ErrorCode::kCorruptData, concat(path, ": `upscale_tile` is ", *tile, ", expected 1 to ", kMaxTile));
+    }
+    manifest.upscale_tile = static_cast<int>(*tile);
+  }
+  manifest.native_size_only = config.get<bool>("native_size_only", false);
+  if (config.has("defaults")) {
+    Config defaults(config.raw("defaults"), path + ": defaults");
+    manifest.num_inference_steps = defaults.find<std::int64_t>("num_inference_steps");
+    manifest.guidance_scale = defaults.find<double>("guidance_scale");
+    manifest.denoising_end = defaults.find<double>("denoising_end");
+    manifest.scheduler = defaults.get<std::string>("scheduler", "");
+    defaults.finish();
+  }
+  if (kind == CheckpointKind::kFile) read_single_file_overrides(config, manifest.single_file);
+  config.finish();
+  return manifest;
+}
+
+/// A path of the manifest as seen from where the program runs; empty stays empty.
+std::string resolve_from(const fs::path& folder, const std::string& path) {
+  return path.empty() ? "" : (folder / path).lexically_normal().string();
+}
+
+Checkpoint open_file(const std::string& path) {
+  const auto extension = fs::path(path).extension();
+  for (const char* pickle : {".ckpt", ".pt", ".pth", ".bin"}) {
+    if (extension != pickle) continue;
+    throw Error(ErrorCode::kUnsupported, concat(path, " is a pickle, which can run code when it is loaded; make ",
+                                                fs::path(path).replace_extension(".safetensors").string(),
+                                                " of it with `easel convert ", path, "`"));
+  }
+  if (extension != ".safetensors") {
+    throw Error(ErrorCode::kUnsupported, path + " is neither a checkpoint folder nor a .safetensors file");
+  }
+  auto manifest = read_manifest(fs::path(path).replace_extension(".easel.json").string(), CheckpointKind::kFile);
+  const auto folder = fs::path(path).parent_path();
+  auto& overrides = manifest.single_file;
+  for (auto* part : {&overrides.configs, &overrides.text_encoder, &overrides.text_encoder_2})
+    *part = resolve_from(folder, *part);
+  return open_single_file(path, manifest);
+}
+
+Checkpoint open_folder(const std::string& path) {
+  if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model ", path, " does not exist"));
+  Checkpoint folder;
+  folder.path = path;
+  folder.index = folder.file("model_index.json");
+  const auto& index = folder.index;
+  std::error_code unknown;
+  if (!fs::exists(index, unknown) && !unknown) {
+    throw Error(ErrorCode::kNotFound, concat("model folder ", path,
+                                             " has no model_index.json; easel reads checkpoints in diffusers' layout"));
+  }
+  const Config config = Config::read_file(index, index);
+  folder.read_pipeline(config);
+  for (const auto& [key, value] : config.object().items()) {
+    const bool pair = value.is_array() && value.size() == 2;
+    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
+  }
+  if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
+  folder.manifest = read_manifest(folder.file("easel.json"), CheckpointKind::kFolder);
+  folder.source = open_folder_source(path);
+  return folder;
+}
+
+std::string trimmed(std::string text) {
+  const auto first = text.find_first_not_of(" \t\r\"'");
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);
+}
+
+/// Not of a pipe, which would be waited for.
+std::ifstream open_text(const std::string& path) {
+  std::error_code unknown;
+  return fs::is_regular_file(path, unknown) ? std::ifstream(path) : std::ifstream();
+}
+
+/// `license:` of a model card: YAML between two lines of three dashes. "other" is explained by `license_name`.
+std::string card_licence(const std::string& path) {
+  auto card = open_text(path);
+  std::string line, licence, name;
+  if (!std::getline(card, line) || trimmed(line) != "---") return "";
+  while (std::getline(card, line) && trimmed(line) != "---") {
+    if (line.starts_with("license:")) licence = trimmed(line.substr(8));
+    if (line.starts_with("license_name:")) name = trimmed(line.substr(13));
+  }
+  return licence == "other" && !name.empty() ? name : licence;
+}
+
+}  // namespace
+
+std::optional<std::pair<int, int>> parse_size(const std::string& text) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto x = std::from_chars(text.data(), end, width);
+  const bool read = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
+  if (!read || width <= 0 || height <= 0) return std::nullopt;
+  return std::pair{width, height};
+}
+
+Checkpoint Checkpoint::open(const std::string& path, const std::string& vae) {
+  auto checkpoint = fs::is_regular_file(path) ? open_file(path) : open_folder(path);
+  const auto other = vae.empty() ? resolve_from(checkpoint.resolve(""), checkpoint.manifest.vae) : vae;
+  if (!other.empty()) checkpoint.source = with_vae(checkpoint.source, other);
+  return checkpoint;
+}
+
+std::string Checkpoint::resolve(const std::string& relative) const {
+  const auto folder = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
+  return (folder / relative).lexically_normal().string();
+}
+
+void Checkpoint::read_pipeline(const Config& model_index) {
+  for (const auto& [key, value] : model_index.object().items()) {
+    if (key == "_class_name" && value.is_string()) class_name = value.get<std::string>();
+    if (value.is_primitive() && !value.is_null()) settings[key] = value;  // components are lists
+  }
+}
+
+void Checkpoint::require(const std::string& component, const std::string& expected) const {
+  const auto found = components.find(component);
+  if (found == components.end()) {
+    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component, "` is missing or null"));
+  }
+  if (found->second != expected) {
+    throw Error(ErrorCode::kUnsupported,
+                concat(index, ": `", component, "` is a ", found->second, "; easel supports ", expected));
+  }
+}
+
+std::string find_licence(const Checkpoint& folder) {
+  if (!folder.manifest.licence.empty()) return folder.manifest.licence;
+  if (auto licence = card_licence(folder.file("README.md")); !licence.empty()) return licence;
+  for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"}) {
+    auto file = open_text(folder.file(name));
+    for (std::string line; std::getline(file, line);) {
+      if (auto text = trimmed(line); !text.empty()) return text.substr(0, 80);
+    }
+  }
+  return "";
+}
+
+}  // namespace easel

@@ -1,0 +1,111 @@
+#include "engine/active_request.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+
+namespace easel {
+
+namespace {
+
+// Previews may take this part of a request's device time, beyond the first.
+constexpr double kMaxPreviewShare = 0.1;
+
+}  // namespace
+
+void ActiveImage::refresh() {
+  finished_stepping = generation->finished_stepping();
+  progress = generation->progress();
+  rows = generation->rows();
+  batch_key = request->model->pipeline->batch_key(*generation);
+}
+
+bool ActiveImage::releasable() const {
+  return tickets_in_flight == 0 && (decoded || request->job->ended());
+}
+
+ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, CostModel::Shape shape)
+    : job(std::move(job)),
+      model(&model),
+      shape(shape),
+      steps_per_image(this->job->request().requested_steps(model.pipeline->description().default_steps)),
+      results(static_cast<std::size_t>(num_images())),
+      steps_done(static_cast<std::size_t>(num_images())) {}
+
+double ActiveRequest::remaining_seconds(const CostModel::PerImage& costs) const {
+  const auto step = costs.row * rows_per_step;
+  const auto whole = step * static_cast<double>(steps_per_image) + costs.decode;
+  double seconds = images_to_begin() > 0 ? costs.begin + whole * static_cast<double>(images_to_begin()) : 0;
+  for (const auto& image : images) {
+    if (image->decoding) continue;
+    seconds += step * static_cast<double>(image->progress.steps_total - image->progress.steps_done) + costs.decode;
+  }
+  return seconds;
+}
+
+void ActiveRequest::adopt(std::vector<std::unique_ptr<Generation>> generations, std::int64_t expected) {
+  // All of them first: what is thrown below must not destroy one that the device is still working on.
+  const auto first = images.size();
+  for (auto& generation : generations) {
+    if (generation) images.push_back(std::make_unique<ActiveImage>(ActiveImage{this, begun++, std::move(generation)}));
+  }
+  const auto given = static_cast<std::int64_t>(images.size() - first);
+  if (given != expected) {
+    throw Error(ErrorCode::kInternal, concat("the pipeline began ", given, " images, expected ", expected));
+  }
+  for (auto i = first; i < images.size(); ++i) images[i]->refresh();
+  steps_per_image = images[first]->progress.steps_total;
+  rows_per_step = images[first]->rows;
+  job->set_progress({*std::min_element(steps_done.begin(), steps_done.end()), steps_per_image});
+}
+
+void ActiveRequest::record_steps(ActiveImage& image, std::int64_t steps) {
+  steps_done[static_cast<std::size_t>(image.index)] = steps;
+  job->set_progress({*std::min_element(steps_done.begin(), steps_done.end()), image.progress.steps_total});
+  if (!job->listening()) return;
+  job->notify({.kind = ProgressEvent::Kind::kStep,
+               .image = image.index,
+               .progress = {steps, image.progress.steps_total},
+               .preview = preview(image, steps)});
+}
+
+// Its failure is no failure of the image.
+std::optional<Image> ActiveRequest::preview(ActiveImage& image, std::int64_t steps) {
+  const auto every = job->options().preview_every;
+  if (every == 0 || steps % every != 0 || steps == image.progress.steps_total) return std::nullopt;
+  if (preview_seconds > kMaxPreviewShare * device_seconds) return std::nullopt;
+  const auto start = job->now();
+  std::optional<Image> result;
+  try {
+    result = model->pipeline->preview(*image.generation);
+  } catch (...) {
+    log::warning(concat("no preview of request ", job->number(), ": ", current_failure().message));
+  }
+  preview_seconds += seconds_between(start, job->now());
+  return result;
+}
+
+void ActiveRequest::deliver(ActiveImage& image, GeneratedImage result) {
+  results[static_cast<std::size_t>(image.index)] = std::move(result);
+  image.decoded = true;
+  if (++delivered < num_images()) return;
+  if (!job->succeed(std::move(results))) return;
+  const auto stats = job->stats();
+  // Whoever submitted it has the line that people read, with its own name for it.
+  log::debug(concat("request ", job->number(), ": ", num_images(), " x ", image.progress.steps_total, " steps by ",
+                    job->request().model, ", waited ", stats.queued_seconds, " s, drawn in ", stats.run_seconds,
+                    " s on ", stats.device, ", at most ", stats.max_rows, " rows a step"));
+}
+
+void ActiveRequest::fail(const Failure& failure) {
+  if (!job->fail(failure)) return;
+  log::debug(concat("request ", job->number(), " failed: ", to_string(failure.code), ": ", failure.message));
+}
+
+void ActiveRequest::sweep() {
+  std::erase_if(images, [](const auto& image) { return image->releasable(); });
+}
+
+}  // namespace easel

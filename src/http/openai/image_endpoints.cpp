@@ -1,0 +1,179 @@
+// The image routes.
+#include "http/openai/image_endpoints.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/text.h"
+#include "http/openai/image_upload.h"
+#include "http/openai/input_images.h"
+#include "http/openai/openai_images.h"
+#include "http/openai/submit_options.h"
+#include "http/wire/http_error.h"
+#include "http/wire/json_text.h"
+
+namespace easel::http {
+namespace {
+
+// How soon a client's leaving is noticed; the end of a job wakes the waiter at once.
+constexpr std::chrono::milliseconds kDisconnectPollInterval{100};
+
+// Counts a request in, while there is a place: waiting requests must never hold every thread.
+class RequestPermit {
+ public:
+  RequestPermit(std::atomic<std::size_t>& taken, std::size_t limit)
+      : taken_(taken), acquired_(taken_.fetch_add(1) < limit) {}
+  ~RequestPermit() { taken_.fetch_sub(1); }
+  RequestPermit(const RequestPermit&) = delete;
+  RequestPermit& operator=(const RequestPermit&) = delete;
+
+  bool acquired() const { return acquired_; }
+
+ private:
+  std::atomic<std::size_t>& taken_;
+  const bool acquired_;
+};
+
+void check_encoding(const RequestHead& head) {
+  const auto* encoding = head.headers.find("Content-Encoding");
+  if (encoding && !equal_ignoring_case(*encoding, "identity")) {
+    HttpError error{
+        .status = 415, .message = "The request's body must not be compressed.", .code = "unsupported_content_encoding"};
+    error.headers.add("Accept-Encoding", "identity");
+    throw HttpFailure(std::move(error));
+  }
+}
+
+// A body without a type is taken for JSON; one that claims another type is not.
+void check_json(const RequestHead& head) {
+  const auto* type = head.headers.find("Content-Type");
+  if (!type) return;
+  const auto media_type = trimmed(std::string_view(*type).substr(0, type->find(';')));
+  if (media_type.empty() || equal_ignoring_case(media_type, "application/json")) return;
+  throw HttpFailure({.status = 400,
+                     .message = "The Content-Type of this request must be application/json.",
+                     .code = "unsupported_content_type"});
+}
+
+log::Fields request_log_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
+  const auto& model = resolve_model(models, request.model);
+  return {
+      {"model", request.model},
+      {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
+      {"images", request.num_images},
+      {"steps", request.num_inference_steps.value_or(model.default_steps)}};
+}
+
+// In whole seconds, as the field has them: never so soon that clients hammer, nor beyond a day, whatever was estimated.
+std::string retry_after(double seconds) {
+  constexpr double kDay = 86400.0;
+  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kDay)));
+}
+
+HttpFailure rejection(const Engine& engine, const Error& error) {
+  const auto wait = error.code() == ErrorCode::kResourceExhausted ? std::optional(retry_after(engine.estimated_wait()))
+                                                                  : std::nullopt;
+  return HttpFailure(http_error(error, wait));
+}
+
+std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, SubmitOptions submit_options) {
+  try {
+    return engine.submit(std::move(request), std::move(submit_options));
+  } catch (const Error& error) {
+    throw rejection(engine, error);
+  }
+}
+
+double rounded_to_ms(double seconds) {
+  return std::round(seconds * 1000) / 1000;
+}
+
+void append_log_fields(const JobStats& stats, log::Fields& fields) {
+  fields.emplace_back("waited", rounded_to_ms(stats.queued_seconds));
+  fields.emplace_back("drawn", rounded_to_ms(stats.run_seconds));
+  fields.emplace_back("device_seconds", rounded_to_ms(stats.device_seconds));
+  fields.emplace_back("rows", stats.max_rows);
+  if (!stats.device.empty()) fields.emplace_back("device", stats.device);
+}
+
+// Where the request stood when it was accepted, and how long it then waited to be begun.
+void add_queue_headers(const QueuePosition& position, const JobStats& stats, Response& response) {
+  response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
+  response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
+  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
+}
+
+// False when the client left first, and its job with it.
+bool wait_while_connected(Job& job, Client& client) {
+  while (!job.wait_for(kDisconnectPollInterval)) {
+    if (!client.gone()) continue;
+    job.cancel();
+    return false;
+  }
+  return true;
+}
+
+std::vector<GeneratedImage> take(Job& job) {
+  try {
+    return job.take();
+  } catch (const Error& error) {
+    throw HttpFailure(generation_error(error));
+  }
+}
+
+std::int64_t unix_seconds() {
+  using std::chrono::system_clock;
+  return std::chrono::duration_cast<std::chrono::seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
+                                               const std::string& default_model, Client& client) {
+  const auto& models = engine_.models();
+  if (task == ImageTask::kGenerate) {
+    check_json(head);
+    return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,
+                              default_model);
+  }
+  const auto upload = read_upload(head, client, options_);
+  auto request = read_image_request(upload.fields, models, options_, default_model, task);
+  const auto pass = decoding_.enter();
+  attach_input_images(upload, task, resolve_model(models, request.model), options_, request);
+  return request;
+}
+
+std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead& head,
+                                               const std::string& default_model, Client& client,
+                                               RequestRecord& record) {
+  if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
+  check_encoding(head);
+  auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
+  auto request = read_request(task, head, default_model, client);
+  record.log_fields = request_log_fields(request, engine_.models());
+
+  const RequestPermit permit(in_flight_, options_.max_waiting);
+  if (!permit.acquired()) {
+    throw rejection(engine_,
+                    Error(ErrorCode::kResourceExhausted,
+                          concat("All ", options_.max_waiting, " places for image requests are taken; try later.")));
+  }
+  const auto seed = request.seed;
+  const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  const auto position = job->position();
+  const bool ended = wait_while_connected(*job, client);
+  const auto stats = job->stats();
+  append_log_fields(stats, record.log_fields);
+  if (!ended) return std::nullopt;
+  auto response = json_response(200, image_response_body(take(*job), unix_seconds(), seed));
+  add_queue_headers(position, stats, response);
+  return response;
+}
+
+}  // namespace easel::http

@@ -1,0 +1,96 @@
+#include "http/openai/input_images.h"
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "core/text.h"
+#include "easel/image_file.h"
+#include "http/wire/fields.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http {
+namespace {
+
+constexpr int kMaxUploadedEdge = 16384;  // pixels: WebP's own limit
+
+DecodedImage decode(const char* field, const std::string& bytes, const ServerOptions& limits) {
+  try {
+    return decode_image(
+        bytes,
+        {.max_bytes = limits.max_image_bytes, .max_edge = kMaxUploadedEdge, .max_pixels = limits.max_image_pixels});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw HttpFailure(http_error(error));
+    throw field_error(field, "invalid_image_file", concat("`", field, "` cannot be used: ", error.what(), "."));
+  }
+}
+
+std::string size_of(const Image& image) {
+  return concat(image.width, "x", image.height);
+}
+
+Image read_mask(const std::string& bytes, const Image& image, const ServerOptions& limits) {
+  auto mask = decode("mask", bytes, limits);
+  if (mask.image.width != image.width || mask.image.height != image.height) {
+    throw field_error(
+        "mask", "invalid_mask_image_format",
+        concat("`mask` is ", size_of(mask.image), ", but `image` is ", size_of(image), "; they must be of one size."));
+  }
+  auto transparent = mask_from_alpha(mask);
+  return transparent ? std::move(*transparent) : std::move(mask.image);
+}
+
+std::optional<Image> resolve_mask(const ImageUpload& upload, ImageTask task, const DecodedImage& decoded,
+                                  const ServerOptions& limits) {
+  if (task == ImageTask::kEdit) {
+    return upload.mask ? read_mask(*upload.mask, decoded.image, limits) : mask_from_alpha(decoded);
+  }
+  if (!upload.mask) return std::nullopt;
+  throw field_error("mask", "unsupported_parameter",
+                    "`mask` is for POST /v1/images/edits; this route works on all of an image.");
+}
+
+// Without a size of the request's own.
+void default_size_from(const Image& image, int factor, const ServerOptions& limits, GenerationRequest& request) {
+  const auto width = std::int64_t{image.width} * factor, height = std::int64_t{image.height} * factor;
+  if (!is_allowed_size(width, height, limits)) {
+    throw field_error("image", "invalid_value",
+                      concat("`image` is ", size_of(image), ", and without `size` ", width, "x", height,
+                             " would be drawn; ", describe_size_limits(limits), "."));
+  }
+  request.width = static_cast<int>(width);
+  request.height = static_cast<int>(height);
+}
+
+// An upscaler's answer is its factor times what it is given, so a size is reached by giving it that part of it.
+Image fit_to_factor(Image image, int factor, const GenerationRequest& request) {
+  if (*request.width % factor != 0 || *request.height % factor != 0) {
+    throw field_error("size", "invalid_value",
+                      concat("`size` is ", *request.width, "x", *request.height, "; this model enlarges ", factor,
+                             " times, so both edges must be multiples of ", factor, "."));
+  }
+  return resize(image, *request.width / factor, *request.height / factor);
+}
+
+}  // namespace
+
+void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
+                         const ServerOptions& limits, GenerationRequest& request) {
+  if (!upload.image) throw field_error("image", "missing_required_parameter", "`image` is missing.");
+  auto decoded = decode("image", *upload.image, limits);
+  auto mask = resolve_mask(upload, task, decoded, limits);
+  if (model.needs_mask && !mask) {
+    throw field_error("mask", "missing_required_parameter",
+                      concat("`mask` is missing: the model ", quote(model.id), " redraws parts of images."));
+  }
+  const int factor = task == ImageTask::kUpscale ? model.upscale_factor : 1;
+  if (!request.width) {
+    default_size_from(decoded.image, factor, limits, request);
+  } else if (task == ImageTask::kUpscale) {
+    decoded.image = fit_to_factor(std::move(decoded.image), factor, request);
+  }
+  request.image = std::make_shared<Image>(std::move(decoded.image));
+  if (mask) request.mask = std::make_shared<Image>(std::move(*mask));
+}
+
+}  // namespace easel::http

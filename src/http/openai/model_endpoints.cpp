@@ -1,0 +1,65 @@
+// Ids to models, and what the engine knows of them.
+#include "http/openai/model_endpoints.h"
+
+#include <algorithm>
+
+#include "http/openai/openai_images.h"
+#include "http/openai/openai_models.h"
+#include "http/openai/routes.h"
+#include "http/wire/fields.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http {
+
+Response ModelEndpoints::list() const {
+  std::vector<ModelStatus> states;
+  for (const auto& model : engine_.models()) states.push_back(engine_.status(model.id));
+  return json_response(200, model_list(engine_.models(), states));
+}
+
+Response ModelEndpoints::one(const std::string& encoded_id) const {
+  const auto resolved = find(encoded_id);
+  return json_response(200, model_object(resolved.model, engine_.status(resolved.model.id), resolved.id));
+}
+
+Response ModelEndpoints::load(const std::string& encoded_id) {
+  const auto resolved = find(encoded_id);
+  try {
+    engine_.load(resolved.model.id);
+  } catch (const Error& error) {
+    throw HttpFailure(http_error(error));
+  }
+  return respond(resolved, ModelState::kReady);
+}
+
+Response ModelEndpoints::unload(const std::string& encoded_id) {
+  const auto resolved = find(encoded_id);
+  engine_.unload(resolved.model.id);
+  return respond(resolved, ModelState::kUnloaded);
+}
+
+Response ModelEndpoints::respond(const ResolvedModel& resolved, ModelState awaited) const {
+  const auto status = engine_.status(resolved.model.id);
+  return json_response(status.state == awaited ? 200 : 202, model_object(resolved.model, status, resolved.id));
+}
+
+ModelEndpoints::ResolvedModel ModelEndpoints::find(const std::string& encoded_id) const {
+  const auto& models = engine_.models();
+  const auto served = [&](const std::string& id) {
+    return std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == id; });
+  };
+  const auto id = percent_decode(encoded_id);
+  if (id.find('\0') != std::string::npos) {
+    throw field_error("model", "invalid_value", "A model's id holds no NUL byte.");
+  }
+  auto found = served(id);
+  if (found == models.end()) {
+    auto with_spaces = encoded_id;
+    std::replace(with_spaces.begin(), with_spaces.end(), '+', ' ');
+    found = served(percent_decode(with_spaces));
+  }
+  if (found != models.end()) return {*found, found->id};
+  return {resolve_model(models, id), id};
+}
+
+}  // namespace easel::http

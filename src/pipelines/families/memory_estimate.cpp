@@ -1,0 +1,172 @@
+#include "pipelines/families/memory_estimate.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/text.h"
+#include "models/activation_memory.h"
+#include "pipelines/families/components.h"
+#include "pipelines/families/stable_diffusion_xl.h"
+#include "pipelines/families/upscale_canvas.h"
+#include "pipelines/images/canvas.h"
+#include "pipelines/images/tiled_autoencoder.h"
+#include "weights/loading/weights.h"
+
+namespace easel {
+namespace {
+
+/// A model that runs with large tensors. A text encoder's are small beside these.
+template <class ModelConfig>
+struct ModelCalls {
+  ModelConfig config;
+  Placement placement;
+};
+
+struct Runners {
+  std::vector<ModelCalls<UNet2DConditionConfig>> unets;
+  ModelCalls<AutoencoderKLConfig> vae;
+  int guided_rows = 2;  ///< of one image with guidance
+};
+
+std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
+  std::int64_t total = 0;
+  for (const auto& [dtype, count] : bytes) total += count;
+  return total;
+}
+
+/// As the headers of its weight files have it.
+ComponentMemory component_memory(std::string name, const TensorStore& store, const Placement& placement) {
+  // Half storage on a CPU concerns the large weights: those that layers keep, not biases and norms.
+  const bool keeps_stored = placement.storage == WeightStorage::kStored && placement.device.is_cpu();
+  ComponentMemory component{.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}};
+  for (const auto& tensor : store.names()) {
+    const TensorInfo& info = *store.find(tensor);
+    if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
+    std::int64_t count = 1;
+    for (const auto extent : info.shape) count *= extent;
+    component.parameters += count;
+    component.stored_bytes[dtype_name(info.dtype)] += count * static_cast<std::int64_t>(c10::elementSize(info.dtype));
+    const bool smaller = c10::elementSize(info.dtype) < c10::elementSize(placement.dtype);
+    const auto kept = keeps_stored && smaller && info.shape.size() > 1 ? info.dtype : placement.dtype;
+    component.memory_bytes[dtype_name(kept)] += count * static_cast<std::int64_t>(c10::elementSize(kept));
+  }
+  return component;
+}
+
+/// Where a component's calls run. Half storage makes them larger, but only where it keeps anything.
+Placement placement_of(const ComponentMemory& component, Placement placement) {
+  const auto& held = component.memory_bytes;
+  const bool keeps_smaller = held.size() > held.count(dtype_name(placement.dtype));
+  if (!keeps_smaller) placement.storage = WeightStorage::kCompute;
+  return placement;
+}
+
+ModelCalls<UNet2DConditionConfig> unet_runner(const Checkpoint& folder, const ComponentMemory& component,
+                                              const Placement& placement) {
+  auto config = folder.source->config("unet");
+  return {.config = UNet2DConditionConfig::from(config), .placement = placement_of(component, placement)};
+}
+
+/// A distilled UNet takes the guidance scale as an input and needs no further row. That of the latent upscaler has the
+/// same input for something else.
+int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
+  return unet.time_cond_proj_dim && !family.image_conditioned ? 1 : family.guided_rows;
+}
+
+/// Of one image with guidance at the native size. A part of the model counts with what its own calls take: a UNet
+/// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the
+/// device one at a time, and text encoders that are released leave when the others begin.
+std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Placement& placement) {
+  const bool known = !d.activations.empty();
+  const auto step = known ? d.activations[0].step_bytes.at(guided_rows) : 0;
+  const auto decode = known ? d.activations[0].decode_bytes : 0;
+  std::int64_t resident = 0, largest_call = 0, largest_component = 0;
+  for (const auto& component : d.components) {
+    const auto weights = sum(component.memory_bytes);
+    const auto call = component.name.ends_with("unet") ? step : component.name == "vae" ? decode : 0;
+    const bool leaves = placement.release_text_encoders && component.name.starts_with("text_encoder");
+    if (!leaves) resident += weights;
+    largest_call = std::max(largest_call, leaves ? weights : call);
+    largest_component = std::max(largest_component, weights + call);
+  }
+  return placement.offloader ? largest_component : resident + largest_call;
+}
+
+/// What is drawn and decoded at a time: the whole drawing, or a tile of a large one, as upscalers draw them.
+Canvas canvas_per_call(const Canvas& canvas, const ModelDescription& d, const Checkpoint& folder) {
+  if (d.upscale_factor == 0) return canvas;
+  const auto sizes = upscale_sizes(d.upscale_factor, d.cell, d.cell, folder.manifest.upscale_tile);
+  const std::int64_t width = canvas.generated_width / d.upscale_factor,
+                     height = canvas.generated_height / d.upscale_factor;
+  if (width * height <= sizes.max_untiled_area) return canvas;
+  auto tile = canvas;
+  tile.generated_width = std::min(canvas.generated_width, sizes.tile * d.upscale_factor);
+  tile.generated_height = std::min(canvas.generated_height, sizes.tile * d.upscale_factor);
+  return tile;
+}
+
+ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing, int cell,
+                                   const PipelineOptions& options) {
+  ActivationMemory memory;
+  LatentSize size{.rows = 1, .height = drawing.generated_height / cell, .width = drawing.generated_width / cell};
+  const auto& [vae, vae_placement] = runners.vae;
+  const auto tile = choose_tile(options.vae_tiling == VaeTiling::kOn ? VaeTiling::kOn : VaeTiling::kOff,
+                                {.height = drawing.generated_height, .width = drawing.generated_width, .cell = cell},
+                                reference_tile(vae), /*free=*/0, /*memory_of=*/{});
+  memory.decode_bytes = tiled_decode_bytes(vae, size, tile, vae_placement);
+  for (const int rows : {1, runners.guided_rows, runners.guided_rows * options.generations_per_step()}) {
+    size.rows = rows;
+    auto& most = memory.step_bytes[rows];
+    for (const auto& [unet, placement] : runners.unets) most = std::max(most, step_bytes(unet, size, placement));
+  }
+  return memory;
+}
+
+}  // namespace
+
+void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
+                     ModelDescription& d) {
+  const auto& placement = options.placement;
+  for (const auto& text : text_encoders_of(family, folder)) {
+    const auto name = concat("text_encoder", text.suffix);
+    d.components.push_back(component_memory(name, *folder.source->weights(name), placement));
+  }
+  Runners runners;
+  d.components.push_back(component_memory("unet", *folder.source->weights("unet"), placement));
+  runners.unets.push_back(unet_runner(folder, d.components.back(), placement));
+  runners.guided_rows = guided_rows(family, runners.unets[0].config);
+  if (const auto refiner = find_refiner(folder)) {
+    d.components.push_back(component_memory("refiner/unet", *refiner->source->weights("unet"), placement));
+    runners.unets.push_back(unet_runner(*refiner, d.components.back(), placement));
+  }
+  const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
+  d.components.push_back(component_memory("vae", *folder.source->weights("vae"), vae_own_placement));
+  auto vae_config = folder.source->config("vae");
+  runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
+                 .placement = placement_of(d.components.back(), vae_own_placement)};
+
+  auto sizes = options.estimated_sizes;
+  sizes.insert(sizes.begin(), {d.native_width, d.native_height});
+  if (!options.estimate_activations) sizes.clear();
+  for (const auto& [width, height] : sizes) {
+    const auto canvas = plan_canvas(d, width, height);
+    const auto described = [&](const ActivationMemory& a) {
+      return a.width == canvas.generated_width && a.height == canvas.generated_height;
+    };
+    if (std::any_of(d.activations.begin(), d.activations.end(), described)) continue;
+    auto memory = activation_memory(runners, canvas_per_call(canvas, d, folder), d.cell, options);
+    memory.width = canvas.generated_width;
+    memory.height = canvas.generated_height;
+    d.activations.push_back(std::move(memory));
+  }
+
+  for (const auto& component : d.components) {
+    d.parameters += component.parameters;
+    d.weight_bytes += sum(component.stored_bytes);
+  }
+  d.memory_bytes = device_bytes(d, runners.guided_rows, placement);
+  if (!options.adapters.directory.empty()) d.memory_bytes += static_cast<std::int64_t>(options.adapters.memory_bytes);
+}
+
+}  // namespace easel

@@ -1,0 +1,111 @@
+#include "pipelines/images/image_codec.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/linalg_lstsq.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
+
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "pipelines/images/postprocess.h"
+#include "tensor/free_memory.h"
+#include "tensor/noise_source.h"
+#include "tensor/upload.h"
+
+namespace easel {
+namespace {
+
+/// One number a channel, as [1, C, 1, 1] beside `like`.
+at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& like) {
+  return upload(at::tensor(numbers, at::kFloat).view({1, -1, 1, 1}), like.device(), like.scalar_type());
+}
+
+}  // namespace
+
+ImageCodec::ImageCodec(AutoencoderKL vae, VaeFields fields, const Placement& placement,
+                       std::function<AutoencoderKL()> load_float32)
+    : vae_(std::move(vae)), fields_(fields), placement_(placement), load_float32_(std::move(load_float32)) {}
+
+at::Tensor ImageCodec::unscale(const at::Tensor& latents) const {
+  const auto& c = config();
+  if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
+    return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
+  }
+  return latents / c.scaling_factor;
+}
+
+std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
+                                  const Placement& where) const {
+  const auto scale = config().scale();
+  const ImageExtent image{.height = height * scale, .width = width * scale, .cell = scale};
+  const LatentSize whole{.rows = 1, .height = height, .width = width};
+  const auto needed = [&](std::int64_t edge) { return memory_of(config(), whole, edge, where); };
+  const auto free = tiling_ == VaeTiling::kAuto ? free_memory(where.device, /*wanted=*/needed(0) / 7 * 8) : 0;
+  const auto tile = choose_tile(tiling_, image, reference_tile(config()), free, needed);
+  if (tile > 0 && tiling_ == VaeTiling::kAuto) {
+    log::info(concat("memory is short: an image of ", image.width, "x", image.height,
+                     " goes through the autoencoder in tiles of ", tile, " pixels"));
+  }
+  return tile;
+}
+
+DiagonalGaussianDistribution ImageCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
+  const auto scale = config().scale();
+  const auto tile = tile_for(pixels.size(2) / scale, pixels.size(3) / scale, &tiled_encode_bytes, placement_);
+  const auto placed = upload(pixels, placement_.device, placement_.dtype);
+  return tile > 0 ? tiled_encode(vae_, placed, tile, context) : vae_.encode(placed, context);
+}
+
+at::Tensor ImageCodec::scale(const at::Tensor& latents) const {
+  const auto& c = config();
+  if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
+    return (latents - per_channel(*c.latents_mean, latents)) * c.scaling_factor / per_channel(*c.latents_std, latents);
+  }
+  return latents * c.scaling_factor;
+}
+
+at::Tensor ImageCodec::scale_masked(const at::Tensor& latents) const {
+  return latents * config().scaling_factor;
+}
+
+at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& context) const {
+  return decode_with(vae_, placement_, latents, context);
+}
+
+at::Tensor ImageCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
+                                   const RunContext& context) const {
+  const auto tile = tile_for(latents.size(2), latents.size(3), &tiled_decode_bytes, where);
+  const auto placed = unscale(latents.to(where.device, where.dtype));
+  return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
+}
+
+at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents) const {
+  auto wide = placement_;
+  wide.dtype = at::kFloat;
+  return decode_with(load_float32_(), wide, latents, {});
+}
+
+at::Tensor ImageCodec::fit_preview_map() const {
+  // Least squares over one decoded patch of noise: colour is close to linear in the latents.
+  constexpr std::int64_t kEdge = 16;
+  const std::int64_t cell = config().scale();
+  const auto latents = NoiseSource(0).normal({1, config().latent_channels, kEdge, kEdge});
+  const auto pixels = at::avg_pool2d(decode(latents, {}).to(at::kCPU, at::kFloat), {cell, cell});
+  const auto rows = latents.flatten(2).squeeze(0).t();  // [h * w, C]
+  const auto design = at::cat(at::TensorList({rows, at::ones({rows.size(0), 1})}), 1);
+  const auto target = pixels.flatten(2).squeeze(0).t();  // [h * w, 3]
+  return std::get<0>(at::linalg_lstsq(design, target, std::nullopt, std::nullopt));
+}
+
+Image ImageCodec::preview(const at::Tensor& latents) {
+  if (!preview_map_.defined()) preview_map_ = fit_preview_map();
+  const auto channels = latents.to(at::kCPU, at::kFloat).squeeze(0).permute({1, 2, 0});  // [h, w, C]
+  const auto rgb = channels.matmul(preview_map_.narrow(0, 0, channels.size(2))) + preview_map_[channels.size(2)];
+  return to_image(to_pixels(rgb.permute({2, 0, 1}).unsqueeze(0)));
+}
+
+}  // namespace easel

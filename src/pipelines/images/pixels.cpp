@@ -1,0 +1,46 @@
+#include "pipelines/images/pixels.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "image/pillow_resize.h"
+
+namespace easel {
+
+void validate_image(const Image& image, const char* param) {
+  const auto size =
+      static_cast<std::size_t>(std::max(image.width, 0)) * static_cast<std::size_t>(std::max(image.height, 0));
+  if (size > 0 && image.pixels.size() == size * kImageChannels) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("`", param, "` has ", image.pixels.size(), " bytes for ", image.width, " x ", image.height,
+                     " pixels of 3"),
+              param);
+}
+
+Image resize_to_generated(const Image& image, const Canvas& canvas) {
+  return pillow_resize(image, canvas.generated_width, canvas.generated_height, PillowFilter::kLanczos);
+}
+
+at::Tensor to_tensor(const Image& image) {
+  const auto bytes = at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()),
+                                   {1, image.height, image.width, kImageChannels}, at::kByte);
+  return (bytes.permute({0, 3, 1, 2}).to(at::kFloat) / 255 * 2 - 1).contiguous();
+}
+
+at::Tensor to_mask(const Image& image) {
+  auto mask = at::empty({1, 1, image.height, image.width}, at::kFloat);
+  auto* out = mask.mutable_data_ptr<float>();
+  for (std::size_t i = 0; i < image.pixels.size(); i += kImageChannels) {
+    const std::uint32_t luma =
+        (19595u * image.pixels[i] + 38470u * image.pixels[i + 1] + 7471u * image.pixels[i + 2] + 0x8000u) >> 16;
+    *out++ = luma >= 128 ? 1.0f : 0.0f;
+  }
+  return mask;
+}
+
+}  // namespace easel

@@ -1,0 +1,97 @@
+#include "engine/cost_model.h"
+
+#include <gtest/gtest.h>
+
+namespace easel {
+namespace {
+
+ModelDescription described(std::int64_t parameters) {
+  ModelDescription model;
+  model.parameters = parameters;
+  model.native_width = model.native_height = 512;
+  model.default_steps = 10;
+  model.default_guidance_scale = 7.5;
+  return model;
+}
+
+GenerationRequest sized(int width, int height) {
+  GenerationRequest request;
+  request.width = width;
+  request.height = height;
+  return request;
+}
+
+TEST(CostModel, AreGuessedFromPixelsAndParameters) {
+  const CostModel costs({described(1000), described(3000)});
+  const auto row = costs.of(costs.shape_of(0, {})).row;
+  EXPECT_GT(row, 0);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, sized(1024, 512))).row, 2 * row);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(1, {})).row, 3 * row);
+}
+
+TEST(CostModel, NativeSizeOnlyModelHasOneShape) {
+  auto model = described(1000);
+  model.native_size_only = true;
+  const CostModel costs({model});
+  EXPECT_EQ(costs.shape_of(0, sized(64, 64)), costs.shape_of(0, {}));
+}
+
+TEST(CostModel, ArePositiveWithoutAnyInformation) {
+  const CostModel costs({described(0)});
+  EXPECT_GT(costs.request_seconds(0, sized(0, 0)), 0);
+}
+
+TEST(CostModel, FollowMeasurements) {
+  CostModel costs({described(1000)});
+  const auto shape = costs.shape_of(0, {});
+  costs.add_begin(shape, 0.5);
+  costs.add_step(shape, "k", /*rows=*/4, /*seconds=*/8);
+  costs.add_decode(shape, 3);
+  EXPECT_DOUBLE_EQ(costs.of(shape).begin, 0.5);
+  EXPECT_DOUBLE_EQ(costs.of(shape).row, 2);
+  EXPECT_DOUBLE_EQ(costs.of(shape).decode, 3);
+  GenerationRequest request;
+  request.num_images = 2;
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (10 * 2 * 2 + 3)) << "ten steps of two rows each";
+  request.guidance_scale = 1.0;
+  request.num_inference_steps = 5;
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (5 * 2 + 3));
+  request.timesteps = {999, 500, 1};
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "its own timesteps come first";
+}
+
+TEST(CostModel, OneModelsMeasurementsScaleToAnother) {
+  CostModel costs({described(1000), described(2000)});
+  costs.add_step(costs.shape_of(0, {}), "k", 1, 7);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(1, {})).row, 14);
+}
+
+TEST(CostModel, StepCostIsInterpolatedAndExtrapolated) {
+  CostModel costs({described(1000), described(1000)});
+  EXPECT_FALSE(costs.step(0, "k", 1));
+  const auto shape = costs.shape_of(0, {});
+  costs.add_step(shape, "k", 2, 1.0);
+  costs.add_step(shape, "k", 8, 2.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 2), 1.0);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 4), 1.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 8), 2.5);
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 16), 5.0) << "in proportion";
+  EXPECT_DOUBLE_EQ(*costs.step(0, "k", 1), 0.5);
+  EXPECT_FALSE(costs.step(0, "other", 2));
+  EXPECT_FALSE(costs.step(1, "k", 2));
+}
+
+TEST(RunningMean, FollowsAChangeAndDampsOutliers) {
+  RunningMean estimate;
+  EXPECT_FALSE(estimate.known());
+  for (int i = 0; i < 20; ++i) estimate.add(1);
+  estimate.add(1000);
+  EXPECT_LT(estimate.value(), 1.5);
+  for (int i = 0; i < 50; ++i) estimate.add(3);
+  EXPECT_NEAR(estimate.value(), 3, 0.01);
+  estimate.add(-1);
+  EXPECT_NEAR(estimate.value(), 3, 0.01) << "a clock that went back says nothing";
+}
+
+}  // namespace
+}  // namespace easel

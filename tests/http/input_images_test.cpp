@@ -1,0 +1,157 @@
+// Files to a request's image and mask, and the size that is drawn.
+#include "http/openai/input_images.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "http/scripted_engine.h"
+#include "http/wire/http_error.h"
+#include "support/image_files.h"
+
+namespace easel::http {
+namespace {
+
+using easel::testing::flat;
+using easel::testing::gradient;
+using easel::testing::jpeg_file;
+using easel::testing::png_file;
+using easel::testing::webp_file;
+
+ModelDescription upscaler() {
+  auto model = test::tiny_model("larger");
+  model.upscale_factor = 4;
+  return model;
+}
+
+ImageUpload upload_of(std::optional<std::string> image, std::optional<std::string> mask = {}) {
+  return {.fields = nlohmann::json::object(), .image = std::move(image), .mask = std::move(mask)};
+}
+
+GenerationRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
+                       const ModelDescription& model = test::tiny_model("tiny"), const ServerOptions& limits = {},
+                       std::optional<int> width = {}, std::optional<int> height = {}) {
+  GenerationRequest request;
+  request.width = width;
+  request.height = height;
+  attach_input_images(upload, task, model, limits, request);
+  return request;
+}
+
+template <class... Arguments>
+HttpError refusal(const Arguments&... arguments) {
+  try {
+    with(arguments...);
+  } catch (const HttpFailure& failure) {
+    return failure.error();
+  }
+  return {.status = 0};
+}
+
+// An edge of the mask, as pixels of a row: bright is 1.
+std::string marks(const std::shared_ptr<const Image>& mask) {
+  if (!mask) return "none";
+  std::string text;
+  for (int x = 0; x < mask->width; ++x) text += mask->pixels[static_cast<std::size_t>(3 * x)] >= 128 ? '1' : '0';
+  return text;
+}
+
+TEST(InputImages, EverySupportedFormatIsDecoded) {
+  const auto image = gradient(40, 24);
+  for (const auto& file : {png_file(image), jpeg_file(image), webp_file(image)}) {
+    const auto request = with(upload_of(file));
+    ASSERT_TRUE(request.image);
+    EXPECT_EQ(request.image->pixels, decode_image(file).image.pixels);
+    EXPECT_EQ(request.width, 40);
+    EXPECT_EQ(request.height, 24);
+    EXPECT_FALSE(request.mask);
+  }
+}
+
+TEST(InputImages, MaskIsTransparencyOrWhite) {
+  const auto image = png_file(gradient(16, 1 * 16));
+  const auto colours = flat(16, 16, 255, 255, 255);
+  std::vector<std::uint8_t> alpha(256, 255);
+  for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = i % 16 < 4 ? 0 : i % 16 < 6 ? 127 : i % 16 < 8 ? 128 : 255;
+  EXPECT_EQ(marks(with(upload_of(image, png_file(colours, alpha))).mask), "1111110000000000");
+  EXPECT_EQ(marks(with(upload_of(image, webp_file(colours, alpha))).mask), "1111110000000000");
+
+  auto half = flat(16, 16, 0, 0, 0);
+  for (int y = 0; y < 16; ++y) std::fill_n(half.pixels.begin() + y * 48, 24, std::uint8_t{255});
+  EXPECT_EQ(marks(with(upload_of(image, png_file(half))).mask), "1111111100000000");
+  EXPECT_EQ(marks(with(upload_of(image, png_file(half, std::vector<std::uint8_t>(256, 255)))).mask), "1111111100000000")
+      << "an alpha channel that is opaque everywhere marks nothing";
+  EXPECT_EQ(marks(with(upload_of(image, jpeg_file(half))).mask), "1111111100000000");
+}
+
+TEST(InputImages, TransparentPartsOfTheImageAreTheMask) {
+  std::vector<std::uint8_t> alpha(256, 255);
+  EXPECT_EQ(marks(with(upload_of(png_file(gradient(16, 16), alpha))).mask), "none");
+  for (std::size_t i = 0; i < alpha.size(); i += 16) alpha[i] = 0;
+  const auto cut = png_file(gradient(16, 16), alpha);
+  EXPECT_EQ(marks(with(upload_of(cut)).mask), "1000000000000000");
+  EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kVary).mask), "none");
+  EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kUpscale, upscaler()).mask), "none");
+  EXPECT_EQ(marks(with(upload_of(cut, png_file(flat(16, 16, 0, 0, 0)))).mask), "0000000000000000")
+      << "a mask comes first";
+}
+
+TEST(InputImages, ErrorsNameTheField) {
+  const auto good = png_file(gradient(16, 16));
+  EXPECT_EQ(refusal(upload_of({})).code, "missing_required_parameter");
+  EXPECT_EQ(refusal(upload_of({})).param, "image");
+  for (const std::string& bad : {std::string(), std::string("text"), good.substr(0, 60), std::string("GIF89a")}) {
+    EXPECT_EQ(refusal(upload_of(bad)).param, "image");
+    EXPECT_EQ(refusal(upload_of(bad)).code, "invalid_image_file");
+    EXPECT_EQ(refusal(upload_of(good, bad)).param, "mask");
+    EXPECT_EQ(refusal(upload_of(good, bad)).code, "invalid_image_file");
+  }
+  const auto sizes = refusal(upload_of(good, png_file(gradient(16, 17))));
+  EXPECT_EQ(sizes.param, "mask");
+  EXPECT_EQ(sizes.code, "invalid_mask_image_format");
+  EXPECT_NE(sizes.message.find("16x17"), std::string::npos);
+  for (const auto task : {ImageTask::kVary, ImageTask::kUpscale}) {
+    EXPECT_EQ(refusal(upload_of(good, good), task, upscaler()).param, "mask");
+  }
+  auto inpainting = test::tiny_model("inpainting");
+  inpainting.needs_image = inpainting.needs_mask = true;
+  EXPECT_EQ(refusal(upload_of(good), ImageTask::kEdit, inpainting).param, "mask");
+  EXPECT_EQ(refusal(upload_of(good, good), ImageTask::kEdit, inpainting).status, 0);
+}
+
+TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
+  const auto model = test::tiny_model("tiny");
+  const auto file = png_file(gradient(100, 50));
+  const ServerOptions small{.max_edge = 64, .max_pixels = 64 * 64};
+  const auto error = refusal(upload_of(file), ImageTask::kEdit, model, small);
+  EXPECT_EQ(error.param, "image");
+  EXPECT_NE(error.message.find("100x50"), std::string::npos);
+  EXPECT_NE(error.message.find("64"), std::string::npos);
+  const auto resized = with(upload_of(file), ImageTask::kEdit, model, small, 64, 32);
+  EXPECT_EQ(resized.width, 64);
+  EXPECT_EQ(resized.image->width, 100) << "the pipeline resamples it";
+  EXPECT_EQ(refusal(upload_of(png_file(gradient(8, 8)))).param, "image") << "smaller than anything drawn";
+  EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_pixels = 4999}).code,
+            "invalid_image_file");
+  EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_bytes = file.size() - 1}).code,
+            "invalid_image_file");
+}
+
+TEST(InputImages, UpscalersScaleByTheirFactor) {
+  const auto file = png_file(gradient(40, 20));
+  const auto own = with(upload_of(file), ImageTask::kUpscale, upscaler());
+  EXPECT_EQ(own.width, 160);
+  EXPECT_EQ(own.height, 80);
+  EXPECT_EQ(own.image->width, 40);
+  const auto asked = with(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 80, 80);
+  EXPECT_EQ(asked.width, 80);
+  EXPECT_EQ(asked.image->width, 20);
+  EXPECT_EQ(asked.image->height, 20);
+  EXPECT_EQ(refusal(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 81, 80).param, "size");
+  const auto large = refusal(upload_of(png_file(gradient(600, 20))), ImageTask::kUpscale, upscaler());
+  EXPECT_EQ(large.param, "image");
+  EXPECT_NE(large.message.find("2400x80"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace easel::http

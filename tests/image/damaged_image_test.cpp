@@ -1,0 +1,166 @@
+// What strangers send: files cut off, damaged, or lying about their size. The same damage every time.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ctime>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "easel/error.h"
+#include "easel/image_file.h"
+#include "fuzz/mutate.h"
+#include "support/image_files.h"
+
+namespace easel {
+namespace {
+
+using testing::gradient;
+using testing::jpeg_file;
+using testing::JpegKind;
+using testing::png_file;
+using testing::webp_file;
+
+std::string message_of(const std::string& bytes, const ImageFileLimits& limits = {}) {
+  try {
+    decode_image(bytes, limits);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
+    return e.what();
+  }
+  return "no error";
+}
+
+struct File {
+  std::string name, bytes;
+};
+
+/// One of each kind, 30 x 20.
+std::vector<File> files() {
+  const auto image = gradient(30, 20);
+  const std::vector<std::uint8_t> alpha(600, 128);
+  return {{"PNG", png_file(image)},
+          {"PNG with alpha", png_file(image, alpha)},
+          {"JPEG", jpeg_file(image)},
+          {"progressive JPEG", jpeg_file(image, JpegKind::kProgressive)},
+          {"gray JPEG", jpeg_file(image, JpegKind::kGray)},
+          {"CMYK JPEG", jpeg_file(image, JpegKind::kCmyk)},
+          {"turned JPEG", testing::with_orientation(jpeg_file(image), 6)},
+          {"WebP", webp_file(image)},
+          {"lossless WebP", webp_file(image, alpha)}};
+}
+
+TEST(DamagedImage, UnknownFormatsAreRejected) {
+  EXPECT_NE(message_of("").find("empty"), std::string::npos);
+  for (const std::string text :
+       {"GIF89a and so on", "RIFF....WAVEfmt ", "RIFF", "\x89PNG", "\xff\xd8", "BM", "<svg/>"}) {
+    EXPECT_NE(message_of(text).find("neither a PNG nor a JPEG nor a WebP"), std::string::npos) << text;
+  }
+}
+
+TEST(DamagedImage, EveryTruncationIsAnError) {
+  for (const auto& [name, bytes] : files()) {
+    ASSERT_EQ(message_of(bytes), "no error") << name;
+    // PNG's last chunk, a JPEG's last marker: what is missing behind the pixels is no longer theirs.
+    const std::size_t whole = bytes.size() - (name.starts_with("PNG") ? 12 : 0);
+    for (std::size_t length = 12; length < whole; length += 1 + length / 40) {
+      EXPECT_NE(message_of(bytes.substr(0, length)).find("damaged"), std::string::npos) << name << " at " << length;
+    }
+  }
+}
+
+TEST(DamagedImage, LimitsAreCheckedFirst) {
+  for (const auto& [name, bytes] : files()) {
+    EXPECT_EQ(message_of(bytes, {.max_bytes = bytes.size(), .max_edge = 30, .max_pixels = 600}), "no error") << name;
+    EXPECT_NE(message_of(bytes, {.max_bytes = bytes.size() - 1}).find("bytes"), std::string::npos) << name;
+    EXPECT_NE(message_of(bytes, {.max_edge = 29}).find("30 x 20"), std::string::npos) << name;
+    EXPECT_NE(message_of(bytes, {.max_pixels = 599}).find("599 pixels"), std::string::npos) << name;
+  }
+}
+
+// A header that promises far more pixels than there are is refused by its size, not by running out of data or memory.
+TEST(DamagedImage, HugeDeclaredSizesAreRejectedBeforeAllocation) {
+  auto png = png_file(gradient(30, 20)).substr(0, 33);
+  std::fill_n(png.begin() + 17, 3, '\xff');
+  EXPECT_NE(message_of(png), "no error");
+  auto jpeg = jpeg_file(gradient(30, 20));
+  const auto frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  std::fill_n(jpeg.begin() + static_cast<std::ptrdiff_t>(frame) + 5, 4, '\xfe');
+  EXPECT_NE(message_of(jpeg).find("65278 x 65278"), std::string::npos);
+  auto webp = webp_file(gradient(30, 20));
+  std::fill_n(webp.begin() + 26, 4, '\x3f');
+  EXPECT_NE(message_of(webp).find("16191 x 16191"), std::string::npos);
+}
+
+TEST(DamagedImage, AnimationsAreRejected) {
+  const std::string extended("VP8X\x0a\0\0\0\x02\0\0\0\x1d\0\0\x13\0\0", 18);
+  std::string file =
+      "RIFF" + std::string("\x1e\0\0\0", 4) + "WEBP" + extended + std::string("ANIM\x06\0\0\0\0\0\0\0\0\0", 14);
+  EXPECT_NE(message_of(file), "no error");
+  EXPECT_NE(message_of(file).find("animation"), std::string::npos) << message_of(file);
+}
+
+// A progressive file with more scans than any encoder writes costs a pass over all pixels for each.
+TEST(DamagedImage, TooManyProgressiveScansAreRejected) {
+  auto jpeg = jpeg_file(gradient(30, 20), JpegKind::kProgressive);
+  const auto last_scan = jpeg.rfind("\xff\xda");
+  const auto scan = jpeg.substr(last_scan, jpeg.size() - 2 - last_scan);
+  jpeg.resize(jpeg.size() - 2);
+  for (int i = 0; i < 200; ++i) jpeg += scan;
+  EXPECT_NE(message_of(jpeg + "\xff\xd9").find("damaged"), std::string::npos);
+}
+
+/// Processor time of reading a good file.
+double seconds_to_read(const std::string& bytes) {
+  const auto start = std::clock();
+  EXPECT_EQ(message_of(bytes), "no error");
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+// Chunks that unpack to a megabyte each, of a text that nobody reads: half a megabyte of file, 500 of text.
+TEST(DamagedImage, PngTextChunksAreNotDecompressed) {
+  constexpr int kTexts = 500;
+  auto png = testing::png_file(gradient(30, 20));
+  const auto text = testing::png_text_chunk(std::string(1'000'000, ' '));
+  ASSERT_LT(text.size(), 2000u);
+  std::string texts;
+  for (int i = 0; i < kTexts; ++i) texts += text;
+  constexpr std::size_t kBehindHeader = 33;
+  EXPECT_LT(seconds_to_read(png.insert(kBehindHeader, texts)), 0.3);
+}
+
+// As many metadata segments as fit into a file, each of no length.
+TEST(DamagedImage, ManyJpegMetadataSegmentsAreSkippedInLinearTime) {
+  constexpr int kSegments = 200'000;
+  auto jpeg = jpeg_file(gradient(30, 20));
+  std::string segments;
+  for (int i = 0; i < kSegments; ++i) segments += std::string("\xff\xe1\0\x02", 4);
+  EXPECT_LT(seconds_to_read(jpeg.insert(2, segments)), 1.0);
+}
+
+TEST(DamagedImage, MutatedFilesDecodeOrAreRejected) {
+  constexpr int kMutants = 1500;
+  std::mt19937_64 random(1);
+  int read = 0, refused = 0;
+  for (const auto& [name, bytes] : files()) {
+    for (int i = 0; i < kMutants; ++i) {
+      try {
+        const auto decoded = decode_image(mutate(bytes, random), {.max_edge = 512, .max_pixels = 512 * 512});
+        const auto count =
+            static_cast<std::size_t>(decoded.image.width) * static_cast<std::size_t>(decoded.image.height);
+        ASSERT_EQ(decoded.image.pixels.size(), count * 3);
+        ASSERT_TRUE(decoded.alpha.empty() || decoded.alpha.size() == count);
+        ++read;
+      } catch (const Error& error) {
+        ASSERT_EQ(error.code(), ErrorCode::kInvalidArgument) << error.what();
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 1000);
+}
+
+}  // namespace
+}  // namespace easel

@@ -1,0 +1,213 @@
+// Image to image, inpainting and the refiner against diffusers: see make_image_to_image.py.
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/families/stable_diffusion_xl.h"
+#include "pipelines/pipeline_cases.h"
+#include "pipelines/registry.h"
+
+namespace easel {
+namespace {
+
+using testing::begin;
+using testing::expect_rejected;
+using testing::generate_image;
+using testing::latents_of;
+using testing::load;
+using testing::reference;
+using testing::relative_error;
+using testing::step;
+
+TEST(ImageToImage, LatentsAndPixelsMatchDiffusers) {
+  EXPECT_EQ(testing::expect_all_cases_agree(), 82);
+}
+
+std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
+  return std::make_shared<Image>(
+      Image{.width = width,
+            .height = height,
+            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
+}
+
+GenerationRequest request(std::int64_t steps) {
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.seed = 1;
+  r.num_inference_steps = steps;
+  return r;
+}
+
+TEST(ImageToImage, InvalidValuesNameTheField) {
+  auto sd = load("sd"), inpainting = load("sd_inpainting"), refiner = load("refiner");
+  auto r = request(4);
+  expect_rejected(*inpainting, r, "mask");
+  expect_rejected(*refiner, r, "image");
+  r.mask = plain(128, 128, 255);
+  expect_rejected(*sd, r, "mask");
+  r.mask = nullptr;
+  r.denoising_end = 0.5;
+  expect_rejected(*sd, r, "denoising_end");
+  r.denoising_end.reset();
+  r.image = plain(128, 128, 100);
+  expect_rejected(*inpainting, r, "mask");
+  for (const double strength : {-0.1, 1.1, 0.2}) {  // the last leaves no step of four
+    r.strength = strength;
+    expect_rejected(*sd, r, "strength");
+  }
+  r.strength = 0.5;
+  auto broken = *r.image;
+  broken.pixels.pop_back();
+  r.image = std::make_shared<Image>(broken);
+  expect_rejected(*sd, r, "image");
+}
+
+TEST(ImageToImage, UnsupportedCustomSchedulesNameTheField) {
+  auto sd = load("sd");
+  auto r = request(4);
+  r.scheduler = "euler";
+  r.timesteps = {900, 500};
+  r.sigmas = {10, 1, 0};
+  expect_rejected(*sd, r, "sigmas");  // one of the two
+  r.sigmas.clear();
+  for (const char* takes_none : {"ddim", "unipc", "edm_euler"}) {
+    r.scheduler = takes_none;
+    expect_rejected(*sd, r, "timesteps");
+  }
+  r.scheduler = "heun";
+  r.image = plain(64, 64, 90);
+  r.strength = 0.4;  // three evaluations, of which the last one is half a step
+  expect_rejected(*sd, r, "strength");
+  r.timesteps.clear();
+  r.sigmas = {10, 1, 0};
+  expect_rejected(*sd, r, "sigmas");
+}
+
+TEST(ImageToImage, CustomScheduleOverridesStepCount) {
+  auto sd = load("sd");
+  auto r = request(40);
+  r.width = r.height = 64;
+  r.scheduler = "euler";
+  r.timesteps = {900, 500, 20};
+  EXPECT_EQ(begin(*sd, r)->progress().steps_total, 3);
+  r.timesteps.clear();
+  r.sigmas = {10, 1, 0};
+  EXPECT_EQ(begin(*sd, r)->progress().steps_total, 2);
+}
+
+TEST(ImageToImage, OutputDefaultsToTheSourceImagesSize) {
+  auto pipeline = load("sd");
+  auto r = request(4);
+  r.image = plain(101, 60, 100);
+  auto image = generate_image(*pipeline, r);
+  EXPECT_EQ(image.width, 101);
+  EXPECT_EQ(image.height, 60);
+  r.width = r.height = 64;
+  image = generate_image(*pipeline, r);
+  EXPECT_EQ(image.width, 64);
+  EXPECT_EQ(image.height, 64);
+}
+
+TEST(ImageToImage, DescriptionsReportRequiredInputs) {
+  const auto describe = [](const char* folder) { return open_model("m", reference(folder), {}).description; };
+  EXPECT_FALSE(describe("sd").needs_image);
+  EXPECT_EQ(describe("sd").default_strength, 0.8);
+  EXPECT_TRUE(describe("sd_inpainting").needs_mask);
+  EXPECT_TRUE(describe("sd_inpainting").needs_image);
+  EXPECT_TRUE(describe("refiner").needs_image);
+  EXPECT_FALSE(describe("refiner").needs_mask);
+  EXPECT_EQ(describe("refiner").default_strength, 0.3);
+  EXPECT_FALSE(describe("xl_with_refiner").needs_image);
+  EXPECT_EQ(describe("lcm").default_steps, 4);
+  EXPECT_EQ(describe("lcm").default_guidance_scale, 8.5);
+  EXPECT_GT(describe("xl_with_refiner").memory_bytes, describe("xl").memory_bytes);
+}
+
+TEST(ImageToImage, RefinerHasItsOwnBatchKeyAndTakesOverBetweenSteps) {
+  auto pipeline = load("xl_with_refiner");
+  auto generation = begin(*pipeline, request(6));  // the manifest says half of the 1000 noise levels
+  std::set<std::string> keys;
+  std::vector<std::size_t> denoisers;
+  while (!generation->finished_stepping()) {
+    keys.insert(pipeline->batch_key(*generation));
+    denoisers.push_back(static_cast<const DiffusionGeneration&>(*generation).phase().denoiser);
+    step(*pipeline, generation.get());
+  }
+  EXPECT_EQ(keys.size(), 2u);
+  EXPECT_EQ(denoisers, (std::vector<std::size_t>{0, 0, 1, 1, 1, 1})) << "timesteps 831, 665 | 499, 333, 167, 1";
+  EXPECT_EQ(generation->progress().steps_total, 6);
+  EXPECT_EQ(generation->progress().steps_done, 6);
+}
+
+TEST(ImageToImage, DenoisingEndOfOneSkipsTheRefiner) {
+  auto both = load("xl_with_refiner"), base = load("xl");
+  auto r = request(3);
+  const auto alone = generate_image(*base, r);
+  r.denoising_end = 1.0;
+  EXPECT_EQ(generate_image(*both, r).pixels, alone.pixels);
+}
+
+/// Requests whose drawings are of one size, and who share nothing else. @param masked_only  for an inpainting UNet
+std::vector<GenerationRequest> mixed_requests(bool masked_only) {
+  auto noise = request(5), image = request(4), masked = request(6), redrawn = request(3);
+  noise.width = noise.height = 64;
+  image.image = plain(61, 58, 90);
+  image.guidance_scale = 1.0;
+  masked.image = redrawn.image = plain(64, 64, 40);
+  masked.mask = redrawn.mask = plain(64, 64, 255);
+  masked.strength = 0.9;
+  masked.negative_prompt = "a dog";
+  masked.micro_conditioning.original_size = {300, 500};
+  redrawn.strength = 1.0;
+  redrawn.scheduler = "euler_ancestral";
+  if (masked_only) return {masked, redrawn};
+  return {noise, image, masked, redrawn};
+}
+
+TEST(ImageToImage, RowsOfACallMayDifferInAllButSize) {
+  for (const std::string folder : {"sd", "sd2", "sd_inpainting", "xl", "xl_inpainting", "lcm"}) {
+    SCOPED_TRACE(folder);
+    auto pipeline = load(folder);
+    std::vector<std::unique_ptr<Generation>> together, alone;
+    for (const auto& r : mixed_requests(folder.ends_with("inpainting"))) {
+      together.push_back(begin(*pipeline, r));
+      alone.push_back(begin(*pipeline, r));
+    }
+    std::vector<Generation*> rows;
+    do {
+      rows.clear();
+      for (const auto& generation : together) {
+        if (!generation->finished_stepping()) rows.push_back(generation.get());
+      }
+      if (!rows.empty()) pipeline->step(rows, {})->wait();
+    } while (!rows.empty());
+    for (std::size_t i = 0; i < alone.size(); ++i) {
+      while (!alone[i]->finished_stepping()) step(*pipeline, alone[i].get());
+      EXPECT_LT(relative_error(latents_of(*together[i]), latents_of(*alone[i])), 2e-5) << i;
+    }
+  }
+}
+
+TEST(ImageToImage, UnmaskedLatentsEqualTheSource) {
+  auto pipeline = load("sd");
+  auto r = request(4);
+  r.image = plain(64, 64, 90);
+  r.mask = plain(64, 64, 0);  // nothing is to be redrawn
+  auto generation = begin(*pipeline, r);
+  const auto kept = static_cast<const DiffusionGeneration&>(*generation).kept->latents;
+  while (!generation->finished_stepping()) step(*pipeline, generation.get());
+  EXPECT_TRUE(at::equal(latents_of(*generation), kept));
+}
+
+TEST(ImageToImage, RefinerMustBeARefinerCheckpoint) {
+  const auto folder = Checkpoint::open(reference("xl_with_refiner"));
+  auto other = folder;
+  other.manifest.refiner = "../sd";
+  EXPECT_EQ(find_refiner(folder)->class_name, "StableDiffusionXLImg2ImgPipeline");
+  EXPECT_THROW(find_refiner(other), Error);
+}
+
+}  // namespace
+}  // namespace easel
