@@ -1,9 +1,10 @@
-"""The checks beside this file must find what they are for."""
+"""Self-test of the checks in this folder: each finds what it is for, and lets pass what is allowed."""
 import pathlib
 import unittest
 
 import check_includes
 import check_paths
+import check_words
 
 
 def violations(path, *includes):
@@ -53,9 +54,63 @@ class Paths(unittest.TestCase):
         for text in ("see " + "/home" + "/ann/easel", "'" + "/work" + "/main'", "x=" + "/tmp" + "/a"):
             self.assertEqual(1, len(check_paths.machine_paths(text)), text)
 
-    def test_what_is_no_such_place(self):
+    def test_other_paths_are_allowed(self):
         for text in ("models/emoji", "a/home/b", "$HOME/work/x", "https://example.com/work/x", "/usr/lib/x"):
             self.assertEqual([], check_paths.machine_paths(text), text)
+
+
+def words(path, text):
+    return check_words.violations(pathlib.PurePath(path), text)
+
+
+class Words(unittest.TestCase):
+    def test_retired_identifiers_in_sources(self):
+        for text in ("Answer answer();", "void fly();", "bool is_doubted_;", "int kToldSigmas;", "struct TaughtWords {};"):
+            self.assertEqual(1, len(words("src/engine/a.cpp", text)), text)
+            self.assertEqual([], words("tests/engine/a.cpp", text), text)
+
+    def test_words_inside_other_words_are_allowed(self):
+        for text in ("int threshold, butterfly, kinds;", "#include <kin/alone.h>", "auto c = 'A'; int n = 1'000;", "Response r;"):
+            self.assertEqual([], words("src/engine/a.cpp", text), text)
+
+    def test_picture_only_in_names_that_users_depend_on(self):
+        for path in ("src/a/a.cpp", "tests/a.py", "README.md", "scripts/run"):
+            self.assertEqual(1, len(words(path, "# read_Picture")), path)
+            self.assertEqual([], words(path, "# easel_pictures_total and easel_batch_limit_pictures"), path)
+        self.assertEqual(1, len(words("src/image/picture_file.cpp", "")))
+
+    def test_phrases(self):
+        for text in ("This is no file.", "These are no files.", "The method is none.", "Tells who waits.", "Read by who waits.",
+                     "Who waits is served.", "Served: whoever waits.", "Removes those that wait.", "An image of one that waits.",
+                     "The file beside it.", "Latents alone.", "Of this kin.", "It is likewise read.", "The UNet is told it.",
+                     "It moves to and fro.", "A share of that."):
+            self.assertEqual(1, len(words("README.md", text)), text)
+            self.assertEqual(1, len(words("tests/a.cpp", f"int a;  // {text}")), text)
+            self.assertEqual(1, len(words("tests/a.cpp", f'f("{text}");')), text)
+            self.assertEqual(1, len(words("tests/a.py", f'f("{text}")')), text)
+            self.assertEqual(1, len(words("tests/a.py", f"a = 1  # {text}")), text)
+            self.assertEqual(1, len(words("scripts/run", f"# {text}")), text)
+
+    def test_plain_english_is_allowed(self):
+        for text in ("There is no file.", "It is no longer there.", "It is no more than 3.", "People who wait.", "Besides, it waits.",
+                     "A standalone program.", "A client, which waits.", "Who waits?", "One of them.", "There is none.", "The file of that name."):
+            self.assertEqual([], words("README.md", text), text)
+            self.assertEqual([], words("include/easel/a.h", f"/// {text}"), text)
+
+    def test_phrases_that_wrap(self):
+        self.assertEqual(['src/a.cpp:2: "is no file": write "is not a", "does not", or "there is no"'],
+                         words("src/a.cpp", "\n/// This is\n/// no file.\n"))
+        self.assertEqual(1, len(words("src/a.cpp", 'f("this is "\n  "no file");')))
+        self.assertEqual(1, len(words("docs/a.md", "- this is\n  no file\n- another")))
+        self.assertEqual([], words("docs/a.md", "- what it is\n- no file\n"))
+
+    def test_code_is_not_prose(self):
+        self.assertEqual([], words("tests/a.cpp", "bool alone = told;"))
+        self.assertEqual([], words("tests/a.py", "alone = told"))
+
+    def test_exceptions_stay_few_and_have_reasons(self):
+        self.assertLess(len(check_words.EXCEPTIONS), 40)
+        self.assertTrue(all(reason for _, _, reason in check_words.EXCEPTIONS))
 
 
 if __name__ == "__main__":
