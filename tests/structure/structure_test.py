@@ -1,7 +1,9 @@
 """Self-test of the checks in this folder: each finds what it is for, and lets pass what is allowed."""
 import pathlib
+import tempfile
 import unittest
 
+import check_documents
 import check_includes
 import check_paths
 import check_words
@@ -111,6 +113,30 @@ class Words(unittest.TestCase):
     def test_exceptions_stay_few_and_have_reasons(self):
         self.assertLess(len(check_words.EXCEPTIONS), 40)
         self.assertTrue(all(reason for _, _, reason in check_words.EXCEPTIONS))
+
+
+class Documents(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.project = pathlib.Path(self.folder.name)
+        (self.project / "docs").mkdir()
+        (self.project / "docs" / "a.md").write_text("# Under load\n\n```sh\n# Not a heading\n```\n")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def violations(self, text):
+        return check_documents.violations(self.project, pathlib.PurePath("README.md"), text, {"Queue.IsFair"})
+
+    def test_what_exists(self):
+        for text in ("[load](docs/a.md#under-load)", "[here](#title)\n# Title", "[web](https://example.com/x)", "`docs/a.md`",
+                     "`tests/NAME_test.cpp`", "`docs/{a,b}.md`", "`Queue.IsFair`", "`n.m`", "```sh\ncat docs/missing.md\n```"):
+            (self.project / "README.md").write_text(text)
+            self.assertEqual([], self.violations(text), text)
+
+    def test_what_does_not_exist(self):
+        for text in ("[load](docs/b.md)", "[load](docs/a.md#not-a-heading)", "`docs/b.md`", "`Queue.IsEmpty`"):
+            self.assertEqual(1, len(self.violations(text)), text)
 
 
 if __name__ == "__main__":
