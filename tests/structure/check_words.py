@@ -55,7 +55,7 @@ PHRASES = [
      r"shorter\b|later\b|earlier\b|faster\b|slower\b)\w+", '"is not a", "does not", or "there is no"'),
     (r"(?<!\bthere\s)\b(?:is|are|was|were)\s+(?-i:none)\b", '"is not one", "is invalid", or "there is none"'),
     (rf"(?:{SENTENCE_START}|{LEADING})(?:who|whoever)\b(?![^.;]*\?)", 'the noun that "who" stands for'),
-    (r"\b(?:he|she|they|them|those)\s+(?:who|that|which)\b", 'a noun instead of "those"'),
+    (r"\b(?:those\s+(?:who|that|which)|(?:he|she|they|them)\s+(?:who|which))\b", 'a noun instead of "those"'),
     (rf"(?:{SENTENCE_START}|\b(?:by|of|to|for|from)\s+)one\s+(?:who|that|which)\b", 'a noun instead of "one"'),
     (r"\bthat\s+which\b", '"what", or a noun'),
     (r"\bof\s+(?:that|theirs)(?=[.,;:)]|\s*$|\s+(?:is|are|was|were|which|who|that|what)\b)", 'the noun that "that" stands for'),
