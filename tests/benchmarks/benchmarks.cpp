@@ -1,5 +1,5 @@
-// Times of the parts that every image passes through. CI runs it briefly, so that it keeps working; for
-// numbers give it --benchmark_min_time=1 and a machine that does nothing else.
+// Times the parts that every image passes through. The tests run it briefly, so that it keeps working. For usable
+// numbers, run it with --benchmark_min_time=1 on a machine without other work.
 #include <ATen/core/Tensor.h>
 #include <benchmark/benchmark.h>
 
@@ -20,7 +20,7 @@ constexpr std::uint64_t kSeed = 42;
 constexpr const char* kPrompt =
     "a photograph of an astronaut riding a horse on the moon, highly detailed, golden hour, 85 mm, film grain";
 
-/// Stable Diffusion 1.5's own.
+/// The scheduler config of Stable Diffusion 1.5.
 nlohmann::json scheduler_config() {
   return {{"_class_name", "PNDMScheduler"},
           {"beta_start", 0.00085},
@@ -32,7 +32,7 @@ nlohmann::json scheduler_config() {
           {"set_alpha_to_one", false}};
 }
 
-/// Neither flat nor noise: compresses about as a drawing does.
+/// Neither flat nor noise: it compresses about as well as a generated image.
 Image gradient(int width, int height) {
   Image image{width, height, {}};
   image.pixels.reserve(static_cast<std::size_t>(width) * height * 3);

@@ -1,4 +1,4 @@
-"""Draws one image with diffusers and writes where the time went. Run by side_by_side.py, in a process of its own.
+"""Generates one image with diffusers and writes how long each stage took. side_by_side.py runs it in a process of its own.
 
 usage: diffusers_side.py OPTIONS-AS-JSON
 """

@@ -1,15 +1,16 @@
-"""easel and diffusers side by side: the same checkpoint, prompt, seed and threads, in turn, each run in a fresh process.
+"""Compares easel with diffusers: the same checkpoint, prompt, seed and threads, alternately, each run in a new process.
 
 usage: side_by_side.py --easel build/release/easel [--model sd15|sd21|sdxl|refiner|x4|x2|ip2p] [--checkpoint FOLDER]
                        [--size 512x512] [--steps 4] [--scheduler euler] [--rounds 2] [--easel-flags="--weights-dtype stored"]
                        [--references diffusers]
 
-Without --checkpoint it makes a full-size random one of the model first, once (tests/reference/make_sd15.py, make_full_size.py).
---size is the answer's. Models that look at an image get one: upscalers enlarge it to that size, the refiner redraws it with
-strength 0.5 and twice the steps, so that it takes as many as were asked for. The x2 upscaler needs --scheduler euler.
-diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is compared with
-the better of the two. SDXL in float32 takes diffusers some 19 GB at 256x256 and more at 1024x1024. It prints medians over all
-rounds, the ratios, and how far the two images are apart. Run it with the reference's Python, on a machine that does nothing else.
+Without --checkpoint, a full-size checkpoint with random weights is made first, once (tests/reference/make_sd15.py,
+make_full_size.py). --size is the size of the result. Models that take an image get one: upscalers enlarge it to that size, and the
+refiner starts from it with strength 0.5 and twice the steps, so that the requested number of steps is run. The x2 upscaler needs
+--scheduler euler. diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is
+compared with the better of the two. SDXL in float32 takes diffusers about 19 GB at 256x256 and more at 1024x1024. Prints medians
+over all rounds, the ratios, and the differences between the two images. Run it with the Python of the reference, on a machine
+without other work.
 """
 import argparse
 import json
@@ -28,9 +29,9 @@ from PIL import Image
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 OWN_CHECKPOINTS = PROJECT / ".deps" / "bench"
-# What makes each model's checkpoint: a script of tests/reference and its arguments before the folder.
+# How the checkpoint of each model is made: a script in tests/reference and its arguments before the folder.
 MAKERS = {"sd15": ["make_sd15.py"], **{name: ["make_full_size.py", name] for name in ("sd21", "sdxl", "refiner", "x4", "x2", "ip2p")}}
-# Classes of checkpoints that look at an image, and how many times they enlarge it.
+# Classes of checkpoints that take an image, and the factor by which they enlarge it.
 REFINER = "StableDiffusionXLImg2ImgPipeline"
 UPSCALE_FACTORS = {REFINER: 1, "StableDiffusionInstructPix2PixPipeline": 1, "StableDiffusionUpscalePipeline": 4,
                    "StableDiffusionLatentUpscalePipeline": 2}

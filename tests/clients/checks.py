@@ -1,4 +1,4 @@
-"""What the client programs share: named checks, each printed on a line of its own as "ok NAME" or "not ok NAME: why"."""
+"""Named checks for the client programs. Each prints one line: "ok NAME" or "not ok NAME: why"."""
 import base64
 import pathlib
 import struct
@@ -26,7 +26,7 @@ def expect_error(name, call, error_class, **attributes):
 
 
 def mask_png(width, height, first_column):
-    """A PNG as OpenAI's masks are: transparent, that is to be redrawn, from this column on, and opaque before it."""
+    """A PNG in the form of OpenAI's masks: opaque up to this column, and transparent, that is, to be regenerated, from it on."""
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -36,5 +36,5 @@ def mask_png(width, height, first_column):
 
 
 def save(folder, name, b64_json):
-    """Leaves an image for the program that judges it."""
+    """Saves an image for run_clients.py to examine."""
     (pathlib.Path(folder) / f"{name}.png").write_bytes(base64.b64decode(b64_json, validate=True))

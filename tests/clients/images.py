@@ -1,4 +1,4 @@
-"""Judges the images that the clients saved: is this what was asked for?"""
+"""Examines the images that the clients saved: do they show what was asked for?"""
 import numpy
 from PIL import Image
 
@@ -6,12 +6,12 @@ from PIL import Image
 BACKGROUNDS = {"white": (255, 255, 255), "black": (16, 16, 16), "gray": (160, 160, 160), "red": (214, 48, 49),
                "orange": (240, 147, 43), "yellow": (249, 220, 92), "green": (76, 175, 80), "blue": (66, 133, 214),
                "sky blue": (150, 206, 250), "purple": (142, 84, 190), "pink": (250, 177, 200), "brown": (121, 85, 72)}
-# Largest difference of a corner's mean from the colour asked for. The reference pipeline was at most 27 away over two
-# subjects, eight backgrounds and three seeds; a fox on blue, which is also drawn with seeds of chance, at most 20 over 120.
+# Largest difference of a corner's mean from the requested colour. The reference pipeline differed by at most 27 over two
+# subjects, eight backgrounds and three seeds; a fox on blue, which is also generated with random seeds, by at most 20 over 120.
 CORNER_TOLERANCE = 40
-# A corner is this part of an edge: 8 pixels of the 128 that the model draws.
+# A corner is this part of an edge: 8 of the 128 pixels that the model generates.
 CORNER_PART = 16
-# Smallest standard deviation over all values. There the reference never fell under 66; a plain background has less than 5.
+# Smallest standard deviation over all values. The reference never fell below 66; a plain background has less than 5.
 LEAST_DEVIATION = 40
 
 

@@ -68,7 +68,7 @@ checks.expect_equal("lists travel in a form", len(edit(small, extra_body={"origi
 checks.expect_error("a list's entry is named", lambda: edit(small, extra_body={"original_size": [128, -1]}), openai.BadRequestError,
                     param="original_size[1]", status_code=400)
 
-checks.expect_error("an edit of what is no image", lambda: edit(b"GIF89a"), openai.BadRequestError, param="image",
+checks.expect_error("an edit of a file that is not an image", lambda: edit(b"GIF89a"), openai.BadRequestError, param="image",
                     code="invalid_image_file", status_code=400)
 checks.expect_error("a mask of another size", lambda: edit(small, mask=checks.mask_png(64, 64, 32)), openai.BadRequestError,
                     param="mask", code="invalid_mask_image_format", status_code=400)

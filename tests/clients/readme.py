@@ -1,14 +1,14 @@
-"""The README's own examples, to be run as they are written but for the port."""
+"""The examples of README.md, to be run exactly as they are written, except for the port."""
 import re
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# What a block must hold to be an example of this client, and how it is run.
+# How the example of each client is recognised: the language of its block, and a text that it contains.
 KINDS = {"curl edit": ("sh", "/images/edits"), "curl": ("sh", "curl "), "openai 0": ("python", "openai.Image"),
          "openai": ("python", "OpenAI("), "node": ("js", "openai")}
 
 
 def examples(path, port):
-    """[(kind, text)] in the order of the file: each draws fox.png, and an edit makes pink.png of it."""
+    """[(kind, text)] in the order of the file. Each writes fox.png, and the edit reads it and writes pink.png."""
     found = []
     for language, text in FENCE.findall(path.read_text()):
         for kind, (wanted_language, mark) in KINDS.items():

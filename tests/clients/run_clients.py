@@ -38,7 +38,7 @@ class Tally:
             print(f"FAILED {name}: {why}", flush=True)
 
     def add_lines(self, client, output, exit_code):
-        """A client program's own checks. One that ended early, or that checked nothing, failed."""
+        """Adds the checks that a client program printed. A program that ended early, or that checked nothing, has failed."""
         reported = 0
         for line in output.splitlines():
             if line.startswith(("ok ", "not ok ")):
@@ -49,7 +49,7 @@ class Tally:
 
 
 def python_with(clients, client):
-    """A Python and an environment in which `import openai` finds this one client and nothing else is added."""
+    """A Python and an environment in which `import openai` finds exactly this client."""
     environment = {**os.environ, "PYTHONPATH": str(clients / client), "PYTHONDONTWRITEBYTECODE": "1"}
     tools = clients.parent / "tools" / "bin" / "python"
     return str(tools if tools.exists() else sys.executable), environment
@@ -130,7 +130,7 @@ def test_curl(tally, server):
         ("no prompt", 400, (draw,), "{}"),
         ("wrong method", 405, (draw,), None),
         ("unknown path", 404, (f"{server.base_url}/nowhere",), None),
-        ("another site's page", 403, ("-H", "Origin: https://elsewhere.example", draw), fox),
+        ("a page of another site", 403, ("-H", "Origin: https://elsewhere.example", draw), fox),
         ("another site's host name", 403, ("-H", "Host: elsewhere.example", draw), fox),
         ("too large", 413, (draw,), json.dumps({"prompt": "x" * 1_100_000})),
     ]
@@ -150,7 +150,7 @@ def is_error_object(body):
 
 
 def test_garbage(tally, server):
-    """Bytes that are no HTTP at all leave the server as it was."""
+    """Bytes that are not HTTP do not affect the server."""
     for garbage in (b"\x00" * 4096, b"POST /v1/images/generations HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"\xff\xfe GET\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(garbage)
@@ -168,7 +168,7 @@ def post(port, fields, timeout=120):
 
 
 def test_sigterm(tally, easel, model, log):
-    """What is being drawn is finished and answered; what is new gets 503; the program ends with 0."""
+    """Running requests are finished and answered, new ones get 503, and the program exits with 0."""
     with Server(easel, model, 0, log) as server:
         responses = []
         slow = threading.Thread(target=lambda: responses.append(post(server.port, {"prompt": "a fox", "num_inference_steps": 200})))
@@ -178,17 +178,17 @@ def test_sigterm(tally, easel, model, log):
         server.wait_for("shutting down", seconds=10)
         time.sleep(0.3)
         still_drawing = slow.is_alive()
-        status, body = post(server.port, {"prompt": "a fox"}) if still_drawing else (None, b"the drawing ended before it was asked")
-        tally.add("SIGTERM: new requests are refused with 503", status == 503 and is_error_object(body), f"{status} {body[:300]}")
+        status, body = post(server.port, {"prompt": "a fox"}) if still_drawing else (None, b"the first request ended too early")
+        tally.add("SIGTERM: new requests are rejected with 503", status == 503 and is_error_object(body), f"{status} {body[:300]}")
         slow.join(CLIENT_SECONDS)
-        tally.add("SIGTERM: what was being drawn is answered", [a[0] for a in responses] == [200], str([a[:1] for a in responses]))
+        tally.add("SIGTERM: the running request is answered", [a[0] for a in responses] == [200], str([a[:1] for a in responses]))
         code = server.exit_code(30)
         tally.add("SIGTERM: exit 0", code == 0, f"got {code}")
 
 
 def test_port_in_use(tally, easel, model, server):
     output, code = run([easel, "serve", "--model", model, "--port", str(server.port)])
-    tally.add("a port in use: non-zero exit and a sentence that names it", code not in (0, None) and str(server.port) in output,
+    tally.add("a port in use: non-zero exit status and an error that names it", code not in (0, None) and str(server.port) in output,
               f"exit {code}: {output[-300:]}")
 
 
@@ -203,7 +203,7 @@ def main():
     tally = Tally()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        # The snippet names port 9225, so that is where the server listens, if it can.
+        # The snippet names port 9225, so the server listens there if the port is free.
         with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log") as server:
             print(f"server on port {server.port}", flush=True)
             for client, script in [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN)]:

@@ -1,4 +1,4 @@
-"""The call that this project was started for, as its users write it, with openai 0.28.1.
+"""The most common call of openai 0.28.1, as its users write it, and the calls next to it.
 
 usage: seed_snippet.py BASE_URL FOLDER
 """
@@ -10,7 +10,7 @@ import openai
 
 base_url, folder = sys.argv[1:]
 
-# As written in the project's first request; only the port differs, and only where 9225 is taken.
+# Exactly as users write it; the port differs only if 9225 is taken.
 openai.api_key = "any key"
 openai.api_base = "http://localhost:9225/v1"
 if base_url != openai.api_base:
@@ -30,7 +30,7 @@ checks.save(folder, "edited--512x512--pink", edited["data"][0]["b64_json"])
 masked = openai.Image.create_edit(image=image.read_bytes(), mask=checks.mask_png(512, 512, 256), prompt="a red apple",
                                   response_format="b64_json", num_inference_steps="4")
 checks.expect_equal("one masked edit", len(masked["data"]), 1)
-checks.expect_error("an edit of what is no image", lambda: openai.Image.create_edit(image=b"text", prompt="a fox"),
+checks.expect_error("an edit of a file that is not an image", lambda: openai.Image.create_edit(image=b"text", prompt="a fox"),
                     openai.error.InvalidRequestError, param="image", http_status=400)
 
 checks.expect_error("bad size", lambda: openai.Image.create(prompt="a fox", size="512"),

@@ -1,4 +1,4 @@
-"""The real program, started for a test and ended with it."""
+"""Starts the real program for a test and stops it afterwards."""
 import pathlib
 import re
 import signal
@@ -45,7 +45,7 @@ class Server:
         self.process.wait()
 
     def wait_for(self, pattern, seconds=START_SECONDS):
-        """The match of a line in the log."""
+        """Waits for a line in the log. @return its match"""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := re.search(pattern, self.log.read_text(errors="replace")):
@@ -67,7 +67,7 @@ class Server:
         return self.status_of("/health")
 
     def status_of(self, path):
-        """The status of a GET; None where nobody answers."""
+        """The status of a GET; None if there is no response."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
                 return response.status

@@ -1,8 +1,8 @@
-// Runs a fuzz target without libFuzzer: over its seeds and seeded random damage of them, for a bounded time.
+// Runs a fuzz target without libFuzzer, on its seed corpus and on random mutations of it, for a bounded time.
 //
-//   TARGET_driver                 the test: 200,000 inputs, or as many as fit ten seconds
-//   TARGET_driver --seeds FOLDER  writes the seeds as files, for libFuzzer to begin from
-//   TARGET_driver FILE...         runs these inputs, e.g. one that libFuzzer found
+//   TARGET_driver                 runs the test: 200,000 inputs, or as many as ten seconds allow
+//   TARGET_driver --seeds FOLDER  writes the seed corpus as files, from which libFuzzer can start
+//   TARGET_driver FILE...         runs these inputs, for example an input that libFuzzer found
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -34,7 +34,7 @@ int run_mutated_seeds() {
   for (; count < kInputs && std::chrono::steady_clock::now() < end; ++count) {
     std::string input = easel::mutate(inputs[random() % inputs.size()], random);
     run(input);
-    // Now and then damage what is damaged already.
+    // Occasionally, mutate an input that is already a mutation.
     if (count % 100 != 0) continue;
     if (inputs.size() < kMaxCorpusSize) {
       inputs.push_back(std::move(input));
@@ -42,7 +42,7 @@ int run_mutated_seeds() {
       inputs = easel::seed_corpus();
     }
   }
-  std::cout << count << " inputs, none of them harmful\n";
+  std::cout << count << " inputs without a finding\n";
   return 0;
 }
 
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   for (const auto& path : arguments) {
     std::ifstream file(path, std::ios::binary);
     run({std::istreambuf_iterator<char>(file), {}});
-    std::cout << path << " is harmless\n";
+    std::cout << path << ": no finding\n";
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-// What each fuzz target provides, for libFuzzer or for the plain driver.
+// The functions that each fuzz target provides, for libFuzzer and for the plain driver.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-/// Reads one input. Returns 0; anything else than returning is a finding.
+/// Reads one input and returns 0. A crash or an exception is a finding.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace easel {
 
-/// Inputs to begin from: valid ones, and near misses.
+/// Inputs from which mutation starts: valid ones, and ones that are almost valid.
 std::vector<std::string> seed_corpus();
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// Fuzzes the readers of uploaded images: PNG, JPEG and WebP.
+// Fuzzes the decoders of uploaded images: PNG, JPEG and WebP.
 #include <cstdlib>
 #include <string_view>
 
@@ -8,7 +8,7 @@
 #include "support/image_files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  // Small, so that the time goes into reading files and not into filling pixels.
+  // Small limits, so that the time is spent on parsing files and not on filling pixels.
   constexpr easel::ImageFileLimits kLimits{.max_bytes = 1u << 20, .max_edge = 256, .max_pixels = 256 * 256};
   try {
     const auto decoded = easel::decode_image({reinterpret_cast<const char*>(data), size}, kLimits);

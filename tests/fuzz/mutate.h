@@ -1,4 +1,4 @@
-// Damaging bytes by a seeded random source.
+// Mutates bytes with a seeded random source.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 
 namespace easel {
 
-/// `bytes` with one to four changes: a bit flipped, a byte replaced, inserted or removed, the end cut off, or a stretch
-/// copied to another place.
+/// Returns `bytes` with one to four changes: a bit flipped, a byte replaced, inserted or removed, the end cut off, or a
+/// range copied to another position.
 inline std::string mutate(std::string bytes, std::mt19937_64& random) {
   const auto below = [&](std::size_t limit) {
     return static_cast<std::size_t>(random() % std::max<std::size_t>(limit, 1));

@@ -1,4 +1,4 @@
-// Fuzzes the readers behind `easel convert`: pickles, and the zip archives that they come in.
+// Fuzzes the readers of `easel convert`: pickles, and the zip archives that contain them.
 #include <cstdlib>
 #include <span>
 
@@ -13,7 +13,7 @@ namespace {
 void read_state_dict(std::span<const std::byte> bytes) {
   const auto pickle = easel::read_pickle(bytes, "input");
   for (const auto& [name, tensor] : easel::state_dict_of(pickle, "input")) {
-    // What was accepted must lie in its storage.
+    // An accepted tensor must be inside its storage.
     const auto& storage = pickle.storages.at(tensor->storage);
     if (tensor->offset < 0 || tensor->extent < 0 || tensor->extent > storage.size - tensor->offset) std::abort();
   }

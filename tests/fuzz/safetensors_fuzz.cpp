@@ -1,4 +1,4 @@
-// Fuzzes the header of safetensors files: the first thing that bytes from strangers meet.
+// Fuzzes the parser of safetensors headers, which is the first code that reads an untrusted file.
 #include <cstdlib>
 #include <span>
 
@@ -10,7 +10,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     const auto header = easel::parse_safetensors_header(std::as_bytes(std::span(data, size)), "input");
-    // What was accepted must lie in the file, one tensor after the other.
+    // The tensors of an accepted header must cover the file, one after the other.
     std::uint64_t covered = 0;
     for (const auto& tensor : header.tensors) {
       if (tensor.begin != covered || tensor.end < tensor.begin) std::abort();

@@ -1,7 +1,8 @@
-"""An image is the same bytes however it was drawn: alone, in a crowd of other prompts, seeds, schedulers, step counts, guidance
-scales and sizes of request, and beside clients that hang up. The real program on a CPU, with the model that ships.
+"""An image has the same bytes whatever else the server does: by itself, together with requests that have other prompts, seeds,
+schedulers, step counts, guidance scales and numbers of images, and together with clients that disconnect. Runs the real program
+on a CPU with the model that ships.
 
-usage: company_test.py EASEL MODEL_FOLDER
+usage: batch_invariance_test.py EASEL MODEL_FOLDER
 """
 import asyncio
 import pathlib
@@ -47,17 +48,17 @@ class BatchInvariance(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(len({image for images in alone for image in images}), 7, "they differ from each other")
 
                 crowd = await asyncio.gather(*(self.draw(body) for body in reversed(BODIES)))
-                self.assertEqual(list(reversed(crowd)), alone, "in a crowd")
+                self.assertEqual(list(reversed(crowd)), alone, "together with other requests")
 
                 source = random.Random(1)
                 leaving = [wire.send_and_disconnect(self.server.port, request({**body, "seed": 100 + i, "num_inference_steps": 40}),
                                                source.uniform(0, 0.5)) for i, body in enumerate(BODIES)]
-                beside = await asyncio.gather(*(self.draw(body) for body in BODIES), *leaving)
-                self.assertEqual(beside[:len(BODIES)], alone, "beside clients that hang up")
+                together = await asyncio.gather(*(self.draw(body) for body in BODIES), *leaving)
+                self.assertEqual(together[:len(BODIES)], alone, "together with clients that disconnect")
 
                 after = await metrics.scrape(self.server.port)
                 self.assertEqual(metrics.total(after, "easel_requests_total", outcome="failed"), 0)
-                self.assertGreater(metrics.total(after, "easel_requests_total", outcome="cancelled"), 0, "nobody hung up in time")
+                self.assertGreater(metrics.total(after, "easel_requests_total", outcome="cancelled"), 0, "no client disconnected in time")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Puts a mix of requests on a server on this machine and checks every answer.
+"""Sends a mix of requests to a server on this machine and checks every response.
 
 usage: driver.py --port 9225 --mix mixes/smoke.json [--requests N] [--key KEY] [--memory-slack-mib MIB]
 
-Requests arrive at their moments whether earlier ones are answered or not, so that a slow server is seen as slow: latency
-counts from the moment a request was due. Prints throughput, latency by class, refusals and faults; ends with 1 if there
-was a fault: an answer lost, doubled, late or wrong, a request that the server counted otherwise than it was sent, one
-that it still holds at the end, or memory that grew by more than the slack.
+Requests are sent at their scheduled times, whether or not earlier ones have been answered, and latency is measured from the
+scheduled time, so a slow server has high latencies. Prints throughput, latency by class, rejections and faults. Exits with 1 if
+there was a fault: a response that was lost, sent twice, late or wrong; a number of requests that differs between the server's
+metrics and the driver; a request that the server still holds at the end; or memory that grew by more than the slack.
 """
 import argparse
 import asyncio
@@ -20,13 +20,13 @@ import wire
 
 MAX_OPEN = 2000  # connections at a time
 SETTLE_SECONDS = 60
-WARM_SHARE = 0.1  # of the requests; memory is compared from there on
+WARM_SHARE = 0.1  # of the requests; memory growth is measured from then on
 MAX_PRINTED_FAULTS = 20
 IMAGES = metrics.IMAGE_ROUTE
 
 
 class Run:
-    """One mix on one server."""
+    """The run of one mix on one server."""
 
     def __init__(self, port, mix, key=None):
         self.port, self.mix = port, mix
@@ -76,7 +76,7 @@ class Run:
             self.done += 1
 
     async def chore(self, chore):
-        """Until cancelled."""
+        """Runs until it is cancelled."""
         while True:
             await asyncio.sleep(chore.every)
             try:
@@ -91,7 +91,7 @@ class Run:
                 self.fault(chore.path, f"status {reply.status}: {reply.body[:200]!r}")
 
     async def watch_memory(self):
-        """Notes the memory once the server is warm."""
+        """Records the memory once the server has warmed up."""
         while self.done < WARM_SHARE * len(self.mix.arrivals):
             await asyncio.sleep(0.1)
         self.memory_warm = metrics.memory(await metrics.scrape(self.port, self.headers))
@@ -116,7 +116,7 @@ class Run:
         try:
             await asyncio.wait_for(self.arrivals(started), self.mix.time_limit)
         except asyncio.TimeoutError:
-            self.fault("the run", f"not over after {self.mix.time_limit} s")
+            self.fault("the run", f"did not finish within {self.mix.time_limit} s")
         seconds = time.monotonic() - started
         for task in background_tasks:
             task.cancel()
@@ -124,7 +124,7 @@ class Run:
         return before, await self.settled(before), seconds
 
     async def settled(self, before):
-        """The metrics once the server has seen who left; whatever it holds after a minute stays a fault."""
+        """The metrics after the server has noticed all disconnects. Requests that it still holds after a minute are a fault."""
         sent = sum(counts["sent"] for name, counts in self.counts.items() if name != "chores")
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
@@ -141,7 +141,7 @@ class Run:
         return after
 
     def check_outcomes(self, before, after):
-        """What the engine says it ended must be what was accepted: every answer drawn once, every other given up once."""
+        """The outcomes in the engine's metrics must match the accepted requests: each was either answered once or cancelled once."""
         def ended(*outcomes):
             return sum(metrics.total(f, "easel_requests_total", outcome=o) * sign for o in outcomes for f, sign in ((after, 1), (before, -1)))
         answered = sum(len(self.seconds[a]) for a in {arrival.name for arrival in self.mix.arrivals if arrival.status == 200})
@@ -156,7 +156,7 @@ class Run:
 
 
 def percentile(values, share):
-    """Of a sorted list: the least value that this share of them does not exceed."""
+    """The smallest value of a sorted list that this share of its values does not exceed."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 

@@ -1,4 +1,7 @@
-"""The load driver: what it refuses, that it finds every kind of fault, and a short run.  usage: load_driver_test.py LOAD_TEST_SERVER"""
+"""Tests of the load driver: which mixes it rejects, that it finds every kind of fault, and a short run.
+
+usage: load_driver_test.py LOAD_TEST_SERVER
+"""
 import asyncio
 import base64
 import json
@@ -108,7 +111,7 @@ class Answers(unittest.TestCase):
 
 
 class FaultyServer:
-    """Answers every POST by what `reply(body)` gives, and keeps metrics that are one request short."""
+    """Answers every POST with the result of `reply(body)`, and has metrics that count one request too few."""
 
     def __init__(self, reply):
         self.reply, self.requests = reply, 0

@@ -1,5 +1,5 @@
-// The HTTP server on the real engine, with two pipelines that only pretend to draw: something quick to put a load on.
-// Prints "port N" once it serves; ends when its standard input does.
+// The HTTP server on the real engine with two fake pipelines: a fast target for load tests. Prints "port N" once it
+// serves, and exits when its standard input ends.
 #include <chrono>
 #include <cstdio>
 #include <string>

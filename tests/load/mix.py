@@ -1,15 +1,15 @@
-"""A mix: what is asked, how often, and by whom it is given up; as a JSON file.
+"""A mix of requests as a JSON file: their bodies, their rate, and how many clients disconnect.
 
-    {"seed": 1, "requests": 200, "rate": 20,          arrivals a second, at random moments (Poisson)
-     "time_limit_s": 120,                             the whole run, at most
-     "answer_within_s": 60,                           one answer; later it counts as lost
-     "hang_up": {"share": 0.2, "after_s": [0, 0.5]},  of the good requests: leave after a time in this range
+    {"seed": 1, "requests": 200, "rate": 20,          arrivals per second, at random times (Poisson)
+     "time_limit_s": 120,                             upper bound on the whole run
+     "answer_within_s": 60,                           upper bound on one response; later it counts as lost
+     "hang_up": {"share": 0.2, "after_s": [0, 0.5]},  share of the valid requests that disconnect, after a time in this range
      "same_images": true,                           equal requests must give equal bytes
      "classes": [{"name": "short", "share": 0.95, "seeds": 5, "bodies": [{"prompt": "a fox"}]},
                  {"name": "bad", "share": 0.05, "status": 400, "bodies": [{"n": 0}]}],
      "chores": [{"every_s": 1, "post": "/v1/models/b/unload"}]}
 
-The same file gives the same requests at the same moments.
+The same file gives the same requests at the same times.
 """
 import dataclasses
 import json
@@ -22,7 +22,7 @@ KNOWN = {"seed", "requests", "rate", "time_limit_s", "answer_within_s", "hang_up
 
 
 class InvalidMix(Exception):
-    """Says which field of the file is wrong."""
+    """A field of the file is wrong; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Arrival:
     at: float  # seconds since the start
     name: str  # of its class
     body: dict
-    status: int  # of the answer it must get, unless refused for now
-    disconnect_after: float | None  # seconds; None: it waits for its answer
+    status: int  # that the response must have, unless the request is rejected with 429
+    disconnect_after: float | None  # seconds; None: the client waits for its response
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,22 +18,22 @@ def is_error(reply, status):
 
 def png_size(data):
     if data[:8] != PNG_SIGNATURE or data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
-        raise ValueError("is no whole PNG")
+        raise ValueError("not a complete PNG")
     return "%dx%d" % struct.unpack(">II", data[16:24])
 
 
 class ResponseChecker:
-    """Judges responses one by one and remembers the images seen, so that equal requests can be compared."""
+    """Checks responses one by one and remembers their images, so that equal requests can be compared."""
 
     def __init__(self, same_images):
         self.same_images = same_images
         self.seen = {}  # request and index -> digest
 
     def faults(self, arrival, request_id, reply):
-        """What is wrong with the reply, as sentences. A refusal for now (429) must say when to come back."""
+        """What is wrong with the reply, as sentences. A rejection with 429 must say when to try again."""
         found = []
         if reply.extra:
-            found.append(f"{len(reply.extra)} bytes behind the response")
+            found.append(f"{len(reply.extra)} bytes after the response")
         if reply.headers.get("x-request-id") != request_id:
             found.append(f"x-request-id is {reply.headers.get('x-request-id')!r}, sent was {request_id!r}")
         if reply.status == 429:
@@ -70,7 +70,7 @@ class ResponseChecker:
         return found
 
     def changed_images(self, body, images):
-        """Image i of seed s is the image of seed s + i, whatever was drawn beside it."""
+        """Image i of seed s is the image of seed s + i, whatever else the server was doing."""
         found = []
         for i, image in enumerate(images):
             key = json.dumps({**body, "n": 1, "seed": body["seed"] + i}, sort_keys=True)

@@ -1,11 +1,12 @@
-"""What a short request waits for beside long ones: the real server, the model that ships. Some minutes; by hand.
+"""How long a short request takes while long ones are running: the real server, with the model that ships. Run by hand; takes
+some minutes.
 
-A request of 4 steps is drawn alone some times; then again and again, at random moments, beside one and beside three running
-requests of 100 steps, each of another API key's account. Prints its time alone, its p95 beside them as a multiple of that, and
-throughput against drawing everything one after the other (FIFO). Each by the clock, and by the server's own processor time
-between request and answer: where other programs share the machine the clock says more of them than of the server.
+A request of 4 steps is sent several times to an idle server, and then at random times while one or three requests of 100 steps
+are running, each for the account of another API key. Prints the time on the idle server, the percentiles under load as multiples
+of it, and the throughput relative to running all requests one after the other (FIFO). Everything is measured by the clock and by
+the server's own processor time between request and response, because on a shared machine the clock depends on other programs.
 
-usage: beside.py --easel build/release/easel [--model models/emoji] [--rounds 3] [--shorts 4] [--threads 0]
+usage: short_request_latency.py --easel build/release/easel [--model models/emoji] [--rounds 3] [--shorts 4] [--threads 0]
 """
 import argparse
 import asyncio
@@ -32,7 +33,7 @@ PAUSE_SECONDS = 0.3  # between short requests, at most
 
 @dataclasses.dataclass
 class Span:
-    """Seconds between two moments, by the clock and of the server's processor time."""
+    """Seconds between two times, by the clock and in processor time of the server."""
     clock: float
     processor: float
 
@@ -53,7 +54,7 @@ class Meter:
 
 
 async def draw(server, meter, steps, seed, key):
-    """@return from sending to the answer"""
+    """@return the time from sending to the response"""
     body = {"prompt": "a fox on a blue background", "size": "128x128", "num_inference_steps": steps, "seed": seed}
     request = wire.request_bytes("POST", metrics.IMAGE_ROUTE, body, {"Authorization": f"Bearer {key}"})
     start = meter.now()
@@ -72,7 +73,7 @@ async def alone(server, meter, steps, times):
 
 
 async def beside(server, meter, longs, shorts, source):
-    """Short ones, one after the other with pauses, while the long ones run. @return their spans, and that of the whole"""
+    """Sends short requests one after the other with pauses, while the long ones run. @return their spans, and the span of the whole"""
     start = meter.now()
     running = [asyncio.create_task(draw(server, meter, LONG, i, f"long-{i}")) for i in range(longs)]
     spans = []
@@ -93,10 +94,10 @@ def percentile(values, share):
 async def measure(server, options):
     source, meter = random.Random(1), Meter(server.process.pid)
     await alone(server, meter, SHORT, 2)  # warm
-    print(f"{'beside':>8}{'by':>11}{'alone s':>9}{'p50':>7}{'p95':>7}{'samples':>9}{'throughput of FIFO':>20}")
+    print(f"{'long':>8}{'by':>11}{'idle s':>9}{'p50':>7}{'p95':>7}{'samples':>9}{'throughput of FIFO':>20}")
     for longs in (1, 3):
         spans, shorts_alone, needed, taken = [], [], Span(0, 0), Span(0, 0)
-        for _ in range(options.rounds):  # the times alone are taken each time: other programs come and go
+        for _ in range(options.rounds):  # measured again in each round: other programs come and go
             short_alone, long_alone = await alone(server, meter, SHORT, 5), await alone(server, meter, LONG, 1)
             found, whole = await beside(server, meter, longs, options.shorts, source)
             shorts_alone.append(short_alone)

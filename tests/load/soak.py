@@ -1,5 +1,5 @@
-"""The long run: 2,000 requests on the real server with the model that ships, some given up, some wrong, models loaded and
-unloaded in between; then SIGTERM. Too long for every test run: half an hour on two cores.
+"""The soak test: 2,000 requests to the real server with the model that ships, of which some disconnect and some are invalid, while
+models are loaded and unloaded; then SIGTERM. Run by hand, since it takes half an hour on two cores.
 
 usage: soak.py --easel build/release/easel [--model models/emoji] [--mix mixes/soak.json] [--requests N]
 """
@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "clients"))
 from server import Server  # noqa: E402
 
-MEMORY_SLACK_MIB = 64  # of allocators; a leak of one image's latents and pixels in each request would be more
+MEMORY_SLACK_MIB = 64  # for allocators; leaking the latents and pixels of one image per request would be more
 END_SECONDS = 120
 
 

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange on a connection of its own, to this machine and no other, by asyncio."""
+"""One HTTP/1.1 exchange on a connection of its own to this machine, with asyncio."""
 import asyncio
 import dataclasses
 import json
@@ -12,7 +12,7 @@ class Reply:
     status: int
     headers: dict  # names in lower case
     body: bytes
-    extra: bytes = b""  # what came behind the answer: always a fault
+    extra: bytes = b""  # what followed the response: always a fault
 
     def json(self):
         return json.loads(self.body)
@@ -40,7 +40,7 @@ async def read_reply(reader):
 
 
 async def exchange(port, request):
-    """The whole reply. Whatever goes wrong with the connection is an OSError, EOFError, ValueError or KeyError."""
+    """Sends a request and reads the whole reply. Every failure of the connection is an OSError, EOFError, ValueError or KeyError."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_HEAD_BYTES)
     try:
         writer.write(request)
@@ -50,7 +50,7 @@ async def exchange(port, request):
 
 
 async def send_and_disconnect(port, request, after):
-    """Hangs up that long after sending. A reply that comes earlier is not looked at."""
+    """Disconnects that many seconds after sending. A reply that comes earlier is ignored."""
     _, writer = await asyncio.open_connection(HOST, port)
     try:
         writer.write(request)

@@ -1,11 +1,12 @@
-"""A checkpoint with a published architecture's true sizes and random float16 weights.
+"""Makes a checkpoint with the sizes of a published architecture and random float16 weights.
 
 usage: make_full_size.py sd21|sdxl|refiner|x4|x2|ip2p FOLDER
 
-SD 2.1 takes 2.6 GB, SDXL base 7, its refiner 6.1, the x4 upscaler 1.8, the latent x2 upscaler 1.2, InstructPix2Pix 2.2.
+The sizes on disk: SD 2.1 2.6 GB, SDXL base 7, its refiner 6.1, the x4 upscaler 1.8, the latent x2 upscaler 1.2,
+InstructPix2Pix 2.2.
 
-Configs are those of tests/models/configs. Weights are scaled so that signals neither fade nor grow on their way, so nothing has to be
-run to make them; memory stays near the largest component's float16 size. Numbers repeat after some millions.
+The configs come from tests/models/configs. Weights are scaled so that activations neither vanish nor explode, so no model has to
+be run to make them, and memory stays near the float16 size of the largest component. The random numbers repeat after some millions.
 """
 import argparse
 import json
@@ -27,7 +28,7 @@ SCHEDULER = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linea
 LOW_RES_SCHEDULER = dict(_class_name="DDPMScheduler", beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear",
                          num_train_timesteps=1000, clip_sample=True, variance_type="fixed_small")
 UNCHECKED = {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
-# components: each one's folder of configs. index: what model_index.json says beside its class and components.
+# components: the folder of configs of each one. index: the further content of model_index.json.
 MODELS = {
     "sd21": dict(class_name="StableDiffusionPipeline", components=dict.fromkeys(["text_encoder", "unet", "vae"], "sd21"),
                  schedulers=dict(scheduler=dict(SCHEDULER, _class_name="DDIMScheduler", prediction_type="v_prediction")),

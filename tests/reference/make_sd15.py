@@ -1,10 +1,10 @@
-"""A checkpoint of Stable Diffusion 1.5's size and layout with random weights and CLIP's true vocabulary: about 4 GB.
+"""Makes a checkpoint with the size and layout of Stable Diffusion 1.5, random weights and CLIP's real vocabulary: about 4 GB.
 
 usage: make_sd15.py FOLDER
 
-Weights straight from the initialiser would hide faults: the denoiser would answer next to nothing, whatever it was asked,
-and the decoder would draw one gray. So the output layers are scaled until noise goes in and comes out at a natural size,
-and cross-attention until another prompt makes another image.
+Weights straight from the initialiser would hide faults: the denoiser would return values near zero for any input, and the
+decoder one shade of gray. So the output layers are scaled until noise has its natural size before and after them, and
+cross-attention is scaled until a different prompt gives a different image.
 """
 import gzip
 import importlib.util
@@ -19,10 +19,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 VOCABULARY = 49408
 TEXT_WIDTH = 768
 PROMPT_LENGTH = 77
-# Cross-attention of an untrained UNet is lost in its residual stream; this much louder it is not.
+# Without this factor, the cross-attention of an untrained UNet is lost in the residual stream.
 CROSS_ATTENTION_GAIN = 20.0
-NOISE_DEVIATION = 1.0    # what a trained denoiser answers: noise
-IMAGE_DEVIATION = 0.4  # of -1..1: lively, and seldom saturated
+NOISE_DEVIATION = 1.0    # of the output of a trained denoiser: noise
+IMAGE_DEVIATION = 0.4  # in -1..1: visible contrast, and rarely saturated
 
 
 def byte_letters():
