@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-# An arrow of the image: a layer may include what it points at, and what that points at in turn.
+# An arrow: a layer may include the layers that it points at, and the layers that these point at in turn.
 # "interface" is the part of include/easel that engine and pipelines share: plain requests, and the Pipeline they meet at.
 ARROWS = {
     "core": [],
@@ -71,10 +71,9 @@ THIRD_PARTY = [
     ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
-# What no public header may show to those who include it. Tensors are the whole point of scheduler.h; a forward
-# declaration shows nothing.
+# What no public header may include. Tensors are the purpose of scheduler.h; a forward declaration is allowed.
 HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
-# Minutes of compile time: an operator's header costs a second, these cost ten to thirty.
+# These headers cost ten to thirty seconds of compile time each, the header of an operator one second.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
@@ -102,7 +101,7 @@ def layer_of(path):
 
 
 def included_layer(included):
-    """The layer that an #include "..." of ours names; None if it is none of ours."""
+    """The layer of a file that is included as "..."; None if the file belongs to no layer."""
     return layer_of(pathlib.PurePath("include") / included) if included.startswith("easel/") else layer_of(pathlib.PurePath("src") / included)
 
 
@@ -116,7 +115,7 @@ def violations(path, text):
         if quote == '"':
             target = included_layer(included)
             if target is None:
-                found.append(f'{path}: "{included}" is no header of a layer; write "layer/x.h" or "easel/x.h"')
+                found.append(f'{path}: "{included}" is not a header of a layer; write "layer/x.h" or "easel/x.h"')
             elif target not in reachable(layer):
                 found.append(f'{path}: {layer} may not include "{included}" of {target}')
         found += third_party_violations(path, layer, included)

@@ -78,7 +78,9 @@ PHRASES = [(re.compile(pattern, re.IGNORECASE), advice) for pattern, advice in P
 EXCEPTIONS = [
     ("tests/structure/check_words.py", r".", "lists what it looks for"),
     ("tests/structure/structure_test.py", r".", "contains examples of what the check finds"),
-    ("src/http/*", r"^Turnstile$", "goes with the transport, which is going to be replaced"),
+    *((f"src/http/transport/{name}.*", r".", "is replaced together with the transport")
+      for name in ("listener", "connection", "chunked", "turnstile")),
+    ("src/http/*", r"^Turnstile$", "is replaced together with the transport"),
     ("models/emoji/recipe/data.py", r"^picture$", "a caption that the published model was trained with"),
 ]
 
