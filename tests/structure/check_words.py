@@ -48,14 +48,14 @@ PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 USER_NAMES = re.compile(r"easel_pictures_total|easel_batch_limit_pictures|EMOJI_PICTURES")
 
 SENTENCE_START = r"(?:^|[.;:(!?]\s|\s[-–]\s)\s*"
-LEADING = r"\b(?:by|of|to|for|with|from|as|and|or|than|on|at|if|so|that|what|how|tell|tells|sees|between|before|after|unless|until|when|where)\s+"
+LEADING = r"\b(?:meets|by|of|to|for|with|from|as|and|or|than|on|at|if|so|that|what|how|tell|tells|sees|between|before|after|unless|until|when|where)\s+"
 # What to look for in text (white space matches line breaks as well), and what to write instead.
 PHRASES = [
     (r"(?<!\bthere\s)\b(?:is|are|was|were)\s+no\s+(?!longer\b|more\s+than\b|less\s+than\b|fewer\s+than\b|better\b|larger\b|smaller\b|"
      r"shorter\b|later\b|earlier\b|faster\b|slower\b)\w+", '"is not a", "does not", or "there is no"'),
     (r"(?<!\bthere\s)\b(?:is|are|was|were)\s+(?-i:none)\b", '"is not one", "is invalid", or "there is none"'),
-    (rf"(?:{SENTENCE_START}|{LEADING})(?:who|whoever)\b(?![^.;]*\?)", 'the noun that "who" stands for'),
-    (r"\b(?:those\s+(?:who|that|which)|(?:he|she|they|them)\s+(?:who|which))\b", 'a noun instead of "those"'),
+    (rf"(?:{SENTENCE_START}|{LEADING})(?:who|whoever|(?<!\w )whose)\b(?![^.;]*\?)", 'the noun that "who" stands for'),
+    (r"\b(?:those\s+(?:who|whose|that|which)|(?:he|she|they|them)\s+(?:who|which))\b", 'a noun instead of "those"'),
     (rf"(?:{SENTENCE_START}|\b(?:by|of|to|for|from)\s+)one\s+(?:who|that|which)\b", 'a noun instead of "one"'),
     (r"\bthat\s+which\b", '"what", or a noun'),
     (r"\bof\s+(?:that|theirs)(?=[.,;:)]|\s*$|\s+(?:is|are|was|were|which|who|that|what)\b)", 'the noun that "that" stands for'),
