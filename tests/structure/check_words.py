@@ -216,7 +216,7 @@ def main():
     if not files:
         print(f"{project} has no such files")
         return 1
-    found = [sentence for path in files for sentence in violations(path, (project / path).read_text())]
+    found = [sentence for path in files for sentence in violations(path, (project / path).read_text(errors="replace"))]
     print("\n".join(found) if found else f"{len(files)} files keep to the project's language")
     return 1 if found else 0
 
