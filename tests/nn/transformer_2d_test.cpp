@@ -34,7 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, Transformer2DParity,
                                            TransformerCase{"transformer_linear", 2, 2, true, false},
                                            TransformerCase{"transformer_only_cross", 3, 1, false, true},
                                            TransformerCase{"transformer_uneven", 5, 1, true, false}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(FeedForward, AgreesWithDiffusers) {
   testing::BlockVectors block("feed_forward");
