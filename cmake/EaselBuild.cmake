@@ -16,9 +16,10 @@ endif()
 add_library(easel_options INTERFACE)
 target_compile_options(easel_options INTERFACE -Wall -Wextra -Wno-unused-parameter)
 target_include_directories(easel_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi" OFF)
+option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi; with clang also -Wthread-safety" OFF)
 if(EASEL_WERROR)
-  target_compile_options(easel_options INTERFACE -Werror -Wshadow -Wextra-semi)
+  target_compile_options(easel_options INTERFACE -Werror -Wshadow -Wextra-semi
+    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
 endif()
 find_program(EASEL_MOLD mold)
 if(EASEL_MOLD AND EASEL_BUILD_TESTS) # some thirty test programs link, each against libtorch; the product is one
