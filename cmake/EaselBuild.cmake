@@ -8,7 +8,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
 find_program(EASEL_CCACHE ccache)
 if(EASEL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Its default leaves out what uses precompiled headers, lest they hide a change of the time or of a definition.
+  # By default ccache does not cache files that use a precompiled header, because it cannot see that a definition or a time
+  # changed in it. Neither happens here.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
     CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EASEL_CCACHE})
 endif()
@@ -22,7 +23,7 @@ if(EASEL_WERROR)
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
 endif()
 find_program(EASEL_MOLD mold)
-if(EASEL_MOLD AND EASEL_BUILD_TESTS) # some thirty test programs link, each against libtorch; the product is one
+if(EASEL_MOLD AND EASEL_BUILD_TESTS) # about thirty test programs are linked against libtorch, and mold links faster
   target_link_options(easel_options INTERFACE -fuse-ld=mold)
 endif()
 if(EASEL_SANITIZE)
@@ -55,8 +56,9 @@ function(easel_add_layer name)
   easel_unite(easel_${name} SEPARATE ${ARG_SEPARATE})
 endfunction()
 
-# easel_add_reference(NAME SCRIPT make_x.py): runs SCRIPT with the reference's Python (diffusers, transformers) before the
-# tests that ask for it; it gets one argument, the folder to write its vectors into: build/<preset>/reference/NAME.
+# easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
+# transformers) before the tests that require it. The script's only argument is the folder that it writes its vectors into,
+# build/<preset>/reference/NAME.
 set(EASEL_REFERENCE_PYTHON ${PROJECT_SOURCE_DIR}/.deps/reference/bin/python CACHE FILEPATH
   "Python with the pinned diffusers and transformers; scripts/test installs it")
 function(easel_add_reference name)
@@ -67,8 +69,8 @@ function(easel_add_reference name)
 endfunction()
 
 # easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels] [SEPARATE b_test.cpp ...])
-# One GoogleTest program is one CTest test: starting libtorch takes longer than most tests do. With REFERENCE it runs
-# after that script and finds its folder in the macro EASEL_REFERENCE_DIR. SEPARATE is easel_add_layer's.
+# A GoogleTest program is one CTest test, because loading libtorch takes longer than most tests. With REFERENCE it runs
+# after that script, whose folder is in the macro EASEL_REFERENCE_DIR. SEPARATE has the same meaning as in easel_add_layer.
 function(easel_add_test name)
   cmake_parse_arguments(ARG "" "REFERENCE" "SOURCES;LIBS;LABELS;SEPARATE" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
