@@ -17,43 +17,32 @@ endif()
 add_library(easel_options INTERFACE)
 target_compile_options(easel_options INTERFACE -Wall -Wextra -Wno-unused-parameter)
 target_include_directories(easel_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi; with clang also -Wthread-safety" OFF)
-if(EASEL_WERROR)
-  target_compile_options(easel_options INTERFACE -Werror -Wshadow -Wextra-semi
-    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
-endif()
-find_program(EASEL_MOLD mold)
-if(EASEL_MOLD AND EASEL_BUILD_TESTS) # about thirty test programs are linked against libtorch, and mold links faster
-  target_link_options(easel_options INTERFACE -fuse-ld=mold)
-endif()
 if(EASEL_SANITIZE)
   target_compile_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE})
 endif()
 
-# Most of the time of compiling one of our files goes into the headers that it includes and the templates that it
-# instantiates, which its neighbours need too. A unity build compiles several files as one, which takes a quarter of the
-# processor time. Two files of one layer must therefore not give the same name in an anonymous namespace to different
-# things; `scripts/check --all` builds without unity, which finds missing includes.
-option(EASEL_UNITY "Compile several files of a layer as one translation unit" OFF)
-set(EASEL_UNITY_BATCH 12 CACHE STRING "How many files a translation unit of a unity build has at most")
+option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi; with clang also -Wthread-safety" OFF)
+if(EASEL_WERROR)
+  # Clang reports a function of libstdc++ 12 that libstdc++ itself uses and declares deprecated.
+  target_compile_options(easel_options INTERFACE $<BUILD_INTERFACE:-Werror> $<BUILD_INTERFACE:-Wshadow>
+    $<BUILD_INTERFACE:-Wextra-semi> $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>>
+    $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>>)
+endif()
+find_program(EASEL_MOLD mold)
+if(EASEL_MOLD AND EASEL_BUILD_TESTS) # about thirty test programs are linked against libtorch, and mold links faster
+  target_link_options(easel_options INTERFACE -fuse-ld=mold)
+endif()
+include(EaselUnity)
 
-# easel_unite(TARGET [SEPARATE a.cpp ...]): a unity build of TARGET, in which the files after SEPARATE are compiled on their own.
-function(easel_unite target)
-  cmake_parse_arguments(ARG "" "" "SEPARATE" ${ARGN})
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${EASEL_UNITY} UNITY_BUILD_BATCH_SIZE ${EASEL_UNITY_BATCH})
-  set_source_files_properties(${ARG_SEPARATE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-endfunction()
-
-# easel_add_layer(NAME SOURCES a.cpp ... [PUBLIC libs] [PRIVATE libs] [SEPARATE b.cpp ...])
-# A layer is a static library easel_NAME with the alias easel::NAME. It links only what CONTRIBUTING's layer table allows.
-# Files after SEPARATE belong to SOURCES too and stay out of the unity build.
+# easel_add_layer(NAME SOURCES a.cpp ... [PUBLIC libs] [PRIVATE libs])
+# A layer is a static library easel_NAME with the alias easel::NAME. It links what CONTRIBUTING's image allows, and no more.
 function(easel_add_layer name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE;SEPARATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(easel_${name} STATIC ${ARG_SOURCES})
+  easel_unite(easel_${name})
   add_library(easel::${name} ALIAS easel_${name})
   target_link_libraries(easel_${name} PUBLIC easel_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
-  easel_unite(easel_${name} SEPARATE ${ARG_SEPARATE})
 endfunction()
 
 # easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
@@ -68,13 +57,13 @@ function(easel_add_reference name)
   set_tests_properties(reference.${name} PROPERTIES FIXTURES_SETUP reference_${name} LABELS reference TIMEOUT 600)
 endfunction()
 
-# easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels] [SEPARATE b_test.cpp ...])
+# easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels])
 # A GoogleTest program is one CTest test, because loading libtorch takes longer than most tests. With REFERENCE it runs
-# after that script, whose folder is in the macro EASEL_REFERENCE_DIR. SEPARATE has the same meaning as in easel_add_layer.
+# after that script, whose folder is in the macro EASEL_REFERENCE_DIR.
 function(easel_add_test name)
-  cmake_parse_arguments(ARG "" "REFERENCE" "SOURCES;LIBS;LABELS;SEPARATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "REFERENCE" "SOURCES;LIBS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  easel_unite(${name} SEPARATE ${ARG_SEPARATE})
+  easel_unite(${name})
   target_link_libraries(${name} PRIVATE easel_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -1,6 +1,6 @@
-# The target easel::torch, for a libtorch folder of a wheel or a zip, built for CPUs or for CUDA.
+# easel::torch over a libtorch folder, CPU or CUDA, wheel or zip.
 #
-# The wheel's own CMake package requires a CUDA toolkit. Linking the libraries directly does not.
+# The wheel's own CMake package insists on a CUDA toolkit; linking the libraries directly needs none.
 if(NOT EASEL_LIBTORCH)
   message(FATAL_ERROR "EASEL_LIBTORCH is not set. scripts/run and scripts/test install libtorch and set it; "
     "or point it at an unpacked libtorch, or at the torch/ folder of an installed wheel.")
@@ -15,18 +15,18 @@ add_library(easel_torch INTERFACE)
 add_library(easel::torch ALIAS easel_torch)
 target_include_directories(easel_torch SYSTEM INTERFACE
   ${EASEL_LIBTORCH}/include ${EASEL_LIBTORCH}/include/torch/csrc/api/include)
-# Without this definition, Tensor.h includes the declarations of all operators.
+# Without it, Tensor.h brings the declaration of every operator into every file that includes it.
 target_compile_definitions(easel_torch INTERFACE AT_PER_OPERATOR_HEADERS)
 set(torch_libraries torch torch_cpu c10)
 set(EASEL_CUDA OFF)
 if(EXISTS ${EASEL_LIBTORCH}/lib/libtorch_cuda.so)
   set(EASEL_CUDA ON)
   list(APPEND torch_libraries torch_cuda c10_cuda)
-  # The wheel's dependencies have CUDA's libraries in folders next to it, one for each package.
+  # The wheel keeps CUDA's libraries beside itself, one package a folder.
   file(GLOB cuda_library_dirs ${EASEL_LIBTORCH}/../nvidia/*/lib ${EASEL_LIBTORCH}/../nvidia/*/*/lib)
 endif()
 list(TRANSFORM torch_libraries PREPEND "-l" OUTPUT_VARIABLE torch_link_flags)
-# easel uses no symbol of torch_cuda, whose kernels register themselves when it is loaded. The linker must not drop it.
+# Nothing in easel names a symbol of torch_cuda; its kernels register when it is loaded, so it must not be dropped.
 target_link_options(easel_torch INTERFACE -L${EASEL_LIBTORCH}/lib
   -Wl,-rpath,${EASEL_LIBTORCH}/lib -Wl,-rpath-link,${EASEL_LIBTORCH}/lib)
 foreach(dir IN LISTS cuda_library_dirs)

@@ -12,7 +12,7 @@ namespace easel {
 namespace {
 
 // Longer waits would overflow the clock.
-constexpr auto kMaxIdleWait = std::chrono::hours(24 * 365);
+constexpr auto kMaxWait = std::chrono::hours(24 * 365);
 // To come back sooner than this is not worth a client's while.
 constexpr double kMinWait = 1;
 // A request changes its place for an answer in less than this part of the time.
@@ -188,7 +188,7 @@ bool Queue::closed() const {
 
 bool Queue::wait_until_idle(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kMaxIdleWait),
+  return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kMaxWait),
                                [this] { return pending() == 0 && all_asleep(); });
 }
 

@@ -19,8 +19,7 @@ def is_error(reply, status):
 def png_size(data):
     if data[:8] != PNG_SIGNATURE or data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
         raise ValueError("is no whole PNG")
-    width, height = struct.unpack(">II", data[16:24])
-    return f"{width}x{height}"
+    return "%dx%d" % struct.unpack(">II", data[16:24])
 
 
 class ResponseChecker:

@@ -2,7 +2,7 @@
 
 Two different definitions of one function are a compiler error. Two overloads are not: a call in one file could silently
 choose the function of another file. This check therefore refuses a name that two files of one target define in anonymous
-namespaces, unless only one of the two is compiled together with others: see SEPARATE in cmake/EaselBuild.cmake.
+namespaces, unless cmake/EaselUnity.cmake lists one of the files as compiled on its own.
 
 usage: check_unity.py PROJECT-FOLDER
 """
@@ -24,14 +24,15 @@ def without_text(source):
     return TEXT.sub("", source)
 
 
+def separate(cmake):
+    """The files that EaselUnity.cmake lists as compiled on their own."""
+    return set(re.search(r"set\(EASEL_SEPARATE_SOURCES(.*?)\)", cmake, re.DOTALL).group(1).split())
+
+
 def targets(cmake):
-    """(name, files compiled together) of each target that a CMakeLists.txt declares."""
-    for name, arguments in TARGET.findall(cmake):
-        sources, _, rest = arguments.partition("SEPARATE")
-        separate = set(re.findall(r"[\w./]+\.cpp", rest))
-        yield name, [file for file in re.findall(r"[\w./]+\.cpp", sources) if file not in separate]
-    for name, sources in EXECUTABLE.findall(cmake):
-        yield name, sources.split()
+    """(name, source files) of each target that a CMakeLists.txt declares."""
+    for name, arguments in [*TARGET.findall(cmake), *EXECUTABLE.findall(cmake)]:
+        yield name, re.findall(r"[\w./]+\.cpp", arguments)
 
 
 def functions(text):
@@ -50,10 +51,13 @@ def violations(target, files):
 
 
 def main(project):
-    found = []
+    apart = separate((project / "cmake/EaselUnity.cmake").read_text())
+    found = [f"cmake/EaselUnity.cmake lists {name}, which does not exist" for name in sorted(apart) if not (project / name).is_file()]
     for cmake in sorted([*(project / "src").rglob("CMakeLists.txt"), *(project / "tests").rglob("CMakeLists.txt")]):
-        for target, files in targets(cmake.read_text()):
-            found += violations(target, {file: (cmake.parent / file).read_text() for file in files})
+        for target, names in targets(cmake.read_text()):
+            paths = [path for path in ((cmake.parent / name).resolve() for name in names) if path.is_file()]
+            united = [path for path in paths if str(path.relative_to(project)) not in apart]
+            found += violations(target, {str(path.relative_to(project)): path.read_text() for path in united})
     print("\n".join(found) if found else "no two files of a target share a function name in anonymous namespaces")
     return 1 if found else 0
 

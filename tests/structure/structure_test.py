@@ -4,7 +4,6 @@ import unittest
 
 import check_includes
 import check_paths
-import check_unity
 
 
 def violations(path, *includes):
@@ -57,20 +56,6 @@ class Paths(unittest.TestCase):
     def test_what_is_no_such_place(self):
         for text in ("models/emoji", "a/home/b", "$HOME/work/x", "https://example.com/work/x", "/usr/lib/x"):
             self.assertEqual([], check_paths.machine_paths(text), text)
-
-
-class Unity(unittest.TestCase):
-    CMAKE = "easel_add_layer(a\n  SOURCES x.cpp b/y.cpp z.cpp\n  PUBLIC easel::core\n  SEPARATE z.cpp)\n"
-    FILE = "namespace easel {\nnamespace {\n\nError %s(int value) {\n  return f(value);\n}\n\n}  // namespace\n}\n"
-
-    def test_files_that_are_compiled_together(self):
-        self.assertEqual([("a", ["x.cpp", "b/y.cpp"])], list(check_unity.targets(self.CMAKE)))
-
-    def test_one_name_in_two_files(self):
-        self.assertEqual(1, len(check_unity.violations("a", {"x.cpp": self.FILE % "g", "y.cpp": self.FILE % "g"})))
-
-    def test_two_names_in_two_files(self):
-        self.assertEqual([], check_unity.violations("a", {"x.cpp": self.FILE % "g", "y.cpp": self.FILE % "h"}))
 
 
 if __name__ == "__main__":
