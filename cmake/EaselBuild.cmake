@@ -8,7 +8,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
 find_program(EASEL_CCACHE ccache)
 if(EASEL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Its default leaves out what uses precompiled headers, lest they hide a change of the time or of a definition.
+  # By default ccache does not cache files that use a precompiled header, because it cannot see that a definition or a time
+  # changed in it. Neither happens here.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
     CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EASEL_CCACHE})
 endif()
@@ -21,17 +22,32 @@ if(EASEL_SANITIZE)
   target_link_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE})
 endif()
 
+option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi; with clang also -Wthread-safety" OFF)
+if(EASEL_WERROR)
+  # Clang reports a function of libstdc++ 12 that libstdc++ itself uses and declares deprecated.
+  target_compile_options(easel_options INTERFACE $<BUILD_INTERFACE:-Werror> $<BUILD_INTERFACE:-Wshadow>
+    $<BUILD_INTERFACE:-Wextra-semi> $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>>
+    $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>>)
+endif()
+find_program(EASEL_MOLD mold)
+if(EASEL_MOLD AND EASEL_BUILD_TESTS) # about thirty test programs are linked against libtorch, and mold links faster
+  target_link_options(easel_options INTERFACE -fuse-ld=mold)
+endif()
+include(EaselUnity)
+
 # easel_add_layer(NAME SOURCES a.cpp ... [PUBLIC libs] [PRIVATE libs])
 # A layer is a static library easel_NAME with the alias easel::NAME. It links what CONTRIBUTING's image allows, and no more.
 function(easel_add_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(easel_${name} STATIC ${ARG_SOURCES})
+  easel_unite(easel_${name})
   add_library(easel::${name} ALIAS easel_${name})
   target_link_libraries(easel_${name} PUBLIC easel_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
-# easel_add_reference(NAME SCRIPT make_x.py): runs SCRIPT with the reference's Python (diffusers, transformers) before the
-# tests that ask for it; it gets one argument, the folder to write its vectors into: build/<preset>/reference/NAME.
+# easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
+# transformers) before the tests that require it. The script's only argument is the folder that it writes its vectors into,
+# build/<preset>/reference/NAME.
 set(EASEL_REFERENCE_PYTHON ${PROJECT_SOURCE_DIR}/.deps/reference/bin/python CACHE FILEPATH
   "Python with the pinned diffusers and transformers; scripts/test installs it")
 function(easel_add_reference name)
@@ -42,11 +58,12 @@ function(easel_add_reference name)
 endfunction()
 
 # easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels])
-# One GoogleTest program is one CTest test: starting libtorch takes longer than most tests do. With REFERENCE it runs
-# after that script and finds its folder in the macro EASEL_REFERENCE_DIR.
+# A GoogleTest program is one CTest test, because loading libtorch takes longer than most tests. With REFERENCE it runs
+# after that script, whose folder is in the macro EASEL_REFERENCE_DIR.
 function(easel_add_test name)
   cmake_parse_arguments(ARG "" "REFERENCE" "SOURCES;LIBS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  easel_unite(${name})
   target_link_libraries(${name} PRIVATE easel_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -1,4 +1,4 @@
-# Third-party packages: the distribution's, each as one target, headers SYSTEM.
+# Third-party packages of the distribution. Each is one target, and its headers are SYSTEM.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -7,10 +7,10 @@ find_package(CLI11 REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc i18n)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
-# By pkg-config, since the package's own CMake files want the servers and clients that it can do without.
+# By pkg-config, because the package's own CMake files require its HTTP server and client, which are not used here.
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
-pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo's, with libjpeg's own interface
+pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo, which has libjpeg's interface
 pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp)
 
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)

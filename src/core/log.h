@@ -24,11 +24,11 @@ enum class Format {
 struct Field {
   using Value = std::variant<std::string, std::int64_t, double>;
 
-  Field(std::string name, std::string value) : name(std::move(name)), value(std::move(value)) {}
-  Field(std::string name, const char* value) : name(std::move(name)), value(std::string(value)) {}
+  Field(std::string field_name, std::string text) : name(std::move(field_name)), value(std::move(text)) {}
+  Field(std::string field_name, const char* text) : name(std::move(field_name)), value(std::string(text)) {}
   template <class Number>
     requires std::is_arithmetic_v<Number>
-  Field(std::string name, Number number) : name(std::move(name)), value(to_value(number)) {}
+  Field(std::string field_name, Number number) : name(std::move(field_name)), value(to_value(number)) {}
 
   std::string name;
   Value value;

@@ -26,11 +26,12 @@ bool ActiveImage::releasable() const {
   return tickets_in_flight == 0 && (decoded || request->job->ended());
 }
 
-ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, CostModel::Shape shape)
-    : job(std::move(job)),
-      model(&model),
-      shape(shape),
-      steps_per_image(this->job->request().requested_steps(model.pipeline->description().default_steps)),
+ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentModel& resident,
+                             CostModel::Shape cost_shape)
+    : job(std::move(queued_job)),
+      model(&resident),
+      shape(cost_shape),
+      steps_per_image(job->request().requested_steps(resident.pipeline->description().default_steps)),
       results(static_cast<std::size_t>(num_images())),
       steps_done(static_cast<std::size_t>(num_images())) {}
 

@@ -289,12 +289,12 @@ void Residency::start(std::size_t model) {
   log::info(concat("loading model ", entry.served.description.id, " on ", options_.device));
   dependencies_.run_on_loader([this, model] {
     LoadResult loaded{.model = model, .pipeline = nullptr, .failure = std::nullopt};
-    auto& entry = *entries_[model];
+    auto& wanted = *entries_[model];
     try {
-      if (!entry.served.load) throw Error(ErrorCode::kInternal, "it has no loader");
-      loaded.pipeline = entry.served.load(options_.device, [this, &entry](double part) {
+      if (!wanted.served.load) throw Error(ErrorCode::kInternal, "it has no loader");
+      loaded.pipeline = wanted.served.load(options_.device, [this, &wanted](double part) {
         const std::lock_guard lock(mutex_);
-        if (entry.status.state == ModelState::kLoading) entry.status.loading_progress = std::clamp(part, 0.0, 1.0);
+        if (wanted.status.state == ModelState::kLoading) wanted.status.loading_progress = std::clamp(part, 0.0, 1.0);
       });
     } catch (...) {
       loaded.failure = current_failure();

@@ -9,7 +9,8 @@ namespace {
 
 constexpr double kNormEps = 1e-6;
 
-ResnetOptions resnet_options(const AutoencoderOptions& options, std::int64_t in_channels, std::int64_t out_channels) {
+ResnetOptions autoencoder_resnet_options(const AutoencoderOptions& options, std::int64_t in_channels,
+                                         std::int64_t out_channels) {
   return {.in_channels = in_channels,
           .out_channels = out_channels,
           .temb_channels = std::nullopt,
@@ -23,7 +24,7 @@ std::vector<ResnetBlock2D> resnets(const WeightScope& scope, const AutoencoderOp
   std::vector<ResnetBlock2D> blocks;
   for (std::int64_t i = 0; i < count; ++i) {
     blocks.emplace_back(scope / "resnets" / i,
-                        resnet_options(options, i == 0 ? in_channels : out_channels, out_channels));
+                        autoencoder_resnet_options(options, i == 0 ? in_channels : out_channels, out_channels));
   }
   return blocks;
 }
@@ -49,9 +50,9 @@ at::Tensor SpatialAttention::operator()(const at::Tensor& x) const {
 
 AutoencoderMidBlock::AutoencoderMidBlock(const WeightScope& scope, const AutoencoderOptions& options)
     : first_(scope / "resnets" / 0,
-             resnet_options(options, options.block_out_channels.back(), options.block_out_channels.back())),
-      second_(scope / "resnets" / 1,
-              resnet_options(options, options.block_out_channels.back(), options.block_out_channels.back())) {
+             autoencoder_resnet_options(options, options.block_out_channels.back(), options.block_out_channels.back())),
+      second_(scope / "resnets" / 1, autoencoder_resnet_options(options, options.block_out_channels.back(),
+                                                                options.block_out_channels.back())) {
   if (options.mid_block_add_attention) {
     attention_.emplace(scope / "attentions" / 0, options.block_out_channels.back(), options.norm_num_groups);
   }

@@ -5,7 +5,7 @@
 namespace easel {
 namespace {
 
-AttentionOptions attention_options(const KAttentionOptions& options, std::int64_t context_dim) {
+AttentionOptions k_attention_options(const KAttentionOptions& options, std::int64_t context_dim) {
   return {.query_dim = options.channels,
           .context_dim = context_dim,
           .heads = options.channels / options.head_dim,
@@ -22,10 +22,10 @@ AdaGroupNormOptions norm_options(const KAttentionOptions& options) {
 KAttentionBlock::KAttentionBlock(const WeightScope& scope, const KAttentionOptions& options)
     : norm2_(scope / "norm2", norm_options(options)),
       norm_cross_(scope / "attn2" / "norm_cross", options.cross_attention_dim),
-      attn2_(scope / "attn2", attention_options(options, options.cross_attention_dim)) {
+      attn2_(scope / "attn2", k_attention_options(options, options.cross_attention_dim)) {
   if (options.self_attention) {
     norm1_.emplace(scope / "norm1", norm_options(options));
-    attn1_.emplace(scope / "attn1", attention_options(options, options.channels));
+    attn1_.emplace(scope / "attn1", k_attention_options(options, options.channels));
   }
 }
 

@@ -34,9 +34,9 @@ std::int64_t highest_id(const Vocabulary& vocabulary) {
 
 /// A folder's files as they were read. Tokenizers that differ in their words share it.
 struct ClipTokenizerData {
-  ClipTokenizerData(const VocabularyFiles& files, const TokenizerSettings& settings, const std::string& name)
-      : name(name),
-        settings(settings),
+  ClipTokenizerData(const VocabularyFiles& files, const TokenizerSettings& read_settings, const std::string& where)
+      : name(where),
+        settings(read_settings),
         vocabulary(files.vocabulary),
         pairs(files.vocabulary, files.merges, unknown_id(settings, files.vocabulary), files.merges_where),
         // An added token that the vocabulary lacks may have an id above the vocabulary's highest.

@@ -19,7 +19,7 @@ SubmitOptions within(milliseconds timeout) {
 }
 
 template <class F>
-Error error_of(F&& call) {
+Error rejection_of(F&& call) {
   try {
     call();
   } catch (const Error& error) {
@@ -98,7 +98,8 @@ TEST(Submit, RejectsOptionsOutOfRange) {
   high.priority = 4;
   negative.preview_every = -1;
   for (const auto& options : {no_share, high, negative, within(milliseconds(0))}) {
-    EXPECT_EQ(error_of([&] { fixture.engine->submit(fake_request(1), options); }).code(), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(rejection_of([&] { fixture.engine->submit(fake_request(1), options); }).code(),
+              ErrorCode::kInvalidArgument);
   }
 }
 
@@ -110,7 +111,7 @@ TEST(Submit, AccountLimitRejectsFurtherRequests) {
   ada.max_pending_per_account = bob.max_pending_per_account = 2;
   const auto first = fixture.engine->submit(fake_request(1), ada),
              second = fixture.engine->submit(fake_request(2), ada);
-  const auto refused = error_of([&] { fixture.engine->submit(fake_request(3), ada); });
+  const auto refused = rejection_of([&] { fixture.engine->submit(fake_request(3), ada); });
   EXPECT_EQ(refused.code(), ErrorCode::kResourceExhausted);
   EXPECT_THAT(refused.what(), HasSubstr("this account"));
   EXPECT_NO_THROW(fixture.engine->submit(fake_request(4), bob)) << "others have places";
@@ -133,7 +134,7 @@ TEST(Submit, WorkLimitRejectsFurtherRequests) {
   gate = std::make_shared<Gate>();
   hold = true;
   const auto long_one = fixture.engine->submit(fake_request(2, 400));
-  const auto refused = error_of([&] { fixture.engine->submit(fake_request(3, 4)); });
+  const auto refused = rejection_of([&] { fixture.engine->submit(fake_request(3, 4)); });
   EXPECT_EQ(refused.code(), ErrorCode::kResourceExhausted)
       << "four seconds are accepted alone, and nothing beside them";
   EXPECT_THAT(refused.what(), HasSubstr("work"));

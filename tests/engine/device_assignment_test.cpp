@@ -9,7 +9,7 @@
 namespace easel::testing {
 namespace {
 
-constexpr std::uint64_t kSeedsApart = 100;
+constexpr std::uint64_t kSeedStride = 100;
 
 FakeOptions model(const std::string& id, double load_seconds = 0) {
   auto options = fake_gpu();
@@ -24,7 +24,7 @@ EngineOptions two_devices() {
 }
 
 GenerationRequest fake_request_of(const std::string& id, int number, std::int64_t steps) {
-  auto request = image_request(kSeedsApart * static_cast<std::uint64_t>(number), steps);
+  auto request = image_request(kSeedStride * static_cast<std::uint64_t>(number), steps);
   request.model = id;
   return request;
 }

@@ -227,7 +227,7 @@ class DefectivePipeline final : public Pipeline {
 
  private:
   struct Begun final : BeginTicket {
-    Begun(Defect what, std::unique_ptr<BeginTicket> inner) : what(what), inner(std::move(inner)) {}
+    Begun(Defect defect, std::unique_ptr<BeginTicket> ticket) : what(defect), inner(std::move(ticket)) {}
     bool done() const override {
       if (what == Defect::kDoneThrows) throw std::runtime_error("no idea");
       return inner->done();

@@ -78,8 +78,8 @@ TEST(Residency, FailedLoadFailsOnlyItsOwnRequests) {
 // What a device library keeps for a thread must not be left to another one.
 TEST(Residency, ModelsAreDestroyedOnTheLoopThread) {
   struct Watched final : FakePipeline {
-    Watched(std::promise<std::thread::id>& drew, std::promise<std::thread::id>& freed)
-        : FakePipeline({}), drew(drew), freed(freed) {}
+    Watched(std::promise<std::thread::id>& drew_on, std::promise<std::thread::id>& freed_on)
+        : FakePipeline({}), drew(drew_on), freed(freed_on) {}
     ~Watched() override { freed.set_value(std::this_thread::get_id()); }
     std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {
       drew.set_value(std::this_thread::get_id());

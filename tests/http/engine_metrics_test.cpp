@@ -12,7 +12,7 @@ using testing::Not;
 
 // A model on the device of these tests.
 struct At {
-  explicit At(std::string model) : model(std::move(model)) {}
+  explicit At(std::string name) : model(std::move(name)) {}
   std::string model, device = "gpu";
   ModelLabels at{model, device};
 };

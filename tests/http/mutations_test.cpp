@@ -130,11 +130,11 @@ TEST(Mutations, ImageRequestsAreReadOrRejected) {
 }
 
 TEST(Mutations, FormsAreReadOrRejected) {
-  constexpr FormLimits kLimits{.max_parts = 16,
-                               .max_header_bytes = 300,
-                               .max_text_bytes = 400,
-                               .max_file_bytes = 100,
-                               .is_file = [](std::string_view name) { return name == "image"; }};
+  constexpr FormLimits kFormLimits{.max_parts = 16,
+                                   .max_header_bytes = 300,
+                                   .max_text_bytes = 400,
+                                   .max_file_bytes = 100,
+                                   .is_file = [](std::string_view name) { return name == "image"; }};
   const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
   const auto form = test::form_text({{"prompt", "caf\xc3\xa9"},
                                      {"image", "\r\n--xYzZ\r\n-", true},
@@ -146,7 +146,7 @@ TEST(Mutations, FormsAreReadOrRejected) {
                                      {"original_size", "[512, 512]"}});
   std::mt19937 random(2);
   const auto outcomes = try_mutants(form, [&](const std::string& text) {
-    MultipartReader reader(test::kBoundary, kLimits);
+    MultipartReader reader(test::kBoundary, kFormLimits);
     const auto cut = std::uniform_int_distribution<std::size_t>(0, text.size())(random);
     reader.feed(std::string_view(text).substr(0, cut));
     reader.feed(std::string_view(text).substr(cut));

@@ -89,7 +89,9 @@ TEST(Tiles, StartsAreAligned) {
     EXPECT_EQ(grid.lefts.back() + grid.tile_width, width);
     for (std::size_t i = 0; i < grid.lefts.size(); ++i) {
       EXPECT_EQ(grid.lefts[i] % 8, 0);
-      if (i > 0) EXPECT_GE(grid.lefts[i - 1] + grid.tile_width - grid.lefts[i], 16);
+      if (i > 0) {
+        EXPECT_GE(grid.lefts[i - 1] + grid.tile_width - grid.lefts[i], 16);
+      }
     }
     const auto latents = grid.scaled(2, 8);
     EXPECT_EQ(latents.width, width / 4);

@@ -129,7 +129,7 @@ class FaultyServer:
 
     async def serve(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        _, headers = wire.parse_head("x 0\r\n".encode() + head.split("\r\n", 1)[1][:-4].encode())
+        _, headers = wire.parse_head(b"x 0\r\n" + head.split("\r\n", 1)[1][:-4].encode())
         body = await reader.readexactly(int(headers["content-length"]))
         if head.startswith("GET /metrics"):
             content = f'easel_http_requests_total{{route="{metrics.IMAGE_ROUTE}"}} {max(0, self.requests - 1)}\n'.encode()

@@ -48,7 +48,7 @@ TEST_P(AutoencoderParity, AgreesWithDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AutoencoderParity, ::testing::Values("vae", "vae_bare"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(AutoencoderKL, DoesNotModifyInputs) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "vae_bare");

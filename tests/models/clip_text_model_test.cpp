@@ -62,7 +62,7 @@ TEST_P(CLIPParity, EveryOverriddenFieldAgreesWithTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, CLIPParity, ::testing::Values("clip", "clip_legacy_eos", "clip_projection"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 // Checkpoints of transformers 4 prefix every name, store position_ids, and may hold a projection that nothing reads.
 TEST(CLIPTextModel, ReadsTheNamesOfOlderCheckpoints) {

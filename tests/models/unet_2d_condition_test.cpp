@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, UNetParity,
                                            "no_mid", "plain_mid", "asymmetric", "uneven_heads", "fourier",
                                            "class_timestep", "class_identity", "class_projection", "class_concat",
                                            "added_text", "odd_width"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(UNet2DConditionModel, DoesNotModifyInputs) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sdxl");

@@ -7,13 +7,13 @@
 namespace easel {
 namespace {
 
-struct Case {
+struct TransformerCase {
   const char* name;
   std::int64_t heads, layers;
   bool linear, only_cross;
 };
 
-class Transformer2DParity : public ::testing::TestWithParam<Case> {};
+class Transformer2DParity : public ::testing::TestWithParam<TransformerCase> {};
 
 TEST_P(Transformer2DParity, AgreesWithDiffusers) {
   const auto& c = GetParam();
@@ -30,11 +30,11 @@ TEST_P(Transformer2DParity, AgreesWithDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Transformer2DParity,
-                         ::testing::Values(Case{"transformer_conv", 3, 1, false, false},
-                                           Case{"transformer_linear", 2, 2, true, false},
-                                           Case{"transformer_only_cross", 3, 1, false, true},
-                                           Case{"transformer_uneven", 5, 1, true, false}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         ::testing::Values(TransformerCase{"transformer_conv", 3, 1, false, false},
+                                           TransformerCase{"transformer_linear", 2, 2, true, false},
+                                           TransformerCase{"transformer_only_cross", 3, 1, false, true},
+                                           TransformerCase{"transformer_uneven", 5, 1, true, false}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(FeedForward, AgreesWithDiffusers) {
   testing::BlockVectors block("feed_forward");

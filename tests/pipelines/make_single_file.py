@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 sys.dont_write_bytecode = True
 from checkpoints import (PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, draw_upscaled, source_image, text_encoder,  # noqa: E402
                          text_encoder_with_projection, tokenizer, unet, vae)
-from original_layout import UNET, original_clip, original_open_clip, original_unet, original_vae  # noqa: E402
+from original_layout import original_clip, original_open_clip, original_unet, original_vae  # noqa: E402
 
 # checkpoints.py gives this to diffusers for clip_skip; from_single_file would take it for the module of older releases.
 del CLIPTextModel.text_model
@@ -228,7 +228,7 @@ def make_published(out):
     sd2 = {"text_encoder": (ONLY, True)}
     for name, texts in {"sd15": one, "sd15-inpainting": one, "sd21": sd2, "x4-upscaler": sd2, "sdxl-base": two,
                         "sdxl-refiner": {"text_encoder_2": (FIRST, True)}}.items():
-        config = lambda part: json.loads(next(f for kin in (name, *KIN.get(name, ())) if (f := CONFIGS / kin / f"{part}.json").exists()).read_text())
+        config = lambda part, name=name: json.loads(next(f for kin in (name, *KIN.get(name, ())) if (f := CONFIGS / kin / f"{part}.json").exists()).read_text())
         with torch.device("meta"):
             models = {"unet": UNet2DConditionModel.from_config(config("unet")), "vae": AutoencoderKL.from_config(config("vae"))}
             for part in texts:

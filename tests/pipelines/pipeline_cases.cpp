@@ -32,11 +32,11 @@ constexpr double kRoundingFloor = 5e-7;
 }  // namespace
 
 std::string reference(const std::string& name) {
-  return std::string(EASEL_REFERENCE_DIR) + "/" + name;
+  return std::string(kReferenceFolder) + "/" + name;
 }
 
 Expected expected(const std::string& name) {
-  const auto store = open_component(EASEL_REFERENCE_DIR, name);
+  const auto store = open_component(kReferenceFolder, name);
   return {store->read("latents"), store->read("pixels"), store->read("tolerance")};
 }
 
@@ -67,7 +67,7 @@ MicroConditioning micro_conditions_of(const json& c) {
 
 /// An image [H, W, 3] that the reference script put beside a case's results; null when there is none.
 std::shared_ptr<const Image> image_of(const std::string& case_name, const std::string& tensor) {
-  const auto store = open_component(EASEL_REFERENCE_DIR, case_name);
+  const auto store = open_component(kReferenceFolder, case_name);
   if (store->find(tensor) == nullptr) return nullptr;
   const auto pixels = store->read(tensor).contiguous();
   const auto* first = pixels.const_data_ptr<std::uint8_t>();

@@ -23,6 +23,8 @@ Expected expected(const std::string& name);
 nlohmann::json cases();
 GenerationRequest request_of(const nlohmann::json& test_case);
 
+/// The folder that this test program's reference script wrote into.
+extern const char* const kReferenceFolder;
 /// A file or folder of the reference script.
 std::string reference(const std::string& name);
 

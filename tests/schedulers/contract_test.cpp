@@ -269,8 +269,8 @@ TEST_P(SchedulerContract, NeverReadsTensorValuesOfTheSample) {
 
 INSTANTIATE_TEST_SUITE_P(Table, SchedulerContract,
                          testing::Combine(testing::ValuesIn(scheduler_names()), testing::Range<std::size_t>(0, 4)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::to_string(std::get<1>(info.param));
+                         [](const auto& test) {
+                           return std::get<0>(test.param) + "_" + std::to_string(std::get<1>(test.param));
                          });
 
 // Of those that keep a history, a step left out or taken twice is refused; the others do not care.

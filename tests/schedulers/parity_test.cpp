@@ -213,8 +213,8 @@ TEST_P(Parity, RejectsWhatTheReferenceRejects) {
 INSTANTIATE_TEST_SUITE_P(Groups, Parity,
                          ::testing::Values("grid", "variants", "step counts", "custom", "begun", "mappings", "refusals",
                                            "halves", "random"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& test) {
+                           std::string name = test.param;
                            return name == "step counts" ? "step_counts" : name;
                          });
 

@@ -84,16 +84,17 @@ class FakeTicket : public Base {
 
 class FakeGeneration final : public Generation {
  public:
-  FakeGeneration(const FakePipeline* owner, std::shared_ptr<const int> token, std::shared_ptr<FakeRecord> record,
-                 std::string device, const GenerationRequest& request, std::int64_t index, std::int64_t steps_total)
-      : owner(owner),
-        token(std::move(token)),
-        record(std::move(record)),
-        device(std::move(device)),
-        request(request),
+  FakeGeneration(const FakePipeline* pipeline, std::shared_ptr<const int> pipeline_token,
+                 std::shared_ptr<FakeRecord> fake_record, std::string device_name,
+                 const GenerationRequest& whole_request, std::int64_t index, std::int64_t steps_total)
+      : owner(pipeline),
+        token(std::move(pipeline_token)),
+        record(std::move(fake_record)),
+        device(std::move(device_name)),
+        request(whole_request),
         seed_(request.seed + static_cast<std::uint64_t>(index)),
         progress_{0, steps_total} {
-    this->record->count_generations(this->device, +1);
+    record->count_generations(device, +1);
   }
   ~FakeGeneration() override {
     if (ticket_count->tickets > 0)

@@ -78,7 +78,7 @@ TEST_P(ClipBpeParity, IdsMatchTransformers) {
 INSTANTIATE_TEST_SUITE_P(Folders, ClipBpeParity,
                          testing::Values("sd15", "sd21", "bare", "saved", "inversion", "decoder", "split_special",
                                          "tiny", "tiny_json", "shipped"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(BuiltInClipTokenizer, IdsMatchTransformers) {
   expect_same_ids(*make_clip_tokenizer(ClipPadding::kEndOfText), "texts", "sd15");

@@ -17,11 +17,11 @@ SafetensorsHeader parse(const std::string& file) {
   return parse_safetensors_header(samples::as_bytes(file), "f.safetensors");
 }
 
-std::string fault(const std::string& file) {
+std::string header_fault(const std::string& file) {
   return error_of([&] { parse(file); });
 }
 std::string header_fault(const std::string& header, std::size_t data_bytes) {
-  return fault(safetensors(header, data_bytes));
+  return header_fault(safetensors(header, data_bytes));
 }
 
 std::string entry(const std::string& fields) {
@@ -62,25 +62,26 @@ TEST(SafetensorsHeader, LengthResemblingHtmlIsStillALength) {
 }
 
 TEST(SafetensorsHeader, WrongLengthIsRejected) {
-  EXPECT_EQ(fault(""), "corrupt_data: f.safetensors has 0 bytes, fewer than a safetensors file can have");
-  EXPECT_EQ(fault("1234567"), "corrupt_data: f.safetensors has 7 bytes, fewer than a safetensors file can have");
-  EXPECT_EQ(fault(samples::little_endian(60, 8)),
+  EXPECT_EQ(header_fault(""), "corrupt_data: f.safetensors has 0 bytes, fewer than a safetensors file can have");
+  EXPECT_EQ(header_fault("1234567"), "corrupt_data: f.safetensors has 7 bytes, fewer than a safetensors file can have");
+  EXPECT_EQ(header_fault(samples::little_endian(60, 8)),
             "corrupt_data: f.safetensors: the header is said to have 60 bytes, the file has only 0 left");
-  EXPECT_EQ(fault(samples::little_endian(100'000'001, 8)),
+  EXPECT_EQ(header_fault(samples::little_endian(100'000'001, 8)),
             "corrupt_data: f.safetensors: the header is said to have 100000001 bytes, more than the 100000000 allowed");
   EXPECT_EQ(
-      fault(samples::little_endian(UINT64_MAX, 8)),
+      header_fault(samples::little_endian(UINT64_MAX, 8)),
       "corrupt_data: f.safetensors: the header is said to have 18446744073709551615 bytes, more than the 100000000 "
       "allowed");
 }
 
 TEST(SafetensorsHeader, OtherFileFormatsAreIdentified) {
-  EXPECT_THAT(fault("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"), HasSubstr("pointer of Git LFS"));
-  EXPECT_THAT(fault("<!DOCTYPE html>\n<html>"), HasSubstr("web page"));
+  EXPECT_THAT(header_fault("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"),
+              HasSubstr("pointer of Git LFS"));
+  EXPECT_THAT(header_fault("<!DOCTYPE html>\n<html>"), HasSubstr("web page"));
   for (const std::string& pickle :
        {samples::zip("a/data.pkl", "x"), std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9")}) {
-    EXPECT_THAT(fault(pickle), HasSubstr("is a pickle"));
-    EXPECT_THAT(fault(pickle), HasSubstr("let its name end in .ckpt"));
+    EXPECT_THAT(header_fault(pickle), HasSubstr("is a pickle"));
+    EXPECT_THAT(header_fault(pickle), HasSubstr("let its name end in .ckpt"));
     const auto named = error_of([&] { parse_safetensors_header(samples::as_bytes(pickle), "vae.pt"); });
     EXPECT_THAT(named, HasSubstr("; make safetensors of it with `easel convert`"));
   }
@@ -88,7 +89,7 @@ TEST(SafetensorsHeader, OtherFileFormatsAreIdentified) {
 
 TEST(SafetensorsHeader, HeaderMustBeAJsonObject) {
   const std::string no_brace = "corrupt_data: f.safetensors: the header does not begin with '{'";
-  EXPECT_EQ(fault(samples::little_endian(0, 8)), no_brace);
+  EXPECT_EQ(header_fault(samples::little_endian(0, 8)), no_brace);
   EXPECT_EQ(header_fault(" {}", 0), no_brace);
   EXPECT_EQ(header_fault("\xef\xbb\xbf{}", 0), no_brace);
   EXPECT_EQ(header_fault("[]", 0), no_brace);

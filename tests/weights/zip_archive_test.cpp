@@ -16,7 +16,7 @@ std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string fault(const std::string& file) {
+std::string zip_fault(const std::string& file) {
   return error_of([&] { read_zip_archive(samples::as_bytes(file), "f.bin"); });
 }
 
@@ -41,30 +41,32 @@ TEST(ZipArchive, TrailingCommentIsAllowed) {
 
 TEST(ZipArchive, NonZipFilesAreRejected) {
   const std::string no_end = "corrupt_data: f.bin: it ends without a zip directory; was it cut off?";
-  EXPECT_EQ(fault(""), no_end);
-  EXPECT_EQ(fault(std::string(200'000, 'P')), no_end);
+  EXPECT_EQ(zip_fault(""), no_end);
+  EXPECT_EQ(zip_fault(std::string(200'000, 'P')), no_end);
   const std::string whole = samples::zip("a", "x");
-  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_EQ(fault(whole.substr(0, size)), no_end);
+  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_EQ(zip_fault(whole.substr(0, size)), no_end);
 }
 
 TEST(ZipArchive, CompressedEntriesAreRejected) {
-  EXPECT_EQ(fault(samples::zip("a", "x", /*method=*/8)),
+  EXPECT_EQ(zip_fault(samples::zip("a", "x", /*method=*/8)),
             "unsupported: f.bin: entry `a` is compressed or encrypted, which torch.save never does");
 }
 
 TEST(ZipArchive, InconsistentDirectoriesAreRejected) {
   const std::string file = samples::zip("a", "xyz");  // central record 47 bytes, end record 22
-  EXPECT_THAT(fault(patched(file, 6, samples::little_endian(9999, 4))),
+  EXPECT_THAT(zip_fault(patched(file, 6, samples::little_endian(9999, 4))),
               HasSubstr("its directory points at 47 bytes from 9999"));
-  EXPECT_THAT(fault(patched(file, 14, samples::little_endian(2, 2) + samples::little_endian(2, 2))),
+  EXPECT_THAT(zip_fault(patched(file, 14, samples::little_endian(2, 2) + samples::little_endian(2, 2))),
               HasSubstr("is cut off"));
-  EXPECT_THAT(fault(patched(file, 18, samples::little_endian(1, 2))), HasSubstr("one part of a divided zip archive"));
-  EXPECT_THAT(fault(patched(file, 22 + 47, "XX")), HasSubstr("its zip directory is damaged"));
-  EXPECT_THAT(fault(patched(file, 22 + 47 - 42, samples::little_endian(1, 4))),
+  EXPECT_THAT(zip_fault(patched(file, 18, samples::little_endian(1, 2))),
+              HasSubstr("one part of a divided zip archive"));
+  EXPECT_THAT(zip_fault(patched(file, 22 + 47, "XX")), HasSubstr("its zip directory is damaged"));
+  EXPECT_THAT(zip_fault(patched(file, 22 + 47 - 42, samples::little_endian(1, 4))),
               HasSubstr("entry `a` is not where the directory says"));
-  EXPECT_THAT(fault(patched(file, 22 + 47 - 24, samples::little_endian(4, 4))), HasSubstr("entry `a` has two sizes"));
+  EXPECT_THAT(zip_fault(patched(file, 22 + 47 - 24, samples::little_endian(4, 4))),
+              HasSubstr("entry `a` has two sizes"));
   const std::string large = samples::little_endian(1 << 20, 4);
-  EXPECT_THAT(fault(patched(file, 22 + 47 - 20, large + large)), HasSubstr("is cut off"));
+  EXPECT_THAT(zip_fault(patched(file, 22 + 47 - 20, large + large)), HasSubstr("is cut off"));
 }
 
 TEST(ZipArchive, AnyCorruptionLoadsOrThrowsError) {

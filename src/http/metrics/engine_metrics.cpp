@@ -17,7 +17,7 @@ using Buckets = Histogram::BucketBoundaries;
 
 const Buckets kWorkSeconds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60};
 const Buckets kRequestSeconds = {0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600};
-const Buckets kRows = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
+const Buckets kBatchRows = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 
 const char* label(RequestOutcome outcome) {
   switch (outcome) {
@@ -130,7 +130,7 @@ void PrometheusMetrics::on_begin(const ModelLabels& at, std::int64_t images, dou
 
 void PrometheusMetrics::on_step(const ModelLabels& at, int rows, int images, double seconds) {
   engine_->step.Add({{"device", at.device}, {"model", at.model}}, kWorkSeconds).Observe(seconds);
-  engine_->rows.Add({{"device", at.device}, {"model", at.model}}, kRows).Observe(rows);
+  engine_->rows.Add({{"device", at.device}, {"model", at.model}}, kBatchRows).Observe(rows);
 }
 
 void PrometheusMetrics::on_decode(const ModelLabels& at, double seconds) {

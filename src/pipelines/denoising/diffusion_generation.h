@@ -64,7 +64,7 @@ struct PreservedRegion {
 /// succeeded.
 class DiffusionGeneration : public Generation {
  public:
-  DiffusionGeneration(std::uint64_t seed, Canvas canvas) : canvas(canvas), noise(seed), seed_(seed) {}
+  DiffusionGeneration(std::uint64_t seed, Canvas image_canvas) : canvas(image_canvas), noise(seed), seed_(seed) {}
 
   bool finished_stepping() const override { return phase_index == phases.size(); }
   StepProgress progress() const override;

@@ -24,7 +24,7 @@
 namespace easel {
 
 struct PipelineOptions {
-  Placement placement;
+  Placement placement = {};
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
   bool estimate_activations = true;  ///< false, for who does not look: ModelDescription without them, sooner

@@ -16,7 +16,7 @@
 namespace easel {
 namespace {
 
-double positive(SchedulerArguments& arguments, const char* key, double fallback) {
+double positive_or(SchedulerArguments& arguments, const char* key, double fallback) {
   const double value = arguments.number(key, fallback);
   if (value <= 0) throw arguments.corrupt(key, "expected a positive number");
   return value;
@@ -42,10 +42,10 @@ EDMEulerScheduler::EDMEulerScheduler(SchedulerArguments& arguments, const Schedu
       sigma_spacing_(arguments.choice<SigmaSpacing>(
           "sigma_schedule", "karras",
           {{"karras", SigmaSpacing::kKarras}, {"exponential", SigmaSpacing::kExponential}})),
-      sigma_min_(positive(arguments, "sigma_min", 0.002)),
-      sigma_max_(positive(arguments, "sigma_max", 80.0)),
-      sigma_data_(positive(arguments, "sigma_data", 0.5)),
-      rho_(positive(arguments, "rho", 7.0)),
+      sigma_min_(positive_or(arguments, "sigma_min", 0.002)),
+      sigma_max_(positive_or(arguments, "sigma_max", 80.0)),
+      sigma_data_(positive_or(arguments, "sigma_data", 0.5)),
+      rho_(positive_or(arguments, "rho", 7.0)),
       final_sigma_(read_final_sigma(arguments)) {
   schedule_.num_train_timesteps = arguments.integer("num_train_timesteps", 1000);
 }

@@ -10,7 +10,7 @@
 namespace easel {
 namespace {
 
-constexpr std::size_t kOrder = 4;
+constexpr std::size_t kLmsOrder = 4;
 
 // The weight of the slope `current` steps ago in the step that starts at `now`: the integral of Lagrange's basis
 // polynomial through the last `order` noise levels. The reference integrates it in float64, over values that are
@@ -55,10 +55,10 @@ Scheduler::Step LMSDiscreteScheduler::step(const at::Tensor& model_output, std::
   result.pred_original_sample = predict_x0(model_output, sample, sigma(step_index));
   auto derivatives = derivatives_;
   derivatives.push_back((sample - result.pred_original_sample) / sigma(step_index));
-  if (derivatives.size() > kOrder) derivatives.erase(derivatives.begin());
+  if (derivatives.size() > kLmsOrder) derivatives.erase(derivatives.begin());
 
   const std::span sigmas(sigmas_.const_data_ptr<float>(), timesteps_.size() + 1);
-  const auto order = std::min(step_index + 1, kOrder);
+  const auto order = std::min(step_index + 1, kLmsOrder);
   at::Tensor change;
   for (std::size_t current = 0; current < derivatives.size(); ++current) {
     const auto coefficient = lms_coefficient(sigmas, order, step_index, current);

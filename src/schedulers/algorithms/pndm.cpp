@@ -11,7 +11,7 @@
 namespace easel {
 namespace {
 
-constexpr std::size_t kOrder = 4;  // of the multistep method, and of a Runge-Kutta step
+constexpr std::size_t kPndmOrder = 4;  // of the multistep method, and of a Runge-Kutta step
 
 // Every inference step but the first, then that of the warm-up once more: t_n, t_n-1, t_n-1, t_n-2, ..., t_1.
 std::vector<std::int64_t> plms_timesteps(const std::vector<std::int64_t>& rising) {
@@ -24,7 +24,7 @@ std::vector<std::int64_t> plms_timesteps(const std::vector<std::int64_t>& rising
 // each step from a over its middle m to b, where b is the next a.
 std::vector<std::int64_t> prk_timesteps(const std::vector<std::int64_t>& rising, std::int64_t half_step) {
   std::vector<std::int64_t> points;  // falling: t_n, half-way above t_n-1, t_n-1, ..., t_n-3
-  for (std::size_t i = 0; i < kOrder; ++i) {
+  for (std::size_t i = 0; i < kPndmOrder; ++i) {
     const auto timestep = rising[rising.size() - 1 - i];
     if (i > 0) points.push_back(timestep + half_step);
     points.push_back(timestep);
@@ -60,15 +60,15 @@ void PNDMScheduler::set_timesteps(std::int64_t num_inference_steps) {
     // The second evaluation of the warm-up counts from one step earlier.
     if (visited.size() > 1) check_timestep(visited[1] + step_ratio, schedule_);
   } else {
-    if (rising.size() < kOrder) {
+    if (rising.size() < kPndmOrder) {
       throw Error(ErrorCode::kInvalidArgument,
-                  concat("num_inference_steps is ", num_inference_steps, ", expected at least ", kOrder,
+                  concat("num_inference_steps is ", num_inference_steps, ", expected at least ", kPndmOrder,
                          ": this model's PNDM does not skip its Runge-Kutta steps"),
                   "num_inference_steps");
     }
     visited = prk_timesteps(rising, step_ratio / 2);
     prk_steps = visited.size();
-    visited.insert(visited.end(), rising.rbegin() + (kOrder - 1), rising.rend());
+    visited.insert(visited.end(), rising.rbegin() + (kPndmOrder - 1), rising.rend());
   }
   for (const auto timestep : visited) check_timestep(timestep, schedule_);
   timesteps_.assign(visited.begin(), visited.end());
@@ -95,7 +95,7 @@ Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t 
 
 at::Tensor PNDMScheduler::step_prk(const at::Tensor& model_output, const at::Tensor& sample, History& history) const {
   const auto counter = history.steps_done;
-  const auto stage = counter % kOrder;
+  const auto stage = counter % kPndmOrder;
   const auto prev_timestep = timestep(first_step() + counter) - (counter % 2 == 0 ? step_ratio_ / 2 : 0);
   if (stage == 0) {
     history.ets.push_back(model_output);
@@ -115,7 +115,7 @@ at::Tensor PNDMScheduler::step_plms(const at::Tensor& model_output, const at::Te
     // The warm-up's second look: the mean of both slopes, from where it started.
     return prev_sample(history.cur_sample, now + step_ratio_, now, (model_output + ets[0]) / 2);
   }
-  if (ets.size() == kOrder) ets.erase(ets.begin());
+  if (ets.size() == kPndmOrder) ets.erase(ets.begin());
   ets.push_back(model_output);
   const auto prev_timestep = now - step_ratio_;
   const auto et = [&](std::size_t age) { return ets[ets.size() - 1 - age]; };  // 0 is the newest

@@ -11,13 +11,13 @@
 namespace easel {
 namespace {
 
-struct Spelling {
+struct NamePair {
   std::string_view original, diffusers;
 };
-constexpr Spelling kUNetResnet[] = {{"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},
+constexpr NamePair kUNetResnet[] = {{"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},
                                     {"out_layers.0", "norm2"},         {"out_layers.3", "conv2"},
                                     {"emb_layers.1", "time_emb_proj"}, {"skip_connection", "conv_shortcut"}};
-constexpr Spelling kUNetEnds[] = {{"time_embed.0", "time_embedding.linear_1"},
+constexpr NamePair kUNetEnds[] = {{"time_embed.0", "time_embedding.linear_1"},
                                   {"time_embed.2", "time_embedding.linear_2"},
                                   {"label_emb.0.0", "add_embedding.linear_1"},
                                   {"label_emb.0.2", "add_embedding.linear_2"},
@@ -28,13 +28,13 @@ constexpr std::string_view kTransformerEnds[] = {"norm", "proj_in", "proj_out"};
 constexpr std::string_view kTransformerBlock[] = {
     "norm1",      "norm2",      "norm3",      "attn1.to_q",     "attn1.to_k",    "attn1.to_v", "attn1.to_out.0",
     "attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0", "ff.net.0.proj", "ff.net.2"};
-constexpr Spelling kVaeResnet[] = {
+constexpr NamePair kVaeResnet[] = {
     {"norm1", "norm1"}, {"conv1", "conv1"}, {"norm2", "norm2"}, {"conv2", "conv2"}, {"nin_shortcut", "conv_shortcut"}};
-constexpr Spelling kVaeAttention[] = {{"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"proj_out", "to_out.0"}};
+constexpr NamePair kVaeAttention[] = {{"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"proj_out", "to_out.0"}};
 constexpr std::string_view kClipLayer[] = {"layer_norm1",      "layer_norm2",      "self_attn.q_proj",
                                            "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj",
                                            "mlp.fc1",          "mlp.fc2"};
-constexpr Spelling kOpenClipLayer[] = {{"ln_1", "layer_norm1"},
+constexpr NamePair kOpenClipLayer[] = {{"ln_1", "layer_norm1"},
                                        {"ln_2", "layer_norm2"},
                                        {"attn.out_proj", "self_attn.out_proj"},
                                        {"mlp.c_fc", "mlp.fc1"},
