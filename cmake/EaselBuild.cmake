@@ -15,8 +15,12 @@ if(EASEL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(easel_options INTERFACE)
-target_compile_options(easel_options INTERFACE -Wall -Wextra -Wno-unused-parameter)
-target_include_directories(easel_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+# BUILD_INTERFACE: what programs that use an installed easel do not get.
+target_compile_options(easel_options INTERFACE $<BUILD_INTERFACE:-Wall> $<BUILD_INTERFACE:-Wextra>
+  $<BUILD_INTERFACE:-Wno-unused-parameter>)
+target_compile_features(easel_options INTERFACE cxx_std_20)
+target_include_directories(easel_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
 if(EASEL_SANITIZE)
   target_compile_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE})
@@ -43,6 +47,8 @@ function(easel_add_layer name)
   easel_unite(easel_${name})
   add_library(easel::${name} ALIAS easel_${name})
   target_link_libraries(easel_${name} PUBLIC easel_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  set_target_properties(easel_${name} PROPERTIES EXPORT_NAME ${name})
+  set_property(GLOBAL APPEND PROPERTY EASEL_LAYERS easel_${name}) # for EaselInstall
 endfunction()
 
 # easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,

@@ -132,7 +132,7 @@ struct ModelDescription {
   double default_guidance_scale = 7.5;
   std::string default_scheduler;               ///< a name of `schedulers`
   std::vector<std::string> schedulers;         ///< names that a request may use
-  std::vector<std::string> scheduler_aliases;  ///< further ones, not listed; spelled as core/normalize_name.h does
+  std::vector<std::string> scheduler_aliases;  ///< further ones, not listed; in lower case with underscores
   std::int64_t max_clip_skip = 0;              ///< text encoder layers
   bool needs_image = false;                    ///< draws only from GenerationRequest::image
   bool needs_mask = false;                     ///< and with GenerationRequest::mask

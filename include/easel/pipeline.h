@@ -2,7 +2,6 @@
 // without it, and tests give them a fake.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,12 +9,9 @@
 #include <vector>
 
 #include "easel/generation.h"
+#include "easel/stop.h"
 
 namespace easel {
-
-/// Polled between the blocks of a long call; true asks the call to give up with Error(kCancelled).
-/// Must be cheap, and safe to call from the thread that runs the pipeline. Empty means never.
-using StopPredicate = std::function<bool()>;
 
 /// One image on its way: prompt embeddings, latents, noise source, scheduler state, step index.
 /// Made by Pipeline::begin, and known in full only to the pipeline that made it. Owned by one thread at a time.

@@ -11,7 +11,7 @@
 
 namespace easel {
 
-class NoiseSource;  // tensor/noise_source.h
+class NoiseSource;  // easel/noise.h
 
 /// One sampling algorithm: which timesteps a run visits, and the update between two visits.
 ///
@@ -113,8 +113,8 @@ struct SchedulerOptions {
 /// "euler_beta", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", ...
 const std::vector<std::string>& scheduler_names();
 
-/// Further names for them: customary ones and diffusers' classes, as normalize_name (core/normalize_name.h) spells
-/// them.
+/// Further names for them: customary ones and diffusers' classes, in the
+/// spelling that canonical_scheduler_name reduces names to.
 const std::vector<std::string>& scheduler_aliases();
 
 /// The name of scheduler_names() that a name as people write it stands for: one of those, of scheduler_aliases(), or

@@ -44,9 +44,9 @@ void check(const std::vector<AdapterSelection>& uses) {
 Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_ptr<LayerTable>>& models,
                    const Placement& placement)
     : directory_(options.directory),
-      memory_bytes_(options.memory_bytes),
       names_(options.directory.empty() ? Models{} : models),
-      placement_(placement) {}
+      placement_(placement),
+      loaded_(options.memory_bytes) {}
 
 std::shared_ptr<const AdapterSet> Adapters::resolve(const std::vector<AdapterSelection>& uses) {
   check(uses);
@@ -68,27 +68,13 @@ std::shared_ptr<const AdapterSet> Adapters::resolve(const std::vector<AdapterSel
 
 std::shared_ptr<const BoundAdapter> Adapters::get(const std::string& path) {
   const auto stamp = stamp_of(path);
-  const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const Loaded& l) { return l.path == path; });
-  if (stamp && found != recent_.end() && found->stamp == stamp) {
-    recent_.splice(recent_.begin(), recent_, found);
-    return found->adapter;
-  }
-  if (found != recent_.end()) recent_.erase(found);
+  const auto* known = loaded_.find(path);
+  if (stamp && known != nullptr && known->stamp == stamp) return known->adapter;
+  loaded_.erase(path);  // before its new version takes memory
   auto adapter = load_adapter(path, std::to_string(loads_), names_, placement_);
   ++loads_;
-  recent_.push_front({.path = path, .stamp = stamp, .adapter = adapter});
-  evict_to_fit();
+  loaded_.insert(path, {.stamp = stamp, .adapter = adapter}, adapter->bytes);
   return adapter;
-}
-
-std::size_t Adapters::loaded_bytes() const {
-  std::size_t bytes = 0;
-  for (const auto& loaded : recent_) bytes += loaded.adapter->bytes;
-  return bytes;
-}
-
-void Adapters::evict_to_fit() {
-  while (!recent_.empty() && loaded_bytes() > memory_bytes_) recent_.pop_back();
 }
 
 }  // namespace easel

@@ -1,7 +1,6 @@
 // A pipeline's adapters: from the names in a request to what its models work with.
 #pragma once
 
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "adapters/adapter_directory.h"
 #include "adapters/layer_names.h"
+#include "core/lru_cache.h"
 #include "easel/generation.h"
 #include "nn/adapter_set.h"
 #include "tensor/placement.h"
@@ -36,23 +36,20 @@ class Adapters {
   /// @throws Error(kCorruptData, kUnsupported)  a file that cannot be used; names file and tensor
   std::shared_ptr<const AdapterSet> resolve(const std::vector<AdapterSelection>& uses);
 
-  std::size_t loaded_bytes() const;  ///< of what is kept now
+  std::size_t loaded_bytes() const { return loaded_.weight(); }  ///< of what is kept now
   std::size_t loads() const { return loads_; }
 
  private:
   struct Loaded {
-    std::string path;
     std::optional<FileStamp> stamp;  ///< of the file when it was read
     std::shared_ptr<const BoundAdapter> adapter;
   };
   std::shared_ptr<const BoundAdapter> get(const std::string& path);
-  void evict_to_fit();
 
   AdapterDirectory directory_;
-  std::size_t memory_bytes_;
   LayerNames names_;
   Placement placement_;
-  std::list<Loaded> recent_;  // most recently used first
+  LruCache<Loaded> loaded_;  // by path; weights are bytes
   std::size_t loads_ = 0;
 };
 

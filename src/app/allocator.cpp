@@ -1,8 +1,8 @@
-// How the process asks the kernel for memory: through jemalloc, which reads this text before main. A text in the
-// environment's MALLOC_CONF wins over it.
+// The allocator of the process: jemalloc, which reads these settings before main. The environment variable MALLOC_CONF
+// overrides them.
 //
-// A step allocates and frees hundreds of tensors of 10 to 100 MB. The C library maps and unmaps each of them, and the
-// kernel clears them page by page every time, which is a tenth of a step's time on a CPU.
+// A step allocates and frees hundreds of tensors of 10 to 100 MB. The C library would map and unmap each of them, and
+// the kernel would clear every page each time, which takes a tenth of a step's time on a CPU.
 #include <jemalloc/jemalloc.h>
 
 #include <cstddef>
@@ -11,17 +11,17 @@ extern "C" const char* malloc_conf;
 
 const char* malloc_conf =
     "thp:always,"                  // one page fault for 2 MiB
-    "oversize_threshold:0,"        // large blocks are in the same arena as others,
-    "lg_extent_max_active_fit:4,"  // and not cut up for much smaller ones
-    "narenas:1,"                   // what one thread freed serves the others
-    "dirty_decay_ms:300000,"       // what was not used for five minutes goes back
+    "oversize_threshold:0,"        // large blocks are in the same arena as others
+    "lg_extent_max_active_fit:4,"  // and are not split for much smaller ones
+    "narenas:1,"                   // memory freed by one thread serves the others
+    "dirty_decay_ms:300000,"       // memory unused for five minutes is returned
     "muzzy_decay_ms:0,"
-    "background_thread:true";  // also while nothing is drawn
+    "background_thread:true";  // also while no request runs
 
 namespace {
 
-/// Where large blocks are kept for the next tensor. The one arena there is was made before oversize_threshold was read
-/// (5.3.0, jemalloc.c, malloc_init_hard) and would give back what has 8 MiB and more as soon as it is freed.
+/// Keeps large blocks for the next tensor. jemalloc 5.3.0 creates the arena before it reads oversize_threshold
+/// (jemalloc.c, malloc_init_hard), and would otherwise return blocks of 8 MiB and more as soon as they are freed.
 [[maybe_unused]] const int large_blocks_are_kept = [] {
   std::size_t never = std::size_t{1} << 62;
   return mallctl("arena.0.oversize_threshold", nullptr, nullptr, &never, sizeof(never));

@@ -1,4 +1,4 @@
-// What the program can be told to do. Each returns the exit status.
+// The commands of the program. Each returns the exit status.
 #pragma once
 
 #include "app/options.h"

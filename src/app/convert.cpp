@@ -1,4 +1,4 @@
-// easel convert: safetensors for checkpoints that hold only pickled weights.
+// easel convert: writes safetensors files for checkpoints whose weights are only pickled.
 #include "weights/convert/convert.h"
 
 #include <cstdio>
@@ -13,7 +13,7 @@ int convert(const Options& options) {
   };
   const auto files = convert_checkpoint(options.convert_path, progress);
   for (const auto& file : files) std::printf("%s: %zu tensors\n", file.target.c_str(), file.tensors);
-  if (files.empty()) std::printf("nothing to convert in %s\n", options.convert_path.c_str());
+  if (files.empty()) std::printf("%s: nothing to convert\n", options.convert_path.c_str());
   return 0;
 }
 

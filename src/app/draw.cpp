@@ -1,4 +1,4 @@
-// easel draw: one request, without engine or server, with a progress bar.
+// easel draw: runs one request without engine or server, with a progress bar.
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
@@ -24,14 +24,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Where the time went; written as JSON for benchmarks.
+/// How long each stage took; written as JSON for benchmarks.
 struct Timings {
   double load_s = 0, encode_s = 0, decode_s = 0, total_s = 0;
-  double first_step_clock = 0;  ///< CLOCK_MONOTONIC at the first step's start; the caller knows the process's own
+  double first_step_clock = 0;  ///< CLOCK_MONOTONIC when the first step starts
   std::vector<double> step_s;
 };
 
-/// Peak resident memory of this process in bytes, as the kernel counts it; 0 where it does not.
+/// Peak resident memory of this process in bytes, as counted by the kernel; 0 where it does not count.
 std::int64_t peak_memory_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -54,7 +54,7 @@ void write_timings(const std::string& path, const Timings& timings) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
-/// One line that rewrites itself on a terminal; silent elsewhere.
+/// A line that is redrawn on a terminal. Prints nothing elsewhere.
 class ProgressBar {
  public:
   explicit ProgressBar(std::int64_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
@@ -88,7 +88,7 @@ std::string numbered_path(const std::string& output, std::size_t index) {
   return path.replace_filename(name).string();
 }
 
-/// So that nobody waits for an image that cannot be kept.
+/// Checks early, so that no time is spent on an image that cannot be saved.
 void check_writable(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
   const auto target = std::filesystem::exists(path) ? path : folder.empty() ? "." : folder.string();
@@ -115,13 +115,6 @@ DecodedImage read_image(const std::string& path) {
   }
 }
 
-/// Where the file is transparent or, when it is nowhere, what it shows.
-Image read_mask(const std::string& path) {
-  auto image = read_image(path);
-  auto transparent = mask_from_alpha(image);
-  return transparent ? std::move(*transparent) : std::move(image.image);
-}
-
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
   auto start = Clock::now();
   auto begun = pipeline.begin(request, {});
@@ -143,8 +136,8 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
         timings.step_s.push_back(seconds_since(start));
         if (!ticket->finite()[0]) {
           throw Error(ErrorCode::kInternal,
-                      concat("the model gave infinities or NaN for seed ", row->seed(),
-                             "; where that is float16's range, --dtype float32 or bfloat16 helps"));
+                      concat("the model produced infinities or NaN for seed ", row->seed(),
+                             "; if they come from float16's small range, use --dtype float32 or bfloat16"));
         }
         bar.advance(timings.step_s.back());
       }
@@ -173,7 +166,7 @@ int draw(const Options& options) {
   }
   if (!options.draw.timings.empty()) check_writable(options.draw.timings);
   if (!options.draw.image.empty()) request.image = std::make_shared<Image>(read_image(options.draw.image).image);
-  if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(read_mask(options.draw.mask));
+  if (!options.draw.mask.empty()) request.mask = std::make_shared<Image>(mask_from_file(read_image(options.draw.mask)));
   if (!options.draw.seed_given) request.seed = std::random_device{}();
 
   auto model_options = options.model;
@@ -188,7 +181,7 @@ int draw(const Options& options) {
     write_file(path, encode_png(images[i].image));
     std::printf("%s: %dx%d, seed %llu%s\n", path.c_str(), images[i].image.width, images[i].image.height,
                 static_cast<unsigned long long>(images[i].seed),
-                images[i].prompt_cut ? "; a prompt was too long and its end is not in it" : "");
+                images[i].prompt_cut ? "; a prompt was too long and its end was cut off" : "");
   }
   timings.total_s = seconds_since(start);
   if (!options.draw.timings.empty()) write_timings(options.draw.timings, timings);

@@ -1,4 +1,4 @@
-// easel models: what would be served, and what it needs.
+// easel models: lists the models that would be served and what they need.
 #include <cstdio>
 #include <map>
 #include <string>
@@ -32,7 +32,7 @@ std::string format_count(std::int64_t count) {
   return format_with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
 }
 
-/// "1.7 GiB float16", or several of them.
+/// E.g. "1.7 GiB float16 + 10 MiB float32".
 std::string format_by_dtype(const std::map<std::string, std::int64_t>& bytes) {
   std::vector<std::string> parts;
   for (const auto& [dtype, count] : bytes) parts.push_back(format_bytes(count) + " " + dtype);

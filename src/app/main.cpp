@@ -1,4 +1,4 @@
-// The program: options in, one command run, errors as one sentence.
+// The program: reads the options, runs one command, and reports an error as one sentence.
 #include <cstdio>
 
 #include "app/commands.h"

@@ -5,29 +5,31 @@
 
 #include "core/log.h"
 #include "core/text.h"
+#include "easel/model.h"
+#include "pipelines/model_options.h"
 #include "pipelines/registry.h"
-#include "tensor/component_offloader.h"
+#include "tensor/placement.h"
 
 namespace easel {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// "name=path" as name and path; a mere path has no name.
+/// "name=path" as name and path; a plain path has an empty name.
 std::pair<std::string, std::string> split_name(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || fs::exists(text)) return {"", text};
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-/// The id and the path of a model: "alias=path", or "path", whose last part is then the id.
+/// The id and the path of a model, from "alias=path" or from "path", whose last part is the id.
 std::pair<std::string, std::string> split_alias(const std::string& text) {
   auto [id, path] = split_name(text);
   if (id.empty()) id = checkpoint_name(path);
   return {std::move(id), std::move(path)};
 }
 
-/// What --vae says for a model: what was given for it by name, else what was given for all.
+/// The autoencoder that --vae gives a model: the one given for its id, else the one given for all models.
 std::string vae_path_for(const std::string& id, const std::vector<std::string>& given) {
   std::string for_all;
   for (const auto& text : given) {
@@ -48,7 +50,7 @@ void add_directory(const std::string& directory, const std::vector<std::string>&
     const auto id = checkpoint_name(path);
     const auto known = find_id(models, id);
     if (known != models.end()) {
-      // --model may have named this one already.
+      // --model may name a checkpoint of this directory.
       if (!fs::equivalent(known->description.folder, path)) {
         log::warning(concat(path, " is left out: another model is called ", id));
       }
@@ -62,18 +64,24 @@ void add_directory(const std::string& directory, const std::vector<std::string>&
   }
 }
 
-Placement make_model_placement(const ModelOptions& options) {
-  auto placement = make_placement(list_devices(options).front(), options.dtype);
-  if (options.weights_dtype == "stored") placement.storage = WeightStorage::kStored;
-  placement.release_text_encoders = options.release_text_encoders;
-  return placement;
+ModelOptions to_model_options(const ModelFlags& flags) {
+  ModelOptions options{.device = list_devices(flags).front(),
+                       .dtype = flags.dtype,
+                       .keep_stored_dtype = flags.weights_dtype == "stored",
+                       .offload_components = flags.offload == "components",
+                       .release_text_encoders = flags.release_text_encoders,
+                       .max_generations_per_step = flags.max_generations_per_step,
+                       .prompt_syntax = flags.prompt_syntax,
+                       .embeddings_dir = flags.embeddings_dir,
+                       .lora_dir = flags.lora_dir,
+                       .lora_memory = flags.lora_memory,
+                       .estimate_activations = flags.estimate_activations,
+                       .estimated_sizes = flags.estimated_sizes};
+  if (flags.vae_tiling != "auto") options.vae_tiling = flags.vae_tiling == "on";
+  return options;
 }
 
-VaeTiling parse_vae_tiling(const ModelOptions& options) {
-  return options.vae_tiling == "on" ? VaeTiling::kOn : options.vae_tiling == "off" ? VaeTiling::kOff : VaeTiling::kAuto;
-}
-
-/// @param flag  that named the id, for the message
+/// @param flag  the flag that named the id, for the message
 std::vector<ServedModel>::iterator find(const char* flag, const std::string& id, std::vector<ServedModel>& models) {
   const auto found = find_id(models, id);
   if (found != models.end()) return found;
@@ -84,61 +92,45 @@ std::vector<ServedModel>::iterator find(const char* flag, const std::string& id,
 
 }  // namespace
 
-std::vector<std::string> list_devices(const ModelOptions& options) {
+std::vector<std::string> list_devices(const ModelFlags& flags) {
   std::vector<std::string> names;
-  for (const auto& name : options.devices) {
-    const auto device = make_placement(name, options.dtype).device;
+  for (const auto& name : flags.devices) {
+    const auto device = make_placement(name, flags.dtype).device;
     names.push_back(device.str());
     if (std::count(names.begin(), names.end(), names.back()) > 1) {
       throw Error(ErrorCode::kInvalidArgument, concat("--device names ", names.back(), " twice"));
     }
     if (names.size() > 1 && (device.is_cpu() || names.front() == "cpu")) {
-      throw Error(ErrorCode::kInvalidArgument, "--device names a CPU beside a card; several devices must be cards");
+      throw Error(ErrorCode::kInvalidArgument,
+                  "--device names a CPU together with other devices; several devices must all be GPUs");
     }
   }
   if (names.empty()) throw Error(ErrorCode::kInvalidArgument, "--device names no device");
   return names;
 }
 
-std::vector<ServedModel> list_models(const ModelOptions& options) {
-  if (!options.lora_dir.empty() && !fs::is_directory(options.lora_dir)) {
-    throw Error(ErrorCode::kNotFound, concat("--lora-dir ", options.lora_dir, " is no folder"));
-  }
-  PipelineOptions pipeline_options{
-      .placement = make_model_placement(options),
-      .max_generations_per_step = options.max_generations_per_step,
-      .vae_tiling = parse_vae_tiling(options),
-      .estimate_activations = options.estimate_activations,
-      .estimated_sizes = options.estimated_sizes,
-      .prompt_syntax = options.prompt_syntax,
-      .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};
-  if (!options.embeddings_dir.empty()) {
-    pipeline_options.embeddings = std::make_shared<EmbeddingFolder>(options.embeddings_dir);
-  }
-  // Host memory is where a CPU's weights are anyway.
-  if (auto& placement = pipeline_options.placement; options.offload == "components" && !placement.device.is_cpu()) {
-    pipeline_options.offloaders = std::make_shared<ComponentOffloaders>();
-    placement.offloader = pipeline_options.offloaders->of(placement.device);
-  }
+std::vector<ServedModel> list_models(const ModelFlags& flags) {
+  const auto options = make_pipeline_options(to_model_options(flags));
   std::vector<ServedModel> models;
-  for (const auto& text : options.models) {
+  for (const auto& text : flags.models) {
     const auto [id, path] = split_alias(text);
-    if (find_id(models, id) != models.end())
+    if (find_id(models, id) != models.end()) {
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
-    models.push_back(open_model(id, path, pipeline_options, vae_path_for(id, options.vaes)));
+    }
+    models.push_back(open_model(id, path, options, vae_path_for(id, flags.vaes)));
   }
   const std::string directory =
-      options.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : options.models_dir;
-  if (!directory.empty()) add_directory(directory, options.vaes, pipeline_options, models);
+      flags.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : flags.models_dir;
+  if (!directory.empty()) add_directory(directory, flags.vaes, options, models);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");
   }
-  for (const auto& text : options.vaes) {
+  for (const auto& text : flags.vaes) {
     if (const auto name = split_name(text).first; !name.empty()) find("--vae", name, models);
   }
-  for (const auto& id : options.pinned) find("--pin", id, models)->pinned = true;
-  if (!options.default_model.empty()) {
-    const auto chosen = find("--default-model", options.default_model, models);
+  for (const auto& id : flags.pinned) find("--pin", id, models)->pinned = true;
+  if (!flags.default_model.empty()) {
+    const auto chosen = find("--default-model", flags.default_model, models);
     std::rotate(models.begin(), chosen, chosen + 1);
   }
   return models;

@@ -1,4 +1,4 @@
-// Which models there are, from the flags.
+// The models and devices that the flags name.
 #pragma once
 
 #include <string>
@@ -9,15 +9,15 @@
 
 namespace easel {
 
-/// The models that the flags name, the default one first. A folder named by --model must be good; one that is only
-/// found in --models-dir is left out with a warning when it is not.
-/// @throws Error  a bad folder, two models of one id, no model at all, an unknown default or pinned one, an unknown
-/// device or dtype
-std::vector<ServedModel> list_models(const ModelOptions& options);
+/// The models that the flags name, the default one first. A checkpoint that --model names must be usable; an
+/// unusable checkpoint in --models-dir is skipped with a warning.
+/// @throws Error  an unusable checkpoint, two models with one id, no model at all, or an unknown default or pinned
+///                model, device or dtype
+std::vector<ServedModel> list_models(const ModelFlags& flags);
 
 /// The devices that the flags name, in full: "cpu", or "cuda:0" and so on.
-/// @throws Error(kInvalidArgument)  none, one twice, a CPU beside a card, or an unknown name
-/// @throws Error(kUnavailable)      one that is not here
-std::vector<std::string> list_devices(const ModelOptions& options);
+/// @throws Error(kInvalidArgument)  no device, one named twice, a CPU together with a GPU, or an unknown name
+/// @throws Error(kUnavailable)      a device that is not on this machine
+std::vector<std::string> list_devices(const ModelFlags& flags);
 
 }  // namespace easel

@@ -4,14 +4,14 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <map>
 #include <tuple>
 
-#include "checkpoints/checkpoint.h"
+#include "app/help.h"
 #include "core/text.h"
-#include "easel/error.h"
 
 #ifndef EASEL_VERSION
 #error "EASEL_VERSION comes from the build"
@@ -19,10 +19,6 @@
 
 namespace easel {
 namespace {
-
-constexpr const char* kModelGroup = "Models";
-constexpr const char* kServerGroup = "Server";
-constexpr const char* kLimitGroup = "Limits";
 
 const std::map<std::string, PromptSyntax> kPromptSyntaxes = {{"plain", PromptSyntax::kPlain},
                                                              {"a1111", PromptSyntax::kA1111}};
@@ -40,118 +36,130 @@ std::chrono::milliseconds to_milliseconds(double seconds) {
 }
 
 template <class T>
-CLI::Option* add(CLI::App& app, const char* group, const std::string& flag, T& target, const std::string& text) {
-  auto* option = app.add_option(flag, target, text)->group(group)->envname(environment_name(flag));
-  if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->capture_default_str();
+CLI::Option* add(CLI::App& app, const char* group, const std::string& flag, const char* value, T& target,
+                 const std::string& text) {
+  auto* option = app.add_option(flag, target, text)->group(group)->type_name(value)->envname(environment_name(flag));
+  if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    option->delimiter(',')->allow_extra_args(false);
+  } else {
+    option->capture_default_str();
+  }
   return option;
 }
 
-void add_model_options(CLI::App& app, ModelOptions& o) {
-  add(app, kModelGroup, "--model", o.models, "checkpoint folder or .safetensors file, or alias=path; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kModelGroup, "--models-dir", o.models_dir,
-      "serve every checkpoint in here under its folder's or file's name");
-  add(app, kModelGroup, "--vae", o.vaes,
-      "autoencoder to use instead of the models' own: folder or .safetensors file, or model=path; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kModelGroup, "--default-model", o.default_model, "the model of requests that name none");
-  add(app, kModelGroup, "--pin", o.pinned, "load this model at the start and keep it; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kModelGroup, "--device", o.devices,
-      "auto, cpu, cuda or cuda:N; several cards, e.g. cuda:0,cuda:1, draw side by side; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kModelGroup, "--dtype", o.dtype, "auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16");
-  add(app, kModelGroup, "--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
-  add(app, kModelGroup, "--max-batch", o.max_generations_per_step,
-      "images that share a step; 0: 1 on a CPU, 8 on a GPU")
+void add_flag(CLI::App& app, const char* group, const std::string& flag, bool& target, const std::string& text) {
+  app.add_flag(flag, target, text)->group(group)->envname(environment_name(flag));
+}
+
+void add_model_options(CLI::App& app, ModelFlags& o) {
+  add(app, kModelGroup, "--model", "PATH", o.models,
+      "checkpoint folder or .safetensors file; ALIAS=PATH gives it a name; may be repeated");
+  add(app, kModelGroup, "--models-dir", "FOLDER", o.models_dir,
+      "serve every checkpoint in this folder; their names are those of their folders or files");
+  add(app, kModelGroup, "--default-model", "ID", o.default_model, "the model of requests that name none");
+  add(app, kModelGroup, "--vae", "PATH", o.vaes,
+      "autoencoder to use in place of the models' own: a folder or a .safetensors file, or MODEL=PATH; may be "
+      "repeated");
+  add(app, kModelGroup, "--pin", "ID", o.pinned, "load this model at the start and keep it in memory; may be repeated");
+  add(app, kModelGroup, "--device", "NAME", o.devices,
+      "auto, cpu, cuda or cuda:N; of several GPUs (cuda:0,cuda:1) each runs its own requests; may be repeated");
+  add(app, kModelGroup, "--dtype", "auto|float32|float16|bfloat16", o.dtype,
+      "precision; auto is float32 on a CPU and float16 on a GPU");
+  add(app, kModelGroup, "--threads", "N", o.threads, "CPU threads; 0 means one per core")->check(CLI::Range(0, 1024));
+  add(app, kModelGroup, "--max-batch", "N", o.max_generations_per_step,
+      "images that may share a step; 0 means 1 on a CPU and 8 on a GPU")
       ->check(CLI::Range(0, 256));
-  add(app, kModelGroup, "--vae-tiling", o.vae_tiling,
-      "decode large images in blended tiles: auto (where memory asks for it), on or off")
+  add(app, kModelGroup, "--vae-tiling", "auto|on|off", o.vae_tiling,
+      "decode large images in overlapping tiles; auto does so where memory requires it")
       ->check(CLI::IsMember({"auto", "on", "off"}));
-  add(app, kModelGroup, "--weights-dtype", o.weights_dtype,
-      "large weights in a CPU's memory: compute (as --dtype says), or stored (as the file has them, converted when "
-      "used)")
+  add(app, kModelGroup, "--weights-dtype", "compute|stored", o.weights_dtype,
+      "how a CPU keeps large weights: in the dtype of the computation, or as stored in the file and converted when "
+      "used, "
+      "which takes less memory")
       ->check(CLI::IsMember({"compute", "stored"}));
-  add(app, kModelGroup, "--offload", o.offload,
-      "none, or components: text encoders, UNets and autoencoder take turns on the GPU and wait in the host's memory")
+  add(app, kModelGroup, "--offload", "none|components", o.offload,
+      "components: text encoders, UNet and autoencoder take turns on the GPU and wait in the host's memory")
       ->check(CLI::IsMember({"none", "components"}));
-  app.add_flag("--release-text-encoders", o.release_text_encoders,
-               "let text encoders leave memory after each prompt; the next new one reads them again")
-      ->group(kModelGroup)
-      ->envname("EASEL_RELEASE_TEXT_ENCODERS");
+  add_flag(app, kModelGroup, "--release-text-encoders", o.release_text_encoders,
+           "free the text encoders after each prompt; the next new prompt loads them again");
   // Described by hand: CLI11 would list the values by their numbers.
-  app.add_option(
-         "--prompt-syntax", o.prompt_syntax,
-         "plain, or a1111: (weights:1.2) in brackets, BREAK and prompts of any length; of requests that name none")
+  app.add_option("--prompt-syntax", o.prompt_syntax,
+                 "syntax of prompts whose request names none; a1111 means (weights:1.2), BREAK and any length")
       ->group(kModelGroup)
+      ->type_name("plain|a1111")
       ->envname(environment_name("--prompt-syntax"))
       ->transform(CLI::CheckedTransformer(kPromptSyntaxes).description("{plain,a1111}"))
       ->default_str("plain");
-  add(app, kModelGroup, "--embeddings-dir", o.embeddings_dir, "textual inversions; a file's name is a word in prompts");
-  add(app, kModelGroup, "--lora-dir", o.lora_dir, "folder of LoRA files that requests may choose from");
-  add(app, kModelGroup, "--lora-memory", o.lora_memory, "memory for LoRA files that a model keeps, e.g. 512MiB")
+  add(app, kModelGroup, "--embeddings-dir", "FOLDER", o.embeddings_dir,
+      "folder of textual inversions; the name of a file is its word in prompts");
+  add(app, kModelGroup, "--lora-dir", "FOLDER", o.lora_dir, "folder of LoRA files that requests may choose from");
+  add(app, kModelGroup, "--lora-memory", "SIZE", o.lora_memory,
+      "memory for the LoRA files that a model keeps, e.g. 512MiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
 }
 
 void add_server_options(CLI::App& app, Options& o) {
-  add(app, kServerGroup, "--host", o.server.host, "address to listen on");
-  add(app, kServerGroup, "--port", o.server.port, "port to listen on; 0 takes a free one")->check(CLI::Range(0, 65535));
-  add(app, kServerGroup, "--api-key", o.server.api_keys,
-      "key that clients must send; may be repeated; none: any will do")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kServerGroup, "--api-keys-file", o.server.api_keys_file,
+  add(app, kServerGroup, "--host", "ADDRESS", o.server.host, "address to listen on");
+  add(app, kServerGroup, "--port", "N", o.server.port, "port to listen on; 0 takes a free one")
+      ->check(CLI::Range(0, 65535));
+  add(app, kServerGroup, "--api-key", "KEY", o.server.api_keys,
+      "key that clients must send; may be repeated; without keys, clients may send any key or none");
+  add(app, kServerGroup, "--api-keys-file", "FILE", o.server.api_keys_file,
       "JSON file with hashed keys, their names and limits; read again when it changes");
-  app.add_flag("--allow-any-key", o.allow_any_key, "listen beyond this machine without keys")
-      ->group(kServerGroup)
-      ->envname("EASEL_ALLOW_ANY_KEY");
-  add(app, kServerGroup, "--allow-origin", o.server.allowed_origins,
-      "web origin whose pages may call, e.g. https://chat.example; * for all; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  add(app, kServerGroup, "--log-level", o.log_level, "debug, info, warning, error or off");
-  add(app, kServerGroup, "--log-format", o.log_format, "text, or json: one object a line");
+  add_flag(app, kServerGroup, "--allow-any-key", o.allow_any_key,
+           "listen on addresses that other machines can reach although there are no keys");
+  add(app, kServerGroup, "--allow-origin", "ORIGIN", o.server.allowed_origins,
+      "web origin whose pages may call the API; e.g. https://chat.example, or * for all; may be repeated");
+  add(app, kServerGroup, "--log-level", "debug|info|warning|error|off", o.log_level, "least severe messages to log");
+  add(app, kServerGroup, "--log-format", "text|json", o.log_format, "json writes one object per line");
+}
 
+void add_limit_options(CLI::App& app, Options& o) {
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
-  add(app, kLimitGroup, "--max-images", o.server.max_images, "images a request (n)")->check(CLI::Range(1, 1000));
-  add(app, kLimitGroup, "--max-edge", o.server.max_edge, "pixels, either edge")->check(CLI::Range(8, 65535));
-  add(app, kLimitGroup, "--max-pixels", o.server.max_pixels, "width times height")->check(positive);
-  add(app, kLimitGroup, "--max-steps", o.server.max_steps, "steps an image")->check(CLI::Range(1, 1000));
-  add(app, kLimitGroup, "--max-waiting", o.server.max_waiting, "requests that may wait or be drawn at once")
+  add(app, kLimitGroup, "--max-images", "N", o.server.max_images, "most images in one request (n)")
+      ->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-edge", "PIXELS", o.server.max_edge, "greatest width or height of an image")
+      ->check(CLI::Range(8, 65535));
+  add(app, kLimitGroup, "--max-pixels", "PIXELS", o.server.max_pixels, "greatest width times height of an image")
+      ->check(positive);
+  add(app, kLimitGroup, "--max-steps", "N", o.server.max_steps, "most steps per image")->check(CLI::Range(1, 1000));
+  add(app, kLimitGroup, "--max-waiting", "N", o.server.max_waiting, "most requests that wait or run at once")
       ->check(CLI::Range(1, 4096));
   const auto seconds = CLI::Range(0.0, 1e7);
-  add(app, kLimitGroup, "--request-timeout", o.request_timeout_s, "seconds from a request to its answer; 0: no limit")
+  add(app, kLimitGroup, "--request-timeout", "SECONDS", o.request_timeout_s,
+      "time from a request to its response; 0 means no limit")
       ->check(seconds);
-  add(app, kLimitGroup, "--drain-timeout", o.drain_timeout_s,
-      "seconds that what is being drawn has left after SIGTERM; 0: no limit")
+  add(app, kLimitGroup, "--drain-timeout", "SECONDS", o.drain_timeout_s,
+      "time that accepted requests have to finish after SIGTERM; 0 means no limit")
       ->check(seconds);
-  add(app, kLimitGroup, "--max-waiting-seconds", o.engine.max_waiting_seconds,
-      "estimated device seconds of the requests that may wait; 0: no limit")
+  add(app, kLimitGroup, "--max-waiting-seconds", "SECONDS", o.engine.max_waiting_seconds,
+      "estimated device time of all requests that wait or run; 0 means no limit")
       ->check(seconds);
-  add(app, kLimitGroup, "--max-step-seconds", o.engine.max_step_seconds,
-      "a step takes no more company than lets it last this long; 0: no limit")
+  add(app, kLimitGroup, "--max-step-seconds", "SECONDS", o.engine.max_step_seconds,
+      "upper bound on a step's estimated duration; larger batches are trimmed to fit; 0 means no limit")
       ->check(seconds);
-  add(app, kLimitGroup, "--memory-budget", o.engine.memory_budget,
-      "memory for models, e.g. 20GiB; beyond it the least recently used one leaves; 0: no limit")
+  add(app, kLimitGroup, "--memory-budget", "SIZE", o.engine.memory_budget,
+      "memory for models, e.g. 20GiB; beyond it, the least recently used model is unloaded; 0 means no limit")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
-  add(app, kLimitGroup, "--keep-alive", o.keep_alive_s, "seconds that an idle model stays in memory; 0: for good")
+  add(app, kLimitGroup, "--keep-alive", "SECONDS", o.keep_alive_s,
+      "time after which an idle model is unloaded; 0 means never")
       ->check(seconds);
-  add(app, kLimitGroup, "--max-active", o.engine.max_active_generations, "images in memory at once")
+  add(app, kLimitGroup, "--max-active", "N", o.engine.max_active_generations, "most images in progress at once")
       ->check(CLI::Range(1, 4096));
-  add(app, kLimitGroup, "--max-parked", o.engine.max_parked_generations,
-      "further images in memory, so that a short request need not wait for a place")
+  add(app, kLimitGroup, "--max-parked", "N", o.engine.max_parked_generations,
+      "most images that may be paused, so that a short request need not wait for a long one")
       ->check(CLI::Range(0, 4096));
-  add(app, kLimitGroup, "--max-body-bytes", o.server.max_body_bytes, "largest request body")->check(positive);
-  add(app, kLimitGroup, "--max-image-bytes", o.server.max_image_bytes, "largest uploaded image file, e.g. 20MiB")
+  add(app, kLimitGroup, "--max-body-bytes", "N", o.server.max_body_bytes, "largest request body, without images")
+      ->check(positive);
+  add(app, kLimitGroup, "--max-image-bytes", "SIZE", o.server.max_image_bytes,
+      "largest uploaded image file, e.g. 20MiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->check(positive);
-  add(app, kLimitGroup, "--max-image-pixels", o.server.max_image_pixels, "width times height of an uploaded image")
+  add(app, kLimitGroup, "--max-image-pixels", "PIXELS", o.server.max_image_pixels,
+      "greatest width times height of an uploaded image")
       ->check(positive);
-  add(app, kLimitGroup, "--max-prompt-chars", o.server.max_prompt_chars, "longest prompt")->check(positive);
+  add(app, kLimitGroup, "--max-prompt-chars", "N", o.server.max_prompt_chars, "longest prompt, in characters")
+      ->check(positive);
 }
 
 std::pair<int, int> read_size(const std::string& text) {
@@ -169,42 +177,127 @@ AdapterSelection parse_lora(const std::string& text) {
   return error == std::errc() && end == text.data() + text.size() ? use : AdapterSelection{.name = text, .weight = 1.0};
 }
 
-CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
-  auto* draw = app.add_subcommand("draw", "Draw images into files, without a server");
+template <class T>
+CLI::Option* add_own(CLI::App& command, const std::string& flags, const char* value, T& target,
+                     const std::string& text) {
+  return command.add_option(flags, target, text)->type_name(value);
+}
+
+void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
+  auto* draw = app.add_subcommand("draw", "Generate images into files, without a server");
   auto& r = o.request;
-  draw->add_option("prompt", words, "what to draw")->required();
-  draw->add_option("-o,--output", o.output, "PNG file to write")->required();
-  draw->add_option("-n,--num-images", r.num_images, "how many; image i is drawn with seed + i")
+  add_own(*draw, "prompt", "TEXT", words, "what the image should show")->required();
+  add_own(*draw, "-o,--output", "FILE", o.output, "PNG file to write")->required();
+  add_own(*draw, "-n,--num-images", "N", r.num_images, "number of images; image i is generated with seed + i")
       ->check(CLI::Range(1, 1000));
-  draw->add_option("--size", size, "WIDTHxHEIGHT; the model's own by default");
-  draw->add_option("--seed", r.seed, "the same seed gives the same image; drawn by chance by default")
+  add_own(*draw, "--size", "WIDTHxHEIGHT", size, "size of the image; by default the model's own");
+  add_own(*draw, "--seed", "N", r.seed, "the same seed gives the same image; by default random")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{std::numeric_limits<std::int64_t>::max()}));
-  draw->add_option("--negative-prompt", r.negative_prompt, "what to keep away from");
-  draw->add_option("--steps", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
-  draw->add_option("--guidance-scale", r.guidance_scale,
-                   "how closely to follow the prompt; 1 or less turns guidance off");
-  draw->add_option("--guidance-rescale", r.guidance_rescale, "bring strong guidance back to natural contrast")
+  add_own(*draw, "--negative-prompt", "TEXT", r.negative_prompt, "what the image should not show");
+  add_own(*draw, "--steps", "N", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
+  add_own(*draw, "--scheduler", "NAME", r.scheduler, "sampling algorithm; `easel models` lists them");
+  add_own(*draw, "--guidance-scale", "X", r.guidance_scale,
+          "how closely to follow the prompt; 1 or less turns guidance off");
+  add_own(*draw, "--guidance-rescale", "X", r.guidance_rescale,
+          "reduces the excess contrast of a high guidance scale, 0 to 1")
       ->check(CLI::Range(0.0, 1.0));
-  draw->add_option("--image", o.image, "PNG, JPEG or WebP file to begin from instead of noise; its size is drawn");
-  draw->add_option("--mask", o.mask, "image file that is transparent, or else white, where --image is to be redrawn");
-  draw->add_option("--strength", r.strength, "how far to leave --image behind, 0 to 1");
-  draw->add_option("--image-guidance-scale", r.image_guidance_scale,
-                   "InstructPix2Pix: how closely to keep to --image; below 1 turns guidance off");
-  draw->add_option("--noise-level", r.noise_level,
-                   "four times upscaler: noise to put over --image, up to the model's limit");
-  draw->add_option("--denoising-end", r.denoising_end, "share of the noise that the base removes before the refiner");
-  draw->add_option("--scheduler", r.scheduler, "sampling algorithm; `easel models` lists them");
-  draw->add_option("--eta", r.eta, "DDIM's eta")->check(CLI::Range(0.0, 1.0));
-  draw->add_option("--clip-skip", r.clip_skip, "text encoder layers to leave out")->check(CLI::Range(0, 100));
+  add_own(*draw, "--image", "FILE", o.image, "PNG, JPEG or WebP file to start from; also sets the size of the image");
+  add_own(*draw, "--mask", "FILE", o.mask,
+          "area of --image to redraw; a file that is transparent, or else white, in that area");
+  add_own(*draw, "--strength", "X", r.strength, "how far the result may depart from --image, 0 to 1");
+  add_own(*draw, "--image-guidance-scale", "X", r.image_guidance_scale,
+          "InstructPix2Pix: how closely to follow --image; below 1 turns guidance off");
+  add_own(*draw, "--noise-level", "N", r.noise_level,
+          "four times upscaler: how much noise to add to --image, up to the model's limit");
+  add_own(*draw, "--denoising-end", "X", r.denoising_end,
+          "share of the noise that the base model removes before the refiner takes over");
+  add_own(*draw, "--eta", "X", r.eta, "DDIM and TCD: amount of noise that each step adds, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0));
+  add_own(*draw, "--clip-skip", "N", r.clip_skip, "last layers of the text encoder to skip")->check(CLI::Range(0, 100));
   draw->add_option_function<std::vector<std::string>>(
           "--lora",
           [&r](const std::vector<std::string>& loras) {
             for (const auto& text : loras) r.loras.push_back(parse_lora(text));
           },
-          "NAME or NAME:WEIGHT of a file in --lora-dir; may be repeated")
+          "file of --lora-dir, NAME or NAME:WEIGHT; may be repeated")
+      ->type_name("NAME")
       ->allow_extra_args(false);
-  draw->add_option("--timings", o.timings, "write the seconds of each stage into this JSON file");
-  return draw;
+  add_own(*draw, "--timings", "FILE", o.timings, "JSON file for the seconds that each stage took");
+}
+
+/// What the parser reads and parse_options turns into Options.
+struct ParsedTexts {
+  std::vector<std::string> prompt_words;
+  std::string size;
+  std::vector<std::string> estimated_sizes;
+  std::string shell;
+};
+
+void add_program_options(CLI::App& app) {
+  app.set_help_flag("-h,--help", "print help")->group(kGeneralGroup);
+  app.set_help_all_flag("--help-all", "print help with all options")->group(kGeneralGroup);
+  app.set_version_flag("--version", std::string("easel ") + EASEL_VERSION, "print the version")->group(kGeneralGroup);
+  // The CLI11 of Debian 12 does not read an environment variable for this option.
+  const char* config_file = std::getenv("EASEL_CONFIG");
+  app.set_config("--config", config_file != nullptr ? config_file : "",
+                 "TOML or INI file with options; its keys are the names without the dashes",
+                 /*config_required=*/config_file != nullptr)
+      ->group(kGeneralGroup)
+      ->type_name("FILE");
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be ignored
+}
+
+void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
+  app.add_subcommand("serve", "Serve the API over HTTP (the default command)");
+  add_draw(app, options.draw, texts.prompt_words, texts.size);
+  auto* models = app.add_subcommand("models", "List the models that would be served");
+  add_own(*models, "--size", "WIDTHxHEIGHT", texts.estimated_sizes,
+          "also show the memory for images of this size; may be repeated")
+      ->allow_extra_args(false);
+  auto* convert = app.add_subcommand("convert", "Convert pickled weights to safetensors files");
+  add_own(*convert, "path", "PATH", options.convert_path, "checkpoint folder, or .ckpt file")->required();
+  auto* completion = app.add_subcommand("completion", "Print the completion script of a shell");
+  add_own(*completion, "shell", "bash|zsh", texts.shell, "shell to complete commands for")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}));
+  app.add_subcommand("manual", "Print the manual page")->group("");  // for packages; not listed
+  for (auto* command : app.get_subcommands({})) {
+    command->set_help_flag("-h,--help", "print help")->group(kGeneralGroup);
+    command->set_help_all_flag("--help-all", "print help with all options")->group(kGeneralGroup);
+  }
+}
+
+Command chosen_command(const CLI::App& app) {
+  if (app.got_subcommand("draw")) return Command::kDraw;
+  if (app.got_subcommand("models")) return Command::kModels;
+  if (app.got_subcommand("convert")) return Command::kConvert;
+  return Command::kServe;
+}
+
+/// Completes the options after parsing. @throws CLI::ValidationError  a size is malformed
+void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& options) {
+  options.command = chosen_command(app);
+  auto& draw = options.draw;
+  if (!texts.size.empty()) std::tie(draw.request.width, draw.request.height) = read_size(texts.size);
+  for (const auto& text : texts.estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
+  draw.seed_given = app.get_subcommand("draw")->count("--seed") > 0;
+  draw.request.prompt = join(texts.prompt_words, " ");
+  options.engine.max_waiting = options.server.max_waiting;
+  if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
+  if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
+}
+
+/// Prints what the commands `completion` and `manual` are for. @return whether one of them was given
+bool print_generated_text(const CLI::App& app, const ParsedTexts& texts) {
+  if (app.got_subcommand("completion")) {
+    std::fputs((texts.shell == "bash" ? bash_completion(app) : zsh_completion(app)).c_str(), stdout);
+    return true;
+  }
+  if (app.got_subcommand("manual")) {
+    std::fputs(manual_page(app, EASEL_VERSION).c_str(), stdout);
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -212,53 +305,29 @@ CLI::App* add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& word
 std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   Options options;
   options.server.version = EASEL_VERSION;
-  CLI::App app("easel: an OpenAI-compatible image generation server on Stable Diffusion", "easel");
-  app.set_version_flag("--version", std::string("easel ") + EASEL_VERSION);
-  // CLI11's own envname for this one is not read by the version that Debian 12 has.
-  const char* config_file = std::getenv("EASEL_CONFIG");
-  app.set_config("--config", config_file != nullptr ? config_file : "",
-                 "read flags from this file (TOML or INI, names without the dashes)",
-                 /*config_required=*/config_file != nullptr);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be no limit
+  ParsedTexts texts;
+  CLI::App app("easel: an image generation server with an OpenAI-compatible API", "easel");
+  app.formatter_fn([](const CLI::App* command, std::string, CLI::AppFormatMode mode) {
+    return help_text(*command, mode == CLI::AppFormatMode::All);
+  });
   app.fallthrough();
   app.require_subcommand(0, 1);
+  add_program_options(app);
   add_model_options(app, options.model);
   add_server_options(app, options);
-
-  std::vector<std::string> words;
-  std::string size;
-  app.add_subcommand("serve", "Serve the OpenAI Images API (what easel does when no command is given)");
-  auto* draw = add_draw(app, options.draw, words, size);
-  std::vector<std::string> estimated_sizes;
-  auto* models = app.add_subcommand("models", "List the models that would be served, and what they need");
-  models->add_option("--size", estimated_sizes, "WIDTHxHEIGHT: tell the memory for this size, too; may be repeated")
-      ->allow_extra_args(false);
-  auto* convert =
-      app.add_subcommand("convert", "Write safetensors beside the old .bin or .ckpt weights of a checkpoint");
-  convert->add_option("path", options.convert_path, "checkpoint folder, or .ckpt file")->required();
-  for (auto* command : app.get_subcommands({})) {
-    command->footer("Flags for models, server and limits: easel --help. They may stand before and behind the command.");
-  }
-  app.footer(
-      "Every flag is also an environment variable: --models-dir is EASEL_MODELS_DIR. Lists are separated by commas.");
-
+  add_limit_options(app, options);
+  add_commands(app, options, texts);
   try {
     app.parse(argc, argv);
-    if (!size.empty()) std::tie(options.draw.request.width, options.draw.request.height) = read_size(size);
-    for (const auto& text : estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
+    finish_options(app, texts, options);
   } catch (const CLI::ParseError& e) {
     exit_code = app.exit(e);
     return std::nullopt;
   }
-  options.command = *draw      ? Command::kDraw
-                    : *models  ? Command::kModels
-                    : *convert ? Command::kConvert
-                               : Command::kServe;
-  options.draw.seed_given = draw->count("--seed") > 0;
-  options.draw.request.prompt = join(words, " ");
-  options.engine.max_waiting = options.server.max_waiting;
-  if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
-  if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
+  if (print_generated_text(app, texts)) {
+    exit_code = 0;
+    return std::nullopt;
+  }
   return options;
 }
 

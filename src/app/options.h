@@ -1,4 +1,4 @@
-// The program's flags, the same as environment variables and in a config file.
+// The program's options: flags, which may also be set by environment variables or in a config file.
 #pragma once
 
 #include <cstdint>
@@ -15,54 +15,55 @@ namespace easel {
 
 enum class Command { kServe, kDraw, kModels, kConvert };
 
-struct ModelOptions {
+struct ModelFlags {
   std::vector<std::string> models;  ///< folder or single file, or alias=path
-  std::string models_dir;           ///< every checkpoint in it is served under its folder's or file's name
-  std::vector<std::string> vaes;    ///< folder or file of an autoencoder for all models, or id=path for one
-  std::vector<std::string> pinned;  ///< ids that are loaded at the start and stay
+  std::string models_dir;           ///< every checkpoint in it is served, under the name of its folder or file
+  std::vector<std::string> vaes;    ///< folder or file of an autoencoder for all models, or id=path for one model
+  std::vector<std::string> pinned;  ///< ids of models that are loaded at the start and stay in memory
   std::string default_model;        ///< id; empty: the first of `models`, else the first of `models_dir`
   std::vector<std::string> devices{"auto"};
   std::string dtype = "auto";
-  int threads = 0;                   ///< 0: as many as there are cores
+  int threads = 0;                   ///< CPU threads; 0: one per core
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   std::string vae_tiling = "auto";
   std::string weights_dtype = "compute";
   std::string offload = "none";
   bool release_text_encoders = false;
-  bool estimate_activations = true;                   ///< false: where nobody looks at ModelDescription::activations
-  std::vector<std::pair<int, int>> estimated_sizes;   ///< width, height: `easel models` tells the memory for these, too
+  bool estimate_activations = true;                   ///< fill ModelDescription::activations
+  std::vector<std::pair<int, int>> estimated_sizes;   ///< width, height; `easel models` shows the memory for these, too
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
-  std::string embeddings_dir;                         ///< textual inversions; empty for none
-  std::string lora_dir;                               ///< folder of adapters; empty: none
-  std::int64_t lora_memory = std::int64_t{512} << 20;  ///< bytes of adapters that each model keeps
+  std::string embeddings_dir;                         ///< folder of textual inversions; empty: none
+  std::string lora_dir;                               ///< folder of LoRA files; empty: none
+  std::int64_t lora_memory = std::int64_t{512} << 20;  ///< bytes of LoRA files that each model keeps in memory
 };
 
 struct DrawOptions {
   GenerationRequest request;
-  std::string image;  ///< image file to begin from; empty for none
-  std::string mask;   ///< image file that says where to redraw it
+  std::string image;  ///< image file to start from; empty: none
+  std::string mask;   ///< image file that marks the area of `image` to redraw; empty: none
   bool seed_given = false;
-  std::string output;   ///< file, PNG; with several images a number goes before the extension
-  std::string timings;  ///< file for the seconds of each stage, JSON; empty for none
+  std::string output;   ///< PNG file; further images get a number before the extension
+  std::string timings;  ///< JSON file for the seconds that each stage took; empty: none
 };
 
 struct Options {
   Command command = Command::kServe;
-  ModelOptions model;
+  ModelFlags model;
   ServerOptions server;
   EngineOptions engine;
   bool allow_any_key = false;
   double request_timeout_s = 0;  ///< 0: none
-  double keep_alive_s = 0;       ///< that a model stays in memory when idle; 0: for good
-  double drain_timeout_s = 90;   ///< for what is being drawn when the program is told to stop; 0: no limit
+  double keep_alive_s = 0;       ///< time after which an idle model leaves memory; 0: never
+  double drain_timeout_s = 90;   ///< time that requests have to finish after SIGTERM; 0: no limit
   DrawOptions draw;
   std::string convert_path;  ///< checkpoint folder or .ckpt file
   std::string log_level = "info";
   std::string log_format = "text";
 };
 
-/// @return none when the program has said what was asked for (--help, --version) or what is wrong with the flags, and
-///         should end with `exit_code`
+/// @return none when the program has printed what was asked for (e.g. --help) or what is wrong with the flags; it
+/// should
+///         then end with `exit_code`
 std::optional<Options> parse_options(int argc, char** argv, int& exit_code);
 
 }  // namespace easel

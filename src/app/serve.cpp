@@ -1,4 +1,4 @@
-// easel serve: models, engine, HTTP server, and an orderly end.
+// easel serve: starts the engine and the HTTP server, and shuts them down in order.
 #include <ATen/Parallel.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,14 +21,13 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-/// Keys guard a GPU that others can reach; doing without them has to be said.
+/// A server that other machines can reach needs keys, unless the flags explicitly do without.
 void check_exposure(const Options& options) {
   const bool has_keys = !options.server.api_keys.empty() || !options.server.api_keys_file.empty();
   if (!is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        concat("--host ", options.server.host, " is open to other machines: give --api-key KEY or --api-keys-file ",
-               "FILE, or --allow-any-key to let everyone draw"));
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--host ", options.server.host, " can be reached by other machines: give --api-key KEY or ",
+                       "--api-keys-file FILE, or --allow-any-key to accept requests from everyone"));
   }
 }
 
@@ -40,13 +39,13 @@ sigset_t shutdown_signals() {
   return set;
 }
 
-/// Waits for SIGTERM or SIGINT, then lets what was accepted finish, as far as the time goes. A second signal ends the
+/// Waits for SIGTERM or SIGINT, then lets accepted requests finish within the drain timeout. A second signal ends the
 /// process at once.
 void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
   const sigset_t signals = shutdown_signals();
   int signal = 0;
   sigwait(&signals, &signal);
-  log::info("shutting down: what was accepted is finished, new requests are refused",
+  log::info("shutting down: accepted requests are finished, new ones are refused",
             {{"drain_timeout", drain_timeout_s}});
   server.begin_shutdown();
   std::thread([signals] {
@@ -57,7 +56,7 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
   using std::chrono::milliseconds;
   const auto timeout =
       drain_timeout_s > 0 ? milliseconds(static_cast<std::int64_t>(drain_timeout_s * 1000)) : milliseconds::max();
-  if (!engine.drain(timeout)) log::warning("the time to finish is over: what was still being drawn was given up");
+  if (!engine.drain(timeout)) log::warning("the drain timeout has expired; unfinished requests were aborted");
   server.stop();
 }
 
@@ -82,7 +81,7 @@ void log_startup(const ModelDescription& model, std::size_t others, const std::s
 
 int serve(const Options& options) {
   check_exposure(options);
-  // Blocked before any thread exists, so that every thread inherits it and only await_shutdown sees the signals.
+  // Blocks the signals before any thread exists, so that all threads inherit this and only await_shutdown gets them.
   const sigset_t signals = shutdown_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <string_view>
 
+#include "core/json_depth.h"
 #include "core/open_file.h"
 #include "core/text.h"
 
@@ -13,9 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// Far above any real file: a tokenizer.json has a few MB, and lists in configs lie in each other three deep at most.
-constexpr std::size_t kMaxBytes = 100'000'000;
-constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxBytes = 100'000'000;  // far above any real file: a tokenizer.json has a few MB
 
 constexpr std::pair<std::string_view, double> kPythonNumbers[] = {
     {"-Infinity", -std::numeric_limits<double>::infinity()},
@@ -23,7 +22,7 @@ constexpr std::pair<std::string_view, double> kPythonNumbers[] = {
     {"NaN", std::numeric_limits<double>::quiet_NaN()},
 };
 
-// Python's json module writes these three as bare words, which JSON does not have; here they become strings.
+// Python's json module writes these three as bare words, which JSON does not allow; this turns them into strings.
 std::string quote_python_numbers(std::string_view text) {
   std::string quoted;
   bool in_string = false;
@@ -49,11 +48,10 @@ std::string quote_python_numbers(std::string_view text) {
   return quoted;
 }
 
-// Refuses what lies too deep: copying, printing and comparing JSON take stack by the level.
 json parse(std::string_view text, const std::string& where) {
   const auto corrupt = [&](const auto&... what) { return Error(ErrorCode::kCorruptData, concat(where, what...)); };
-  const auto on_event = [&](int depth, json::parse_event_t, const json&) {
-    if (depth > kMaxDepth) throw corrupt(" has lists or objects within each other, more than ", kMaxDepth, " deep");
+  const auto on_event = [&](int depth, json::parse_event_t event, const json&) {
+    if (exceeds_max_json_depth(depth, event)) throw corrupt(" is nested deeper than ", kMaxJsonDepth, " levels");
     return true;
   };
   try {
@@ -63,7 +61,7 @@ json parse(std::string_view text, const std::string& where) {
     if (text.empty()) throw corrupt(" is empty");
     throw corrupt(" is not valid JSON in line ", 1 + std::count(text.begin(), end, '\n'));
   } catch (const json::out_of_range&) {
-    throw corrupt(" holds a number that is too large");
+    throw corrupt(" contains a number that is too large");
   }
 }
 

@@ -1,4 +1,4 @@
-// Reading a component's config.json field by field, so that no field is ignored by accident.
+// Reads a component's config.json field by field, so that no field is ignored by accident.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,25 +11,25 @@
 
 namespace easel {
 
-/// One JSON object whose every field is either read, named as harmless, or an error.
+/// A JSON object in which every field must be read or explicitly ignored; any other field is an error.
 ///
-/// Typical use: read fields with get/find, refuse unsupported values with require, name what does not change numbers
-/// with ignore, then finish(). A null field counts as absent. Keys that begin with '_' are notes, never read.
+/// Typical use: read fields with get and find, refuse unsupported values with require, list fields that do not change
+/// results with ignore, then call finish. A null field counts as absent. Keys that begin with '_' are comments.
 /// Not thread-safe.
 class Config {
  public:
-  /// @param where  what messages call it, e.g. "unet/config.json"
+  /// @param where  the name of the object in messages, e.g. "unet/config.json"
   Config(nlohmann::json object, std::string where);
 
-  /// Also takes Python's Infinity, -Infinity and NaN, which its json module writes where a number is none of JSON's:
-  /// they come as strings, and find<double> reads those as the numbers they stand for.
-  /// @throws Error(kNotFound, kCorruptData)  no such file; not a JSON object
+  /// Also accepts Infinity, -Infinity and NaN, which Python's json module writes although JSON does not have them: they
+  /// become strings, and find<double> reads those strings as numbers.
+  /// @throws Error(kNotFound, kCorruptData)  there is no such file, or it is not a JSON object
   static Config read_file(const std::string& path, std::string where);
 
   bool has(const std::string& key) const;  ///< present and not null
 
-  /// The field, or none when absent or null.
-  /// @throws Error(kCorruptData)  of another type; names field, value and type
+  /// The field, or none when it is absent or null.
+  /// @throws Error(kCorruptData)  it has another type; the message names field, value and expected type
   template <class T>
   std::optional<T> find(const std::string& key) {
     used_.insert(key);
@@ -41,14 +41,14 @@ class Config {
     const auto found = find<T>(key);
     return found ? *found : fallback;
   }
-  /// @throws Error(kCorruptData)  absent
+  /// @throws Error(kCorruptData)  the field is absent or null
   template <class T>
   T get(const std::string& key) {
     const auto found = find<T>(key);
     if (!found) throw missing(key);
     return *found;
   }
-  /// A list of n, from a list of n or one value for all.
+  /// A list of n values, from a list of n or from a single value that is repeated.
   template <class T>
   std::vector<T> get_list(const std::string& key, std::size_t n, T fallback) {
     if (!has(key)) {
@@ -61,17 +61,17 @@ class Config {
     return list;
   }
 
-  /// The raw field; null when absent.
+  /// The field as JSON; null when it is absent.
   const nlohmann::json& raw(const std::string& key);
 
-  /// Refuses every value but the ones listed; absent and null are fine.
-  /// @throws Error(kUnsupported)  names field, value and what is supported
+  /// Refuses every value but those listed; the field may be absent or null.
+  /// @throws Error(kUnsupported)  the message names field, value and the supported values
   void require(const std::string& key, const std::vector<nlohmann::json>& supported);
 
-  /// These change no number, or only in training.
+  /// Marks fields that do not change results, or only those of training.
   void ignore(const std::vector<std::string>& keys);
 
-  /// @throws Error(kUnsupported)  names every field that is neither read, ignored nor null
+  /// @throws Error(kUnsupported)  some field was neither read nor ignored and is not null; the message names them all
   void finish() const;
 
   const nlohmann::json& object() const { return object_; }

@@ -20,7 +20,7 @@ constexpr const char* kLevelNames[] = {"debug", "info", "warning", "error", "off
 constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
                                                  spdlog::level::err, spdlog::level::off};
 constexpr const char* kTextPattern = "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v";
-// The text behind %v is the object's other members.
+// %v stands for the object's other members.
 constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})";
 
 std::atomic<Format> current_format = Format::kText;
@@ -35,21 +35,7 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-std::string escape_control_characters(std::string_view message) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string line;
-  line.reserve(message.size());
-  for (const unsigned char c : message) {
-    if (c >= 0x20 && c != 0x7f) {
-      line += static_cast<char>(c);
-    } else {
-      line += {'\\', 'x', kHex[c >> 4], kHex[c & 15]};
-    }
-  }
-  return line;
-}
-
-// Quoted where a reader could not tell where it ends.
+// Quotes a value whose end would otherwise be ambiguous.
 std::string quote_if_needed(const std::string& text) {
   const bool plain = !text.empty() && text.find_first_of(" \"=\\") == std::string::npos;
   if (plain) return text;
@@ -61,7 +47,7 @@ std::string quote_if_needed(const std::string& text) {
   return quoted + '"';
 }
 
-// Enough digits for milliseconds of hours, and none that say nothing: 0.25 rather than 0.250000.
+// Ten significant digits, e.g. hours to the millisecond, without trailing zeros.
 std::string format_number(double number) {
   std::array<char, 32> text{};
   const auto length = std::snprintf(text.data(), text.size(), "%.10g", number);
@@ -80,13 +66,13 @@ std::string format_text_line(std::string_view message, const Fields& fields) {
   return escape_control_characters(line);
 }
 
-// Without the braces: the pattern has them, with the members that spdlog knows.
+// Without the braces, which are in the pattern together with the members that spdlog fills in.
 std::string format_json_members(std::string_view message, const Fields& fields) {
   nlohmann::ordered_json object = {{"message", message}};
   for (const auto& field : fields) {
     std::visit([&](const auto& value) { object[field.name] = value; }, field.value);
   }
-  // Bytes that are no UTF-8 become U+FFFD; DEL is legal in JSON but can still play tricks on a terminal.
+  // Invalid UTF-8 becomes U+FFFD. DEL is legal in JSON, but a terminal might act on it.
   auto text = object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace);
   for (auto at = text.find('\x7f'); at != std::string::npos; at = text.find('\x7f', at)) text.replace(at, 1, "\\u007f");
   return text.substr(1, text.size() - 2);

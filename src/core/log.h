@@ -1,4 +1,4 @@
-// The logging facade. spdlog stays behind it: its fmt and the one in libtorch's headers do not mix.
+// The logging facade. It hides spdlog, whose copy of fmt conflicts with the one in libtorch's headers.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ namespace easel::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError, kOff };
 
-/// How a line is written.
+/// The format of a line.
 enum class Format {
-  kText,  ///< time, level, message, then `name=value` for each field; a value with spaces or quotes is quoted
-  kJson,  ///< one object a line: time (ISO 8601), level, message, then the fields, numbers as numbers
+  kText,  ///< time, level, message, then `name=value` for each field; values with spaces or quotes are quoted
+  kJson,  ///< one object per line: time (ISO 8601), level, message, then the fields; numbers stay numbers
 };
 
-/// A named value that belongs to a line, e.g. {"status", 200}. Names are lower case, without spaces, and none of
-/// "time", "level", "message".
+/// A named value in a line, e.g. {"status", 200}. Names are lower case, without spaces; "time", "level" and "message"
+/// are reserved.
 struct Field {
   using Value = std::variant<std::string, std::int64_t, double>;
 
@@ -45,16 +45,16 @@ struct Field {
 };
 using Fields = std::vector<Field>;
 
-/// @throws Error(kInvalidArgument)  not one of debug, info, warning, error, off
+/// @throws Error(kInvalidArgument)  the name is not one of debug, info, warning, error and off
 Level parse_level(std::string_view name);
 void set_level(Level level);
 
-/// @throws Error(kInvalidArgument)  neither text nor json
+/// @throws Error(kInvalidArgument)  the name is neither text nor json
 Format parse_format(std::string_view name);
 void set_format(Format format);
 
-/// One line to standard error. Thread-safe. Control characters are written escaped, so that no request can forge a
-/// line. Prompt text belongs at debug level only.
+/// Each writes one line to standard error. Thread-safe. Control characters are escaped, so that a request cannot forge
+/// a line. Prompts may be logged at debug level only.
 void debug(std::string_view message, const Fields& fields = {});
 void info(std::string_view message, const Fields& fields = {});
 void warning(std::string_view message, const Fields& fields = {});

@@ -1,4 +1,4 @@
-// Names as people type them.
+// Compares names the way people type them.
 #pragma once
 
 #include <string>
@@ -6,9 +6,9 @@
 
 namespace easel {
 
-/// One spelling for many: ASCII letters in lower case, "+" as "p", and each run of spaces, hyphens and underscores as
-/// one underscore; those at the ends are dropped. "DPM++ 2M Karras", "dpm++-2m_karras" and "dpmpp_2m_karras" are one
-/// name.
+/// Maps different spellings of a name to one: ASCII letters become lower case, "+" becomes "p", and each run of spaces,
+/// hyphens and underscores becomes one underscore, or nothing at the ends. "DPM++ 2M Karras", "dpm++-2m_karras" and
+/// "dpmpp_2m_karras" give the same result.
 std::string normalize_name(std::string_view written);
 
 }  // namespace easel

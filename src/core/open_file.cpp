@@ -70,7 +70,7 @@ std::string read_file(const std::string& path, const std::string& where, std::si
     const auto got = read(file.descriptor(), contents.data() + done, size - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error(ErrorCode::kCorruptData, concat(where, " cannot be read: ", std::strerror(errno)));
-    if (got == 0) break;  // it has become shorter
+    if (got == 0) break;  // the file has become shorter
     done += static_cast<std::size_t>(got);
   }
   contents.resize(done);

@@ -1,4 +1,4 @@
-// Files of others, opened for reading.
+// Opens untrusted files for reading.
 #pragma once
 
 #include <cstddef>
@@ -7,22 +7,24 @@
 
 namespace easel {
 
-/// A regular file, or what a link to one leads to. Opening never waits, as it would for the writer of a pipe.
+/// An open regular file; symbolic links are followed. Opening never blocks, which it otherwise would on a pipe without
+/// a writer.
 class OpenFile {
  public:
-  /// @param where  what messages call it
-  /// @throws Error(kNotFound)     there is none, or it cannot be opened; says why
-  /// @throws Error(kCorruptData)  a folder, a device or a pipe
+  /// @param where  the name of the file in messages
+  /// @throws Error(kNotFound)     the file does not exist or cannot be opened; the message says why
+  /// @throws Error(kCorruptData)  it is a folder, a device or a pipe
   OpenFile(const std::string& path, std::string where);
   ~OpenFile();
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 
   int descriptor() const { return descriptor_; }
-  /// As it is now. Not when its name, links or rights changed: that leaves the contents, which someone may have mapped.
+  /// Size and modification time. Renaming, linking and changing permissions do not alter them, since the contents,
+  /// which may be mapped, stay the same.
   struct State {
     std::size_t size;
-    std::int64_t written;  ///< when, in nanoseconds since 1970
+    std::int64_t written;  ///< time of the last modification, in nanoseconds since 1970
     bool operator==(const State&) const = default;
   };
   State state() const;
@@ -33,8 +35,8 @@ class OpenFile {
   int descriptor_ = -1;
 };
 
-/// The whole file.
-/// @throws Error(kNotFound, kCorruptData)  as OpenFile; longer than max_bytes, or it cannot be read
+/// Reads a whole file.
+/// @throws Error(kNotFound, kCorruptData)  as OpenFile; also when the file is longer than max_bytes or cannot be read
 std::string read_file(const std::string& path, const std::string& where, std::size_t max_bytes);
 
 }  // namespace easel

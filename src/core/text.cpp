@@ -1,7 +1,7 @@
-// Text for messages.
 #include "core/text.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace easel {
 namespace {
@@ -23,6 +23,29 @@ std::string shortened(std::string_view text) {
 
 std::string quote(std::string_view text) {
   return concat("\"", shortened(text), "\"");
+}
+
+std::string escape_control_characters(std::string_view text) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string escaped;
+  escaped.reserve(text.size());
+  for (const unsigned char c : text) {
+    if (c >= 0x20 && c != 0x7f) {
+      escaped += static_cast<char>(c);
+    } else {
+      escaped += {'\\', 'x', kHex[c >> 4], kHex[c & 15]};
+    }
+  }
+  return escaped;
+}
+
+std::optional<std::pair<int, int>> parse_size(std::string_view text) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto x = std::from_chars(text.data(), end, width);
+  const bool complete = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
+  if (!complete || width <= 0 || height <= 0) return std::nullopt;
+  return std::pair{width, height};
 }
 
 }  // namespace easel

@@ -1,10 +1,12 @@
-// Building messages.
+// Text for messages, and the small notations that several layers read.
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace easel {
@@ -40,5 +42,12 @@ std::string shortened(std::string_view text);
 
 /// shortened(text) in double quotes, for messages.
 std::string quote(std::string_view text);
+
+/// `text` with each control character (bytes below 0x20, and DEL) written as "\x1b". Text from a file or a request can
+/// then neither start a new line nor send commands to a terminal.
+std::string escape_control_characters(std::string_view text);
+
+/// "512x768" as width and height, both positive; none for any other text.
+std::optional<std::pair<int, int>> parse_size(std::string_view text);
 
 }  // namespace easel

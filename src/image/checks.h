@@ -1,4 +1,4 @@
-// What every function of this layer asks of an image.
+// The checks that every function of this layer makes on an image.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace easel {
 
-constexpr int kChannels = 3;
+constexpr int kChannels = Image::kChannels;
 
-/// stb counts bytes in `int` and doubles its buffers; up to here it stays far from the end.
+/// stb counts bytes in `int` and doubles its buffers; this limit is far from where that would overflow.
 constexpr std::int64_t kMaxImageBytes = std::int64_t{1} << 28;
 
 /// @throws Error(kInvalidArgument)  an edge is not positive, or the image is larger than this layer can handle
@@ -25,7 +25,7 @@ inline void check_size(std::int64_t width, std::int64_t height) {
   }
 }
 
-/// @throws Error(kInvalidArgument)  as above, or the pixels are not width * height * 3 bytes
+/// @throws Error(kInvalidArgument)  as check_size(), or the pixels are not width * height * 3 bytes
 inline void check_image(const Image& image) {
   check_size(image.width, image.height);
   const auto expected = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * kChannels;

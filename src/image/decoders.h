@@ -1,4 +1,4 @@
-// One decoder a format, and what they share. Used by image_file.cpp alone, which has seen the signature.
+// One decoder per format, and what they share. Only image_file.cpp uses them, after it has recognised the format.
 #pragma once
 
 #include <cstdint>
@@ -8,24 +8,24 @@
 
 namespace easel {
 
-// Each as decode_image(), for files that begin as its format does.
+// Each as decode_image(), for files that begin with the signature of its format.
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits);
 DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits);
 DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits);
 
-/// An image of that size with its pixels allocated, after the limits are checked.
-/// @throws Error(kInvalidArgument)  over the limits
+/// Checks the limits, then allocates an image of that size.
+/// @throws Error(kInvalidArgument)  the size exceeds the limits
 DecodedImage allocate_image(std::int64_t width, std::int64_t height, const ImageFileLimits& limits);
 
-/// Takes rows of RGBA apart into colours and opacity. `alpha` becomes one byte a pixel.
+/// Splits RGBA pixels into the colours and the alpha channel of `image`.
 /// @param rgba  width * height * 4 bytes
 void split_alpha(const std::uint8_t* rgba, DecodedImage& image);
 
-/// How a camera was held: EXIF's tag 0x0112, from 1 (upright) to 8. Metadata that makes no sense means upright.
-/// @param exif  with or without the "Exif" and two zeros that begin it in JPEG files
+/// EXIF's orientation tag (0x0112), from 1 (upright) to 8; 1 when the metadata is missing or invalid.
+/// @param exif  with or without the prefix "Exif\0\0" that it has in JPEG files
 int exif_orientation(std::string_view exif);
 
-/// The image turned and mirrored as the orientation asks, so that it stands upright.
+/// The image rotated and mirrored so that it is upright. @param orientation  as exif_orientation() returns it
 DecodedImage upright(DecodedImage decoded, int orientation);
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// The one thing of EXIF (JEITA CP-3451, chapter 4) that changes an image: how the camera was held.
+// Reads the orientation from EXIF (JEITA CP-3451, chapter 4), the only field that matters for the image.
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -14,7 +14,7 @@ constexpr std::size_t kEntryBytes = 12;
 constexpr std::uint32_t kOrientationTag = 0x0112;
 constexpr std::uint32_t kShortType = 3;
 
-/// The TIFF structure within EXIF. What lies outside it reads as 0.
+/// The TIFF structure inside EXIF. Reads beyond its end give 0.
 class Tiff {
  public:
   explicit Tiff(std::string_view bytes) : bytes_(bytes), big_endian_(bytes.starts_with("MM")) {}
@@ -34,7 +34,7 @@ class Tiff {
   bool big_endian_;
 };
 
-/// Rows of pixels of so many bytes each, turned. From 5 on rows and columns change places; then each axis may be
+/// Rotates and mirrors pixels of pixel_bytes each. Orientations from 5 on swap rows and columns; then each axis may be
 /// reversed.
 std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& pixels, int width, int height, int pixel_bytes,
                                  int orientation) {

@@ -1,7 +1,8 @@
-// Which decoder a file needs, and what all of them share.
+// Chooses the decoder of a file; code that all decoders share.
 #include "easel/image_file.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "image/checks.h"
 #include "image/decoders.h"
@@ -43,11 +44,16 @@ std::optional<Image> mask_from_alpha(const DecodedImage& image) {
   return mask;
 }
 
+Image mask_from_file(DecodedImage image) {
+  auto transparent = mask_from_alpha(image);
+  return transparent ? std::move(*transparent) : std::move(image.image);
+}
+
 DecodedImage allocate_image(std::int64_t width, std::int64_t height, const ImageFileLimits& limits) {
   if (width > limits.max_edge || height > limits.max_edge || width * height > limits.max_pixels) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("the image is ", width, " x ", height, "; at most ", limits.max_edge, " along an edge and ",
-                       limits.max_pixels, " pixels are accepted"));
+                concat("the image is ", width, " x ", height, "; at most ", limits.max_edge,
+                       " pixels along an edge and ", limits.max_pixels, " pixels in all are accepted"));
   }
   check_size(width, height);
   DecodedImage image{.image = {.width = static_cast<int>(width), .height = static_cast<int>(height), .pixels = {}},

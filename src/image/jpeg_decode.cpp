@@ -1,4 +1,4 @@
-// JPEG files by libjpeg-turbo.
+// Decodes JPEG files with libjpeg-turbo.
 #include <cstdio>
 // jpeglib.h needs FILE and size_t declared before it.
 #include <jerror.h>
@@ -15,14 +15,13 @@
 namespace easel {
 namespace {
 
-// A progressive file may refine its pixels as often as it likes, and each time costs a pass over all of them; encoders
-// write some ten scans.
+// A progressive file may have any number of scans, and each costs a pass over all pixels; encoders write about ten.
 constexpr int kMaxScans = 100;
 constexpr int kCmykChannels = 4;
 
-/// libjpeg's error manager with what its callbacks leave.
+/// libjpeg's error manager together with what its callbacks record.
 struct ErrorState {
-  jpeg_error_mgr manager;  // first, so that a pointer to it is one to all of this
+  jpeg_error_mgr manager;  // must be first: a pointer to it is cast to this struct
   std::jmp_buf failed;
   int code = 0;
   char message[JMSG_LENGTH_MAX] = "";
@@ -35,7 +34,7 @@ struct ErrorState {
   std::longjmp(errors.failed, 1);
 }
 
-// Warnings are how libjpeg says that it goes on with made-up pixels. These are about bytes that change none.
+// libjpeg warns when it continues with invented pixels. These warnings are about bytes that do not affect pixels.
 bool is_harmless_warning(int warning) {
   return warning == JWRN_EXTRANEOUS_DATA || warning == JWRN_JFIF_MAJOR || warning == JWRN_NOT_SEQUENTIAL ||
          warning == JWRN_ADOBE_XFORM;
@@ -49,8 +48,8 @@ void count_scans(j_common_ptr jpeg) {
   if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMaxScans) ERREXIT(jpeg, JERR_BAD_PROGRESSION);
 }
 
-// libjpeg's own way to keep a marker for later walks over all that it has kept, so that a file of nothing but markers
-// takes hours. All of the file lies in the source's buffer.
+// Replaces libjpeg's own saving of markers, which walks over all markers saved so far, so that a file with nothing but
+// markers would take hours. The whole file is in the source's buffer.
 boolean read_app1(j_decompress_ptr jpeg) {
   constexpr std::size_t kLengthBytes = 2;
   auto& source = *jpeg->src;
@@ -60,7 +59,7 @@ boolean read_app1(j_decompress_ptr jpeg) {
   if (length < kLengthBytes) ERREXIT(jpeg, JERR_BAD_LENGTH);
   if (length > rest.size()) ERREXIT(jpeg, JERR_INPUT_EOF);
   const auto app1 = rest.substr(kLengthBytes, length - kLengthBytes);
-  // The first one counts.
+  // The first EXIF marker counts.
   auto& orientation = *static_cast<int*>(jpeg->client_data);
   if (orientation == 0 && app1.starts_with("Exif")) orientation = exif_orientation(app1);
   source.next_input_byte += length;
@@ -81,8 +80,8 @@ class JpegReader {
   JpegReader(const JpegReader&) = delete;
   JpegReader& operator=(const JpegReader&) = delete;
 
-  // libjpeg leaves a failed call by longjmp, past every destructor between; so in these three nothing that needs one
-  // is made. Each returns false when the file is at fault, or memory is short: see error().
+  // libjpeg leaves a failed call by longjmp, which skips destructors, so these three functions create no object that
+  // has one. Each returns false when the file is damaged or memory runs out: see error().
 
   bool read_header() {
     if (setjmp(errors_.failed)) return false;
@@ -109,7 +108,7 @@ class JpegReader {
     return true;
   }
 
-  /// @param row  room for one row of inks
+  /// @param row  buffer for one row of CMYK pixels
   bool read_cmyk(std::uint8_t* row, std::uint8_t* pixels) {
     if (setjmp(errors_.failed)) return false;
     jpeg_start_decompress(&jpeg_);
@@ -127,16 +126,17 @@ class JpegReader {
   bool is_cmyk() const { return jpeg_.out_color_space == JCS_CMYK; }
   const jpeg_decompress_struct& jpeg() const { return jpeg_; }
 
-  /// EXIF's. Known once the header is read; what stands among the pixels does not count.
+  /// EXIF's orientation, after read_header(); markers after the header are ignored.
   int orientation() const { return orientation_ == 0 ? 1 : orientation_; }
 
   Error error() const {
-    if (errors_.code == JERR_OUT_OF_MEMORY) return {ErrorCode::kResourceExhausted, "no memory to read a JPEG file"};
+    if (errors_.code == JERR_OUT_OF_MEMORY)
+      return {ErrorCode::kResourceExhausted, "out of memory when reading a JPEG file"};
     return {ErrorCode::kInvalidArgument, concat("the JPEG file is damaged: ", errors_.message)};
   }
 
  private:
-  // What an ink and black leave of white. Adobe's files hold what is left instead of what is laid on.
+  // Multiplies the light that an ink and black leave. Adobe's files store that light, others the amount of ink.
   std::uint8_t cmyk_to_rgb(int ink, int black) const {
     if (!jpeg_.saw_Adobe_marker) ink = 255 - ink, black = 255 - black;
     return static_cast<std::uint8_t>((ink * black + 127) / 255);
@@ -145,7 +145,7 @@ class JpegReader {
   std::string_view bytes_;
   ErrorState errors_{};
   jpeg_progress_mgr progress_{};
-  int orientation_ = 0;  // 0: the file has said nothing
+  int orientation_ = 0;  // 0: the file has none
   jpeg_decompress_struct jpeg_{};
 };
 

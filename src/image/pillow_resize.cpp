@@ -12,7 +12,7 @@ namespace easel {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-// An 8-bit value times a weight, and two more bits for the overshoot of their sum, fit 32 bits.
+// 32 bits hold an 8-bit value times a weight, and two bits for the overshoot of the sum.
 constexpr int kPrecisionBits = 32 - 8 - 2;
 
 double sinc(double x) {
@@ -35,10 +35,10 @@ double weight_at(PillowFilter filter, double x) {
   return filter == PillowFilter::kLanczos ? lanczos(x) : bicubic(x);
 }
 
-/// What one pixel of a resized axis is made of.
+/// The pixels that one pixel of a resized axis is made of.
 struct Taps {
-  int first = 0;                      ///< pixel of the old axis
-  std::vector<std::int32_t> weights;  ///< of it and those that follow; 1 is 2^kPrecisionBits
+  int first = 0;                      ///< pixel of the original axis
+  std::vector<std::int32_t> weights;  ///< of `first` and the pixels after it; 2^kPrecisionBits stands for 1
 };
 
 std::int32_t to_fixed(double weight) {
@@ -52,7 +52,7 @@ Taps taps_for_pixel(double center, double filter_scale, int extent, PillowFilter
   std::vector<double> weights;
   double sum = 0;
   for (int x = 0; x < end - first; ++x) {
-    // A product with the inverse, which is no quotient to the bit.
+    // Pillow multiplies with the inverse, which does not equal a division to the bit.
     weights.push_back(weight_at(filter, (x + first - center + 0.5) * (1.0 / filter_scale)));
     sum += weights.back();
   }
@@ -119,8 +119,8 @@ Image resize_columns_if_needed(const Image& image, int height, PillowFilter filt
   return height == image.height ? image : resize_columns(image, height, filter);
 }
 
-/// Rows come first as a rule. Since version 13, columns do where that axis is reduced by much more pixels than the
-/// other; found by comparing some 1,800 pairs of sizes.
+/// Pillow resizes the rows first, except that since version 13 columns come first where they are reduced by many more
+/// pixels than the rows. The rule was found by comparing some 1,800 pairs of sizes.
 bool columns_first(const Image& image, int width, int height) {
   return height < image.height && std::int64_t{image.height} - height > 2 * (std::int64_t{image.width} - width);
 }
@@ -130,7 +130,7 @@ bool columns_first(const Image& image, int width, int height) {
 Image pillow_resize(const Image& image, int width, int height, PillowFilter filter) {
   check_image(image);
   check_size(width, height);
-  // Of what lies between the two passes.
+  // The intermediate image, in either order.
   check_size(width, image.height);
   check_size(image.width, height);
   if (columns_first(image, width, height))

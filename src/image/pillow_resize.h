@@ -1,4 +1,4 @@
-// Resampling as the reference resamples its input images.
+// Resampling as diffusers resamples input images: with Pillow.
 #pragma once
 
 #include "easel/image.h"
@@ -6,13 +6,14 @@
 namespace easel {
 
 enum class PillowFilter {
-  kBicubic,  ///< Keys with a = -0.5, 2 pixels to either side
+  kBicubic,  ///< Keys's cubic with a = -0.5, 2 pixels to each side
   kLanczos,  ///< 3 lobes
 };
 
-/// Pillow's Image.resize on 8-bit RGB, to the bit: when an axis is reduced, the filter is widened by as much; first
-/// one axis, then the other, each with weights in fixed point and its result rounded to 8 bits. Thread-safe.
-/// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or either size is beyond easel::resize's
+/// Equal to the bit to Pillow's Image.resize on 8-bit RGB: when an axis is reduced, the filter is widened by the same
+/// factor; the axes are resampled one after the other, each with fixed-point weights and rounding to 8 bits.
+/// Thread-safe.
+/// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or a size is not one that resize() accepts
 Image pillow_resize(const Image& image, int width, int height, PillowFilter filter);
 
 }  // namespace easel

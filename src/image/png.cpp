@@ -1,4 +1,4 @@
-// PNG by stb_image_write, which is used nowhere else.
+// Writes PNG files with stb_image_write, which only this file uses.
 #include "image/checks.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -21,7 +21,7 @@ std::string encode_png(const Image& image) {
   if (!stbi_write_png_to_func(append, &png, image.width, image.height, kChannels, image.pixels.data(),
                               image.width * kChannels)) {
     throw Error(ErrorCode::kResourceExhausted,
-                concat("no memory to encode an image of ", image.width, " x ", image.height));
+                concat("out of memory when encoding an image of ", image.width, " x ", image.height));
   }
   return png;
 }

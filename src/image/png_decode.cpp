@@ -1,4 +1,4 @@
-// PNG files by libpng.
+// Decodes PNG files with libpng.
 #include <png.h>
 
 #include <csetjmp>
@@ -13,7 +13,7 @@
 namespace easel {
 namespace {
 
-/// What libpng's callbacks share.
+/// What the callbacks of libpng share.
 struct ReadState {
   std::string_view rest;
   std::string message;
@@ -52,15 +52,15 @@ class PngReader {
   png_infop info_;
 };
 
-// libpng leaves a failed call by longjmp, past every destructor between; so in the functions that call setjmp, and in
-// the callbacks, nothing that needs one is made.
+// libpng leaves a failed call by longjmp, which skips destructors, so the functions that call setjmp and the callbacks
+// create no object that has one.
 
-/// @return false with a message in the Reading that the reader was made with
+/// @return false with a message in the ReadState that the reader was made with
 bool read_header(const PngReader& reader, ReadState& state) {
   if (setjmp(png_jmpbuf(reader.png()))) return false;
   png_set_read_fn(reader.png(), &state, &read_bytes);
-  png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours are checked by the caller
-  // A negative count means every chunk that no pixel depends on. Texts and profiles are skipped, not unpacked.
+  png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller checks our own limits
+  // A negative count means all chunks that pixels do not depend on. Texts and profiles are skipped, not unpacked.
   png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   constexpr png_byte kExif[] = "eXIf";
   png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_AS_DEFAULT, kExif, 1);
@@ -68,8 +68,8 @@ bool read_header(const PngReader& reader, ReadState& state) {
   return true;
 }
 
-/// 8-bit RGB, or RGBA where the file knows of transparency.
-/// @param row_bytes  that each row has room for
+/// Reads 8-bit RGB, or RGBA where the file has transparency.
+/// @param row_bytes  size of each row's buffer
 bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows, std::size_t row_bytes) {
   if (setjmp(png_jmpbuf(reader.png()))) return false;
   png_set_expand(reader.png());
@@ -77,9 +77,9 @@ bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows, std::siz
   png_set_gray_to_rgb(reader.png());
   png_read_update_info(reader.png(), reader.info());
   if (png_get_rowbytes(reader.png(), reader.info()) != row_bytes)
-    png_error(reader.png(), "its rows have another length");
+    png_error(reader.png(), "its rows have an unexpected length");
   png_read_image(reader.png(), rows.data());
-  png_read_end(reader.png(), reader.info());  // EXIF may stand behind the pixels
+  png_read_end(reader.png(), reader.info());  // EXIF may follow the pixels
   return true;
 }
 
@@ -104,7 +104,7 @@ Error damaged_error(const ReadState& state) {
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
   ReadState state{.rest = bytes, .message = ""};
   const PngReader reader(state);
-  if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "no memory to read a PNG file");
+  if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "out of memory when reading a PNG file");
   if (!read_header(reader, state)) throw damaged_error(state);
   const auto width = png_get_image_width(reader.png(), reader.info());
   const auto height = png_get_image_height(reader.png(), reader.info());

@@ -1,4 +1,4 @@
-// Resampling by stb_image_resize, which is used nowhere else, and cropping.
+// Resamples with stb_image_resize, which only this file uses, and crops.
 #include <algorithm>
 
 #include "image/checks.h"
@@ -10,8 +10,8 @@
 namespace easel {
 namespace {
 
-// Between two sizes an axis has its own filter: Catmull-Rom passes through the pixels it enlarges, and the box, with
-// edges one pixel wide, weights those it reduces by their area.
+// Each axis has its own filter: Catmull-Rom, which interpolates the pixels, where it is enlarged; a box, which weights
+// pixels by their area, where it is reduced.
 stbir_filter filter_for(int from, int to) {
   return to > from ? STBIR_FILTER_CATMULLROM : STBIR_FILTER_BOX;
 }
@@ -24,13 +24,13 @@ Image resize(const Image& image, int width, int height) {
   if (width == image.width && height == image.height) return image;
   Image resized{width, height, {}};
   resized.pixels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * kChannels);
-  // The values are averaged as they are, without undoing sRGB's gamma: so does every tool that people compare with.
+  // Averages the stored values without undoing sRGB's gamma, as the common tools do.
   const int done =
       stbir_resize(image.pixels.data(), image.width, image.height, 0, resized.pixels.data(), width, height, 0,
                    STBIR_TYPE_UINT8, kChannels, STBIR_ALPHA_CHANNEL_NONE, 0, STBIR_EDGE_CLAMP, STBIR_EDGE_CLAMP,
                    filter_for(image.width, width), filter_for(image.height, height), STBIR_COLORSPACE_LINEAR, nullptr);
   if (!done) {
-    throw Error(ErrorCode::kResourceExhausted, concat("no memory to resize an image of ", image.width, " x ",
+    throw Error(ErrorCode::kResourceExhausted, concat("out of memory when resizing an image of ", image.width, " x ",
                                                       image.height, " to ", width, " x ", height));
   }
   return resized;

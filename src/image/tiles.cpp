@@ -19,11 +19,11 @@ std::vector<int> plan_axis(int extent, int edge, int overlap) {
 void check_tile(const Image& image, int width, int height) {
   check_image(image);
   if (image.width == width && image.height == height) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              concat("a tile or its image is ", image.width, " x ", image.height, ", expected ", width, " x ", height));
+  throw Error(ErrorCode::kInvalidArgument, concat("a tile or the whole image is ", image.width, " x ", image.height,
+                                                  ", expected ", width, " x ", height));
 }
 
-/// One row of the image, before rounding.
+/// Accumulates one row of the image before it is rounded.
 class RowAccumulator {
  public:
   explicit RowAccumulator(int width) : sums_(static_cast<std::size_t>(width) * kChannels) {}

@@ -1,4 +1,4 @@
-// WebP files by libwebp.
+// Decodes WebP files with libwebp.
 #include <webp/decode.h>
 
 #include <algorithm>
@@ -16,15 +16,16 @@ const char* status_message(VP8StatusCode status) {
     case VP8_STATUS_NOT_ENOUGH_DATA:
       return "the file ends too early";
     case VP8_STATUS_UNSUPPORTED_FEATURE:
-      return "it uses a feature that libwebp does not know";
+      return "it uses a feature that libwebp does not support";
     default:
-      return "its data make no sense";
+      return "its data is invalid";
   }
 }
 
 void check(VP8StatusCode status) {
   if (status == VP8_STATUS_OK) return;
-  if (status == VP8_STATUS_OUT_OF_MEMORY) throw Error(ErrorCode::kResourceExhausted, "no memory to read a WebP file");
+  if (status == VP8_STATUS_OUT_OF_MEMORY)
+    throw Error(ErrorCode::kResourceExhausted, "out of memory when reading a WebP file");
   throw Error(ErrorCode::kInvalidArgument, concat("the WebP file is damaged: ", status_message(status)));
 }
 
@@ -34,7 +35,7 @@ std::size_t little_endian(std::string_view bytes) {
   return value;
 }
 
-/// The contents of the chunk EXIF, which libwebp leaves to its reader; empty where there is none.
+/// The contents of the EXIF chunk, which libwebp does not parse; empty when there is none.
 std::string_view exif_chunk(std::string_view file) {
   constexpr std::size_t kFileHead = 12, kChunkHead = 8;
   auto rest = file.substr(kFileHead);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "easel/error.h"
-#include "easel/pipeline.h"
+#include "easel/stop.h"
 
 namespace easel {
 

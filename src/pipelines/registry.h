@@ -2,9 +2,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "easel/engine.h"
+#include "easel/model.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 
 namespace easel {
@@ -17,13 +17,5 @@ namespace easel {
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae = "");
-
-/// What a checkpoint is called where nothing else is said: its folder's name, or its file's without the extension.
-std::string checkpoint_name(const std::string& path);
-
-/// What lies directly in `directory`, sorted by name: folders that hold a model_index.json, safetensors files that hold
-/// a checkpoint, and .ckpt files, for open_model to say why it does not take them.
-/// @throws Error(kNotFound)  no such directory
-std::vector<std::string> find_checkpoints(const std::string& directory);
 
 }  // namespace easel

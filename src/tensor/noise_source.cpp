@@ -1,8 +1,7 @@
-#include "tensor/noise_source.h"
-
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/randn.h>
 
+#include "easel/noise.h"
 #include "tensor/upload.h"
 
 namespace easel {

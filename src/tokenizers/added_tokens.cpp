@@ -1,4 +1,4 @@
-// After AddedVocabulary of the `tokenizers` library, tokenizer/added_vocabulary.rs.
+// Follows AddedVocabulary of the library `tokenizers`, tokenizer/added_vocabulary.rs.
 #include "tokenizers/added_tokens.h"
 
 #include <algorithm>
@@ -13,8 +13,9 @@ namespace easel {
 AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Vocabulary& vocabulary, bool split_special_tokens,
                          const std::string& where)
     : split_special_tokens_(split_special_tokens) {
-  // The library counts tokens, it does not look for the highest id: in a vocabulary with gaps a new token may get the
-  // id of another one, and then replaces it here, all but the normalised form that was kept for that id.
+  // The library takes the number of tokens for the next id and does not look for the highest one. In a vocabulary with
+  // gaps a new token may thus get the id of another, which it then replaces, except for the normalised form that was
+  // stored for that id.
   auto next_id = static_cast<TokenId>(vocabulary.size());
   std::map<TokenId, std::string> normalized_forms;
   for (const auto& token : tokens) {
@@ -38,9 +39,8 @@ AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Vocabulary
     auto& patterns = token.normalized ? normalized_patterns_ : raw_patterns_;
     const auto [same, inserted] = patterns.ids.emplace(pattern, id);
     if (!inserted) {
-      throw Error(ErrorCode::kUnsupported,
-                  concat(where, ": added tokens `", tokens_[same->second].content, "` and `", token.content,
-                         "` cannot be told apart in a text: both are `", pattern, "` there"));
+      throw Error(ErrorCode::kUnsupported, concat(where, ": added tokens `", tokens_[same->second].content, "` and `",
+                                                  token.content, "` look the same in a text: `", pattern, "`"));
     }
   }
   for (auto* patterns : {&raw_patterns_, &normalized_patterns_}) {
@@ -69,7 +69,7 @@ std::optional<AddedTokens::Match> AddedTokens::next_match(std::string_view text,
 
 std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text, const Patterns& patterns) const {
   std::vector<Piece> pieces;
-  std::size_t done = 0;  // everything before it is in `pieces`
+  std::size_t done = 0;  // everything before this is in `pieces`
   for (auto match = next_match(text, 0, patterns); match; match = next_match(text, match->end, patterns)) {
     const AddedToken& token = tokens_.at(match->id);
     const auto before = text.substr(0, match->begin);
@@ -77,7 +77,7 @@ std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text, const 
     if (split_special_tokens_ && special_.contains(token.content)) continue;
     if (token.single_word && (ends_with_word_character(before) || starts_with_word_character(after))) continue;
 
-    // White space that an earlier token has swallowed is gone.
+    // White space may already belong to an earlier token.
     const auto begin = token.lstrip ? std::max(match->begin - trailing_space(before), done) : match->begin;
     const auto end = token.rstrip ? match->end + leading_space(after) : match->end;
     if (done < begin) pieces.push_back({text.substr(done, begin - done), std::nullopt});

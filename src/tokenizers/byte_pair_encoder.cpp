@@ -1,5 +1,5 @@
-// Merging by a queue of candidate pairs over a linked list of symbols, so that a word of a megabyte costs no more per
-// byte than a short one.
+// Merges with a priority queue of candidate pairs over a linked list of symbols, so that even a word of a megabyte is
+// encoded in O(n log n).
 #include "tokenizers/byte_pair_encoder.h"
 
 #include <algorithm>
@@ -13,18 +13,8 @@ namespace {
 
 constexpr std::string_view kEndOfWord = "</w>";
 
-// GPT-2's alphabet: printable Latin-1 stands for itself, every other byte for the next code point from U+0100 on.
-std::array<std::string, 256> byte_alphabet() {
-  std::array<std::string, 256> alphabet;
-  unsigned next_stand_in = 0x100;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-    const unsigned code = printable ? byte : next_stand_in++;
-    alphabet[byte] = code < 0x80
-                         ? std::string{static_cast<char>(code)}
-                         : std::string{static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
-  }
-  return alphabet;
+bool is_printable(unsigned byte) {
+  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
 
 std::optional<TokenId> find_token(const Vocabulary& vocabulary, const std::string& token) {
@@ -56,6 +46,18 @@ struct Candidate {
 
 }  // namespace
 
+std::array<std::string, 256> byte_alphabet() {
+  std::array<std::string, 256> alphabet;
+  unsigned next_code = 0x100;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const unsigned code = is_printable(byte) ? byte : next_code++;
+    alphabet[byte] = code < 0x80
+                         ? std::string{static_cast<char>(code)}
+                         : std::string{static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
+  }
+  return alphabet;
+}
+
 BytePairEncoder::BytePairEncoder(const Vocabulary& vocabulary, const std::vector<Merge>& merges,
                                  std::optional<TokenId> unknown, const std::string& where)
     : unknown_(unknown) {
@@ -81,9 +83,8 @@ BytePairEncoder::BytePairEncoder(const Vocabulary& vocabulary, const std::vector
 TokenId BytePairEncoder::byte_to_id(unsigned char byte, bool last) const {
   if (const auto id = (last ? last_bytes_ : inner_bytes_)[byte]) return *id;
   if (unknown_) return *unknown_;
-  throw Error(ErrorCode::kCorruptData,
-              concat("the vocabulary has no token for byte ", static_cast<int>(byte),
-                     last ? " at the end of a word" : "", ", nor the unknown token that would stand for it"));
+  throw Error(ErrorCode::kCorruptData, concat("the vocabulary has no token for byte ", static_cast<int>(byte),
+                                              last ? " at the end of a word" : "", " and no unknown token"));
 }
 
 const BytePairEncoder::MergeRule* BytePairEncoder::find_merge_rule(TokenId left, TokenId right) const {
@@ -122,7 +123,7 @@ void BytePairEncoder::encode(std::string_view word, std::vector<TokenId>& ids) c
     Symbol& left = symbols[best.left()];
     if (left.removed || left.next == kNone) continue;
     Symbol& right = symbols[left.next];
-    // The pair may have changed since it was queued. If it still makes the same token, it is as good as it was.
+    // The pair may have changed since it was queued; it still counts if it produces the same token.
     const MergeRule* rule = find_merge_rule(left.id, right.id);
     if (!rule || rule->merged != best.merged) continue;
 

@@ -14,25 +14,29 @@ namespace easel {
 
 using TokenId = std::int64_t;
 using Vocabulary = std::unordered_map<std::string, TokenId>;
-using Merge = std::pair<std::string, std::string>;  // two neighbouring tokens that become one
+using Merge = std::pair<std::string, std::string>;  // two adjacent tokens that become one
 
-/// Sennrich et al. 2016 (arXiv:1508.07909) on bytes, as GPT-2 spells them: each byte is one printable code point, and a
-/// word's last byte carries the suffix "</w>". Among all pairs of neighbours the one earliest in the list of merges is
-/// merged first, the leftmost of equals.
+/// GPT-2's spelling of each byte as one code point in UTF-8: a printable Latin-1 character stands for itself, the other
+/// bytes are U+0100 and the code points after it.
+std::array<std::string, 256> byte_alphabet();
+
+/// Sennrich et al. 2016 (arXiv:1508.07909), on bytes in GPT-2's spelling: each byte is one printable code point, and
+/// the last byte of a word has the suffix "</w>". Of all adjacent pairs, the one that comes first in the list of merges
+/// is merged first; of equal pairs, the leftmost.
 ///
 /// Immutable, so safe to share between threads.
 class BytePairEncoder {
  public:
-  /// @param vocabulary  ids unique, 0 to 2^32 - 1; bytes may be missing
-  /// @param merges      in order of rank; of equal pairs the last one counts
-  /// @param unknown     id that stands for a byte which is not in the vocabulary, if there is one
-  /// @param where       what messages call the merges
-  /// @throws Error(kCorruptData)  a merge that takes or makes a token which is not in the vocabulary
+  /// @param vocabulary  unique ids, 0 to 2^32 - 1; bytes may be missing
+  /// @param merges      in order of rank; of equal pairs, the last one counts
+  /// @param unknown     id for bytes that are not in the vocabulary, if there is one
+  /// @param where       the name of the merges in messages
+  /// @throws Error(kCorruptData)  a merge names or produces a token that is not in the vocabulary
   BytePairEncoder(const Vocabulary& vocabulary, const std::vector<Merge>& merges, std::optional<TokenId> unknown,
                   const std::string& where);
 
-  /// Appends the word's ids. Takes O(n log n) for n bytes.
-  /// @throws Error(kCorruptData)  a byte that is not in the vocabulary, and no `unknown`
+  /// Appends the ids of a word. Takes O(n log n) time for n bytes.
+  /// @throws Error(kCorruptData)  a byte is not in the vocabulary, and there is no `unknown`
   void encode(std::string_view word, std::vector<TokenId>& ids) const;
 
  private:

@@ -1,4 +1,4 @@
-// CLIP's tokenizer: the parts of this folder, in the order in which transformers 5.23.0 runs them.
+// CLIP's tokenizer: runs the parts of this folder in the order of transformers 5.23.0.
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -32,14 +32,14 @@ std::int64_t highest_id(const Vocabulary& vocabulary) {
   return highest;
 }
 
-/// A folder's files as they were read. Tokenizers that differ in their words share it.
+/// What was read from a folder. Tokenizers that differ only in their placeholder words share it.
 struct ClipTokenizerData {
   ClipTokenizerData(const VocabularyFiles& files, const TokenizerSettings& read_settings, const std::string& where)
       : name(where),
         settings(read_settings),
         vocabulary(files.vocabulary),
         pairs(files.vocabulary, files.merges, unknown_id(settings, files.vocabulary), files.merges_where),
-        // An added token that the vocabulary lacks may have an id above the vocabulary's highest.
+        // Added tokens that are not in the vocabulary may have ids above its highest.
         first_placeholder_id(highest_id(files.vocabulary) + static_cast<std::int64_t>(settings.added_tokens.size()) +
                              1) {}
 
@@ -82,7 +82,7 @@ class ClipBpe : public Tokenizer {
   TokenId eos_;
   TokenId pad_;
   std::size_t length_;
-  std::unordered_map<TokenId, TokenId> placeholder_ids_;  // by the id that added_ gives the word
+  std::unordered_map<TokenId, TokenId> placeholder_ids_;  // by the word's id in added_
 };
 
 TokenId ClipBpe::resolve_placeholder_id(TokenId added_id) const {
@@ -113,7 +113,7 @@ std::vector<TokenId> ClipBpe::token_ids(std::string_view text) const {
 TokenizedText ClipBpe::prepare_for_model(std::vector<TokenId> ids) const {
   const auto& settings = tokens_->settings;
   TokenizedText result;
-  const std::size_t capacity = length_ - 2;  // beside bos and eos
+  const std::size_t capacity = length_ - 2;  // without bos and eos
   if (ids.size() > capacity) {
     result.truncated = true;
     if (settings.truncates_left) {
@@ -171,7 +171,8 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::string& folder) {
   const std::filesystem::path path(folder);
   const auto name = (path.has_filename() ? path : path.parent_path()).filename().string();
   std::error_code ignored;
-  if (!std::filesystem::is_directory(path, ignored)) throw Error(ErrorCode::kNotFound, concat("no folder ", folder));
+  if (!std::filesystem::is_directory(path, ignored))
+    throw Error(ErrorCode::kNotFound, concat("the folder ", folder, " does not exist"));
   const auto files = read_vocabulary_files(folder, name);
   const auto settings = read_tokenizer_settings(folder, name, files);
   return std::make_unique<ClipBpe>(std::make_shared<const ClipTokenizerData>(files, settings, name));

@@ -1,9 +1,13 @@
 #include "tokenizers/clip_vocabulary.h"
 
+#include <algorithm>
+#include <array>
 #include <sstream>
-#include <string_view>
+#include <string>
 
-// The file itself, at the place where the linker keeps constants.
+#include "tokenizers/byte_pair_encoder.h"
+
+// Embeds the file in the section of constants.
 asm(".pushsection .rodata\n"
     ".global easel_clip_merges, easel_clip_merges_end\n"
     "easel_clip_merges:\n"
@@ -16,22 +20,10 @@ extern "C" const char easel_clip_merges[], easel_clip_merges_end[];
 namespace easel {
 namespace {
 
-std::string utf8(unsigned code_point) {
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
-  return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))};
-}
-
-/// GPT-2's spelling of each byte in the order of CLIP's ids: bytes that print stand for themselves and come first, the
-/// others follow as code points from 256.
-std::vector<std::string> byte_alphabet() {
-  const auto is_printable = [](unsigned byte) {
-    return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-  };
-  std::vector<std::string> alphabet;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    if (is_printable(byte)) alphabet.push_back(utf8(byte));
-  }
-  for (unsigned next = 256; alphabet.size() < 256; ++next) alphabet.push_back(utf8(next));
+/// GPT-2's spelling of the bytes in the order of CLIP's ids, which is that of the code points.
+std::array<std::string, 256> ordered_byte_alphabet() {
+  auto alphabet = byte_alphabet();
+  std::sort(alphabet.begin(), alphabet.end());  // UTF-8 sorts by code point
   return alphabet;
 }
 
@@ -43,7 +35,7 @@ VocabularyFiles clip_vocabulary() {
   const auto add = [&](const std::string& token) {
     files.vocabulary.emplace(token, static_cast<TokenId>(files.vocabulary.size()));
   };
-  const auto alphabet = byte_alphabet();
+  const auto alphabet = ordered_byte_alphabet();
   for (const auto& byte : alphabet) add(byte);
   for (const auto& byte : alphabet) add(byte + "</w>");
 

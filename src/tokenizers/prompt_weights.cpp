@@ -15,16 +15,16 @@ constexpr double kRoundFactor = 1.1;
 constexpr double kSquareFactor = 1 / 1.1;
 constexpr std::string_view kBreak = "BREAK";
 constexpr double kBreakWeight = -1;
-// Products are kept this small on the way, so that a zero among the factors cannot meet an infinity.
+// Bounds intermediate products, so that zero times infinity cannot occur.
 constexpr double kMaxFactor = 1e30;
 
 constexpr std::string_view kSpecial = "\\()[]:";
 constexpr std::string_view kEscapable = "\\()[]";
 
-/// ":1.3)" at the beginning of a text.
+/// A weight and its closing bracket, e.g. ":1.3)".
 struct ClosingWeight {
   double factor;
-  std::size_t length;  ///< bytes up to and with the bracket
+  std::size_t length;  ///< bytes including the bracket
 };
 
 std::optional<ClosingWeight> closing_weight(std::string_view text) {
@@ -55,7 +55,7 @@ class Parser {
   std::vector<WeightedText> merged() const;
 
   std::vector<WeightedText> pieces_;
-  std::vector<std::size_t> round_, square_;  // open brackets, as the number of pieces before each
+  std::vector<std::size_t> round_, square_;  // open brackets; each is the number of pieces before it
 };
 
 std::vector<WeightedText> Parser::parse(std::string_view prompt) {
@@ -65,7 +65,7 @@ std::vector<WeightedText> Parser::parse(std::string_view prompt) {
   return merged();
 }
 
-/// Reads the next item. @return its bytes
+/// Parses the next item of `rest`. @return its length in bytes
 std::size_t Parser::parse_next(std::string_view rest) {
   switch (rest[0]) {
     case '\\': {
@@ -103,7 +103,7 @@ std::size_t Parser::parse_next(std::string_view rest) {
   return 1;
 }
 
-/// Text without special characters, cut at each BREAK. White space around one goes with it.
+/// Adds text without special characters, split at each BREAK, whose surrounding white space is dropped.
 void Parser::parse_text(std::string_view text) {
   std::size_t begin = 0;
   for (std::size_t at = text.find(kBreak); at != std::string_view::npos; at = text.find(kBreak, at + 1)) {

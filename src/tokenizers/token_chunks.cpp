@@ -12,12 +12,12 @@ namespace easel {
 namespace {
 
 constexpr std::size_t kMaxChunks = 100;
-// What the web UI calls comma_padding_backtrack, and its default.
+// The default of the web UI's setting comma_padding_backtrack.
 constexpr std::size_t kCommaBacktrack = 20;
-// Ids of a word's vectors follow each other; those of the next word come after all of them.
+// Ids of a word's vectors are consecutive; those of the next word begin this much later.
 constexpr std::int64_t kMaxVectorsPerPlaceholder = 1 << 20;
 
-/// One token of a text, or one vector of a word.
+/// A token of a text, or a vector of a placeholder word.
 struct WeightedToken {
   std::int64_t id;
   float weight;
@@ -35,7 +35,7 @@ TokenChunk to_chunk(const Tokenizer& tokenizer, const std::vector<WeightedToken>
   cut = cut || framed.truncated;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const auto position = framed.text_begin + static_cast<std::int64_t>(i);
-    if (position < 1 || position > length - 2) continue;  // cut off: bos and eos have the ends
+    if (position < 1 || position > length - 2) continue;  // cut off; the ends are bos and eos
     const auto index = static_cast<std::size_t>(position);
     chunk.weights[index] = tokens[i].weight;
     if (tokens[i].learned) chunk.learned.push_back({index, tokens[i].learned->first, tokens[i].learned->second});
@@ -43,7 +43,7 @@ TokenChunk to_chunk(const Tokenizer& tokenizer, const std::vector<WeightedToken>
   return chunk;
 }
 
-/// Fills one chunk after the other.
+/// Fills chunks one after the other.
 class ChunkBuilder {
  public:
   explicit ChunkBuilder(const Tokenizer& tokenizer)
@@ -64,18 +64,18 @@ class ChunkBuilder {
   void add_placeholder(std::size_t word, std::size_t length, float weight) {
     if (length > capacity_) {
       throw Error(ErrorCode::kInvalidArgument,
-                  concat("a word in the prompt stands for ", length, " vectors; at most ", capacity_, " fit"));
+                  concat("a word in the prompt has ", length, " vectors; at most ", capacity_, " fit into a chunk"));
     }
     break_after_comma();
     if (tokens_.size() + length > capacity_) close();
-    // The web UI has token 0 there; no encoder takes it for the end of the text.
+    // The web UI uses token 0 here, which no encoder takes for the end of the text.
     for (std::size_t row = 0; row < length; ++row) tokens_.push_back({0, weight, std::pair(word, row)});
   }
 
   void close() {
     if (result_.chunks.size() == kMaxChunks) {
       throw Error(ErrorCode::kInvalidArgument,
-                  concat("the prompt takes more than ", kMaxChunks, " chunks of ", capacity_, " tokens"));
+                  concat("the prompt needs more than ", kMaxChunks, " chunks of ", capacity_, " tokens"));
     }
     result_.chunks.push_back(to_chunk(tokenizer_, tokens_, result_.cut));
     tokens_.clear();
@@ -88,7 +88,7 @@ class ChunkBuilder {
   }
 
  private:
-  /// Takes what follows a near comma into the next chunk, if this one is full.
+  /// If the chunk is full and a comma is near its end, moves the tokens after the comma to the next chunk.
   void break_after_comma() {
     // The comma itself counts among the last tokens.
     if (tokens_.size() < capacity_ || !comma_end_ || tokens_.size() + 1 - *comma_end_ > kCommaBacktrack) return;
@@ -102,8 +102,8 @@ class ChunkBuilder {
   const Tokenizer& tokenizer_;
   std::size_t capacity_;
   std::optional<std::int64_t> comma_;
-  std::vector<WeightedToken> tokens_;     // of the chunk that is being filled
-  std::optional<std::size_t> comma_end_;  // how many slots there are up to and with its last comma
+  std::vector<WeightedToken> tokens_;     // of the current chunk
+  std::optional<std::size_t> comma_end_;  // number of tokens up to and including the last comma
   ChunkedPrompt result_;
 };
 

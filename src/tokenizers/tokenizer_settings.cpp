@@ -1,5 +1,5 @@
-// After PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.23.0. Their order
-// matters: of two entries for one token, the later one's flags count.
+// Follows PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.23.0. The order
+// matters: of two entries for one token, the flags of the later one hold.
 #include "tokenizers/tokenizer_settings.h"
 
 #include <algorithm>
@@ -19,8 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-// A prompt is padded to model_max_length; text encoders have 77 positions. Folders without a length of their own say
-// 1e30.
+// Prompts are padded to model_max_length; text encoders have 77 positions. 1e30 stands for "no limit".
 constexpr std::int64_t kMaxLength = 1 << 16;
 constexpr std::int64_t kMinLength = 2;  // bos and eos
 
@@ -35,12 +34,12 @@ Error unsupported(const std::string& message) {
   return Error(ErrorCode::kUnsupported, message);
 }
 
-/// One token as a file has it.
+/// A token as read from a file.
 struct ParsedToken {
-  AddedToken token;                 // a mere name makes a special token that is not normalised
-  bool is_plain_string = true;      // a string, not an object
-  bool normalized_given = false;    // otherwise it follows from `special`
-  bool promotes_to_special = true;  // makes a token of added_tokens.json special that is called the same
+  AddedToken token;                 // a plain string is a special token that is not normalised
+  bool is_plain_string = true;      // as opposed to an object
+  bool normalized_given = false;    // otherwise `normalized` follows from `special`
+  bool promotes_to_special = true;  // an entry in added_tokens.json with the same text is special
 
   static ParsedToken from_string(const std::string& name) { return {.token = {.content = name}}; }
 
@@ -70,7 +69,8 @@ ParsedToken parse_token_object(const json& object, const std::string& where) {
 std::vector<ParsedToken> read_list(const Config& config, const char* key) {
   const auto& list = config.object().at(key);
   const auto where = concat(config.where(), ": ", key);
-  if (list.is_object()) throw unsupported(concat(where, " names tokens that are not CLIP's; supported: a list"));
+  if (list.is_object())
+    throw unsupported(concat(where, " is an object, which names tokens that CLIP does not have; supported: a list"));
   if (!list.is_array()) throw corrupt(concat(where, " is ", list.type_name(), ", expected a list"));
   std::vector<ParsedToken> entries;
   for (const auto& item : list) {
@@ -80,7 +80,7 @@ std::vector<ParsedToken> read_list(const Config& config, const char* key) {
   return entries;
 }
 
-/// The files' tokens, on the way to one list.
+/// Collects the tokens of all files and orders them.
 class TokenTable {
  public:
   TokenTable(const std::string& folder, const std::string& name) : folder_(folder), name_(name) {}
@@ -90,7 +90,7 @@ class TokenTable {
   void read_added_tokens_file();
   void read_tokenizer_json(const VocabularyFiles& vocabulary);
 
-  /// The named token, CLIP's own where no file has it; none where a file says null.
+  /// The named token, by default CLIP's own; none where a file sets it to null.
   std::optional<ParsedToken> named(const std::string& key) const;
   std::vector<AddedToken> ordered_tokens() const;
 
@@ -102,9 +102,9 @@ class TokenTable {
 
   std::string folder_;
   std::string name_;
-  std::map<std::string, std::optional<ParsedToken>> named_;  // none: null in the file
-  std::optional<std::vector<ParsedToken>> extra_;            // none: no file has the field
-  std::map<std::int64_t, ParsedToken> by_index_;             // the ids themselves come from the order
+  std::map<std::string, std::optional<ParsedToken>> named_;  // none: null in a file
+  std::optional<std::vector<ParsedToken>> extra_;            // none: the field is in no file
+  std::map<std::int64_t, ParsedToken> by_index_;             // only the order of the keys matters, not the ids
 };
 
 std::optional<Config> TokenTable::open(const char* file) const {
@@ -144,7 +144,7 @@ void TokenTable::read_config(Config& config) {
   } else if (config.has("extra_special_tokens")) {
     extra_ = read_list(config, "extra_special_tokens");
   }
-  // At the time when the reference asks, these are not yet tokens, and called nothing.
+  // When the reference compares the names, tokens given as objects have not been created and so have no name yet.
   for (auto& [key, entry] : named_) {
     if (entry) entry->promotes_to_special = entry->is_plain_string;
   }
@@ -184,7 +184,7 @@ void TokenTable::read_special_tokens_map() {
     extra_ = merged;
   } else if (map->has("additional_special_tokens") && !extra_) {
     extra_ = read_list(*map, "additional_special_tokens");
-    for (auto& entry : *extra_) entry.promotes_to_special = false;  // the reference looks under the new name
+    for (auto& entry : *extra_) entry.promotes_to_special = false;  // the reference reads only the new name
   }
   map->ignore({"extra_special_tokens", "additional_special_tokens"});
   map->finish();
@@ -288,7 +288,7 @@ std::int64_t read_length(Config& config) {
   }
   if (!value.is_number())
     throw corrupt(concat(config.where(), ": `", key, "` is ", value.dump(), ", expected an integer"));
-  // 1e30, which stands for "no limit", is no 64-bit integer.
+  // 1e30, which stands for "no limit", does not fit into 64 bits.
   const double length = value.get<double>();
   if (!(length >= kMinLength && length <= kMaxLength)) {
     throw unsupported(concat(config.where(), ": `", key, "` is ", value.dump(), "; prompts are padded to it, ", range));
@@ -310,7 +310,7 @@ TokenizerSettings read_tokenizer_settings(const std::string& folder, const std::
   std::error_code ignored;
   Config config =
       std::filesystem::exists(path, ignored) ? Config::read_file(path, where) : Config(json::object(), where);
-  // These put other files, or other pieces, in the place of the tokenizer. Whatever else is there changes no id.
+  // These fields replace files or parts of the tokenizer. No other field changes an id.
   for (const char* key : {"fast_tokenizer_files", "init_inputs", "vocab", "merges", "gguf_file", "tokenizer_padding",
                           "tokenizer_truncation", "model_specific_special_tokens"}) {
     config.require(key, {json::array(), json::object()});
@@ -318,7 +318,7 @@ TokenizerSettings read_tokenizer_settings(const std::string& folder, const std::
 
   TokenTable table(folder, name);
   table.read_config(config);
-  if (!config.has("added_tokens_decoder")) {  // where it stands, it replaces the older files
+  if (!config.has("added_tokens_decoder")) {  // this field replaces the older files
     table.read_special_tokens_map();
     table.read_added_tokens_file();
     table.read_tokenizer_json(vocabulary);

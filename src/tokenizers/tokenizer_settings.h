@@ -1,4 +1,4 @@
-// tokenizer_config.json and the older files beside it: which tokens are special, how long a prompt may be.
+// Reads tokenizer_config.json and the older files that go with it: special tokens, and the length of a prompt.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 namespace easel {
 
 struct TokenizerSettings {
-  std::vector<AddedToken> added_tokens;  ///< in the order they are added to the vocabulary, named ones among them
+  std::vector<AddedToken>
+      added_tokens;  ///< in the order in which they are added to the vocabulary; includes the named ones below
   std::string bos_token;
   std::string eos_token;
   std::string pad_token;
@@ -23,11 +24,11 @@ struct TokenizerSettings {
   bool split_special_tokens = false;
 };
 
-/// Settles what tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json say together, in
-/// the order of precedence of transformers 5.23.0. All four may be absent, but a length is needed.
+/// Combines tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json with the precedence
+/// that transformers 5.23.0 gives them. Each file may be absent, but one of them must give the maximum length.
 ///
-/// @param name  what messages call the folder
-/// @throws Error(kCorruptData, kUnsupported)  names the file and the field
+/// @param name  the name of the folder in messages
+/// @throws Error(kCorruptData, kUnsupported)  the message names the file and the field
 TokenizerSettings read_tokenizer_settings(const std::string& folder, const std::string& name,
                                           const VocabularyFiles& vocabulary);
 

@@ -1,5 +1,4 @@
-// The Unicode half of CLIP's tokenizer, after the normaliser and pre-tokeniser that transformers 5.23.0 gives it in
-// models/clip/tokenization_clip.py.
+// Follows the normalizer and pre-tokenizer of CLIPTokenizer in transformers 5.23.0, models/clip/tokenization_clip.py.
 #include "tokenizers/unicode_text.h"
 
 #include <unicode/locid.h>
@@ -19,15 +18,15 @@
 namespace easel {
 namespace {
 
-// UTF-16 of it still fits ICU's 32-bit lengths, also after NFC, which at most triples a code unit.
+// Its UTF-16 fits into ICU's 32-bit lengths even after NFC, which at most triples the number of code units.
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 28;
 
 icu::StringPiece to_string_piece(std::string_view text) {
   return {text.data(), static_cast<std::int32_t>(text.size())};
 }
 
-// The `tokenizers` library composes by the data of Unicode 9.0 to this day: whatever is newer stays as it is there, and
-// hides what is around it from composition. Its letters, numbers and lower case are recent.
+// The library `tokenizers` composes with the data of Unicode 9.0: it leaves newer code points unchanged, and they keep
+// their neighbours from being composed. Its data on letters, numbers and lower case are recent.
 class Composer {
  public:
   Composer() {
@@ -47,7 +46,7 @@ class Composer {
 
  private:
   static void check(UErrorCode status) {
-    if (U_FAILURE(status)) throw Error(ErrorCode::kInternal, concat("ICU cannot compose: ", u_errorName(status)));
+    if (U_FAILURE(status)) throw Error(ErrorCode::kInternal, concat("ICU cannot compose text: ", u_errorName(status)));
   }
 
   icu::UnicodeSet old_;
@@ -59,7 +58,7 @@ const Composer& composer() {
   return composer;
 }
 
-// A string of one code point has no neighbours, so only the unconditional mappings apply (U+0130 becomes two).
+// In a string of one code point only the unconditional mappings apply (U+0130 becomes two code points).
 void append_lower_case(icu::UnicodeString& out, UChar32 c) {
   if (!u_hasBinaryProperty(c, UCHAR_CHANGES_WHEN_LOWERCASED)) {
     out.append(c);
@@ -68,7 +67,7 @@ void append_lower_case(icu::UnicodeString& out, UChar32 c) {
   }
 }
 
-/// The code point at `i`, and moves `i` behind it.
+/// Returns the code point at `i` and moves `i` past it.
 UChar32 next_code_point(std::string_view text, std::size_t& i) {
   UChar32 c;
   U8_NEXT_OR_FFFD(text.data(), i, text.size(), c);
@@ -131,8 +130,8 @@ std::size_t contraction_length(std::string_view rest) {
   return 0;
 }
 
-// The markers are told apart first, as whole units, and then cut like any other text. They get here when they are not
-// special tokens of this vocabulary, or were typed in upper case.
+// The reference matches these markers as a whole and then splits them like other text. They only get here when they are
+// not special tokens of the vocabulary, or are in upper case.
 std::size_t marker_length(std::string_view rest) {
   constexpr std::array<std::string_view, 2> kMarkers = {"<|startoftext|>", "<|endoftext|>"};
   for (const auto marker : kMarkers) {
@@ -145,7 +144,8 @@ std::size_t marker_length(std::string_view rest) {
 
 std::string to_valid_utf8(std::string_view text) {
   if (text.size() > kMaxTextBytes) {
-    throw Error(ErrorCode::kInvalidArgument, concat("a text of ", text.size(), " bytes, at most ", kMaxTextBytes));
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("a text has ", text.size(), " bytes; at most ", kMaxTextBytes, " are allowed"));
   }
   std::string valid;
   icu::UnicodeString::fromUTF8(to_string_piece(text)).toUTF8String(valid);

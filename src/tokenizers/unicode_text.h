@@ -1,5 +1,5 @@
-// Text as CLIP sees it before any merge: well-formed, normalised, cut into words. What a letter is, how it is composed
-// and what its lower case is, ICU knows; it is named nowhere else in easel.
+// What CLIP's tokenizer does with a text before merging: validates, normalises and splits it into words. Character
+// classes, composition and lower case come from ICU, which no other part of easel uses.
 #pragma once
 
 #include <string>
@@ -9,31 +9,30 @@
 namespace easel {
 
 /// UTF-8 with every maximal subpart of an ill-formed sequence replaced by one U+FFFD.
-/// @throws Error(kInvalidArgument)  more bytes than ICU can count
+/// @throws Error(kInvalidArgument)  the text has more bytes than ICU can handle
 std::string to_valid_utf8(std::string_view text);
 
-/// NFC, each run of white space to one space, then every code point to lower case by itself: a final sigma is an
-/// ordinary one here.
+/// Applies NFC, replaces each run of white space with one space, then lower-cases every code point by itself, so that a
+/// final sigma becomes an ordinary one.
 /// @param text  valid UTF-8
 std::string normalize_prompt(std::string_view text);
 
-/// The words of a normalised text, white space left out; they point into `text`.
+/// The words of a normalised text, without white space. They point into `text`.
 ///
-/// A word is a run of letters, a single digit or other number, a run of anything else, or one of 's 't 're 've 'm 'll
-/// 'd.
-/// @param text  as normalize_prompt gives it
+/// A word is a run of letters, a single number character, a run of other characters, or one of 's 't 're 've 'm 'll 'd.
+/// @param text  as returned by normalize_prompt
 std::vector<std::string_view> split_words(std::string_view text);
 
-/// Bytes of white space at the beginning and at the end of valid UTF-8.
+/// Number of bytes of white space at the beginning and at the end of valid UTF-8.
 std::size_t leading_space(std::string_view text);
 std::size_t trailing_space(std::string_view text);
 
-/// Whether the first or last code point could be part of a word, as \w means it in UTS #18. An empty text has none.
+/// Whether the first or last code point is a word character, i.e. \w of UTS #18. False for an empty text.
 bool starts_with_word_character(std::string_view text);
 bool ends_with_word_character(std::string_view text);
 
-/// The same for what Python's re means by \w: letters, numbers of any kind and "_", but no marks, such as the variation
-/// selector of an emoji.
+/// The same for \w of Python's re: letters, numbers of any kind and "_", but not marks such as an emoji's variation
+/// selector.
 bool starts_with_alphanumeric(std::string_view text);
 bool ends_with_alphanumeric(std::string_view text);
 

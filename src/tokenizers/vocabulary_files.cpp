@@ -1,5 +1,5 @@
-// After CLIPTokenizer's convert_to_native_format in transformers 5.23.0, tokenization_utils_tokenizers.py, and the
-// readers of the `tokenizers` library's models/bpe/model.rs.
+// Follows CLIPTokenizer's convert_to_native_format in transformers 5.23.0, tokenization_utils_tokenizers.py, and the
+// readers of the library `tokenizers`, models/bpe/model.rs.
 #include "tokenizers/vocabulary_files.h"
 
 #include <cstdint>
@@ -47,7 +47,7 @@ Vocabulary read_vocabulary(const json& object, const std::string& where) {
   return vocabulary;
 }
 
-/// "a b" to (a, b).
+/// Parses "a b" as (a, b).
 std::optional<Merge> parse_merge(std::string_view line) {
   const auto space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) return std::nullopt;
@@ -64,7 +64,7 @@ std::vector<Merge> read_merges_file(const std::string& path, const std::string& 
     if (line.starts_with("#version")) continue;
     auto merge = parse_merge(line);
     if (!merge)
-      throw corrupt(concat(where, ": line ", number, " is `", line, "`, expected two tokens and one space between"));
+      throw corrupt(concat(where, ": line ", number, " is `", line, "`, expected two tokens separated by one space"));
     merges.push_back(*std::move(merge));
   }
   return merges;
@@ -84,7 +84,7 @@ std::vector<Merge> read_merges_list(const json& list, const std::string& where) 
   return merges;
 }
 
-/// "Left" to "left", from the object `key` of a tokenizer.json; none when it is null, or says nothing of it.
+/// "left" or "right" from the object `key` of a tokenizer.json; none when it is null or has no direction.
 std::optional<std::string> read_side(const json& file, const char* key, const std::string& where) {
   const auto object = file.value(key, json());
   if (!object.is_object() || !object.contains("direction")) return std::nullopt;

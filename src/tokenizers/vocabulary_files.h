@@ -1,4 +1,4 @@
-// vocab.json and merges.txt, or the tokenizer.json that replaces both.
+// Reads vocab.json and merges.txt, or the tokenizer.json that replaces both.
 #pragma once
 
 #include <map>
@@ -11,25 +11,24 @@
 
 namespace easel {
 
-/// What the vocabulary files of one folder hold.
+/// The contents of the vocabulary files of one folder.
 struct VocabularyFiles {
   Vocabulary vocabulary;
   std::vector<Merge> merges;  ///< in order of rank
-  std::string merges_where;   ///< what messages call the file of the merges
+  std::string merges_where;   ///< name of the merges' file in messages
 
-  /// From tokenizer.json alone: its added tokens as they stand there, and the sides of its padding and truncation,
-  /// "left" or "right".
+  /// Only from tokenizer.json: its added tokens, unchanged, and the sides of padding and truncation, "left" or "right".
   std::vector<nlohmann::json> added_tokens;
   std::optional<std::string> padding_side;
   std::optional<std::string> truncation_side;
 };
 
-/// Reads tokenizer.json where there is one, as transformers does, and vocab.json with merges.txt otherwise. The
-/// normaliser, pre-tokeniser and post-processor that a tokenizer.json describes are not CLIP's business: transformers'
-/// CLIPTokenizer brings its own.
+/// Reads tokenizer.json where it exists, as transformers does, else vocab.json and merges.txt. The normalizer,
+/// pre-tokenizer and post-processor of a tokenizer.json are not used, because the CLIPTokenizer of transformers
+/// replaces them with its own.
 ///
-/// @param name  what messages call the folder
-/// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
+/// @param name  the name of the folder in messages
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  the message names the file and what is wrong with it
 VocabularyFiles read_vocabulary_files(const std::string& folder, const std::string& name);
 
 }  // namespace easel

@@ -2,6 +2,8 @@
 import base64
 import os
 import pathlib
+import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -56,6 +58,57 @@ class Flags(unittest.TestCase):
             self.assertIn(word, text)
         for command in ("serve", "draw", "models"):
             self.assertIn("easel --help", run(command, "--help").stdout)
+
+    def test_each_help_fits_a_screen_and_has_examples(self):
+        for command in ("", "serve", "draw", "models", "convert", "completion"):
+            result = run(*command.split(), "--help")
+            self.assertEqual(result.returncode, 0)
+            lines = result.stdout.splitlines()
+            self.assertLessEqual(len(lines), 40, command)
+            self.assertLessEqual(max(len(line) for line in lines), 80, command)
+            self.assertIn("\nExamples:\n  ", result.stdout)
+
+    def test_help_all_lists_every_option_with_its_default(self):
+        text = run("serve", "--help-all").stdout
+        for word in ("--max-pixels", "--drain-timeout", "--vae-tiling", "--log-format", "[9225]", "--config"):
+            self.assertIn(word, text)
+        self.assertNotIn("--num-images", text)
+        text = run("draw", "--help-all").stdout
+        for word in ("--num-images", "--eta", "DDIM and TCD", "--vae-tiling", "--timings"):
+            self.assertIn(word, text)
+        self.assertNotIn("--port", text)
+
+    def test_manual_has_every_option_of_the_help(self):
+        manual = run("manual").stdout.replace("\\-", "-")
+        self.assertTrue(manual.startswith(".TH EASEL 1"))
+        for command in ((), ("draw",), ("serve",)):
+            for flag in re.findall(r"--[a-z][a-z-]+", run(*command, "--help-all").stdout):
+                self.assertIn(flag, manual)
+        self.assertIn("Environment: EASEL_MODELS_DIR.", manual)
+
+    def complete(self, *words):
+        """What bash offers for the last of these words."""
+        script = run("completion", "bash").stdout + '\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _easel; printf "%s\\n" "${COMPREPLY[@]}"'
+        result = subprocess.run(["bash", "-c", script, "bash", "easel", *words], capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual(result.stderr, "")
+        return result.stdout.split()
+
+    def test_bash_completes_commands_options_and_values(self):
+        self.assertEqual(self.complete("d"), ["draw"])
+        self.assertEqual(self.complete("draw", "a cat", "--guidance-s"), ["--guidance-scale"])
+        self.assertEqual(self.complete("draw", "--models-"), ["--models-dir"])
+        self.assertEqual(self.complete("serve", "--guidance-s"), [])
+        self.assertEqual(self.complete("serve", "--dtype", "b"), ["bfloat16"])
+        self.assertEqual(self.complete("completion", ""), ["bash", "zsh"])
+        self.assertEqual(self.complete("--config", MODEL + "/model_ind"), [MODEL + "/model_index.json"])
+
+    def test_zsh_completion_script_is_valid(self):
+        script = run("completion", "zsh").stdout
+        self.assertTrue(script.startswith("#compdef easel\n"))
+        self.assertIn("--prompt-syntax[", script)
+        zsh = shutil.which("zsh")
+        if zsh is not None:
+            subprocess.run([zsh, "-n"], input=script, text=True, check=True, timeout=60)
 
     def test_wrong_flags(self):
         self.assert_rejected("--no-such-flag", says="--no-such-flag")
@@ -195,16 +248,16 @@ class Models(unittest.TestCase):
             self.assertNotIn("vae", result.stderr)
             self.assertNotIn("notes", result.stderr)
             pathlib.Path(f"{folder}/old.safetensors").write_bytes(b"\x09")
-            self.assertNotIn("easel convert", run("models", "--models-dir", folder).stderr, "what was converted is not told again")
+            self.assertNotIn("easel convert", run("models", "--models-dir", folder).stderr, "a converted file is not reported again")
 
     def test_two_of_one_name_in_models_dir(self):
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(MODEL, f"{folder}/twin")
             pathlib.Path(f"{folder}/twin.safetensors").write_bytes(b"\x09")
             for flags in ([], ["--model", f"{folder}/twin"]):
-                told = run("models", *flags, "--models-dir", folder).stderr
-                self.assertIn(f"{folder}/twin.safetensors is left out: another model is called twin", told)
-                self.assertEqual(told.count("left out"), 1, told)
+                warnings = run("models", *flags, "--models-dir", folder).stderr
+                self.assertIn(f"{folder}/twin.safetensors is left out: another model is called twin", warnings)
+                self.assertEqual(warnings.count("left out"), 1, warnings)
 
 
 class Draw(unittest.TestCase):
@@ -245,7 +298,7 @@ class Draw(unittest.TestCase):
 
     def test_textual_inversion_files(self):
         self.assertEqual(self.draw("x.png", "a fox", "--steps", "1", "--embeddings-dir", self.folder.name), f"{self.folder.name}/x.png")
-        pathlib.Path(f"{self.folder.name}/foxy-word.pt").write_text("this is no pickle")
+        pathlib.Path(f"{self.folder.name}/foxy-word.pt").write_text("not a pickle")
         result = run("draw", "a foxy-word", "-o", f"{self.folder.name}/y.png", "--model", MODEL, "--embeddings-dir", self.folder.name)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("foxy-word.pt", result.stderr)

@@ -8,10 +8,10 @@
 #include <string>
 
 #include "easel/image.h"
+#include "easel/noise.h"
 #include "easel/scheduler.h"
 #include "easel/tokenizer.h"
 #include "pipelines/registry.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -86,18 +86,18 @@ TEST(Config, EachParseErrorHasItsOwnMessage) {
   EXPECT_EQ(error_in_file(""), "c is empty");
   EXPECT_EQ(error_in_file("{\n\"a\": 1,\n}"), "c is not valid JSON in line 3");
   EXPECT_EQ(error_in_file("{\"low\": -Infinity,\n// a comment\n\"a\": 1}"), "c is not valid JSON in line 2");
-  EXPECT_EQ(error_in_file("{\"a\": 1e999}"), "c holds a number that is too large");
+  EXPECT_EQ(error_in_file("{\"a\": 1e999}"), "c contains a number that is too large");
   EXPECT_EQ(error_in_file("[]"), "c is not a JSON object");
 }
 
-// Copying or printing such a value takes more stack than there is.
+// Copying or printing such a value would overflow the stack.
 TEST(Config, TooDeeplyNestedJsonIsRejected) {
   const auto nested = [](std::size_t depth) {
     return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
   };
   EXPECT_EQ(error_in_file(nested(60)), "no error");
   for (const std::size_t depth : {100, 1'000'000}) {
-    EXPECT_EQ(error_in_file(nested(depth)), "c has lists or objects within each other, more than 64 deep");
+    EXPECT_EQ(error_in_file(nested(depth)), "c is nested deeper than 64 levels");
   }
 }
 

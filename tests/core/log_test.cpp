@@ -1,4 +1,4 @@
-// Lines as they reach standard error, in both formats, from messages that try to be more than one line.
+// Checks the lines on standard error, in both formats, for messages that try to forge lines.
 #include "core/log.h"
 
 #include <gtest/gtest.h>

@@ -24,5 +24,18 @@ TEST(CountCodePoints, CountsCharactersNotBytes) {
   EXPECT_EQ(count_code_points("é漢😀"), 3u);
 }
 
+TEST(EscapeControlCharacters, LeavesPrintableTextAlone) {
+  EXPECT_EQ(escape_control_characters("caf\u00e9 \\x"), "caf\u00e9 \\x");
+  EXPECT_EQ(escape_control_characters(std::string("a\nb\x1b[0m\x7f\0", 9)), "a\\x0ab\\x1b[0m\\x7f\\x00");
+}
+
+TEST(ParseSize, TakesTwoPositiveNumbers) {
+  EXPECT_EQ(parse_size("512x768"), (std::pair{512, 768}));
+  for (const char* text : {"", "512", "512x", "x512", "512X768", "512x768 ", " 512x768", "0x8", "-8x8", "8x-8", "8x8x8",
+                           "99999999999x8", "8.5x8"}) {
+    EXPECT_EQ(parse_size(text), std::nullopt) << text;
+  }
+}
+
 }  // namespace
 }  // namespace easel

@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "core/base64.h"
 #include "core/text.h"
 #include "easel/image.h"
 #include "http/running_server.h"

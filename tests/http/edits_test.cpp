@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "easel/image_file.h"
+#include "core/base64.h"
 #include "http/form_text.h"
 #include "http/running_server.h"
 #include "support/image_files.h"

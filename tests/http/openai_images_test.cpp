@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base64.h"
 #include "easel/image.h"
 #include "http/scripted_engine.h"
 #include "http/wire/fields.h"

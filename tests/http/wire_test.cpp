@@ -5,6 +5,7 @@
 #include <ctime>
 #include <set>
 
+#include "core/base64.h"
 #include "easel/image.h"
 #include "http/running_server.h"
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "core/base64.h"
 #include "core/text.h"
 #include "easel/image.h"
 #include "easel/server.h"

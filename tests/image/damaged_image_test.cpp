@@ -1,4 +1,4 @@
-// What strangers send: files cut off, damaged, or lying about their size. The same damage every time.
+// Hostile files: truncated, damaged, or with a false size. The damage is the same in every run.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct File {
   std::string name, bytes;
 };
 
-/// One of each kind, 30 x 20.
+/// One file of each format, 30 x 20 pixels.
 std::vector<File> files() {
   const auto image = gradient(30, 20);
   const std::vector<std::uint8_t> alpha(600, 128);
@@ -78,7 +78,8 @@ TEST(DamagedImage, LimitsAreCheckedFirst) {
   }
 }
 
-// A header that promises far more pixels than there are is refused by its size, not by running out of data or memory.
+// A header that declares far more pixels than the file has is refused because of its size, before data or memory runs
+// out.
 TEST(DamagedImage, HugeDeclaredSizesAreRejectedBeforeAllocation) {
   auto png = png_file(gradient(30, 20)).substr(0, 33);
   std::fill_n(png.begin() + 17, 3, '\xff');
@@ -101,7 +102,7 @@ TEST(DamagedImage, AnimationsAreRejected) {
   EXPECT_NE(message_of(file).find("animation"), std::string::npos) << message_of(file);
 }
 
-// A progressive file with more scans than any encoder writes costs a pass over all pixels for each.
+// Each scan of a progressive file costs a pass over all pixels; this file has more than any encoder writes.
 TEST(DamagedImage, TooManyProgressiveScansAreRejected) {
   auto jpeg = jpeg_file(gradient(30, 20), JpegKind::kProgressive);
   const auto last_scan = jpeg.rfind("\xff\xda");
@@ -111,14 +112,14 @@ TEST(DamagedImage, TooManyProgressiveScansAreRejected) {
   EXPECT_NE(message_of(jpeg + "\xff\xd9").find("damaged"), std::string::npos);
 }
 
-/// Processor time of reading a good file.
+/// CPU time of decoding a valid file.
 double seconds_to_read(const std::string& bytes) {
   const auto start = std::clock();
   EXPECT_EQ(message_of(bytes), "no error");
   return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
-// Chunks that unpack to a megabyte each, of a text that nobody reads: half a megabyte of file, 500 of text.
+// Text chunks that unpack to a megabyte each: a file of half a megabyte holds 500 MB of text, which easel ignores.
 TEST(DamagedImage, PngTextChunksAreNotDecompressed) {
   constexpr int kTexts = 500;
   auto png = testing::png_file(gradient(30, 20));
@@ -130,7 +131,7 @@ TEST(DamagedImage, PngTextChunksAreNotDecompressed) {
   EXPECT_LT(seconds_to_read(png.insert(kBehindHeader, texts)), 0.3);
 }
 
-// As many metadata segments as fit into a file, each of no length.
+// As many empty metadata segments as fit into a file.
 TEST(DamagedImage, ManyJpegMetadataSegmentsAreSkippedInLinearTime) {
   constexpr int kSegments = 200'000;
   auto jpeg = jpeg_file(gradient(30, 20));

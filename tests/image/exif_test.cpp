@@ -1,4 +1,4 @@
-// Orientation: found in EXIF however it is stored, and undone.
+// EXIF orientation is found in every way of storing it, and applied.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using testing::with_orientation;
 
-/// Pixels by a number of their own, as text: rows are separated by bars.
+/// The pixels as text, each by its own number; rows are separated by bars.
 std::string layout(const Image& image) {
   std::string text;
   for (int y = 0; y < image.height; ++y) {
@@ -57,7 +57,7 @@ TEST(Exif, OrientationIsAppliedInEveryFormat) {
   }
 }
 
-// Opacity goes with its pixels: in red too.
+// The alpha channel, which equals the red one here, must move with the pixels.
 TEST(Exif, AlphaIsRotatedWithTheImage) {
   DecodedImage decoded{.image = testing::gradient(3, 2), .alpha = {}};
   for (std::size_t i = 0; i < 6; ++i) decoded.alpha.push_back(decoded.image.pixels[3 * i]);

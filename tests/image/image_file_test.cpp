@@ -1,4 +1,4 @@
-// Every kind of image file as 8-bit RGB.
+// Decodes every kind of image file to 8-bit RGB.
 #include "easel/image_file.h"
 
 #include <gtest/gtest.h>
@@ -113,7 +113,7 @@ TEST(ImageFile, GrayAndCmykJpegsDecodeToRgb) {
   EXPECT_LE(largest_difference(decode_image(jpeg_file(flat(16, 16, 200, 30, 90), JpegKind::kCmyk)).image,
                                flat(16, 16, 200, 30, 90)),
             kNear);
-  // Without Adobe's marker the same numbers are inks laid on white: full black leaves nothing.
+  // Without Adobe's marker the same numbers are amounts of ink, and full black ink gives black.
   auto bare = jpeg_file(flat(16, 16, 200, 30, 90), JpegKind::kCmyk);
   const auto marker = bare.find("\xff\xee");
   ASSERT_NE(marker, std::string::npos);
@@ -131,6 +131,16 @@ TEST(ImageFile, OddSizesDecodeInEveryFormat) {
       EXPECT_EQ(found.pixels.size(), image.pixels.size());
     }
   }
+}
+
+TEST(ImageFile, MaskComesFromAlphaWhereThereIsAnyElseFromThePixels) {
+  DecodedImage opaque{.image = gradient(2, 1), .alpha = {}};
+  EXPECT_FALSE(mask_from_alpha(opaque));
+  EXPECT_EQ(mask_from_file(opaque).pixels, opaque.image.pixels);
+  opaque.alpha = {255, 128};
+  EXPECT_EQ(mask_from_file(opaque).pixels, opaque.image.pixels) << "nowhere less than half opaque";
+  const DecodedImage transparent{.image = gradient(2, 1), .alpha = {255, 10}};
+  EXPECT_EQ(mask_from_file(transparent).pixels, (std::vector<std::uint8_t>{0, 0, 0, 245, 245, 245}));
 }
 
 TEST(ImageFile, TrailingBytesAreIgnored) {

@@ -1,4 +1,4 @@
-// Against Pillow, to the bit: see make_pillow_resize.py.
+// Compares with Pillow to the bit; see make_pillow_resize.py.
 #include "image/pillow_resize.h"
 
 #include <gtest/gtest.h>

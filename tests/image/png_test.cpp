@@ -1,4 +1,4 @@
-// The files are read again by libpng, which shares no code with the writer.
+// Reads the written files with libpng, which shares no code with the writer.
 #include <gtest/gtest.h>
 #include <png.h>
 

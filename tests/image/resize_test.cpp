@@ -10,7 +10,7 @@
 namespace easel {
 namespace {
 
-/// Every pixel from a function of x, y and channel.
+/// Makes every pixel with a function of x, y and channel.
 template <class F>
 Image draw(int width, int height, F value) {
   Image image{width, height, {}};
@@ -66,7 +66,7 @@ TEST(Resize, OnePixelFillsTheImage) {
   expect_equal(resize(pixel, 7, 9), draw(7, 9, [](int, int, int c) { return c == 0 ? 10 : c == 1 ? 200 : 31; }));
 }
 
-// 8 x 8 pixels are one, each with the same weight.
+// Each pixel is the mean of 8 x 8 pixels with equal weights.
 TEST(Resize, ReducingAverages) {
   const auto image = draw(512, 512, hash);
   const auto small = resize(image, 64, 64);
@@ -82,7 +82,7 @@ TEST(Resize, ReducingAverages) {
   }
 }
 
-// Keys 1981, a = -0.5, with the edge pixels repeated. Half a unit is the rounding; the rest is float32.
+// Keys 1981, a = -0.5, with the edge pixels repeated. The tolerance is half a unit for rounding, plus float32 errors.
 double catmull_rom(double x) {
   x = std::abs(x);
   if (x < 1) return 1.5 * x * x * x - 2.5 * x * x + 1;
@@ -123,7 +123,7 @@ TEST(Resize, PreservesOrientationAndChannelOrder) {
 TEST(CropCenter, TakesTheMiddle) {
   const auto image = draw(7, 6, hash);
   expect_equal(crop_center(image, 3, 2), draw(3, 2, [](int x, int y, int c) { return hash(x + 2, y + 2, c); }));
-  // Of an odd margin the extra pixel is cut on the right and below.
+  // The extra pixel of an odd margin is cut on the right and at the bottom.
   expect_equal(crop_center(image, 4, 3), draw(4, 3, [](int x, int y, int c) { return hash(x + 1, y + 1, c); }));
   expect_equal(crop_center(image, 7, 6), image);
   expect_equal(crop_center(image, 1, 6), draw(1, 6, [](int, int y, int c) { return hash(3, y, c); }));

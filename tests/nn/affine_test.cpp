@@ -6,7 +6,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "tensor/noise_source.h"
+#include "easel/noise.h"
 
 namespace easel {
 namespace {

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "block_vectors.h"
-#include "tensor/noise_source.h"
+#include "easel/noise.h"
 
 namespace easel {
 namespace {

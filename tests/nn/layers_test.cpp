@@ -5,9 +5,9 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "easel/noise.h"
 #include "nn/layout.h"
 #include "support/reference_vectors.h"
-#include "tensor/noise_source.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {

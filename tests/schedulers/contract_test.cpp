@@ -12,8 +12,8 @@
 #include <tuple>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "easel/scheduler.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "easel/scheduler.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -13,13 +13,13 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "easel/scheduler.h"
 #include "schedulers/numerics/beta_distribution.h"
 #include "schedulers/numerics/numpy_math.h"
 #include "schedulers/numerics/seed_sequence.h"
 #include "schedulers/reference_cases.h"
 #include "support/parity_results.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -15,6 +15,7 @@ ARROWS = {
     "interface": ["image"],
     "engine": ["interface", "core"],
     "server interface": ["interface"],
+    "model interface": ["interface"],
     "http/transport": ["core"],
     "http/wire": ["http/transport"],
     "http/access": ["http/wire"],
@@ -30,21 +31,23 @@ ARROWS = {
     "schedulers/schedule": ["schedulers/numerics"],
     "schedulers/algorithms": ["schedulers/schedule"],
     "schedulers": ["schedulers/algorithms"],
-    "nn": ["weights/loading", "interface"],  # for StopPredicate, which every long call polls
+    "nn": ["weights/loading"],
     "models": ["nn", "weights/stores"],
-    "adapters": ["nn", "weights/stores", "tokenizers"],
+    "adapters": ["nn", "weights/stores", "tokenizers", "interface"],
     "checkpoints": ["weights/stores", "tokenizers", "interface"],
-    "pipelines/images": ["models", "image"],
+    "pipelines/images": ["models", "image", "interface"],
     "pipelines/prompts": ["pipelines/images", "adapters", "checkpoints", "tokenizers"],
     "pipelines/denoising": ["pipelines/prompts", "schedulers"],
     "pipelines/families": ["pipelines/denoising"],
-    "pipelines": ["pipelines/families"],
+    "pipelines": ["pipelines/families", "model interface"],
     "app": ["http", "engine", "pipelines", "weights/convert"],
 }
 
 # Which node a public header speaks for.
 PUBLIC_HEADERS = {
     "error.h": "core",
+    "stop.h": "core",
+    "noise.h": "tensor",
     "image.h": "image",
     "image_file.h": "image",
     "tokenizer.h": "tokenizers",
@@ -54,6 +57,7 @@ PUBLIC_HEADERS = {
     "observer.h": "interface",
     "scheduler.h": "schedulers/schedule",
     "server.h": "server interface",
+    "model.h": "model interface",
 }
 
 TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "adapters", "checkpoints", "pipelines", "app"}
@@ -75,6 +79,9 @@ THIRD_PARTY = [
 HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
 # These headers cost ten to thirty seconds of compile time each, the header of an operator one second.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
+
+# A file of src named in a public header: nobody who has only the installed headers can look it up.
+PRIVATE_NAME = re.compile(r"\b(?:src|core|image|tokenizers|engine|http|tensor|weights|schedulers|nn|models|adapters|checkpoints|pipelines|app)/[a-z_][a-z0-9_/]*(?:\.h|\.cpp)?")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
@@ -119,6 +126,8 @@ def violations(path, text):
             elif target not in reachable(layer):
                 found.append(f'{path}: {layer} may not include "{included}" of {target}')
         found += third_party_violations(path, layer, included)
+    if path.parts[0] == "include":
+        found += [f"{path}: names {name}, which is not installed" for name in PRIVATE_NAME.findall(text)]
     return found
 
 

@@ -45,6 +45,11 @@ class Includes(unittest.TestCase):
         self.assertEqual(1, len(violations("src/nn/a.cpp", "<ATen/ATen.h>")))
         self.assertEqual(1, len(violations("include/easel/image.h", "<nlohmann/json.hpp>")))
 
+    def test_public_headers_name_no_private_file(self):
+        for text in ("// see core/text.h\n", "/// `http/http_error` maps them\n", "// as nn/layers does\n", '#include "core/text.h"\n'):
+            self.assertNotEqual([], check_includes.violations(pathlib.PurePath("include/easel/error.h"), text), text)
+        self.assertEqual([], check_includes.violations(pathlib.PurePath("include/easel/error.h"), "// see easel/image.h, GET /metrics\n"))
+
     def test_what_belongs_nowhere(self):
         self.assertEqual(1, len(violations("src/main.cpp")))
         self.assertEqual(1, len(violations("include/easel/unheard_of.h")))

@@ -1,10 +1,10 @@
-#include "tensor/noise_source.h"
-
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+
+#include "easel/noise.h"
 
 namespace easel {
 namespace {

@@ -73,7 +73,7 @@ TEST(BytePairEncoder, MergeMissingFromTheVocabularyIsAnError) {
   }
 }
 
-/// Scans for the best pair again and again.
+/// The naive algorithm, which scans for the best pair after each merge.
 std::vector<std::string> merge_slowly(std::vector<std::string> word, const std::vector<Merge>& merges) {
   for (;;) {
     std::size_t best_rank = merges.size();

@@ -1,4 +1,4 @@
-// The whole tokenizer against transformers' CLIPTokenizer: same folders, same texts, every id.
+// Compares the whole tokenizer with the CLIPTokenizer of transformers: same folders, same texts, every id.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,7 +49,7 @@ std::vector<std::vector<std::int64_t>> read_ids(const std::string& path, std::si
   return rows;
 }
 
-/// Every text must have the reference's ids; of those that have not, a few are shown.
+/// Every text must have the reference's ids; a few of the texts that differ are printed.
 void expect_same_ids(const Tokenizer& tokenizer, const std::string& texts_name, const std::string& ids_name) {
   const auto texts = read_texts(kReference + "/" + texts_name + ".bin");
   const auto expected =
@@ -89,7 +89,7 @@ TEST(ClipBpe, EveryCodePointMatchesTransformers) {
   expect_same_ids(*load_clip_tokenizer(kReference + "/sd15"), "code_points", "code_points");
 }
 
-// Ids that are printed all over the literature, so that a mistake in the reference script would show too.
+// These ids are widely published, so that a mistake in the reference script would be noticed, too.
 TEST(ClipBpe, KnownPrompt) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15/");
   const auto ids = tokenizer->encode("a photo of an astronaut riding a horse").input_ids;
@@ -111,8 +111,7 @@ TEST(ClipBpe, TruncatedIsSetOnlyWhenTokensAreDropped) {
   EXPECT_EQ(full.input_ids.back(), 49407);
 }
 
-// It takes a second or less; a quadratic algorithm would need hours. The limit leaves room for sanitizers and a busy
-// machine.
+// Takes a second or less; a quadratic algorithm would need hours. The limit allows for sanitizers and a busy machine.
 TEST(ClipBpe, MegabyteWordIsEncodedQuickly) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   std::mt19937 random(7);
@@ -143,7 +142,7 @@ TEST(ClipBpe, EncodingIsThreadSafe) {
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
 }
 
-// How the reference reads added words, tests/pipelines/prompts_test.cpp compares; here is what it has no word for.
+// tests/pipelines/prompts_test.cpp compares added words with the reference; this tests what the reference lacks.
 TEST(ClipBpe, PlaceholderTokensAreFoundInText) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   const auto extended =

@@ -297,7 +297,7 @@ def make_texts(rng):
     texts += WORDS + EMOJI + SPACES + SPECIAL + MARKS + CONTROLS
     for _ in range(4000):  # prompts
         texts.append(rng.choice([" ", ", "]).join(rng.choices(WORDS, k=rng.randint(1, 30))))
-    for _ in range(5000):  # anything beside anything
+    for _ in range(5000):  # any combination
         gaps = ["", "", " ", rng.choice(SPACES)]
         texts.append("".join(rng.choice(pieces)() + rng.choice(gaps) for _ in range(rng.randint(1, 14))))
     for _ in range(1000):  # any script
@@ -318,7 +318,7 @@ def make_texts(rng):
 
 
 def code_point_texts(rng):
-    """Each code point beside a letter, a mark and a digit. Of the large uniform blocks, a sample."""
+    """Each code point next to a letter, a mark and a digit; of the large uniform blocks, a sample."""
     def wanted(c):
         uniform = 0x3400 <= c < 0xD7A4 or 0x17000 <= c < 0x1B000 or c >= 0x20000
         return is_assigned(c) and (not uniform or rng.random() < 0.005)

@@ -1,4 +1,4 @@
-// Brackets of prompts by hand; tests/pipelines/prompts_test.cpp compares many more with a second reading of the rules.
+// Handwritten cases; tests/pipelines/prompts_test.cpp compares many more with an independent parser.
 #include "tokenizers/prompt_weights.h"
 
 #include <gmock/gmock.h>
@@ -107,7 +107,7 @@ TEST(WeightedPrompt, WeightsStayFiniteHoweverDeepTheyNest) {
   }
 }
 
-// Of a third of all bytes at random, and two thirds that mean something.
+// One third random bytes, two thirds bytes that have a meaning in the syntax.
 std::string random_prompt(std::mt19937& random) {
   static const std::vector<std::string> kParts = {"(",     ")", "[", "]", "\\", ":", ":1.2)",   ": -3 )",
                                                   "BREAK", " ", ",", "a", "0",  ".", "\xc3\xa9"};

@@ -17,7 +17,8 @@ using testing::ElementsAre;
 
 constexpr std::int64_t kBos = 1, kEos = 2, kPad = 3, kWord = 1000;
 
-/// Every character but the space is a token, its id the character's code. A capital is a word: A the first.
+/// Every character except the space is a token whose id is the character's code. Capitals are placeholder words, from A
+/// on.
 class Letters : public Tokenizer {
  public:
   enum class Side { kRight, kLeft };
@@ -149,7 +150,7 @@ TEST(TokenChunks, NewChunkBeginsAfterANearbyComma) {
   const auto with_comma_at = [](std::size_t index, std::size_t length) {
     return letters(index) + "," + letters(length - index - 1, 'b');
   };
-  // Of 75 tokens the last 20 are those from index 55.
+  // The last 20 of 75 tokens begin at index 55.
   EXPECT_THAT(texts_of(tokenize_weighted_prompt(Letters(), with_comma_at(55, 76), three)),
               ElementsAre(letters(55) + ",", letters(20, 'b')));
   EXPECT_THAT(texts_of(tokenize_weighted_prompt(Letters(), with_comma_at(54, 76), three)),

@@ -1,4 +1,4 @@
-// What a tokenizer's folder may hold: every way it can be damaged is an error that names the file and what is wrong.
+// Damaged tokenizer folders: each kind of damage is an error that names the file and what is wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ const json kVocabulary = {{"a", 0},
                           {"<|startoftext|>", 7},
                           {"<|endoftext|>", 8}};
 
-/// A folder of its own for each test, filled file by file.
+/// Each test has its own folder, which it fills file by file.
 class TokenizerFolder : public testing::Test {
  protected:
   TokenizerFolder() {
@@ -236,7 +236,7 @@ TEST_F(TokenizerFolder, DamagedTokenizerJson) {
   expect_corrupt("tokenizer/tokenizer.json: `padding.direction` is \"Up\"");
 }
 
-// transformers loads such a folder too, and fails when the byte comes.
+// transformers also loads such a folder and fails only when the byte occurs.
 TEST_F(TokenizerFolder, ByteWithoutATokenRequiresUnkToken) {
   EXPECT_THAT(encode("aza"), ElementsAre(7, 0, 8, 3, 8, 8, 8, 8));
   config({{"unk_token", "<unk>"}});

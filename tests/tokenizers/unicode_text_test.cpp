@@ -32,7 +32,7 @@ TEST(UnicodeText, NormalizeComposesFoldsSpaceAndLowersEachCodePointByItself) {
   EXPECT_EQ(normalize_prompt(""), "");
 }
 
-// U+1DFA is a mark since Unicode 14, which the reference's composition has not heard of.
+// U+1DFA became a mark in Unicode 14, which is newer than the data with which the reference composes.
 TEST(UnicodeText, MarksNewerThanUnicode9AreNotComposed) {
   EXPECT_EQ(normalize_prompt("e\u1DFA\u0323"), "e\u1DFA\u0323");
   EXPECT_EQ(normalize_prompt("e\u0301\u0323"), "ẹ\u0301");

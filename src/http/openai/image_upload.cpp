@@ -6,8 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "core/base64.h"
 #include "core/text.h"
-#include "easel/image_file.h"
 #include "http/openai/form_fields.h"
 #include "http/transport/multipart.h"
 #include "http/wire/fields.h"

@@ -36,8 +36,7 @@ Image read_mask(const std::string& bytes, const Image& image, const ServerOption
         "mask", "invalid_mask_image_format",
         concat("`mask` is ", size_of(mask.image), ", but `image` is ", size_of(image), "; they must be of one size."));
   }
-  auto transparent = mask_from_alpha(mask);
-  return transparent ? std::move(*transparent) : std::move(mask.image);
+  return mask_from_file(std::move(mask));
 }
 
 std::optional<Image> resolve_mask(const ImageUpload& upload, ImageTask task, const DecodedImage& decoded,

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base64.h"
 #include "core/text.h"
 #include "easel/image.h"
 #include "http/openai/sampling_fields.h"

@@ -1,9 +1,8 @@
-// nlohmann's parser with a cap on depth; it keeps its own stack, so depth costs memory only, but a copy or a dump would
-// recurse.
 #include "http/wire/json_text.h"
 
 #include <utility>
 
+#include "core/json_depth.h"
 #include "core/text.h"
 #include "http/wire/http_error.h"
 
@@ -12,16 +11,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 64;
-
 HttpFailure refuse(std::string message) {
   return HttpFailure({.status = 400, .message = std::move(message)});
 }
 
 bool check_depth(int depth, json::parse_event_t event, json&) {
-  const bool opens = event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-  if (opens && depth >= kMaxDepth) throw refuse(concat("The JSON body is nested deeper than ", kMaxDepth, " levels."));
-  return true;
+  if (!exceeds_max_json_depth(depth, event)) return true;
+  throw refuse(concat("The JSON body is nested deeper than ", kMaxJsonDepth, " levels."));
 }
 
 }  // namespace

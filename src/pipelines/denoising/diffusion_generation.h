@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "easel/noise.h"
 #include "easel/pipeline.h"
 #include "easel/scheduler.h"
 #include "image/tiles.h"
@@ -15,7 +16,6 @@
 #include "pipelines/denoising/diffusion_tickets.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/prompts/conditioner.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

@@ -5,8 +5,8 @@
 
 #include <cstddef>
 
+#include "easel/noise.h"
 #include "image/tiles.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

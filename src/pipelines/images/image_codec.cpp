@@ -11,9 +11,9 @@
 
 #include "core/log.h"
 #include "core/text.h"
+#include "easel/noise.h"
 #include "pipelines/images/postprocess.h"
 #include "tensor/free_memory.h"
-#include "tensor/noise_source.h"
 #include "tensor/upload.h"
 
 namespace easel {

@@ -10,7 +10,7 @@
 
 namespace easel {
 
-inline constexpr std::int64_t kImageChannels = 3;  ///< channels of an image
+inline constexpr std::int64_t kImageChannels = Image::kChannels;
 
 /// @throws Error(kInvalidArgument)  the pixels are not width * height * 3 bytes, or there are none; names `param`
 void validate_image(const Image& image, const char* param);

@@ -4,9 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
-#include <list>
 #include <string>
-#include <unordered_map>
+#include <utility>
+
+#include "core/lru_cache.h"
 
 namespace easel {
 
@@ -16,29 +17,27 @@ struct EncodedPrompt {
   bool cut = false;        ///< the text encoder did not see all of the text
 };
 
-/// Forgets what was not asked for the longest time. Not thread-safe.
+/// Evicts the least recently used prompts. Not thread-safe.
 class PromptCache {
  public:
   /// @param capacity  chunks of tokens; most prompts are one
-  explicit PromptCache(std::size_t capacity) : capacity_(capacity) {}
+  explicit PromptCache(std::size_t capacity) : prompts_(capacity) {}
 
-  /// Null when it is not there. The pointer lives until the next insert.
-  const EncodedPrompt* find(const std::string& key);
-  /// @param key  not there yet
-  void insert(const std::string& key, EncodedPrompt prompt, std::size_t chunks);
+  /// Null when it is not there. The pointer is valid until the next insert.
+  const EncodedPrompt* find(const std::string& key) {
+    const auto* found = prompts_.find(key);
+    if (found != nullptr) ++hits_;
+    return found;
+  }
+  void insert(const std::string& key, EncodedPrompt prompt, std::size_t chunks) {
+    prompts_.insert(key, std::move(prompt), chunks);
+  }
 
   std::size_t hits() const { return hits_; }
 
  private:
-  struct CachedPrompt {
-    std::string key;
-    EncodedPrompt prompt;
-    std::size_t chunks;
-  };
-
-  std::size_t capacity_, chunks_ = 0, hits_ = 0;
-  std::list<CachedPrompt> recent_;  // most recently used first
-  std::unordered_map<std::string, std::list<CachedPrompt>::iterator> by_key_;
+  LruCache<EncodedPrompt> prompts_;
+  std::size_t hits_ = 0;
 };
 
 }  // namespace easel

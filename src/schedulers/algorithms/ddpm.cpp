@@ -6,8 +6,8 @@
 #include <ATen/ops/ones.h>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

@@ -11,9 +11,9 @@
 #include <cmath>
 #include <span>
 
+#include "easel/noise.h"
 #include "schedulers/numerics/brownian_tree.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 #include "tensor/upload.h"
 
 namespace easel {

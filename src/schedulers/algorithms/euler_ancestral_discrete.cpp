@@ -1,8 +1,8 @@
 #include "schedulers/algorithms/euler_ancestral_discrete.h"
 
+#include "easel/noise.h"
 #include "schedulers/numerics/numpy_math.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

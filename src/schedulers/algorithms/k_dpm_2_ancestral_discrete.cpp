@@ -5,8 +5,8 @@
 #include <ATen/ops/log.h>
 #include <ATen/ops/roll.h>
 
+#include "easel/noise.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

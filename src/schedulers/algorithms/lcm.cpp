@@ -2,8 +2,8 @@
 
 #include <ATen/ops/scalar_tensor.h>
 
+#include "easel/noise.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

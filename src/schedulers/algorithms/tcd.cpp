@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "easel/noise.h"
 #include "schedulers/numerics/tensor_math.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 

@@ -9,8 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "easel/noise.h"
 #include "schedulers/numerics/seed_sequence.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

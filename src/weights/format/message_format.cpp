@@ -8,21 +8,6 @@ namespace {
 constexpr std::size_t kMaxNameBytes = 200;    // bytes; names in real checkpoints stay below 100
 constexpr std::size_t kKeptBytesPerEnd = 80;  // of each end of a longer one
 
-/// Control characters escaped: a zero byte would end the message, a line break forge another.
-std::string escape_control_characters(std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string escaped;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7F) {
-      escaped += c;
-    } else {
-      escaped += {'\\', 'x', kHex[byte >> 4], kHex[byte & 0xF]};
-    }
-  }
-  return escaped;
-}
-
 }  // namespace
 
 std::string quote_name(std::string_view name) {

@@ -1,7 +1,8 @@
+#include "core/base64.h"
+
 #include <gtest/gtest.h>
 
-#include "easel/image.h"
-#include "easel/image_file.h"
+#include <string>
 
 namespace easel {
 namespace {
@@ -21,7 +22,7 @@ TEST(Base64, StandardAlphabetAndHighBytes) {
   EXPECT_EQ(base64_encode(std::string_view("\0\0\0\0", 4)), "AAAAAA==");
 }
 
-/// The definition, bit by bit; padding ends it.
+/// Decodes bit by bit, as the definition says, up to the padding.
 std::string decode(const std::string& text) {
   const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string bits;

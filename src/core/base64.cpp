@@ -1,10 +1,8 @@
-// RFC 4648, section 4.
-#include <array>
-#include <cstdint>
-#include <optional>
+#include "core/base64.h"
 
-#include "easel/image.h"
-#include "easel/image_file.h"
+#include <array>
+#include <cstddef>
+#include <cstdint>
 
 namespace easel {
 namespace {
@@ -51,7 +49,7 @@ std::optional<std::string> base64_decode(std::string_view text) {
       bits = bits << 6 | value;
     }
     for (std::size_t k = 0; k + 1 < digits; ++k) bytes += static_cast<char>(bits >> (16 - 8 * k) & 255);
-    // Bits that stand for no byte must be 0, or two texts would mean the same bytes.
+    // Unused bits must be 0; otherwise two texts would stand for the same bytes.
     if ((bits & ((std::uint32_t{1} << (8 * (4 - digits))) - 1)) != 0) return std::nullopt;
   }
   return bytes;

@@ -1,0 +1,17 @@
+// Base64 as RFC 4648 section 4 defines it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace easel {
+
+/// Standard alphabet, padded, no line breaks. Thread-safe.
+std::string base64_encode(std::string_view bytes);
+
+/// The bytes of base64 text as base64_encode() writes it; none for any other text. Strict: the padding must be there,
+/// characters outside the alphabet (white space included) are refused, and unused bits must be 0. Thread-safe.
+std::optional<std::string> base64_decode(std::string_view text);
+
+}  // namespace easel
