@@ -1,6 +1,5 @@
 #include "checkpoints/checkpoint.h"
 
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 
@@ -131,15 +130,6 @@ std::string card_licence(const std::string& path) {
 }
 
 }  // namespace
-
-std::optional<std::pair<int, int>> parse_size(const std::string& text) {
-  int width = 0, height = 0;
-  const char* end = text.data() + text.size();
-  const auto x = std::from_chars(text.data(), end, width);
-  const bool read = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
-  if (!read || width <= 0 || height <= 0) return std::nullopt;
-  return std::pair{width, height};
-}
 
 Checkpoint Checkpoint::open(const std::string& path, const std::string& vae) {
   auto checkpoint = fs::is_regular_file(path) ? open_file(path) : open_folder(path);

@@ -12,9 +12,6 @@
 
 namespace easel {
 
-/// "512x768" as width and height, both positive; none when it is anything else.
-std::optional<std::pair<int, int>> parse_size(const std::string& text);
-
 /// What a manifest can say of a checkpoint that is one file. Paths are seen from the manifest's folder.
 struct SingleFileOverrides {
   std::string configs;  ///< folder in diffusers' layout: its configs, tokenizers and model_index.json come before those

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 namespace easel {
 namespace {
@@ -22,6 +23,21 @@ TEST(CountCodePoints, CountsCharactersNotBytes) {
   EXPECT_EQ(count_code_points(""), 0u);
   EXPECT_EQ(count_code_points("abc"), 3u);
   EXPECT_EQ(count_code_points("é漢😀"), 3u);
+}
+
+TEST(ParseSize, ReadsWidthAndHeight) {
+  EXPECT_EQ(parse_size("512x768"), std::pair(512, 768));
+  EXPECT_EQ(parse_size("1x99999"), std::pair(1, 99999));
+}
+
+TEST(ParseSize, RejectsEveryOtherText) {
+  for (const char* text : {"",         "x",         "512",      "512x",     "x512",
+                           "512X768",  "512x768x1", "512x768 ", " 512x768", "512 x 768",
+                           "+512x768", "-512x768",  "512x-768", "0x512",    "512x0",
+                           "0512x768", "512.0x768", "512*768",  "100000x1", "1x99999999999999999999",
+                           "axb"}) {
+    EXPECT_FALSE(parse_size(text)) << text;
+  }
 }
 
 }  // namespace
