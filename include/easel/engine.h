@@ -61,6 +61,9 @@ struct ProgressEvent {
 /// throws is dropped, and the listener with it. It must not own its job, which owns it.
 using ProgressListener = std::function<void(const ProgressEvent&)>;
 
+/// SubmitOptions::priority is from -kMaxPriority to kMaxPriority.
+inline constexpr int kMaxPriority = 3;
+
 /// Who asks, and on what terms.
 struct SubmitOptions {
   /// Whose request it is: an API key's name or a client's address. Accounts share the device fairly, then the requests

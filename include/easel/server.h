@@ -1,4 +1,4 @@
-// The HTTP side: OpenAI's Images API in front of an engine.
+// The HTTP server: OpenAI's Images API in front of an engine.
 #pragma once
 
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "easel/engine.h"
@@ -14,51 +15,74 @@
 
 namespace easel {
 
-/// What GET /metrics shows. Give it to the engine as its observer and to the server. Thread-safe.
-class ServerMetrics : public EngineObserver {};
+/// What GET /metrics shows. The same object is given to the engine, as its observer, and to the server.
+///
+/// make_metrics() returns the implementation that easel itself uses; another one may take its place. Thread-safe: all
+/// methods are called from many threads at once.
+class ServerMetrics : public EngineObserver {
+ public:
+  /// Counts one finished HTTP request.
+  /// @param route    name of the route, e.g. "/v1/models/{id}"; empty: the path is unknown, or it does not take the
+  ///                 method, or the request could not be read
+  /// @param method   as the client sent it: any token of up to 32 bytes, or empty
+  /// @param status   of the response; 499 when the client left before it
+  /// @param seconds  from the request's head to its response
+  virtual void count_request(std::string_view route, std::string_view method, int status, double seconds) = 0;
 
-/// @param version  of the program, shown as a label
+  /// The body of GET /metrics: all metrics in the Prometheus text format 0.0.4.
+  virtual std::string text() = 0;
+};
+
+/// Counts from zero. Every label value comes from a fixed list, from the models served or from the statuses that easel
+/// sends: no client can add a time series.
+/// @param version  of the program; the label of easel_build_info
 std::shared_ptr<ServerMetrics> make_metrics(const std::string& version);
 
 struct ServerOptions {
-  std::string host = "127.0.0.1";
-  int port = 9225;                         ///< 0 takes a free one
-  std::vector<std::string> api_keys = {};  ///< empty: any key, or none, will do
+  std::string host = "127.0.0.1";  ///< name or address to listen on
+  int port = 9225;                 ///< 0: any free port
+  /// Keys that clients may send. Without any, and without `api_keys_file`, no key is asked for.
+  std::vector<std::string> api_keys = {};
   std::string api_keys_file = {};  ///< JSON with hashed keys, their names and limits; read again when it changes
-  std::vector<std::string> allowed_origins =
-      {};                                       ///< web origins that may call, e.g. "https://chat.example"; "*" for all
-  std::size_t max_body_bytes = 1u << 20;        ///< of JSON, and of a form's texts
+  /// Web origins whose pages may call, e.g. "https://chat.example"; "*" for all.
+  std::vector<std::string> allowed_origins = {};
+  std::size_t max_body_bytes = 1u << 20;        ///< of a JSON body without its images, and of a form's text parts
   std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; a request has up to two
   std::int64_t max_image_pixels = 4096 * 4096;  ///< of an uploaded image, width times height
-  std::int64_t max_images = 10;                 ///< n
-  int min_edge = 16;                            ///< pixels, either edge
-  int max_edge = 2048;                          ///< pixels, either edge
-  std::int64_t max_pixels = 2048 * 2048;
+  std::int64_t max_images = 10;                 ///< of one request: the largest `n`
+  int min_edge = 16;                            ///< pixels of a generated image's shorter edge, at least
+  int max_edge = 2048;                          ///< pixels of its longer edge, at most
+  std::int64_t max_pixels = 2048 * 2048;        ///< of a generated image, width times height
   std::int64_t max_steps = 250;
-  std::size_t max_prompt_chars = 32000;  ///< code points
-  std::size_t max_waiting = 64;          ///< the engine's limit: there are always more threads than that
-  /// From acceptance to the answer, at most; a request may ask for less. None: no limit but the client's patience.
+  std::size_t max_prompt_chars = 32000;  ///< Unicode code points
+  /// Image requests that may wait or run at a time; the server has always more threads than that.
+  std::size_t max_waiting = 64;
+  /// Longest time from acceptance to the response; a request may ask for less. None: no limit.
   std::optional<std::chrono::milliseconds> request_timeout = {};
   std::string version = {};                     ///< shown by GET /v1/
-  std::shared_ptr<ServerMetrics> metrics = {};  ///< made by make_metrics; null: figures of HTTP alone
+  std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };
 
-/// Serves an engine over HTTP. bind, then run on one thread; stop from any other. The engine must outlive it.
+/// Serves an engine over HTTP. Call bind(), then run() on one thread. stop() and begin_shutdown() may be called from
+/// any thread, but not from a signal handler.
 class HttpServer {
  public:
   virtual ~HttpServer() = default;
   /// Takes the address and starts the threads that will serve.
   /// @return the port listened on
-  /// @throws Error(kUnavailable)  the address cannot be had, e.g. the port is in use; or there are no threads to be had
+  /// @throws Error(kUnavailable)  the address cannot be taken, e.g. because the port is in use, or the system gives no
+  ///                              more threads
   virtual int bind() = 0;
-  /// Serves until stop() and until the answers under way are written.
+  /// Serves until stop() is called and the responses under way have been written.
   virtual void run() = 0;
-  /// New image requests and /ready get 503 from now on. What is being drawn goes on. Async-signal-unsafe.
+  /// New image requests and /ready get 503 from now on. Images that were accepted are finished.
   virtual void begin_shutdown() = 0;
   /// Ends run().
   virtual void stop() = 0;
 };
 
+/// @param engine  must outlive the server
+/// @throws Error  an option is not valid, e.g. an empty API key, or the key file cannot be read
 std::unique_ptr<HttpServer> make_http_server(Engine& engine, ServerOptions options);
 
 }  // namespace easel

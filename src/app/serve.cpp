@@ -13,18 +13,15 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/server.h"
+#include "http/transport/address.h"
 
 namespace easel {
 namespace {
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 /// A server that other machines can reach needs keys, unless the flags explicitly do without.
 void check_exposure(const Options& options) {
   const bool has_keys = !options.server.api_keys.empty() || !options.server.api_keys_file.empty();
-  if (!is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
+  if (!http::is_loopback(options.server.host) && !has_keys && !options.allow_any_key) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("--host ", options.server.host, " can be reached by other machines: give --api-key KEY or ",
                        "--api-keys-file FILE, or --allow-any-key to accept requests from everyone"));

@@ -1,3 +1,4 @@
+// Text for messages, and from users.
 #include "core/text.h"
 
 #include <algorithm>
@@ -8,10 +9,27 @@ namespace {
 
 constexpr std::size_t kMaxQuotedBytes = 60;
 
+// Of an image in pixels; 0 where the text is not a number of the form that parse_size() asks for.
+int parse_edge(std::string_view digits) {
+  constexpr std::size_t kMaxDigits = 5;
+  int edge = 0;
+  if (digits.empty() || digits.size() > kMaxDigits || digits.front() == '0') return 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), edge);
+  return error == std::errc() && end == digits.data() + digits.size() ? edge : 0;
+}
+
 }  // namespace
 
 std::size_t count_code_points(std::string_view text) {
   return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_utf8_continuation));
+}
+
+std::optional<std::pair<int, int>> parse_size(std::string_view text) {
+  const auto x = text.find('x');
+  if (x == std::string_view::npos) return std::nullopt;
+  const std::pair size(parse_edge(text.substr(0, x)), parse_edge(text.substr(x + 1)));
+  if (size.first <= 0 || size.second <= 0) return std::nullopt;
+  return size;
 }
 
 std::string shortened(std::string_view text) {
@@ -37,15 +55,6 @@ std::string escape_control_characters(std::string_view text) {
     }
   }
   return escaped;
-}
-
-std::optional<std::pair<int, int>> parse_size(std::string_view text) {
-  int width = 0, height = 0;
-  const char* end = text.data() + text.size();
-  const auto x = std::from_chars(text.data(), end, width);
-  const bool complete = x.ptr != end && *x.ptr == 'x' && std::from_chars(x.ptr + 1, end, height).ptr == end;
-  if (!complete || width <= 0 || height <= 0) return std::nullopt;
-  return std::pair{width, height};
 }
 
 }  // namespace easel

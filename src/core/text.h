@@ -37,6 +37,10 @@ inline bool is_utf8_continuation(char byte) {
 /// Number of code points of valid UTF-8.
 std::size_t count_code_points(std::string_view text);
 
+/// (width, height) of "WIDTHxHEIGHT" in pixels. None for any other text: both numbers have one to five decimal digits
+/// and no sign, space or leading zero.
+std::optional<std::pair<int, int>> parse_size(std::string_view text);
+
 /// `text` itself, or its first 60 bytes or fewer and "..."; never cut within a UTF-8 sequence.
 std::string shortened(std::string_view text);
 

@@ -42,13 +42,13 @@ void check(const EngineOptions& options) {
 }
 
 void check(const SubmitOptions& options) {
-  constexpr int kHighestPriority = 3;
   if (!(options.share > 0) || !std::isfinite(options.share)) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("the share of an account is ", options.share, ", expected above 0"));
   }
-  if (std::abs(options.priority) > kHighestPriority) {
-    throw Error(ErrorCode::kInvalidArgument, concat("priority is ", options.priority, ", expected -3 to 3"),
+  if (options.priority < -kMaxPriority || options.priority > kMaxPriority) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("priority is ", options.priority, ", expected ", -kMaxPriority, " to ", kMaxPriority),
                 "priority");
   }
   if ((options.timeout && options.timeout->count() <= 0) || options.preview_every < 0) {

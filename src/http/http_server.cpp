@@ -33,7 +33,7 @@ class Server final : public HttpServer {
 
   int bind() override {
     const int port = listener_.bind();
-    service_.start(listener_.loopback());
+    service_.set_loopback(listener_.loopback());
     return port;
   }
   void run() override { listener_.run(); }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 namespace easel {
 namespace {
@@ -29,11 +30,18 @@ TEST(EscapeControlCharacters, LeavesPrintableTextAlone) {
   EXPECT_EQ(escape_control_characters(std::string("a\nb\x1b[0m\x7f\0", 9)), "a\\x0ab\\x1b[0m\\x7f\\x00");
 }
 
-TEST(ParseSize, TakesTwoPositiveNumbers) {
-  EXPECT_EQ(parse_size("512x768"), (std::pair{512, 768}));
-  for (const char* text : {"", "512", "512x", "x512", "512X768", "512x768 ", " 512x768", "0x8", "-8x8", "8x-8", "8x8x8",
-                           "99999999999x8", "8.5x8"}) {
-    EXPECT_EQ(parse_size(text), std::nullopt) << text;
+TEST(ParseSize, ReadsWidthAndHeight) {
+  EXPECT_EQ(parse_size("512x768"), std::pair(512, 768));
+  EXPECT_EQ(parse_size("1x99999"), std::pair(1, 99999));
+}
+
+TEST(ParseSize, RejectsEveryOtherText) {
+  for (const char* text : {"",         "x",         "512",           "512x",     "x512",
+                           "512X768",  "512x768x1", "512x768 ",      " 512x768", "512 x 768",
+                           "+512x768", "-512x768",  "512x-768",      "0x512",    "512x0",
+                           "0512x768", "512.0x768", "512*768",       "100000x1", "1x99999999999999999999",
+                           "axb",      "8x8x8",     "99999999999x8", "8.5x8"}) {
+    EXPECT_FALSE(parse_size(text)) << text;
   }
 }
 

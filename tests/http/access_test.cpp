@@ -19,7 +19,7 @@ RequestHead head_with(const std::string& host, const Fields& fields) {
   return head;
 }
 
-// 0: let in.
+// 0: accepted.
 int source_status(const AccessRules& rules, const std::string& host, const std::string& origin) {
   try {
     ApiKeys none({}, "");
@@ -52,8 +52,28 @@ TEST(Access, LoopbackRejectsForeignHosts) {
        {"localhost", "LOCALHOST:9225", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9225", "127.8.9.1", ""}) {
     EXPECT_EQ(source_status(rules, host, ""), 0) << host;
   }
-  for (const char* host : {"evil.example", "evil.example:9225", "127.0.0.1.evil.example", "localhost.evil.example",
-                           "128.0.0.1", "0.0.0.0", "[::2]", "[::1", "127.1", "192.168.1.5:9225"}) {
+  for (const char* host : {"evil.example",
+                           "evil.example:9225",
+                           "127.0.0.1.evil.example",
+                           "localhost.evil.example",
+                           "128.0.0.1",
+                           "0.0.0.0",
+                           "[::2]",
+                           "[::1",
+                           "127.1",
+                           "192.168.1.5:9225",
+                           "127.0.0.1:9225.evil.example",
+                           "localhost:9225.evil.example",
+                           "[::1].evil.example",
+                           "[::1]evil.example",
+                           "[::1]:9225.evil.example",
+                           "localhost:99999",
+                           "localhost:-1",
+                           "localhost:9225:80",
+                           "[localhost]",
+                           "[127.0.0.1]",
+                           "::1",
+                           ":9225"}) {
     EXPECT_EQ(source_status(rules, host, ""), 403) << host;
   }
   EXPECT_EQ(source_status({.loopback = false}, "evil.example", ""), 0);
@@ -63,6 +83,8 @@ TEST(Access, LoopbackRejectsForeignHosts) {
 TEST(Access, AllowedOriginImpliesAllowedHost) {
   const AccessRules rules{.allowed_origins = {"https://pics.example"}, .loopback = true};
   EXPECT_EQ(source_status(rules, "pics.example", "https://pics.example"), 0) << "behind a proxy on this machine";
+  EXPECT_EQ(source_status(rules, "pics.example:443", ""), 0);
+  EXPECT_EQ(source_status(rules, "pics.example:443.evil.example", ""), 403);
   EXPECT_EQ(source_status(rules, "other.example", "https://pics.example"), 403);
   EXPECT_EQ(source_status({.allowed_origins = {"*"}, .loopback = true}, "any.example", ""), 0);
 }
@@ -80,7 +102,7 @@ TEST(Access, ForeignOriginsAreRefused) {
     EXPECT_EQ(source_status(rules, host, origin), 403) << origin;
   }
   EXPECT_EQ(source_status({.allowed_origins = {"*"}}, host, "https://any.example"), 0);
-  EXPECT_EQ(source_status({}, "", "http://"), 403) << "no host is no one's origin";
+  EXPECT_EQ(source_status({}, "", "http://"), 403) << "a request without a host has no origin of its own";
 }
 
 TEST(Access, DefaultPortMayBeLeftOut) {
@@ -138,7 +160,8 @@ TEST(Access, WithoutKeysOnlyLocalClientsAreOperators) {
   EXPECT_TRUE(without_keys("127.0.0.1").is_operator);
   EXPECT_TRUE(without_keys("127.8.9.1", "127.0.0.1").is_operator);
   EXPECT_TRUE(without_keys("::1", "[::1]:9225").is_operator);
-  for (const char* host : {"pics.example", "", "192.0.2.1"}) {
+  for (const char* host :
+       {"pics.example", "", "192.0.2.1", "127.0.0.1:9225.evil.example", "[::1].evil.example", "[::1]evil.example"}) {
     EXPECT_FALSE(without_keys("127.0.0.1", host).is_operator) << host << ", by a proxy on this machine";
   }
   for (const char* field : {"X-Forwarded-For", "forwarded", "X-Real-IP", "Via"}) {
@@ -160,7 +183,7 @@ TEST(Access, CheckOperatorReturns403ForOtherPrincipals) {
   EXPECT_EQ(principal.account, "api-key-1");
   try {
     check_operator(principal, "This");
-    FAIL() << "a key from this machine is still no operator's";
+    FAIL() << "a key makes no client an operator by the address it is sent from";
   } catch (const HttpFailure& failure) {
     EXPECT_EQ(failure.error().status, 403);
     EXPECT_EQ(failure.error().code, "operator_needed");
@@ -174,7 +197,7 @@ TEST(Access, PreflightResponseCarriesCorsHeaders) {
   auto head = head_with("localhost", {{"Origin", "https://chat.example"},
                                       {"Access-Control-Request-Method", "POST"},
                                       {"Access-Control-Request-Headers", "authorization,content-type,x-stainless-os"}});
-  EXPECT_FALSE(Access::is_preflight(head)) << "a POST is none";
+  EXPECT_FALSE(Access::is_preflight(head)) << "a POST is not a preflight";
   head.method = "OPTIONS";
   ASSERT_TRUE(Access::is_preflight(head));
   auto answer = access.preflight_response(head);

@@ -1,4 +1,4 @@
-// Keys and the file of keys: what it may not hold, and that it can be replaced under a running server.
+// API keys and the key file: which files are refused, and that the file can be replaced while the server runs.
 #include "http/access/api_keys.h"
 
 #include <gmock/gmock.h>
@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::Not;
 
-// echo -n abc | sha256sum, and of "open sesame": the first is the standard's own example.
+// The SHA-256 of "abc" (the example of FIPS 180-4) and of "open sesame".
 constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 constexpr char kSesame[] = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
 
@@ -94,7 +94,7 @@ TEST_F(KeyFile, ErrorsNeverQuoteKeyMaterial) {
 }
 
 TEST_F(KeyFile, MustBeARegularFileWithinTheSizeLimit) {
-  EXPECT_THROW(ApiKeys({}, path_), Error) << "not there";
+  EXPECT_THROW(ApiKeys({}, path_), Error) << "does not exist";
   EXPECT_THROW(ApiKeys({}, testing::TempDir()), Error) << "a folder";
   EXPECT_THROW(ApiKeys({}, "/dev/zero"), Error) << "a device";
   EXPECT_NE(refusal(file_of(entry("ann", kAbc)) + std::string(kMaxKeyFileBytes, ' ')), "");
@@ -126,7 +126,7 @@ TEST_F(KeyFile, FindReturnsThePrincipalOfTheKey) {
 TEST_F(KeyFile, IsReloadedWhenItChanges) {
   ApiKeys keys({}, write(file_of(entry("ann", kAbc))), /*reload_interval=*/0ms);
   ASSERT_TRUE(keys.find("abc"));
-  write(file_of(entry("bob", kSesame)));  // at once, and of the same length: times and sizes would not tell
+  write(file_of(entry("bob", kSesame)));  // at once, and of the same length: neither time nor size shows the change
   EXPECT_FALSE(keys.find("abc")) << "revoked";
   ASSERT_TRUE(keys.find("open sesame"));
   EXPECT_EQ(keys.find("open sesame")->account, "bob");

@@ -1,4 +1,4 @@
-// Many at once: full houses, leaving clients, shutdown. What ThreadSanitizer is for.
+// Many clients at once: full queues, disconnects, shutdown. These tests are worth most under ThreadSanitizer.
 #include <gtest/gtest.h>
 #include <pthread.h>
 
@@ -104,7 +104,7 @@ TEST(Concurrency, HalfClosedClientStillGetsItsResponse) {
   client.send(image_request(kGoodBody));
   client.end_sending();
   ASSERT_TRUE(eventually([&] { return server.engine.held() == 1; }));
-  std::this_thread::sleep_for(700ms);  // long enough for several looks at the client
+  std::this_thread::sleep_for(700ms);  // long enough for several checks of whether the client has left
   EXPECT_EQ(server.engine.cancelled(), 0u);
   server.engine.hold(false);
   const auto response = client.read();
@@ -139,17 +139,17 @@ TEST(Shutdown, RejectsNewRequestsAndFinishesRunningOnes) {
   const auto ready = server.get("/ready");
   EXPECT_EQ(ready.status, 503);
   EXPECT_EQ(ready.json()["status"], "shutting_down");
-  EXPECT_EQ(server.get("/health").status, 200) << "it drains in good health";
+  EXPECT_EQ(server.get("/health").status, 200) << "a server that drains is healthy";
   EXPECT_EQ(server.get("/v1/models").status, 200);
 
   auto stopped = std::async(std::launch::async, [&] { server.stop(); });
-  EXPECT_EQ(stopped.wait_for(300ms), std::future_status::timeout) << "an answer is under way";
+  EXPECT_EQ(stopped.wait_for(300ms), std::future_status::timeout) << "a response is under way";
   server.engine.hold(false);
   const auto answer = drawing.read();
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.header("connection"), "close");
   EXPECT_EQ(stopped.wait_for(10s), std::future_status::ready);
-  EXPECT_THROW(RawClient{server.port}.exchange("x"), std::exception) << "nobody listens";
+  EXPECT_THROW(RawClient{server.port}.exchange("x"), std::exception) << "the port is closed";
 }
 
 TEST(Shutdown, IdleConnectionsDoNotDelayIt) {
@@ -161,7 +161,7 @@ TEST(Shutdown, IdleConnectionsDoNotDelayIt) {
   EXPECT_LT(std::chrono::steady_clock::now() - started, 2s);
 }
 
-// Makes every new thread fail while it lives: no machine has room for such a stack.
+// Makes every new thread fail during its lifetime: no machine has memory for such a stack.
 class NoMoreThreads {
  public:
   NoMoreThreads() {

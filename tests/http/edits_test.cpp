@@ -1,4 +1,4 @@
-// The routes that take images, over sockets: edits, variations, upscale.
+// The routes with input images, over sockets: edits, variations, upscale.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -232,15 +232,15 @@ TEST(Edits, OversizedBodiesReturn413) {
   RawClient declared(server.port);
   declared.send("POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + form_type() +
                 "\r\nContent-Length: 1000000\r\n\r\n");
-  EXPECT_EQ(declared.read().status, 413) << "before a byte of it is sent";
+  EXPECT_EQ(declared.read().status, 413) << "before any byte of it is sent";
   const auto endless = edit_request(form_text({{"image", std::string(200'000, 'x'), true}}));
   EXPECT_EQ(server.ask(chunked(endless, 10'000)).status, 413);
 }
 
-// What may be as long as images are the images, not a million numbers or names.
+// Only the images may be as long as images; a million numbers or names may not.
 TEST(Edits, JsonOutsideImagesIsBounded) {
   const RunningServer server({.max_body_bytes = 1000, .max_image_bytes = 50'000});
-  const auto image = base64_encode(kPng + std::string(3000, 'x'));  // what is behind an image's end is nobody's
+  const auto image = base64_encode(kPng + std::string(3000, 'x'));  // bytes after the end of an image are ignored
   const nlohmann::json plain = {{"prompt", "a \"cat\\"}, {"image", image}, {"mask", image}};
   EXPECT_EQ(edit_json(server, plain).status, 200);
   auto numbers = plain, names = plain, texts = plain;
@@ -250,7 +250,8 @@ TEST(Edits, JsonOutsideImagesIsBounded) {
   for (const auto& body : {numbers, names, texts}) {
     const auto response = edit_json(server, body);
     EXPECT_EQ(response.status, 413) << response.body;
-    EXPECT_NE(error_of(response).value("message", "").find("beside its images"), std::string::npos) << response.body;
+    EXPECT_NE(error_of(response).value("message", "").find("in addition to its images"), std::string::npos)
+        << response.body;
   }
   for (const char* cut : {R"({"a": "b)", R"({"a": "b\)", R"({"a)"}) {
     EXPECT_EQ(server.ask(edit_request(cut, "/v1/images/edits", "application/json")).status, 400) << cut;
@@ -295,7 +296,7 @@ TEST(Edits, UpscalersAreServedOnlyByTheUpscaleRoute) {
   const auto none = edit(without, parts, "/v1/images/upscale");
   EXPECT_EQ(none.status, 404);
   EXPECT_EQ(error_of(none)["param"], "model");
-  EXPECT_NE(error_of(none)["message"].get<std::string>().find("enlarges"), std::string::npos);
+  EXPECT_NE(error_of(none)["message"].get<std::string>().find("upscales"), std::string::npos);
 }
 
 TEST(Edits, ModelsThatNeedAnImageRejectTextToImage) {

@@ -1,4 +1,4 @@
-// What the engine tells, as Prometheus reads it.
+// What the engine reports, as Prometheus reads it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// What all fields share; each field's own values are in openai_images_test.
+// What all fields have in common; the values of each field are in openai_images_test and request_fields_test.
 #include "http/wire/fields.h"
 
 #include <gtest/gtest.h>

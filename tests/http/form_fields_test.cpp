@@ -1,4 +1,4 @@
-// Texts of a form against the JSON that means the same.
+// The text parts of a form, compared with equivalent JSON.
 #include "http/openai/form_fields.h"
 
 #include <gtest/gtest.h>
@@ -75,8 +75,8 @@ TEST(FormFields, ArraysAcceptEveryClientSpelling) {
             json({{"loras", {json{{"name", "7"}, {"weight", 0.5}}, json{{"name", "oil"}}}}}));
   EXPECT_EQ(form_to_json({{"loras", "a"}, {"loras[]", "b"}}), json({{"loras", {"a", "b"}}}));
   EXPECT_EQ(form_to_json({{"timesteps[]", "x"}}), json({{"timesteps", json::array({"x"})}}))
-      << "for its reader to refuse";
-  EXPECT_EQ(form_to_json({{"tags[]", "x"}}), json({{"tags[]", "x"}})) << "an unknown field, which nobody reads";
+      << "the reader of the field refuses it";
+  EXPECT_EQ(form_to_json({{"tags[]", "x"}}), json({{"tags[]", "x"}})) << "an unknown field is not read";
   for (const char* name : {"loras[0]", "loras[", "loras[][", "timesteps[a]"}) {
     try {
       form_to_json({{name, "1"}});

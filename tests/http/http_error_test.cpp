@@ -1,4 +1,4 @@
-// The table of errors, every code of it.
+// The table of errors: every code.
 #include "http/wire/http_error.h"
 
 #include <gtest/gtest.h>
@@ -84,7 +84,7 @@ TEST(HttpError, ParamUsesWireNames) {
 TEST(HttpError, RetryableErrorsCarryRetryAfter) {
   const Error full(ErrorCode::kResourceExhausted, "full");
   EXPECT_EQ(*http_error(full, "17").headers.find("retry-after"), "17");
-  EXPECT_EQ(*http_error(full).headers.find("retry-after"), "5") << "where nobody knows";
+  EXPECT_EQ(*http_error(full).headers.find("retry-after"), "5") << "where there is no estimate";
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "no"), "17").headers.find("retry-after"), nullptr);
 }
 

@@ -1,4 +1,4 @@
-// Files to a request's image and mask, and the size that is drawn.
+// Uploaded files become a request's image and mask, and determine the size of the result.
 #include "http/openai/input_images.h"
 
 #include <gtest/gtest.h>
@@ -48,7 +48,7 @@ HttpError refusal(const Arguments&... arguments) {
   return {.status = 0};
 }
 
-// An edge of the mask, as pixels of a row: bright is 1.
+// One row of the mask: 1 for bright pixels.
 std::string marks(const std::shared_ptr<const Image>& mask) {
   if (!mask) return "none";
   std::string text;
@@ -93,7 +93,7 @@ TEST(InputImages, TransparentPartsOfTheImageAreTheMask) {
   EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kVary).mask), "none");
   EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kUpscale, upscaler()).mask), "none");
   EXPECT_EQ(marks(with(upload_of(cut, png_file(flat(16, 16, 0, 0, 0)))).mask), "0000000000000000")
-      << "a mask comes first";
+      << "a mask that was sent is preferred";
 }
 
 TEST(InputImages, ErrorsNameTheField) {
@@ -130,7 +130,7 @@ TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
   const auto resized = with(upload_of(file), ImageTask::kEdit, model, small, 64, 32);
   EXPECT_EQ(resized.width, 64);
   EXPECT_EQ(resized.image->width, 100) << "the pipeline resamples it";
-  EXPECT_EQ(refusal(upload_of(png_file(gradient(8, 8)))).param, "image") << "smaller than anything drawn";
+  EXPECT_EQ(refusal(upload_of(png_file(gradient(8, 8)))).param, "image") << "smaller than any image that is generated";
   EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_pixels = 4999}).code,
             "invalid_image_file");
   EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_bytes = file.size() - 1}).code,

@@ -1,4 +1,4 @@
-// Bodies of every odd and hostile kind.
+// Bodies of every unusual and hostile kind.
 #include "http/wire/json_text.h"
 
 #include <gtest/gtest.h>
@@ -16,8 +16,8 @@ bool refused(const std::string& text) {
     parse_json_object(text);
   } catch (const HttpFailure& failure) {
     EXPECT_EQ(failure.error().status, 400);
-    EXPECT_EQ(failure.error().code, "") << "null, as OpenAI has it for bodies that are no JSON";
-    EXPECT_FALSE(failure.error().close) << "the connection is still in order";
+    EXPECT_EQ(failure.error().code, "") << "null, as OpenAI has it for bodies that are not JSON";
+    EXPECT_FALSE(failure.error().close) << "the connection can go on";
     return true;
   }
   return false;
@@ -35,6 +35,15 @@ TEST(JsonBody, AcceptsEveryJsonStyle) {
 TEST(JsonBody, LastDuplicateKeyWins) {
   EXPECT_EQ(parse_json_object(R"({"n":1,"m":0,"n":2})"), json({{"n", 2}, {"m", 0}}));
   EXPECT_EQ(parse_json_object(R"({"n":{"a":1},"n":[]})"), json({{"n", json::array()}}));
+}
+
+TEST(JsonBody, RejectsNulBytesWhereverTheyAre) {
+  for (const auto& text :
+       {"{\"a\":1}\0"s, "{\"a\":1}\0{}"s, "{\"a\":1}\n\0\0"s, "\0{\"a\":1}"s, "{\0}"s, "{\"a\":\"x\0y\"}"s}) {
+    EXPECT_TRUE(refused(text)) << text;
+    EXPECT_FALSE(parse_json_value(text)) << text;
+  }
+  EXPECT_EQ(parse_json_object(R"({"a":"\u0000"})")["a"], "\0"s) << "written as an escape it is an ordinary character";
 }
 
 TEST(JsonBody, RejectsInvalidJson) {

@@ -1,4 +1,4 @@
-// Forms as every client writes them, cut anywhere, and as none should.
+// Forms as clients write them, split at every byte, and malformed forms.
 #include "http/transport/multipart.h"
 
 #include <gtest/gtest.h>
@@ -140,7 +140,7 @@ TEST(Multipart, EveryLimitIsEnforced) {
   };
   EXPECT_EQ(refusal(long_name(150)).status, 0);
   EXPECT_EQ(refusal(long_name(180)).status, 400);
-  // A header that never ends is not waited for.
+  // The reader does not wait for the end of a header that is too long.
   MultipartReader reader(kBoundary, kLimits);
   reader.feed(std::string("--") + kBoundary + "\r\n");
   EXPECT_THROW(reader.feed(std::string(500, 'x')), ProtocolError);

@@ -1,5 +1,5 @@
-// A law for every reader of bytes: whatever is changed in a good input, it is read or refused with a 4xx or 5xx of
-// ours, and nothing else happens. Most telling under the sanitizers.
+// A property of every reader of bytes: whatever is changed in a valid input, it is read, or refused with a 4xx or 5xx
+// that easel sends, and nothing else happens. These tests are worth most under the sanitizers.
 #include <gtest/gtest.h>
 
 #include <functional>

@@ -1,4 +1,4 @@
-// Every field of an image request: what it may be, and how it is refused.
+// Every field of an image request: valid values, and the errors of others.
 #include "http/openai/openai_images.h"
 
 #include <gtest/gtest.h>
@@ -280,7 +280,7 @@ TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
     EXPECT_EQ(error.type, "invalid_request_error");
     EXPECT_EQ(error.param, expected.field);
     EXPECT_EQ(error.code, expected.code);
-    EXPECT_LT(error.message.size(), 400u) << "a client's own megabytes must not come back";
+    EXPECT_LT(error.message.size(), 400u) << "the megabytes that a client sent must not be sent back";
   }
 }
 
@@ -318,7 +318,7 @@ TEST(ImageRequest, BoundsTheSizeByEdgesAndArea) {
 }
 
 TEST(ImageRequest, ReportsErrorsInAFixedOrder) {
-  // Each entry is wrong; the first of those left must be the one reported.
+  // Every entry is invalid; the first one that is left must be reported.
   const std::vector<std::pair<const char*, json>> faults = {{"model", 1},
                                                             {"prompt", 1},
                                                             {"n", "x"},

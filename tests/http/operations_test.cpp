@@ -1,4 +1,4 @@
-// What whoever runs the server sees of it: health, readiness, figures, log lines.
+// What operators see of the server: health, readiness, metrics, log lines.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -24,7 +24,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-/// The value behind a series as Prometheus reads it; -1 where there is none.
+/// The value of a time series as Prometheus reads it; -1 where there is none.
 double series(const RunningServer& server, const std::string& name) {
   for (const auto& line : lines_of(server.get("/metrics").body)) {
     if (line.starts_with(name + " ")) return std::stod(line.substr(name.size() + 1));
@@ -148,7 +148,7 @@ TEST(Queue, FullQueueReturns429WithEstimatedRetryAfter) {
     EXPECT_EQ(full.json()["error"]["code"], "rate_limit_exceeded");
   }
   server.engine.fail_submit(Error(ErrorCode::kUnavailable, "draining"));
-  EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "no place will be free here";
+  EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "there is no estimate of when a place will be free";
 }
 
 TEST(Deadline, ExceededReturns504WithoutRetry) {
@@ -235,7 +235,7 @@ TEST(Health, EvictedModelStillCountsAsReady) {
   RunningServer server;
   server.engine.set_status({.state = ModelState::kUnloaded, .last_used = std::chrono::system_clock::now()});
   const auto ready = server.get("/ready");
-  EXPECT_EQ(ready.status, 200) << "else the request that would bring it back is kept away";
+  EXPECT_EQ(ready.status, 200) << "otherwise the request that would load it again is held back";
   EXPECT_EQ(ready.json()["status"], "idle");
 }
 
@@ -254,7 +254,7 @@ TEST(Keys, FromAFileBecomeAccounts) {
   EXPECT_EQ(server.engine.last_options().share, 3.0);
   EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "", {{"api-key", "abc"}})).status, 200);
   std::remove(path.c_str());
-  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}}).status, 200) << "the keys read before stay";
+  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}}).status, 200) << "the keys read before stay valid";
 }
 
 class RequestLog : public testing::Test {
@@ -287,7 +287,7 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
     server.get("/metrics", {{"x-request-id", "scrape"}});
   }
   const auto lines = written();
-  ASSERT_EQ(lines.size(), 3u) << "and none for probes";
+  ASSERT_EQ(lines.size(), 3u) << "and no lines for probes";
   EXPECT_EQ(lines[0]["message"], "request");
   EXPECT_EQ(lines[0]["id"], "one");
   EXPECT_EQ(lines[0]["method"], "POST");
@@ -308,7 +308,7 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
   EXPECT_EQ(lines[1]["status"], 400);
   EXPECT_EQ(lines[2]["path"], "/nowhere\"");
   EXPECT_EQ(lines[2]["status"], 404);
-  for (const auto& line : lines) EXPECT_EQ(line.dump().find("secret"), std::string::npos) << "prompts stay out of it";
+  for (const auto& line : lines) EXPECT_EQ(line.dump().find("secret"), std::string::npos) << "prompts are not logged";
 }
 
 TEST_F(RequestLog, ClientDisconnectIsLoggedAs499) {

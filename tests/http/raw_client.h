@@ -1,4 +1,4 @@
-// A client that sends exactly the bytes it is told to, since a library would hide what hostile or odd clients do.
+// A client that sends exactly the bytes it is given; an HTTP library could not imitate hostile or unusual clients.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ struct Response {
 
   bool has(const std::string& name) const { return headers.count(name) > 0; }
   std::string header(const std::string& name) const { return has(name) ? headers.at(name) : ""; }
-  /// Discarded, which equals nothing, when the body is no JSON.
+  /// nlohmann's discarded value, which equals no other, when the body is not JSON.
   nlohmann::json json() const { return nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false); }
 };
 

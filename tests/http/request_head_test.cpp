@@ -18,7 +18,7 @@ RequestHead parse(const std::string& text) {
   return parse_request_head(std::string_view(text).substr(0, *end));
 }
 
-// The status of the refusal, and whether the connection ends with it.
+// The status of the error; it must end the connection.
 int refusal_of(const std::string& text) {
   try {
     parse(text);
@@ -123,7 +123,7 @@ TEST(RequestHead, DeterminesKeepAlive) {
 
 TEST(RequestHead, AcceptsOnly100Continue) {
   EXPECT_TRUE(parse(get_with("Content-Length: 1\r\nExpect: 100-Continue\r\n")).expects_continue);
-  EXPECT_FALSE(parse(get_with("Expect: 100-continue\r\n")).expects_continue) << "there is no body to wait with";
+  EXPECT_FALSE(parse(get_with("Expect: 100-continue\r\n")).expects_continue) << "there is no body to wait for";
   EXPECT_EQ(refusal_of(get_with("Expect: a-miracle\r\n")), 417);
   EXPECT_FALSE(parse("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").expects_continue);
 }

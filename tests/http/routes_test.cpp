@@ -3,61 +3,65 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <vector>
+
 namespace easel::http {
 namespace {
 
 struct Case {
   const char* method;
   const char* path;
-  Endpoint endpoint;
+  const char* name;
   const char* parameter;
 };
 
 TEST(Routes, MatchesEverySpelling) {
   const Case cases[] = {
-      {"POST", "/v1/images/generations", Endpoint::kGenerations, ""},
-      {"POST", "/images/generations", Endpoint::kGenerations, ""},
-      {"POST", "/v1//images/generations", Endpoint::kGenerations, ""},
-      {"POST", "//v1//images//generations", Endpoint::kGenerations, ""},
-      {"POST", "/v1/images/generations/", Endpoint::kGenerations, ""},
-      {"POST", "/v1/images/generations///", Endpoint::kGenerations, ""},
-      {"POST", "/v1/%69mages/generation%73", Endpoint::kGenerations, ""},
-      {"POST", "/openai/deployments/my%20model/images/generations", Endpoint::kGenerations, "my%20model"},
-      {"POST", "/openai/v1/images/generations", Endpoint::kGenerations, ""},
-      {"POST", "/v1/images/edits", Endpoint::kEdits, ""},
-      {"POST", "/images/edits/", Endpoint::kEdits, ""},
-      {"POST", "/openai/deployments/a%20b/images/edits", Endpoint::kEdits, "a%20b"},
-      {"POST", "/v1/images/variations", Endpoint::kVariations, ""},
-      {"POST", "/v1/images/upscale", Endpoint::kUpscale, ""},
-      {"POST", "/images//upscale", Endpoint::kUpscale, ""},
-      {"GET", "/v1/models", Endpoint::kModels, ""},
-      {"GET", "/models/", Endpoint::kModels, ""},
-      {"HEAD", "/v1/models", Endpoint::kModels, ""},
-      {"GET", "/openai/models", Endpoint::kModels, ""},
-      {"GET", "/v1/models/tiny", Endpoint::kModel, "tiny"},
-      {"GET", "/v1/models/a/b%20c", Endpoint::kModel, "a/b%20c"},
-      {"GET", "/v1/models/a%2Fb+c/", Endpoint::kModel, "a%2Fb+c"},
-      {"GET", "/openai/models/x", Endpoint::kModel, "x"},
-      {"GET", "/health", Endpoint::kHealth, ""},
-      {"GET", "/v1/health/", Endpoint::kHealth, ""},
-      {"GET", "/ready", Endpoint::kReady, ""},
-      {"GET", "/metrics", Endpoint::kMetrics, ""},
-      {"HEAD", "/v1/metrics", Endpoint::kMetrics, ""},
-      {"POST", "/v1/models/tiny/load", Endpoint::kLoadModel, "tiny"},
-      {"POST", "/models/a%2Fb//load/", Endpoint::kLoadModel, "a%2Fb"},
-      {"POST", "/v1/models/a/b/unload", Endpoint::kUnloadModel, "a/b"},
-      {"POST", "/v1/models/load/load", Endpoint::kLoadModel, "load"},
-      {"GET", "/v1/models/a/load", Endpoint::kModel, "a/load"},
-      {"GET", "/v1/models/load", Endpoint::kModel, "load"},
-      {"GET", "/", Endpoint::kRoot, ""},
-      {"GET", "/v1", Endpoint::kRoot, ""},
-      {"GET", "/v1/", Endpoint::kRoot, ""},
+      {"POST", "/v1/images/generations", "/v1/images/generations", ""},
+      {"POST", "/images/generations", "/v1/images/generations", ""},
+      {"POST", "/v1//images/generations", "/v1/images/generations", ""},
+      {"POST", "//v1//images//generations", "/v1/images/generations", ""},
+      {"POST", "/v1/images/generations/", "/v1/images/generations", ""},
+      {"POST", "/v1/images/generations///", "/v1/images/generations", ""},
+      {"POST", "/v1/%69mages/generation%73", "/v1/images/generations", ""},
+      {"POST", "/openai/deployments/my%20model/images/generations", "/v1/images/generations", "my%20model"},
+      {"POST", "/openai/v1/images/generations", "/v1/images/generations", ""},
+      {"POST", "/v1/images/edits", "/v1/images/edits", ""},
+      {"POST", "/images/edits/", "/v1/images/edits", ""},
+      {"POST", "/openai/deployments/a%20b/images/edits", "/v1/images/edits", "a%20b"},
+      {"POST", "/v1/images/variations", "/v1/images/variations", ""},
+      {"POST", "/v1/images/upscale", "/v1/images/upscale", ""},
+      {"POST", "/images//upscale", "/v1/images/upscale", ""},
+      {"GET", "/v1/models", "/v1/models", ""},
+      {"GET", "/models/", "/v1/models", ""},
+      {"HEAD", "/v1/models", "/v1/models", ""},
+      {"GET", "/openai/models", "/v1/models", ""},
+      {"GET", "/v1/models/tiny", "/v1/models/{id}", "tiny"},
+      {"GET", "/v1/models/a/b%20c", "/v1/models/{id}", "a/b%20c"},
+      {"GET", "/v1/models/a%2Fb+c/", "/v1/models/{id}", "a%2Fb+c"},
+      {"GET", "/openai/models/x", "/v1/models/{id}", "x"},
+      {"GET", "/health", "/health", ""},
+      {"GET", "/v1/health/", "/health", ""},
+      {"GET", "/ready", "/ready", ""},
+      {"GET", "/metrics", "/metrics", ""},
+      {"HEAD", "/v1/metrics", "/metrics", ""},
+      {"POST", "/v1/models/tiny/load", "/v1/models/{id}/load", "tiny"},
+      {"POST", "/models/a%2Fb//load/", "/v1/models/{id}/load", "a%2Fb"},
+      {"POST", "/v1/models/a/b/unload", "/v1/models/{id}/unload", "a/b"},
+      {"POST", "/v1/models/load/load", "/v1/models/{id}/load", "load"},
+      {"GET", "/v1/models/a/load", "/v1/models/{id}", "a/load"},
+      {"GET", "/v1/models/load", "/v1/models/{id}", "load"},
+      {"GET", "/", "/v1/", ""},
+      {"GET", "/v1", "/v1/", ""},
+      {"GET", "/v1/", "/v1/", ""},
   };
   for (const auto& expected : cases) {
     SCOPED_TRACE(expected.path);
     const auto match = find_route(expected.method, expected.path);
     ASSERT_NE(match.route, nullptr);
-    EXPECT_EQ(match.route->endpoint, expected.endpoint);
+    EXPECT_STREQ(match.route->name, expected.name);
     EXPECT_EQ(match.parameter, expected.parameter);
   }
 }
@@ -97,8 +101,26 @@ TEST(Routes, HaveOneCanonicalPath) {
     const auto* post = find_route("POST", path).route;
     const auto* get = find_route("GET", path).route;
     ASSERT_TRUE(post || get) << path;
-    EXPECT_STREQ(canonical_path((post ? post : get)->endpoint), name);
+    EXPECT_STREQ((post ? post : get)->name, name);
   }
+}
+
+TEST(Routes, EveryRowHasAHandlerAndItsOwnName) {
+  std::set<std::string> names;
+  for (const auto& route : routes()) {
+    EXPECT_NE(route.handler, nullptr) << route.name;
+    EXPECT_TRUE(names.insert(route.name).second) << route.name;
+  }
+}
+
+TEST(Routes, OnlyProbesNeedNoKeyAndAreNotLoggedWhenOk) {
+  std::set<std::string> open, quiet;
+  for (const auto& route : routes()) {
+    if (route.auth == Auth::kOpen) open.insert(route.name);
+    if (route.logging == Logging::kUnlessOk) quiet.insert(route.name);
+  }
+  EXPECT_EQ(open, (std::set<std::string>{"/health", "/ready"}));
+  EXPECT_EQ(quiet, (std::set<std::string>{"/health", "/metrics", "/ready"}));
 }
 
 TEST(PercentDecode, DecodesOnceAndLeavesTheRest) {

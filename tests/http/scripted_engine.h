@@ -1,4 +1,4 @@
-// An engine without a loop, whose every answer the test decides. Thread-safe.
+// An engine without a loop: the test decides every result. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@
 
 namespace easel::test {
 
-/// A flat image whose colour depends on prompt, negative prompt and seed alone.
+/// A flat image whose colour depends on prompt, negative prompt and seed only.
 GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index);
 
 /// A model as a folder might describe it: 24 x 16 pixels, 8 steps, schedulers ddim and euler, two layers to skip.
@@ -24,16 +24,16 @@ class ScriptedEngine : public Engine {
  public:
   explicit ScriptedEngine(std::vector<ModelDescription> models = {tiny_model("tiny")}) : models_(std::move(models)) {}
 
-  // What the next submissions meet.
+  // What happens to the next submissions.
   void fail_submit(std::optional<Error> error);
   void fail_generation(std::optional<Error> error);
-  /// Jobs end only once released. Whoever is held stays so until then, or until cancelled.
+  /// While held, jobs do not end unless they are cancelled.
   void hold(bool held);
   void set_state(ModelState state) { set_status({.state = state}); }
-  /// Of every model, from now on.
+  /// Sets the state of every model.
   void set_status(ModelStatus status);
   void fail_load(std::optional<Error> error);
-  /// What jobs say of themselves, and the engine of the wait for a place.
+  /// What jobs report as their statistics, and the engine as its estimated wait.
   void set_position(QueuePosition position);
   void set_stats(JobStats stats);
   void set_estimated_wait(double seconds);
@@ -42,7 +42,7 @@ class ScriptedEngine : public Engine {
   SubmitOptions last_options() const;         ///< of the latest request
   std::vector<std::string> controls() const;  ///< "load ID" and "unload ID", as asked for
   std::size_t held() const;                   ///< jobs that wait
-  std::size_t cancelled() const;              ///< jobs given up
+  std::size_t cancelled() const;              ///< jobs cancelled
 
   const std::vector<ModelDescription>& models() const override { return models_; }
   ModelStatus status(const std::string& id) const override;

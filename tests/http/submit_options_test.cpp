@@ -1,4 +1,4 @@
-// Headers that set terms: what they may be, and who may send them.
+// The headers x-easel-timeout and x-easel-priority: valid values, and which clients may send them.
 #include "http/openai/submit_options.h"
 
 #include <gtest/gtest.h>
@@ -56,7 +56,7 @@ TEST(SubmitOptions, ShorterTimeoutWins) {
 }
 
 TEST(SubmitOptions, PriorityRequiresAnOperator) {
-  for (const char* value : {"", "4", "-4", "1.0", "high", "99999999999", "2 1"}) {
+  for (const char* value : {"", "4", "-4", "1.0", "high", "99999999999", "2 1", "-2147483648", "2147483647"}) {
     EXPECT_EQ(refusal(kPriorityHeader, value), 400) << value;
   }
   for (const char* value : {"0", "3", "-3"}) {

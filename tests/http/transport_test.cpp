@@ -1,5 +1,5 @@
-// Bytes on real sockets: framing, limits, slow and leaving clients. After every bad request the server must still
-// answer.
+// Bytes on real sockets: framing, limits, slow clients and disconnects. After every bad request the server must still
+// respond.
 #include <gtest/gtest.h>
 
 #include "core/text.h"
@@ -99,7 +99,7 @@ TEST(Transport, ChunkedBodiesAreRead) {
   RawClient client(server.port);
   const std::string chunks = "9;name=value\r\n{\"prompt\"\r\n9\r\n:\"a cat\"}\r\n0\r\nTrailer: x\r\n\r\n";
   EXPECT_EQ(client.exchange(chunked_request(chunks)).status, 200);
-  // In drops, and the next request right behind.
+  // Byte by byte, and the next request directly after it.
   for (const char c : chunked_request(chunks)) client.send(std::string_view(&c, 1));
   EXPECT_EQ(client.read().status, 200);
   EXPECT_EQ(client.exchange(chunked_request(chunks) + request_text("GET", "/health")).status, 200);
@@ -204,7 +204,7 @@ TEST(Transport, SlowHeadsAndBodiesTimeOut) {
     cut = !drip.send(i == 0 ? "G" : "x");
     std::this_thread::sleep_for(10ms);
   }
-  EXPECT_TRUE(cut) << "bytes that keep dripping gain no time";
+  EXPECT_TRUE(cut) << "bytes that keep coming slowly gain no time";
   expect_error(stalled.read(), 408);
   EXPECT_TRUE(silent.ended_within(5s));
   RawClient idle(server.port);

@@ -1,4 +1,4 @@
-// The API as clients see it: routes, methods, keys, CORS, and the answers.
+// The API as clients see it: routes, methods, keys, CORS and responses.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -130,7 +130,7 @@ TEST(Wire, HeadHasTheHeadersOfGet) {
     EXPECT_EQ(head.status, 200);
     EXPECT_EQ(head.header("content-length"), get.header("content-length")) << path;
     EXPECT_EQ(head.header("content-type"), get.header("content-type"));
-    EXPECT_EQ(client.exchange(request_text("GET", path)).status, 200) << "no body of HEAD lay between";
+    EXPECT_EQ(client.exchange(request_text("GET", path)).status, 200) << "the response to HEAD has no body";
   }
 }
 
@@ -189,7 +189,7 @@ TEST(Wire, OpenAiModelNamesResolveInModelRoutes) {
   for (const char* name : {"dall-e-2", "gpt-image-1", "gpt-image-2-2026-04-21", "chatgpt-image-latest", "dall-e-3"}) {
     const auto response = server.get(std::string("/v1/models/") + name);
     EXPECT_EQ(response.status, 200) << name;
-    EXPECT_EQ(response.json()["id"], name) << "as asked";
+    EXPECT_EQ(response.json()["id"], name) << "the name asked for";
     EXPECT_EQ(response.json()["family"], "stable-diffusion");
   }
   for (const char* name : {"dall-e", "gpt-4", "DALL-E-2", "chatgpt-image-latest2", "stable-diffusion"}) {

@@ -1,4 +1,4 @@
-// The server in front of the real engine, with a pipeline that only pretends to draw.
+// The server in front of the real engine, with a pipeline that only simulates generation.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -39,7 +39,7 @@ class Drawing {
         thread_([this] { server->run(); }) {}
   ~Drawing() { shut_down(); }
 
-  /// What the program does on SIGTERM. @return whether everything ended in its own way
+  /// What the program does on SIGTERM. @return whether every request ended before the timeout
   bool shut_down(std::chrono::milliseconds drain_timeout = std::chrono::milliseconds::max()) {
     server->begin_shutdown();
     const bool finished = engine->drain(drain_timeout);
@@ -50,7 +50,7 @@ class Drawing {
   Response draw(const std::string& body, const Fields& fields = {}) const {
     return RawClient(port).exchange(image_request(body, fields));
   }
-  /// Whether so many requests have ended in this way, soon.
+  /// Waits until so many requests have ended in this way; false when they do not.
   bool ended(const std::string& outcome, int count) const {
     const auto line = concat("easel_requests_total{model=\"fake\",outcome=\"", outcome, "\"} ", count, "\n");
     return eventually([&] { return get("/metrics").body.find(line) != std::string::npos; });
@@ -104,11 +104,11 @@ TEST(WithEngine, ClientDisconnectFreesThePipeline) {
   const auto left_at = std::chrono::steady_clock::now();
   client.close();
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
-  EXPECT_LT(std::chrono::steady_clock::now() - left_at, 5s) << "drawing it would have taken 10 s";
+  EXPECT_LT(std::chrono::steady_clock::now() - left_at, 5s) << "generating it would have taken 10 s";
   EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
 }
 
-// Calls that would take an hour, each at its stage; and beside it one that is drawn as if nothing had happened.
+// Device calls that would take an hour, at every stage; another request must be generated as usual meanwhile.
 TEST(WithEngine, ClientDisconnectIsDetectedAtEveryStage) {
   const std::pair<FakeCallKind, FakeOptions> stages[] = {{FakeCallKind::kBegin, {.begin_time = 1h}},
                                                          {FakeCallKind::kStep, {.step_time = 1h}},
@@ -140,7 +140,7 @@ TEST(WithEngine, SurvivesDisconnectWhileWritingTheResponse) {
     client.reset();
   }
   EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
-  // An image is answered before the loop lets go of what it was drawn with.
+  // The response is sent before the loop releases the image's resources.
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
 }
 
@@ -199,7 +199,7 @@ TEST(WithEngine, ShutdownAbortsRequestsAfterTheDrainTimeout) {
   ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
   const auto told_at = std::chrono::steady_clock::now();
   EXPECT_FALSE(drawing.shut_down(/*drain_timeout=*/200ms));
-  EXPECT_LT(std::chrono::steady_clock::now() - told_at, 5s) << "drawing it would have taken 25 s";
+  EXPECT_LT(std::chrono::steady_clock::now() - told_at, 5s) << "generating it would have taken 25 s";
   const auto response = client.read();
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.json()["error"]["code"], "server_unavailable");
@@ -249,7 +249,7 @@ TEST(WithEngine, EachRequestLogsOneLine) {
     EXPECT_TRUE(is_good || is_refused || line.find("request") == std::string::npos) << line;
   }
   EXPECT_EQ(good, 1);
-  EXPECT_EQ(refused, 2) << "what went wrong, and the request's own";
+  EXPECT_EQ(refused, 2) << "the error line and the request line";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Origins and hosts by their text, callers by their keys or addresses.
+// Origins and hosts are compared as text; clients are known by their keys or addresses.
 #include "http/access/access.h"
 
 #include <arpa/inet.h>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "http/transport/address.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {
@@ -31,19 +32,10 @@ HttpFailure unauthorized(std::string message, const char* code) {
   return HttpFailure(std::move(error));
 }
 
-// "name:port" without the port; an IPv6 address keeps its brackets.
-std::string_view host_name(std::string_view authority) {
-  if (authority.starts_with('[')) {
-    const auto bracket = authority.find(']');
-    return bracket == std::string_view::npos ? authority : authority.substr(0, bracket + 1);
-  }
-  return authority.substr(0, authority.find(':'));
-}
-
-bool is_local_name(std::string_view name) {
-  if (equal_ignoring_case(name, "localhost") || name == "[::1]") return true;
-  in_addr address{};
-  return inet_pton(AF_INET, std::string(name).c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+// Whether the text, a whole authority, names this machine as only this machine can reach it.
+bool is_local_authority(std::string_view text) {
+  const auto authority = parse_authority(text);
+  return authority && is_loopback(authority->host);
 }
 
 std::string_view without_scheme(std::string_view origin) {
@@ -56,11 +48,7 @@ std::string_view without_http_port(std::string_view authority) {
   return authority;
 }
 
-bool is_local_address(const std::string& address) {
-  return address == "::1" || is_local_name(address);
-}
-
-// Headers by which a proxy says for whom it asks.
+// Headers in which a proxy names the client it forwards for.
 bool is_forwarded(const Headers& headers) {
   return headers.find("Forwarded") || headers.find("X-Forwarded-For") || headers.find("X-Real-IP") ||
          headers.find("Via");
@@ -81,8 +69,9 @@ std::string account_of(const std::string& address) {
 void check_operator(const Principal& principal, const char* what) {
   if (principal.is_operator) return;
   throw forbidden(
-      concat(what, " is for operators: those whose key the server's file of keys marks so, or, where no keys ",
-             "are asked for, clients on the server's own machine."),
+      concat(what,
+             " is for operators only: clients whose key is marked \"operator\" in the server's key file, or, on a ",
+             "server without keys, clients on its own machine."),
       "operator_needed");
 }
 
@@ -93,13 +82,15 @@ Access::Access(AccessRules rules, ApiKeys& keys) : rules_(std::move(rules)), key
 }
 
 bool Access::host_allowed(const std::string& host) const {
-  // An HTTP/1.0 client may name none; a browser always does.
+  // An HTTP/1.0 client may send no Host; a browser always sends one.
   if (host.empty()) return true;
-  const auto name = host_name(host);
-  if (is_local_name(name) || equal_ignoring_case(name, rules_.own_host)) return true;
+  const auto authority = parse_authority(host);
+  if (authority && (is_loopback(authority->host) || equal_ignoring_case(authority->host, rules_.own_host))) return true;
   // A reverse proxy on the same machine passes on the public name.
   return std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), [&](const std::string& origin) {
-    return origin == "*" || equal_ignoring_case(host_name(without_scheme(origin)), name);
+    if (origin == "*") return true;
+    const auto allowed = parse_authority(without_scheme(origin));
+    return allowed && authority && equal_ignoring_case(allowed->host, authority->host);
   });
 }
 
@@ -115,13 +106,12 @@ bool Access::origin_allowed(const std::string& origin, const std::string& host) 
 
 void Access::check_source(const RequestHead& head) const {
   if (rules_.loopback && !host_allowed(head.host)) {
-    throw forbidden(
-        "This server listens on loopback and is called localhost or 127.0.0.1, not what the Host field says.",
-        "host_not_allowed");
+    throw forbidden("This server listens on loopback only; the Host header must name localhost or 127.0.0.1.",
+                    "host_not_allowed");
   }
   for (const auto& field : head.headers) {
     if (equal_ignoring_case(field.name, "Origin") && !origin_allowed(field.value, head.host)) {
-      throw forbidden("Web pages of this origin may not call this server; it is not among the allowed origins.",
+      throw forbidden("Web pages of this origin may not call this server: it is not one of the allowed origins.",
                       "origin_not_allowed");
     }
   }
@@ -129,14 +119,13 @@ void Access::check_source(const RequestHead& head) const {
 
 Principal Access::identify(const RequestHead& head, const std::string& address) const {
   if (!keys_.required()) {
-    return {
-        .account = account_of(address),
-        .is_operator = is_local_address(address) && is_local_name(host_name(head.host)) && !is_forwarded(head.headers)};
+    return {.account = account_of(address),
+            .is_operator = is_loopback(address) && is_local_authority(head.host) && !is_forwarded(head.headers)};
   }
   const auto* authorization = head.headers.find("Authorization");
   const auto* azure_key = head.headers.find("api-key");
   if (!authorization && !azure_key) {
-    throw unauthorized("An API key is needed: send it as `Authorization: Bearer KEY`.", "");
+    throw unauthorized("An API key is required: send it as `Authorization: Bearer KEY`.", "");
   }
   if (head.headers.count("Authorization") > 1 || head.headers.count("api-key") > 1) {
     throw unauthorized("More than one API key was sent.", "invalid_api_key");

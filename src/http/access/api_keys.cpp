@@ -1,4 +1,4 @@
-// Digests in constant time, and a file that may be replaced at any moment.
+// Digests are compared in constant time; the file may be replaced at any moment.
 #include "http/access/api_keys.h"
 
 #include <openssl/crypto.h>
@@ -32,11 +32,12 @@ Error corrupt_key_file(const std::string& where, const std::string& what) {
   return Error(ErrorCode::kCorruptData, concat(where, ": ", what));
 }
 
-// Whole, or an error; never a pipe or a device, which could keep a request waiting.
+// The whole content. Pipes and devices are refused: reading them could block a request.
 std::string read_key_file(const std::string& path) {
   std::error_code failure;
   if (!std::filesystem::is_regular_file(path, failure)) {
-    throw Error(ErrorCode::kNotFound, concat("the file of API keys ", path, " is not there, or is no file"));
+    throw Error(ErrorCode::kNotFound,
+                concat("the file of API keys ", path, " does not exist, or is not a regular file"));
   }
   std::ifstream stream(path, std::ios::binary);
   std::string text(kMaxKeyFileBytes + 1, '\0');
@@ -49,7 +50,7 @@ std::string read_key_file(const std::string& path) {
   return text;
 }
 
-// Says which field, never what is in it: a key written there by mistake must not reach the log.
+// The message has the field's name, but never its value: a key written there by mistake must not reach the log.
 void check_known_fields(const nlohmann::json& entry, const std::string& where) {
   for (const auto& [field, value] : entry.items()) {
     if (!kKnownFields.contains(field)) {
@@ -113,7 +114,7 @@ ApiKeys::Digest ApiKeys::digest_of(std::string_view key) {
   Digest digest{};
   unsigned int length = 0;
   if (EVP_Digest(key.data(), key.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
-    throw Error(ErrorCode::kInternal, "OpenSSL gave no SHA-256");
+    throw Error(ErrorCode::kInternal, "OpenSSL could not compute a SHA-256");
   }
   return digest;
 }
@@ -135,16 +136,16 @@ ApiKeys::Table ApiKeys::parse(const std::string& text, const std::string& file) 
         names.insert(table.back().principal.account).second && digests.insert(table.back().digest).second;
     if (!fresh) throw corrupt_key_file(entry_where, "another key has the same `name` or `sha256`");
   }
-  if (table.empty()) throw corrupt_key_file(where, "it holds no key, so that nobody could call");
+  if (table.empty()) throw corrupt_key_file(where, "it contains no key, so that no client could call");
   return table;
 }
 
 void ApiKeys::reload_if_changed() {
-  // Who comes while another looks goes on with the keys there are.
+  // While one thread reloads the file, the others continue with the present keys.
   const std::unique_lock lock(reload_mutex_, std::try_to_lock);
   if (!lock || Clock::now() < checked_at_ + reload_interval_) return;
   checked_at_ = Clock::now();
-  std::string content;  // contents rather than times are compared: a file can change twice within a clock's tick
+  std::string content;  // compared instead of modification times: a file can change twice within a tick of the clock
   try {
     content = read_key_file(file_);
     if (content == last_content_) return;
@@ -153,8 +154,9 @@ void ApiKeys::reload_if_changed() {
     const std::lock_guard guard(table_mutex_);
     from_file_ = std::move(table);
   } catch (const std::exception& error) {
-    // An unreadable file counts as empty, which no good one is: it is told of once, and read when it is back.
-    if (content != last_content_) log::error(concat("the API keys read before stay in force: ", error.what()));
+    // An unreadable file is treated as empty, which a valid one never is: it is logged once, and reloaded when it
+    // becomes readable again.
+    if (content != last_content_) log::error(concat("the API keys read before stay valid: ", error.what()));
   }
   last_content_ = std::move(content);
 }

@@ -1,11 +1,11 @@
-// API keys: those given as options, and those of a file that may change while the server runs.
+// API keys from options, and from a file that may change while the server runs.
 //
-// The file holds no key, only the SHA-256 of each, which is enough for keys drawn at random: there is nothing to guess
-// that a slower hash would protect. It is JSON:
+// The file contains the SHA-256 of each key instead of the key. A slow hash is not needed, since keys are random and
+// cannot be guessed as passwords can. The file is JSON:
 //
 //   {"keys": [{"name": "ann", "sha256": "9f86d0...", "max_requests": 4, "share": 2, "operator": true}]}
 //
-// `name` and `sha256` are needed; the others default to no limit, 1 and false. An unknown field is an error.
+// `name` and `sha256` are required; the others default to no limit, 1 and false. An unknown field is an error.
 #pragma once
 
 #include <array>
@@ -27,20 +27,20 @@ inline constexpr std::size_t kMaxKeyFileBytes = 4 << 20;
 /// Thread-safe.
 class ApiKeys {
  public:
-  /// @param keys        as clients send them; their accounts are called "api-key-1" and so on, and none is an operator
+  /// @param keys        as clients send them; their accounts are "api-key-1" and so on, and none is an operator
   /// @param file        path; empty: none
-  /// @param reload_interval  how often find() looks whether the file has changed
-  /// @throws Error(kInvalidArgument)  a key is empty or not writable in a header
-  /// @throws Error                    the file cannot be read, or is not as above, or holds no key
+  /// @param reload_interval  the shortest time between two looks at whether the file has changed
+  /// @throws Error(kInvalidArgument)  a key is empty, or has characters other than visible ASCII
+  /// @throws Error                    the file cannot be read, is not as described above, or contains no key
   ApiKeys(const std::vector<std::string>& keys, std::string file,
           std::chrono::milliseconds reload_interval = std::chrono::seconds(1));
 
-  /// False when there are none, and everybody may call.
+  /// False when there are no keys, and every client may call.
   bool required() const { return required_; }
 
-  /// Whose key this is; none when it is nobody's. Takes the same time wherever in the list the key is.
-  /// A changed file counts from within `reload_interval`; one that has become unreadable or wrong is logged, once, and
-  /// the keys read before stay.
+  /// The principal of this key; none when the key is unknown. The time taken does not depend on which key matches. A
+  /// changed file takes effect within `reload_interval`. If the file has become unreadable or invalid, that is logged
+  /// once, and the keys read before stay valid.
   std::optional<Principal> find(std::string_view presented);
 
  private:
@@ -63,7 +63,7 @@ class ApiKeys {
   const bool required_;
 
   std::mutex reload_mutex_;   // guards what follows
-  std::string last_content_;  // of the file, good or not
+  std::string last_content_;  // of the file, valid or not
   Clock::time_point checked_at_{};
 
   mutable std::mutex table_mutex_;  // guards from_file_

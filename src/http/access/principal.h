@@ -1,4 +1,4 @@
-// Who sends a request, as far as fairness, limits and rights are concerned.
+// Who sends a request: for fairness, limits and rights.
 #pragma once
 
 #include <cstddef>
@@ -7,10 +7,10 @@
 namespace easel::http {
 
 struct Principal {
-  std::string account = {};      ///< a key's name, or the client's address where no keys are asked for
-  double share = 1.0;            ///< of the device, against other accounts' shares
-  std::size_t max_requests = 0;  ///< image requests without an answer at a time; 0: no limit of its own
-  bool is_operator = false;      ///< may load and unload models and give its requests a priority
+  std::string account = {};      ///< a key's name; on a server without keys the client's address
+  double share = 1.0;            ///< of the device's time, relative to other accounts' shares
+  std::size_t max_requests = 0;  ///< image requests that may wait or run at a time; 0: no limit of its own
+  bool is_operator = false;      ///< may load and unload models, and set the priority of its requests
 };
 
 }  // namespace easel::http

@@ -1,4 +1,4 @@
-// What the engine tells, one family a figure, with buckets from a small model on a card to a large one on a CPU.
+// Families of the engine. The buckets reach from a small model on a GPU to a large one on a CPU.
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -63,23 +63,23 @@ Family<Histogram>& histograms(prometheus::Registry& registry, const char* name, 
 
 struct PrometheusMetrics::EngineFamilies {
   explicit EngineFamilies(prometheus::Registry& r)
-      : queue(gauges(r, "easel_queue_requests", "Accepted requests without an answer: waiting, or being drawn.")),
-        wait(histograms(r, "easel_request_wait_seconds", "From acceptance to the first image's beginning.")),
-        ended(counters(r, "easel_requests_total", "Accepted requests that have ended, by how.")),
-        seconds(histograms(r, "easel_request_seconds", "From acceptance to the end, however it ended.")),
-        images(counters(r, "easel_pictures_total", "Images given out.")),
-        refused(counters(r, "easel_refusals_total", "Requests that were not accepted, by why.")),
-        begin(histograms(r, "easel_begin_seconds", "Device time to encode prompts and draw noise.")),
-        step(histograms(r, "easel_step_seconds", "Device time of a step, whatever its rows.")),
+      : queue(gauges(r, "easel_queue_requests", "Accepted requests that have not ended: waiting, or being generated.")),
+        wait(histograms(r, "easel_request_wait_seconds", "Time from acceptance until the first image is started.")),
+        ended(counters(r, "easel_requests_total", "Accepted requests that have ended, by outcome.")),
+        seconds(histograms(r, "easel_request_seconds", "Time from acceptance to the end, whatever the outcome.")),
+        images(counters(r, "easel_pictures_total", "Images delivered.")),
+        refused(counters(r, "easel_refusals_total", "Requests that were not accepted, by reason.")),
+        begin(histograms(r, "easel_begin_seconds", "Device time to encode prompts and generate noise.")),
+        step(histograms(r, "easel_step_seconds", "Device time of a step, for any number of rows.")),
         rows(histograms(r, "easel_step_rows", "UNet rows of a step; an image with guidance has two.")),
         decode(histograms(r, "easel_decode_seconds", "Device time of a decode.")),
         shrunk(counters(r, "easel_batch_shrinks_total", "Steps that ran out of memory and made batches smaller.")),
-        limit(gauges(r, "easel_batch_limit_pictures", "Most images a step since memory ran out.")),
+        limit(gauges(r, "easel_batch_limit_pictures", "Largest number of images in a step since memory ran out.")),
         loads(counters(r, "easel_model_loads_total", "Loads of a model, by result.")),
         load(histograms(r, "easel_model_load_seconds", "Time to load a model.")),
-        unloads(
-            counters(r, "easel_model_unloads_total", "Times a model left memory: evicted for another, or released.")),
-        memory(gauges(r, "easel_model_memory_bytes", "Device memory set aside for a model.")) {}
+        unloads(counters(r, "easel_model_unloads_total",
+                         "Unloads of a model: evicted to make room for another, or released.")),
+        memory(gauges(r, "easel_model_memory_bytes", "Device memory reserved for a model.")) {}
 
   Family<Gauge>& queue;
   Family<Histogram>& wait;

@@ -1,4 +1,4 @@
-// Families of HTTP and of the process, and the text of all of them.
+// Families of HTTP and of the process, and the text of all metrics.
 #include "http/metrics/metrics.h"
 
 #include <prometheus/counter.h>
@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<std::string_view, 7> kMethods = {"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"};
 constexpr char kOther[] = "other";
 
-// From a page that only reads to an image drawn on a CPU.
+// From a status page to an image generated on a CPU.
 const prometheus::Histogram::BucketBoundaries kRequestSeconds = {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
                                                                  5,     10,   30,   60,  120,  300, 600, 1800};
 
@@ -27,7 +27,7 @@ std::string method_label(std::string_view method) {
   return std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end() ? kOther : std::string(method);
 }
 
-// As the kernel counts it; 0 where it does not.
+// As the kernel counts it; 0 where /proc is not available.
 double resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   double total_pages = 0;
@@ -42,11 +42,11 @@ struct PrometheusMetrics::HttpFamilies {
   explicit HttpFamilies(prometheus::Registry& registry)
       : requests(prometheus::BuildCounter()
                      .Name("easel_http_requests_total")
-                     .Help("Requests by route, method and status; 499: the client left before its answer.")
+                     .Help("Requests by route, method and status; 499: the client left before the response.")
                      .Register(registry)),
         seconds(prometheus::BuildHistogram()
                     .Name("easel_http_request_seconds")
-                    .Help("From a request's head to its answer, by route.")
+                    .Help("Time from a request's head to its response, by route.")
                     .Register(registry)),
         resident(prometheus::BuildGauge()
                      .Name("process_resident_memory_bytes")

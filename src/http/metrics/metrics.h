@@ -1,4 +1,4 @@
-// Figures for Prometheus: what GET /metrics answers.
+// Metrics for Prometheus: what GET /metrics answers.
 #pragma once
 
 #include <cstddef>
@@ -15,23 +15,15 @@ class Registry;
 
 namespace easel::http {
 
-/// Counts since the start of the process. Thread-safe.
-///
-/// Every label's value comes from a fixed list, the models served or the statuses easel sends: nothing that a client
-/// makes up can add a time series.
+/// As make_metrics() describes it. Thread-safe.
 class PrometheusMetrics final : public ServerMetrics {
  public:
-  /// @param version  of the program, shown as a label of easel_build_info
+  /// @param version  of the program; the label of easel_build_info
   explicit PrometheusMetrics(const std::string& version);
   ~PrometheusMetrics() override;
 
-  /// @param route   the canonical path; empty: the path is unknown, or does not take the method, or the request could
-  ///                not be read
-  /// @param status  499 when the client left before its answer
-  void count_request(std::string_view route, std::string_view method, int status, double seconds);
-
-  /// All figures in Prometheus' text format 0.0.4.
-  std::string text();
+  void count_request(std::string_view route, std::string_view method, int status, double seconds) override;
+  std::string text() override;
 
   void on_queue(std::size_t waiting, std::size_t drawing) override;
   void on_started(const std::string& model, double waited) override;
@@ -56,7 +48,7 @@ class PrometheusMetrics final : public ServerMetrics {
   const std::shared_ptr<EngineFamilies> engine_;
 };
 
-/// Of the text that Metrics::text gives.
+/// Content-Type of ServerMetrics::text().
 inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace easel::http

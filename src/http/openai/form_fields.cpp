@@ -1,4 +1,4 @@
-// What type each field has, by name; all others are texts.
+// Text parts become the JSON values of their fields' types.
 #include "http/openai/form_fields.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/text.h"
+#include "http/openai/request_fields.h"
 #include "http/wire/fields.h"
 #include "http/wire/json_text.h"
 
@@ -15,44 +16,19 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kNumbers[] = {"n",
-                                         "output_compression",
-                                         "partial_images",
-                                         "guidance_scale",
-                                         "guidance_rescale",
-                                         "steps",
-                                         "num_inference_steps",
-                                         "eta",
-                                         "clip_skip",
-                                         "strength",
-                                         "image_guidance_scale",
-                                         "noise_level",
-                                         "denoising_end",
-                                         "aesthetic_score",
-                                         "negative_aesthetic_score"};
-constexpr std::string_view kArrays[] = {"timesteps",
-                                        "sigmas",
-                                        "loras",
-                                        "original_size",
-                                        "crops_coords_top_left",
-                                        "target_size",
-                                        "negative_original_size",
-                                        "negative_crops_coords_top_left",
-                                        "negative_target_size"};
-
-template <class Names>
-bool is_among(const Names& names, std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+// Fields without a row are text.
+FieldType type_of(std::string_view name) {
+  const auto* field = find_request_field(name);
+  return field ? type_of(*field) : FieldType::kString;
 }
 
-// The library that would otherwise meet them much later checks for UTF-8 when it writes.
+// The JSON library checks UTF-8 only when it writes, which would be much later.
 void check_utf8(const std::string& text, const std::string& name) {
   try {
     static_cast<void>(json(text).dump());
   } catch (const json::type_error&) {
-    throw field_error(
-        name, "invalid_value",
-        concat("`", name, "` is no text in UTF-8; the parts that are files are called `image` and `mask`."));
+    throw field_error(name, "invalid_value",
+                      concat("`", name, "` is not text in UTF-8; the parts that may be files are `image` and `mask`."));
   }
 }
 
@@ -65,7 +41,7 @@ std::string normalize_line_endings(const std::string& text) {
 }
 
 json number_or_text(const std::string& text) {
-  // JSON would take spaces around a number, a form does not.
+  // JSON allows spaces around a number; a form does not.
   if (!text.empty() && text.find_first_not_of("0123456789+-.eE") == std::string::npos) {
     if (auto number = parse_json_value(text)) return *number;
   }
@@ -78,7 +54,7 @@ json boolean_or_text(const std::string& text) {
   return text;
 }
 
-// An adapter is named by a text or described by an object.
+// An adapter is a name, or an object.
 json adapter(const std::string& text) {
   if (text.starts_with('{')) {
     if (auto object = parse_json_value(text)) return std::move(*object);
@@ -97,9 +73,17 @@ json array_or_text(const std::string& name, const std::string& text) {
 }
 
 json value_of(const std::string& name, const std::string& text) {
-  if (is_among(kNumbers, name)) return number_or_text(text);
-  if (is_among(kArrays, name)) return array_or_text(name, text);
-  if (name == "stream") return boolean_or_text(text);
+  switch (type_of(name)) {
+    case FieldType::kNumber:
+      return number_or_text(text);
+    case FieldType::kArray:
+      return array_or_text(name, text);
+    case FieldType::kBoolean:
+      return boolean_or_text(text);
+    case FieldType::kString:
+    case FieldType::kFile:
+      break;
+  }
   return text;
 }
 
@@ -120,7 +104,8 @@ void append_element(json& fields, const std::string& name, const std::string& su
     add_member(array, suffix.substr(kMemberStart.size(), suffix.size() - kMemberStart.size() - 1), text);
   } else {
     throw field_error(name, "invalid_value",
-                      concat("The part ", quote(name + suffix), " of the form has no such form."));
+                      concat("Unsupported field name ", quote(name + suffix), "; use ", quote(name), " or ",
+                             quote(name + "[]"), "."));
   }
 }
 
@@ -133,7 +118,7 @@ json form_to_json(const std::vector<FormPart>& texts) {
     const auto text = normalize_line_endings(content);
     const auto bracket = std::min(name.find('['), name.size());
     const auto base = name.substr(0, bracket);
-    if (bracket < name.size() && is_among(kArrays, base)) {
+    if (bracket < name.size() && type_of(base) == FieldType::kArray) {
       append_element(fields, base, name.substr(bracket), text);
     } else if (!text.empty() || name == "prompt") {
       fields[name] = value_of(name, text);

@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "http/openai/image_upload.h"
 #include "http/openai/input_images.h"
+#include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
@@ -21,10 +22,10 @@
 namespace easel::http {
 namespace {
 
-// How soon a client's leaving is noticed; the end of a job wakes the waiter at once.
+// How often to check whether the client has left. The end of a job ends the wait at once.
 constexpr std::chrono::milliseconds kDisconnectPollInterval{100};
 
-// Counts a request in, while there is a place: waiting requests must never hold every thread.
+// Counts a request as in flight, up to a limit: image requests must never occupy every thread.
 class RequestPermit {
  public:
   RequestPermit(std::atomic<std::size_t>& taken, std::size_t limit)
@@ -50,7 +51,7 @@ void check_encoding(const RequestHead& head) {
   }
 }
 
-// A body without a type is taken for JSON; one that claims another type is not.
+// A body without a type is taken for JSON; one of another type is refused.
 void check_json(const RequestHead& head) {
   const auto* type = head.headers.find("Content-Type");
   if (!type) return;
@@ -70,7 +71,7 @@ log::Fields request_log_fields(const GenerationRequest& request, const std::vect
       {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
-// In whole seconds, as the field has them: never so soon that clients hammer, nor beyond a day, whatever was estimated.
+// In whole seconds, as the header requires: from one second, so that clients do not retry at once, to a day.
 std::string retry_after(double seconds) {
   constexpr double kDay = 86400.0;
   return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kDay)));
@@ -102,14 +103,14 @@ void append_log_fields(const JobStats& stats, log::Fields& fields) {
   if (!stats.device.empty()) fields.emplace_back("device", stats.device);
 }
 
-// Where the request stood when it was accepted, and how long it then waited to be begun.
+// Where in the queue the request was when it was accepted, and how long it waited until it started.
 void add_queue_headers(const QueuePosition& position, const JobStats& stats, Response& response) {
   response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
   response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
   response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
 }
 
-// False when the client left first, and its job with it.
+// False when the client left before the job ended; the job is then cancelled.
 bool wait_while_connected(Job& job, Client& client) {
   while (!job.wait_for(kDisconnectPollInterval)) {
     if (!client.gone()) continue;
@@ -160,9 +161,9 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
 
   const RequestPermit permit(in_flight_, options_.max_waiting);
   if (!permit.acquired()) {
-    throw rejection(engine_,
-                    Error(ErrorCode::kResourceExhausted,
-                          concat("All ", options_.max_waiting, " places for image requests are taken; try later.")));
+    throw rejection(
+        engine_, Error(ErrorCode::kResourceExhausted,
+                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
   }
   const auto seed = request.seed;
   const auto job = submit(engine_, std::move(request), std::move(submit_options));

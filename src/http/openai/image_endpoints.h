@@ -1,4 +1,4 @@
-// The image routes: from a body to images, with an eye on the client while they are drawn.
+// The image routes: from a body to images, watching meanwhile whether the client is still there.
 #pragma once
 
 #include <atomic>
@@ -17,25 +17,22 @@
 
 namespace easel::http {
 
-/// Thread-safe. The engine and the options must outlive it.
+/// Thread-safe. What it is made of must outlive it.
 class ImageEndpoints {
  public:
-  ImageEndpoints(Engine& engine, const ServerOptions& options) : engine_(engine), options_(options) {}
+  ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down)
+      : engine_(engine), options_(options), shutting_down_(shutting_down) {}
 
-  /// Draws what the request asks for. Blocks until it is drawn; a client that leaves cancels it.
-  /// @param default_model  meant when the body names no model; empty: the engine's first
-  /// @param record         receives what the log says of the drawing, once the body is understood
+  /// Generates what the request asks for. Blocks until the images are finished; a client that leaves cancels them.
+  /// @param default_model  the model of a body that names none; empty: the engine's first
+  /// @param record         receives the log fields of the generation, once the body has been read
   /// @return none when the client has left
-  /// @throws HttpFailure
+  /// @throws HttpFailure, ProtocolError; 503 once the server shuts down
   std::optional<Response> handle(ImageTask task, const RequestHead& head, const std::string& default_model,
                                  Client& client, RequestRecord& record);
 
-  /// From now on answer() throws 503.
-  void begin_shutdown() { shutting_down_ = true; }
-  bool shutting_down() const { return shutting_down_; }
-
  private:
-  /// Images are decoded by a few threads at a time: each may take some hundred megabytes while it lasts.
+  /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
   static constexpr std::size_t kMaxConcurrentDecodes = 4;
 
   GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
@@ -43,9 +40,9 @@ class ImageEndpoints {
 
   Engine& engine_;
   const ServerOptions& options_;
+  const std::atomic<bool>& shutting_down_;
   Turnstile decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
-  std::atomic<bool> shutting_down_ = false;
 };
 
 }  // namespace easel::http

@@ -9,6 +9,7 @@
 #include "core/base64.h"
 #include "core/text.h"
 #include "http/openai/form_fields.h"
+#include "http/openai/request_fields.h"
 #include "http/transport/multipart.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
@@ -20,7 +21,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxFiles = 2;
-constexpr std::size_t kFramingBytes = 64 * 1024;  // boundaries and part headers of an honest form
+constexpr std::size_t kFramingBytes = 64 * 1024;  // boundaries and part headers of an ordinary form
 
 HttpFailure wrong_content_type() {
   return HttpFailure({.status = 400,
@@ -28,7 +29,7 @@ HttpFailure wrong_content_type() {
                       .code = "unsupported_content_type"});
 }
 
-// "image", and as clients number the entries of a list: "image[]", "image[0]".
+// "image", also as clients number the entries of a list: "image[]", "image[0]".
 bool is_image(std::string_view name) {
   constexpr std::string_view kName = "image";
   if (!name.starts_with(kName)) return false;
@@ -85,19 +86,19 @@ ImageUpload read_form(const std::string& boundary, Client& client, const ServerO
   return upload_of(reader->finish());
 }
 
-// An image in base64, alone or in a data URL. Nothing is fetched: a server that follows its clients' links can be sent
-// anywhere.
+// An image in base64, with or without the prefix of a data URL. Links are not followed: clients could make the server
+// send requests to any address that it can reach.
 std::string decode_base64_image(const char* field, const std::string& text, std::size_t max_bytes) {
   std::string_view base64 = text;
   if (base64.starts_with("data:")) {
     const auto comma = base64.find(',');
     if (comma == std::string_view::npos || !base64.substr(0, comma).ends_with(";base64")) {
-      throw field_error(field, "invalid_value", concat("`", field, "` is a data URL without base64."));
+      throw field_error(field, "invalid_value", concat("`", field, "` is a data URL that is not in base64."));
     }
     base64.remove_prefix(comma + 1);
   } else if (base64.find("://") != std::string_view::npos) {
     throw field_error(field, "invalid_value",
-                      concat("`", field, "` is a link, and this server follows none; send the image itself."));
+                      concat("`", field, "` is a link, and this server follows no links; send the image itself."));
   }
   if (base64.size() / 4 > max_bytes / 3 + 1) {
     throw HttpFailure({.status = 413,
@@ -105,7 +106,7 @@ std::string decode_base64_image(const char* field, const std::string& text, std:
                        .param = field});
   }
   auto bytes = base64_decode(base64);
-  if (!bytes) throw field_error(field, "invalid_value", concat("`", field, "` is no image in base64."));
+  if (!bytes) throw field_error(field, "invalid_value", concat("`", field, "` is not valid base64."));
   return std::move(*bytes);
 }
 
@@ -123,7 +124,7 @@ std::string read_json_image(const char* field, const json& value, std::size_t ma
   return decode_base64_image(field, text->get_ref<const std::string&>(), max_bytes);
 }
 
-// Of a JSON text, without its `kMaxFiles` longest strings, which are the images of an honest one.
+// Size of a JSON text without its `kMaxFiles` longest strings, which are the images of an ordinary request.
 std::size_t bytes_outside_images(std::string_view text) {
   std::array<std::size_t, kMaxFiles> longest{};
   std::size_t at = 0;
@@ -138,12 +139,11 @@ std::size_t bytes_outside_images(std::string_view text) {
   return std::accumulate(longest.begin(), longest.end(), text.size(), std::minus<>());
 }
 
-// Parsed, numbers and names take many times the room of their text, so that what may be as long as images must be
-// images.
+// Parsed numbers and names take many times the memory of their text, so only images may be as long as images.
 nlohmann::json parse_json_with_images(const std::string& text, std::size_t max_bytes) {
   if (const auto bytes = bytes_outside_images(text); bytes > max_bytes) {
     throw HttpFailure({.status = 413,
-                       .message = concat("The request's JSON has ", bytes, " bytes beside its images; at most ",
+                       .message = concat("The request's JSON has ", bytes, " bytes in addition to its images; at most ",
                                          max_bytes, " are allowed.")});
   }
   return parse_json_object(text);
@@ -162,7 +162,9 @@ ImageUpload read_json(Client& client, const ServerOptions& limits) {
     }
   }
   if (const auto* mask = fields.find("mask")) upload.mask = read_json_image("mask", *mask, limits.max_image_bytes);
-  for (const char* field : {"image", "images", "mask"}) upload.fields.erase(field);
+  for (const auto& field : request_fields()) {
+    if (type_of(field) == FieldType::kFile) upload.fields.erase(field.name);
+  }
   return upload;
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "easel/image_file.h"
+#include "http/openai/field_values.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 
@@ -32,9 +33,9 @@ std::string size_of(const Image& image) {
 Image read_mask(const std::string& bytes, const Image& image, const ServerOptions& limits) {
   auto mask = decode("mask", bytes, limits);
   if (mask.image.width != image.width || mask.image.height != image.height) {
-    throw field_error(
-        "mask", "invalid_mask_image_format",
-        concat("`mask` is ", size_of(mask.image), ", but `image` is ", size_of(image), "; they must be of one size."));
+    throw field_error("mask", "invalid_mask_image_format",
+                      concat("`mask` is ", size_of(mask.image), ", but `image` is ", size_of(image),
+                             "; both must have the same size."));
   }
   return mask_from_file(std::move(mask));
 }
@@ -46,27 +47,28 @@ std::optional<Image> resolve_mask(const ImageUpload& upload, ImageTask task, con
   }
   if (!upload.mask) return std::nullopt;
   throw field_error("mask", "unsupported_parameter",
-                    "`mask` is for POST /v1/images/edits; this route works on all of an image.");
+                    "`mask` is for POST /v1/images/edits only; this route works on the whole image.");
 }
 
-// Without a size of the request's own.
+// For a request without a size.
 void default_size_from(const Image& image, int factor, const ServerOptions& limits, GenerationRequest& request) {
   const auto width = std::int64_t{image.width} * factor, height = std::int64_t{image.height} * factor;
   if (!is_allowed_size(width, height, limits)) {
     throw field_error("image", "invalid_value",
-                      concat("`image` is ", size_of(image), ", and without `size` ", width, "x", height,
-                             " would be drawn; ", describe_size_limits(limits), "."));
+                      concat("`image` is ", size_of(image), "; without `size` the result would be ", width, "x", height,
+                             "; ", describe_size_limits(limits), "."));
   }
   request.width = static_cast<int>(width);
   request.height = static_cast<int>(height);
 }
 
-// An upscaler's answer is its factor times what it is given, so a size is reached by giving it that part of it.
+// An upscaler multiplies the size of its input by its factor, so the input is resized to the size asked for divided by
+// it.
 Image fit_to_factor(Image image, int factor, const GenerationRequest& request) {
   if (*request.width % factor != 0 || *request.height % factor != 0) {
     throw field_error("size", "invalid_value",
-                      concat("`size` is ", *request.width, "x", *request.height, "; this model enlarges ", factor,
-                             " times, so both edges must be multiples of ", factor, "."));
+                      concat("`size` is ", *request.width, "x", *request.height, "; this model upscales by ", factor,
+                             ", so both edges must be multiples of ", factor, "."));
   }
   return resize(image, *request.width / factor, *request.height / factor);
 }

@@ -1,22 +1,24 @@
-// The images of a request: decoded, checked against each other and against the model, and put into it.
+// The images of a request: decodes them and checks them against each other and against the model.
 #pragma once
 
 #include "easel/generation.h"
 #include "easel/server.h"
 #include "http/openai/image_upload.h"
-#include "http/openai/openai_images.h"
+#include "http/openai/request_fields.h"
 
 namespace easel::http {
 
-/// Decodes the upload's files into `request.image` and `request.mask`, and settles the size: without one the image's
-/// own is drawn, or that times the model's factor.
+/// Decodes the uploaded files into `request.image` and `request.mask`. A request without a size gets the input image's,
+/// times the model's factor on upscale.
 ///
-/// A mask marks what to redraw. OpenAI's are transparent there; a mask that is nowhere transparent marks it white. An
-/// edited image with transparent parts and no mask is its own. Opacity counts as transparent below one half.
+/// A mask marks what to redraw. OpenAI's masks are transparent there; a mask without transparent pixels is white there.
+/// An image with transparent parts that is edited without a mask is its own mask. A pixel is transparent when its
+/// opacity is below one half.
 ///
 /// @param request  as read_image_request gave it
-/// @throws HttpFailure  400: param image or mask: missing, damaged, too large, of two sizes, or not for this task or
-///                      model; param size: an upscaler cannot reach it. 429: out of memory
+/// @throws HttpFailure  400 with param image or mask: missing, damaged, too large, of different sizes, or not for this
+/// task
+///                      or model; 400 with param size: not a multiple of an upscaler's factor; 429: out of memory
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
                          const ServerOptions& limits, GenerationRequest& request);
 

@@ -1,9 +1,9 @@
-// Ids to models, and what the engine knows of them.
+// Finds models by their ids, and asks the engine for their state.
 #include "http/openai/model_endpoints.h"
 
 #include <algorithm>
 
-#include "http/openai/openai_images.h"
+#include "http/openai/model_choice.h"
 #include "http/openai/openai_models.h"
 #include "http/openai/routes.h"
 #include "http/wire/fields.h"
@@ -50,7 +50,7 @@ ModelEndpoints::ResolvedModel ModelEndpoints::find(const std::string& encoded_id
   };
   const auto id = percent_decode(encoded_id);
   if (id.find('\0') != std::string::npos) {
-    throw field_error("model", "invalid_value", "A model's id holds no NUL byte.");
+    throw field_error("model", "invalid_value", "A model id must not contain a NUL byte.");
   }
   auto found = served(id);
   if (found == models.end()) {

@@ -1,4 +1,4 @@
-// The model routes: what there is, how it stands, and an operator's word about it.
+// The model routes: which models are served, their state, and loading and unloading by operators.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@ namespace easel::http {
 
 /// Thread-safe. The engine must outlive it.
 ///
-/// An id comes as the path has it, percent-encoded, maybe with a plus for a space as Python clients before 1.0 write
-/// it. Those names of OpenAI's that image requests may use mean the default model here, too.
+/// Ids are percent-encoded, as in the path; a plus may mean a space, as OpenAI's Python clients before 1.0 write it.
+/// OpenAI's model names mean the default model, as in image requests.
 class ModelEndpoints {
  public:
   explicit ModelEndpoints(Engine& engine) : engine_(engine) {}
@@ -19,15 +19,15 @@ class ModelEndpoints {
   Response list() const;
   /// @throws HttpFailure  404: no such model; 400: a NUL byte in the id
   Response one(const std::string& encoded_id) const;
-  /// Both answer at once, with the model as it stands: 202 while there is still something to do, else 200.
-  /// @throws HttpFailure  as one(); 503: the engine drains
+  /// load() and unload() return at once, with the model's present state: 202 until it is loaded or unloaded, then 200.
+  /// @throws HttpFailure  as one(); 503: the server shuts down
   Response load(const std::string& encoded_id);
   Response unload(const std::string& encoded_id);
 
  private:
   struct ResolvedModel {
     const ModelDescription& model;
-    std::string id;  ///< as the client called it
+    std::string id;  ///< as the client wrote it
   };
   ResolvedModel find(const std::string& encoded_id) const;
   Response respond(const ResolvedModel& resolved, ModelState awaited) const;

@@ -1,4 +1,4 @@
-// The name of a request in answers and logs.
+// The id of a request in responses and logs.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace easel::http {
 
-/// The client's own x-request-id where it is short and plain, else a fresh "req_" and 32 hex digits. Thread-safe.
+/// The client's own x-request-id if it has up to 128 letters, digits and -_.: only; else "req_" and 32 random hex
+/// digits. Thread-safe.
 std::string request_id(const Headers& headers);
 
 }  // namespace easel::http

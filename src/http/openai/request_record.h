@@ -1,4 +1,4 @@
-// What is kept of one request for its line in the log and for the figures, filled in on its way.
+// What is kept of one request for its log line and for the metrics, filled in while it is handled.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@ namespace easel::http {
 
 /// Used by one thread. Holds no prompt text.
 struct RequestRecord {
-  std::string id;                ///< what x-request-id answers
-  Principal principal = {};      ///< whose request it is; without an account where nobody was asked
-  const Route* route = nullptr;  ///< none: an unknown path, or a wrong method
+  std::string id;                ///< the value of x-request-id in the response
+  Principal principal = {};      ///< who sent the request; without an account on routes that ask for no key
+  const Route* route = nullptr;  ///< null: an unknown path, or a wrong method
   log::Fields log_fields = {};   ///< of an image request: model, size, steps, ...
 };
 

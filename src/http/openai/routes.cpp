@@ -1,35 +1,98 @@
-// The table of routes and its matcher.
+// The table of routes and the matcher of paths.
 #include "http/openai/routes.h"
 
 #include <charconv>
 #include <cstddef>
+#include <vector>
+
+#include "http/access/access.h"
+#include "http/openai/endpoints.h"
+#include "http/openai/request_record.h"
 
 namespace easel::http {
 namespace {
 
+using MaybeResponse = std::optional<Response>;
+
+template <Response (StatusEndpoints::*endpoint)() const>
+MaybeResponse server_status(Endpoints& endpoints, const RouteRequest&) {
+  return (endpoints.status.*endpoint)();
+}
+
+MaybeResponse list_models(Endpoints& endpoints, const RouteRequest&) {
+  return endpoints.models.list();
+}
+
+MaybeResponse describe_model(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.models.one(request.parameter);
+}
+
+template <ImageTask task>
+MaybeResponse draw(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.images.handle(task, request.head, percent_decode(request.parameter), request.client, request.record);
+}
+
+MaybeResponse load_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Loading a model");
+  return endpoints.models.load(request.parameter);
+}
+
+MaybeResponse unload_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Unloading a model");
+  return endpoints.models.unload(request.parameter);
+}
+
 constexpr Route kRoutes[] = {
-    {"GET", "", Endpoint::kRoot},
-    {"GET", "health", Endpoint::kHealth},
-    {"GET", "ready", Endpoint::kReady},
-    {"GET", "metrics", Endpoint::kMetrics},
-    {"GET", "models", Endpoint::kModels},
-    {"GET", "models/{...}", Endpoint::kModel},
-    {"POST", "models/{...}/load", Endpoint::kLoadModel},
-    {"POST", "models/{...}/unload", Endpoint::kUnloadModel},
-    {"POST", "images/generations", Endpoint::kGenerations},
-    {"POST", "images/edits", Endpoint::kEdits},
-    {"POST", "images/variations", Endpoint::kVariations},
-    {"POST", "images/upscale", Endpoint::kUpscale},
+    {.method = "GET", .name = "/v1/", .pattern = "", .handler = &server_status<&StatusEndpoints::root>},
+    {.method = "GET",
+     .name = "/health",
+     .pattern = "health",
+     .handler = &server_status<&StatusEndpoints::health>,
+     .auth = Auth::kOpen,
+     .logging = Logging::kUnlessOk},
+    {.method = "GET",
+     .name = "/ready",
+     .pattern = "ready",
+     .handler = &server_status<&StatusEndpoints::ready>,
+     .auth = Auth::kOpen,
+     .logging = Logging::kUnlessOk},
+    {.method = "GET",
+     .name = "/metrics",
+     .pattern = "metrics",
+     .handler = &server_status<&StatusEndpoints::metrics>,
+     .logging = Logging::kUnlessOk},
+    {.method = "GET", .name = "/v1/models", .pattern = "models", .azure_pattern = "models", .handler = &list_models},
+    {.method = "GET",
+     .name = "/v1/models/{id}",
+     .pattern = "models/{...}",
+     .azure_pattern = "models/{...}",
+     .handler = &describe_model},
+    {.method = "POST", .name = "/v1/models/{id}/load", .pattern = "models/{...}/load", .handler = &load_model},
+    {.method = "POST", .name = "/v1/models/{id}/unload", .pattern = "models/{...}/unload", .handler = &unload_model},
     // Azure's clients put the model into the path.
-    {"GET", "openai/models", Endpoint::kModels},
-    {"GET", "openai/models/{...}", Endpoint::kModel},
-    {"POST", "openai/deployments/{}/images/generations", Endpoint::kGenerations},
-    {"POST", "openai/deployments/{}/images/edits", Endpoint::kEdits},
+    {.method = "POST",
+     .name = "/v1/images/generations",
+     .pattern = "images/generations",
+     .azure_pattern = "deployments/{}/images/generations",
+     .handler = &draw<ImageTask::kGenerate>},
+    {.method = "POST",
+     .name = "/v1/images/edits",
+     .pattern = "images/edits",
+     .azure_pattern = "deployments/{}/images/edits",
+     .handler = &draw<ImageTask::kEdit>},
+    {.method = "POST",
+     .name = "/v1/images/variations",
+     .pattern = "images/variations",
+     .handler = &draw<ImageTask::kVary>},
+    {.method = "POST",
+     .name = "/v1/images/upscale",
+     .pattern = "images/upscale",
+     .handler = &draw<ImageTask::kUpscale>},
 };
 
 using Segments = std::vector<std::string_view>;
 
-// Empty segments vanish, so that //v1//models/ is /v1/models.
+// Empty segments are dropped, so that //v1//models/ is /v1/models.
 Segments split(std::string_view path) {
   Segments segments;
   while (!path.empty()) {
@@ -45,7 +108,7 @@ bool segment_is(std::string_view segment, std::string_view expected) {
   return segment == expected || (segment.find('%') != std::string_view::npos && percent_decode(segment) == expected);
 }
 
-// A client's base URL may or may not hold the version; the routes are the same.
+// A client's base URL may or may not contain the version; the routes are the same.
 Segments without_version(Segments segments) {
   const bool openai_first = segments.size() > 1 && segment_is(segments[0], "openai") && segment_is(segments[1], "v1");
   if (openai_first) segments.erase(segments.begin());
@@ -66,7 +129,7 @@ bool matches(const Segments& pattern, const Segments& segments, std::string& par
   if (segments.size() < pattern.size()) return false;
   std::size_t used = 0;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
-    // What is left for "{...}" when every segment of the pattern behind it has got its own.
+    // What is left for "{...}" when every segment of the pattern after it has taken one.
     const auto count = pattern[i] == "{...}" ? segments.size() - used - (pattern.size() - i - 1) : 1;
     if (pattern[i].starts_with('{')) {
       parameter = joined(segments, used, count);
@@ -78,36 +141,16 @@ bool matches(const Segments& pattern, const Segments& segments, std::string& par
   return used == segments.size();
 }
 
+bool serves(const Route& route, const Segments& segments, std::string& parameter) {
+  if (matches(split(route.pattern), segments, parameter)) return true;
+  if (!route.azure_pattern || segments.empty() || !segment_is(segments.front(), "openai")) return false;
+  return matches(split(route.azure_pattern), Segments(segments.begin() + 1, segments.end()), parameter);
+}
+
 }  // namespace
 
-const char* canonical_path(Endpoint endpoint) {
-  switch (endpoint) {
-    case Endpoint::kRoot:
-      return "/v1/";
-    case Endpoint::kHealth:
-      return "/health";
-    case Endpoint::kReady:
-      return "/ready";
-    case Endpoint::kMetrics:
-      return "/metrics";
-    case Endpoint::kModels:
-      return "/v1/models";
-    case Endpoint::kModel:
-      return "/v1/models/{id}";
-    case Endpoint::kLoadModel:
-      return "/v1/models/{id}/load";
-    case Endpoint::kUnloadModel:
-      return "/v1/models/{id}/unload";
-    case Endpoint::kGenerations:
-      return "/v1/images/generations";
-    case Endpoint::kEdits:
-      return "/v1/images/edits";
-    case Endpoint::kVariations:
-      return "/v1/images/variations";
-    case Endpoint::kUpscale:
-      return "/v1/images/upscale";
-  }
-  return "";
+std::span<const Route> routes() {
+  return kRoutes;
 }
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
@@ -116,7 +159,7 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
   RouteMatch match;
   for (const auto& route : kRoutes) {
     std::string parameter;
-    if (!matches(split(route.pattern), segments, parameter)) continue;
+    if (!serves(route, segments, parameter)) continue;
     const bool is_get = std::string_view(route.method) == "GET";
     match.allow += (match.allow.empty() ? "" : ", ") + std::string(is_get ? "GET, HEAD" : route.method);
     if (route.method == wanted) {

@@ -1,48 +1,70 @@
-// What is served where, as a table.
+// What is served where: one row per route, and the matcher of paths.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "http/transport/client.h"
+#include "http/transport/message.h"
+#include "http/transport/request_head.h"
 
 namespace easel::http {
 
-enum class Endpoint {
-  kRoot,         ///< GET /v1/: what this is
-  kHealth,       ///< GET /health: is the process well
-  kReady,        ///< GET /ready: can it draw now
-  kMetrics,      ///< GET /metrics
-  kModels,       ///< GET /v1/models
-  kModel,        ///< GET /v1/models/{id}
-  kLoadModel,    ///< POST /v1/models/{id}/load
-  kUnloadModel,  ///< POST /v1/models/{id}/unload
-  kGenerations,  ///< POST /v1/images/generations
-  kEdits,        ///< POST /v1/images/edits
-  kVariations,   ///< POST /v1/images/variations
-  kUpscale,      ///< POST /v1/images/upscale
+struct Endpoints;
+struct RequestRecord;
+
+/// One request on its way to a handler. Valid during the call.
+struct RouteRequest {
+  const RequestHead& head;
+  const std::string& parameter;  ///< what stood for "{}" or "{...}" in the path, still percent-encoded
+  Client& client;
+  RequestRecord& record;
 };
 
-/// The path that the endpoint has in documents, e.g. "/v1/models/{id}", however a client spelled it.
-const char* canonical_path(Endpoint endpoint);
+enum class Auth {
+  kKey,   ///< an API key is asked for where the server has any
+  kOpen,  ///< no key: orchestrators carry none
+};
+
+enum class Logging {
+  kAlways,
+  kUnlessOk,  ///< a 200 is logged at debug level: probes and scrapers ask every few seconds
+};
 
 struct Route {
+  /// @return none when the client has left and nobody reads the response
+  /// @throws HttpFailure, ProtocolError
+  using Handler = std::optional<Response> (*)(Endpoints& endpoints, const RouteRequest& request);
+
   const char* method;
-  /// Segments; "{}" stands for one segment, "{...}" for one or more: all that the segments behind it leave.
+  /// The path in documents, logs and metrics, e.g. "/v1/models/{id}", however a client spelled it.
+  const char* name;
+  /// Segments without the version; "{}" stands for one segment, "{...}" for one or more: all that the segments after
+  /// it leave.
   const char* pattern;
-  Endpoint endpoint;
+  /// Where Azure's clients look for the same, after "openai"; null: nowhere.
+  const char* azure_pattern = nullptr;
+  Handler handler = nullptr;
+  Auth auth = Auth::kKey;
+  Logging logging = Logging::kAlways;
 };
+
+/// All routes.
+std::span<const Route> routes();
 
 struct RouteMatch {
-  const Route* route = nullptr;  ///< none: the path is unknown, or `allow` says what it takes
+  const Route* route = nullptr;  ///< null: the path is unknown, or it does not take the method
   std::string parameter;         ///< what stood for "{}" or "{...}", still percent-encoded
-  std::string allow;             ///< methods of this path, as the Allow field has them; empty: unknown path
+  std::string allow;             ///< methods of this path, as the Allow header has them; empty: unknown path
 };
 
-/// Finds the route of a path, with or without /v1 (or Azure's /openai/v1), repeated and trailing slashes aside. HEAD is
-/// served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
+/// Finds the route of a path, with or without /v1 (or Azure's /openai/v1); repeated and trailing slashes do not count.
+/// HEAD is served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
 RouteMatch find_route(std::string_view method, std::string_view path);
 
-/// Decodes %XX once; an escape that is none stays as it is.
+/// Decodes %XX once; an escape that is not valid stays as it is.
 std::string percent_decode(std::string_view text);
 
 }  // namespace easel::http

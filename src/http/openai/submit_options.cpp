@@ -16,16 +16,15 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kMaxPriority = 3;
 constexpr double kMaxTimeout = 365.0 * 24 * 3600;  // seconds; more would overflow clocks
 
-HttpFailure bad_header(const char* name, const std::string& value, const char* expected) {
+HttpFailure bad_header(const char* name, const std::string& value, const std::string& expected) {
   return HttpFailure({.status = 400,
                       .message = concat("The header ", name, " is ", quote(value), "; expected ", expected, "."),
                       .code = "invalid_value"});
 }
 
-// The whole text as a number, or none.
+// None unless the whole text is a number.
 template <class Number>
 std::optional<Number> parse_number(std::string_view text) {
   Number number{};
@@ -44,8 +43,8 @@ milliseconds read_timeout(const std::string& value) {
 
 int read_priority(const std::string& value, const Principal& principal) {
   const auto level = parse_number<int>(trimmed(value));
-  if (!level || std::abs(*level) > kMaxPriority) {
-    throw bad_header(kPriorityHeader, value, "a whole number from -3 to 3");
+  if (!level || *level < -kMaxPriority || *level > kMaxPriority) {
+    throw bad_header(kPriorityHeader, value, concat("an integer from ", -kMaxPriority, " to ", kMaxPriority));
   }
   check_operator(principal, "A priority");
   return *level;

@@ -1,4 +1,4 @@
-// What a handler may ask of whoever sent a request.
+// What a handler needs of the connection that a request came on.
 #pragma once
 
 #include <cstddef>
@@ -11,23 +11,25 @@ namespace easel::http {
 /// Used by one thread at a time.
 class Client {
  public:
-  /// Takes a body piece by piece, in order. Must not throw: the rest of the body would be taken for the next request.
+  /// Receives a body piece by piece, in order. Must not throw: the rest of the body would be taken for the next
+  /// request.
   using Sink = std::function<void(std::string_view piece)>;
 
   virtual ~Client() = default;
-  /// Receives the request's body. Call one of the two, at most once.
-  /// @throws ProtocolError  413: over the limit, not read further; 400: broken framing, or it ended early; 408: too
-  /// slow
+  /// Receives the request's body. Call receive_body() or read_body(), at most once.
+  /// @throws ProtocolError  400: the framing is broken, or the body ended early; 408: it came too slowly; 413: it is
+  /// longer
+  ///                        than the limit, and was not read further
   virtual void receive_body(std::size_t max_bytes, const Sink& sink) = 0;
-  /// The same, whole.
+  /// As receive_body(), and returns the whole body.
   std::string read_body(std::size_t max_bytes) {
     std::string body;
     receive_body(max_bytes, [&](std::string_view piece) { body += piece; });
     return body;
   }
-  /// The address it calls from, without a port, e.g. "192.0.2.7" or "2001:db8::7". The same for its whole life.
+  /// The address that the client calls from, without a port, e.g. "192.0.2.7" or "2001:db8::7".
   virtual const std::string& address() const = 0;
-  /// True when no answer can reach the client any more.
+  /// True when no response can reach the client any more.
   virtual bool gone() = 0;
 };
 

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "http/transport/address.h"
 #include "http/transport/chunked.h"
 #include "http/transport/protocol_error.h"
 
@@ -68,21 +69,11 @@ std::string head_of(const Response& response, bool keep_alive) {
   return head;
 }
 
-// An IPv4 client of a socket that takes both kinds is shown as IPv4.
 std::string peer_address(int socket) {
   sockaddr_storage peer{};
   socklen_t length = sizeof peer;
-  std::array<char, INET6_ADDRSTRLEN> text{};
   if (getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &length) != 0) return "unknown";
-  if (peer.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, text.data(), text.size());
-  } else if (peer.ss_family == AF_INET6) {
-    const auto& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
-    constexpr std::size_t kIpv4At = 12;  // of a mapped address
-    const bool mapped = IN6_IS_ADDR_V4MAPPED(&address);
-    inet_ntop(mapped ? AF_INET : AF_INET6, &address.s6_addr[mapped ? kIpv4At : 0], text.data(), text.size());
-  }
-  return text.data();
+  return address_text(peer);
 }
 
 }  // namespace

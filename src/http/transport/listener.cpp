@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "http/transport/address.h"
 
 namespace easel::http {
 namespace {
@@ -60,13 +61,6 @@ int listening_socket(const addrinfo& address) {
   return -1;
 }
 
-bool is_loopback(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET6) {
-    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
-  }
-  return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
-}
-
 // sin_port and sin6_port lie at the same place.
 int port_of(const sockaddr_storage& address) {
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
@@ -91,7 +85,7 @@ int Listener::bind() {
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   getsockname(listening_socket_, reinterpret_cast<sockaddr*>(&bound), &length);
-  loopback_ = is_loopback(bound);
+  loopback_ = is_loopback(address_text(bound));
   start_threads();
   return port_of(bound);
 }

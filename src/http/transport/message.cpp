@@ -1,4 +1,4 @@
-// Header fields and answers.
+// Header fields and responses.
 #include "http/transport/message.h"
 
 #include <algorithm>

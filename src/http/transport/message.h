@@ -1,4 +1,4 @@
-// What goes over the wire, as values: header fields and answers.
+// Header fields and responses as values.
 #pragma once
 
 #include <cstddef>
@@ -37,18 +37,18 @@ class Headers {
   std::vector<Field> fields_;
 };
 
-/// One answer. Content-Length, Date and Connection are the connection's business.
+/// One response. The transport adds Content-Length, Date and Connection.
 struct Response {
   int status = 200;
   Headers headers;
   std::string body;
-  bool close = false;  ///< end the connection after it
+  bool close = false;  ///< end the connection after this response
 };
 
-/// An answer whose body is a JSON text.
+/// A response whose body is JSON.
 Response json_response(int status, std::string body);
 
-/// The standard phrase; "Error" for a status that easel never sends.
+/// The standard reason phrase; "Error" for a status that easel never sends.
 const char* reason_phrase(int status);
 
 }  // namespace easel::http

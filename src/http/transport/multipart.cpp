@@ -1,4 +1,4 @@
-// A small state machine: preamble, then delimiter, header and content in turns, then epilogue.
+// A state machine: the preamble, then delimiter, headers and content of every part, then the epilogue.
 #include "http/transport/multipart.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace easel::http {
 namespace {
 
 constexpr std::size_t kMaxBoundary = 70;  // RFC 2046
-constexpr std::size_t kMaxPadding = 256;  // white space behind a delimiter
+constexpr std::size_t kMaxPadding = 256;  // spaces and tabs after a delimiter
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 
@@ -24,8 +24,8 @@ struct Parameter {
   std::string value;
 };
 
-// Some clients write a quote as %22, as browsers do, and some as \", as RFC 7578's forerunners did. A backslash before
-// anything else stands for itself: it comes from Windows' paths.
+// Browsers write a quote in a name as %22, older clients as \" (RFC 2388). A backslash before any other character is an
+// ordinary character: it comes from Windows paths.
 std::string unescape(std::string_view quoted) {
   constexpr std::pair<std::string_view, char> kEscapes[] = {
       {"\\\"", '"'}, {"\\\\", '\\'}, {"%22", '"'}, {"%0D", '\r'}, {"%0A", '\n'}};
@@ -40,11 +40,11 @@ std::string unescape(std::string_view quoted) {
   return text;
 }
 
-// The quoted string that `text` begins with, without its quotes; `text` goes on behind it.
+// The quoted string at the beginning of `text`, without its quotes. Removes it from `text`.
 std::string take_quoted(std::string_view& text) {
   std::size_t end = 1;
   while (end < text.size() && text[end] != '"') end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
-  if (end >= text.size()) throw malformed("A quoted value in a header of the form has no end.");
+  if (end >= text.size()) throw malformed("A quoted value in a header of the form has no closing quote.");
   auto value = unescape(text.substr(1, end - 1));
   text.remove_prefix(end + 1);
   return value;
@@ -58,13 +58,13 @@ std::string take_token(std::string_view& text) {
   return std::string(value);
 }
 
-// What stands behind the first semicolon of a field's value.
+// The parameters after the first semicolon of a header's value.
 std::vector<Parameter> parameters_of(std::string_view value) {
   std::vector<Parameter> parameters;
   value.remove_prefix(std::min(value.find(';'), value.size()));
   while (!value.empty()) {
     value = trimmed(value);
-    if (!value.starts_with(';')) throw malformed("A header of the form has text where a semicolon should be.");
+    if (!value.starts_with(';')) throw malformed("A header of the form has other text where a semicolon is expected.");
     value = trimmed(value.substr(1));
     if (value.empty()) break;
     const auto equals = value.find('=');
@@ -86,7 +86,7 @@ std::optional<std::string> sole_parameter(const std::vector<Parameter>& paramete
   std::optional<std::string> found;
   for (const auto& parameter : parameters) {
     if (!equal_ignoring_case(parameter.name, name)) continue;
-    if (found) throw malformed(concat("A header of the form has its ", name, " twice."));
+    if (found) throw malformed(concat("A header of the form has the parameter ", quote(name), " twice."));
     found = parameter.value;
   }
   return found;
@@ -111,7 +111,7 @@ void check_encoding(std::string_view encoding, const std::string& name) {
     if (equal_ignoring_case(encoding, plain)) return;
   }
   throw malformed(concat("The part ", quote(name), " of the form has the transfer encoding ", quote(encoding),
-                         "; expected plain bytes."),
+                         "; only binary, 8bit and 7bit are supported."),
                   name);
 }
 
@@ -127,7 +127,7 @@ std::optional<std::string> form_boundary(std::string_view content_type) {
   return boundary;
 }
 
-// The first delimiter may stand at the very beginning, where no line ends before it.
+// The first delimiter may be at the very beginning of the body, without a line end before it.
 MultipartReader::MultipartReader(const std::string& boundary, const FormLimits& limits)
     : delimiter_("\r\n--" + boundary), limits_(limits), buffer_(kLineEnd) {}
 
@@ -137,7 +137,7 @@ void MultipartReader::feed(std::string_view bytes) {
   }
 }
 
-// True when something was taken, so that there may be more to take.
+// True when a piece was processed, so that there may be another one.
 bool MultipartReader::advance() {
   switch (state_) {
     case State::kPreamble:
@@ -157,7 +157,7 @@ bool MultipartReader::advance() {
 bool MultipartReader::read_to_delimiter() {
   const auto at = buffer_.find(delimiter_);
   const bool found = at != std::string::npos;
-  // What may turn out to be the beginning of a delimiter stays.
+  // The last bytes stay in the buffer: they may be the beginning of a delimiter.
   const auto taken = found ? at : buffer_.size() - std::min(buffer_.size(), delimiter_.size() - 1);
   if (state_ == State::kContent) add_content(std::string_view(buffer_).substr(0, taken));
   buffer_.erase(0, taken + (found ? delimiter_.size() : 0));
@@ -171,11 +171,11 @@ bool MultipartReader::end_delimiter() {
     return true;
   }
   const auto end = std::min(buffer_.find_first_not_of(" \t"), buffer_.size());
-  if (end > kMaxPadding) throw malformed("There is too much space behind a boundary of the form.");
+  if (end > kMaxPadding) throw malformed("There are too many spaces after a boundary of the form.");
   if (buffer_.size() < end + kLineEnd.size()) return false;
-  // RFC 2046: no line of a part may begin with the boundary, so this is no part's content.
+  // RFC 2046: no line of a part begins with the boundary, so this cannot be content.
   if (buffer_.compare(end, kLineEnd.size(), kLineEnd) != 0) {
-    throw malformed("A boundary of the form is followed by other text than a line end.");
+    throw malformed("A boundary of the form must be followed by a line end.");
   }
   buffer_.erase(0, end + kLineEnd.size());
   state_ = State::kHeader;
@@ -225,14 +225,14 @@ void MultipartReader::add_content(std::string_view piece) {
     throw ProtocolError({.status = 413,
                          .message = in_file_
                                         ? concat("The file ", quote(part.name), " has more than ", limit, " bytes.")
-                                        : concat("The form's texts have more than ", limit, " bytes."),
+                                        : concat("The text parts of the form have more than ", limit, " bytes."),
                          .part = part.name});
   }
   part.content += piece;
 }
 
 std::vector<FormPart> MultipartReader::finish() {
-  if (state_ == State::kPreamble) throw malformed("The boundary that the Content-Type announces is not in the body.");
+  if (state_ == State::kPreamble) throw malformed("The boundary that the Content-Type names is not in the body.");
   if (state_ != State::kEpilogue) throw malformed("The form ends before its last boundary.");
   return std::move(parts_);
 }

@@ -11,7 +11,7 @@
 
 namespace easel::http {
 
-/// One part of a form. File names and types that clients claim are read over: content decides.
+/// One part of a form. File names and types that clients state are ignored: the content decides.
 struct FormPart {
   std::string name;
   std::string content;
@@ -20,25 +20,27 @@ struct FormPart {
 struct FormLimits {
   std::size_t max_parts = 128;
   std::size_t max_header_bytes = 8192;               ///< of one part
-  std::size_t max_text_bytes = 1u << 20;             ///< of all parts together that are no files
+  std::size_t max_text_bytes = 1u << 20;             ///< of all parts that are not files, together
   std::size_t max_file_bytes = 1u << 20;             ///< of one file
   bool (*is_file)(std::string_view name) = nullptr;  ///< which parts are files, by name; null: none
 };
 
-/// The boundary that a Content-Type announces; none when it is no multipart/form-data.
-/// @throws ProtocolError(400)  it is one, without a boundary that RFC 2046 allows
+/// The boundary that a Content-Type names; none when the type is not multipart/form-data.
+/// @throws ProtocolError(400)  it is multipart/form-data without a boundary that RFC 2046 allows
 std::optional<std::string> form_boundary(std::string_view content_type);
 
-/// Takes a form apart. Preamble and epilogue are dropped; lines end with CRLF. Not thread-safe.
+/// Splits a form into its parts. Preamble and epilogue are dropped; lines end with CRLF. Not thread-safe.
 class MultipartReader {
  public:
   MultipartReader(const std::string& boundary, const FormLimits& limits);
 
-  /// @throws ProtocolError  400: not a form, or over a limit of numbers; 413: a part is too large; param is the part's
-  ///                      name, once it is known
+  /// @throws ProtocolError  400: malformed, or too many parts; 413: a part is too large. Names the part, once its name
+  /// is
+  ///                        known
   void feed(std::string_view bytes);
 
-  /// All parts, in order. @throws ProtocolError(400)  the last boundary has not come
+  /// All parts, in order.
+  /// @throws ProtocolError(400)  the last boundary is missing
   std::vector<FormPart> finish();
 
  private:
@@ -54,7 +56,7 @@ class MultipartReader {
   const std::string delimiter_;
   const FormLimits limits_;
   State state_ = State::kPreamble;
-  std::string buffer_;  // not yet taken
+  std::string buffer_;  // not processed yet
   std::vector<FormPart> parts_;
   bool in_file_ = false;
   std::size_t text_bytes_ = 0;

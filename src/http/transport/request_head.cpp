@@ -1,4 +1,4 @@
-// RFC 9112 sections 3, 5 and 6, without the leniencies.
+// RFC 9112 sections 3, 5 and 6, without what it merely tolerates.
 #include "http/transport/request_head.h"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ bool is_control(char c) {
   return byte < 0x20 || byte == 0x7f;
 }
 
-// Splits the target into the path and, for the absolute form a proxy uses, the authority.
+// Splits the target into the path and, in the absolute form that proxies use, the authority.
 void read_target(std::string_view target, RequestHead& head) {
   if (target == "*" && head.method == "OPTIONS") {
     head.path = "*";
@@ -43,7 +43,7 @@ void read_target(std::string_view target, RequestHead& head) {
     const auto authority_end = std::min(target.find_first_of("/?"), target.size());
     head.host = std::string(target.substr(0, authority_end));
     target.remove_prefix(authority_end);
-    if (head.host.empty()) throw malformed("The request target names no host.");
+    if (head.host.empty()) throw malformed("The request target has no host.");
     head.path = "/";
     break;
   }
@@ -56,44 +56,47 @@ void read_request_line(std::string_view line, RequestHead& head) {
   const auto first_space = line.find(' ');
   const auto last_space = line.rfind(' ');
   if (first_space == std::string_view::npos || first_space == last_space) {
-    throw malformed("The request line must be a method, a target and a version.");
+    throw malformed("The request line must consist of a method, a target and a version.");
   }
   const auto method = line.substr(0, first_space);
   const auto target = line.substr(first_space + 1, last_space - first_space - 1);
   const auto version = line.substr(last_space + 1);
-  if (!is_token(method) || method.size() > kMaxMethodBytes) throw malformed("The request's method is none.");
+  if (!is_token(method) || method.size() > kMaxMethodBytes) throw malformed("Invalid request method.");
   if (std::any_of(target.begin(), target.end(), [](char c) { return is_control(c) || c == ' '; })) {
-    throw malformed("The request target holds a space or a control character.");
+    throw malformed("The request target contains a space or a control character.");
   }
   if (version.size() != 8 || !version.starts_with("HTTP/") || version[6] != '.') {
-    throw malformed("The request line ends in no HTTP version.");
+    throw malformed("Malformed HTTP version.");
   }
-  if (version[5] != '1') throw refuse(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.");
+  if (version[5] != '1') throw refuse(505, "This server speaks HTTP/1.0 and HTTP/1.1 only.");
   head.method = std::string(method);
   head.http_1_0 = version[7] == '0';
   read_target(target, head);
 }
 
 void read_field(std::string_view line, RequestHead& head) {
-  if (line.front() == ' ' || line.front() == '\t') throw malformed("A header field is folded over several lines.");
+  if (line.front() == ' ' || line.front() == '\t')
+    throw malformed("A header is folded over several lines, which is not supported.");
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) throw malformed("A header line has no colon.");
   const auto name = line.substr(0, colon);
-  if (!is_token(name)) throw malformed("A header field's name is not a token.");
+  if (!is_token(name)) throw malformed("A header name contains characters that are not allowed.");
   const auto value = trimmed(line.substr(colon + 1));
   if (std::any_of(value.begin(), value.end(), [](char c) { return is_control(c) && c != '\t'; })) {
-    throw malformed("A header field's value holds a control character.");
+    throw malformed("A header value contains a control character.");
   }
-  if (head.headers.size() == kMaxHeaderFields) throw refuse(431, "The request has too many header fields.");
+  if (head.headers.size() == kMaxHeaderFields) throw refuse(431, "The request has too many headers.");
   head.headers.add(std::string(name), std::string(value));
 }
 
 void read_host(RequestHead& head) {
   const auto count = head.headers.count("Host");
-  if (count > 1 || (count == 0 && !head.http_1_0)) throw malformed("An HTTP/1.1 request has exactly one Host field.");
+  if (count > 1 || (count == 0 && !head.http_1_0))
+    throw malformed("An HTTP/1.1 request must have exactly one Host header.");
   // The authority of an absolute target wins over the field (RFC 9112 section 3.2.2).
   if (head.host.empty() && count == 1) head.host = *head.headers.find("Host");
-  if (head.host.find_first_of(" \t,/?#@\\") != std::string::npos) throw malformed("The request names no host.");
+  if (head.host.find_first_of(" \t,/?#@\\") != std::string::npos)
+    throw malformed("The Host of the request is not valid.");
 }
 
 void read_content_length(const std::string& value, RequestHead& head) {
@@ -109,12 +112,12 @@ void read_framing(RequestHead& head) {
   const auto lengths = head.headers.count("Content-Length");
   const auto encodings = head.headers.count("Transfer-Encoding");
   if (lengths > 1 || encodings > 1 || (lengths && encodings)) {
-    throw malformed("The request says more than once how long its body is.");
+    throw malformed("The length of the request's body is stated more than once.");
   }
   if (encodings) {
-    if (head.http_1_0) throw malformed("HTTP/1.0 knows no Transfer-Encoding.");
+    if (head.http_1_0) throw malformed("HTTP/1.0 has no Transfer-Encoding.");
     if (!equal_ignoring_case(*head.headers.find("Transfer-Encoding"), "chunked")) {
-      throw refuse(501, "The only Transfer-Encoding understood is chunked.");
+      throw refuse(501, "The only supported Transfer-Encoding is chunked.");
     }
     head.chunked = true;
   }
@@ -137,10 +140,10 @@ void read_connection(RequestHead& head) {
 
 void read_expectation(RequestHead& head) {
   const auto* expectation = head.headers.find("Expect");
-  // An HTTP/1.0 client cannot know the interim answer that it would get.
+  // An HTTP/1.0 client would not understand the interim response.
   if (!expectation || head.http_1_0) return;
   if (!equal_ignoring_case(*expectation, "100-continue")) {
-    throw refuse(417, "The only expectation understood is 100-continue.");
+    throw refuse(417, "The only supported expectation is 100-continue.");
   }
   head.expects_continue = head.has_body();
 }
@@ -148,13 +151,15 @@ void read_expectation(RequestHead& head) {
 }  // namespace
 
 std::optional<std::size_t> HeadScanner::find_end(std::string_view bytes) {
-  // Bytes of another protocol (a TLS hello, say) may never bring a line feed: the first one already tells.
-  if (!bytes.empty() && !is_token_char(bytes.front())) throw malformed("This is no HTTP request.");
+  // Bytes of another protocol, such as a TLS hello, may never contain a line feed, but the first byte shows what they
+  // are.
+  if (!bytes.empty() && !is_token_char(bytes.front())) throw malformed("This is not an HTTP request.");
   for (; scanned_ < bytes.size(); ++scanned_) {
     if (in_request_line_ && scanned_ >= kMaxTargetBytes) throw refuse(414, "The request target is too long.");
-    if (scanned_ >= kMaxHeadBytes) throw refuse(431, "The request's header is too large.");
+    if (scanned_ >= kMaxHeadBytes) throw refuse(431, "The request's headers are too large.");
     if (bytes[scanned_] != '\n') continue;
-    if (scanned_ == 0 || bytes[scanned_ - 1] != '\r') throw malformed("A header line ends without a carriage return.");
+    if (scanned_ == 0 || bytes[scanned_ - 1] != '\r')
+      throw malformed("A header line does not end with a carriage return and a line feed.");
     const bool blank = scanned_ - 1 == line_start_;
     in_request_line_ = false;
     line_start_ = scanned_ + 1;

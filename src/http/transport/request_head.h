@@ -1,7 +1,8 @@
 // The head of an HTTP/1.x request, read strictly.
 //
-// A lenient reader in front of or behind another server is how requests are smuggled, so what RFC 9112 lets a server
-// refuse is refused: bare line feeds, folded lines, spaces before a colon, and any doubt about the body's length.
+// Requests are smuggled where two servers in a row read the same bytes differently. Whatever RFC 9112 allows a server
+// to refuse is therefore refused: bare line feeds, folded lines, spaces before a colon, and any doubt about the length
+// of the body.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct RequestHead {
   std::string path;  ///< of the target, still percent-encoded, without query; "*" for OPTIONS *
   bool http_1_0 = false;
   Headers headers;
-  std::string host;              ///< authority asked for; empty when an HTTP/1.0 client named none
+  std::string host;              ///< the authority asked for; empty when an HTTP/1.0 client sent none
   std::uint64_t body_bytes = 0;  ///< as declared; 0 when chunked
   bool chunked = false;
   bool expects_continue = false;
@@ -31,11 +32,12 @@ struct RequestHead {
   bool has_body() const { return chunked || body_bytes > 0; }
 };
 
-/// Finds the blank line that ends a head in bytes that arrive piece by piece.
+/// Finds the blank line that ends a head, in bytes that arrive piece by piece. Not thread-safe.
 class HeadScanner {
  public:
-  /// The head's length, its blank line included, or none when more bytes are needed. Call with the same bytes and more.
-  /// @throws ProtocolError  414, 431 or 400 as soon as it is certain; all of them close
+  /// @param bytes  those of the last call, followed by more
+  /// @return the head's length with its blank line; none when more bytes are needed
+  /// @throws ProtocolError  400, 414 or 431, as soon as it is certain; all of them end the connection
   std::optional<std::size_t> find_end(std::string_view bytes);
 
  private:
@@ -45,7 +47,9 @@ class HeadScanner {
 };
 
 /// @param text  what HeadScanner found, blank line included
-/// @throws ProtocolError  400, 417, 431, 501 or 505; all of them close, for where the next request begins is unknown
+/// @throws ProtocolError  400, 413, 417, 431, 501 or 505; all of them end the connection, because it is not certain
+/// where
+///                        the next request begins
 RequestHead parse_request_head(std::string_view text);
 
 }  // namespace easel::http

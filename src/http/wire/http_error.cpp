@@ -11,9 +11,9 @@ using nlohmann::ordered_json;
 constexpr char kRetryAfterSeconds[] = "5";
 
 enum class Retry {
-  kUsual,  // clients' own rules: they repeat a 5xx and a 429
-  kLater,  // worth repeating after a while
-  kNever,  // the same request will fail the same way, and SDKs would pay for it three times
+  kUsual,  // clients' own rules: they retry a 5xx and a 429
+  kLater,  // worth a retry after a while
+  kNever,  // the same request would fail again, and SDKs would send it three times
 };
 
 struct Row {
@@ -24,7 +24,7 @@ struct Row {
   Retry retry;
 };
 
-// One row an ErrorCode, in its order.
+// One row per ErrorCode, in the order of the enumeration.
 constexpr Row kRows[] = {
     {ErrorCode::kInvalidArgument, 400, kInvalidRequest, "invalid_value", Retry::kUsual},
     {ErrorCode::kNotFound, 404, kInvalidRequest, "model_not_found", Retry::kUsual},
@@ -37,7 +37,7 @@ constexpr Row kRows[] = {
     {ErrorCode::kInternal, 500, kServerError, "image_generation_failed", Retry::kNever},
 };
 
-// Past the wire format the words are diffusers'; a client knows only those it wrote.
+// The engine uses diffusers' names; a client knows only the names that it sent.
 std::string wire_name(const std::string& param) {
   if (param == "num_images") return "n";
   if (param == "width" || param == "height") return "size";
@@ -77,7 +77,7 @@ HttpError generation_error(const Error& error) {
       break;
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kUnsupported:
-      // Without a field it is the model's files that are at fault.
+      // Without a field the fault is in the model's files.
       if (names_field) return http_error(error);
       break;
     default:
@@ -87,11 +87,12 @@ HttpError generation_error(const Error& error) {
 }
 
 HttpError unexpected_error(std::string detail) {
-  HttpError result{.status = 500,
-                   .message = "The server failed on this request; its log says why, under the x-request-id.",
-                   .type = kServerError,
-                   .code = "image_generation_failed",
-                   .detail = std::move(detail)};
+  HttpError result{
+      .status = 500,
+      .message = "The server failed on this request; its log has the reason under the request's x-request-id.",
+      .type = kServerError,
+      .code = "image_generation_failed",
+      .detail = std::move(detail)};
   result.headers.add("x-should-retry", "false");
   return result;
 }

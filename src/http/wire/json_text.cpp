@@ -1,5 +1,8 @@
+// nlohmann's parser with a limit on depth. The parser keeps a stack of its own, so that depth costs it memory only, but
+// copying or writing a value recurses.
 #include "http/wire/json_text.h"
 
+#include <cstddef>
 #include <utility>
 
 #include "core/json_depth.h"
@@ -15,6 +18,10 @@ HttpFailure refuse(std::string message) {
   return HttpFailure({.status = 400, .message = std::move(message)});
 }
 
+HttpFailure not_json(std::size_t byte) {
+  return refuse(concat("The request's body is not valid JSON in UTF-8: the fault is at byte ", byte, "."));
+}
+
 bool check_depth(int depth, json::parse_event_t event, json&) {
   if (!exceeds_max_json_depth(depth, event)) return true;
   throw refuse(concat("The JSON body is nested deeper than ", kMaxJsonDepth, " levels."));
@@ -24,11 +31,13 @@ bool check_depth(int depth, json::parse_event_t event, json&) {
 
 json parse_json_object(std::string_view text) {
   if (text.empty()) throw refuse("The request has no body; expected a JSON object.");
+  // The parser takes a NUL byte for the end of its input and would ignore what follows it.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) throw not_json(nul + 1);
   json body;
   try {
     body = json::parse(text.begin(), text.end(), &check_depth);
   } catch (const json::parse_error& error) {
-    throw refuse(concat("The request's body is not valid JSON in UTF-8: the fault is at byte ", error.byte, "."));
+    throw not_json(error.byte);
   } catch (const json::out_of_range&) {
     throw refuse("The request's body holds a number that is out of range.");
   }
@@ -38,6 +47,7 @@ json parse_json_object(std::string_view text) {
 }
 
 std::optional<json> parse_json_value(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;
   try {
     return json::parse(text.begin(), text.end(), &check_depth);
   } catch (const json::exception&) {

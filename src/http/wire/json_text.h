@@ -1,4 +1,4 @@
-// JSON in, from hands that may be hostile, and out.
+// JSON from clients, who may be hostile, and JSON for them.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,15 +9,14 @@
 namespace easel::http {
 
 /// Parses a JSON object. A UTF-8 byte order mark is accepted; of equal keys the last one counts.
-/// @throws HttpFailure(400)  empty, not JSON, not UTF-8 (lone surrogates included), nested deeper than 64, a number
-/// that
-///                           no double holds, or not an object
+/// @throws HttpFailure(400)  the text is empty, not JSON, not UTF-8 (lone surrogates included), contains a NUL byte, is
+///                           nested deeper than 64 levels, holds a number that no double holds, or is not an object
 nlohmann::json parse_json_object(std::string_view text);
 
-/// Parses any JSON value that is not deeper than 64. None for other texts.
+/// Parses any JSON value that is nested at most 64 levels deep. None for other texts.
 std::optional<nlohmann::json> parse_json_value(std::string_view text);
 
-/// One line of JSON, keys in the order given. Bytes that are no UTF-8 (a folder's name, say) become U+FFFD.
+/// One line of JSON, keys in the order given. Bytes that are not UTF-8 (of a folder's name, say) become U+FFFD.
 std::string json_text(const nlohmann::ordered_json& value);
 
 }  // namespace easel::http

@@ -1,5 +1,5 @@
-// The fields that say how an image is drawn: what fills the request, and what is refused by which name.
-#include "http/openai/sampling_fields.h"
+// The rows of the request fields: what fills the request, what is refused and under which name.
+#include "http/openai/request_fields.h"
 
 #include <gtest/gtest.h>
 
@@ -15,9 +15,13 @@ using nlohmann::json;
 using Pixels = MicroConditioning::Pixels;
 
 GenerationRequest read(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
-  GenerationRequest request;
-  read_sampling(Fields(object), limits, test::tiny_model("tiny"), has_input_image, request);
-  return request;
+  static const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
+  auto body = object;
+  body["prompt"] = "a cat";
+  return read_request_fields(Fields(body), {.models = models,
+                                            .limits = limits,
+                                            .default_model = "",
+                                            .task = has_input_image ? ImageTask::kEdit : ImageTask::kGenerate});
 }
 
 HttpError refusal(const json& object, bool has_input_image = true) {
@@ -29,7 +33,7 @@ HttpError refusal(const json& object, bool has_input_image = true) {
   return {.status = 0};
 }
 
-TEST(SamplingFields, FillTheRequest) {
+TEST(RequestFields, FillTheRequest) {
   const auto request = read({{"guidance_rescale", 0.7},
                              {"denoising_end", 0.8},
                              {"strength", 0.25},
@@ -74,7 +78,7 @@ TEST(SamplingFields, FillTheRequest) {
   EXPECT_EQ(read({{"image_guidance_scale", 0.5}}).image_guidance_scale, 0.5) << "turns guidance off, as in diffusers";
 }
 
-TEST(SamplingFields, HaveDiffusersDefaults) {
+TEST(RequestFields, HaveDiffusersDefaults) {
   const auto request = read(json::object());
   EXPECT_FALSE(request.strength || request.denoising_end || request.image_guidance_scale || request.noise_level ||
                request.prompt_syntax);
@@ -93,7 +97,7 @@ struct Refusal {
   const char* code;
 };
 
-TEST(SamplingFields, InvalidValuesAreReportedWithParam) {
+TEST(RequestFields, InvalidValuesAreReportedWithParam) {
   const json one = json::array({1});
   const Refusal refusals[] = {
       {{{"guidance_rescale", 1.5}}, "guidance_rescale", "decimal_above_max_value"},
@@ -143,7 +147,7 @@ TEST(SamplingFields, InvalidValuesAreReportedWithParam) {
   }
 }
 
-TEST(SamplingFields, ImageFieldsRequireAnInputImage) {
+TEST(RequestFields, ImageFieldsRequireAnInputImage) {
   for (const auto& [field, value] :
        {std::pair{"strength", 0.5}, {"image_guidance_scale", 1.5}, {"noise_level", 20.0}}) {
     EXPECT_EQ(refusal({{field, value}}).status, 0) << field;
@@ -154,18 +158,41 @@ TEST(SamplingFields, ImageFieldsRequireAnInputImage) {
   }
 }
 
-TEST(SamplingFields, ListsAreBoundedByMaxSteps) {
+TEST(RequestFields, EveryRowHasItsOwnNameAndADocumentation) {
+  std::set<std::string> names;
+  for (const auto& field : request_fields()) {
+    EXPECT_TRUE(names.insert(field.name).second) << field.name;
+    EXPECT_EQ(find_request_field(field.name), &field);
+    EXPECT_NE(std::string(field.documentation), "") << field.name;
+  }
+  EXPECT_EQ(find_request_field("unknown"), nullptr);
+  EXPECT_EQ(find_request_field(""), nullptr);
+  EXPECT_STREQ(request_fields().front().name, "model") << "the rows after it depend on the model";
+}
+
+// A value of another type is refused under the field's name, whatever the field is. Files come with the body.
+TEST(RequestFields, EveryRowChecksTheTypeOfItsValue) {
+  for (const auto& field : request_fields()) {
+    if (type_of(field) == FieldType::kFile || field.name == std::string_view("prompt")) continue;
+    const auto error = refusal({{field.name, {{"an", "object"}}}});
+    EXPECT_EQ(error.status, 400) << field.name;
+    EXPECT_EQ(error.param, field.name);
+    EXPECT_EQ(error.code, "invalid_type") << field.name;
+  }
+}
+
+TEST(RequestFields, ListsAreBoundedByMaxSteps) {
   const ServerOptions limits{.max_steps = 3};
   EXPECT_EQ(read({{"timesteps", {3, 2, 1}}}, true, limits).timesteps.size(), 3u);
   EXPECT_THROW(read({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
 }
 
-TEST(SamplingFields, StepsIsAnAliasThatYieldsToNumInferenceSteps) {
+TEST(RequestFields, StepsIsAnAliasThatYieldsToNumInferenceSteps) {
   EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
   EXPECT_EQ(read({{"steps", 5}, {"num_inference_steps", 6}}).num_inference_steps, 6);
 }
 
-TEST(SamplingFields, SeedsAreTakenAsGiven) {
+TEST(RequestFields, SeedsAreTakenAsGiven) {
   EXPECT_EQ(read({{"seed", 0}}).seed, 0u);
   EXPECT_EQ(read({{"seed", "0"}}).seed, 0u);
   EXPECT_EQ(read({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
@@ -173,7 +200,7 @@ TEST(SamplingFields, SeedsAreTakenAsGiven) {
   EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
 }
 
-TEST(SamplingFields, RandomSeedsFitIn32Bits) {
+TEST(RequestFields, RandomSeedsFitIn32Bits) {
   for (const json& fields : {json::object(), json{{"seed", nullptr}}, json{{"seed", -1}}, json{{"seed", "-1"}}}) {
     std::set<std::uint64_t> seeds;
     for (int i = 0; i < 50; ++i) seeds.insert(read(fields).seed);

@@ -1,0 +1,17 @@
+// Everything that the handlers of the routes work with.
+#pragma once
+
+#include "http/openai/image_endpoints.h"
+#include "http/openai/model_endpoints.h"
+#include "http/openai/status_endpoints.h"
+
+namespace easel::http {
+
+/// Thread-safe, as its members are.
+struct Endpoints {
+  StatusEndpoints status;
+  ModelEndpoints models;
+  ImageEndpoints images;
+};
+
+}  // namespace easel::http

@@ -1,0 +1,117 @@
+// The fields of an image request, one row each: name, type, range, where it may be sent, setter, one line of
+// documentation. The readers of JSON and of forms, their error messages and the table in docs/guide/edits.md follow
+// from these rows, so that a new field is one row.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "easel/generation.h"
+#include "easel/server.h"
+#include "http/wire/fields.h"
+
+namespace easel::http {
+
+/// What an image route does: OpenAI's three tasks, and upscaling.
+enum class ImageTask {
+  kGenerate,  ///< an image from a prompt
+  kEdit,      ///< an image from an image and a prompt: the whole of it, or where a mask says so
+  kVary,      ///< an image from an image; the prompt is optional
+  kUpscale,   ///< the same image, larger, by a model made for it; the prompt is optional
+};
+
+/// What the values of a request depend on besides its body.
+struct FieldContext {
+  const std::vector<ModelDescription>& models;
+  const ServerOptions& limits;
+  const std::string& default_model;  ///< what an absent `model` means; empty: the first one
+  ImageTask task = ImageTask::kGenerate;
+  const ModelDescription* model = nullptr;  ///< the request's; set by the row `model`, which is the first
+};
+
+/// The largest value of a field: a number, a limit of the server, or a property of the model.
+struct Bound {
+  std::int64_t number = 0;
+  std::int64_t ServerOptions::* limit = nullptr;
+  std::int64_t ModelDescription::* property = nullptr;
+  const char* name = nullptr;  ///< of the limit or property, for documents
+
+  std::int64_t value(const FieldContext& context) const;
+};
+
+// The kinds of fields. Every `set` may be null, for a field that is checked and changes nothing, and may throw
+// HttpFailure for a value that is valid but not supported.
+
+struct IntegerField {
+  std::int64_t min;
+  Bound max;
+  void (*set)(GenerationRequest& request, std::int64_t value) = nullptr;
+};
+struct NumberField {
+  double min;
+  double max;
+  void (*set)(GenerationRequest& request, double value) = nullptr;
+};
+struct BooleanField {
+  void (*set)(GenerationRequest& request, bool value) = nullptr;
+};
+struct TextField {  ///< up to ServerOptions::max_prompt_chars
+  void (*set)(GenerationRequest& request, std::string value) = nullptr;
+};
+struct ChoiceField {
+  std::span<const char* const> choices;
+  void (*set)(GenerationRequest& request, const std::string& value) = nullptr;
+};
+struct NumbersField {
+  Bound max_count;
+  double min;
+  double max;
+  void (*set)(GenerationRequest& request, std::vector<double> values) = nullptr;
+};
+struct PixelsField {  ///< two integers: (height, width) or (top, left), as diffusers has them
+  std::int64_t min;
+  std::int64_t max;
+  void (*set)(GenerationRequest& request, std::pair<int, int> value) = nullptr;
+};
+struct FileField {};  ///< the bytes of an image; in JSON as base64. Read with the body: see image_upload.h
+
+enum class FieldType { kString, kNumber, kBoolean, kArray, kFile };
+
+/// A field with a rule of its own; its reader is also called when the field is absent.
+struct CustomField {
+  FieldType type;      ///< of its value in a form
+  const char* values;  ///< what it may be, for documents
+  void (*read)(const Fields& fields, FieldContext& context, GenerationRequest& request);
+};
+
+enum class FieldRoutes { kAll, kWithImage };  ///< kWithImage: not on generations
+enum class FieldBodies { kAll, kJson };       ///< kJson: not in forms
+
+struct RequestField {
+  const char* name;
+  std::variant<IntegerField, NumberField, BooleanField, TextField, ChoiceField, NumbersField, PixelsField, FileField,
+               CustomField>
+      kind;
+  const char* documentation;  ///< one line of Markdown
+  FieldRoutes routes = FieldRoutes::kAll;
+  FieldBodies bodies = FieldBodies::kAll;
+};
+
+/// All fields, in the order in which faults are reported.
+std::span<const RequestField> request_fields();
+
+/// The row of that name, or nullptr.
+const RequestField* find_request_field(std::string_view name);
+
+FieldType type_of(const RequestField& field);
+
+/// Reads and checks all fields of a JSON object, files excepted. null means absent. Fields without a row are ignored.
+/// @throws HttpFailure  400 with the field as param; 404 for an unknown model
+GenerationRequest read_request_fields(const Fields& fields, FieldContext context);
+
+}  // namespace easel::http
