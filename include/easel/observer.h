@@ -1,4 +1,4 @@
-// What the engine tells whoever keeps figures. No torch here.
+// The events that the engine reports, for metrics. No torch here.
 #pragma once
 
 #include <cstddef>
@@ -13,38 +13,38 @@ enum class RequestOutcome { kSucceeded, kFailed, kCancelled, kTimedOut, kUnavail
 /// Why a request was not accepted.
 enum class RejectionReason { kQueueFull, kWorkLimit, kAccountLimit, kDraining };
 
-/// What a figure is about: a model's id, and the device it is on. Valid during the call.
+/// What an event is about: the id of a model, and the name of the device that it is on. Valid during the call.
 struct ModelLabels {
   const std::string& model;
   const std::string& device;
 };
 
-/// Receives figures as they arise; every method does nothing unless overridden.
+/// Receives events; every method does nothing unless overridden.
 ///
 /// Called from the engine's threads and from those that submit and cancel, several at once: an override must be
-/// thread-safe, quick, must not throw and must not call the engine or a job. Times are seconds.
+/// thread-safe and quick, must not throw, and must not call the engine or a job. Times are in seconds.
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
 
-  /// The queue as it is after a change. @param waiting  accepted and not begun; @param drawing  begun and not ended
+  /// The queue has changed. @param waiting  accepted and not begun; @param drawing  begun and not ended
   virtual void on_queue(std::size_t waiting, std::size_t drawing) {}
-  /// A request's first image is begun, after it waited this long.
+  /// A request's first image is begun. @param waited  since it was accepted
   virtual void on_started(const std::string& model, double waited) {}
-  /// A request has its answer. @param seconds  since it was accepted; @param images  given: 0 unless drawn
+  /// A request has ended. @param seconds  since it was accepted; @param images  generated: 0 unless it succeeded
   virtual void on_ended(const std::string& model, RequestOutcome outcome, double seconds, std::int64_t images) {}
   virtual void on_rejected(const std::string& model, RejectionReason reason) {}
 
-  // Device time of one unit of work, as its ticket was settled.
+  // Device time of one unit of work, when its ticket is settled.
   virtual void on_begin(const ModelLabels& at, std::int64_t images, double seconds) {}
   virtual void on_step(const ModelLabels& at, int rows, int images, double seconds) {}
   virtual void on_decode(const ModelLabels& at, double seconds) {}
-  /// A step ran out of memory: from now on its model's steps have at most this many images there.
+  /// A step ran out of memory: from now on steps of this model on this device have at most so many images.
   virtual void on_batch_shrunk(const ModelLabels& at, int images) {}
 
   virtual void on_loaded(const ModelLabels& at, double seconds, std::int64_t bytes) {}
   virtual void on_load_failed(const ModelLabels& at, double seconds) {}
-  /// It left memory. @param evicted  to make room for another; else asked for, or idle for too long
+  /// A model was unloaded. @param evicted  to make room for another one; otherwise because it was asked for, or idle
   virtual void on_unloaded(const ModelLabels& at, std::int64_t bytes, bool evicted) {}
 };
 

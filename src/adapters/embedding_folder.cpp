@@ -35,7 +35,7 @@ EmbeddingFolder::EmbeddingFolder(std::string path) : path_(std::move(path)), fil
 }
 
 std::shared_ptr<const EmbeddingFolder::Files> EmbeddingFolder::files() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   std::error_code gone;
   const auto time = fs::last_write_time(path_, gone);
   if (!gone && settled_ && time == time_) return files_;
@@ -70,7 +70,7 @@ EmbeddingFolder::Files EmbeddingFolder::read_folder() const {
 }
 
 std::shared_ptr<const EmbeddingFolder::Loaded> EmbeddingFolder::load(const File& file) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto stamp = stamp_of(file.path);
   const auto known = cache_.find(file.path);
   if (stamp && known != cache_.end() && known->second.stamp == stamp) return known->second.loaded;

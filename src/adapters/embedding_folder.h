@@ -6,12 +6,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "adapters/learned_embedding.h"
+#include "core/mutex.h"
 #include "weights/format/file_stamp.h"
 
 namespace easel {
@@ -57,12 +57,12 @@ class EmbeddingFolder {
   std::string without_folder(std::string message) const;
 
   std::string path_;
-  std::mutex mutex_;  // guards what follows
-  FileTime time_ = {};
-  bool settled_ = false;  // the folder's time was old enough to tell a later change
-  std::shared_ptr<const Files> files_;
-  std::map<std::string, Cached> cache_;  // by path
-  std::uint64_t versions_ = 0;
+  Mutex mutex_;
+  FileTime time_ EASEL_GUARDED_BY(mutex_) = {};
+  bool settled_ EASEL_GUARDED_BY(mutex_) = false;  // the folder's time was old enough to tell a later change
+  std::shared_ptr<const Files> files_ EASEL_GUARDED_BY(mutex_);
+  std::map<std::string, Cached> cache_ EASEL_GUARDED_BY(mutex_);  // by path
+  std::uint64_t versions_ EASEL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace easel

@@ -10,20 +10,16 @@ namespace easel {
 
 namespace {
 
-// Previews may take this part of a request's device time, beyond the first.
+// After the first preview, the next ones may take this part of the request's device time.
 constexpr double kMaxPreviewShare = 0.1;
 
 }  // namespace
 
-void ActiveImage::refresh() {
+void ActiveImage::refresh(const Pipeline& pipeline) {
   finished_stepping = generation->finished_stepping();
   progress = generation->progress();
   rows = generation->rows();
-  batch_key = request->model->pipeline->batch_key(*generation);
-}
-
-bool ActiveImage::releasable() const {
-  return tickets_in_flight == 0 && (decoded || request->job->ended());
+  batch_key = pipeline.batch_key(*generation);
 }
 
 ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentModel& resident,
@@ -47,22 +43,24 @@ double ActiveRequest::remaining_seconds(const CostModel::PerImage& costs) const 
 }
 
 void ActiveRequest::adopt(std::vector<std::unique_ptr<Generation>> generations, std::int64_t expected) {
-  // All of them first: what is thrown below must not destroy one that the device is still working on.
+  // Take all of them before anything can throw: the device may still be working on them.
   const auto first = images.size();
   for (auto& generation : generations) {
-    if (generation) images.push_back(std::make_unique<ActiveImage>(ActiveImage{this, begun++, std::move(generation)}));
+    if (generation)
+      images.push_back(
+          std::make_shared<ActiveImage>(ActiveImage{.index = begun++, .generation = std::move(generation)}));
   }
   const auto given = static_cast<std::int64_t>(images.size() - first);
   if (given != expected) {
     throw Error(ErrorCode::kInternal, concat("the pipeline began ", given, " images, expected ", expected));
   }
-  for (auto i = first; i < images.size(); ++i) images[i]->refresh();
+  for (auto i = first; i < images.size(); ++i) images[i]->refresh(*model->pipeline);
   steps_per_image = images[first]->progress.steps_total;
   rows_per_step = images[first]->rows;
   job->set_progress({*std::min_element(steps_done.begin(), steps_done.end()), steps_per_image});
 }
 
-void ActiveRequest::record_steps(ActiveImage& image, std::int64_t steps) {
+void ActiveRequest::record_steps(const ActiveImage& image, std::int64_t steps) {
   steps_done[static_cast<std::size_t>(image.index)] = steps;
   job->set_progress({*std::min_element(steps_done.begin(), steps_done.end()), image.progress.steps_total});
   if (!job->listening()) return;
@@ -72,8 +70,8 @@ void ActiveRequest::record_steps(ActiveImage& image, std::int64_t steps) {
                .preview = preview(image, steps)});
 }
 
-// Its failure is no failure of the image.
-std::optional<Image> ActiveRequest::preview(ActiveImage& image, std::int64_t steps) {
+// A preview that fails does not fail the image.
+std::optional<Image> ActiveRequest::preview(const ActiveImage& image, std::int64_t steps) {
   const auto every = job->options().preview_every;
   if (every == 0 || steps % every != 0 || steps == image.progress.steps_total) return std::nullopt;
   if (preview_seconds > kMaxPreviewShare * device_seconds) return std::nullopt;
@@ -94,19 +92,15 @@ void ActiveRequest::deliver(ActiveImage& image, GeneratedImage result) {
   if (++delivered < num_images()) return;
   if (!job->succeed(std::move(results))) return;
   const auto stats = job->stats();
-  // Whoever submitted it has the line that people read, with its own name for it.
+  // At debug level only: the HTTP layer logs one line for each request, under the request's public id.
   log::debug(concat("request ", job->number(), ": ", num_images(), " x ", image.progress.steps_total, " steps by ",
-                    job->request().model, ", waited ", stats.queued_seconds, " s, drawn in ", stats.run_seconds,
+                    job->request().model, ", waited ", stats.queued_seconds, " s, generated in ", stats.run_seconds,
                     " s on ", stats.device, ", at most ", stats.max_rows, " rows a step"));
 }
 
 void ActiveRequest::fail(const Failure& failure) {
   if (!job->fail(failure)) return;
   log::debug(concat("request ", job->number(), " failed: ", to_string(failure.code), ": ", failure.message));
-}
-
-void ActiveRequest::sweep() {
-  std::erase_if(images, [](const auto& image) { return image->releasable(); });
 }
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// What the loop knows of the requests it is drawing. Touched by the loop's thread alone.
+// The requests that a loop has begun, and their images. Used by the loop's thread only.
 #pragma once
 
 #include <cstdint>
@@ -10,35 +10,27 @@
 #include "easel/pipeline.h"
 #include "engine/cost_model.h"
 #include "engine/job.h"
-#include "engine/residency.h"
+#include "engine/model_entry.h"
 
 namespace easel {
 
-struct ActiveRequest;
-
-/// One image on its way.
-///
-/// While a ticket of it is in flight the device may be writing to its generation, so it is kept, whatever has become
-/// of its request; further work may be put behind that ticket.
+/// One image of a request that is being generated.
 struct ActiveImage {
-  ActiveRequest* request;
   std::int64_t index;  ///< in the request
   std::unique_ptr<Generation> generation;
-  int tickets_in_flight = 0;
-  bool decoding = false;  ///< finish was called: no more work is
-  bool decoded = false;   ///< and gave the image
-  bool isolated = false;  ///< a step with company failed
-  bool retried = false;   ///< memory ran out, and a model was sent away for it
+  bool decoding = false;  ///< finish was called, so there is no further work
+  bool decoded = false;   ///< the image has been delivered
+  bool isolated = false;  ///< a step that it shared with others failed, so its next step is not shared
+  bool retried = false;   ///< a model was evicted because memory ran out for it
 
-  // What the pipeline said of it after its latest step.
+  // What the pipeline said about it after its latest step.
   bool finished_stepping = false;
   StepProgress progress{};
   int rows = 1;
   std::string batch_key{};
 
   /// Asks the pipeline again. Throws what the pipeline throws.
-  void refresh();
-  bool releasable() const;
+  void refresh(const Pipeline& pipeline);
 };
 
 /// A request that has left the queue.
@@ -47,36 +39,42 @@ struct ActiveRequest {
 
   std::int64_t num_images() const { return job->request().num_images; }
   std::int64_t images_to_begin() const { return num_images() - begun; }
-  /// Estimated device time that is left.
+  /// Estimated device time that the request still needs, in seconds.
   double remaining_seconds(const CostModel::PerImage& costs) const;
 
-  /// Takes up what begin gave.
-  /// @throws Error(kInternal)  not `expected` of them
+  /// Takes over the generations that Pipeline::begin returned.
+  /// @throws Error(kInternal)  there are not `expected` of them; those that there are have been taken over
   void adopt(std::vector<std::unique_ptr<Generation>> generations, std::int64_t expected);
-  /// The device is through with this many steps of an image: reports it, and tells the listener.
-  void record_steps(ActiveImage& image, std::int64_t steps_done);
-  /// Keeps a finished image; with the last one the job has succeeded.
+  /// The device has completed this many steps of an image: reports it to the job and its listener.
+  void record_steps(const ActiveImage& image, std::int64_t steps_done);
+  /// Keeps a finished image. With the last one the job succeeds.
   void deliver(ActiveImage& image, GeneratedImage result);
   void fail(const Failure& failure);
-  /// Destroys the images that can go.
-  void sweep();
+  /// Whether nothing needs the image any more, once it is not in flight.
+  bool released(const ActiveImage& image) const { return image.decoded || job->ended(); }
 
   std::shared_ptr<QueuedJob> job;
-  ResidentModel* model;
+  ResidentModel* model;  ///< stays in memory while a request runs on it
   CostModel::Shape shape;
-  std::vector<std::unique_ptr<ActiveImage>> images;  ///< in memory; in order
-  std::int64_t begun = 0;                            ///< images that were begun, from the first on
+  std::vector<std::shared_ptr<ActiveImage>> images;  ///< in memory; in order
+  std::int64_t begun = 0;                            ///< number of images that were begun, from the first on
   std::int64_t delivered = 0;
-  std::int64_t steps_per_image;          ///< steps an image takes; a guess until the first is begun
-  int rows_per_step = 2;                 ///< UNet rows of a step, likewise
-  bool retried = false;                  ///< as Image::retried, when it was begun
-  std::vector<GeneratedImage> results;   ///< one an image, empty until delivered
-  std::vector<std::int64_t> steps_done;  ///< one an image
-  double preview_seconds = 0;            ///< spent on previews
-  double device_seconds = 0;             ///< spent on everything else
+  std::int64_t steps_per_image;          ///< a guess until the first image is begun
+  int rows_per_step = 2;                 ///< UNet rows of an image's step; a guess until the first image is begun
+  bool retried = false;                  ///< as ActiveImage::retried, for Pipeline::begin
+  std::vector<GeneratedImage> results;   ///< one for each image, empty until delivered
+  std::vector<std::int64_t> steps_done;  ///< one for each image
+  double preview_seconds = 0;            ///< device time spent on previews
+  double device_seconds = 0;             ///< device time spent on everything else
 
  private:
-  std::optional<Image> preview(ActiveImage& image, std::int64_t steps_done);
+  std::optional<Image> preview(const ActiveImage& image, std::int64_t steps_done);
+};
+
+/// An image together with its request.
+struct ActiveImageRef {
+  std::shared_ptr<ActiveRequest> request;
+  std::shared_ptr<ActiveImage> image;
 };
 
 }  // namespace easel

@@ -6,7 +6,7 @@ namespace easel {
 
 namespace {
 
-// Long enough that trying, and failing, a larger step again costs next to nothing.
+// So many that another attempt at a larger step costs very little, even if it fails.
 constexpr int kStepsBeforeGrowing = 200;
 
 }  // namespace

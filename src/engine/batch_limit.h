@@ -3,7 +3,7 @@
 
 namespace easel {
 
-/// Of one model: what the device was said to take, less when memory ran out.
+/// For one model on one device: the pipeline's own limit, reduced when memory runs out.
 class BatchLimit {
  public:
   explicit BatchLimit(int max) : max_(max < 1 ? 1 : max), current_(max_) {}
@@ -11,7 +11,7 @@ class BatchLimit {
   int current() const { return current_; }
   /// A step of `tried` images, 2 or more, ran out of memory: half as many from now on.
   void record_out_of_memory(int tried);
-  /// A step of `count` images went well. After many that were as large as may be, twice as many are tried again.
+  /// A step of `count` images succeeded. After many of the largest size, the limit is doubled again.
   void record_success(int count);
 
  private:

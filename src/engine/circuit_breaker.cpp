@@ -15,11 +15,11 @@ constexpr int kMaxDoublings = 6;  // half an hour
 void CircuitBreaker::failed(std::uint64_t request, ErrorCode code, TimePoint now) {
   if (code != ErrorCode::kInternal || latest_ == request) return;
   latest_ = request;
-  if (tripped(now)) return;  // begun before it opened
+  if (tripped(now)) return;  // it was begun before the circuit breaker opened
   if (++failures_ < kFailuresToOpen) return;
   tripped_until_ = now + kFirstOpenPeriod * (1 << std::min(trips_, kMaxDoublings));
   ++trips_;
-  failures_ = kFailuresToOpen - 1;  // the next one is on trial
+  failures_ = kFailuresToOpen - 1;  // after that, one failure opens it again
 }
 
 void CircuitBreaker::succeeded() {

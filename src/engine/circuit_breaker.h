@@ -1,4 +1,4 @@
-// Whether a device still does what it is given.
+// Detects a device that fails one request after the other.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,13 @@
 
 namespace easel {
 
-/// After three requests in a row that failed by no fault of their own the device is doubted for half a minute, and
-/// twice as long each time that the first request after that fails as well. One that works closes it.
+/// The circuit breaker of a device opens for half a minute after three requests in a row have failed by no fault of
+/// their own, and for twice as long each time that the first request after that fails as well. A request that succeeds
+/// closes it. Not thread-safe.
 class CircuitBreaker {
  public:
-  /// A request failed there. Only kInternal speaks against the device; what the request itself asked for, or a lack of
-  /// memory, does not.
+  /// A request failed on the device. Only kInternal counts: other errors come from the request itself or from a lack of
+  /// memory.
   void failed(std::uint64_t request, ErrorCode code, TimePoint now);
   void succeeded();
   bool tripped(TimePoint now) const { return now < tripped_until_; }

@@ -1,4 +1,4 @@
-// Where the engine's time comes from, so that tests can bring their own.
+// The engine's source of time, which tests replace.
 #pragma once
 
 #include <chrono>
@@ -7,7 +7,7 @@
 namespace easel {
 
 using TimePoint = std::chrono::steady_clock::time_point;
-/// What time it is. Thread-safe, never goes back.
+/// Returns the present time. Thread-safe; never goes back.
 using Clock = std::function<TimePoint()>;
 
 inline double seconds_between(TimePoint from, TimePoint to) {

@@ -7,17 +7,17 @@ namespace easel {
 
 namespace {
 
-// Samples that the mean goes back, about.
+// The mean covers about this many of the latest samples.
 constexpr int kMeanWindow = 8;
-// A sample this many times the mean is a hiccup, or something new: it counts, but not in full.
+// A sample above this many times the mean counts as this many times: it may be a single slow call.
 constexpr double kOutlierFactor = 4;
 // A prompt of 77 tokens is encoded in a fraction of a UNet row's time, and often cached.
 constexpr double kBeginRows = 1;
 // A decode takes about as long as two to three steps with guidance, of two rows each.
 constexpr double kDecodeRows = 5;
-// Between a laptop's processor and a large GPU, until the first step says more.
+// Used until the first step has been measured; lies between a laptop's processor and a large GPU.
 constexpr double kGuessedSecondsPerUnit = 1e-15;
-// More keys than any device is asked for at a time; clients choose sizes, so there must be an end.
+// Clients choose sizes, so the number of keys must be bounded; this is more than are in use at any one time.
 constexpr std::size_t kMaxCurves = 512;
 
 double units(const ModelDescription& model, const CostModel::Shape& shape) {
@@ -34,10 +34,11 @@ void RunningMean::add(double sample) {
   value_ += (sample - value_) / samples_;
 }
 
-CostModel::CostModel(const std::vector<ModelDescription>& models, CostModel* shared)
-    : models_(models), shared_(shared), curves_(models.size()) {}
+CostModel::CostModel(const std::vector<ModelDescription>& models, CostModel* shared) : shared_(shared) {
+  for (const auto& model : models) models_.emplace(models_.size(), model);
+}
 
-CostModel::Shape CostModel::shape_of(std::size_t model, const GenerationRequest& request) const {
+CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& request) const {
   const auto& description = models_.at(model);
   const bool native = description.native_size_only || !request.width || !request.height;
   return {model, native ? description.native_width : *request.width,
@@ -46,22 +47,22 @@ CostModel::Shape CostModel::shape_of(std::size_t model, const GenerationRequest&
 
 void CostModel::add_begin(const Shape& shape, double seconds) {
   if (shared_) shared_->add_begin(shape, seconds);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   measured_[shape].begin.add(seconds);
 }
 
 void CostModel::add_decode(const Shape& shape, double seconds) {
   if (shared_) shared_->add_decode(shape, seconds);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   measured_[shape].decode.add(seconds);
 }
 
 void CostModel::add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds) {
   if (shared_) shared_->add_step(shape, batch_key, rows, seconds);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   rows = std::max(rows, 1);
   if (measured_.size() >= kMaxCurves && !measured_.contains(shape)) measured_.clear();
-  auto& curves = curves_.at(shape.model);
+  auto& curves = curves_[shape.model];
   if (curves.size() >= kMaxCurves && !curves.contains(batch_key)) curves.clear();
   measured_[shape].row.add(seconds / rows);
   curves[std::string(batch_key)][rows].add(seconds);
@@ -69,13 +70,13 @@ void CostModel::add_step(const Shape& shape, std::string_view batch_key, int row
 }
 
 CostModel::Measured CostModel::measured(const Shape& shape) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = measured_.find(shape);
   return found == measured_.end() ? Measured{} : found->second;
 }
 
 std::optional<double> CostModel::seconds_per_unit() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return seconds_per_unit_.known() ? std::optional(seconds_per_unit_.value()) : std::nullopt;
 }
 
@@ -97,7 +98,7 @@ CostModel::PerImage CostModel::of(const Shape& shape) const {
           .decode = known(&Measured::decode).value_or(kDecodeRows * row)};
 }
 
-double CostModel::request_seconds(std::size_t model, const GenerationRequest& request) const {
+double CostModel::request_seconds(ModelId model, const GenerationRequest& request) const {
   const auto& description = models_.at(model);
   const auto each = of(shape_of(model, request));
   const auto steps = static_cast<double>(request.requested_steps(description.default_steps));
@@ -106,11 +107,12 @@ double CostModel::request_seconds(std::size_t model, const GenerationRequest& re
   return each.begin + image * static_cast<double>(request.num_images);
 }
 
-std::optional<double> CostModel::step(std::size_t model, std::string_view batch_key, int rows) const {
-  const std::lock_guard lock(mutex_);
-  const auto& curves = curves_.at(model);
-  const auto found = curves.find(batch_key);
-  if (found == curves.end()) return std::nullopt;
+std::optional<double> CostModel::step(ModelId model, std::string_view batch_key, int rows) const {
+  const MutexLock lock(mutex_);
+  const auto curves = curves_.find(model);
+  if (curves == curves_.end()) return std::nullopt;
+  const auto found = curves->second.find(batch_key);
+  if (found == curves->second.end()) return std::nullopt;
   const auto& curve = found->second;
   const auto above = curve.lower_bound(rows);
   if (above == curve.end() || above == curve.begin()) {

@@ -1,22 +1,21 @@
-// What work costs on this device: measured while it runs, guessed before.
+// What work costs on a device: measured while requests run, estimated before the first measurement.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/mutex.h"
 #include "easel/generation.h"
+#include "engine/model_ids.h"
 
 namespace easel {
 
-/// The running mean of the latest few samples: a first call warms up and counts little after a while, and a device that
-/// others slow down is noticed.
+/// The running mean of the latest few samples. The slow first call of a cold device soon counts little, and a device
+/// that becomes slower is noticed.
 class RunningMean {
  public:
   void add(double sample);
@@ -28,44 +27,48 @@ class RunningMean {
   double value_ = 0;
 };
 
-/// Seconds of device time. Thread-safe.
+/// Estimates of device time, in seconds. Thread-safe.
 ///
-/// Before a model was ever drawn with at a size, its costs are those on another device, where it was; else they are
-/// guessed from pixels and parameters, at the speed that this device has shown with others.
+/// A model that has not run at a size on this device is estimated from its costs on another device. Where no device has
+/// run it, the estimate is in proportion to pixels and parameters, at the speed that this device has had with other
+/// models.
 class CostModel {
  public:
-  /// The images of one model that cost the same.
+  /// Images of one shape cost the same.
   struct Shape {
-    std::size_t model = 0;
-    int width = 0;  ///< pixels drawn
+    ModelId model = 0;
+    int width = 0;  ///< pixels that are generated, before the result is resized
     int height = 0;
     auto operator<=>(const Shape&) const = default;
   };
   struct PerImage {
-    double begin = 0;  ///< of a request, or of a part of it
-    double row = 0;    ///< a UNet row of a step, as it was in the latest steps, shared or not
+    double begin = 0;  ///< one call of Pipeline::begin, whatever the number of its images
+    double row = 0;    ///< one UNet row of a step, averaged over the latest steps of any batch size
     double decode = 0;
   };
 
-  /// @param shared  what all devices measure together, told of everything this one is; may be null, else outlives it
+  /// @param models  ModelId i is models[i]
+  /// @param shared  receives everything that is measured here, and estimates what was not measured here; may be null,
+  ///                otherwise outlives this object
   explicit CostModel(const std::vector<ModelDescription>& models, CostModel* shared = nullptr);
 
-  Shape shape_of(std::size_t model, const GenerationRequest& request) const;
+  Shape shape_of(ModelId model, const GenerationRequest& request) const;
 
   void add_begin(const Shape& shape, double seconds);
   void add_decode(const Shape& shape, double seconds);
-  /// @param rows  UNet rows of the whole step, whose images are all of this shape or cost the same
+  /// @param rows  UNet rows of the whole step; all its images have this shape, or one that costs the same
   void add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds);
 
   PerImage of(const Shape& shape) const;
-  /// A whole request, drawn alone.
-  double request_seconds(std::size_t model, const GenerationRequest& request) const;
-  /// A step of so many rows: measured, on the line between its measured neighbours, or in proportion to the nearest
-  /// measured one; none where nothing was measured with this key.
-  std::optional<double> step(std::size_t model, std::string_view batch_key, int rows) const;
+  /// A whole request whose steps are shared with no other request.
+  double request_seconds(ModelId model, const GenerationRequest& request) const;
+  /// A step of so many rows. Measured, interpolated between the nearest two measured row counts, or in proportion to
+  /// the nearest one. None where no step with this key was measured.
+  std::optional<double> step(ModelId model, std::string_view batch_key, int rows) const;
 
  private:
-  using Curve = std::map<int, RunningMean>;  // by rows
+  using Curve = std::map<int, RunningMean>;                  // by rows
+  using Curves = std::map<std::string, Curve, std::less<>>;  // by batch key
   struct Measured {
     RunningMean begin, row, decode;
   };
@@ -74,12 +77,12 @@ class CostModel {
   std::optional<double> seconds_per_unit() const;
   double guess_row_seconds(const Shape& shape) const;
 
-  const std::vector<ModelDescription> models_;
+  std::map<ModelId, ModelDescription> models_;  // not changed after construction
   CostModel* const shared_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::map<Shape, Measured> measured_;
-  std::vector<std::map<std::string, Curve, std::less<>>> curves_;  // by model, by batch key
-  RunningMean seconds_per_unit_;                                   // a unit: a pixel times a parameter
+  mutable Mutex mutex_;
+  std::map<Shape, Measured> measured_ EASEL_GUARDED_BY(mutex_);
+  std::map<ModelId, Curves> curves_ EASEL_GUARDED_BY(mutex_);
+  RunningMean seconds_per_unit_ EASEL_GUARDED_BY(mutex_);  // a unit is one pixel times one parameter
 };
 
 }  // namespace easel

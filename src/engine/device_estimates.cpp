@@ -1,37 +1,28 @@
 #include "engine/device_estimates.h"
 
-#include <algorithm>
 #include <utility>
-
-#include "core/text.h"
-#include "easel/error.h"
 
 namespace easel {
 
-DeviceBoard::DeviceBoard(const std::vector<ModelDescription>& models, std::size_t devices) : shared_costs_(models) {
-  for (const auto& model : models) models_.push_back(model.id);
-  for (std::size_t i = 0; i < devices; ++i) devices_.push_back(std::make_unique<Device>(models, &shared_costs_));
-}
-
-std::size_t DeviceBoard::index_of(const std::string& model) const {
-  const auto found = std::find(models_.begin(), models_.end(), model);
-  if (found == models_.end()) throw Error(ErrorCode::kNotFound, concat("model \"", model, "\" is not served here"));
-  return static_cast<std::size_t>(found - models_.begin());
+DeviceBoard::DeviceBoard(const std::vector<ModelDescription>& models, std::size_t devices)
+    : ids_(models), shared_costs_(models), ready_in_(devices) {
+  for (std::size_t i = 0; i < devices; ++i) costs_.push_back(std::make_unique<CostModel>(models, &shared_costs_));
 }
 
 double DeviceBoard::seconds_of(std::size_t device, const GenerationRequest& request) const {
-  return devices_[device]->costs.request_seconds(index_of(request.model), request);
+  return costs_[device]->request_seconds(ids_.find(request.model), request);
 }
 
 double DeviceBoard::ready_in(std::size_t device, const std::string& model) const {
-  const auto index = index_of(model);
-  const std::lock_guard lock(mutex_);
-  return devices_[device]->ready_in[index];
+  const auto id = ids_.find(model);
+  const MutexLock lock(mutex_);
+  const auto found = ready_in_[device].find(id);
+  return found == ready_in_[device].end() ? 0 : found->second;
 }
 
-void DeviceBoard::publish(std::size_t device, std::vector<double> ready_in) {
-  const std::lock_guard lock(mutex_);
-  devices_[device]->ready_in = std::move(ready_in);
+void DeviceBoard::publish(std::size_t device, std::map<ModelId, double> ready_in) {
+  const MutexLock lock(mutex_);
+  ready_in_[device] = std::move(ready_in);
 }
 
 }  // namespace easel

@@ -1,54 +1,52 @@
-// What the queue needs to know of the devices, to place requests on them.
+// What the queue needs to know about the devices in order to assign requests to them.
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "core/mutex.h"
 #include "easel/generation.h"
 #include "engine/cost_model.h"
+#include "engine/model_ids.h"
 
 namespace easel {
 
-/// Asked under the queue's lock: must be quick and call neither the queue nor a job. Thread-safe.
+/// The queue calls this while it holds its lock, so every method must be quick and must call neither the queue nor a
+/// job. Thread-safe.
 class DeviceEstimates {
  public:
   virtual ~DeviceEstimates() = default;
+  /// Number of devices.
   virtual std::size_t count() const = 0;
-  /// Device time that a request would take there, drawn alone. In seconds.
+  /// Device time that a request would take on this device with no other request in its steps. In seconds.
   virtual double seconds_of(std::size_t device, const GenerationRequest& request) const = 0;
-  /// Seconds until requests for that model could be begun there, others' drawing left out; infinite where, as things
-  /// are, they could not.
+  /// Seconds until requests for this model could be begun on this device, if no other request were there. Infinite
+  /// where the model cannot be loaded as things are.
   virtual double ready_in(std::size_t device, const std::string& model) const = 0;
 };
 
-/// A board on which each device's loop writes how soon its models can be drawn with, and where costs are measured.
+/// Each device's loop publishes here how soon its models are ready, and finds here the cost model of its device.
 class DeviceBoard final : public DeviceEstimates {
  public:
   DeviceBoard(const std::vector<ModelDescription>& models, std::size_t devices);
 
-  std::size_t count() const override { return devices_.size(); }
+  std::size_t count() const override { return costs_.size(); }
   double seconds_of(std::size_t device, const GenerationRequest& request) const override;
   double ready_in(std::size_t device, const std::string& model) const override;
 
-  CostModel& costs(std::size_t device) { return devices_[device]->costs; }
-  /// @param ready_in  one entry a model
-  void publish(std::size_t device, std::vector<double> ready_in);
+  CostModel& costs(std::size_t device) { return *costs_[device]; }
+  /// @param ready_in  seconds by model; a model that is not in it is ready at once
+  void publish(std::size_t device, std::map<ModelId, double> ready_in);
 
  private:
-  struct Device {
-    Device(const std::vector<ModelDescription>& models, CostModel* all) : costs(models, all), ready_in(models.size()) {}
-    CostModel costs;
-    std::vector<double> ready_in;  // under the mutex
-  };
-  std::size_t index_of(const std::string& model) const;
-
-  std::vector<std::string> models_;
+  const ModelIds ids_;
   CostModel shared_costs_;
-  std::vector<std::unique_ptr<Device>> devices_;
-  mutable std::mutex mutex_;  // guards what is published
+  std::vector<std::unique_ptr<CostModel>> costs_;  // by device
+  mutable Mutex mutex_;
+  std::vector<std::map<ModelId, double>> ready_in_ EASEL_GUARDED_BY(mutex_);  // by device
 };
 
 }  // namespace easel

@@ -25,7 +25,7 @@ void check(const EngineOptions& options) {
   const std::set<std::string> devices(options.devices.begin(), options.devices.end());
   if (devices.empty() || devices.size() != options.devices.size()) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("the devices are ", join(options.devices), ", expected one or more that differ"));
+                concat("the devices are ", join(options.devices), ", expected one or more different names"));
   }
   if (options.max_waiting < 1 || options.max_active_generations < 1 || options.max_steps_in_flight < 1) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -52,13 +52,13 @@ void check(const SubmitOptions& options) {
                 "priority");
   }
   if ((options.timeout && options.timeout->count() <= 0) || options.preview_every < 0) {
-    throw Error(ErrorCode::kInvalidArgument, "timeout must be above 0, and preview_every not below");
+    throw Error(ErrorCode::kInvalidArgument, "timeout must be above 0, and preview_every must not be negative");
   }
 }
 
 constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };
 
-/// One device: what it holds, what work costs there, who is next, and the threads that draw and load.
+/// One device: its models, its policy, its loop, and the threads of the loop and the loader.
 class DeviceWorker {
  public:
   DeviceWorker(std::size_t index, std::vector<ServedModel> models, Residency::Options rules,
@@ -99,7 +99,8 @@ class DeviceWorker {
   std::thread thread_;  // last: uses all of the above
 };
 
-/// Where each model is kept from the start, those that are: spread out by their memory.
+/// The device that each pinned model is pinned to, so that their memory is spread out. The first model counts as pinned
+/// here, since it is loaded at the start.
 std::vector<std::optional<std::size_t>> pinned_devices(const std::vector<ServedModel>& models, std::size_t devices) {
   std::vector<std::int64_t> bytes(devices, 0);
   std::vector<std::optional<std::size_t>> pinned_to;
@@ -118,7 +119,7 @@ std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& mo
   return descriptions;
 }
 
-// The better a state, the higher.
+// The better the state, the higher the rank.
 int rank(ModelState state) {
   switch (state) {
     case ModelState::kUnloaded:
@@ -133,7 +134,7 @@ int rank(ModelState state) {
   return 0;
 }
 
-/// Joins callers and loops: a queue and a board that all know.
+/// Connects callers and loops by a queue and a board that all of them share.
 class LoopEngine final : public Engine {
  public:
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
@@ -156,13 +157,13 @@ class LoopEngine final : public Engine {
                                                                            .load_retry = options.load_retry},
                                                         queue_, *board_, load_times, options));
     }
-    for (const auto& device : devices_) device->start();  // when all have written on the board
+    for (const auto& device : devices_) device->start();  // after all of them have published on the board
   }
 
-  const std::vector<ModelDescription>& models() const override { return models_; }
+  ModelList models() const override { return models_; }
 
   ModelStatus status(const std::string& id) const override {
-    const auto model = devices_.front()->residency().index_of(id);
+    const auto model = devices_.front()->residency().id_of(id);
     ModelStatus all;
     for (const auto& device : devices_) {
       const auto there = device->residency().status(model);
@@ -184,7 +185,7 @@ class LoopEngine final : public Engine {
   }
 
   void load(const std::string& id) override {
-    const auto model = devices_.front()->residency().index_of(id);
+    const auto model = devices_.front()->residency().id_of(id);
     if (queue_->closed()) throw Error(ErrorCode::kUnavailable, "the server is shutting down and loads no models");
     std::size_t soonest = 0;
     for (std::size_t i = 1; i < devices_.size(); ++i) {
@@ -195,13 +196,13 @@ class LoopEngine final : public Engine {
   }
 
   void unload(const std::string& id) override {
-    for (const auto& device : devices_) device->residency().request_unload(device->residency().index_of(id));
+    for (const auto& device : devices_) device->residency().request_unload(device->residency().id_of(id));
     queue_->wake();
   }
 
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
-    devices_.front()->residency().index_of(request.model);  // throws where there is no such model
+    devices_.front()->residency().id_of(request.model);  // throws if there is no such model
     if (request.num_images < 1) {
       throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " images were asked for"), "n");
     }
@@ -213,7 +214,7 @@ class LoopEngine final : public Engine {
 
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override {
-    const auto queue = queue_;  // survives a destructor that runs meanwhile
+    const auto queue = queue_;  // outlives this object if it is destroyed meanwhile
     queue->close();
     if (queue->wait_until_idle(timeout)) return true;
     const bool any = queue->end_all({ErrorCode::kUnavailable, "the server shut down before the request was done", {}});
@@ -222,7 +223,7 @@ class LoopEngine final : public Engine {
   }
 
  private:
-  const std::vector<ModelDescription> models_;
+  const ModelList models_;
   const std::shared_ptr<DeviceBoard> board_;
   const std::shared_ptr<Queue> queue_;
   std::vector<std::unique_ptr<DeviceWorker>> devices_;  // last: they use all of the above

@@ -1,4 +1,4 @@
-// What is left of an exception once it crosses threads.
+// An exception as a value that can cross threads.
 #pragma once
 
 #include <string>

@@ -10,18 +10,18 @@ namespace easel {
 
 namespace {
 
-// Weight of a level of priority over the one below.
+// Weight of a level of priority relative to the one below.
 constexpr double kPriorityWeight = 8;
-// The part of the device that is not the lead's.
+// The part of the device's time that the leader does not get while others wait.
 constexpr double kBackgroundShare = 1.0 / 8;
-// A request is much longer than another from here on,
+// A request that needs more than this many times the leader's remaining time is much longer.
 constexpr double kMuchLonger = 4;
-// company from here on slows the leader too much,
+// Much longer requests are dropped from a step if they would make it this many times as slow.
 constexpr double kMaxSlowdown = 1.5;
-// and this part of the device's time may be spent on sparing it that; so many steps' worth of it can be saved up.
+// The part of the device's time that dropping them may cost, and how many steps' worth of it can be saved up.
 constexpr double kWasteShare = 0.03;
 constexpr double kMaxSavedWaste = 20;
-// Less than this is rounding.
+// Shorter work would make rates infinite, in seconds.
 constexpr double kEpsilon = 1e-9;
 
 bool may_join(const Candidate& candidate, const Candidate& leader) {
@@ -45,7 +45,7 @@ void FairSojourn::arrived(const Claim& claim) {
   const auto account = accounts_.try_emplace(claim.account).first;
   account->second.share = claim.share;
   if (account->second.requests++ == 0) account->second.served = std::max(account->second.served, virtual_time_);
-  double served = std::numeric_limits<double>::infinity();  // as the least served of its account
+  double served = std::numeric_limits<double>::infinity();  // a new request starts level with the least served one
   for (const auto& [number, other] : requests_) {
     if (other.account == account) served = std::min(served, other.served);
   }
@@ -74,15 +74,15 @@ void FairSojourn::left(std::uint64_t number) {
   --found->second.account->second.requests;
   requests_.erase(found);
   virtual_time_ = std::max(virtual_time_, least_served_account());
-  // An account that has had more than the others is remembered, so that leaving and coming back gains nothing.
+  // An account that was served more than the others is remembered, so that it gains nothing by leaving and returning.
   std::erase_if(accounts_, [this](const auto& entry) {
     return entry.second.requests == 0 && (entry.second.served <= virtual_time_ || requests_.empty());
   });
   update_rates();
 }
 
-// Rates on the imaginary device: accounts by share, times the highest priority they have there; within an account by
-// weight.
+// Rates on the simulated device: accounts by share times the highest weight among their requests, then the requests of
+// an account by weight.
 void FairSojourn::update_rates() {
   struct Sum {
     double weights = 0, highest = 0;
@@ -125,10 +125,10 @@ void FairSojourn::advance(double seconds) {
     first->virtual_seconds = first->total;
     update_rates();
   }
-  virtual_lead_ = std::max(virtual_lead_, 0.0);  // what nobody was there to use is lost
+  virtual_lead_ = std::max(virtual_lead_, 0.0);  // time that no request could use is lost
 }
 
-// Seconds until it would be done on the imaginary device.
+// Seconds until it would finish on the simulated device.
 double FairSojourn::urgency(const Request& request) const {
   if (!request.shares()) return 0;
   return std::min(request.total - request.virtual_seconds, request.remaining) / request.rate;
@@ -222,7 +222,7 @@ std::size_t FairSojourn::fit_step_limit(std::span<const Candidate> candidates, c
   return count;
 }
 
-// Puts those who are not much longer than the leader first. @return how many of `batch` to take
+// Moves images that are not much longer than the leader to the front. @return how many of `batch` to take
 std::size_t FairSojourn::drop_long_requests(std::span<const Candidate> candidates, Order& batch,
                                             const StepCurve& curve) {
   const auto& leader = candidates[batch.front()];

@@ -1,4 +1,5 @@
-// The engine's policy: short requests leave early, long ones lose nothing by it, nobody starves.
+// The engine's policy: short requests finish early, long ones are not delayed by it beyond their fair share, and no
+// request starves.
 #pragma once
 
 #include <map>
@@ -10,24 +11,23 @@
 
 namespace easel {
 
-/// Two rules and two prices.
+/// Which request leads: the policy simulates processor sharing, and runs the request that would finish first there (the
+/// Fair Sojourn Protocol: Friedman and Henderson, SIGMETRICS 2003). In the simulation accounts share the device by
+/// their shares and the requests of an account share equally, each level of priority with 8 times the weight of the one
+/// below. So a short request overtakes long ones, and a long one finishes no later than with equal shares. Every
+/// request progresses in the simulation, so each of them leads in the end, however many short ones keep arriving and
+/// however wrong the estimates are. A request that has really progressed further than in the simulation counts by its
+/// real progress.
 ///
-/// *The lead.* Beside the device there is an imaginary one that all accepted requests share at every moment: accounts
-/// by their shares, the requests of an account equally, each level of priority with 8 times the weight of the one
-/// below. Whoever would be done there first leads here (the fair sojourn protocol: Friedman and Henderson, SIGMETRICS
-/// 2003). So a short request passes long ones; a long one is done no later than with equal shares; and as everybody's
-/// imaginary work shrinks with time, everybody leads in the end, however many short ones keep coming and however wrong
-/// the estimates are. A request that is really further than it is there counts as far as it really is.
+/// The other requests: they get 1/8 of the device's time by start-time fair queueing (Goyal, Vin and Cheng 1996), first
+/// by account, then by request. This keeps long requests moving. The time is saved up as credit, and the leader is
+/// interrupted only when the others' next unit is covered by the credit, so the last steps of a short request are not
+/// interrupted.
 ///
-/// *The rest.* One part in eight of the device goes to the others by start-time fair queueing (Goyal, Vin and Cheng
-/// 1996), again by accounts first. It keeps long requests moving, and is saved up: the lead is broken only when the
-/// others' next unit has been paid for, so the last steps of a short request are not.
-///
-/// *The price of company.* A step is filled with equal keys, the most urgent first. If those who are much longer would
-/// make it last more than 1.5 times as long, a short leader travels without them, as long as what this wastes stays
-/// below 3 % of the device's time.
-///
-/// *The price of room.* Where a step has room left, a waiting request of the same model is begun first.
+/// Batching: a step is filled with images of the same batch key, in order of urgency. If requests that are much longer
+/// than the leader would make the step more than 1.5 times as slow, a short leader runs without them, as long as the
+/// throughput that this costs stays below 3 % of the device's time. Where a step has room left, a waiting request of
+/// the same model is begun first.
 class FairSojourn final : public Policy {
  public:
   explicit FairSojourn(double max_step_seconds) : max_step_seconds_(max_step_seconds) {}
@@ -41,7 +41,7 @@ class FairSojourn final : public Policy {
  private:
   struct Account {
     double share = 1;
-    double served = 0;  ///< seconds by share, on the scale of start-time fair queueing
+    double served = 0;  ///< seconds divided by the share, on the time scale of start-time fair queueing
     std::size_t requests = 0;
   };
   struct Request {
@@ -50,10 +50,10 @@ class FairSojourn final : public Policy {
     double total;
     double remaining;
     double served;               ///< as Account::served, within the account
-    double virtual_seconds = 0;  ///< seconds of it that are done on the imaginary device
-    double rate = 0;             ///< of the imaginary device, 0 to 1
+    double virtual_seconds = 0;  ///< seconds of its work that are done in the simulation
+    double rate = 0;             ///< its part of the simulated device, 0 to 1
 
-    bool shares() const { return virtual_seconds < total; }  ///< is not done there
+    bool shares() const { return virtual_seconds < total; }  ///< it has not finished in the simulation
   };
   using Requests = std::map<std::uint64_t, Request>;
   using Order = std::vector<std::size_t>;
@@ -71,8 +71,8 @@ class FairSojourn final : public Policy {
   const double max_step_seconds_;
   std::map<std::string, Account> accounts_;
   Requests requests_;
-  double virtual_lead_ = 0;  ///< by how much the imaginary device has run ahead of the real one
-  double virtual_time_ = 0;  ///< where newcomers open
+  double virtual_lead_ = 0;  ///< by how many seconds the simulated device is ahead of the real one
+  double virtual_time_ = 0;  ///< Account::served of an account that arrives now
   std::optional<std::uint64_t> lead_{};
   bool background_waits_ = false;
   double background_credit_ = 0;

@@ -10,7 +10,7 @@ namespace easel {
 
 namespace {
 
-// Longer waits would overflow the clock.
+// A longer wait would overflow the clock.
 constexpr auto kMaxWait = std::chrono::hours(24 * 365);
 
 std::optional<TimePoint> deadline_of(const SubmitOptions& options, TimePoint accepted_at) {
@@ -32,17 +32,18 @@ QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOpti
 bool QueuedJob::wait_for(std::chrono::milliseconds timeout) {
   const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kMaxWait);
   {
-    std::unique_lock lock(mutex_);
     const auto first = deadline_ ? std::min(until, *deadline_) : until;
-    if (ended_changed_.wait_until(lock, first, [this] { return ended(); })) return true;
+    const MutexLock lock(mutex_);
+    while (!ended() && ended_changed_.wait_until(mutex_, first)) {
+    }
   }
-  return ended_or_expired();  // who waits need not wait for the loop to see the deadline
+  return ended_or_expired();  // the deadline takes effect here even if the loop has not noticed it yet
 }
 
 std::vector<GeneratedImage> QueuedJob::take() {
   while (!wait_for(kMaxWait)) {
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (failure_) throw failure_->to_error();
   if (std::exchange(taken_, true)) throw Error(ErrorCode::kInternal, "the images of a job were taken twice");
   return std::move(images_);
@@ -53,7 +54,7 @@ void QueuedJob::cancel() {
 }
 
 StepProgress QueuedJob::progress() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return progress_;
 }
 
@@ -62,7 +63,7 @@ QueuePosition QueuedJob::position() const {
 }
 
 JobStats QueuedJob::stats() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto end = ended_at_ ? *ended_at_ : hooks_.now();
   const auto start = started_at_.value_or(end);
   return {.queued_seconds = seconds_between(accepted_at_, start),
@@ -106,27 +107,27 @@ void QueuedJob::notify(const ProgressEvent& event) {
 }
 
 void QueuedJob::set_progress(StepProgress progress) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   progress_ = progress;
 }
 
 void QueuedJob::mark_started(const std::string& device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (started_at_ || ended_at_) return;
   started_at_ = hooks_.now();
   device_ = device;
 }
 
 void QueuedJob::add_device_time(double device_seconds, int rows) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   device_seconds_ += device_seconds;
   max_rows_ = std::max(max_rows_, rows);
 }
 
 bool QueuedJob::end(RequestOutcome outcome, std::vector<GeneratedImage> images, std::optional<Failure> failure) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (ended()) return false;
-  hooks_.on_end(*this, outcome);  // first, so that who sees the end also finds the place free
+  hooks_.on_end(*this, outcome);  // first, so that a thread that sees the end also finds the place in the queue free
   images_ = std::move(images);
   failure_ = std::move(failure);
   ended_at_ = hooks_.now();

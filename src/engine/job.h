@@ -1,15 +1,14 @@
-// One accepted request: where its answer meets who waits for it.
+// One accepted request, shared by the thread that waits for it and the loop that generates its images.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/mutex.h"
 #include "easel/engine.h"
 #include "engine/clock.h"
 #include "engine/failure.h"
@@ -18,18 +17,19 @@ namespace easel {
 
 class QueuedJob;
 
-/// What a job needs of the queue that made it. Called by any thread; must not call back into that job.
+/// What a job needs from the queue that made it. Called from any thread; must not call back into that job.
 struct JobHooks {
   Clock now = [] { return std::chrono::steady_clock::now(); };
-  /// Once, by the thread that ends the job and just before anybody can see that it ended.
+  /// Called once, by the thread that ends the job, just before other threads can see that the job has ended.
   std::function<void(const QueuedJob&, RequestOutcome)> on_end = [](const QueuedJob&, RequestOutcome) {};
   std::function<QueuePosition(const QueuedJob&)> position = [](const QueuedJob&) { return QueuePosition{}; };
 };
 
-/// Ends exactly once: the first of succeed, fail, cancel and its deadline counts, the others do nothing. Thread-safe.
+/// A job ends exactly once: the first of succeed, fail, cancel and the deadline takes effect, the others do nothing.
+/// Thread-safe.
 class QueuedJob final : public Job {
  public:
-  /// @param number  rises with every accepted request
+  /// @param number  unique, larger than that of every request accepted before
   QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOptions options, JobHooks hooks);
 
   bool wait_for(std::chrono::milliseconds timeout) override;
@@ -46,25 +46,26 @@ class QueuedJob final : public Job {
   std::optional<TimePoint> deadline() const { return deadline_; }
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
-  /// Ends it when its deadline has passed. Cheap: stop predicates poll it. @return whether it has ended, however
+  /// Ends the job if its deadline has passed. Cheap, because stop predicates poll it. @return whether the job has
+  /// ended, for whatever reason
   bool ended_or_expired();
-  /// Estimated device time it still needs.
+  /// Estimated device time that the request still needs, in seconds.
   double remaining_seconds() const { return remaining_seconds_.load(std::memory_order_relaxed); }
   void set_remaining_seconds(double seconds) { remaining_seconds_.store(seconds, std::memory_order_relaxed); }
 
-  /// @return whether this was the end
+  /// @return whether this call ended the job
   bool succeed(std::vector<GeneratedImage> images);
   bool fail(Failure failure);
 
-  /// Whether anybody hears of its progress.
+  /// Whether a listener receives progress events.
   bool listening() const { return !listener_disabled_ && !ended(); }
-  /// Calls the listener, if it is listening. One thread at a time.
+  /// Calls the listener, if there is one. One thread at a time.
   void notify(const ProgressEvent& event);
   TimePoint now() const { return hooks_.now(); }
 
-  // What its figures are made of.
+  // Recorded by the loop for progress() and stats().
   void set_progress(StepProgress progress);
-  void mark_started(const std::string& device);  ///< its first image is begun there; the first call counts
+  void mark_started(const std::string& device);  ///< its first image was begun on this device; later calls do nothing
   void add_device_time(double device_seconds, int rows);
 
  private:
@@ -78,20 +79,20 @@ class QueuedJob final : public Job {
   const TimePoint accepted_at_;
   const std::optional<TimePoint> deadline_;
   std::atomic<double> remaining_seconds_{0};
-  std::atomic<bool> listener_disabled_;  // no listener, or it threw
+  std::atomic<bool> listener_disabled_;  // there is no listener, or it threw
 
-  mutable std::mutex mutex_;  // guards what follows; taken before the queue's, never after it
-  std::condition_variable ended_changed_;
-  std::atomic<bool> ended_{false};  // written under the mutex
-  bool taken_ = false;
-  std::vector<GeneratedImage> images_;
-  std::optional<Failure> failure_;
-  StepProgress progress_;
-  std::optional<TimePoint> started_at_;
-  std::optional<TimePoint> ended_at_;
-  std::string device_;
-  double device_seconds_ = 0;
-  int max_rows_ = 0;
+  mutable Mutex mutex_;  // taken before the queue's mutex, never after it
+  CondVar ended_changed_;
+  std::atomic<bool> ended_{false};  // written while the mutex is held
+  bool taken_ EASEL_GUARDED_BY(mutex_) = false;
+  std::vector<GeneratedImage> images_ EASEL_GUARDED_BY(mutex_);
+  std::optional<Failure> failure_ EASEL_GUARDED_BY(mutex_);
+  StepProgress progress_ EASEL_GUARDED_BY(mutex_);
+  std::optional<TimePoint> started_at_ EASEL_GUARDED_BY(mutex_);
+  std::optional<TimePoint> ended_at_ EASEL_GUARDED_BY(mutex_);
+  std::string device_ EASEL_GUARDED_BY(mutex_);
+  double device_seconds_ EASEL_GUARDED_BY(mutex_) = 0;
+  int max_rows_ EASEL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace easel

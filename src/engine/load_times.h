@@ -1,27 +1,29 @@
 // How long models take to load.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
 
+#include "core/mutex.h"
 #include "engine/cost_model.h"
+#include "engine/model_ids.h"
 
 namespace easel {
 
-/// Measured on any device, expected on all: what loads here has loaded there. Thread-safe.
+/// Load times of all devices together: a model that has loaded on one device is expected to take as long on another.
+/// In seconds. Thread-safe.
 class LoadTimes {
  public:
-  /// @param bytes  of the model
-  void add(std::size_t model, std::int64_t bytes, double seconds);
-  /// As its latest loading; else by its bytes, at the speed of others.
-  double expected(std::size_t model, std::int64_t bytes) const;
+  /// @param bytes  memory that the model takes
+  void add(ModelId model, std::int64_t bytes, double seconds);
+  /// The model's latest load time. Before its first load it is estimated from `bytes`, at the speed that other models
+  /// have loaded with.
+  double expected(ModelId model, std::int64_t bytes) const;
 
  private:
-  mutable std::mutex mutex_;  // guards what follows
-  std::map<std::size_t, double> latest_;
-  RunningMean per_byte_;
+  mutable Mutex mutex_;
+  std::map<ModelId, double> latest_ EASEL_GUARDED_BY(mutex_);
+  RunningMean per_byte_ EASEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace easel

@@ -8,7 +8,7 @@ Loader::Loader() : thread_([this] { work(); }) {}
 
 Loader::~Loader() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     changed_.notify_one();
   }
@@ -16,20 +16,20 @@ Loader::~Loader() {
 }
 
 void Loader::run(std::function<void()> task) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   tasks_.push_back(std::move(task));
   changed_.notify_one();
 }
 
+std::vector<std::function<void()>> Loader::next_tasks() {
+  const MutexLock lock(mutex_);
+  while (tasks_.empty() && !stopping_) changed_.wait(mutex_);
+  return std::exchange(tasks_, {});
+}
+
 void Loader::work() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-    if (tasks_.empty()) return;
-    const auto tasks = std::exchange(tasks_, {});
-    lock.unlock();
+  for (auto tasks = next_tasks(); !tasks.empty(); tasks = next_tasks()) {
     for (const auto& task : tasks) task();
-    lock.lock();
   }
 }
 

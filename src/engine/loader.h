@@ -1,15 +1,16 @@
-// The thread on which models are loaded while the loop draws on.
+// The thread that loads models, so that the loop's thread can go on generating meanwhile.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "core/mutex.h"
+
 namespace easel {
 
-/// Runs tasks one after the other. Thread-safe. Ends with the tasks it has been given.
+/// Runs tasks one after the other on a thread of its own. Thread-safe. The destructor waits until all tasks that were
+/// given to it have run.
 class Loader {
  public:
   Loader();
@@ -19,11 +20,13 @@ class Loader {
 
  private:
   void work();
+  /// Blocks until there are tasks. @return none when the loader is being destroyed and nothing is left to run
+  std::vector<std::function<void()>> next_tasks();
 
-  std::mutex mutex_;  // guards the two below
-  std::condition_variable changed_;
-  std::vector<std::function<void()>> tasks_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::function<void()>> tasks_ EASEL_GUARDED_BY(mutex_);
+  bool stopping_ EASEL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: uses all of the above
 };
 

@@ -5,20 +5,17 @@
 #include <set>
 #include <utility>
 
-#include "core/text.h"
-
 namespace easel {
 
 namespace {
 
-// How often those who wait are told where they stand.
+// A listener receives its queue position at most this often.
 constexpr std::chrono::seconds kPositionInterval{1};
-// The part of the places that a request cannot have for its second image and those after it.
-constexpr std::int64_t kReserveDivisor = 4;
-// Others are put aside for a request that needs less than this part of what they need on average.
-constexpr double kMuchShorter = 0.25;
-// Added to a doubted device's times: more than any backlog, so that requests go there only where there is no other.
-constexpr double kOpenCircuitSeconds = 1e9;
+
+Admission::Running state_of(const ActiveRequest& request) {
+  return {.images = static_cast<std::int64_t>(request.images.size()),
+          .remaining_seconds = request.job->remaining_seconds()};
+}
 
 }  // namespace
 
@@ -26,15 +23,14 @@ Loop::Loop(Queue& queue, Residency& residency, DeviceBoard& board, Policy& polic
            std::shared_ptr<EngineObserver> observer)
     : queue_(queue),
       residency_(residency),
-      board_(board),
       costs_(board.costs(limits.device)),
       policy_(policy),
       limits_(limits),
       now_(std::move(now)),
       observer_(std::move(observer)),
-      demand_(residency.descriptions().size()) {
-  publish();
-}
+      availability_(board, limits.device, residency, now_),
+      in_flight_(costs_, policy, residency, availability_, limits.max_steps_in_flight, now_, observer_),
+      dispatcher_(costs_, residency, availability_, in_flight_, now_, observer_) {}
 
 void Loop::run() {
   while (turn() || queue_.wait_for_work(limits_.device, next_wakeup())) {
@@ -43,7 +39,7 @@ void Loop::run() {
 }
 
 bool Loop::turn() {
-  settle();
+  in_flight_.settle();
   sweep();
   sync_queue();
   update_models();
@@ -51,10 +47,10 @@ bool Loop::turn() {
   notify_positions();
   if (start_next_work()) return true;
   if (!in_flight_.empty()) {
-    settle_oldest();
+    in_flight_.settle_oldest();
     return true;
   }
-  // What has ended since the sweep is let go of by the next turn.
+  // Requests that have ended since the sweep are dropped by the next turn.
   return !active_.empty() ||
          std::any_of(claims_.begin(), claims_.end(), [](const auto& claim) { return claim.second->ended(); });
 }
@@ -62,7 +58,8 @@ bool Loop::turn() {
 void Loop::sweep() {
   for (const auto& request : active_) {
     request->job->ended_or_expired();
-    request->sweep();
+    std::erase_if(request->images,
+                  [&](const auto& image) { return request->released(*image) && !in_flight_.holds(*image); });
   }
   std::erase_if(active_, [](const auto& request) { return request->job->ended() && request->images.empty(); });
   std::erase_if(claims_, [this](const auto& claim) {
@@ -74,7 +71,7 @@ void Loop::sweep() {
 
 void Loop::forget(std::uint64_t request) {
   policy_.left(request);
-  last_notified_.erase(request);
+  notified_.erase(request);
 }
 
 void Loop::sync_queue() {
@@ -92,7 +89,7 @@ void Loop::sync_queue() {
   }
 }
 
-// A request that waits may be given a place on another device.
+// The queue may have moved a waiting request to another device.
 void Loop::forget_moved_requests() {
   std::set<std::uint64_t> here;
   for (const auto& job : waiting_) here.insert(job->number());
@@ -105,31 +102,22 @@ void Loop::forget_moved_requests() {
 }
 
 void Loop::update_models() {
-  std::fill(demand_.begin(), demand_.end(), Demand{});
-  for (const auto& job : waiting_) ++demand_[residency_.index_of(job->request().model)].waiting;
-  for (const auto& request : active_) ++demand_[request->model->index].drawing;
-  residency_.update(demand_);
-  publish();
+  DemandByModel demand;
+  for (const auto& job : waiting_) ++demand[model_of(*job)].waiting;
+  for (const auto& request : active_) ++demand[request->model->id].running;
+  residency_.update(std::move(demand));
+  availability_.publish();
   std::erase_if(waiting_, [this](const auto& job) {
-    const auto failure = residency_.failure(residency_.index_of(job->request().model));
+    const auto failure = residency_.failure(model_of(*job));
     if (!failure) return false;
     if (!queue_.reassign_from(*job, limits_.device)) job->fail(*failure);
     return true;
   });
 }
 
-void Loop::publish() {
-  std::vector<double> ready_in;
-  const double penalty = breaker_.tripped(now_()) ? kOpenCircuitSeconds : 0;
-  for (std::size_t model = 0; model < demand_.size(); ++model) {
-    ready_in.push_back(penalty + residency_.ready_in(model, demand_));
-  }
-  board_.publish(limits_.device, std::move(ready_in));
-}
-
 void Loop::estimate() {
   for (const auto& job : waiting_) {
-    const auto seconds = costs_.request_seconds(residency_.index_of(job->request().model), job->request());
+    const auto seconds = costs_.request_seconds(model_of(*job), job->request());
     job->set_remaining_seconds(seconds);
     policy_.estimated(job->number(), seconds, seconds);
   }
@@ -144,11 +132,11 @@ void Loop::notify_positions() {
   for (const auto& job : waiting_) {
     if (!job->listening()) continue;
     const auto now = now_();
-    const auto [told, first] = last_notified_.try_emplace(job->number(), now, 0);
-    if (!first && now < told->second.first + kPositionInterval) continue;
+    const auto [latest, first] = notified_.try_emplace(job->number(), NotifiedPosition{now, 0});
+    if (!first && now < latest->second.at + kPositionInterval) continue;
     const auto position = job->position();
-    if (!first && position.ahead == told->second.second) continue;
-    told->second = {now, position.ahead};
+    if (!first && position.ahead == latest->second.ahead) continue;
+    latest->second = {now, position.ahead};
     job->notify({.kind = ProgressEvent::Kind::kQueued, .position = position});
   }
 }
@@ -156,112 +144,97 @@ void Loop::notify_positions() {
 bool Loop::start_next_work() {
   std::vector<CandidateTarget> targets;
   const auto possible = candidates(targets);
-  const auto curve = [this](std::size_t model, std::string_view key, int rows) {
-    return costs_.step(model, key, rows);
-  };
+  const auto curve = [this](ModelId model, std::string_view key, int rows) { return costs_.step(model, key, rows); };
   const auto chosen = policy_.choose(possible, curve);
   if (chosen.empty()) return false;
-  const auto& first = targets[chosen.front()];
-  if (possible[chosen.front()].kind == WorkKind::kBegin) {
-    auto* request = first.waiting ? admit(first.waiting) : first.request;
-    if (request) begin(*request);
-  } else if (possible[chosen.front()].kind == WorkKind::kFinish) {
-    finish(*first.image);
-  } else {
-    ActiveImages images;
-    for (const auto i : chosen) images.push_back(targets[i].image);
-    step(images);
-  }
+  start(targets, chosen, possible[chosen.front()].kind);
   return true;
 }
 
+void Loop::start(const std::vector<CandidateTarget>& targets, const std::vector<std::size_t>& chosen, WorkKind kind) {
+  const auto& first = targets[chosen.front()];
+  if (kind == WorkKind::kBegin) {
+    const auto* waiting = std::get_if<std::shared_ptr<QueuedJob>>(&first);
+    const auto request = waiting ? admit(*waiting) : std::get<std::shared_ptr<ActiveRequest>>(first);
+    if (!request) return;
+    dispatcher_.begin(request, admission().images_to_begin(state_of(*request), request->images_to_begin()));
+  } else if (kind == WorkKind::kFinish) {
+    dispatcher_.finish(std::get<ActiveImageRef>(first));
+  } else {
+    std::vector<ActiveImageRef> images;
+    for (const auto i : chosen) images.push_back(std::get<ActiveImageRef>(targets[i]));
+    dispatcher_.step(images);
+  }
+}
+
 std::vector<Candidate> Loop::candidates(std::vector<CandidateTarget>& targets) const {
+  const auto places = admission();
   std::vector<Candidate> found;
   for (const auto& request : active_) {
     if (request->job->ended()) continue;
     const auto costs = costs_.of(request->shape);
-    if (max_images_to_begin(*request) > 0) {
+    if (places.images_to_begin(state_of(*request), request->images_to_begin()) > 0) {
       found.push_back({.kind = WorkKind::kBegin,
                        .request = request->job->number(),
-                       .model = request->model->index,
+                       .model = request->model->id,
                        .seconds = costs.begin});
-      targets.push_back({nullptr, request.get(), nullptr});
+      targets.push_back(request);
     }
-    add_images(*request, costs, found, targets);
+    add_images(request, costs, found, targets);
   }
   for (const auto& job : waiting_) {
-    if (!has_capacity_for(job->remaining_seconds())) continue;
-    const auto index = residency_.index_of(job->request().model);
-    if (!residency_.find(index)) continue;
-    const auto costs = costs_.of(costs_.shape_of(index, job->request()));
-    found.push_back({.kind = WorkKind::kBegin, .request = job->number(), .model = index, .seconds = costs.begin});
-    targets.push_back({job, nullptr, nullptr});
+    if (!places.admits_first_image(job->remaining_seconds())) continue;
+    const auto model = model_of(*job);
+    if (!residency_.find(model)) continue;
+    const auto costs = costs_.of(costs_.shape_of(model, job->request()));
+    found.push_back({.kind = WorkKind::kBegin, .request = job->number(), .model = model, .seconds = costs.begin});
+    targets.push_back(job);
   }
   return found;
 }
 
-void Loop::add_images(const ActiveRequest& request, const CostModel::PerImage& costs, std::vector<Candidate>& found,
-                      std::vector<CandidateTarget>& targets) const {
-  for (const auto& image : request.images) {
+void Loop::add_images(const std::shared_ptr<ActiveRequest>& request, const CostModel::PerImage& costs,
+                      std::vector<Candidate>& found, std::vector<CandidateTarget>& targets) const {
+  for (const auto& image : request->images) {
     if (image->decoding) continue;
     const bool finish = image->finished_stepping;
     found.push_back({.kind = finish ? WorkKind::kFinish : WorkKind::kStep,
-                     .request = request.job->number(),
+                     .request = request->job->number(),
                      .steps_done = image->progress.steps_done,
-                     .model = request.model->index,
+                     .model = request->model->id,
                      .batch_key = image->batch_key,
                      .rows = image->rows,
                      .seconds = finish ? costs.decode : costs.row * image->rows,
-                     .max_batch = request.model->batch_limit.current(),
+                     .max_batch = request->model->batch_limit.current(),
                      .isolated = image->isolated});
-    targets.push_back({nullptr, nullptr, image.get()});
+    targets.push_back(ActiveImageRef{request, image});
   }
 }
 
-// Less than none when some are put aside.
-std::int64_t Loop::free_capacity() const {
-  std::int64_t places = limits_.max_active_generations;
-  for (const auto& request : active_) places -= static_cast<std::int64_t>(request->images.size());
-  return places;
+Admission Loop::admission() const {
+  std::vector<Admission::Running> running;
+  for (const auto& request : active_) running.push_back(state_of(*request));
+  return Admission({.max_active = limits_.max_active_generations, .max_parked = limits_.max_parked_generations},
+                   std::move(running));
 }
 
-// For the only image in memory of a request that needs so many seconds yet. To begin everybody would gain nothing:
-// one who is not much shorter than those who are being drawn has its turn when one of them is done.
-bool Loop::has_capacity_for(double seconds) const {
-  if (free_capacity() > 0) return true;
-  if (free_capacity() + limits_.max_parked_generations <= 0) return false;
-  double others = 0, count = 0;
-  for (const auto& request : active_) {
-    if (request->images.empty()) continue;
-    others += request->job->remaining_seconds();
-    ++count;
-  }
-  return seconds * count <= kMuchShorter * others;
-}
-
-std::int64_t Loop::max_images_to_begin(const ActiveRequest& request) const {
-  const auto kept = limits_.max_active_generations / kReserveDivisor;
-  const bool first = request.images.empty() && has_capacity_for(request.job->remaining_seconds());
-  return std::min(request.images_to_begin(), std::max<std::int64_t>(first ? 1 : 0, free_capacity() - kept));
-}
-
-ActiveRequest* Loop::admit(const std::shared_ptr<QueuedJob>& job) {
-  const auto index = residency_.index_of(job->request().model);
+std::shared_ptr<ActiveRequest> Loop::admit(const std::shared_ptr<QueuedJob>& job) {
+  const auto model = model_of(*job);
   if (!queue_.take(*job, limits_.device)) return nullptr;
   active_.push_back(
-      std::make_unique<ActiveRequest>(job, *residency_.find(index), costs_.shape_of(index, job->request())));
+      std::make_shared<ActiveRequest>(job, *residency_.find(model), costs_.shape_of(model, job->request())));
   job->mark_started(residency_.device());
   if (observer_) observer_->on_started(job->request().model, job->stats().queued_seconds);
   job->notify({.kind = ProgressEvent::Kind::kStarted});
-  return active_.back().get();
+  return active_.back();
 }
 
 std::optional<TimePoint> Loop::next_wakeup() const {
-  auto next = residency_.next_change(demand_);
+  auto next = residency_.next_change();
   const auto at = [&next](const std::optional<TimePoint>& time) {
     if (time) next = next ? std::min(*next, *time) : *time;
   };
-  at(breaker_.tripped_until(now_()));
+  at(availability_.next_change());
   for (const auto& job : waiting_) at(job->deadline());
   return next;
 }

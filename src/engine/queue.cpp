@@ -11,11 +11,11 @@ namespace easel {
 
 namespace {
 
-// Longer waits would overflow the clock.
+// A longer wait would overflow the clock.
 constexpr auto kMaxWait = std::chrono::hours(24 * 365);
-// To come back sooner than this is not worth a client's while.
+// Retrying sooner than this gains a client nothing, in seconds.
 constexpr double kMinWait = 1;
-// A request changes its place for an answer in less than this part of the time.
+// A request moves to another device for an expected completion time below this part of the present one.
 constexpr double kMoveThreshold = 0.8;
 
 auto is(const QueuedJob& job) {
@@ -33,7 +33,7 @@ Queue::Queue(Limits limits, std::shared_ptr<const DeviceEstimates> devices, Cloc
       workers_(devices_->count()) {}
 
 std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOptions options) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   JobHooks hooks{.now = now_,
                  .on_end =
                      [queue = weak_from_this()](const QueuedJob& job, RequestOutcome outcome) {
@@ -57,8 +57,8 @@ std::shared_ptr<QueuedJob> Queue::submit(GenerationRequest request, SubmitOption
   return job;
 }
 
-// Under equal shares each other request there delays this one by as much as both still need (processor sharing,
-// Kleinrock 1967).
+// Expected time in the system under processor sharing (Kleinrock 1967): with equal shares each other request on the
+// device delays this one by the smaller of what the two still need.
 double Queue::sojourn(const QueuedJob* job, double own_seconds, std::size_t device) const {
   double seconds = own_seconds;
   for (const auto* list : {&waiting_, &taken_}) {
@@ -79,7 +79,7 @@ double Queue::expected_completion(const QueueEntry& entry, std::size_t device) c
   return ready_in + sojourn(entry.job.get(), devices_->seconds_of(device, request), device);
 }
 
-// @return none where it could be drawn on no device
+// @return none if no device can run the request
 std::optional<std::size_t> Queue::best_device(const QueueEntry& entry) const {
   std::optional<std::size_t> best;
   double least = std::numeric_limits<double>::infinity();
@@ -140,9 +140,9 @@ double Queue::seconds_of_work() const {
 }
 
 double Queue::estimated_wait() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (pending() == 0) return kMinWait;
-  // At the measured rate requests end this often; and so much work is too much.
+  // Requests end at this rate on average; with a limit on work, the excess must be done first.
   std::set<std::size_t> busy;
   for (const auto* list : {&waiting_, &taken_}) {
     for (const auto& entry : *list) busy.insert(entry.device);
@@ -154,9 +154,9 @@ double Queue::estimated_wait() const {
   return std::max({kMinWait, until_next_end, too_much});
 }
 
-// Those on its device that need less end before it.
+// Requests on its device that need less time end before it.
 QueuePosition Queue::position_of(const QueuedJob& job) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto own = job.remaining_seconds();
   const auto* mine = &waiting_;
   auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
@@ -177,37 +177,41 @@ QueuePosition Queue::position_of(const QueuedJob& job) const {
 }
 
 void Queue::close() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   closed_ = true;
 }
 
 bool Queue::closed() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return closed_;
 }
 
 bool Queue::wait_until_idle(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  return became_idle_.wait_for(lock, std::min<std::chrono::milliseconds>(timeout, kMaxWait),
-                               [this] { return pending() == 0 && all_asleep(); });
+  const auto until = std::chrono::steady_clock::now() + std::min<std::chrono::milliseconds>(timeout, kMaxWait);
+  const MutexLock lock(mutex_);
+  const auto idle = [this]() EASEL_REQUIRES(mutex_) { return pending() == 0 && all_asleep(); };
+  while (!idle()) {
+    if (!became_idle_.wait_until(mutex_, until)) return idle();
+  }
+  return true;
 }
 
 bool Queue::end_all(const Failure& failure) {
   std::vector<std::shared_ptr<QueuedJob>> pending;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto* list : {&waiting_, &taken_}) {
       for (const auto& entry : *list) pending.push_back(entry.job);
     }
   }
   bool any = false;
-  for (const auto& job : pending) any = job->fail(failure) || any;  // each takes itself off the lists
+  for (const auto& job : pending) any = job->fail(failure) || any;  // the end of a job removes it from the lists
   return any;
 }
 
 void Queue::abort(const Failure& failure) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     aborted_ = true;
     work_available_.notify_all();
@@ -216,7 +220,7 @@ void Queue::abort(const Failure& failure) {
 }
 
 std::vector<std::shared_ptr<QueuedJob>> Queue::waiting(std::size_t device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<QueuedJob>> here;
   if (aborted_) return here;
   for (auto& entry : waiting_) {
@@ -227,7 +231,7 @@ std::vector<std::shared_ptr<QueuedJob>> Queue::waiting(std::size_t device) {
 }
 
 bool Queue::take(const QueuedJob& job, std::size_t device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
   if (aborted_ || found == waiting_.end() || found->device != device) return false;
   taken_.push_back(std::move(*found));
@@ -238,9 +242,9 @@ bool Queue::take(const QueuedJob& job, std::size_t device) {
 }
 
 bool Queue::reassign_from(const QueuedJob& job, std::size_t device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), is(job));
-  if (found == waiting_.end() || found->device != device) return true;  // it is not there any more
+  if (found == waiting_.end() || found->device != device) return true;  // it has ended or moved meanwhile
   found->excluded.push_back(device);
   const auto other = best_device(*found);
   if (!other) return false;
@@ -251,22 +255,23 @@ bool Queue::reassign_from(const QueuedJob& job, std::size_t device) {
 }
 
 bool Queue::wait_for_work(std::size_t device, std::optional<TimePoint> until) {
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   auto& worker = workers_[device];
   worker.asleep = true;
   became_idle_.notify_all();
-  const auto something = [&] { return aborted_ || worker.woken; };
-  if (until) {
-    work_available_.wait_until(lock, *until, something);
-  } else {
-    work_available_.wait(lock, something);
+  while (!aborted_ && !worker.woken) {
+    if (!until) {
+      work_available_.wait(mutex_);
+    } else if (!work_available_.wait_until(mutex_, *until)) {
+      break;
+    }
   }
   worker.woken = false;
   return !aborted_;
 }
 
 void Queue::wake() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   wake_all();
 }
 
@@ -280,7 +285,7 @@ bool Queue::all_asleep() const {
 }
 
 void Queue::remove_ended(const QueuedJob& job, RequestOutcome outcome) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(waiting_, is(job));
   std::erase_if(taken_, is(job));
   wake_all();

@@ -32,7 +32,7 @@ void ComponentOffloader::evict(Component& component) {
 void ComponentOffloader::make_resident(const std::shared_ptr<Component>& component) {
   if (component->resident_) return;
   const c10::InferenceMode inference;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto before = current_.lock()) evict(*before);
   current_ = component;
   try {
@@ -46,7 +46,7 @@ void ComponentOffloader::make_resident(const std::shared_ptr<Component>& compone
 }
 
 std::shared_ptr<ComponentOffloader> ComponentOffloaders::of(c10::Device device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto& offloader = offloaders_[device.str()];
   if (!offloader) offloader = std::make_shared<ComponentOffloader>(device);
   return offloader;

@@ -6,9 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "core/mutex.h"
 
 namespace easel {
 
@@ -53,8 +54,8 @@ class ComponentOffloader {
   static void evict(Component& component);
 
   Copy copy_;
-  std::mutex mutex_;  // guards current_ and the components' tensors
-  std::weak_ptr<Component> current_;
+  Mutex mutex_;  // guards the components' tensors as well
+  std::weak_ptr<Component> current_ EASEL_GUARDED_BY(mutex_);
 };
 
 /// A slot for each device, made when it is first asked for. Thread-safe.
@@ -63,8 +64,8 @@ class ComponentOffloaders {
   std::shared_ptr<ComponentOffloader> of(c10::Device device);
 
  private:
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<ComponentOffloader>> offloaders_;
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<ComponentOffloader>> offloaders_ EASEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace easel

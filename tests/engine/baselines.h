@@ -1,4 +1,4 @@
-// What others do, to compare with.
+// Other policies, for comparison.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace easel::testing {
 
-/// Work that may be taken together, in one order for every policy here: beginnings, steps, decodes; older first.
+/// Work that may share a call, in one order for every policy here: begins, steps, decodes; older first.
 inline std::vector<std::size_t> oldest_batch(std::span<const Candidate> candidates,
                                              const std::set<std::uint64_t>& requests) {
   const auto rank = [&](std::size_t i) {
@@ -33,7 +33,7 @@ inline std::vector<std::size_t> oldest_batch(std::span<const Candidate> candidat
   return order;
 }
 
-/// A group of requests is drawn to its end before the next one is looked at.
+/// Completes a group of requests before it starts the next one.
 class GroupByGroup : public Policy {
  public:
   /// @param group_size  1: first in, first out, whole requests; more: static batching

@@ -1,4 +1,4 @@
-// What was given up is gone, at once, and nobody else notices.
+// A cancelled request is gone at once, and other requests are not affected.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint64_t kVictim = 1, kOther = 500;
 
-// Cancels `victim` when the engine's thread is about to take that step of it.
+// Cancels `victim` when the engine's thread is about to run that step of it.
 struct CancelAt {
   std::int64_t step;
   std::shared_ptr<Job> victim = nullptr;
@@ -63,7 +63,7 @@ TEST(Cancellation, FreesTheMemoryBeforeTheNextStep) {
   EXPECT_THAT(live_after, ::testing::Each(1));
 }
 
-// In the middle of a call that would take an hour.
+// Cancels in the middle of a call that would take an hour.
 TEST(Cancellation, InterruptsALongCall) {
   const std::chrono::hours hour(1);
   const std::pair<FakeCallKind, FakeOptions> cases[] = {
@@ -78,7 +78,7 @@ TEST(Cancellation, InterruptsALongCall) {
     EXPECT_FALSE(job->wait_for(std::chrono::milliseconds(5)));
     job->cancel();
     EXPECT_EQ(result_of(*job).code(), ErrorCode::kCancelled);
-    fixture.engine->drain();  // returns: the call has given up
+    fixture.engine->drain();  // returns, because the call has stopped
     EXPECT_EQ(fixture.record->live_generations(), 0);
   }
 }

@@ -57,7 +57,7 @@ TEST(CostModel, FollowMeasurements) {
   request.num_inference_steps = 5;
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (5 * 2 + 3));
   request.timesteps = {999, 500, 1};
-  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "its own timesteps come first";
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "custom timesteps take precedence";
 }
 
 TEST(CostModel, OneModelsMeasurementsScaleToAnother) {
@@ -90,7 +90,7 @@ TEST(RunningMean, FollowsAChangeAndDampsOutliers) {
   for (int i = 0; i < 50; ++i) estimate.add(3);
   EXPECT_NEAR(estimate.value(), 3, 0.01);
   estimate.add(-1);
-  EXPECT_NEAR(estimate.value(), 3, 0.01) << "a clock that went back says nothing";
+  EXPECT_NEAR(estimate.value(), 3, 0.01) << "a negative sample is ignored";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Time limits of requests, of a drain, and what is refused for want of room.
+// Deadlines of requests, the timeout of a drain, and requests that are rejected because a limit is reached.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -25,11 +25,11 @@ Error rejection_of(F&& call) {
   } catch (const Error& error) {
     return error;
   }
-  ADD_FAILURE() << "nothing was thrown";
+  ADD_FAILURE() << "no exception was thrown";
   return Error(ErrorCode::kInternal, "");
 }
 
-// In the middle of a call that would take an hour, and before it.
+// Deadlines that expire in the middle of a call that would take an hour, and before it.
 TEST(Deadlines, ExpireAtEveryStage) {
   const std::chrono::hours hour(1);
   const FakeOptions stages[] = {{.begin_time = hour}, {.step_time = hour}, {.finish_time = hour}};
@@ -42,7 +42,7 @@ TEST(Deadlines, ExpireAtEveryStage) {
       EXPECT_EQ(result.code(), ErrorCode::kDeadlineExceeded);
       EXPECT_THAT(result.message(), HasSubstr("s"));
     }
-    fixture.engine->drain();  // returns: the call has given up
+    fixture.engine->drain();  // returns, because the call has stopped
     EXPECT_EQ(fixture.record->live_generations(), 0);
   }
 }
@@ -69,7 +69,7 @@ TEST(Deadlines, ExpireWithoutAWaiter) {
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
-  EXPECT_TRUE(accepted) << "it still had the place";
+  EXPECT_TRUE(accepted) << "the expired request still held its place";
   gate->open();
 }
 
@@ -114,7 +114,7 @@ TEST(Submit, AccountLimitRejectsFurtherRequests) {
   const auto refused = rejection_of([&] { fixture.engine->submit(fake_request(3), ada); });
   EXPECT_EQ(refused.code(), ErrorCode::kResourceExhausted);
   EXPECT_THAT(refused.what(), HasSubstr("this account"));
-  EXPECT_NO_THROW(fixture.engine->submit(fake_request(4), bob)) << "others have places";
+  EXPECT_NO_THROW(fixture.engine->submit(fake_request(4), bob)) << "the limit holds for one account only";
   first->cancel();
   EXPECT_NO_THROW(fixture.engine->submit(fake_request(5), ada));
   gate->open();
@@ -136,7 +136,7 @@ TEST(Submit, WorkLimitRejectsFurtherRequests) {
   const auto long_one = fixture.engine->submit(fake_request(2, 400));
   const auto refused = rejection_of([&] { fixture.engine->submit(fake_request(3, 4)); });
   EXPECT_EQ(refused.code(), ErrorCode::kResourceExhausted)
-      << "four seconds are accepted alone, and nothing beside them";
+      << "a request of four seconds is accepted as the only one, and no other one with it";
   EXPECT_THAT(refused.what(), HasSubstr("work"));
   EXPECT_GT(fixture.engine->estimated_wait(), 1.5);
   EXPECT_GT(long_one->position().wait_seconds, 1.5);
@@ -151,7 +151,7 @@ TEST(Submit, ReportsQueuePosition) {
   EngineFixture fixture(gated(gate));
   const auto long_one = fixture.engine->submit(fake_request(1, 100)),
              short_one = fixture.engine->submit(fake_request(2, 4));
-  EXPECT_EQ(short_one->position().ahead, 0u) << "it will pass the long one";
+  EXPECT_EQ(short_one->position().ahead, 0u) << "it will overtake the long one";
   EXPECT_EQ(long_one->position().ahead, 1u);
   EXPECT_LT(short_one->position().wait_seconds, long_one->position().wait_seconds);
   EXPECT_GT(fixture.engine->estimated_wait(), 0);
@@ -170,8 +170,8 @@ TEST(Drain, TimeoutFailsUnfinishedRequests) {
     EXPECT_EQ(result.code(), ErrorCode::kUnavailable);
     EXPECT_THAT(result.message(), HasSubstr("shut down"));
   }
-  EXPECT_EQ(fixture.record->live_generations(), 0) << "it returns when nothing is held";
-  EXPECT_TRUE(fixture.engine->drain(milliseconds(0))) << "nothing was left";
+  EXPECT_EQ(fixture.record->live_generations(), 0) << "drain returns when no image is in memory";
+  EXPECT_TRUE(fixture.engine->drain(milliseconds(0))) << "there was nothing to end";
 }
 
 TEST(Drain, ReturnsTrueWhenAllRequestsFinished) {

@@ -1,4 +1,4 @@
-// Several devices on a fake clock: where requests go, and what becomes of them where a device or a load fails.
+// Several devices on a fake clock: where requests are assigned, and what happens when a device or a load fails.
 #include <gmock/gmock.h>
 
 #include <map>
@@ -29,7 +29,7 @@ GenerationRequest fake_request_of(const std::string& id, int number, std::int64_
   return request;
 }
 
-/// Device -> models it loaded, in order.
+/// The models that each device loaded, in order.
 std::map<std::string, std::vector<std::string>> loads(const Simulation& simulation) {
   std::map<std::string, std::vector<std::string>> found;
   for (const auto& call : simulation.record->calls(FakeCallKind::kLoad)) found[call.device].push_back(call.model);
@@ -50,7 +50,7 @@ TEST(DeviceAssignment, TwoDevicesHaveTwiceTheThroughput) {
   for (const std::size_t count : {1, 2}) {
     auto options = two_devices();
     options.devices.resize(count);
-    options.max_steps_in_flight = 6;  // where the clock waits for one device, the other has work
+    options.max_steps_in_flight = 6;  // while the clock waits for one device, the other has work
     Simulation simulation({model("fake")}, options);
     std::vector<std::shared_ptr<QueuedJob>> jobs;
     for (int i = 0; i < 16; ++i) jobs.push_back(simulation.submit(fake_request_of("fake", i, 20)));
@@ -62,7 +62,7 @@ TEST(DeviceAssignment, TwoDevicesHaveTwiceTheThroughput) {
     for (const auto& [device, count_there] : drawn)
       EXPECT_NEAR(count_there, 16.0 / static_cast<double>(count), 1) << device;
   }
-  EXPECT_LE(makespan[2], 0.6 * makespan[1]) << "nearly half: this clock waits for one device at a time";
+  EXPECT_LE(makespan[2], 0.6 * makespan[1]) << "not quite half, because this clock waits for one device at a time";
 }
 
 TEST(DeviceAssignment, RequestsGoToTheDeviceThatHasTheirModel) {
@@ -111,7 +111,7 @@ TEST(DeviceAssignment, RequestFailsWhenNoDeviceCanLoadItsModel) {
   auto options = model("one", 5);
   options.faults = {{.where = FakeCallKind::kLoad, .code = ErrorCode::kCorruptData}};
   auto engine = two_devices();
-  engine.load_retry = std::chrono::milliseconds(0);  // each could be tried for ever
+  engine.load_retry = std::chrono::milliseconds(0);  // a load could be repeated without end
   Simulation simulation({options}, engine);
   const auto job = simulation.submit(fake_request_of("one", 1, 4));
   simulation.run();
@@ -127,10 +127,11 @@ TEST(DeviceAssignment, MemoryBudgetIsPerDevice) {
   simulation.run();
   EXPECT_EQ(simulation.residency(0).status(0).memory_bytes + simulation.residency(0).status(1).memory_bytes, 64);
   EXPECT_EQ(simulation.residency(1).status(0).memory_bytes + simulation.residency(1).status(1).memory_bytes, 64);
-  EXPECT_LE(simulation.record->calls(FakeCallKind::kLoad).size(), 3u) << "a device each, until one has nothing to do";
+  EXPECT_LE(simulation.record->calls(FakeCallKind::kLoad).size(), 3u)
+      << "one for each device, and one more when a device has nothing to do";
 }
 
-// Each waits longer for the others' loading than its patience lasts, and still each gets to draw.
+// Each model waits for the others' loads for longer than its maximum wait, and still each model gets its turn.
 TEST(DeviceAssignment, FiveModelsTakeTurnsInMemoryForOne) {
   auto engine = two_devices();
   engine.devices.resize(1);
@@ -144,10 +145,10 @@ TEST(DeviceAssignment, FiveModelsTakeTurnsInMemoryForOne) {
   }
   simulation.run();
   for (const auto& job : jobs) EXPECT_EQ(code_of(*job), static_cast<ErrorCode>(-1));
-  EXPECT_LE(simulation.record->calls(FakeCallKind::kLoad).size(), 15u) << "more loading than drawing";
+  EXPECT_LE(simulation.record->calls(FakeCallKind::kLoad).size(), 15u) << "too many loads for the work";
 }
 
-// It looks idle, and would draw in everybody: it fails a few, then the others have them.
+// A broken device looks idle and would attract all requests. It fails a few; then the others get them.
 TEST(DeviceAssignment, BrokenDeviceFailsAFewRequestsThenIsAvoided) {
   auto options = model("one");
   options.broken_device = "gpu 0";
@@ -160,7 +161,7 @@ TEST(DeviceAssignment, BrokenDeviceFailsAFewRequestsThenIsAvoided) {
   int failed = 0;
   for (const auto& job : jobs) failed += code_of(*job) == ErrorCode::kInternal;
   EXPECT_GE(failed, 3);
-  EXPECT_LE(failed, 9) << "three, and then one after 30, 60, 120, 240 s";
+  EXPECT_LE(failed, 9) << "three at first, then one after 30, 60, 120 and 240 s";
 }
 
 TEST(DeviceAssignment, AllRequestsFailWhenAllDevicesAreBroken) {
@@ -186,11 +187,11 @@ TEST(CircuitBreaker, OpensAfterThreeFailedRequestsInARow) {
   EXPECT_FALSE(fail(1, 0));
   EXPECT_FALSE(fail(1, 0)) << "the same request";
   EXPECT_FALSE(fail(2, 1));
-  EXPECT_FALSE(fail(3, 1, ErrorCode::kResourceExhausted)) << "no fault of the device";
+  EXPECT_FALSE(fail(3, 1, ErrorCode::kResourceExhausted)) << "out of memory does not count";
   EXPECT_TRUE(fail(4, 2));
   EXPECT_EQ(breaker.tripped_until(start + seconds(2)), start + seconds(32));
   EXPECT_FALSE(breaker.tripped(start + seconds(32)));
-  EXPECT_TRUE(fail(5, 40)) << "on trial";
+  EXPECT_TRUE(fail(5, 40)) << "one failure opens it again";
   EXPECT_EQ(breaker.tripped_until(start + seconds(40)), start + seconds(100)) << "twice as long";
   breaker.succeeded();
   EXPECT_FALSE(breaker.tripped(start + seconds(41)));

@@ -1,4 +1,4 @@
-// Several devices with threads of their own.
+// Several devices, each with its own threads.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -19,7 +19,7 @@ void wait_for(const std::function<bool()>& condition) {
   ASSERT_TRUE(condition());
 }
 
-/// Models that are pinned, and in memory.
+/// The pinned models that are in memory.
 std::unique_ptr<Engine> serve_pinned(const std::vector<std::string>& ids, FakeOptions options,
                                      EngineOptions engine_options, const std::shared_ptr<FakeRecord>& record) {
   std::vector<ServedModel> models;
@@ -33,7 +33,7 @@ std::unique_ptr<Engine> serve_pinned(const std::vector<std::string>& ids, FakeOp
   return engine;
 }
 
-// Each step waits for one on the other device: it would never end were they taken one after the other.
+// Each step waits for a step on the other device, so the test would hang if the devices did not run at the same time.
 TEST(Devices, RunConcurrently) {
   std::atomic<int> inside[2] = {0, 0};
   const auto record = std::make_shared<FakeRecord>();
@@ -74,7 +74,7 @@ TEST(Devices, PinnedModelsAreSpreadOut) {
   const auto engine = serve_pinned(ids, {}, options, record);
   for (const auto& id : ids) {
     EXPECT_TRUE(engine->status(id).pinned);
-    EXPECT_EQ(engine->status(id).memory_bytes, 64) << "on one device alone";
+    EXPECT_EQ(engine->status(id).memory_bytes, 64) << "on one device only";
   }
 }
 

@@ -1,4 +1,4 @@
-// Requests in, images out; bounds; the end.
+// Requests and their images, the engine's bounds, draining and destruction.
 #include "easel/engine.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +22,7 @@ Error error_of(F&& call) {
   } catch (const Error& error) {
     return error;
   }
-  ADD_FAILURE() << "nothing was thrown";
+  ADD_FAILURE() << "no exception was thrown";
   return Error(ErrorCode::kInternal, "");
 }
 
@@ -107,7 +107,8 @@ TEST(Engine, FullQueueRejectsRequests) {
   EXPECT_EQ(error_of([&] { fixture.engine->submit(fake_request(99)); }).code(), ErrorCode::kResourceExhausted);
   gate->open();
   for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
-  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(99))).error) << "an answered request has left its place";
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(99))).error)
+      << "a request that has ended still holds its place";
 }
 
 TEST(Engine, ActiveImagesStayWithinTheLimit) {
@@ -125,7 +126,7 @@ TEST(Engine, ActiveImagesStayWithinTheLimit) {
   }
 }
 
-// Seven images in three places: whoever comes later gets a place before the fourth of them.
+// Seven images and three places: a later request gets a place before the fourth image.
 TEST(Engine, LargeRequestLeavesCapacityForOthers) {
   const auto gate = std::make_shared<Gate>();
   EngineFixture fixture(gated(gate), {.max_active_generations = 3, .max_parked_generations = 0});
@@ -142,7 +143,7 @@ TEST(Engine, LargeRequestLeavesCapacityForOthers) {
   EXPECT_LE(place, 3);
 }
 
-// Twenty images, eight places: the last two are for the first images of those who come later.
+// Twenty images and eight places: the last two places are kept for the first images of later requests.
 TEST(Engine, CapacityIsReservedForNewRequests) {
   const auto gate = std::make_shared<Gate>();
   std::vector<std::shared_ptr<Job>> late;
@@ -165,7 +166,7 @@ TEST(Engine, CapacityIsReservedForNewRequests) {
   for (const auto& call : fixture.record->calls()) {
     one_was_done |= call.kind == FakeCallKind::kFinish && call.seeds.front() < 1000;
     EXPECT_FALSE(one_was_done && call.kind == FakeCallKind::kBegin && call.seeds.front() >= 1000)
-        << "it waited until an image of the large one was done";
+        << "it had to wait until an image of the large request was done";
   }
 }
 
@@ -222,7 +223,7 @@ TEST(Engine, DestructorUnblocksDrain) {
   auto fixture = std::make_unique<EngineFixture>(FakeOptions{.step_time = std::chrono::hours(1)});
   const auto job = fixture->engine->submit(fake_request(1));
   auto draining = std::async(std::launch::async, [engine = fixture->engine.get()] { engine->drain(); });
-  // Once drain has begun, submit is refused; only then may the engine go.
+  // Once drain has begun, submit is rejected; only then may the engine be destroyed.
   while (true) {
     try {
       fixture->engine->submit(fake_request(1))->cancel();

@@ -1,4 +1,4 @@
-// Who ends when, counted in steps: no clock has a say.
+// Which request ends when, counted in steps, so that no clock matters.
 #include <gmock/gmock.h>
 
 #include "harness.h"
@@ -24,7 +24,7 @@ TEST(Fairness, ShortJobOvertakesALongOne) {
   Engine* engine = nullptr;
   const auto gate = std::make_shared<Gate>();
   EngineFixture fixture(gated(gate, {.on_call = [&](const FakeCall& call) {
-                                // The newcomer arrives in the middle of the long one's step 30.
+                                // The short request arrives in the middle of the long one's step 30.
                                 if (call.kind == FakeCallKind::kStep && call.seeds.front() == long_seed &&
                                     call.steps[0] == 30) {
                                   short_job = engine->submit(fake_request(short_seed, 4));
@@ -36,7 +36,7 @@ TEST(Fairness, ShortJobOvertakesALongOne) {
   EXPECT_FALSE(result_of(*long_job).error);
   EXPECT_FALSE(result_of(*short_job).error);
   const auto waited = steps_before_finish(*fixture.record, short_seed, long_seed) - 31;
-  EXPECT_LE(waited, 4) << "four steps of its own, a beginning and a decode: hardly any of the other's";
+  EXPECT_LE(waited, 4) << "its own four steps, begin and decode, and hardly any step of the other request";
 }
 
 TEST(Fairness, ManyImagesDoNotIncreaseARequestsShare) {
@@ -49,7 +49,7 @@ TEST(Fairness, ManyImagesDoNotIncreaseARequestsShare) {
   EXPECT_FALSE(result_of(*one).error);
   int others = 0;
   for (std::uint64_t seed = 100; seed < 108; ++seed) others += steps_before_finish(*fixture.record, 1, seed);
-  EXPECT_LE(others, 20) << "with equal shares it would be as many";
+  EXPECT_LE(others, 20) << "no more than with equal shares";
 }
 
 TEST(Fairness, ImagesOfARequestAdvanceTogether) {
@@ -62,7 +62,7 @@ TEST(Fairness, ImagesOfARequestAdvanceTogether) {
   for (std::size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(calls[i].steps.front(), static_cast<std::int64_t>(i) / 3);
 }
 
-// A new short request whenever one ends: the long one must not wait for them to stop coming.
+// There is a new short request whenever one ends; the long request must not wait until they stop.
 TEST(Fairness, ALongJobIsNotStarvedByAStreamOfShortOnes) {
   const std::uint64_t long_seed = 1;
   int shorts = 0;
@@ -83,7 +83,7 @@ TEST(Fairness, ALongJobIsNotStarvedByAStreamOfShortOnes) {
   fixture.engine->submit(fake_request(5000, 2));
   gate->open();
   EXPECT_FALSE(result_of(*long_job).error);
-  // With equal shares it would be beside two streams: twice its own work of theirs, about 25 requests each.
+  // With equal shares it would run along with two streams, which get twice its own work: about 25 requests each.
   EXPECT_LE(shorts, 200) << "of a thousand";
   fixture.engine->drain();
 }
@@ -95,7 +95,7 @@ TEST(Batching, EqualKeysShareAStep) {
   for (int i = 0; i < 4; ++i) jobs.push_back(fixture.engine->submit(fake_request(100 * i, 10)));
   gate->open();
   for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
-  // Where a step has room, beginnings come first.
+  // Where a step has room left, waiting requests are begun first.
   for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) EXPECT_EQ(call.seeds.size(), 4u);
 }
 
@@ -112,7 +112,7 @@ TEST(Batching, ChangingKeysSplitAndMergeBatches) {
   for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
   std::size_t largest = 0;
   for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) largest = std::max(largest, call.seeds.size());
-  EXPECT_EQ(largest, 4u) << "the wide one never joins; unequal keys would be a violation";
+  EXPECT_EQ(largest, 4u) << "the wide image never joins; a step of unequal keys would be a violation";
 }
 
 TEST(Batching, BatchSizeOneIsRespected) {

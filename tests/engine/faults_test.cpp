@@ -1,4 +1,4 @@
-// Whatever a pipeline does, the guilty request alone is told, and drawing goes on.
+// Whatever a pipeline does wrong, only the faulty request fails, and the engine goes on.
 #include <gmock/gmock.h>
 
 #include <thread>
@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 
 constexpr std::uint64_t kGuilty = 1, kInnocent = 500;
 
-// A guilty and an innocent request drawn together, then another one.
+// Runs a faulty and an innocent request together, then another one.
 void expect_only_the_guilty_fails(FakeOptions options, ErrorCode code) {
   for (const int max_batch : {1, 4}) {
     SCOPED_TRACE(max_batch);
@@ -34,7 +34,7 @@ void expect_only_the_guilty_fails(FakeOptions options, ErrorCode code) {
 TEST(Faults, ExceptionFailsOnlyTheFaultyRequest) {
   for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
     SCOPED_TRACE(static_cast<int>(where));
-    // The second image of the request: one bad image fails it whole.
+    // The fault is in the request's second image: one bad image fails the whole request.
     const auto fault = [&](How how, ErrorCode code = ErrorCode::kInternal) {
       return FakeOptions{.faults = {{.where = where, .seed = kGuilty + 1, .step = 2, .how = how, .code = code}}};
     };
@@ -67,11 +67,11 @@ TEST(Faults, NonFiniteLatentsFailTheirRequestAndNameTheSeed) {
       const auto innocent = fixture.engine->submit(request);
       gate->open();
       const auto result = result_of(*guilty);
-      EXPECT_EQ(result.code(), ErrorCode::kCorruptData) << "an error that clients are told";
+      EXPECT_EQ(result.code(), ErrorCode::kCorruptData) << "an error whose message clients receive";
       EXPECT_THAT(result.message(), HasSubstr("infinities or NaN"));
       EXPECT_THAT(result.message(), HasSubstr("seed 1"));
       expect_images(request, result_of(*innocent));
-      EXPECT_LE(steps_of(*fixture.record, kGuilty), step + 2) << "at most the one that was in flight already";
+      EXPECT_LE(steps_of(*fixture.record, kGuilty), step + 2) << "at most one more, which was in flight already";
     }
   }
 }
@@ -86,7 +86,8 @@ TEST(Faults, OutOfMemoryShrinksTheBatch) {
   std::vector<std::size_t> sizes;
   for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
   EXPECT_THAT(std::vector(sizes.begin(), sizes.begin() + 3), ::testing::ElementsAre(8, 4, 2));
-  EXPECT_EQ(std::count_if(sizes.begin(), sizes.end(), [](auto size) { return size > 3; }), 2) << "it forgot";
+  EXPECT_EQ(std::count_if(sizes.begin(), sizes.end(), [](auto size) { return size > 3; }), 2)
+      << "the smaller limit was not kept";
   EXPECT_EQ(sizes.size(), 2u + 10 * 8 / 2);
 }
 
@@ -99,7 +100,7 @@ TEST(Faults, OutOfMemoryWithBatchOfOneFailsTheRequest) {
   }
 }
 
-// Once a stage, if there is a model that nobody draws with.
+// Once for each stage, if there is a model on which no request runs.
 TEST(Faults, OutOfMemoryWithBatchOfOneEvictsAnIdleModel) {
   for (const auto where : {FakeCallKind::kBegin, FakeCallKind::kStep, FakeCallKind::kFinish}) {
     const auto record = std::make_shared<FakeRecord>();
@@ -115,11 +116,12 @@ TEST(Faults, OutOfMemoryWithBatchOfOneEvictsAnIdleModel) {
     const auto request = fake_request(kGuilty);
     expect_images(request, result_of(*engine->submit(request)));
     EXPECT_EQ(engine->model_state("idle"), ModelState::kUnloaded);
-    EXPECT_FALSE(result_of(*engine->submit(fake_request_of("idle", 1))).error) << "it comes back";
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of("idle", 1))).error) << "the evicted model is loaded again";
     *failures = 0;
     engine->unload("idle");
     while (engine->model_state("idle") == ModelState::kReady) std::this_thread::yield();
-    EXPECT_EQ(result_of(*engine->submit(request)).code(), ErrorCode::kResourceExhausted) << "nobody is left to go";
+    EXPECT_EQ(result_of(*engine->submit(request)).code(), ErrorCode::kResourceExhausted)
+        << "there is no model left to evict";
     engine->drain();
     EXPECT_TRUE(record->violations().empty());
   }
@@ -137,7 +139,7 @@ TEST(Faults, BadAllocIsOutOfMemory) {
   EXPECT_EQ(result_of(*fixture.engine->submit(fake_request(1))).code(), ErrorCode::kResourceExhausted);
 }
 
-// A fault that shows in company only is nobody's: everybody is drawn, one by one.
+// A fault that appears only in shared steps is no request's own: the images are then stepped one by one.
 TEST(Faults, FailedBatchIsRetriedOneByOne) {
   const auto gate = std::make_shared<Gate>();
   auto failures = std::make_shared<int>(0);
@@ -151,7 +153,7 @@ TEST(Faults, FailedBatchIsRetriedOneByOne) {
   expect_images(request, result_of(*job));
   std::vector<std::size_t> sizes;
   for (const auto& call : fixture.record->calls(FakeCallKind::kStep)) sizes.push_back(call.seeds.size());
-  EXPECT_THAT(sizes, ::testing::ElementsAre(4, 1, 1, 1, 1, 4, 4, 4, 4)) << "alone once, then together again";
+  EXPECT_THAT(sizes, ::testing::ElementsAre(4, 1, 1, 1, 1, 4, 4, 4, 4)) << "one step each, then shared steps again";
 }
 
 TEST(Faults, DeviceErrorFailsOnlyTheImagesOfItsTicket) {
@@ -197,7 +199,7 @@ TEST(Faults, WrongResultCountsAreInternalErrors) {
   }
 }
 
-// A fake whose single answers can be spoilt.
+// A fake whose results can be made defective one at a time.
 class DefectivePipeline final : public Pipeline {
  public:
   enum class Defect { kNoTicket, kEmptyGeneration, kKeyThrows, kDoneThrows };
@@ -223,7 +225,7 @@ class DefectivePipeline final : public Pipeline {
   std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override {
     return fake_.finish(generations, stop);
   }
-  int max_generations_per_step() const override { return 0; }  // nonsense: taken as 1
+  int max_generations_per_step() const override { return 0; }  // out of range: the engine uses 1
 
  private:
   struct Begun final : BeginTicket {
@@ -257,7 +259,7 @@ TEST(Faults, DefectiveResultsAreInternalErrors) {
     const auto engine = make_engine(std::move(models), {});
     for (int i = 0; i < 2; ++i) {
       const auto result = result_of(*engine->submit(fake_request(kInnocent, 4, 2)));
-      EXPECT_EQ(result.error.has_value(), what != Defect::kDoneThrows) << "wait() is what counts";
+      EXPECT_EQ(result.error.has_value(), what != Defect::kDoneThrows) << "only wait() decides";
       if (result.error) {
         EXPECT_EQ(result.code(), ErrorCode::kInternal);
       }

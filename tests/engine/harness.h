@@ -1,4 +1,4 @@
-// What the engine's tests share: an engine over fakes, requests in one line, answers as values.
+// Shared by the engine's tests: an engine with fake pipelines, requests in one line, results as values.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 
 namespace easel::testing {
 
-// Far longer than anything here takes, far shorter than a test that hangs.
+// Far longer than any test takes, so that only a test that hangs reaches it.
 constexpr std::chrono::seconds kTestTimeout{60};
 
 inline GenerationRequest fake_request(std::uint64_t seed, std::int64_t steps = 4, std::int64_t num_images = 1) {
@@ -48,8 +48,8 @@ struct JobResult {
 
 inline JobResult result_of(Job& job) {
   if (!job.wait_for(kTestTimeout)) {
-    ADD_FAILURE() << "no answer";
-    std::abort();  // everything after would hang
+    ADD_FAILURE() << "the job did not end";
+    std::abort();  // the rest of the test would hang
   }
   try {
     return {job.take(), std::nullopt};
@@ -58,7 +58,7 @@ inline JobResult result_of(Job& job) {
   }
 }
 
-/// That these are the images the request asked for, in order.
+/// Expects the images that the request asked for, in order.
 inline void expect_images(const GenerationRequest& request, const JobResult& result) {
   ASSERT_FALSE(result.error) << result.message();
   ASSERT_EQ(result.images.size(), static_cast<std::size_t>(request.num_images));
@@ -73,7 +73,7 @@ inline void expect_images(const GenerationRequest& request, const JobResult& res
   }
 }
 
-/// A door that the engine's thread waits at until it is opened, so that a test decides what has arrived by then.
+/// The engine's thread waits here until the test opens the gate, so that the test decides what has arrived by then.
 class Gate {
  public:
   void open() { promise_.set_value(); }
@@ -84,7 +84,7 @@ class Gate {
   std::shared_future<void> future_ = promise_.get_future().share();
 };
 
-/// Engine and record of one fake model.
+/// An engine with one fake model, and the record of its calls.
 struct EngineFixture {
   explicit EngineFixture(FakeOptions options = {}, EngineOptions engine_options = {})
       : engine(make_engine(served(std::move(options), record), engine_options)) {}
@@ -95,7 +95,7 @@ struct EngineFixture {
     return models;
   }
 
-  /// Ends the engine. That nothing is left alive and the contract was kept is part of every test.
+  /// Destroys the engine. Every test checks that nothing is left over and that the pipeline's contract was kept.
   ~EngineFixture() {
     engine.reset();
     EXPECT_EQ(record->live_generations(), 0);
@@ -106,7 +106,7 @@ struct EngineFixture {
   std::unique_ptr<Engine> engine;
 };
 
-/// The model loads only when the door opens: what is submitted before, arrives together.
+/// The model loads only when the gate opens, so all requests that are submitted before start together.
 inline FakeOptions gated(const std::shared_ptr<Gate>& gate, FakeOptions options = {}) {
   options.on_call = [gate, then = options.on_call](const FakeCall& call) {
     if (call.kind == FakeCallKind::kLoad) gate->pass();
@@ -115,7 +115,7 @@ inline FakeOptions gated(const std::shared_ptr<Gate>& gate, FakeOptions options 
   return options;
 }
 
-/// Steps that a seed took, in calls that included it.
+/// Number of step calls that included this seed.
 inline int steps_of(const FakeRecord& record, std::uint64_t seed) {
   int steps = 0;
   for (const auto& call : record.calls(FakeCallKind::kStep)) {

@@ -1,4 +1,4 @@
-// What the policy is worth: recorded mixes on two devices against what others do, and the promises made for it.
+// The policy compared with other policies on recorded mixes and two devices, and the bounds that it keeps.
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -67,7 +67,7 @@ struct Outcome {
     }
     return chosen;
   }
-  /// Jain's index of the accounts' mean slowdowns: 1 is fair, 1/n is all for one.
+  /// Jain's index of the accounts' mean slowdowns: 1 if all are equal, 1/n if one of n accounts gets everything.
   double fairness(const Device& device) const {
     std::map<std::string, std::pair<double, int>> slowdowns;
     for (std::size_t i = 0; i < arrivals.size(); ++i) {
@@ -113,7 +113,7 @@ void print(const std::string& mix, const Device& device, PolicyKind kind, const 
               quantile(brief, 0.99), quantile(lengthy, 0.5), quantile(lengthy, 0.99), outcome.fairness(device));
 }
 
-// The table of the README, from the same code that draws.
+// The table of the README, from the code that the server runs.
 TEST(Mixes, ComparedWithFifoAndStaticBatching) {
   std::printf("%-8s %-4s %-21s %8s %9s %9s %9s %9s %9s\n", "mix", "on", "policy", "images/h", "short p50", "short p99",
               "long p50", "long p99", "fairness");
@@ -138,7 +138,7 @@ TEST(Mixes, ComparedWithFifoAndStaticBatching) {
   }
 }
 
-// Three accounts: each has its third, so a hundred steps take three hundred seconds at most, and an eighth more.
+// Each of three accounts gets a third, so a hundred steps take at most three hundred seconds, and an eighth more.
 TEST(Mixes, FloodOfShortRequestsKeepsLongOnesWithinTheirShare) {
   const auto outcome = simulate(read_mix("flood"), kDevices[0], PolicyKind::kFairSojourn);
   EXPECT_LE(quantile(outcome.latencies_of(false), 1), 3 * kDevices[0].best({0, "", 100, 1}) * 8 / 7);
@@ -152,7 +152,7 @@ TEST(Mixes, GpuReachesNearlyItsPeakThroughput) {
   EXPECT_GE(best / simulate(arrivals, gpu, PolicyKind::kFairSojourn).makespan, 0.95);
 }
 
-// Latencies of a short request that arrives at many moments beside long ones, each time in a world of its own.
+// Latencies of a short request that arrives while long ones run, at many moments, each in its own simulation.
 std::vector<double> latencies_beside_long_requests(const Device& device, int long_ones) {
   std::vector<double> latencies;
   for (int moment = 0; moment < 40; ++moment) {
@@ -169,14 +169,14 @@ TEST(Mixes, ShortRequestAmongLongOnesTakesAtMostTwiceItsTime) {
     const auto alone = simulate({{0, "short", 4, 1}}, device, PolicyKind::kFairSojourn).latencies.front();
     for (const int long_ones : {1, 3}) {
       const auto p95 = quantile(latencies_beside_long_requests(device, long_ones), 0.95);
-      std::printf("a 4-step request beside %d of 100 steps on a %s: p95 %.2f times its time alone\n", long_ones,
-                  device.name, p95 / alone);
+      std::printf("a 4-step request along with %d of 100 steps on a %s: p95 %.2f times its time on an idle device\n",
+                  long_ones, device.name, p95 / alone);
       EXPECT_LE(p95, 2 * alone);
     }
   }
 }
 
-// All places are held by single images of a hundred steps: one of them is put aside.
+// All places are held by single images of a hundred steps; one of them is parked.
 TEST(Mixes, ShortRequestParksALongOneWhenCapacityIsFull) {
   for (const auto& device : kDevices) {
     const auto alone = simulate({{0, "short", 4, 1}}, device, PolicyKind::kFairSojourn).latencies.front();
@@ -184,13 +184,13 @@ TEST(Mixes, ShortRequestParksALongOneWhenCapacityIsFull) {
     for (int i = 0; i < 16; ++i) arrivals.push_back({0, "long " + std::to_string(i), 100, 1});
     arrivals.push_back({200, "short", 4, 1});
     const auto latency = simulate(arrivals, device, PolicyKind::kFairSojourn).latencies.back();
-    std::printf("a 4-step request beside 16 of 100 steps on a %s: %.2f times its time alone\n", device.name,
-                latency / alone);
+    std::printf("a 4-step request along with 16 of 100 steps on a %s: %.2f times its time on an idle device\n",
+                device.name, latency / alone);
     EXPECT_LE(latency, 2 * alone) << device.name;
   }
 }
 
-// Nor do long ones that come later take all the places beside: the last ones are for those much shorter.
+// Later long requests do not take the places for parking: those are for much shorter requests.
 TEST(Mixes, LongRequestsDoNotUseTheParkingReserve) {
   Simulation simulation({fake_cpu()}, {.max_active_generations = 2, .max_parked_generations = 4});
   std::vector<std::shared_ptr<QueuedJob>> lengthy;
@@ -203,7 +203,7 @@ TEST(Mixes, LongRequestsDoNotUseTheParkingReserve) {
   simulation.at(205, [&] { brief = simulation.submit(image_request(5000, 4), {.account = "short"}); });
   simulation.run();
   EXPECT_LE(latency(*brief), 2 * (kBeginSeconds + 4 + kDecodeSeconds));
-  EXPECT_LE(simulation.record->max_live_generations(), 6) << "places, and those beside them";
+  EXPECT_LE(simulation.record->max_live_generations(), 6) << "active and parked images";
 }
 
 TEST(Mixes, LongRequestsAreDelayedByNoMoreThanTheShortOnesWork) {
@@ -215,13 +215,13 @@ TEST(Mixes, LongRequestsAreDelayedByNoMoreThanTheShortOnesWork) {
   arrivals.push_back(brief);
   const auto with = simulate(arrivals, cpu, PolicyKind::kFairSojourn).latencies;
   for (std::size_t i = 0; i < without.size(); ++i) {
-    EXPECT_LE(with[i], without[i] + cpu.best(brief) + 1.01) << "one step is the grain of it; request " << i;
+    EXPECT_LE(with[i], without[i] + cpu.best(brief) + 1.01) << "to within one step; request " << i;
   }
   EXPECT_NEAR(*std::max_element(with.begin(), with.end() - 1),
               *std::max_element(without.begin(), without.end()) + cpu.best(brief), 0.01);
 }
 
-// 200 short requests, a new one whenever the last has ended, from accounts of their own: the long one gets a half.
+// 200 short requests from different accounts, a new one whenever the last has ended: the long request gets a half.
 TEST(Mixes, LongRequestIsNotStarvedByShortOnes) {
   for (const auto& device : kDevices) {
     Simulation simulation({device.options});
@@ -250,7 +250,7 @@ TEST(Mixes, AccountsShareTheDeviceFairly) {
   for (int i = 0; i < 9; ++i) arrivals.push_back({0, "many", 20, 1});
   arrivals.push_back({0, "one", 60, 1});
   const auto outcome = simulate(arrivals, cpu, PolicyKind::kFairSojourn);
-  // Alone it takes 62.8 s; with a half of the device 125.6, and an eighth more by the grain of the rest.
+  // On an idle device it takes 62.8 s; with half of the device 125.6 s, and an eighth more because work is indivisible.
   EXPECT_LE(outcome.latencies.back(), 145);
 }
 
@@ -266,7 +266,7 @@ TEST(Mixes, HigherPriorityGoesFirstWithoutStarvingLower) {
     if (count == 2) {
       EXPECT_LT(latency(*high[0]), latency(*low)) << "although the other one is shorter";
     } else {
-      EXPECT_LT(latency(*low), 9 * 23) << "it had its ninth of the device";
+      EXPECT_LT(latency(*low), 9 * 23) << "it got its ninth of the device";
     }
   }
 }

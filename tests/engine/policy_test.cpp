@@ -28,7 +28,7 @@ Candidate work_of(std::uint64_t request, WorkKind kind) {
   return candidate;
 }
 
-/// A policy that knows requests 0, 1, ... with this much work each, every one from an account of its own.
+/// A policy that knows requests 0, 1, ... with this much work each, each from a different account.
 struct PolicyFixture {
   explicit PolicyFixture(const std::vector<double>& seconds, double max_step_seconds = 0) : policy(max_step_seconds) {
     for (std::size_t i = 0; i < seconds.size(); ++i) {
@@ -85,7 +85,7 @@ TEST(FairSojourn, IsolatedCandidateIsNotBatched) {
   EXPECT_THAT(PolicyFixture({1, 2, 3}).choose(candidates), ElementsAre(0)) << "as leader";
   candidates[0].isolated = false;
   candidates[1].isolated = true;
-  EXPECT_THAT(PolicyFixture({1, 2, 3}).choose(candidates), ElementsAre(0, 2)) << "as companion";
+  EXPECT_THAT(PolicyFixture({1, 2, 3}).choose(candidates), ElementsAre(0, 2)) << "as a batch mate";
 }
 
 TEST(FairSojourn, DecodesAndBeginsAreNotBatched) {
@@ -98,11 +98,11 @@ TEST(FairSojourn, DecodesAndBeginsAreNotBatched) {
 
 TEST(FairSojourn, FreeBatchCapacityIsFilledByABegin) {
   std::vector candidates{step_of(0), work_of(1, WorkKind::kBegin)};
-  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "no room";
+  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "the step is full";
   candidates[0].max_batch = 2;
   EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(1));
   candidates[1].model = 1;
-  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "it could not join";
+  EXPECT_THAT(PolicyFixture({1, 9}).choose(candidates), ElementsAre(0)) << "it belongs to another model";
 }
 
 TEST(FairSojourn, BatchIsTrimmedToMaxStepSeconds) {
@@ -110,11 +110,12 @@ TEST(FairSojourn, BatchIsTrimmedToMaxStepSeconds) {
   for (auto& candidate : candidates) candidate.max_batch = 8;
   EXPECT_THAT(PolicyFixture({1, 1, 1, 1}, /*max_step_seconds=*/3.5).choose(candidates, cpu_curve),
               ElementsAre(0, 1, 2));
-  EXPECT_THAT(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates, cpu_curve), ElementsAre(0)) << "one must do";
-  EXPECT_EQ(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates).size(), 4u) << "nothing is known yet";
+  EXPECT_THAT(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates, cpu_curve), ElementsAre(0))
+      << "one image is the minimum";
+  EXPECT_EQ(PolicyFixture({1, 1, 1, 1}, 0.5).choose(candidates).size(), 4u) << "nothing was measured yet";
 }
 
-// A short leader leaves much longer ones behind, as long as the waste has been saved up.
+// A short leader runs without much longer requests, as long as the cost is covered by what was saved up.
 TEST(FairSojourn, CostlyBatchMatesAreDroppedWithinTheWasteBudget) {
   const auto curve = [](std::size_t, std::string_view, int rows) { return std::optional(1 + 0.63 * (rows - 1)); };
   PolicyFixture fixture({4, 100, 100, 100});
@@ -164,22 +165,22 @@ TEST(FairSojourn, LastStepsOfAShortRequestAreNotInterrupted) {
       6);
 }
 
-// The first requests of a model are guessed, perhaps badly: what is learnt counts for them too.
+// The first requests for a model are estimated, perhaps badly; later measurements count for them too.
 TEST(FairSojourn, FollowsUpdatedEstimates) {
   PolicyFixture fixture({1e-6, 1e-6});
   fixture.policy.spent(std::vector<DeviceTime>{{0, 1.0}});
-  EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(0)) << "both are thought to be done";
+  EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(0)) << "both are done by their estimates";
   fixture.policy.estimated(0, 101, 100);
   fixture.policy.estimated(1, 10, 10);
   EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(1));
 }
 
-// A newcomer that is shorter goes first, but not for ever: what is done in the imagination leads.
+// A shorter newcomer goes first, but not for ever: a request that has finished in the simulation leads.
 TEST(FairSojourn, RequestDoneInVirtualTimeLeads) {
   PolicyFixture fixture({10});
   fixture.policy.arrived({.request = 1, .account = "1", .total_seconds = 8});
   EXPECT_THAT(fixture.choose({step_of(0), step_of(1)}), ElementsAre(1));
-  fixture.policy.spent(std::vector<DeviceTime>{{1, 4.0}});  // two of them were request 0's, on the imaginary device
+  fixture.policy.spent(std::vector<DeviceTime>{{1, 4.0}});  // two of them were request 0's in the simulation
   fixture.policy.left(1);
   fixture.policy.arrived({.request = 2, .account = "2", .total_seconds = 9});
   EXPECT_THAT(fixture.choose({step_of(0), step_of(2)}), ElementsAre(0));
@@ -203,7 +204,7 @@ TEST(FairSojourn, SharesAndPrioritiesAreWeights) {
   EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "a", 1, 1)}), 1u) << "within an account as well";
   EXPECT_EQ(first({claim(0, "a", 1, -1), claim(1, "a", 1, 0)}), 1u);
   EXPECT_EQ(first({claim(0, "a", 1, 0), claim(1, "a", 1, 0), claim(2, "b", 1, 0)}), 2u)
-      << "an account with one request has it all";
+      << "an account with one request gives it everything";
 }
 
 TEST(FairSojourn, ForgetsDepartedRequests) {
@@ -230,7 +231,7 @@ TEST(BatchLimit, GrowsBackAfterManyFullStepsOnly) {
   limit.record_out_of_memory(5);
   ASSERT_EQ(limit.current(), 2);
   for (int i = 0; i < 1000; ++i) limit.record_success(1);
-  EXPECT_EQ(limit.current(), 2) << "smaller steps say nothing about larger ones";
+  EXPECT_EQ(limit.current(), 2) << "smaller steps do not show that larger ones would succeed";
   int steps = 0;
   for (; limit.current() < 8 && steps < 10000; ++steps) limit.record_success(limit.current());
   EXPECT_EQ(limit.current(), 8);

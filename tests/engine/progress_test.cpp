@@ -1,4 +1,4 @@
-// What listeners and observers are told.
+// The events that listeners and observers receive.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -41,7 +41,7 @@ TEST(Progress, ReportsEveryStageInOrder) {
 
 TEST(Progress, NoPreviewsWithoutAListener) {
   SubmitOptions options;
-  options.preview_every = 1;  // but no listener
+  options.preview_every = 1;  // without a listener
   EngineFixture fixture;
   EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(1), options)).error);
   options.listener = [](const ProgressEvent&) {};
@@ -76,7 +76,7 @@ TEST(Progress, FailingListenersAndPreviewsDoNotFailTheRequest) {
     if (call.kind == FakeCallKind::kPreview) throw std::runtime_error("no image");
   }});
   EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(1), throws)).error);
-  EXPECT_EQ(calls, 1) << "it is not asked again";
+  EXPECT_EQ(calls, 1) << "a listener that threw is not called again";
   EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(2), blind)).error);
   fixture.engine->drain();
   EXPECT_EQ(events.size(), 7u);

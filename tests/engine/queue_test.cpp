@@ -69,7 +69,7 @@ TEST(Queue, CountsARequestAgainstTheLimitUntilItEnds) {
   const auto a = queue->submit({}, {}), b = queue->submit({}, {});
   EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted);
   ASSERT_TRUE(queue->take(*a, 0));
-  EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted) << "taken is not ended";
+  EXPECT_EQ(code_of_submit(*queue), ErrorCode::kResourceExhausted) << "a taken request still counts";
   a->succeed({});
   EXPECT_NO_THROW(queue->submit({}, {}));
   b->cancel();
@@ -121,13 +121,15 @@ TEST(Queue, IdleOnlyWhenTheLoopThreadWaitsAgain) {
 }
 
 TEST(QueueAssignment, PicksTheDeviceThatFinishesFirst) {
-  const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 15});  // the other would have to load
+  const auto devices =
+      std::make_shared<FixedEstimates>(std::vector<double>{0, 15});  // device 1 would have to load the model
   const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(10), {}), b = queue->submit(of_seconds(10), {});
-  EXPECT_THAT(queue->waiting(0), ElementsAre(a, b)) << "20 s after the other is sooner than 10 s after 15 s of loading";
+  EXPECT_THAT(queue->waiting(0), ElementsAre(a, b))
+      << "20 s, after the other request, is sooner than 10 s of work after 15 s of loading";
   const auto c = queue->submit(of_seconds(10), {});
   EXPECT_THAT(queue->waiting(1), ElementsAre(c));
-  EXPECT_FALSE(queue->take(*c, 0)) << "it is not there";
+  EXPECT_FALSE(queue->take(*c, 0)) << "it is assigned to the other device";
   EXPECT_TRUE(queue->take(*c, 1));
   EXPECT_THAT(queue->waiting(0), ElementsAre(a, b));
 }
@@ -144,7 +146,7 @@ TEST(QueueAssignment, MovesOnlyForAtLeastTwentyPercentGain) {
   EXPECT_THAT(queue->waiting(1), ElementsAre(a));
   ASSERT_TRUE(queue->take(*a, 1));
   devices->ready[1] = 1000;
-  EXPECT_TRUE(queue->waiting(0).empty()) << "what was begun stays";
+  EXPECT_TRUE(queue->waiting(0).empty()) << "a request that was begun stays";
 }
 
 TEST(QueueAssignment, NeverReturnsToADeviceThatCannotLoadTheModel) {
@@ -152,9 +154,9 @@ TEST(QueueAssignment, NeverReturnsToADeviceThatCannotLoadTheModel) {
   const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(10), {});
   EXPECT_TRUE(queue->reassign_from(*a, 0));
-  EXPECT_TRUE(queue->waiting(0).empty()) << "although it says that it is ready";
+  EXPECT_TRUE(queue->waiting(0).empty()) << "although the device is ready at once";
   EXPECT_THAT(queue->waiting(1), ElementsAre(a));
-  EXPECT_TRUE(queue->reassign_from(*a, 0)) << "it is not there any more: nothing to do";
+  EXPECT_TRUE(queue->reassign_from(*a, 0)) << "it is assigned to another device already";
   EXPECT_FALSE(queue->reassign_from(*a, 1)) << "no device is left";
 }
 
@@ -162,7 +164,7 @@ TEST(QueueAssignment, ReassignmentWakesTheIdleDevice) {
   const auto devices = std::make_shared<FixedEstimates>(std::vector<double>{0, 5});
   const auto queue = std::make_shared<Queue>(Queue::Limits{.max_pending = 8}, devices);
   const auto a = queue->submit(of_seconds(4), {});
-  ASSERT_TRUE(queue->wait_for_work(1)) << "of its arrival everybody is told";
+  ASSERT_TRUE(queue->wait_for_work(1)) << "its arrival wakes every device";
   auto sleeping = std::async(std::launch::async, [&] { return queue->wait_for_work(1); });
   EXPECT_TRUE(queue->reassign_from(*a, 0));
   EXPECT_TRUE(sleeping.get());
@@ -177,7 +179,7 @@ TEST(QueueAssignment, PositionCountsOnlyRequestsOnTheSameDevice) {
   EXPECT_EQ(queue->waiting(0).size(), 2u);
   EXPECT_EQ(jobs[3]->position().ahead, 1u);
   EXPECT_EQ(jobs[3]->position().wait_seconds, 20);
-  EXPECT_EQ(queue->estimated_wait(), 5) << "two devices, one of their requests every ten seconds each";
+  EXPECT_EQ(queue->estimated_wait(), 5) << "two devices, each of which ends a request every ten seconds";
 }
 
 TEST(Job, OnlyTheFirstEndTakesEffect) {

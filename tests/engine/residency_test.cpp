@@ -1,4 +1,4 @@
-// Models are loaded when they are needed, once, and their failure is theirs alone.
+// Models are loaded once, when they are needed, and a failed load fails only the requests for that model.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -75,7 +75,7 @@ TEST(Residency, FailedLoadFailsOnlyItsOwnRequests) {
   }
 }
 
-// What a device library keeps for a thread must not be left to another one.
+// A device library may keep state for each thread, so a pipeline must be destroyed on the thread that used it.
 TEST(Residency, ModelsAreDestroyedOnTheLoopThread) {
   struct Watched final : FakePipeline {
     Watched(std::promise<std::thread::id>& drew_on, std::promise<std::thread::id>& freed_on)
@@ -99,7 +99,7 @@ TEST(Residency, ModelsAreDestroyedOnTheLoopThread) {
   engine.reset();
   const auto loop = drew.get_future().get();
   EXPECT_EQ(loop, freed.get_future().get());
-  EXPECT_NE(loop, made.get_future().get()) << "loading must not hold up drawing";
+  EXPECT_NE(loop, made.get_future().get()) << "loading must not delay the loop";
 }
 
 TEST(Residency, OtherModelsServeWhileOneLoads) {
@@ -134,7 +134,7 @@ TEST(Residency, LoadsAndUnloadsOnRequest) {
   engine->unload("second");
   wait_for_state(*engine, "second", ModelState::kUnloaded);
   EXPECT_EQ(engine->status("second").memory_bytes, 0);
-  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("second", 1))).error) << "who needs it loads it again";
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("second", 1))).error) << "a request loads it again";
   engine->drain();
   EXPECT_THROW(engine->load("second"), Error) << "draining";
 }
@@ -180,7 +180,7 @@ TEST(Residency, FailedLoadIsRetriedAfterADelayOrOnRequest) {
   wait_for_state(*engine, "flaky", ModelState::kFailed);
   EXPECT_EQ(engine->status("flaky").failure, "half a file");
   EXPECT_EQ(result_of(*engine->submit(fake_request_of("flaky", 1))).code(), ErrorCode::kCorruptData);
-  EXPECT_EQ(tries, 1) << "not so soon";
+  EXPECT_EQ(tries, 1) << "it must not be tried again before load_retry";
   std::this_thread::sleep_for(std::chrono::milliseconds(310));
   EXPECT_EQ(result_of(*engine->submit(fake_request_of("flaky", 1))).code(), ErrorCode::kCorruptData);
   EXPECT_EQ(tries, 2);
@@ -230,7 +230,7 @@ TEST(Residency, IdleModelIsUnloadedAfterKeepAlive) {
   EXPECT_EQ(engine->model_state("pinned"), ModelState::kReady);
 }
 
-// Two models, room for one, requests for both that never stop: both are served.
+// Two models, room for one, and steady requests for both: both are served.
 TEST(Residency, ModelsInDemandTakeTurns) {
   const auto record = std::make_shared<FakeRecord>();
   std::vector<ServedModel> models;
@@ -246,7 +246,7 @@ TEST(Residency, ModelsInDemandTakeTurns) {
   for (const auto& job : jobs) EXPECT_FALSE(result_of(*job).error);
   const auto loads = record->calls(FakeCallKind::kLoad).size();
   EXPECT_GE(loads, 2u);
-  EXPECT_LE(loads, 40u) << "more loading than drawing";
+  EXPECT_LE(loads, 40u) << "too many loads for the work";
 }
 
 TEST(Residency, MissingLoaderIsAFailedLoad) {

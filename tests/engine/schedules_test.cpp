@@ -1,5 +1,6 @@
-// Random schedules of arrivals, cancellations, faults, drains and ends, on several threads. Whatever happens: every
-// accepted request has one answer, it is the right one, bounds hold, the contract is kept and nothing is left alive.
+// Random schedules of arrivals, cancellations, faults, drains and destruction, on several threads. In each of them
+// every accepted request ends once and in the right way, bounds hold, the pipeline's contract is kept and nothing is
+// left over.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -12,7 +13,7 @@
 namespace easel::testing {
 namespace {
 
-// The many are simulated; these show that threads change nothing.
+// Most schedules are simulated; these few show that threads change nothing.
 constexpr int kSchedules = 400;
 constexpr int kRequestsPerThread = 4;
 constexpr std::uint64_t kSeedsApart = 100;  // more than a request has images
@@ -89,7 +90,7 @@ struct Submitted {
   bool cancelled = false;
 };
 
-// One client: submits, cancels some, sometimes lingers.
+// One client: submits, cancels some requests, sometimes pauses.
 std::vector<Submitted> run_client(Engine& engine, int thread, unsigned seed) {
   Dice dice(seed);
   std::vector<Submitted> submitted;
@@ -116,11 +117,11 @@ std::vector<Submitted> run_client(Engine& engine, int thread, unsigned seed) {
   return submitted;
 }
 
-// What may have become of a request, given what was done to it.
+// Checks that the request ended in a way that is possible after what was done to it.
 void check_result(const Schedule& schedule, const Submitted& submitted, Ending ending) {
   ASSERT_TRUE(submitted.job->wait_for(std::chrono::seconds(60))) << "no answer";
   const auto result = result_of(*submitted.job);
-  submitted.job->cancel();  // an answer stays what it is
+  submitted.job->cancel();  // a job that has ended does not change
   if (result.error) {
     const auto again = result_of(*submitted.job);
     EXPECT_EQ(again.code(), result.code());
@@ -132,7 +133,7 @@ void check_result(const Schedule& schedule, const Submitted& submitted, Ending e
   const auto guilty = schedule.guilty.find(submitted.request.seed);
   if (guilty != schedule.guilty.end()) {
     ASSERT_TRUE(result.error) << "seed " << guilty->first << " should have failed";
-    // Its company may have failed it first, by a device error.
+    // A device error in a shared step may have failed it first.
     EXPECT_TRUE(result.code() == guilty->second || schedule.has_device_errors) << result.message();
   } else if (result.error) {
     EXPECT_TRUE(schedule.has_device_errors && result.code() == ErrorCode::kInternal) << result.message();
@@ -157,7 +158,7 @@ void run_schedule(unsigned seed) {
     clients.emplace_back([&, i, client_seed = dice()] { submitted[i] = run_client(*engine, i, client_seed); });
   }
   const bool drain_early = ending == Ending::kDrain && chance(dice, 50);
-  if (drain_early) engine->drain();  // while they still submit
+  if (drain_early) engine->drain();  // while clients still submit
   for (auto& client : clients) client.join();
   if (ending == Ending::kDrain) {
     engine->drain();
@@ -175,7 +176,7 @@ void run_schedule(unsigned seed) {
   EXPECT_LE(record->max_live_generations(),
             schedule.engine.max_active_generations + schedule.engine.max_parked_generations);
   for (const auto& sentence : record->violations()) ADD_FAILURE() << sentence;
-  // Whose client is the only one left holds the job: the engine has let go of it.
+  // Only the client still holds the job: the engine has released it.
   for (const auto& of_thread : submitted) {
     for (const auto& each : of_thread) EXPECT_EQ(each.job.use_count(), 1);
   }

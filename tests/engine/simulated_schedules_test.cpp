@@ -1,6 +1,6 @@
-// Ten thousand generated schedules on a fake clock, for one device and for several: arrivals, hang-ups, faults,
-// deadlines, priorities, accounts, models that come and go within a budget, a device that breaks. The same every time;
-// a failure names the seed that shows it.
+// Ten thousand generated schedules on a fake clock, for one device and for several: arrivals, cancellations, faults,
+// deadlines, priorities, accounts, models that are loaded and evicted within a budget, a device that breaks. Every run
+// is the same; a failure names the seed of its schedule.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -27,7 +27,7 @@ class Dice {
   std::mt19937 engine_;
 };
 
-/// Sums up what the engine tells, and sees that it adds up.
+/// Adds up the reported events and checks the sums.
 class CheckingObserver : public EngineObserver {
  public:
   explicit CheckingObserver(std::int64_t budget) : budget_(budget) {}
@@ -167,14 +167,14 @@ void check_events(const SubmittedRequest& submitted) {
     EXPECT_EQ(started, event.kind != ProgressEvent::Kind::kQueued) << "out of order";
     EXPECT_TRUE(!event.preview || event.kind == ProgressEvent::Kind::kStep);
     if (event.kind != ProgressEvent::Kind::kStep) continue;
-    EXPECT_EQ(event.progress.steps_done, ++steps[event.image]) << "a step was lost or told twice";
+    EXPECT_EQ(event.progress.steps_done, ++steps[event.image]) << "a step was lost or reported twice";
     EXPECT_LE(event.progress.steps_done, *submitted.request.num_inference_steps);
   }
 }
 
-// What may have become of a request, given what was done to it.
+// Checks that the request ended in a way that is possible after what was done to it.
 void check_result(const Schedule& schedule, SubmittedRequest& submitted) {
-  ASSERT_TRUE(submitted.job->ended()) << "no answer for seed " << submitted.request.seed;
+  ASSERT_TRUE(submitted.job->ended()) << "it did not end: seed " << submitted.request.seed;
   EXPECT_EQ(submitted.job.use_count(), 1) << "the engine still holds a job that has ended";
   check_events(submitted);
   std::optional<Error> error;
@@ -187,8 +187,8 @@ void check_result(const Schedule& schedule, SubmittedRequest& submitted) {
   const auto code = error ? error->code() : static_cast<ErrorCode>(-1);
   if (code == ErrorCode::kCancelled && submitted.cancelled) return;
   if (code == ErrorCode::kDeadlineExceeded && submitted.options.timeout) {
-    // A block of a decode is the longest that a deadline can go unnoticed; a ticket in flight, on a device that runs
-    // behind.
+    // A deadline is noticed after a block of a decode at the latest, or after a ticket in flight on an asynchronous
+    // device.
     EXPECT_LE(latency(*submitted.job), std::chrono::duration<double>(*submitted.options.timeout).count() + 12);
     return;
   }
@@ -206,14 +206,14 @@ void check_result(const Schedule& schedule, SubmittedRequest& submitted) {
   }
 }
 
-// The latest moment at which a request can be done if nobody starves: all work that there is, none of it shared, and
-// all the loading that could be.
+// The latest time at which a request can be done if no request starves: all work, with no step shared, and all loads
+// that could be needed.
 double worst_case_seconds(const std::vector<SubmittedRequest>& all) {
   double seconds = 0;
   for (const auto& submitted : all) {
     const auto images = static_cast<double>(submitted.request.num_images);
     seconds += images * (static_cast<double>(*submitted.request.num_inference_steps) + kDecodeSeconds + kBeginSeconds);
-    seconds += 3 * 20;  // a loading, and twice as long in patience
+    seconds += 3 * 20;  // a load, and a wait of twice as long
   }
   return 2 * seconds + 100;
 }
@@ -267,7 +267,7 @@ void run_schedule(unsigned seed, bool several_devices) {
     Simulation simulation(schedule.models, schedule.engine);
     schedule_events(simulation, all, dice);
     simulation.run();
-    EXPECT_LE(simulation.seconds(), worst_case_seconds(all)) << "somebody waited for nothing";
+    EXPECT_LE(simulation.seconds(), worst_case_seconds(all)) << "a request waited without need";
     EXPECT_EQ(simulation.record->live_generations(), 0);
     EXPECT_EQ(simulation.record->tickets_in_flight(), 0);
     EXPECT_LE(simulation.record->max_live_generations(),
@@ -298,7 +298,7 @@ TEST(SimulatedSchedules, InvariantsHoldOnSeveralDevices) {
   }
 }
 
-// A schedule that is not the same the second time cannot be looked into.
+// A failing schedule can be debugged only if it is the same every time.
 TEST(SimulatedSchedules, AreReproducible) {
   std::vector<FakeCall> calls[2];
   for (auto& each : calls) {

@@ -1,5 +1,5 @@
 // The engine's own loop, queue, residency and policy on one thread and a fake clock: an hour takes a millisecond, and
-// the same again every time.
+// every run is the same.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,9 +29,9 @@ inline std::chrono::microseconds micros(double seconds) {
   return std::chrono::microseconds(std::llround(seconds * 1e6));
 }
 
-/// Cost of a step of so many images, of one image alone being a second.
+/// Seconds that a step of so many images takes, where a step of one image takes one second.
 using CostCurve = std::function<double(int)>;
-/// A processor: a batch of k costs k.
+/// A CPU: a batch of k images costs k.
 inline double cpu_cost(int images) {
   return images;
 }
@@ -58,7 +58,7 @@ inline FakeOptions fake_gpu() {
 
 class Simulation {
  public:
-  /// One loop a device of `options`; all take turns on this thread. @param policy  of the first device
+  /// One loop for each device of `options`; all take turns on this thread. @param policy  of the first device
   explicit Simulation(std::vector<FakeOptions> models, EngineOptions options = {},
                       std::unique_ptr<Policy> policy = nullptr)
       : clock(std::make_shared<FakeClock>()), options_(std::move(options)), models_(served(std::move(models))) {
@@ -85,7 +85,7 @@ class Simulation {
   }
   Residency& residency(std::size_t device = 0) { return devices_[device]->residency; }
 
-  /// Until nothing is left to do and nothing is going to happen.
+  /// Runs until there is no work and no event left.
   void run() {
     while (true) {
       while (turn()) {
@@ -130,7 +130,7 @@ class Simulation {
     Loop loop;
   };
 
-  // A turn may move a request to a device that has had its own already: idle are those that were so all twice.
+  // A turn may move a request to a device whose turn was before, so the devices are idle only after two idle rounds.
   bool turn() {
     for (int round = 0; round < 2; ++round) {
       bool any = false;
@@ -171,13 +171,13 @@ inline GenerationRequest image_request(std::uint64_t seed, std::int64_t steps, s
   return request;
 }
 
-/// Seconds from acceptance to the answer.
+/// Seconds from acceptance to the end.
 inline double latency(const Job& job) {
   const auto stats = job.stats();
   return stats.queued_seconds + stats.run_seconds;
 }
 
-/// The value that this part of them do not exceed.
+/// The value that this part of the values does not exceed.
 inline double quantile(std::vector<double> values, double part) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());

@@ -1,4 +1,4 @@
-// A device that runs behind: what may overlap, how far, and what is known late.
+// An asynchronous device: which calls may overlap, how many, and which results arrive late.
 #include <gmock/gmock.h>
 
 #include <thread>
@@ -38,7 +38,7 @@ TEST(Tickets, ConsecutiveStepsOfOneImageOverlap) {
   const auto job = fixture.engine->submit(fake_request(1, 4));
   gate->open();
   EXPECT_FALSE(result_of(*job).error);
-  // begin, four steps and the decode, each put behind what is still under way
+  // begin, four steps and the decode, each enqueued while earlier work is in flight
   EXPECT_THAT(std::vector(at_step.begin() + 1, at_step.end()), ::testing::ElementsAre(0, 1, 1, 1, 1, 1));
 }
 
@@ -52,7 +52,7 @@ TEST(Tickets, ProgressCountsCompletedStepsOnly) {
   job = fixture.engine->submit(fake_request(1, 4));
   gate->open();
   EXPECT_FALSE(result_of(*job).error);
-  EXPECT_THAT(seen, ::testing::ElementsAre(0, 0, 1, 2)) << "two steps were handed out before the first was through";
+  EXPECT_THAT(seen, ::testing::ElementsAre(0, 0, 1, 2)) << "two steps were handed out before the first was complete";
 }
 
 TEST(Tickets, AsynchronousDeviceInRealTime) {
@@ -79,7 +79,7 @@ TEST(Tickets, DestructorWaitsForTicketsInFlight) {
     EngineFixture fixture({.tickets = FakeTickets::kTimed, .step_time = std::chrono::milliseconds(30)});
     job = fixture.engine->submit(fake_request(1, 1000));
     while (fixture.record->tickets_in_flight() < 2) std::this_thread::yield();
-  }  // the fake would say that a generation was destroyed in flight
+  }  // the fake would record that a generation was destroyed in flight
   EXPECT_EQ(result_of(*job).code(), ErrorCode::kUnavailable);
 }
 

@@ -44,7 +44,7 @@ class ScriptedEngine : public Engine {
   std::size_t held() const;                   ///< jobs that wait
   std::size_t cancelled() const;              ///< jobs cancelled
 
-  const std::vector<ModelDescription>& models() const override { return models_; }
+  ModelList models() const override { return models_; }
   ModelStatus status(const std::string& id) const override;
   void load(const std::string& id) override;
   void unload(const std::string& id) override;
@@ -55,7 +55,7 @@ class ScriptedEngine : public Engine {
  private:
   class HeldJob;
 
-  const std::vector<ModelDescription> models_;
+  const ModelList models_;
   mutable std::mutex mutex_;  // guards all below
   mutable std::condition_variable changed_;
   bool holding_ = false;

@@ -10,7 +10,7 @@
 namespace easel::testing {
 namespace {
 
-/// Hands out libtorch's own memory. Blocks made before counting began pass through uncounted.
+/// Passes on libtorch's own memory. Blocks that were allocated before counting began are not counted.
 class CountingAllocator : public c10::Allocator {
  public:
   static CountingAllocator& instance() {

@@ -1,4 +1,4 @@
-// What a piece of CPU code really asks libtorch's allocator for.
+// The memory that a piece of CPU code requests from libtorch's allocator.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace easel::testing {
 
-/// Runs `work` with an allocator that counts; the largest sum of bytes that it held at once. Whatever goes through
-/// libtorch's CPU allocator counts, oneDNN's workspaces included. Not for several threads at a time.
+/// Runs `work` and returns the largest number of bytes that it held at once. Everything that goes through libtorch's
+/// CPU allocator counts, oneDNN's workspaces included. One thread at a time.
 std::int64_t peak_allocated_bytes(const std::function<void()>& work);
 
 }  // namespace easel::testing

@@ -1,4 +1,4 @@
-// Time that passes when a test says so.
+// A clock that a test moves.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 
 namespace easel::testing {
 
-/// Things happen at their times, in order, while it is moved on. Not thread-safe.
+/// Events happen at their times, in order, while the clock is moved forward. Not thread-safe.
 class FakeClock {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -20,7 +20,7 @@ class FakeClock {
     return events_.empty() ? std::nullopt : std::optional(events_.begin()->first);
   }
 
-  /// Never back. An event may add others, but must not move the clock.
+  /// Only forward. An event may add other events, but must not move the clock.
   void advance_to(TimePoint time) {
     while (!events_.empty() && events_.begin()->first <= time) {
       const auto event = events_.extract(events_.begin());
@@ -32,7 +32,7 @@ class FakeClock {
 
  private:
   TimePoint now_ = TimePoint(std::chrono::hours(1));
-  std::multimap<TimePoint, std::function<void()>> events_;  // equal times: in order of arrival
+  std::multimap<TimePoint, std::function<void()>> events_;  // events of the same time happen in order of arrival
 };
 
 }  // namespace easel::testing

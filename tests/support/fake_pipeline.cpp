@@ -25,12 +25,12 @@ Image solid(int width, int height, const std::array<std::uint8_t, 3>& color) {
   return image;
 }
 
-// What a ticket needs of a generation even where that is gone already.
+// What a ticket needs of a generation, even after the generation was destroyed.
 struct TicketCount {
   int tickets = 0;
 };
 
-// The half that all three kinds of ticket share.
+// The part that all three kinds of ticket share.
 struct TicketState {
   std::shared_ptr<FakeRecord> record;
   std::string device;
@@ -75,7 +75,7 @@ class FakeTicket : public Base {
 
  protected:
   void expect_waited(const char* what) const {
-    if (!state_.waited) state_.record->add_violation(concat(what, " was asked of a ticket that nobody waited for"));
+    if (!state_.waited) state_.record->add_violation(concat(what, " was called on a ticket before wait()"));
   }
   TicketState state_;
 };
@@ -109,7 +109,7 @@ class FakeGeneration final : public Generation {
   void advance() { ++progress_.steps_done; }
 
   const FakePipeline* const owner;
-  const std::shared_ptr<const int> token;  // lets the owner know who is left
+  const std::shared_ptr<const int> token;  // shows the pipeline whether generations are left
   const std::shared_ptr<FakeRecord> record;
   const std::string device;
   const GenerationRequest request;
@@ -128,7 +128,7 @@ class FakeBeginTicket final : public FakeTicket<BeginTicket> {
  public:
   FakeBeginTicket(TicketState state, std::vector<std::unique_ptr<Generation>> generations)
       : FakeTicket(std::move(state)), generations_(std::move(generations)) {}
-  ~FakeBeginTicket() override { state_.release(); }  // before the generations go
+  ~FakeBeginTicket() override { state_.release(); }  // before the generations are destroyed
   std::vector<std::unique_ptr<Generation>> take() override { return std::move(generations_); }
 
  private:
@@ -161,7 +161,7 @@ class FakeFinishTicket final : public FakeTicket<FinishTicket> {
   std::vector<GeneratedImage> images_;
 };
 
-// Marks the stay in a call: two at once on one device are a breach, whichever pipelines they are in.
+// Marks the time inside a call: two calls at once on one device are a violation, whichever pipelines they belong to.
 class CallScope {
  public:
   CallScope(FakeRecord& record, const std::string& device) : record_(record), device_(device) { record_.enter(device); }
@@ -210,7 +210,7 @@ std::vector<std::shared_ptr<TicketCount>> ticket_counts_of(const std::vector<Fak
 }
 
 void poll(const StopPredicate& stop) {
-  if (stop && stop()) throw Error(ErrorCode::kCancelled, "the fake was told to stop");
+  if (stop && stop()) throw Error(ErrorCode::kCancelled, "the stop predicate asked the fake to stop");
 }
 
 }  // namespace
@@ -332,7 +332,7 @@ std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> gene
   const auto count = static_cast<int>(fakes.size());
   const auto done_at = spend(options_.step_curve ? options_.step_curve(count) : options_.step_time * count, stop);
 
-  std::vector<bool> finite;  // committed last: a call that threw can be repeated
+  std::vector<bool> finite;  // committed last, so that a call that threw can be repeated
   for (auto* fake : fakes) {
     fake->finite = is_finite_after(fake->seed(), fake->progress().steps_done);
     finite.push_back(fake->finite);

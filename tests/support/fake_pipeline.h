@@ -1,4 +1,4 @@
-// A Pipeline without torch: deterministic, misbehaves on demand, and checks that it is used as easel/pipeline.h says.
+// A Pipeline without torch: deterministic, fails on demand, and checks that it is used as easel/pipeline.h says.
 #pragma once
 
 #include <array>
@@ -21,29 +21,29 @@ namespace easel::testing {
 
 enum class FakeCallKind { kLoad, kBegin, kStep, kPreview, kFinish };
 
-/// One call of a fake, and what it was about.
+/// One call of a fake pipeline, with its arguments.
 struct FakeCall {
   FakeCallKind kind;
   std::string model;
   std::vector<std::uint64_t> seeds;  ///< of the generations, in order
-  std::vector<std::int64_t> steps;   ///< step each of them was about to take
+  std::vector<std::int64_t> steps;   ///< the step that each of them was about to take
   std::string device{};
 };
 
-/// What is seen of fakes from outside. Shared by any number of them, on any devices, outlives them, thread-safe.
+/// Records the calls of fake pipelines. Shared by any number of them, on any devices; must outlive them. Thread-safe.
 class FakeRecord {
  public:
   std::vector<FakeCall> calls() const;
   /// Calls of one kind.
   std::vector<FakeCall> calls(FakeCallKind kind) const;
-  /// Every breach of the contract, as a sentence. Empty is what a test wants.
+  /// Every violation of the pipeline's contract, as a sentence. Tests expect it to be empty.
   std::vector<std::string> violations() const;
   int live_generations() const;
   int max_live_generations() const;   ///< on one device
   int tickets_in_flight() const;      ///< handed out, neither waited for nor dropped
   int max_tickets_in_flight() const;  ///< on one device
 
-  // For the fakes themselves.
+  // For the fake pipelines.
   void add(FakeCall call);
   void add_violation(std::string sentence);
   void count_generations(const std::string& device, int change);
@@ -52,7 +52,7 @@ class FakeRecord {
   void leave(const std::string& device);
 
  private:
-  mutable std::mutex mutex_;  // guards everything below
+  mutable std::mutex mutex_;  // guards the members below
   std::vector<FakeCall> calls_;
   std::vector<std::string> violations_;
   struct OnDevice {
@@ -78,10 +78,10 @@ struct FakeFault {
   std::int64_t step = 0;  ///< counted from 0; where == kStep only
   How how = How::kError;
   ErrorCode code = ErrorCode::kInternal;
-  std::string device{};  ///< it happens there alone; empty: wherever it is
+  std::string device{};  ///< only on this device; empty: on every device
 };
 
-/// What a request is told when such a fault strikes it.
+/// The error code that a request ends with when such a fault happens to it.
 inline ErrorCode expected_code(const FakeFault& fault) {
   switch (fault.how) {
     case FakeFault::How::kError:
@@ -111,12 +111,13 @@ struct FakeOptions {
   std::chrono::microseconds step_time{0};                      ///< for each generation
   std::chrono::microseconds finish_time{0};                    ///< for each generation
   std::function<std::chrono::microseconds(int)> step_curve{};  ///< of a step of so many; empty: step_time for each
-  std::shared_ptr<FakeClock> clock{};  ///< the time all this takes; null: the real one. Its events happen inside calls
-  std::int64_t steps_per_phase = 0;    ///< the batch key changes every so many steps; 0: never
-  int step_memory = 1 << 20;           ///< generations; a step with more of them throws Error(kResourceExhausted)
-  int finish_memory = 1 << 20;         ///< the same for finish
+  std::shared_ptr<FakeClock>
+      clock{};  ///< the clock that all this time passes on; null: the real one. Events happen inside calls
+  std::int64_t steps_per_phase = 0;  ///< the batch key changes every so many steps; 0: never
+  int step_memory = 1 << 20;         ///< generations; a step with more of them throws Error(kResourceExhausted)
+  int finish_memory = 1 << 20;       ///< the same for finish
   std::vector<FakeFault> faults{};
-  std::string broken_device{};          ///< every call there throws Error(kInternal)
+  std::string broken_device{};          ///< every call on this device throws Error(kInternal)
   bool begin_returns_too_few = false;   ///< n - 1 generations
   bool finite_returns_too_few = false;  ///< n - 1 flags
   bool finish_returns_too_few = false;  ///< n - 1 images
@@ -124,10 +125,10 @@ struct FakeOptions {
   std::function<void(const FakeCall&)> on_call{};
 };
 
-/// The colour of the image: depends on prompt and seed alone.
+/// The colour of the image, which depends only on prompt and seed.
 std::array<std::uint8_t, 3> fake_color(const std::string& prompt, std::uint64_t seed);
 
-/// Draws solid images of the size asked for, or the native one. Refuses schedulers it does not list.
+/// Generates images of one colour, of the requested or the native size. Refuses schedulers that it does not list.
 class FakePipeline : public Pipeline {
  public:
   /// @param record  may be null
@@ -146,11 +147,11 @@ class FakePipeline : public Pipeline {
  private:
   using Clock = std::chrono::steady_clock;
 
-  /// Throws what the faults of these generations say; @return the device error that wait() is to throw, or none.
+  /// Throws if a fault of these generations says so. @return the device error that wait() shall throw, or none
   std::optional<Error> apply_faults(const FakeCall& call) const;
   bool is_finite_after(std::uint64_t seed, std::int64_t step) const;
   void record_call(FakeCall call);
-  /// Spends the time, or books it on the device. @return when its ticket is done
+  /// Spends the time, or reserves it on the device. @return when its ticket is done
   Clock::time_point spend(std::chrono::microseconds time, const StopPredicate& stop);
 
   FakeOptions options_;

@@ -137,7 +137,7 @@ std::string png_text_chunk(const std::string& text) {
 
 std::string jpeg_file(const Image& image, JpegKind kind, int quality) {
   jpeg_compress_struct jpeg{};
-  jpeg_error_mgr errors;  // its default ends the program, which will do for a test
+  jpeg_error_mgr errors;  // its default ends the program, which is good enough for a test
   jpeg.err = jpeg_std_error(&errors);
   jpeg_create_compress(&jpeg);
   unsigned char* bytes = nullptr;

@@ -9,7 +9,7 @@
 
 namespace easel::testing {
 
-/// Colours that differ from pixel to pixel and change smoothly, so that lossy files stay near them.
+/// Colours that differ from pixel to pixel but change smoothly, so that lossy formats keep them nearly unchanged.
 Image gradient(int width, int height);
 
 /// One colour everywhere.
@@ -26,7 +26,7 @@ enum class JpegKind { kColour, kProgressive, kGray, kRgb, kCmyk };
 /// CMYK files are written as Adobe's programs do, inverted and with their marker.
 std::string jpeg_file(const Image& image, JpegKind kind = JpegKind::kColour, int quality = 95);
 
-/// The same file, of any kind, as a camera held otherwise would have written it.
+/// The same file, of any format, with an EXIF orientation.
 /// @param orientation  EXIF's; any 16 bits
 /// @param order        of the bytes, "MM" or "II"
 std::string with_orientation(const std::string& file, std::uint16_t orientation, const std::string& order = "MM");

@@ -1,4 +1,4 @@
-// What a refusal says.
+// The messages of errors.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,7 @@
 
 namespace easel {
 
-/// The message of the easel::Error that this throws; "no error" where it throws none.
+/// The message of the easel::Error that the call throws; "no error" if it throws none.
 inline std::string message_of(const std::function<void()>& action) {
   try {
     action();

@@ -6,13 +6,13 @@
 
 namespace easel::testing {
 
-/// How near results of one kind came to the reference's. Figures of the same area, row and column are put together.
+/// How close results of one kind are to the reference's. Results of the same area, row and column are combined.
 struct ParityResult {
   std::string area;    ///< a table of the page; the script says what its differences are measured in
   std::string row;     ///< what was compared: a scheduler, a family, an adapter format
   std::string column;  ///< how: a prediction type, a mode
   double largest_difference = 0;
-  double share_equal = 1;  ///< of the numbers compared: those that are the same
+  double share_equal = 1;  ///< the part of the compared numbers that are equal
 };
 
 /// Appends a line to the file that the environment variable EASEL_PARITY_FIGURES names, if it does. Programs that run

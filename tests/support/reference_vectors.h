@@ -1,4 +1,4 @@
-// What a reference script wrote, and how to compare with it.
+// Reads the vectors that a reference script wrote, and compares tensors with them.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -11,7 +11,7 @@
 
 namespace easel {
 
-/// A folder of its own that goes with the object.
+/// A new folder, which is deleted with the object.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -24,11 +24,12 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   std::string path(const std::string& name = "") const { return name.empty() ? path_ : path_ + "/" + name; }
-  /// Writes a file, or another in its place, and makes its folders. @return its path
+  /// Writes a file, replaces an existing one, and makes its folders. @return its path
   std::string write(const std::string& name, const std::string& contents) const {
     const std::filesystem::path file = path(name);
     std::filesystem::create_directories(file.parent_path());
-    if (std::filesystem::is_symlink(file)) std::filesystem::remove(file);  // or what it leads to would be written
+    if (std::filesystem::is_symlink(file))
+      std::filesystem::remove(file);  // otherwise the file that it points to would be written
     std::ofstream(file, std::ios::binary) << contents;
     return file.string();
   }

@@ -142,8 +142,9 @@ ApiKeys::Table ApiKeys::parse(const std::string& text, const std::string& file) 
 
 void ApiKeys::reload_if_changed() {
   // While one thread reloads the file, the others continue with the present keys.
-  const std::unique_lock lock(reload_mutex_, std::try_to_lock);
-  if (!lock || Clock::now() < checked_at_ + reload_interval_) return;
+  if (!reload_mutex_.try_lock()) return;
+  const MutexLock lock(reload_mutex_, std::adopt_lock);
+  if (Clock::now() < checked_at_ + reload_interval_) return;
   checked_at_ = Clock::now();
   std::string content;  // compared instead of modification times: a file can change twice within a tick of the clock
   try {
@@ -151,7 +152,7 @@ void ApiKeys::reload_if_changed() {
     if (content == last_content_) return;
     auto table = std::make_shared<const Table>(parse(content, file_));
     log::info("API keys were read again", {{"keys", table->size()}});
-    const std::lock_guard guard(table_mutex_);
+    const MutexLock guard(table_mutex_);
     from_file_ = std::move(table);
   } catch (const std::exception& error) {
     // An unreadable file is treated as empty, which a valid one never is: it is logged once, and reloaded when it
@@ -162,7 +163,7 @@ void ApiKeys::reload_if_changed() {
 }
 
 std::shared_ptr<const ApiKeys::Table> ApiKeys::from_file() const {
-  const std::lock_guard lock(table_mutex_);
+  const MutexLock lock(table_mutex_);
   return from_file_;
 }
 

@@ -12,12 +12,12 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/mutex.h"
 #include "http/access/principal.h"
 
 namespace easel::http {
@@ -62,12 +62,12 @@ class ApiKeys {
   const std::chrono::milliseconds reload_interval_;
   const bool required_;
 
-  std::mutex reload_mutex_;   // guards what follows
-  std::string last_content_;  // of the file, valid or not
-  Clock::time_point checked_at_{};
+  Mutex reload_mutex_;
+  std::string last_content_ EASEL_GUARDED_BY(reload_mutex_);  // of the file, valid or not
+  Clock::time_point checked_at_ EASEL_GUARDED_BY(reload_mutex_){};
 
-  mutable std::mutex table_mutex_;  // guards from_file_
-  std::shared_ptr<const Table> from_file_;
+  mutable Mutex table_mutex_;
+  std::shared_ptr<const Table> from_file_ EASEL_GUARDED_BY(table_mutex_);
 };
 
 }  // namespace easel::http

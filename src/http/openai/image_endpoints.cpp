@@ -137,7 +137,7 @@ std::int64_t unix_seconds() {
 
 GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
                                                const std::string& default_model, Client& client) {
-  const auto& models = engine_.models();
+  const auto models = engine_.models();
   if (task == ImageTask::kGenerate) {
     check_json(head);
     return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,

@@ -13,8 +13,9 @@ namespace easel::http {
 
 Response ModelEndpoints::list() const {
   std::vector<ModelStatus> states;
-  for (const auto& model : engine_.models()) states.push_back(engine_.status(model.id));
-  return json_response(200, model_list(engine_.models(), states));
+  const auto models = engine_.models();
+  for (const auto& model : models) states.push_back(engine_.status(model.id));
+  return json_response(200, model_list(models, states));
 }
 
 Response ModelEndpoints::one(const std::string& encoded_id) const {
@@ -44,7 +45,7 @@ Response ModelEndpoints::respond(const ResolvedModel& resolved, ModelState await
 }
 
 ModelEndpoints::ResolvedModel ModelEndpoints::find(const std::string& encoded_id) const {
-  const auto& models = engine_.models();
+  const auto models = engine_.models();
   const auto served = [&](const std::string& id) {
     return std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == id; });
   };

@@ -26,7 +26,7 @@ class ModelEndpoints {
 
  private:
   struct ResolvedModel {
-    const ModelDescription& model;
+    ModelDescription model;
     std::string id;  ///< as the client wrote it
   };
   ResolvedModel find(const std::string& encoded_id) const;

@@ -8,12 +8,12 @@ thread_local MappedFiles* collecting_files = nullptr;
 }  // namespace
 
 void MappedFiles::add(const std::shared_ptr<const MappedFile>& file) {
-  const std::scoped_lock lock(files_mutex_);
+  const MutexLock lock(files_mutex_);
   files_.push_back(file);
 }
 
 void MappedFiles::check_unchanged() const {
-  const std::scoped_lock lock(files_mutex_);
+  const MutexLock lock(files_mutex_);
   std::erase_if(files_, [](const auto& file) { return file.expired(); });
   for (const auto& weak : files_) {
     if (const auto file = weak.lock()) file->check_unchanged();

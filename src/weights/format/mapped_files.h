@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "core/mutex.h"
 #include "weights/format/mapped_file.h"
 
 namespace easel {
@@ -18,8 +18,8 @@ class MappedFiles {
   void check_unchanged() const;
 
  private:
-  mutable std::mutex files_mutex_;
-  mutable std::vector<std::weak_ptr<const MappedFile>> files_;
+  mutable Mutex files_mutex_;
+  mutable std::vector<std::weak_ptr<const MappedFile>> files_ EASEL_GUARDED_BY(files_mutex_);
 };
 
 /// While it lives, hears of every file of weights that is opened on its thread. One at a time on a thread.

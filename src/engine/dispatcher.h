@@ -1,0 +1,48 @@
+// How a unit of work is handed to a pipeline.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "easel/engine.h"
+#include "engine/active_request.h"
+#include "engine/availability.h"
+#include "engine/clock.h"
+#include "engine/cost_model.h"
+#include "engine/in_flight.h"
+#include "engine/residency.h"
+
+namespace easel {
+
+/// Calls the pipelines of a device and puts the work in flight. No exception leaves it: what a pipeline throws is tried
+/// again in another way where that can help (a smaller batch, no batch, more memory), and otherwise ends the requests
+/// concerned. Used by the loop's thread.
+class Dispatcher {
+ public:
+  /// All of them must outlive this object. @param observer  may be null
+  Dispatcher(CostModel& costs, Residency& residency, Availability& availability, InFlight& in_flight, Clock now,
+             std::shared_ptr<EngineObserver> observer);
+
+  /// Begins the request's next images. @param images  how many, 1 or more
+  void begin(const std::shared_ptr<ActiveRequest>& request, std::int64_t images);
+  /// Advances images of one model and batch key by one step.
+  void step(const std::vector<ActiveImageRef>& images);
+  /// Decodes one image.
+  void finish(const ActiveImageRef& target);
+
+ private:
+  WorkInfo info_of(const std::vector<ActiveImageRef>& images) const;
+  void step_failed(const std::vector<ActiveImageRef>& images, const Failure& failure);
+  bool evict_for_retry(const Failure& failure, const ActiveRequest& request, bool& retried);
+  void fail(ActiveRequest& request, const Failure& failure);
+
+  CostModel& costs_;
+  Residency& residency_;
+  Availability& availability_;
+  InFlight& in_flight_;
+  const Clock now_;
+  const std::shared_ptr<EngineObserver> observer_;
+};
+
+}  // namespace easel
