@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "core/log.h"
 #include "easel/error.h"
+#include "weights/format/page_guard.h"
 
 namespace {
 
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   int exit_code = 1;
   const auto options = easel::parse_options(argc, argv, exit_code);
   if (!options) return exit_code;
+  easel::install_truncation_guard();
   try {
     easel::log::set_level(easel::log::parse_level(options->log_level));
     easel::log::set_format(easel::log::parse_format(options->log_format));
