@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "core/log.h"
 #include "easel/error.h"
+#include "nn/meta_run.h"
 #include "weights/format/page_guard.h"
 
 namespace {
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
   const auto options = easel::parse_options(argc, argv, exit_code);
   if (!options) return exit_code;
   easel::install_truncation_guard();
+  const easel::MetaKernels meta_kernels;  // before other threads call libtorch
   try {
     easel::log::set_level(easel::log::parse_level(options->log_level));
     easel::log::set_format(easel::log::parse_format(options->log_format));
