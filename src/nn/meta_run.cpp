@@ -1,5 +1,6 @@
 #include "nn/meta_run.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -12,6 +13,7 @@
 #include <tuple>
 
 #include "easel/error.h"
+#include "nn/onednn_scratch.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -79,7 +81,18 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
   if (cpu_supports(input.scalar_type())) {
-    at::empty(weight.sizes(), weight.options());
+    const auto reordered = at::empty(weight.sizes(), weight.options());
+    const OneDnnConvolution call{.batch = input.size(0),
+                                 .in_channels = input.size(1),
+                                 .out_channels = channels,
+                                 .out_height = size(2),
+                                 .out_width = size(3),
+                                 .kernel = weight.size(2),
+                                 .stride = stride[0],
+                                 .padding = padding[0]};
+    if (!transposed)
+      at::empty({convolution_scratch_bytes(call, onednn_kernels(input.scalar_type()), at::get_num_threads())},
+                input.options().dtype(at::kByte));
   } else if (!pointwise) {
     at::empty({input.size(0), weight.size(1) * weight.size(2) * weight.size(3), size(2) * size(3)}, input.options());
   }
