@@ -1,4 +1,4 @@
-// Noise that is diffusers' noise.
+// The random numbers that diffusers would draw.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -9,15 +9,16 @@
 
 namespace easel {
 
-/// A part of an image, in latent cells.
+/// A rectangle of an image, in latent cells.
 struct NoiseWindow {
-  std::int64_t full_height, full_width;  ///< of the image
-  std::int64_t top, left;                ///< where the part begins
+  std::int64_t full_height, full_width;  ///< of the whole image
+  std::int64_t top, left;                ///< of the rectangle
 };
 
-/// The random numbers of one image: torch.Generator("cpu").manual_seed(seed), float32, whatever the device.
+/// The random numbers of one image, those of torch.Generator("cpu").manual_seed(seed): float32, whatever the device.
 ///
-/// Draw order and shapes decide the numbers, as there. Copyable: a copy goes on from the same point, independently.
+/// The order of draws and their shapes decide the numbers, as in torch. Copyable: a copy continues from the same point,
+/// independently.
 /// Not thread-safe.
 class NoiseSource {
  public:
@@ -27,16 +28,16 @@ class NoiseSource {
   NoiseSource(NoiseSource&&) = default;
   NoiseSource& operator=(NoiseSource&&) = default;
 
-  /// The same numbers from here on as one sees them who knows only a part of the image: each draw is one of the whole
-  /// image's height and width, cut. So parts that overlap agree where they do.
+  /// A copy of this source seen through a window: each draw draws the whole image's height and width and returns the
+  /// window's part, so that overlapping tiles agree where they overlap.
   NoiseSource through(const NoiseWindow& window) const;
 
-  /// What it was made with, however much was drawn since.
+  /// The seed that it was created with, however much has been drawn since.
   std::uint64_t seed() const;
 
   /// Standard normal numbers. @param shape  [..., h, w] through a window. @return float32 of `shape`, on the CPU
   at::Tensor normal(at::IntArrayRef shape);
-  /// The same numbers cast to dtype and sent to device, without waiting for the device.
+  /// The same numbers in the shape and dtype of `like` and on its device; does not wait for the device.
   at::Tensor normal_like(const at::Tensor& like);
 
  private:
