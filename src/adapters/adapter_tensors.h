@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "easel/error.h"
+#include "nn/layer_table.h"
 #include "tensor/placement.h"
-#include "weights/loading/layer_table.h"
 #include "weights/stores/adapter_file.h"
 
 namespace easel {

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "weights/loading/layer_table.h"
+#include "nn/layer_table.h"
 
 namespace easel {
 

@@ -4,6 +4,8 @@
 #include "app/commands.h"
 #include "core/log.h"
 #include "easel/error.h"
+#include "nn/meta_run.h"
+#include "weights/format/page_guard.h"
 
 namespace {
 
@@ -27,6 +29,8 @@ int main(int argc, char** argv) {
   int exit_code = 1;
   const auto options = easel::parse_options(argc, argv, exit_code);
   if (!options) return exit_code;
+  easel::install_truncation_guard();
+  const easel::MetaKernels meta_kernels;  // before other threads call libtorch
   try {
     easel::log::set_level(easel::log::parse_level(options->log_level));
     easel::log::set_format(easel::log::parse_format(options->log_format));

@@ -9,6 +9,7 @@
 
 #include "checkpoints/checkpoint_source.h"
 #include "easel/generation.h"
+#include "weights/loading/load_context.h"
 
 namespace easel {
 
@@ -51,6 +52,7 @@ struct Checkpoint {
   nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
+  LoadContext load_context;  ///< who follows while weights are loaded from it; set by open_model for each load
 
   /// @param vae  autoencoder to use instead of the checkpoint's own and of the manifest's; empty: those
   /// @throws Error(kNotFound)      nothing there, no model_index.json

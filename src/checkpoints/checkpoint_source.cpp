@@ -5,6 +5,7 @@
 
 #include "checkpoints/single_file_configs.h"
 #include "core/text.h"
+#include "weights/stores/component_store.h"
 #include "weights/stores/key_mapping.h"
 #include "weights/stores/safetensors.h"
 

@@ -6,7 +6,7 @@
 
 #include "core/config.h"
 #include "easel/tokenizer.h"
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 

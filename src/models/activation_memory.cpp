@@ -13,14 +13,14 @@ namespace {
 
 constexpr std::int64_t kPromptLength = 77;
 
-/// Runs `call` on a model without weights; the peak above what it held before.
+/// Runs `call` on a model without weights and returns the peak above what was alive before.
 template <class Model, class ModelConfig, class Call>
 std::int64_t peak_of(const ModelConfig& config, const Placement& placement, const Call& call) {
   const c10::InferenceMode inference;
   MetaRun run(placement.device.type());
   const auto storage = placement.device.is_cpu() ? placement.storage : WeightStorage::kCompute;
   const Placement meta{.device = at::kMeta, .dtype = placement.dtype, .storage = storage};
-  // Every tensor is missing and so replaced by one without memory; finish, which would complain, is not asked.
+  // Every tensor is missing, so it is replaced by one without memory. finish(), which would throw, is not called.
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), meta);
   const Model model(config, weights.root());
   const auto held = run.live_bytes();
@@ -36,7 +36,7 @@ UNetInput input_of(const UNet2DConditionConfig& config, const LatentSize& size, 
   input.timesteps = at::empty({rows}, options.dtype(at::kFloat));
   input.encoder_hidden_states = at::empty({rows, kPromptLength, config.levels[0].cross_attention_dim}, options);
   if (config.addition_embed_type == AdditionEmbedType::kTextTime) {
-    // How many numbers there are beside the pooled prompt is not in the config; together they have this width.
+    // The config does not tell how many numbers accompany the pooled prompt, only their total width.
     input.added_time_ids = at::empty({rows, 1}, options.dtype(at::kFloat));
     input.added_text_embeds =
         at::empty({rows, config.projection_class_embeddings_input_dim - config.addition_time_embed_dim}, options);

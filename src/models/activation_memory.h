@@ -1,4 +1,4 @@
-// How much memory a model's calls take beside its weights, from its config alone.
+// How much memory a model's calls take in addition to its weights, estimated from its config.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -11,24 +11,25 @@
 
 namespace easel {
 
-/// Latents, or what becomes of them: rows, and cells along each edge.
+/// The size of a batch of latents: rows, and cells along each edge.
 struct LatentSize {
   std::int64_t rows = 1;
   std::int64_t height = 64;
   std::int64_t width = 64;
 };
 
-// Each: the largest sum of bytes of all tensors alive at once during the call, what it is given and what it returns
-// included, the weights not. The call is made on meta tensors (MetaRun), so this follows the architecture wherever a
-// config leads. Takes milliseconds, up to a few tens for SDXL. Thread-safe.
-// @param placement  where and in which dtype the call would run; with WeightStorage::kStored from half precision, so
-//                   that the weight which a layer converts for its call is in it
+// Each function returns the largest sum of bytes of all tensors that are alive at once during a call, including its
+// input and output but not the weights. The call is made on meta tensors (MetaRun), so it follows the architecture of
+// any config. On a CPU the result includes oneDNN's scratch memory for this processor and number of threads
+// (onednn_scratch.h). Takes milliseconds, up to a few tens for SDXL. Thread-safe.
+// @param placement  where and in which dtype the call would run. With WeightStorage::kStored, weights are assumed to be
+//                   stored in half precision, and the weight that a layer converts for its call is included
 
 /// One evaluation with a prompt of 77 tokens. `rows`: 2 for an image with guidance.
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement);
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
-/// Of pixels that give latents of `size`.
+/// Encodes pixels that give latents of `size`.
 std::int64_t encode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 
 }  // namespace easel

@@ -19,7 +19,7 @@ ResnetOptions autoencoder_resnet_options(const AutoencoderOptions& options, std:
           .activation = options.activation};
 }
 
-std::vector<ResnetBlock2D> resnets(const WeightScope& scope, const AutoencoderOptions& options, std::int64_t count,
+std::vector<ResnetBlock2D> resnets(const ModuleScope& scope, const AutoencoderOptions& options, std::int64_t count,
                                    std::int64_t in_channels, std::int64_t out_channels) {
   std::vector<ResnetBlock2D> blocks;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -39,16 +39,16 @@ AttentionOptions single_head(std::int64_t channels) {
 
 }  // namespace
 
-SpatialAttention::SpatialAttention(const WeightScope& scope, std::int64_t channels, std::int64_t norm_num_groups)
+SpatialAttention::SpatialAttention(const ModuleScope& scope, std::int64_t channels, std::int64_t norm_num_groups)
     : group_norm_(scope / "group_norm", norm_num_groups, channels, kNormEps),
       attention_(scope, single_head(channels)) {}
 
-at::Tensor SpatialAttention::operator()(const at::Tensor& x) const {
+at::Tensor SpatialAttention::operator()(const at::Tensor& x, const RunContext& ctx) const {
   const auto tokens = to_tokens(group_norm_(x));  // [B, HW, C]
-  return to_map(attention_(tokens, tokens), x.size(2), x.size(3)).add_(x);
+  return to_map(attention_(tokens, tokens, /*bias=*/{}, ctx), x.size(2), x.size(3)).add_(x);
 }
 
-AutoencoderMidBlock::AutoencoderMidBlock(const WeightScope& scope, const AutoencoderOptions& options)
+AutoencoderMidBlock::AutoencoderMidBlock(const ModuleScope& scope, const AutoencoderOptions& options)
     : first_(scope / "resnets" / 0,
              autoencoder_resnet_options(options, options.block_out_channels.back(), options.block_out_channels.back())),
       second_(scope / "resnets" / 1, autoencoder_resnet_options(options, options.block_out_channels.back(),
@@ -60,11 +60,11 @@ AutoencoderMidBlock::AutoencoderMidBlock(const WeightScope& scope, const Autoenc
 
 at::Tensor AutoencoderMidBlock::operator()(at::Tensor x, const RunContext& ctx) const {
   x = first_(x, /*temb=*/{}, ctx);
-  if (attention_) x = (*attention_)(x);
+  if (attention_) x = (*attention_)(x, ctx);
   return second_(x, /*temb=*/{}, ctx);
 }
 
-Encoder::Encoder(const WeightScope& scope, const AutoencoderOptions& options)
+Encoder::Encoder(const ModuleScope& scope, const AutoencoderOptions& options)
     : conv_in_(scope / "conv_in", options.in_channels, options.block_out_channels.front()),
       mid_block_(scope / "mid_block", options),
       conv_norm_out_(scope / "conv_norm_out", options.norm_num_groups, options.block_out_channels.back(), kNormEps),
@@ -81,17 +81,17 @@ Encoder::Encoder(const WeightScope& scope, const AutoencoderOptions& options)
 }
 
 at::Tensor Encoder::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  auto sample = conv_in_(x.contiguous(at::MemoryFormat::ChannelsLast));  // [B, block_out_channels[0], H, W]
+  auto sample = conv_in_(x.contiguous(at::MemoryFormat::ChannelsLast), ctx);  // [B, block_out_channels[0], H, W]
   for (const auto& level : levels_) {
     for (const auto& resnet : level.resnets) sample = resnet(sample, /*temb=*/{}, ctx);
-    if (level.downsampler) sample = (*level.downsampler)(sample);
+    if (level.downsampler) sample = (*level.downsampler)(sample, ctx);
   }
   sample = mid_block_(std::move(sample), ctx);
   sample = conv_norm_out_(sample);
-  return conv_out_(at::silu_(sample));
+  return conv_out_(at::silu_(sample), ctx);
 }
 
-Decoder::Decoder(const WeightScope& scope, const AutoencoderOptions& options)
+Decoder::Decoder(const ModuleScope& scope, const AutoencoderOptions& options)
     : conv_in_(scope / "conv_in", options.in_channels, options.block_out_channels.back()),
       mid_block_(scope / "mid_block", options),
       conv_norm_out_(scope / "conv_norm_out", options.norm_num_groups, options.block_out_channels.front(), kNormEps),
@@ -106,15 +106,15 @@ Decoder::Decoder(const WeightScope& scope, const AutoencoderOptions& options)
 }
 
 at::Tensor Decoder::operator()(const at::Tensor& z, const RunContext& ctx) const {
-  auto sample = conv_in_(z.contiguous(at::MemoryFormat::ChannelsLast));  // [B, block_out_channels[-1], h, w]
+  auto sample = conv_in_(z.contiguous(at::MemoryFormat::ChannelsLast), ctx);  // [B, block_out_channels[-1], h, w]
   sample = mid_block_(std::move(sample), ctx);
   for (const auto& level : levels_) {
     for (const auto& resnet : level.resnets) sample = resnet(sample, /*temb=*/{}, ctx);
-    if (level.upsampler) sample = (*level.upsampler)(sample, {2 * sample.size(2), 2 * sample.size(3)});
+    if (level.upsampler) sample = (*level.upsampler)(sample, {2 * sample.size(2), 2 * sample.size(3)}, ctx);
   }
   ctx.throw_if_cancelled();
   sample = conv_norm_out_(sample);
-  return conv_out_(at::silu_(sample));
+  return conv_out_(at::silu_(sample), ctx);
 }
 
 }  // namespace easel

@@ -9,39 +9,39 @@
 
 #include "nn/attention.h"
 #include "nn/layers.h"
+#include "nn/module_scope.h"
 #include "nn/resample.h"
 #include "nn/resnet.h"
 #include "nn/run_context.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
-/// The sizes of either half.
+/// The sizes of the encoder or the decoder.
 struct AutoencoderOptions {
   std::int64_t in_channels;
   std::int64_t out_channels;
-  std::vector<std::int64_t> block_out_channels;  ///< from the pixels' side
-  std::int64_t layers_per_block;                 ///< residual blocks a level; the decoder has one more
+  std::vector<std::int64_t> block_out_channels;  ///< from the pixels to the latents
+  std::int64_t layers_per_block;                 ///< residual blocks per level; the decoder has one more
   std::int64_t norm_num_groups;
   Activation activation;
   bool mid_block_add_attention;
 };
 
-/// Self-attention over all cells with a single head, after a GroupNorm, with a residual.
+/// Self-attention over all cells with a single head, after a GroupNorm and with a residual connection.
 class SpatialAttention {
  public:
-  SpatialAttention(const WeightScope& scope, std::int64_t channels, std::int64_t norm_num_groups);
-  at::Tensor operator()(const at::Tensor& x) const;  // [B, C, H, W] -> the same shape
+  SpatialAttention(const ModuleScope& scope, std::int64_t channels, std::int64_t norm_num_groups);
+  at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;  // [B, C, H, W] -> the same shape
 
  private:
   GroupNorm group_norm_;
   Attention attention_;
 };
 
-/// diffusers' UNetMidBlock2D as an autoencoder uses it.
+/// diffusers' UNetMidBlock2D in the form that autoencoders use.
 class AutoencoderMidBlock {
  public:
-  AutoencoderMidBlock(const WeightScope& scope, const AutoencoderOptions& options);
+  AutoencoderMidBlock(const ModuleScope& scope, const AutoencoderOptions& options);
   at::Tensor operator()(at::Tensor x, const RunContext& ctx) const;  // [B, C, H, W] -> the same shape
 
  private:
@@ -49,11 +49,11 @@ class AutoencoderMidBlock {
   std::optional<SpatialAttention> attention_;
 };
 
-/// Pixels to the moments of latents.
+/// Encodes pixels to the moments of latents.
 class Encoder {
  public:
-  /// options.out_channels: of what comes out, mean and logarithm of the variance together
-  Encoder(const WeightScope& scope, const AutoencoderOptions& options);
+  /// @param options  out_channels counts the mean and the logarithm of the variance
+  Encoder(const ModuleScope& scope, const AutoencoderOptions& options);
   at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;
 
  private:
@@ -68,10 +68,10 @@ class Encoder {
   Conv2d conv_out_;
 };
 
-/// Latents to pixels.
+/// Decodes latents to pixels.
 class Decoder {
  public:
-  Decoder(const WeightScope& scope, const AutoencoderOptions& options);
+  Decoder(const ModuleScope& scope, const AutoencoderOptions& options);
   at::Tensor operator()(const at::Tensor& z, const RunContext& ctx) const;
 
  private:

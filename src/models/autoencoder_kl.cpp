@@ -13,7 +13,7 @@ constexpr double kMinLogvar = -30.0, kMaxLogvar = 20.0;
 void require_blocks(Config& config, const std::string& key, const std::string& supported, std::size_t levels) {
   const auto names = get_names(config, key, {supported});
   for (const auto& name : names) {
-    if (name != supported) throw unsupported_field(config, key, concat("is not done; easel supports ", supported));
+    if (name != supported) throw unsupported_field(config, key, concat("is not supported; easel supports ", supported));
   }
   if (names.size() != levels) {
     throw invalid_field(config, key, concat("has ", names.size(), " entries, but `block_out_channels` ", levels));
@@ -28,7 +28,7 @@ std::optional<std::vector<double>> find_per_channel(Config& config, const std::s
   return list;
 }
 
-/// A number, or the first of a list, as the reference takes it; none where there is neither.
+/// A number, or the first of a list, as the reference reads it; none if the field is absent or empty.
 std::optional<std::int64_t> first_of(Config& config, const std::string& key) {
   if (!config.has(key)) return std::nullopt;
   const auto size = config.get_list<std::int64_t>(key, config.raw(key).is_array() ? config.raw(key).size() : 1, 0);
@@ -88,7 +88,7 @@ at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
   return logvar.mul(0.5).exp_().mul_(noise).add_(mean);
 }
 
-AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScope& scope)
+AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScope& scope)
     : config_(config),
       offload_handle_(scope.offload_handle()),
       encoder_(scope / "encoder", half_options(config, config.in_channels, 2 * config.latent_channels)),
@@ -103,7 +103,7 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const WeightScop
 at::Tensor AutoencoderKL::moments(const at::Tensor& x, const RunContext& ctx) const {
   offload_handle_.make_resident();
   const auto moments = encoder_(x, ctx);  // [B, 2 latent_channels, h, w]
-  return quant_conv_ ? (*quant_conv_)(moments) : moments;
+  return quant_conv_ ? (*quant_conv_)(moments, ctx) : moments;
 }
 
 DiagonalGaussianDistribution AutoencoderKL::encode(const at::Tensor& x, const RunContext& ctx) const {
@@ -112,7 +112,7 @@ DiagonalGaussianDistribution AutoencoderKL::encode(const at::Tensor& x, const Ru
 
 at::Tensor AutoencoderKL::decode(const at::Tensor& z, const RunContext& ctx) const {
   offload_handle_.make_resident();
-  return decoder_(post_quant_conv_ ? (*post_quant_conv_)(z) : z, ctx);  // [B, out_channels, scale h, scale w]
+  return decoder_(post_quant_conv_ ? (*post_quant_conv_)(z, ctx) : z, ctx);  // [B, out_channels, scale h, scale w]
 }
 
 }  // namespace easel

@@ -11,8 +11,8 @@
 #include "core/config.h"
 #include "models/autoencoder_blocks.h"
 #include "nn/layers.h"
+#include "nn/module_scope.h"
 #include "nn/run_context.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
@@ -28,12 +28,12 @@ struct AutoencoderKLConfig {
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
-  // For the pipeline; the model itself reads none of these.
+  // The model does not use the fields below; they are for the pipeline.
   double scaling_factor = 0.18215;                               ///< latents times this have unit variance
-  std::optional<double> shift_factor;                            ///< taken off before scaling
-  std::optional<std::vector<double>> latents_mean, latents_std;  ///< one number a latent channel
-  std::optional<std::int64_t> sample_size;  ///< pixels along the edge of the tiles that a large image is cut into
-  bool force_upcast = true;                 ///< run in float32 even where the UNet runs in half precision
+  std::optional<double> shift_factor;                            ///< subtracted before scaling
+  std::optional<std::vector<double>> latents_mean, latents_std;  ///< one number per latent channel
+  std::optional<std::int64_t> sample_size;  ///< edge in pixels of the tiles that a large image is cut into
+  bool force_upcast = true;                 ///< run in float32 even if the UNet runs in half precision
 
   /// Pixels per latent cell, along each edge.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
@@ -42,12 +42,12 @@ struct AutoencoderKLConfig {
   static AutoencoderKLConfig from(Config& config);
 };
 
-/// What encode says of the latents: a normal distribution for each number.
+/// The result of encoding: a normal distribution for each number of the latents.
 struct DiagonalGaussianDistribution {
   at::Tensor mean;    ///< [B, latent_channels, h, w]
   at::Tensor logvar;  ///< the same shape, within -30 to 20
 
-  /// @param moments  [B, 2 latent_channels, h, w]: mean and logarithm of the variance, as an encoder gives them
+  /// @param moments  [B, 2 latent_channels, h, w]: mean and logarithm of the variance, as an encoder returns them
   static DiagonalGaussianDistribution of(const at::Tensor& moments);
 
   /// @param noise  standard normal, of mean's shape, dtype and device
@@ -55,11 +55,12 @@ struct DiagonalGaussianDistribution {
 };
 
 /// Kingma and Welling 2013 (arXiv:1312.6114), as trained for latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
-/// Numbers agree with diffusers 0.42.1, autoencoder_kl.py. Immutable once made; calls are thread-safe.
+/// Numbers agree with diffusers 0.42.1, autoencoder_kl.py. Immutable once made; calls are thread-safe unless
+/// the model takes turns on its device with others (see ComponentOffloader).
 class AutoencoderKL {
  public:
-  /// Takes its tensors from scope; what is missing shows in Weights::finish.
-  AutoencoderKL(const AutoencoderKLConfig& config, const WeightScope& scope);
+  /// Takes its tensors from scope; Weights::finish reports those that are missing.
+  AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScope& scope);
 
   const AutoencoderKLConfig& config() const { return config_; }
 
@@ -67,7 +68,7 @@ class AutoencoderKL {
   /// @throws Error(kCancelled)
   DiagonalGaussianDistribution encode(const at::Tensor& x, const RunContext& ctx) const;
 
-  /// What encode makes its distribution of.
+  /// The moments that encode makes its distribution of: [B, 2 latent_channels, h, w].
   at::Tensor moments(const at::Tensor& x, const RunContext& ctx) const;
 
   /// @param z  [B, latent_channels, h, w], already divided by scaling_factor, of the weights' dtype and device

@@ -7,7 +7,6 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
-#include "nn/adapter_set.h"
 #include "nn/attention.h"
 
 namespace easel {
@@ -21,7 +20,7 @@ Activation hidden_activation(Config& config) {
   const auto name = config.get<std::string>("hidden_act", "quick_gelu");
   if (name == "quick_gelu") return Activation::kQuickGelu;
   if (name == "gelu") return Activation::kGelu;
-  throw unsupported_field(config, "hidden_act", "is not done; easel supports quick_gelu and gelu");
+  throw unsupported_field(config, "hidden_act", "is not supported; easel supports quick_gelu and gelu");
 }
 
 bool has_projection(Config& config) {
@@ -34,7 +33,7 @@ bool has_projection(Config& config) {
   return std::find(names.begin(), names.end(), "CLIPTextModelWithProjection") != names.end();
 }
 
-// Fields of training, of generation and of transformers' own bookkeeping.
+// Fields for training, for text generation and for transformers' own bookkeeping.
 void ignore_training_fields(Config& config) {
   config.ignore({"attention_dropout",
                  "dropout",
@@ -62,7 +61,7 @@ void ignore_training_fields(Config& config) {
 }
 
 // The module was called text_model inside CLIPTextModel until transformers 5.
-WeightScope text_scope(const WeightScope& scope) {
+ModuleScope text_scope(const ModuleScope& scope) {
   return scope.has("text_model.embeddings.token_embedding.weight") ? scope / "text_model" : scope;
 }
 
@@ -92,7 +91,7 @@ CLIPTextConfig CLIPTextConfig::from(Config& config) {
   return c;
 }
 
-CLIPTextModel::EncoderLayer::EncoderLayer(const WeightScope& scope, const CLIPTextConfig& config)
+CLIPTextModel::EncoderLayer::EncoderLayer(const ModuleScope& scope, const CLIPTextConfig& config)
     : layer_norm1_(scope / "layer_norm1", config.hidden_size, config.layer_norm_eps),
       layer_norm2_(scope / "layer_norm2", config.hidden_size, config.layer_norm_eps),
       q_proj_(scope / "self_attn" / "q_proj", config.hidden_size, config.hidden_size),
@@ -104,17 +103,17 @@ CLIPTextModel::EncoderLayer::EncoderLayer(const WeightScope& scope, const CLIPTe
       heads_(config.num_attention_heads),
       activation_(config.hidden_act) {}
 
-at::Tensor CLIPTextModel::EncoderLayer::operator()(const at::Tensor& hidden_states) const {
-  const auto attended = attend(layer_norm1_(hidden_states)).add_(hidden_states);  // [B, L, hidden_size]
-  return fc2_(activate_in_place(activation_, fc1_(layer_norm2_(attended)))).add_(attended);
+at::Tensor CLIPTextModel::EncoderLayer::operator()(const at::Tensor& hidden_states, const RunContext& ctx) const {
+  const auto attended = attend(layer_norm1_(hidden_states), ctx).add_(hidden_states);  // [B, L, hidden_size]
+  return fc2_(activate_in_place(activation_, fc1_(layer_norm2_(attended), ctx)), ctx).add_(attended);
 }
 
-at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed) const {
-  return out_proj_(multi_head_attention(q_proj_(normed), k_proj_(normed), v_proj_(normed), heads_, /*bias=*/{},
-                                        AttentionMask::kCausal));
+at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed, const RunContext& ctx) const {
+  const auto query = q_proj_(normed, ctx), key = k_proj_(normed, ctx), value = v_proj_(normed, ctx);
+  return out_proj_(multi_head_attention(query, key, value, heads_, /*bias=*/{}, AttentionMask::kCausal), ctx);
 }
 
-CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope)
+CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config, const ModuleScope& scope)
     : config_(config),
       offload_handle_(scope.offload_handle()),
       layer_table_(scope.layers()),
@@ -144,21 +143,19 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
     throw Error(ErrorCode::kInvalidArgument,
                 concat("`clip_skip` is ", clip_skip, ", expected 0 to ", config_.num_hidden_layers), "clip_skip");
   }
-  const ScopedAdapters adapters(*layer_table_, ctx.adapters);
-
   offload_handle_.make_resident();
   CLIPTextOutput out;
   auto hidden_states = embed(input_ids, learned).add_(position_embedding_.first(length));  // [B, L, hidden_size]
   for (std::int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (i == config_.num_hidden_layers - clip_skip) out.hidden_state = hidden_states;
     ctx.throw_if_cancelled();
-    hidden_states = layers_[i](hidden_states);
+    hidden_states = layers_[i](hidden_states, ctx);
   }
   out.last_hidden_state = final_layer_norm_(hidden_states);
   if (clip_skip == 0) out.hidden_state = hidden_states;
   out.prompt_embeds = clip_skip == 0 ? out.last_hidden_state : final_layer_norm_(out.hidden_state);
   out.pooled_output = pool(out.last_hidden_state, input_ids);
-  if (text_projection_) out.text_embeds = (*text_projection_)(out.pooled_output);
+  if (text_projection_) out.text_embeds = (*text_projection_)(out.pooled_output, ctx);
   return out;
 }
 

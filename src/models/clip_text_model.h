@@ -11,8 +11,8 @@
 #include "core/config.h"
 #include "nn/activation.h"
 #include "nn/layers.h"
+#include "nn/module_scope.h"
 #include "nn/run_context.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
@@ -36,31 +36,32 @@ struct CLIPTextConfig {
 
 struct CLIPTextOutput {
   at::Tensor last_hidden_state;  ///< [B, L, hidden_size], after the final LayerNorm
-  at::Tensor hidden_state;   ///< the same shape: what the last layer that was not skipped gave, before the LayerNorm
+  at::Tensor hidden_state;   ///< the same shape: output of the last layer that was not skipped, before the LayerNorm
   at::Tensor prompt_embeds;  ///< the same shape: hidden_state after the final LayerNorm
   at::Tensor pooled_output;  ///< [B, hidden_size]: last_hidden_state at each row's end-of-text token
   at::Tensor text_embeds;    ///< [B, projection_dim]: pooled_output projected; undefined without projection
 };
 
-/// Vectors that stand for some tokens instead of the vocabulary's: words of textual inversion.
+/// Vectors that replace the vocabulary's embeddings of some tokens: words of textual inversion.
 struct TokenEmbeddingOverrides {
   at::Tensor positions;  ///< int64 [E], into the B * L tokens; undefined for none
   at::Tensor vectors;    ///< [E, hidden_size], of any floating dtype, on the weights' device
 };
 
 /// Radford et al. 2021 (arXiv:2103.00020). Numbers agree with transformers 5.23.0, modeling_clip.py, both as
-/// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe where no adapter is in
-/// use.
+/// CLIPTextModel and as CLIPTextModelWithProjection. Immutable once made; calls are thread-safe, with adapters as well,
+/// unless the model takes turns on its device with others (see ComponentOffloader).
 class CLIPTextModel {
  public:
-  /// Takes its tensors from scope, with or without the prefix "text_model."; what is missing shows in Weights::finish.
-  CLIPTextModel(const CLIPTextConfig& config, const WeightScope& scope);
+  /// Takes its tensors from scope, with or without the prefix "text_model."; Weights::finish reports those
+  /// that are missing.
+  CLIPTextModel(const CLIPTextConfig& config, const ModuleScope& scope);
 
   const CLIPTextConfig& config() const { return config_; }
   const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
 
   /// @param input_ids  int64 [B, L] on the weights' device, L at most max_position_embeddings, each below vocab_size;
-  ///                   at learned positions any, only to be compared with the end of text
+  ///                   at learned positions it can be any number and is only compared with the end-of-text token
   /// @param clip_skip  layers left out of hidden_state and prompt_embeds, counted from the end: 0 to num_hidden_layers
   /// @throws Error(kInvalidArgument)  L or clip_skip out of range
   /// @throws Error(kCancelled)
@@ -70,11 +71,13 @@ class CLIPTextModel {
  private:
   class EncoderLayer {
    public:
-    EncoderLayer(const WeightScope& scope, const CLIPTextConfig& config);
-    at::Tensor operator()(const at::Tensor& hidden_states) const;  // [B, L, hidden_size] -> the same shape
+    EncoderLayer(const ModuleScope& scope, const CLIPTextConfig& config);
+    /// @param hidden_states  [B, L, hidden_size]
+    /// @return               the same shape
+    at::Tensor operator()(const at::Tensor& hidden_states, const RunContext& ctx) const;
 
    private:
-    at::Tensor attend(const at::Tensor& normed) const;
+    at::Tensor attend(const at::Tensor& normed, const RunContext& ctx) const;
 
     LayerNorm layer_norm1_, layer_norm2_;
     Linear q_proj_, k_proj_, v_proj_, out_proj_, fc1_, fc2_;

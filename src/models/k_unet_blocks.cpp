@@ -34,7 +34,7 @@ KAttentionOptions attention_options(const UNet2DConditionConfig& config, const U
 
 }  // namespace
 
-KDownBlock::KDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
+KDownBlock::KDownBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
   const auto& here = config.levels[level];
   const bool last = level + 1 == config.levels.size();
   for (std::int64_t i = 0; i < here.layers; ++i) {
@@ -58,7 +58,7 @@ at::Tensor KDownBlock::operator()(at::Tensor sample, const UNetBlockInputs& bloc
   return downsampler_ ? (*downsampler_)(sample) : sample;
 }
 
-KUpBlock::KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
+KUpBlock::KUpBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
   const auto& here = config.levels[level];
   const auto channels = here.channels;
   const auto finer = config.levels[level == 0 ? 0 : level - 1].channels;
@@ -66,7 +66,7 @@ KUpBlock::KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config
   for (std::int64_t i = 0; i < here.layers; ++i) {
     const auto in_channels = i > 0 || first ? channels : 2 * channels;
     const auto out_channels = i + 1 == here.layers ? finer : channels;
-    // With attention the width changes in the block's last convolution, without in the one before.
+    // With attention the width changes in the block's last convolution; without attention in the one before.
     auto options = resnet_options(config, in_channels, here.up_attention ? channels : out_channels, out_channels);
     options.hidden_groups = channels / kGroupSize;
     resnets_.emplace_back(scope / "resnets" / i, options);

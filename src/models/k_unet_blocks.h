@@ -1,4 +1,4 @@
-// The blocks of UNets after k-diffusion: those of the latent upscaler.
+// The blocks of UNets in the style of k-diffusion, which the latent upscaler uses.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,36 +10,36 @@
 #include "models/unet_2d_condition_config.h"
 #include "nn/k_attention.h"
 #include "nn/k_resample.h"
+#include "nn/module_scope.h"
 #include "nn/resnet_cond_norm.h"
 #include "nn/run_context.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
 /// KDownBlock2D and KCrossAttnDownBlock2D.
 class KDownBlock {
  public:
-  KDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
-  /// @param skip  set to what the partner on the way up is given; undefined where that takes none
+  KDownBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  /// @param skip  receives the input of the counterpart on the way up; undefined if that takes none
   at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, at::Tensor& skip,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, H / 2, W / 2], or as large
 
  private:
   std::vector<ResnetBlockCondNorm2D> resnets_;
-  std::vector<KAttentionBlock> attentions_;  // empty, or one a resnet
+  std::vector<KAttentionBlock> attentions_;  // empty, or one per resnet
   std::optional<KDownsample2D> downsampler_;
 };
 
 /// KUpBlock2D and KCrossAttnUpBlock2D.
 class KUpBlock {
  public:
-  KUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  KUpBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level);
   at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, const at::Tensor& skip,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, 2 H, 2 W], or as large
 
  private:
   std::vector<ResnetBlockCondNorm2D> resnets_;
-  std::vector<KAttentionBlock> attentions_;  // empty, or one a resnet
+  std::vector<KAttentionBlock> attentions_;  // empty, or one per resnet
   std::optional<KUpsample2D> upsampler_;
 };
 

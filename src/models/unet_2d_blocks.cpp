@@ -29,7 +29,7 @@ TransformerOptions transformer_options(const UNet2DConditionConfig& config, cons
 
 }  // namespace
 
-UNetDownBlock::UNetDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
+UNetDownBlock::UNetDownBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
   const auto& here = config.levels[level];
   for (std::int64_t i = 0; i < here.layers; ++i) {
     const auto in_channels = i == 0 && level > 0 ? config.levels[level - 1].channels : here.channels;
@@ -52,13 +52,13 @@ at::Tensor UNetDownBlock::operator()(at::Tensor sample, const UNetBlockInputs& b
     skips.push_back(sample);
   }
   if (downsampler_) {
-    sample = (*downsampler_)(sample);
+    sample = (*downsampler_)(sample, ctx);
     skips.push_back(sample);
   }
   return sample;
 }
 
-UNetMidBlock::UNetMidBlock(const WeightScope& scope, const UNet2DConditionConfig& config) {
+UNetMidBlock::UNetMidBlock(const ModuleScope& scope, const UNet2DConditionConfig& config) {
   const auto& here = config.levels.back();
   const bool attention = config.mid_block_type == UNetMidBlockType::kCrossAttention;
   auto options = resnet_options(config, here.channels, here.channels);
@@ -81,13 +81,13 @@ at::Tensor UNetMidBlock::operator()(at::Tensor sample, const UNetBlockInputs& bl
   return sample;
 }
 
-UNetUpBlock::UNetUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
+UNetUpBlock::UNetUpBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level) {
   const auto& here = config.levels[level];
   const auto coarser = config.levels[std::min(level + 1, config.levels.size() - 1)].channels;
   const auto finer = config.levels[level == 0 ? 0 : level - 1].channels;
   for (std::int64_t i = 0; i <= here.layers; ++i) {
     const auto from_below = i == 0 ? coarser : here.channels;
-    // The last skip comes from before this level's first layer on the way down, so it has the finer level's width.
+    // The last skip is the input of this level's first layer on the way down, so it has the finer level's width.
     const auto from_skip = i == here.layers ? finer : here.channels;
     resnets_.emplace_back(scope / "resnets" / i, resnet_options(config, from_below + from_skip, here.channels));
     if (here.up_attention) {
@@ -106,7 +106,7 @@ at::Tensor UNetUpBlock::operator()(at::Tensor sample, const UNetBlockInputs& blo
     sample = resnets_[i](sample, block_inputs.emb, ctx);
     if (!attentions_.empty()) sample = attentions_[i](sample, block_inputs.prompt, ctx);
   }
-  return upsampler_ ? (*upsampler_)(sample, {skips.back().size(2), skips.back().size(3)}) : sample;
+  return upsampler_ ? (*upsampler_)(sample, {skips.back().size(2), skips.back().size(3)}, ctx) : sample;
 }
 
 }  // namespace easel

@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "models/unet_2d_condition_config.h"
+#include "nn/module_scope.h"
 #include "nn/resample.h"
 #include "nn/resnet.h"
 #include "nn/run_context.h"
 #include "nn/transformer_2d.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
-/// What every block of one call is given.
+/// The inputs that all blocks of one call share.
 struct UNetBlockInputs {
   at::Tensor emb;  ///< [B, temb_channels]
   Conditioning prompt;
@@ -24,21 +24,21 @@ struct UNetBlockInputs {
 /// DownBlock2D and CrossAttnDownBlock2D.
 class UNetDownBlock {
  public:
-  UNetDownBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
-  /// @param skips  gets what each layer gave, in order
+  UNetDownBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  /// @param skips  receives the output of each layer, in order
   at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, std::vector<at::Tensor>& skips,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about H / 2, about W / 2]
 
  private:
   std::vector<ResnetBlock2D> resnets_;
-  std::vector<Transformer2DModel> attentions_;  // empty, or one a resnet
+  std::vector<Transformer2DModel> attentions_;  // empty, or one per resnet
   std::optional<Downsample2D> downsampler_;
 };
 
 /// UNetMidBlock2DCrossAttn, and UNetMidBlock2D as a UNet uses it: a single residual block.
 class UNetMidBlock {
  public:
-  UNetMidBlock(const WeightScope& scope, const UNet2DConditionConfig& config);
+  UNetMidBlock(const ModuleScope& scope, const UNet2DConditionConfig& config);
   at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs,
                         const RunContext& ctx) const;  // [B, C, H, W] -> the same shape
 
@@ -50,14 +50,14 @@ class UNetMidBlock {
 /// UpBlock2D and CrossAttnUpBlock2D.
 class UNetUpBlock {
  public:
-  UNetUpBlock(const WeightScope& scope, const UNet2DConditionConfig& config, std::size_t level);
-  /// @param skips  loses its last entries, one a layer; the next one left says how large the result is
+  UNetUpBlock(const ModuleScope& scope, const UNet2DConditionConfig& config, std::size_t level);
+  /// @param skips  one entry per layer is removed from its end; the next one determines the size of the result
   at::Tensor operator()(at::Tensor sample, const UNetBlockInputs& block_inputs, std::vector<at::Tensor>& skips,
                         const RunContext& ctx) const;  // [B, C, H, W] -> [B, channels, about 2 H, about 2 W]
 
  private:
   std::vector<ResnetBlock2D> resnets_;
-  std::vector<Transformer2DModel> attentions_;  // empty, or one a resnet
+  std::vector<Transformer2DModel> attentions_;  // empty, or one per resnet
   std::optional<Upsample2D> upsampler_;
 };
 

@@ -1,7 +1,6 @@
 #include "models/unet_2d_condition.h"
 
 #include "core/text.h"
-#include "nn/adapter_set.h"
 
 namespace easel {
 namespace {
@@ -31,7 +30,7 @@ void check_shape(const at::Tensor& tensor, const char* name, at::IntArrayRef exp
 
 }  // namespace
 
-UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope)
+UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, const ModuleScope& scope)
     : config_(config),
       offload_handle_(scope.offload_handle()),
       layer_table_(scope.layers()),
@@ -59,15 +58,14 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config, 
 at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunContext& ctx) const {
   check(input);
   offload_handle_.make_resident();
-  const ScopedAdapters adapters(*layer_table_, ctx.adapters);
 
   // 1. time
-  const UNetBlockInputs block_inputs{.emb = embedding_(input), .prompt = make_conditioning(input)};
+  const UNetBlockInputs block_inputs{.emb = embedding_(input, ctx), .prompt = make_conditioning(input)};
 
   // 2. pre-process
   auto sample = input.sample.contiguous(at::MemoryFormat::ChannelsLast);
   if (config_.center_input_sample) sample = sample.mul(2).sub_(1);
-  sample = conv_in_(sample);  // [B, levels[0].channels, h, w]
+  sample = conv_in_(sample, ctx);  // [B, levels[0].channels, h, w]
 
   // 3. to 5. down, mid, up
   sample = config_.k_blocks ? run_k_blocks(std::move(sample), block_inputs, ctx)
@@ -75,7 +73,7 @@ at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunCon
 
   // 6. post-process
   if (conv_norm_out_) sample = activate_in_place(config_.act_fn, (*conv_norm_out_)(sample));
-  return conv_out_(sample);  // [B, out_channels, h, w]
+  return conv_out_(sample, ctx);  // [B, out_channels, h, w]
 }
 
 at::Tensor UNet2DConditionModel::run_blocks(at::Tensor sample, const UNetInput& input,
@@ -96,7 +94,7 @@ at::Tensor UNet2DConditionModel::run_blocks(at::Tensor sample, const UNetInput& 
 
 at::Tensor UNet2DConditionModel::run_k_blocks(at::Tensor sample, const UNetBlockInputs& block_inputs,
                                               const RunContext& ctx) const {
-  std::vector<at::Tensor> skips;  // one a level
+  std::vector<at::Tensor> skips;  // one per level
   for (const auto& block : k_down_blocks_) {
     at::Tensor skip;
     sample = block(std::move(sample), block_inputs, skip, ctx);
@@ -128,7 +126,7 @@ void UNet2DConditionModel::check(const UNetInput& input) const {
     check_shape(input.encoder_attention_mask, "encoder_attention_mask", {batch, tokens});
   }
   if (config_.k_blocks && input.mid_block_residual.defined()) {
-    throw Error(ErrorCode::kInvalidArgument, "unet: residuals have no place in this model");
+    throw Error(ErrorCode::kInvalidArgument, "unet: this model does not take residuals");
   }
   if (input.down_block_residuals.empty() == input.mid_block_residual.defined()) {
     throw Error(ErrorCode::kInvalidArgument,

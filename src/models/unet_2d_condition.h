@@ -13,24 +13,25 @@
 #include "models/unet_embedding.h"
 #include "models/unet_input.h"
 #include "nn/layers.h"
+#include "nn/module_scope.h"
 #include "nn/run_context.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 
 /// Rombach et al. 2022 (arXiv:2112.10752), built from its config. Numbers agree with diffusers 0.42.1,
-/// unet_2d_condition.py. Immutable once made; calls are thread-safe where no adapter is in use.
+/// unet_2d_condition.py. Immutable once made; calls are thread-safe, with adapters as well, unless the model takes
+/// turns on its device with others (see ComponentOffloader).
 class UNet2DConditionModel {
  public:
-  /// Takes its tensors from scope; what is missing shows in Weights::finish.
-  UNet2DConditionModel(const UNet2DConditionConfig& config, const WeightScope& scope);
+  /// Takes its tensors from scope; Weights::finish reports those that are missing.
+  UNet2DConditionModel(const UNet2DConditionConfig& config, const ModuleScope& scope);
 
   const UNet2DConditionConfig& config() const { return config_; }
   const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
 
   /// One evaluation. Rows do not influence each other.
   /// @return  [B, out_channels, h, w]
-  /// @throws Error(kInvalidArgument)  a tensor of another shape, missing or without use in this model; names it
+  /// @throws Error(kInvalidArgument)  a tensor has another shape, is missing or is not used by this model; names it
   /// @throws Error(kCancelled)
   at::Tensor operator()(const UNetInput& input, const RunContext& ctx) const;
 
@@ -49,7 +50,7 @@ class UNet2DConditionModel {
   std::vector<UNetDownBlock> down_blocks_;
   std::optional<UNetMidBlock> mid_block_;
   std::vector<UNetUpBlock> up_blocks_;
-  std::vector<KDownBlock> k_down_blocks_;  // these instead, with config.k_blocks
+  std::vector<KDownBlock> k_down_blocks_;  // used instead with config.k_blocks
   std::vector<KUpBlock> k_up_blocks_;
   std::optional<GroupNorm> conv_norm_out_;
   Conv2d conv_out_;

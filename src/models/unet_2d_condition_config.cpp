@@ -44,7 +44,7 @@ BlockTypes read_block_types(Config& config, const std::string& key, const std::s
 }
 
 UNetMidBlockType read_mid_block_type(Config& config) {
-  // Absent means the default; null means that there is none.
+  // An absent field means the default; null means that there is no middle block.
   if (config.object().contains("mid_block_type") && config.raw("mid_block_type").is_null()) {
     return UNetMidBlockType::kNone;
   }
@@ -52,7 +52,7 @@ UNetMidBlockType read_mid_block_type(Config& config) {
   if (name == "UNetMidBlock2DCrossAttn") return UNetMidBlockType::kCrossAttention;
   if (name == "UNetMidBlock2D") return UNetMidBlockType::kResnet;
   throw unsupported_field(config, "mid_block_type",
-                          "is not done; easel supports UNetMidBlock2DCrossAttn, UNetMidBlock2D, null");
+                          "is not supported; easel supports UNetMidBlock2DCrossAttn, UNetMidBlock2D, null");
 }
 
 std::int64_t as_count(const Config& config, const std::string& key, const json& value) {
@@ -105,7 +105,7 @@ void read_transformer_layers(Config& config, UNet2DConditionConfig& c) {
 }
 
 std::vector<bool> read_only_cross_attention(Config& config, std::size_t levels) {
-  // The middle block of these types never looks at it.
+  // The middle blocks of these types do not use it.
   config.ignore({"mid_block_only_cross_attention"});
   return config.get_list<bool>("only_cross_attention", levels, false);
 }
@@ -114,7 +114,7 @@ void read_norm_groups(Config& config, const Counts& channels, UNet2DConditionCon
   const bool none = config.object().contains("norm_num_groups") && !config.has("norm_num_groups");
   if (!none) return check_groups(config, channels, c.norm_num_groups);
   if (!c.k_blocks) {
-    throw unsupported_field(config, "norm_num_groups", "is not done with these blocks; easel supports a number");
+    throw unsupported_field(config, "norm_num_groups", "is not supported with these blocks; easel supports a number");
   }
   c.norm_num_groups = 0;
 }
@@ -157,10 +157,10 @@ void read_levels(Config& config, UNet2DConditionConfig& c) {
   read_norm_groups(config, channels, c);
 }
 
-/// Whose widths K-blocks can split into groups and heads, and whose skip connections find their place.
+/// Checks that K-blocks can split the widths into groups and heads, and that skip connections have the right widths.
 void check_k_blocks(const Config& config, const UNet2DConditionConfig& c) {
   if (c.mid_block_type != UNetMidBlockType::kNone) {
-    throw unsupported_field(config, "mid_block_type", "is not done with K-blocks; easel supports null");
+    throw unsupported_field(config, "mid_block_type", "is not supported with K-blocks; easel supports null");
   }
   for (std::size_t i = 0; i < c.levels.size(); ++i) {
     const auto& level = c.levels[i];
@@ -255,7 +255,7 @@ void refuse_other_architectures(Config& config) {
   config.require("_class_name", {"UNet2DConditionModel"});
   config.require("dual_cross_attention", {false});
   config.require("attention_type", {"default"});
-  config.require("num_attention_heads", {});  // diffusers refuses it too: its meaning was never settled
+  config.require("num_attention_heads", {});  // diffusers refuses it as well, because its meaning was never settled
   config.require("encoder_hid_dim", {});
   config.require("encoder_hid_dim_type", {});
 }
@@ -292,8 +292,7 @@ UNet2DConditionConfig UNet2DConditionConfig::from(Config& config) {
   read_class_embedding(config, c);
   if (c.k_blocks) check_k_blocks(config, c);
   read_addition_embedding(config, c);
-  // Read by other block types than these alone, and dropout in training. Scores are in float32 with or without the
-  // upcast.
+  // Used only by other block types, or only in training (dropout). Attention scores are float32 with or without upcast.
   config.ignore(
       {"resnet_skip_time_act", "resnet_out_scale_factor", "cross_attention_norm", "dropout", "upcast_attention"});
   config.finish();

@@ -19,13 +19,13 @@ std::int64_t time_channels(const UNet2DConditionConfig& config) {
 void check_given(const at::Tensor& tensor, const char* name, bool wanted) {
   if (tensor.defined() != wanted) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("unet: ", name, wanted ? " is missing" : " has no use in this model"));
+                concat("unet: ", name, wanted ? " is missing" : " is not used by this model"));
   }
 }
 
 }  // namespace
 
-UNetEmbedding::UNetEmbedding(const UNet2DConditionConfig& config, const WeightScope& scope)
+UNetEmbedding::UNetEmbedding(const UNet2DConditionConfig& config, const ModuleScope& scope)
     : config_(config),
       time_proj_(make_time_projection(config, scope)),
       time_embedding_(scope / "time_embedding", {.in_channels = time_channels(config),
@@ -44,7 +44,7 @@ UNetEmbedding::UNetEmbedding(const UNet2DConditionConfig& config, const WeightSc
 }
 
 UNetEmbedding::TimeProjection UNetEmbedding::make_time_projection(const UNet2DConditionConfig& config,
-                                                                  const WeightScope& scope) {
+                                                                  const ModuleScope& scope) {
   if (is_fourier(config)) {
     return GaussianFourierProjection(scope / "time_proj", config.time_embedding_dim / 2, config.flip_sin_to_cos);
   }
@@ -55,7 +55,7 @@ UNetEmbedding::TimeProjection UNetEmbedding::make_time_projection(const UNet2DCo
 }
 
 std::optional<UNetEmbedding::ClassEmbedding> UNetEmbedding::make_class_embedding(const UNet2DConditionConfig& config,
-                                                                                 const WeightScope& scope) {
+                                                                                 const ModuleScope& scope) {
   const auto place = scope / "class_embedding";
   const auto width = config.time_embedding_dim, projected = config.projection_class_embeddings_input_dim;
   switch (config.class_embed_type) {
@@ -76,7 +76,7 @@ std::optional<UNetEmbedding::ClassEmbedding> UNetEmbedding::make_class_embedding
 }
 
 std::optional<UNetEmbedding::AddedEmbedding> UNetEmbedding::make_added_embedding(const UNet2DConditionConfig& config,
-                                                                                 const WeightScope& scope) {
+                                                                                 const ModuleScope& scope) {
   const auto place = scope / "add_embedding";
   switch (config.addition_embed_type) {
     case AdditionEmbedType::kNone:
@@ -91,7 +91,7 @@ std::optional<UNetEmbedding::AddedEmbedding> UNetEmbedding::make_added_embedding
   return std::nullopt;
 }
 
-at::Tensor UNetEmbedding::operator()(const UNetInput& input) const {
+at::Tensor UNetEmbedding::operator()(const UNetInput& input, const RunContext& ctx) const {
   const bool text_time = config_.addition_embed_type == AdditionEmbedType::kTextTime;
   check_given(input.class_labels, "class_labels", config_.class_embed_type != ClassEmbedType::kNone);
   check_given(input.added_text_embeds, "added_text_embeds", text_time);
@@ -100,14 +100,15 @@ at::Tensor UNetEmbedding::operator()(const UNetInput& input) const {
     check_given(input.timestep_cond, "timestep_cond", config_.time_cond_proj_dim.has_value());
 
   const auto dtype = input.sample.scalar_type();
-  auto emb = time_embedding_(project_time(input.timesteps).to(dtype), input.timestep_cond);  // [B, time_embedding_dim]
+  const auto time = project_time(input.timesteps).to(dtype);
+  auto emb = time_embedding_(time, input.timestep_cond, ctx);  // [B, time_embedding_dim]
   if (config_.class_embed_type != ClassEmbedType::kNone) {
-    const auto class_emb = embed_class(input).to(dtype);
+    const auto class_emb = embed_class(input, ctx).to(dtype);
     emb = config_.class_embeddings_concat ? at::cat({emb, class_emb}, /*dim=*/-1) : emb.add(class_emb);
   }
   if (add_embedding_) {
     const auto* text = std::get_if<TextTimeEmbedding>(&*add_embedding_);
-    emb = emb.add(text != nullptr ? (*text)(input.encoder_hidden_states) : embed_text_and_time(input));
+    emb = emb.add(text != nullptr ? (*text)(input.encoder_hidden_states, ctx) : embed_text_and_time(input, ctx));
   }
   return config_.time_embedding_act_fn ? activate(*config_.time_embedding_act_fn, emb) : emb;
 }
@@ -116,15 +117,17 @@ at::Tensor UNetEmbedding::project_time(const at::Tensor& numbers) const {
   return std::visit([&](const auto& projection) { return projection(numbers); }, time_proj_);
 }
 
-at::Tensor UNetEmbedding::embed_class(const UNetInput& input) const {
+at::Tensor UNetEmbedding::embed_class(const UNetInput& input, const RunContext& ctx) const {
   if (!class_embedding_) return input.class_labels;  // identity
   const auto labels = config_.class_embed_type == ClassEmbedType::kTimestep
                           ? project_time(input.class_labels).to(input.sample.scalar_type())
                           : input.class_labels;
-  return std::visit([&](const auto& embedding) { return embedding(labels); }, *class_embedding_);
+  if (const auto* table = std::get_if<Embedding>(&*class_embedding_)) return (*table)(labels);
+  if (const auto* linear = std::get_if<Linear>(&*class_embedding_)) return (*linear)(labels, ctx);
+  return std::get<TimestepEmbedding>(*class_embedding_)(labels, /*condition=*/{}, ctx);
 }
 
-at::Tensor UNetEmbedding::embed_text_and_time(const UNetInput& input) const {
+at::Tensor UNetEmbedding::embed_text_and_time(const UNetInput& input, const RunContext& ctx) const {
   const auto batch = input.added_text_embeds.size(0);
   const auto times = (*add_time_proj_)(input.added_time_ids.flatten()).reshape({batch, -1});  // [B, n D]
   const auto both = at::cat({input.added_text_embeds, times}, /*dim=*/-1);
@@ -134,7 +137,7 @@ at::Tensor UNetEmbedding::embed_text_and_time(const UNetInput& input) const {
         concat("unet: added_text_embeds and added_time_ids make a vector of ", both.size(1),
                ", expected `projection_class_embeddings_input_dim` = ", config_.projection_class_embeddings_input_dim));
   }
-  return std::get<TimestepEmbedding>(*add_embedding_)(both.to(input.sample.scalar_type()));
+  return std::get<TimestepEmbedding>(*add_embedding_)(both.to(input.sample.scalar_type()), /*condition=*/{}, ctx);
 }
 
 }  // namespace easel

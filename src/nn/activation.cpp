@@ -40,7 +40,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
     case Activation::kMish:
       return at::mish(x);
     case Activation::kRelu:
-      return at::clamp_min(x, 0);  // relu itself, which knows no meta tensors
+      return at::clamp_min(x, 0);  // not at::relu, which does not support meta tensors
     case Activation::kQuickGelu:
       return quick_gelu(x);
   }

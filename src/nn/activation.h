@@ -1,4 +1,4 @@
-// The nonlinearities that configs name.
+// The activation functions that configs name.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,11 +10,11 @@ namespace easel {
 
 enum class Activation { kSilu, kGelu, kMish, kRelu, kQuickGelu };
 
-/// diffusers' name for one: "silu" or "swish", "gelu", "mish", "relu", in any case; none when it is another.
+/// Parses diffusers' names: "silu" or "swish", "gelu", "mish", "relu", in any case; none for any other name.
 std::optional<Activation> parse_activation(std::string_view name);
 
 at::Tensor activate(Activation activation, const at::Tensor& x);
-/// The same numbers written over `x`, which the caller owns alone.
+/// Writes the result over `x`, which the caller must not share.
 at::Tensor activate_in_place(Activation activation, at::Tensor x);
 
 }  // namespace easel

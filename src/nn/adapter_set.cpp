@@ -7,46 +7,33 @@
 namespace easel {
 
 void AdapterSet::add(const BoundAdapter& adapter, AdapterWeights weights) {
-  // All digits: two weights that differ at all are two sets.
+  // All digits: two weights that differ at all make two sets.
   const auto key_with = [&](auto... numbers) { return concat('#', adapter.id, std::hexfloat, '*', numbers...); };
   if (weights.any()) key_ += key_with(weights.unet, '*', weights.text_encoders);
   for (const auto& [model, slot, change] : adapter.layers) {
     const auto weight = weights.of(*model);
     if (weight == 0) continue;
     const auto key = key_with(weight);
-    auto& own = model_adapters(model);
-    if (!own.key.ends_with(key)) own.key += key;
-    own.layers[slot].uses.push_back({.adapter = change, .weight = weight});
+    auto& of_model = model_key(model);
+    if (!of_model.ends_with(key)) of_model += key;
+    layers_[slot].uses.push_back({.adapter = change, .weight = weight});
   }
 }
 
 std::string AdapterSet::key_of(const LayerTable& model) const {
-  const auto* model_adapters = find(model);
-  return model_adapters == nullptr ? std::string() : model_adapters->key;
-}
-
-AdapterSet::ModelAdapters& AdapterSet::model_adapters(const std::shared_ptr<LayerTable>& model) {
   const auto found =
-      std::find_if(models_.begin(), models_.end(), [&](const ModelAdapters& p) { return p.model == model; });
-  if (found != models_.end()) return *found;
-  return models_.emplace_back(ModelAdapters{.model = model, .key = {}, .layers = {}});
+      std::ranges::find_if(model_keys_, [&](const ModelKey& entry) { return entry.model.get() == &model; });
+  return found == model_keys_.end() ? std::string() : found->key;
 }
 
-const AdapterSet::ModelAdapters* AdapterSet::find(const LayerTable& model) const {
-  const auto found =
-      std::find_if(models_.begin(), models_.end(), [&](const ModelAdapters& p) { return p.model.get() == &model; });
-  return found == models_.end() ? nullptr : &*found;
+const LayerAdapters* AdapterSet::find(const std::shared_ptr<const LayerSlot>& slot) const {
+  const auto found = layers_.find(slot);
+  return found == layers_.end() ? nullptr : &found->second;
 }
 
-ScopedAdapters::ScopedAdapters(const LayerTable& model, const AdapterSet* set)
-    : model_adapters_(set == nullptr ? nullptr : set->find(model)) {
-  if (model_adapters_ == nullptr) return;
-  for (const auto& [slot, adapters] : model_adapters_->layers) slot->adapters = &adapters;
-}
-
-ScopedAdapters::~ScopedAdapters() {
-  if (model_adapters_ == nullptr) return;
-  for (const auto& [slot, adapters] : model_adapters_->layers) slot->adapters = nullptr;
+std::string& AdapterSet::model_key(const std::shared_ptr<LayerTable>& model) {
+  const auto found = std::ranges::find(model_keys_, model, &ModelKey::model);
+  return found != model_keys_.end() ? found->key : model_keys_.emplace_back(ModelKey{.model = model, .key = {}}).key;
 }
 
 }  // namespace easel

@@ -1,26 +1,26 @@
-// The adapters of a request, and how a model call takes them up.
+// The adapters of a request, as a model's layers look them up.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "nn/layer_adapter.h"
-#include "weights/loading/layer_table.h"
+#include "nn/layer_table.h"
 
 namespace easel {
 
-/// An adapter file whose tensors have found their layers. Immutable.
+/// An adapter file whose tensors have been assigned to layers. Immutable.
 struct BoundAdapter {
   struct Layer {
     std::shared_ptr<LayerTable> model;
-    std::shared_ptr<LayerSlot> slot;  ///< of that model
+    std::shared_ptr<const LayerSlot> slot;  ///< of that model
     std::shared_ptr<const LayerAdapter> adapter;
   };
-  std::string id;  ///< no two have the same, also after a file was read again
+  std::string id;  ///< unique: a file that is read again gets another one
   std::vector<Layer> layers;
-  std::size_t bytes = 0;  ///< of its tensors
+  std::size_t bytes = 0;  ///< size of its tensors
 };
 
 /// How strong an adapter is in each kind of model.
@@ -31,43 +31,31 @@ struct AdapterWeights {
   double of(const LayerTable& model) const { return model.component == "unet" ? unet : text_encoders; }
 };
 
-/// What a request has chosen: adapters in the order they are applied, each with a weight. Rows of one model call have
-/// one set. Immutable once filled.
+/// The adapters that a request chose, in the order in which they are applied, each with a weight. All rows of a model
+/// call use one set. Thread-safe once filled: model calls on several threads may use one set.
 class AdapterSet {
  public:
-  /// Where a weight is 0, the adapter is not there.
+  /// An adapter whose weight is 0 is left out.
   void add(const BoundAdapter& adapter, AdapterWeights weights);
 
   /// Equal keys mean equal images.
   const std::string& key() const { return key_; }
-  /// The same for one model alone; empty where nothing of the set is for it.
+  /// The same for one model only; empty if no adapter of the set changes it.
   std::string key_of(const LayerTable& model) const;
 
+  /// The adapters of one layer; null if none changes it. Called by every layer at every call.
+  const LayerAdapters* find(const std::shared_ptr<const LayerSlot>& slot) const;
+
  private:
-  friend class ScopedAdapters;
-  struct ModelAdapters {
+  struct ModelKey {
     std::shared_ptr<LayerTable> model;
     std::string key;
-    std::map<std::shared_ptr<LayerSlot>, LayerAdapters> layers;
   };
-  ModelAdapters& model_adapters(const std::shared_ptr<LayerTable>& model);
-  const ModelAdapters* find(const LayerTable& model) const;
+  std::string& model_key(const std::shared_ptr<LayerTable>& model);
 
   std::string key_;
-  std::vector<ModelAdapters> models_;
-};
-
-/// As long as it lives, the model's layers work with a set's adapters. One at a time on one model, from one thread.
-class ScopedAdapters {
- public:
-  /// @param set  outlives this; null: nothing happens
-  ScopedAdapters(const LayerTable& model, const AdapterSet* set);
-  ~ScopedAdapters();
-  ScopedAdapters(const ScopedAdapters&) = delete;
-  ScopedAdapters& operator=(const ScopedAdapters&) = delete;
-
- private:
-  const AdapterSet::ModelAdapters* model_adapters_;
+  std::vector<ModelKey> model_keys_;
+  std::unordered_map<std::shared_ptr<const LayerSlot>, LayerAdapters> layers_;
 };
 
 }  // namespace easel

@@ -16,8 +16,8 @@ using OneDnnLinear = at::Tensor(const at::Tensor& input, const at::Tensor& weigh
                                 c10::List<std::optional<at::Scalar>> scalars,
                                 std::optional<std::string_view> algorithm);
 
-/// libtorch multiplies float32 with MKL, which has kernels of its own for its maker's CPUs and plainer ones for others.
-/// On AMD's (Zen 4, 2 cores) oneDNN's are 1.1 to 1.7 times as fast at the sizes of SD 1.5's layers.
+/// libtorch multiplies float32 matrices with MKL, whose fastest kernels run only on Intel's CPUs. On AMD's (measured on
+/// Zen 4, 2 cores), oneDNN is 1.1 to 1.7 times as fast at the sizes of SD 1.5's layers.
 bool prefers_onednn() {
 #if defined(__x86_64__)
   return __builtin_cpu_is("amd") && at::hasMKL() && at::globalContext().userEnabledMkldnn();
@@ -26,7 +26,7 @@ bool prefers_onednn() {
 #endif
 }
 
-/// oneDNN's product, which libtorch's compiler calls and ATen has no function for; none where it is of no use here.
+/// oneDNN's product, which libtorch's compiler calls and for which ATen has no function; none if it should not be used.
 const std::optional<c10::TypedOperatorHandle<OneDnnLinear>>& onednn_linear() {
   static const auto found = []() -> std::optional<c10::TypedOperatorHandle<OneDnnLinear>> {
     const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});

@@ -20,16 +20,17 @@ at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, 
   return out.transpose(1, 2).reshape(query.sizes());  // [B, heads, L, D / heads] -> [B, L, D]
 }
 
-Attention::Attention(const WeightScope& scope, const AttentionOptions& options)
+Attention::Attention(const ModuleScope& scope, const AttentionOptions& options)
     : to_q_(scope / "to_q", options.query_dim, options.heads * options.head_dim, options.projection_bias),
       to_k_(scope / "to_k", options.context_dim, options.heads * options.head_dim, options.projection_bias),
       to_v_(scope / "to_v", options.context_dim, options.heads * options.head_dim, options.projection_bias),
       to_out_(scope / "to_out" / 0, options.heads * options.head_dim, options.query_dim),
       heads_(options.heads) {}
 
-at::Tensor Attention::operator()(const at::Tensor& hidden_states, const at::Tensor& context,
-                                 const at::Tensor& bias) const {
-  return to_out_(multi_head_attention(to_q_(hidden_states), to_k_(context), to_v_(context), heads_, bias));
+at::Tensor Attention::operator()(const at::Tensor& hidden_states, const at::Tensor& context, const at::Tensor& bias,
+                                 const RunContext& ctx) const {
+  const auto query = to_q_(hidden_states, ctx), key = to_k_(context, ctx), value = to_v_(context, ctx);
+  return to_out_(multi_head_attention(query, key, value, heads_, bias), ctx);
 }
 
 }  // namespace easel

@@ -11,10 +11,10 @@ namespace easel {
 
 enum class AttentionMask { kNone, kCausal };
 
-/// softmax(q k^T / sqrt(D / heads) + bias) v, each head by itself.
+/// softmax(q k^T / sqrt(D / heads) + bias) v, for each head.
 ///
-/// Every kernel behind it keeps scores and softmax in float32 whatever the dtype, so a config's `upcast_attention` asks
-/// for nothing that is not done anyway.
+/// All of libtorch's kernels compute scores and softmax in float32 whatever the dtype, so a config's `upcast_attention`
+/// makes no difference.
 /// @param query  [B, L, D]
 /// @param key    [B, S, D]
 /// @param value  [B, S, D]
@@ -26,7 +26,7 @@ at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, 
 
 struct AttentionOptions {
   std::int64_t query_dim;
-  std::int64_t context_dim;  ///< width of what is attended to; query_dim for self-attention
+  std::int64_t context_dim;  ///< width of the context; query_dim for self-attention
   std::int64_t heads;
   std::int64_t head_dim;
   Bias projection_bias = Bias::kNone;  ///< of to_q, to_k and to_v
@@ -35,13 +35,14 @@ struct AttentionOptions {
 /// diffusers' Attention with its default processor, without norms and residual.
 class Attention {
  public:
-  Attention(const WeightScope& scope, const AttentionOptions& options);
+  Attention(const ModuleScope& scope, const AttentionOptions& options);
 
   /// @param hidden_states  [B, L, query_dim]
   /// @param context        [B, S, context_dim]; hidden_states itself for self-attention
   /// @param bias           as in multi_head_attention
   /// @return               [B, L, query_dim]
-  at::Tensor operator()(const at::Tensor& hidden_states, const at::Tensor& context, const at::Tensor& bias = {}) const;
+  at::Tensor operator()(const at::Tensor& hidden_states, const at::Tensor& context, const at::Tensor& bias,
+                        const RunContext& ctx) const;
 
  private:
   Linear to_q_, to_k_, to_v_, to_out_;

@@ -33,7 +33,7 @@ at::Tensor Timesteps::operator()(const at::Tensor& timesteps) const {
   return pad_ ? at::constant_pad_nd(embedding, {0, 1}) : embedding;
 }
 
-GaussianFourierProjection::GaussianFourierProjection(const WeightScope& scope, std::int64_t frequencies,
+GaussianFourierProjection::GaussianFourierProjection(const ModuleScope& scope, std::int64_t frequencies,
                                                      bool flip_sin_to_cos)
     : weight_(scope.take("weight", {frequencies})), flip_sin_to_cos_(flip_sin_to_cos) {}
 
@@ -42,7 +42,7 @@ at::Tensor GaussianFourierProjection::operator()(const at::Tensor& timesteps) co
   return sines_and_cosines(angles, flip_sin_to_cos_);
 }
 
-TimestepEmbedding::TimestepEmbedding(const WeightScope& scope, const TimestepEmbeddingOptions& options)
+TimestepEmbedding::TimestepEmbedding(const ModuleScope& scope, const TimestepEmbeddingOptions& options)
     : linear_1_(scope / "linear_1", options.in_channels, options.time_embed_dim),
       linear_2_(scope / "linear_2", options.time_embed_dim, options.time_embed_dim),
       activation_(options.activation),
@@ -52,14 +52,16 @@ TimestepEmbedding::TimestepEmbedding(const WeightScope& scope, const TimestepEmb
   }
 }
 
-at::Tensor TimestepEmbedding::operator()(const at::Tensor& sample, const at::Tensor& condition) const {
+at::Tensor TimestepEmbedding::operator()(const at::Tensor& sample, const at::Tensor& condition,
+                                         const RunContext& ctx) const {
   const bool conditioned = cond_proj_ && condition.defined();
-  const auto hidden = linear_1_(conditioned ? sample.add((*cond_proj_)(condition)) : sample);  // [B, time_embed_dim]
-  const auto out = linear_2_(activate_in_place(activation_, hidden));
+  const auto input = conditioned ? sample.add((*cond_proj_)(condition, ctx)) : sample;  // [B, in_channels]
+  const auto hidden = linear_1_(input, ctx);                                            // [B, time_embed_dim]
+  const auto out = linear_2_(activate_in_place(activation_, hidden), ctx);
   return post_activation_ ? activate_in_place(*post_activation_, out) : out;
 }
 
-TextTimeEmbedding::TextTimeEmbedding(const WeightScope& scope, std::int64_t encoder_dim, std::int64_t time_embed_dim,
+TextTimeEmbedding::TextTimeEmbedding(const ModuleScope& scope, std::int64_t encoder_dim, std::int64_t time_embed_dim,
                                      std::int64_t heads)
     : norm1_(scope / "norm1", encoder_dim),
       norm2_(scope / "norm2", time_embed_dim),
@@ -70,14 +72,15 @@ TextTimeEmbedding::TextTimeEmbedding(const WeightScope& scope, std::int64_t enco
       positional_embedding_((scope / "pool").take("positional_embedding", {1, encoder_dim})),
       heads_(heads) {}
 
-at::Tensor TextTimeEmbedding::operator()(const at::Tensor& hidden_states) const {
-  return norm2_(proj_(pool(norm1_(hidden_states))));
+at::Tensor TextTimeEmbedding::operator()(const at::Tensor& hidden_states, const RunContext& ctx) const {
+  return norm2_(proj_(pool(norm1_(hidden_states), ctx), ctx));
 }
 
-at::Tensor TextTimeEmbedding::pool(const at::Tensor& tokens) const {
+at::Tensor TextTimeEmbedding::pool(const at::Tensor& tokens, const RunContext& ctx) const {
   const auto mean = tokens.mean(/*dim=*/1, /*keepdim=*/true).add_(positional_embedding_);  // [B, 1, D]
   const auto context = at::cat({mean, tokens}, /*dim=*/1);                                 // [B, 1 + S, D]
-  return multi_head_attention(q_proj_(mean), k_proj_(context), v_proj_(context), heads_).squeeze(1);
+  const auto query = q_proj_(mean, ctx), key = k_proj_(context, ctx), value = v_proj_(context, ctx);
+  return multi_head_attention(query, key, value, heads_).squeeze(1);
 }
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// Numbers and prompts as vectors: what conditions a UNet beside cross-attention.
+// Embeddings of numbers and prompts, which condition a UNet along with cross-attention.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -28,10 +28,10 @@ class Timesteps {
   bool flip_sin_to_cos_, pad_;
 };
 
-/// The same idea with random, stored frequencies (Tancik et al. 2020, arXiv:2006.10739).
+/// Sinusoidal embedding with random frequencies that the checkpoint stores (Tancik et al. 2020, arXiv:2006.10739).
 class GaussianFourierProjection {
  public:
-  GaussianFourierProjection(const WeightScope& scope, std::int64_t frequencies, bool flip_sin_to_cos);
+  GaussianFourierProjection(const ModuleScope& scope, std::int64_t frequencies, bool flip_sin_to_cos);
   at::Tensor operator()(const at::Tensor& timesteps) const;  // [N] -> [N, 2 * frequencies]
 
  private:
@@ -47,14 +47,14 @@ struct TimestepEmbeddingOptions {
   std::optional<std::int64_t> cond_proj_dim = std::nullopt;
 };
 
-/// Two-layer MLP that lifts an embedding to the UNet's width.
+/// Two-layer MLP that projects an embedding to the width of the UNet's time embedding.
 class TimestepEmbedding {
  public:
-  TimestepEmbedding(const WeightScope& scope, const TimestepEmbeddingOptions& options);
+  TimestepEmbedding(const ModuleScope& scope, const TimestepEmbeddingOptions& options);
   /// @param sample     [B, in_channels]
   /// @param condition  [B, cond_proj_dim], or undefined
   /// @return           [B, time_embed_dim]
-  at::Tensor operator()(const at::Tensor& sample, const at::Tensor& condition = {}) const;
+  at::Tensor operator()(const at::Tensor& sample, const at::Tensor& condition, const RunContext& ctx) const;
 
  private:
   Linear linear_1_, linear_2_;
@@ -63,15 +63,18 @@ class TimestepEmbedding {
   std::optional<Activation> post_activation_;
 };
 
-/// A prompt's token states pooled to one vector by attention from their mean (diffusers' TextTimeEmbedding).
+/// Pools a prompt's token states to one vector by attention with their mean as the query (diffusers'
+/// TextTimeEmbedding).
 class TextTimeEmbedding {
  public:
-  TextTimeEmbedding(const WeightScope& scope, std::int64_t encoder_dim, std::int64_t time_embed_dim,
+  TextTimeEmbedding(const ModuleScope& scope, std::int64_t encoder_dim, std::int64_t time_embed_dim,
                     std::int64_t heads);
-  at::Tensor operator()(const at::Tensor& hidden_states) const;  // [B, S, encoder_dim] -> [B, time_embed_dim]
+  /// @param hidden_states  [B, S, encoder_dim]
+  /// @return               [B, time_embed_dim]
+  at::Tensor operator()(const at::Tensor& hidden_states, const RunContext& ctx) const;
 
  private:
-  at::Tensor pool(const at::Tensor& tokens) const;  // [B, S, encoder_dim] -> [B, encoder_dim]
+  at::Tensor pool(const at::Tensor& tokens, const RunContext& ctx) const;  // [B, S, encoder_dim] -> [B, encoder_dim]
 
   LayerNorm norm1_, norm2_;
   Linear k_proj_, q_proj_, v_proj_, proj_;

@@ -9,12 +9,12 @@ constexpr std::int64_t kWidening = 4;
 
 }  // namespace
 
-FeedForward::FeedForward(const WeightScope& scope, std::int64_t dim)
+FeedForward::FeedForward(const ModuleScope& scope, std::int64_t dim)
     : proj_(scope / "net" / 0 / "proj", dim, 2 * kWidening * dim), out_(scope / "net" / 2, kWidening * dim, dim) {}
 
-at::Tensor FeedForward::operator()(const at::Tensor& hidden_states) const {
-  const auto halves = proj_(hidden_states).chunk(2, /*dim=*/-1);  // value and gate, [B, L, 4 dim] each
-  return out_(at::gelu(halves[1]).mul_(halves[0]));
+at::Tensor FeedForward::operator()(const at::Tensor& hidden_states, const RunContext& ctx) const {
+  const auto halves = proj_(hidden_states, ctx).chunk(2, /*dim=*/-1);  // value and gate, [B, L, 4 dim] each
+  return out_(at::gelu(halves[1]).mul_(halves[0]), ctx);
 }
 
 }  // namespace easel

@@ -5,11 +5,11 @@
 
 namespace easel {
 
-/// GEGLU (Shazeer 2020, arXiv:2002.05202) to four times the width and back.
+/// GEGLU (Shazeer 2020, arXiv:2002.05202) with a hidden layer of four times the width.
 class FeedForward {
  public:
-  FeedForward(const WeightScope& scope, std::int64_t dim);
-  at::Tensor operator()(const at::Tensor& hidden_states) const;  // [B, L, dim] -> [B, L, dim]
+  FeedForward(const ModuleScope& scope, std::int64_t dim);
+  at::Tensor operator()(const at::Tensor& hidden_states, const RunContext& ctx) const;  // [B, L, dim] -> [B, L, dim]
 
  private:
   Linear proj_, out_;

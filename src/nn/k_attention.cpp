@@ -19,7 +19,7 @@ AdaGroupNormOptions norm_options(const KAttentionOptions& options) {
 
 }  // namespace
 
-KAttentionBlock::KAttentionBlock(const WeightScope& scope, const KAttentionOptions& options)
+KAttentionBlock::KAttentionBlock(const ModuleScope& scope, const KAttentionOptions& options)
     : norm2_(scope / "norm2", norm_options(options)),
       norm_cross_(scope / "attn2" / "norm_cross", options.cross_attention_dim),
       attn2_(scope / "attn2", k_attention_options(options, options.cross_attention_dim)) {
@@ -34,11 +34,11 @@ at::Tensor KAttentionBlock::operator()(at::Tensor hidden_states, const at::Tenso
   ctx.throw_if_cancelled();
   const auto height = hidden_states.size(2), width = hidden_states.size(3);
   if (attn1_) {
-    const auto tokens = to_tokens((*norm1_)(hidden_states, temb));  // [B, HW, channels]
-    hidden_states = hidden_states.add(to_map((*attn1_)(tokens, tokens), height, width));
+    const auto tokens = to_tokens((*norm1_)(hidden_states, temb, ctx));  // [B, HW, channels]
+    hidden_states = hidden_states.add(to_map((*attn1_)(tokens, tokens, /*bias=*/{}, ctx), height, width));
   }
-  const auto tokens = to_tokens(norm2_(hidden_states, temb));
-  const auto attended = attn2_(tokens, norm_cross_(prompt.encoder_hidden_states), prompt.bias);
+  const auto tokens = to_tokens(norm2_(hidden_states, temb, ctx));
+  const auto attended = attn2_(tokens, norm_cross_(prompt.encoder_hidden_states), prompt.bias, ctx);
   return hidden_states.add(to_map(attended, height, width));
 }
 

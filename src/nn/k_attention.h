@@ -1,4 +1,4 @@
-// Attention over the cells of a feature map, as UNets after k-diffusion have it.
+// Attention over the cells of a feature map in UNets in the style of k-diffusion.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,13 +19,13 @@ struct KAttentionOptions {
   std::int64_t cross_attention_dim;
   std::int64_t temb_channels;
   std::int64_t groups;
-  bool self_attention;  ///< before the prompt, the map looks at itself
+  bool self_attention;  ///< the map attends to itself before it attends to the prompt
 };
 
 /// diffusers' KAttentionBlock with a layer norm over the prompt.
 class KAttentionBlock {
  public:
-  KAttentionBlock(const WeightScope& scope, const KAttentionOptions& options);
+  KAttentionBlock(const ModuleScope& scope, const KAttentionOptions& options);
   /// @param hidden_states  [B, channels, H, W]
   /// @param temb           [B, temb_channels]
   /// @return               the same shape

@@ -12,7 +12,7 @@ namespace {
 /// @param gain  of the sum of all weights along an axis
 at::Tensor make_kernel(double gain, const Placement& placement) {
   const auto axis = at::tensor({gain * 1 / 8, gain * 3 / 8, gain * 3 / 8, gain * 1 / 8}, at::kFloat);
-  const auto kernel = axis.unsqueeze(1) * axis.unsqueeze(0);  // sixteenths and their products: exact
+  const auto kernel = axis.unsqueeze(1) * axis.unsqueeze(0);  // small dyadic fractions, which are exact
   return kernel.view({1, 1, 4, 4}).to(placement.device, placement.dtype);
 }
 

@@ -1,4 +1,4 @@
-// Halving and doubling a feature map by a fixed filter, as UNets after k-diffusion do.
+// Halving and doubling a feature map by a fixed filter, in UNets in the style of k-diffusion.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +7,7 @@
 
 namespace easel {
 
-/// diffusers' KDownsample2D: the filter (1, 3, 3, 1) / 8 along both axes, edges mirrored. Holds no weights.
+/// diffusers' KDownsample2D: the filter (1, 3, 3, 1) / 8 along both axes, edges mirrored. Has no weights.
 class KDownsample2D {
  public:
   explicit KDownsample2D(const Placement& placement);
@@ -17,7 +17,7 @@ class KDownsample2D {
   at::Tensor kernel_;  // [1, 1, 4, 4]
 };
 
-/// diffusers' KUpsample2D: the same filter the other way.
+/// diffusers' KUpsample2D: the transposed convolution with the same filter.
 class KUpsample2D {
  public:
   explicit KUpsample2D(const Placement& placement);

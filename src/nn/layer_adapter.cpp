@@ -52,7 +52,7 @@ at::Tensor delta(const Difference& change, at::IntArrayRef /*shape*/) {
 at::Tensor delta(const KroneckerProduct& change, at::IntArrayRef shape) {
   const auto w1 = whole(change.w1);  // [a, c]
   const auto w2 = whole(change.w2);  // [b, d], [b, d * k * k] or [b, d, k, k]
-  // Windows are the last index, so a flat [b, d * k * k] and [b, d, k, k] give the same numbers in the same order.
+  // The window is the last index, so a flat [b, d * k * k] and [b, d, k, k] give the same numbers in the same order.
   return at::kron(w1, rows(w2)).reshape(shape);
 }
 
@@ -70,12 +70,12 @@ at::Tensor apply_factors(const LowRank& change, const LayerCall& call) {
   return at::conv2d(window, change.up, change.up_bias);
 }
 
-/// The change without its scale; may be a tensor of the adapter itself, so not to be written.
+/// The change without its scale. May be a tensor of the adapter itself, so it must not be written.
 at::Tensor unscaled_delta(const LayerAdapter& adapter, at::IntArrayRef shape) {
   return std::visit([&](const auto& change) { return delta(change, shape); }, adapter.change);
 }
 
-/// Lengths of a weight's rows, or of its columns, with the dimensions of `like`.
+/// Norms of a weight's rows or columns, with the dimensions of `like`.
 at::Tensor vector_norms(const at::Tensor& weight, const at::Tensor& like) {
   std::vector<std::int64_t> others;
   for (std::int64_t d = 0; d < weight.dim(); ++d) {
@@ -93,18 +93,20 @@ bool has_rule(const WeightedAdapter& use, Magnitude::Rule rule) {
   return use.adapter->magnitude && use.adapter->magnitude->rule == rule;
 }
 
-const at::Tensor& gain_of(const WeightedAdapter& use, const at::Tensor& weight) {
-  if (use.gain.defined()) return use.gain;
+at::Tensor compute_gain(const WeightedAdapter& use, const at::Tensor& weight) {
   const auto& [lengths, rule] = *use.adapter->magnitude;
   const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (rule == Magnitude::Rule::kPeft) {
-    use.gain = lengths / vector_norms(at::add(weight, change, use.adapter->scale * use.weight), lengths);
-  } else {
-    const auto changed = at::add(weight, change, use.adapter->scale);
-    use.gain = lengths / vector_norms(changed, lengths).add_(epsilon_of(weight.scalar_type()));
-    if (use.weight != 1) use.gain.sub_(1).mul_(use.weight).add_(1);
+    return lengths / vector_norms(at::add(weight, change, use.adapter->scale * use.weight), lengths);
   }
-  return use.gain;
+  const auto changed = at::add(weight, change, use.adapter->scale);
+  auto gain = lengths / vector_norms(changed, lengths).add_(epsilon_of(weight.scalar_type()));
+  if (use.weight != 1) gain.sub_(1).mul_(use.weight).add_(1);
+  return gain;
+}
+
+const at::Tensor& gain_of(const WeightedAdapter& use, const at::Tensor& weight) {
+  return use.gain->get([&] { return compute_gain(use, weight); });
 }
 
 bool changes_weight(const WeightedAdapter& use) {
@@ -112,17 +114,18 @@ bool changes_weight(const WeightedAdapter& use) {
   return difference == nullptr || difference->weight.defined();
 }
 
-/// Whether the input can go through the factors, at a share of the layer's own cost. Other changes are made whole.
+/// Whether the input can be passed through the factors, at a fraction of the layer's own cost. For other changes the
+/// whole weight delta is computed.
 bool can_apply_factors(const WeightedAdapter& use, const LayerAdapters& adapters) {
   if (!std::holds_alternative<LowRank>(use.adapter->change)) return false;
   if (!has_rule(use, Magnitude::Rule::kLycoris)) return true;
-  // It stretches what the layer gives by itself, to which other adapters add; lengths by input stretch what goes in.
+  // It scales the output of the layer itself, to which other adapters add. Lengths per input scale the input instead.
   const auto& lengths = use.adapter->magnitude->lengths;
   return adapters.uses.size() == 1 && lengths.numel() == lengths.size(0);
 }
 
-/// Whether what is made whole goes into the weight, so that the layer works once. In half precision that would round
-/// the changes to what stands out beside the weight, and PEFT's lengths ask for what came before them apart.
+/// Whether whole deltas are added to the weight, so that the layer runs once. In half precision this would round small
+/// changes away, and PEFT's rule needs the outputs of the layer and of the change separately.
 bool should_merge(const LayerAdapters& adapters, const at::Tensor& weight) {
   const auto& uses = adapters.uses;
   const auto is_whole = [&](const auto& use) { return changes_weight(use) && !can_apply_factors(use, adapters); };
@@ -131,7 +134,7 @@ bool should_merge(const LayerAdapters& adapters, const at::Tensor& weight) {
          std::none_of(uses.begin(), uses.end(), is_peft);
 }
 
-/// What a change that is made whole comes to, with its weight.
+/// The whole delta of a change, scaled and weighted.
 at::Tensor scaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
   const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (!use.adapter->magnitude) return change * (use.adapter->scale * use.weight);

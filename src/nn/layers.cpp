@@ -4,28 +4,38 @@
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
+#include "nn/adapter_set.h"
 #include "nn/layer_adapter.h"
 
 namespace easel {
+namespace {
 
-Linear::Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
+at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const LayerSlot>& slot,
+                             const RunContext& ctx) {
+  const auto* adapters = ctx.adapters == nullptr ? nullptr : ctx.adapters->find(slot);
+  return adapters == nullptr ? run_layer(call) : apply_adapters(*adapters, call);
+}
+
+}  // namespace
+
+Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
     : weight_(scope.take_deferred("weight", {out_features, in_features})),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
+at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const {
   const auto used = weight();
   const LayerCall call{.input = x, .weight = used, .bias = bias_};
-  return slot_->adapters == nullptr ? run_layer(call) : apply_adapters(*slot_->adapters, call);
+  return run_with_adapters(call, slot_, ctx);
 }
 
 at::Tensor Linear::weight() const {
   return weight_.get().to(dtype_);
 }
 
-Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
+Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
     : weight_(scope.take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
                                   at::MemoryFormat::ChannelsLast)),
       dtype_(scope.placement().dtype),
@@ -35,35 +45,35 @@ Conv2d::Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t 
 }
 
 at::Tensor Conv2d::weight() const {
-  const auto& kept = weight_.get();
-  // The format is said again, for a kernel of one pixel looks laid out either way, and the strides choose among the
-  // convolution's kernels.
+  const auto& stored = weight_.get();
+  // The format is given again because a 1 x 1 kernel satisfies both layouts, and its strides decide which of
+  // libtorch's convolutions runs.
   constexpr auto kFormat = at::MemoryFormat::ChannelsLast;
-  return kept.scalar_type() == dtype_ ? kept : kept.to(dtype_, /*non_blocking=*/false, /*copy=*/false, kFormat);
+  return stored.scalar_type() == dtype_ ? stored : stored.to(dtype_, /*non_blocking=*/false, /*copy=*/false, kFormat);
 }
 
-at::Tensor Conv2d::operator()(const at::Tensor& x) const {
+at::Tensor Conv2d::operator()(const at::Tensor& x, const RunContext& ctx) const {
   const auto used = weight();
   const LayerCall call{
       .input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding};
-  return slot_->adapters == nullptr ? run_layer(call) : apply_adapters(*slot_->adapters, call);
+  return run_with_adapters(call, slot_, ctx);
 }
 
-GroupNorm::GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps)
+GroupNorm::GroupNorm(const ModuleScope& scope, std::int64_t groups, std::int64_t channels, double eps)
     : weight_(scope.take("weight", {channels})), bias_(scope.take("bias", {channels})), groups_(groups), eps_(eps) {}
 
 at::Tensor GroupNorm::operator()(const at::Tensor& x) const {
   return at::group_norm(x, groups_, weight_, bias_, eps_);
 }
 
-LayerNorm::LayerNorm(const WeightScope& scope, std::int64_t features, double eps)
+LayerNorm::LayerNorm(const ModuleScope& scope, std::int64_t features, double eps)
     : weight_(scope.take("weight", {features})), bias_(scope.take("bias", {features})), eps_(eps) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   return at::layer_norm(x, weight_.sizes(), weight_, bias_, eps_);
 }
 
-Embedding::Embedding(const WeightScope& scope, std::int64_t count, std::int64_t features)
+Embedding::Embedding(const ModuleScope& scope, std::int64_t count, std::int64_t features)
     : weight_(scope.take_deferred("weight", {count, features})), dtype_(scope.placement().dtype) {}
 
 at::Tensor Embedding::operator()(const at::Tensor& indices) const {

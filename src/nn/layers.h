@@ -1,6 +1,6 @@
-// The layers that hold weights. Callers never see how a weight is kept, so packing, half storage or adapters change
-// nothing outside layers.cpp. A weight that is kept in a smaller dtype than the layer computes in is converted at each
-// call. Immutable once made; calls are thread-safe where no adapter is in use.
+// The layers that hold weights. Callers never see how a weight is stored, so packing, half-precision storage or
+// adapters change nothing outside layers.cpp. A weight that is stored in a smaller dtype than the layer computes in is
+// converted at each call. Layers are immutable once made; calls are thread-safe, with adapters as well.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <memory>
 
-#include "weights/loading/weights.h"
+#include "nn/module_scope.h"
+#include "nn/run_context.h"
+#include "weights/loading/deferred_weight.h"
 
 namespace easel {
 
@@ -17,16 +19,17 @@ enum class Bias { kNone, kPresent };
 /// y = x W^T + b over the last dimension.
 class Linear {
  public:
-  Linear(const WeightScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias = Bias::kPresent);
-  at::Tensor operator()(const at::Tensor& x) const;  // [..., in_features] -> [..., out_features]
+  Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias = Bias::kPresent);
+  /// @param ctx  its adapters of this layer, if there are any, are applied
+  at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;  // [..., in_features] -> [..., out_features]
 
  private:
-  at::Tensor weight() const;  // as it is computed with
+  at::Tensor weight() const;  // in the dtype that the layer computes in
 
   DeferredWeight weight_;
   at::Tensor bias_;
   c10::ScalarType dtype_;
-  std::shared_ptr<LayerSlot> slot_;
+  std::shared_ptr<const LayerSlot> slot_;
 };
 
 struct Conv2dOptions {
@@ -36,26 +39,29 @@ struct Conv2dOptions {
   Bias bias = Bias::kPresent;
 };
 
-/// Square 2-D convolution. The weight is kept channels_last, so what comes out is channels_last as well.
+/// Square 2-D convolution. The weight is stored channels_last, so the result is channels_last as well.
 class Conv2d {
  public:
-  Conv2d(const WeightScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options = {});
-  at::Tensor operator()(const at::Tensor& x) const;  // [B, in_channels, H, W] -> [B, out_channels, H', W']
+  Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options = {});
+  /// @param x    [B, in_channels, H, W]
+  /// @param ctx  its adapters of this layer, if there are any, are applied
+  /// @return     [B, out_channels, H', W']
+  at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;
 
  private:
-  at::Tensor weight() const;  // as it is computed with
+  at::Tensor weight() const;  // in the dtype that the layer computes in
 
   DeferredWeight weight_;
   at::Tensor bias_;
   c10::ScalarType dtype_;
   Conv2dOptions options_;
-  std::shared_ptr<LayerSlot> slot_;
+  std::shared_ptr<const LayerSlot> slot_;
 };
 
 /// Wu and He 2018 (arXiv:1803.08494). `channels` must be a multiple of `groups`.
 class GroupNorm {
  public:
-  GroupNorm(const WeightScope& scope, std::int64_t groups, std::int64_t channels, double eps);
+  GroupNorm(const ModuleScope& scope, std::int64_t groups, std::int64_t channels, double eps);
   at::Tensor operator()(const at::Tensor& x) const;  // [B, channels, ...], a new tensor of the same shape
 
  private:
@@ -67,7 +73,7 @@ class GroupNorm {
 /// Over the last dimension.
 class LayerNorm {
  public:
-  LayerNorm(const WeightScope& scope, std::int64_t features, double eps = 1e-5);
+  LayerNorm(const ModuleScope& scope, std::int64_t features, double eps = 1e-5);
   at::Tensor operator()(const at::Tensor& x) const;  // [..., features], a new tensor of the same shape
 
  private:
@@ -77,7 +83,7 @@ class LayerNorm {
 
 class Embedding {
  public:
-  Embedding(const WeightScope& scope, std::int64_t count, std::int64_t features);
+  Embedding(const ModuleScope& scope, std::int64_t count, std::int64_t features);
   at::Tensor operator()(const at::Tensor& indices) const;  // int64 [...] -> [..., features]
   at::Tensor first(std::int64_t n) const;                  // rows 0 to n - 1: [n, features]
 

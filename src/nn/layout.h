@@ -1,4 +1,4 @@
-// Feature maps and rows of tokens: in channels_last memory the one is a view of the other.
+// Converting between feature maps and rows of tokens. With channels_last memory, each is a view of the other.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,5 +1,6 @@
 #include "nn/meta_run.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -7,9 +8,12 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 #include <tuple>
 
 #include "easel/error.h"
+#include "nn/onednn_scratch.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -22,9 +26,11 @@ struct MetaRun::Tally {
 
 namespace {
 
+// An allocator and a kernel get no argument that could carry it, so the current run is found by its thread.
 thread_local std::shared_ptr<MetaRun::Tally> current_tally;
 
-/// A tensor's bytes that do not exist, noted where they were asked for: they may be freed after the run.
+/// A tensor's bytes, which do not exist. They are charged to the run that they were allocated in, which they may
+/// outlive.
 struct Block {
   std::shared_ptr<MetaRun::Tally> tally;
   std::int64_t bytes;
@@ -57,12 +63,13 @@ std::int64_t conv_output_size(std::int64_t size, std::int64_t kernel, std::int64
   return (size + 2 * padding - kernel) / stride + 1;
 }
 
-/// Both devices compute in channels_last once the weight is kept so, and copy an input that is not. On a CPU that
-/// oneDNN knows, it lays the weight out anew for the call; elsewhere libtorch's own convolution lays every window out.
+/// Both devices compute in channels_last if the weight is stored that way, and copy an input that is not. On a CPU
+/// whose arithmetic oneDNN supports, oneDNN reorders the weight for the call and takes scratch memory; on others,
+/// libtorch's own convolution copies every window of the input.
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, std::int64_t groups) {
-  const auto kept = input.contiguous(at::MemoryFormat::ChannelsLast);
+  const auto channels_last = input.contiguous(at::MemoryFormat::ChannelsLast);  // lives through the call
   const auto size = [&](std::int64_t axis) {
     const auto in = input.size(axis), kernel = weight.size(axis), step = stride[axis - 2], pad = padding[axis - 2];
     return transposed ? (in - 1) * step - 2 * pad + kernel + output_padding[axis - 2]
@@ -74,7 +81,18 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
   if (cpu_supports(input.scalar_type())) {
-    at::empty(weight.sizes(), weight.options());
+    const auto reordered = at::empty(weight.sizes(), weight.options());
+    const OneDnnConvolution call{.batch = input.size(0),
+                                 .in_channels = input.size(1),
+                                 .out_channels = channels,
+                                 .out_height = size(2),
+                                 .out_width = size(3),
+                                 .kernel = weight.size(2),
+                                 .stride = stride[0],
+                                 .padding = padding[0]};
+    if (!transposed)
+      at::empty({convolution_scratch_bytes(call, onednn_kernels(input.scalar_type()), at::get_num_threads())},
+                input.options().dtype(at::kByte));
   } else if (!pointwise) {
     at::empty({input.size(0), weight.size(1) * weight.size(2) * weight.size(3), size(2) * size(3)}, input.options());
   }
@@ -87,7 +105,7 @@ at::Tensor reflection_pad2d(const at::Tensor& input, at::IntArrayRef padding) {
       input.options().memory_format(input.suggest_memory_format()));
 }
 
-/// libtorch's own adds the bias to a copy here, as it does on no other device.
+/// libtorch's own meta kernel adds the bias to a copy, which no other device does.
 at::Tensor linear(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   auto shape = input.sizes().vec();
   shape.back() = weight.size(0);
@@ -101,7 +119,7 @@ at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, std::i
   return at::empty(shape, weight.options());
 }
 
-/// CUDA's kernel knows the contiguous layout alone; that of the CPU keeps the input's.
+/// CUDA's kernel supports only the contiguous layout; the CPU's keeps the layout of the input.
 at::Tensor group_norm(const at::Tensor& input, std::int64_t groups, const std::optional<at::Tensor>& weight,
                       const std::optional<at::Tensor>& bias, double eps, bool cudnn_enabled) {
   return at::empty_like(simulates_cuda() ? input.contiguous() : input);
@@ -114,11 +132,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& inpu
   return {at::empty_like(input, at::MemoryFormat::Contiguous), rows, at::empty_like(rows)};
 }
 
-/// The fused kernels, which never hold the scores of all pairs. The result lies as [B, L, heads, D].
+/// The fused kernels, which never hold the scores of all pairs. The memory of the result is [B, L, heads, D].
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const std::optional<at::Tensor>& attn_mask, double dropout_p, bool is_causal,
                      std::optional<double> scale, bool enable_gqa) {
-  // Wider heads go to CUDA's memory-efficient kernel, which sums up half precision in a float32 buffer.
+  // Wider heads use CUDA's memory-efficient kernel, which accumulates half precision in a float32 buffer.
   constexpr std::int64_t kWidestFlashHead = 256;
   const auto options = query.options();
   const std::vector<std::int64_t> shape{query.size(0), query.size(2), query.size(1), value.size(3)};
@@ -130,28 +148,53 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
   return out.transpose(1, 2);
 }
 
-/// What the Python half of torch would register.
-void install() {
-  static MetaAllocator allocator;
-  static torch::Library kernels(torch::Library::IMPL, "aten", c10::DispatchKey::Meta, __FILE__, __LINE__);
-  static const bool once = [] {
-    c10::SetAllocator(c10::kMeta, &allocator, /*priority=*/255);
-    kernels.impl("convolution", &convolution);
-    kernels.impl("reflection_pad2d", &reflection_pad2d);
-    kernels.impl("linear", &linear);
-    kernels.impl("embedding", &embedding);
-    kernels.impl("group_norm", &group_norm);
-    kernels.impl("native_layer_norm", &layer_norm);
-    kernels.impl("scaled_dot_product_attention", &attention);
-    return true;
-  }();
-  static_cast<void>(once);
+constexpr std::uint8_t kHighestPriority = 255;  // c10::SetAllocator ignores a lower priority than the last one
+
+/// What is installed while any MetaKernels live.
+struct Installation {
+  std::mutex mutex;  // guards what follows
+  int owners = 0;
+  MetaAllocator allocator;
+  c10::Allocator* former_allocator = nullptr;
+  std::optional<torch::Library> kernels;
+};
+
+Installation& installation() {
+  static auto* shared = new Installation;  // outlives every tensor, whose storage may point to the allocator
+  return *shared;
+}
+
+/// What the Python part of torch would register.
+void register_kernels(torch::Library& kernels) {
+  kernels.impl("convolution", &convolution);
+  kernels.impl("reflection_pad2d", &reflection_pad2d);
+  kernels.impl("linear", &linear);
+  kernels.impl("embedding", &embedding);
+  kernels.impl("group_norm", &group_norm);
+  kernels.impl("native_layer_norm", &layer_norm);
+  kernels.impl("scaled_dot_product_attention", &attention);
 }
 
 }  // namespace
 
+MetaKernels::MetaKernels() {
+  auto& shared = installation();
+  const std::scoped_lock lock(shared.mutex);
+  if (++shared.owners > 1) return;
+  register_kernels(shared.kernels.emplace(torch::Library::IMPL, "aten", c10::DispatchKey::Meta, __FILE__, __LINE__));
+  shared.former_allocator = c10::GetAllocator(c10::kMeta);
+  c10::SetAllocator(c10::kMeta, &shared.allocator, kHighestPriority);
+}
+
+MetaKernels::~MetaKernels() {
+  auto& shared = installation();
+  const std::scoped_lock lock(shared.mutex);
+  if (--shared.owners > 0) return;
+  c10::SetAllocator(c10::kMeta, shared.former_allocator, kHighestPriority);
+  shared.kernels.reset();
+}
+
 MetaRun::MetaRun(c10::DeviceType simulated) : tally_(std::make_shared<Tally>(Tally{.simulated = simulated})) {
-  install();
   if (current_tally) throw Error(ErrorCode::kInternal, "a thread has one MetaRun at a time");
   current_tally = tally_;
 }

@@ -2,7 +2,7 @@
 
 namespace easel {
 
-ResnetBlock2D::ResnetBlock2D(const WeightScope& scope, const ResnetOptions& options)
+ResnetBlock2D::ResnetBlock2D(const ModuleScope& scope, const ResnetOptions& options)
     : norm1_(scope / "norm1", options.norm_num_groups, options.in_channels, options.norm_eps),
       norm2_(scope / "norm2", options.norm_num_groups, options.out_channels, options.norm_eps),
       conv1_(scope / "conv1", options.in_channels, options.out_channels),
@@ -20,11 +20,11 @@ ResnetBlock2D::ResnetBlock2D(const WeightScope& scope, const ResnetOptions& opti
 
 at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& temb, const RunContext& ctx) const {
   ctx.throw_if_cancelled();
-  auto hidden = conv1_(activate_in_place(options_.activation, norm1_(input)));  // [B, out_channels, H, W]
+  auto hidden = conv1_(activate_in_place(options_.activation, norm1_(input)), ctx);  // [B, out_channels, H, W]
 
   at::Tensor time;  // [B, out_channels or twice that, 1, 1]
   if (time_emb_proj_) {
-    time = (*time_emb_proj_)(activate(options_.activation, temb)).unsqueeze(-1).unsqueeze(-1);
+    time = (*time_emb_proj_)(activate(options_.activation, temb), ctx).unsqueeze(-1).unsqueeze(-1);
   }
   if (time.defined() && options_.time_embedding_norm == TimeEmbeddingNorm::kScaleShift) {
     const auto scale_shift = time.chunk(2, /*dim=*/1);
@@ -33,9 +33,9 @@ at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& 
     if (time.defined()) hidden.add_(time);
     hidden = norm2_(hidden);
   }
-  hidden = conv2_(activate_in_place(options_.activation, std::move(hidden)));  // [B, out_channels, H, W]
+  hidden = conv2_(activate_in_place(options_.activation, std::move(hidden)), ctx);  // [B, out_channels, H, W]
 
-  hidden.add_(conv_shortcut_ ? (*conv_shortcut_)(input) : input);
+  hidden.add_(conv_shortcut_ ? (*conv_shortcut_)(input, ctx) : input);
   return options_.output_scale_factor == 1.0 ? hidden : hidden.div_(options_.output_scale_factor);
 }
 

@@ -1,4 +1,4 @@
-// The residual block that UNet and VAE are made of.
+// The residual block of UNets and autoencoders.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,7 @@ enum class TimeEmbeddingNorm {
 struct ResnetOptions {
   std::int64_t in_channels;
   std::int64_t out_channels;
-  std::optional<std::int64_t> temb_channels;  ///< none: no timestep enters (VAE)
+  std::optional<std::int64_t> temb_channels;  ///< none: the block takes no timestep (VAE)
   std::int64_t norm_num_groups = 32;
   double norm_eps = 1e-6;
   Activation activation = Activation::kSilu;
@@ -31,9 +31,9 @@ struct ResnetOptions {
 /// diffusers' ResnetBlock2D.
 class ResnetBlock2D {
  public:
-  ResnetBlock2D(const WeightScope& scope, const ResnetOptions& options);
+  ResnetBlock2D(const ModuleScope& scope, const ResnetOptions& options);
   /// @param input  [B, in_channels, H, W]; not modified
-  /// @param temb   [B, temb_channels]; undefined where the block takes none
+  /// @param temb   [B, temb_channels]; undefined if the block takes none
   /// @return       [B, out_channels, H, W]
   at::Tensor operator()(const at::Tensor& input, const at::Tensor& temb, const RunContext& ctx) const;
 

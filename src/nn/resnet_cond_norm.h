@@ -1,4 +1,4 @@
-// The residual block of UNets after k-diffusion: the timestep embedding scales and shifts every norm.
+// The residual block of UNets in the style of k-diffusion: the timestep embedding scales and shifts every norm.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,14 +19,14 @@ struct AdaGroupNormOptions {
   double eps = 1e-5;
 };
 
-/// Group norm without weights of its own; an embedding gives each channel's scale and shift.
+/// Group norm without weights of its own; each channel's scale and shift are computed from an embedding.
 class AdaGroupNorm {
  public:
-  AdaGroupNorm(const WeightScope& scope, const AdaGroupNormOptions& options);
+  AdaGroupNorm(const ModuleScope& scope, const AdaGroupNormOptions& options);
   /// @param x    [B, channels, H, W]; not modified
   /// @param emb  [B, embedding_dim]
   /// @return     a new tensor of x's shape
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& emb) const;
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& emb, const RunContext& ctx) const;
 
  private:
   Linear linear_;
@@ -48,7 +48,7 @@ struct ResnetCondNormOptions {
 /// diffusers' ResnetBlockCondNorm2D with "ada_group".
 class ResnetBlockCondNorm2D {
  public:
-  ResnetBlockCondNorm2D(const WeightScope& scope, const ResnetCondNormOptions& options);
+  ResnetBlockCondNorm2D(const ModuleScope& scope, const ResnetCondNormOptions& options);
   /// @param input  [B, in_channels, H, W]; not modified
   /// @param temb   [B, temb_channels]
   /// @return       [B, out_channels, H, W]

@@ -8,10 +8,10 @@ namespace easel {
 
 class AdapterSet;  // nn/adapter_set.h
 
-/// Passed down every block of a model call.
+/// Passed by reference through every block of a model call, which it outlives.
 struct RunContext {
-  const StopPredicate* stop = nullptr;   ///< may be null or empty: never stops
-  const AdapterSet* adapters = nullptr;  ///< of all rows of the call; null: none
+  const StopPredicate* stop = nullptr;   ///< may be null or empty, and then never stops the call
+  const AdapterSet* adapters = nullptr;  ///< applied to all rows of the call; null: none
 
   /// Called between blocks. @throws Error(kCancelled)
   void throw_if_cancelled() const {

@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kNormEps = 1e-6;  // fixed in diffusers, whatever the UNet's norm_eps
 
-// Heads share the channels evenly; what does not divide is left out, as in diffusers.
+// Heads share the channels evenly; a remainder is left out, as in diffusers.
 std::int64_t head_dim(const TransformerOptions& options) {
   return options.channels / options.heads;
 }
@@ -26,7 +26,7 @@ constexpr Conv2dOptions kPointwise{.kernel = 1, .stride = 1, .padding = 0};
 
 }  // namespace
 
-BasicTransformerBlock::BasicTransformerBlock(const WeightScope& scope, const TransformerOptions& options)
+BasicTransformerBlock::BasicTransformerBlock(const ModuleScope& scope, const TransformerOptions& options)
     : norm1_(scope / "norm1", inner_dim(options)),
       norm2_(scope / "norm2", inner_dim(options)),
       norm3_(scope / "norm3", inner_dim(options)),
@@ -41,14 +41,14 @@ at::Tensor BasicTransformerBlock::operator()(at::Tensor hidden_states, const Con
   const auto& prompt = conditioning.encoder_hidden_states;
   {
     const auto normed = norm1_(hidden_states);  // [B, L, D]
-    // The prompt's mask belongs to the second attention alone, also when the first looks at the prompt.
-    hidden_states = attn1_(normed, only_cross_attention_ ? prompt : normed).add_(hidden_states);
+    // The prompt's mask belongs to the second attention only, even if the first attends to the prompt as well.
+    hidden_states = attn1_(normed, only_cross_attention_ ? prompt : normed, /*bias=*/{}, ctx).add_(hidden_states);
   }
-  hidden_states = attn2_(norm2_(hidden_states), prompt, conditioning.bias).add_(hidden_states);
-  return ff_(norm3_(hidden_states)).add_(hidden_states);
+  hidden_states = attn2_(norm2_(hidden_states), prompt, conditioning.bias, ctx).add_(hidden_states);
+  return ff_(norm3_(hidden_states), ctx).add_(hidden_states);
 }
 
-Transformer2DModel::Transformer2DModel(const WeightScope& scope, const TransformerOptions& options,
+Transformer2DModel::Transformer2DModel(const ModuleScope& scope, const TransformerOptions& options,
                                        std::int64_t num_layers)
     : norm_(scope / "norm", options.norm_num_groups, options.channels, kNormEps),
       proj_in_(options.use_linear_projection
@@ -65,17 +65,17 @@ at::Tensor Transformer2DModel::operator()(const at::Tensor& hidden_states, const
   const auto height = hidden_states.size(2), width = hidden_states.size(3);
   auto tokens = norm_(hidden_states);  // [B, C, H, W]
   if (const auto* conv = std::get_if<Conv2d>(&proj_in_)) {
-    tokens = to_tokens((*conv)(tokens));  // [B, HW, D]
+    tokens = to_tokens((*conv)(tokens, ctx));  // [B, HW, D]
   } else {
-    tokens = std::get<Linear>(proj_in_)(to_tokens(tokens));  // [B, HW, D]
+    tokens = std::get<Linear>(proj_in_)(to_tokens(tokens), ctx);  // [B, HW, D]
   }
 
   for (const auto& block : blocks_) tokens = block(std::move(tokens), conditioning, ctx);
 
   if (const auto* conv = std::get_if<Conv2d>(&proj_out_)) {
-    tokens = (*conv)(to_map(tokens, height, width));  // [B, C, H, W]
+    tokens = (*conv)(to_map(tokens, height, width), ctx);  // [B, C, H, W]
   } else {
-    tokens = to_map(std::get<Linear>(proj_out_)(tokens), height, width);  // [B, C, H, W]
+    tokens = to_map(std::get<Linear>(proj_out_)(tokens, ctx), height, width);  // [B, C, H, W]
   }
   return tokens.add_(hidden_states);
 }

@@ -25,13 +25,13 @@ struct TransformerOptions {
   std::int64_t cross_attention_dim;
   std::int64_t norm_num_groups;
   bool use_linear_projection = false;
-  bool only_cross_attention = false;  ///< the first attention looks at the prompt as well
+  bool only_cross_attention = false;  ///< the first attention attends to the prompt as well
 };
 
-/// Self-attention, cross-attention, feed-forward, each after a LayerNorm and with a residual.
+/// Self-attention, cross-attention and a feed-forward network, each after a LayerNorm and with a residual connection.
 class BasicTransformerBlock {
  public:
-  BasicTransformerBlock(const WeightScope& scope, const TransformerOptions& options);
+  BasicTransformerBlock(const ModuleScope& scope, const TransformerOptions& options);
   /// @param hidden_states  [B, L, heads * (channels / heads)]
   /// @return               the same shape
   at::Tensor operator()(at::Tensor hidden_states, const Conditioning& conditioning, const RunContext& ctx) const;
@@ -46,7 +46,7 @@ class BasicTransformerBlock {
 /// diffusers' Transformer2DModel on continuous input.
 class Transformer2DModel {
  public:
-  Transformer2DModel(const WeightScope& scope, const TransformerOptions& options, std::int64_t num_layers);
+  Transformer2DModel(const ModuleScope& scope, const TransformerOptions& options, std::int64_t num_layers);
   at::Tensor operator()(const at::Tensor& hidden_states, const Conditioning& conditioning,
                         const RunContext& ctx) const;  // [B, channels, H, W] -> the same shape
 

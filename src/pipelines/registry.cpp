@@ -16,8 +16,7 @@
 #include "pipelines/families/upscale.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
-#include "weights/format/mapped_files.h"
-#include "weights/loading/load_meter.h"
+#include "weights/loading/load_context.h"
 
 namespace easel {
 namespace {
@@ -104,9 +103,9 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
   const auto description = describe_model(id, folder, family, options);
   return {.description = description,
           .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
-            const LoadMeter meter(description.weight_bytes, progress);
-            auto files = std::make_unique<MappedFiles>();
-            const FileCollector collector(*files);
+            auto loading = folder;
+            loading.load_context = {.meter = std::make_shared<LoadMeter>(description.weight_bytes, progress),
+                                    .files = std::make_shared<MappedFiles>()};
             auto there = options;
             if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
             if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
@@ -118,8 +117,8 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
             if (folder.components.contains("safety_checker")) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }
-            auto pipeline = with_load_errors([&] { return family->load(*family, folder, description, there); });
-            return with_checks(std::move(pipeline), folder, std::move(files));
+            auto pipeline = with_load_errors([&] { return family->load(*family, loading, description, there); });
+            return with_checks(std::move(pipeline), folder, loading.load_context.files);
           }};
 }
 

@@ -5,7 +5,7 @@
 namespace easel {
 namespace {
 
-/// Makes `tensor`, in every hand that holds it, what `other` is. Both then share their memory.
+/// Makes `tensor`, for all its holders, the same as `other`. Both then share their memory.
 void rebind(const at::Tensor& tensor, const at::Tensor& other) {
   tensor.unsafeGetTensorImpl()->shallow_copy_from(other.getIntrusivePtr());
 }

@@ -47,12 +47,13 @@ constexpr CgroupFiles kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_byte
 std::int64_t free_in_cgroup(const std::string& folder, const CgroupFiles& files) {
   const auto limit = read_number(folder + files.limit), used = read_number(folder + files.used);
   if (!limit || !used) return kUnknown;
-  const auto pages = read_field(folder + "/memory.stat", files.inactive_file);  // of files: they can leave
+  const auto pages =
+      read_field(folder + "/memory.stat", files.inactive_file);  // pages of files, which the kernel can drop
   return std::max<std::int64_t>(0, *limit - *used + pages.value_or(0));
 }
 
-/// Of a group and all around it. Where the mount shows a container's own group as its root, the path leads nowhere and
-/// the root is what counts.
+/// The least that a group and its ancestors leave free. If the mount shows a container's own group as its root, the
+/// path does not exist below it and only the root counts.
 std::int64_t free_in_cgroup_and_ancestors(const std::string& mount, std::string path, const CgroupFiles& files) {
   auto free = free_in_cgroup(mount, files);
   for (; path.size() > 1; path.resize(path.rfind('/'))) free = std::min(free, free_in_cgroup(mount + path, files));

@@ -8,20 +8,20 @@
 
 namespace easel {
 
-/// Bytes that new tensors could take now: on a GPU what the driver has left and what libtorch keeps unused; on a CPU
-/// what the kernel says is available, within the limits of the process's control groups. The largest number where the
-/// system does not say. A guess as soon as others use the machine.
-/// @param wanted  where a host seems to have less, the process's allocator first gives back what it keeps: otherwise
-///                there would be less after each image than before the first
+/// Bytes that new tensors could take now: on a GPU, what the driver has left plus what libtorch's allocator holds
+/// unused; on a CPU, what the kernel reports as available within the limits of the process's control groups, or the
+/// largest number if the system does not report it. Only an estimate while other programs use the machine.
+/// @param wanted  if a host seems to have less, the process's allocator first returns the memory that it retains, as
+///                otherwise less would be free after each image than before the first
 std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
 
-/// The host's memory that the process's allocator keeps for tensors to come goes back to the kernel: for when a model
-/// has left, whose tensors no other may be as large as. Without jemalloc nothing happens.
+/// Returns the host memory that the process's allocator retains for future tensors to the kernel. Called when a model
+/// is unloaded, since other models may have no tensors of the same sizes. Does nothing without jemalloc.
 void release_cached_host_memory();
 
-/// What control groups leave, of cgroup v2 or v1: that of a process, and those around it.
+/// Bytes that the control groups of a process, v2 or v1, and their ancestors leave free.
 /// @param mount      where they are mounted: /sys/fs/cgroup
-/// @param processes  the text of /proc/self/cgroup, which names the process's own
+/// @param processes  the text of /proc/self/cgroup, which names the process's groups
 std::int64_t free_memory_in_cgroups(const std::string& mount, const std::string& processes);
 
 }  // namespace easel

@@ -28,13 +28,14 @@ c10::Device parse_device(const std::string& name) {
                 concat("device `", name, "` is unknown; expected auto, cpu, cuda or cuda:N"));
   }
   if (index < 0 || index >= count) {
-    // hasCUDA() also asks for a card; the runtime is linked in or it is not.
+    // hasCUDA() is also false if there is no GPU; this only tells whether the CUDA runtime is linked in.
     const bool has_cuda_build = at::detail::getCUDAHooks().hasCUDART();
-    throw Error(ErrorCode::kUnavailable,
-                concat("device `", name, "` is not here: ",
-                       !has_cuda_build ? std::string("this build's libtorch has no CUDA; see README on the CUDA build")
-                       : count == 0    ? std::string("no NVIDIA card can be used; is its driver there, and new enough?")
-                                       : concat(count, " CUDA devices are visible to this build")));
+    throw Error(
+        ErrorCode::kUnavailable,
+        concat("device `", name, "` is not available: ",
+               !has_cuda_build ? std::string("this build's libtorch has no CUDA; see README on the CUDA build")
+               : count == 0    ? std::string("no NVIDIA GPU can be used; is its driver installed, and recent enough?")
+                               : concat(count, " CUDA devices are visible to this build")));
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }

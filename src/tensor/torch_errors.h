@@ -10,7 +10,7 @@
 
 namespace easel {
 
-/// @param detail  what was asked for, in the words of whoever could not give it; empty: not known
+/// @param detail  what was asked for, in the allocator's words; empty: unknown
 inline Error out_of_memory(const std::string& where, const std::string& detail) {
   return {ErrorCode::kResourceExhausted, where + " memory is used up" + (detail.empty() ? "" : " (" + detail + ")") +
                                              "; a smaller image needs less, and the server's operator is told by " +

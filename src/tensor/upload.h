@@ -5,8 +5,8 @@
 
 namespace easel {
 
-/// As host.to(device, dtype), without waiting for the work that the device was given before. A device copies by itself
-/// from pinned memory alone; out of any other, all but the smallest copies wait until the device is idle.
+/// Like host.to(device, dtype), but does not wait for work that was enqueued on the device before. A device copies
+/// asynchronously only from pinned memory; from other memory, all but the smallest copies wait until it is idle.
 /// @param host  on the CPU
 at::Tensor upload(const at::Tensor& host, c10::Device device, c10::ScalarType dtype);
 

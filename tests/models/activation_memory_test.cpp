@@ -1,4 +1,4 @@
-// What is foretold from a config, beside what a call really allocates.
+// Compares the estimate from a config with what a call really allocates.
 #include "models/activation_memory.h"
 
 #include <ATen/ops/ones.h>
@@ -13,6 +13,7 @@
 #include "nn/meta_run.h"
 #include "support/counting_allocator.h"
 #include "weights/loading/weights.h"
+#include "weights/stores/component_store.h"
 #include "weights/stores/key_mapping.h"
 
 namespace easel {
@@ -38,11 +39,11 @@ Model load(const std::string& component, const Placement& placement = kCpu) {
   return model;
 }
 
-// What a kernel keeps to itself is not foretold: here up to a thirtieth, in the smallest calls.
+// Other memory that kernels allocate for themselves is not estimated: here up to a thirtieth, in the smallest calls.
 constexpr double kTolerance = 0.05;
 
 void expect_estimate(std::int64_t estimated, const std::function<void()>& call) {
-  call();  // lays out the weights, which is not a call's own memory
+  call();  // prepares the weights, which does not count as memory of the call
   const auto allocated = static_cast<double>(peak_allocated_bytes(call));
   EXPECT_NEAR(static_cast<double>(estimated) / allocated, 1.0, kTolerance) << allocated << " bytes were allocated";
 }
@@ -62,7 +63,8 @@ TEST(ActivationMemory, StepEstimateMatchesCpuAllocation) {
   }
 }
 
-// A CPU without arithmetic for float16 lays out every window of a convolution; one with it does not.
+// On a CPU without instructions for a dtype, convolutions copy every window of their input. With them, oneDNN takes
+// scratch memory that depends on the instruction set and the number of threads; CTest runs this under several of each.
 TEST(ActivationMemory, HalfPrecisionEstimateMatchesCpuAllocation) {
   const c10::InferenceMode inference;
   for (const auto dtype : {at::kHalf, at::kBFloat16}) {
@@ -130,7 +132,7 @@ TEST(ActivationMemory, FollowsTheConfig) {
   }
 }
 
-// Numbers are noted with the run that they belong to, also when they outlive it.
+// Bytes are charged to the run that they were allocated in, even if they outlive it.
 TEST(MetaRun, CountsOnlyTensorsOfItsThread) {
   const auto options = at::TensorOptions().device(at::kMeta).dtype(at::kFloat);
   const auto before = at::zeros({1000}, options);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "support/reference_vectors.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {

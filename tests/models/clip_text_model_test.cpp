@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "support/reference_vectors.h"
+#include "weights/loading/weights.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {
@@ -113,7 +114,7 @@ TEST(CLIPTextModel, EmbeddingOverridesReplaceTokens) {
   ids[0][2] = 5;
   ids[1][1] = 9;
   const auto expected = clip(ids, 0, {}).last_hidden_state;
-  ids[0][2] = clip.config().vocab_size + 1000;  // what stands there does not matter
+  ids[0][2] = clip.config().vocab_size + 1000;  // the id at a learned position does not matter
   ids[1][1] = 0;
   const std::vector<std::int64_t> positions = {length + 1, 2};
   const TokenEmbeddingOverrides learned{.positions = at::tensor(positions), .vectors = at::stack({table[9], table[5]})};

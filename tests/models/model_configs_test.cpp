@@ -1,4 +1,4 @@
-// What configs may say, and how the ones that do not fit are refused.
+// Which configs are accepted, and how the others are refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

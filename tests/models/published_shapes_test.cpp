@@ -1,4 +1,4 @@
-// The full-size published architectures, by the names and shapes of their tensors alone: nothing is allocated.
+// The full-size published architectures, by the names and shapes of their tensors; nothing is allocated.
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +8,7 @@
 #include "models/autoencoder_kl.h"
 #include "models/clip_text_model.h"
 #include "models/unet_2d_condition.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {
@@ -78,7 +79,7 @@ TEST(PublishedShapes, TextEncoders) {
   }
 }
 
-// Whatever a config says of sizes, missing tensors are reported without being allocated.
+// Whatever sizes a config gives, missing tensors are reported without being allocated.
 TEST(PublishedShapes, HugeConfigWithoutWeightsFailsWithoutAllocating) {
   Config config({{"block_out_channels", {65536, 65536}},
                  {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "support/reference_vectors.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-// Whichever library multiplies, the product is the one of float64.
+// Whichever library multiplies, the product agrees with float64.
 #include "nn/affine.h"
 
 #include <ATen/TensorOperators.h>

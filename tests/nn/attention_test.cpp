@@ -15,7 +15,7 @@ using testing::all_near;
 
 constexpr double kFloat32Tolerance = 1e-5;  // sums of a few dozen numbers around one
 
-/// The obvious twin: one row, one head, one query at a time, in float64.
+/// The obviously correct version: one row, one head, one query at a time, in float64.
 at::Tensor attention_by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t heads,
                               const at::Tensor& bias, bool causal) {
   const auto dim = q.size(2) / heads;
@@ -61,7 +61,7 @@ TEST(MultiHeadAttention, CausalAttendsOnlyToPast) {
   }
 }
 
-// What `upcast_attention` asks for: scores of 3 * 40000 do not fit float16, whose largest number is 65504.
+// What `upcast_attention` would ensure: scores of 3 * 40000 do not fit float16, whose largest number is 65504.
 TEST(MultiHeadAttention, ScoresAreNotLimitedByHalfPrecision) {
   for (const auto dtype : {at::kHalf, at::kBFloat16}) {
     const auto options = at::TensorOptions().dtype(dtype);
@@ -76,7 +76,7 @@ TEST(MultiHeadAttention, ScoresAreNotLimitedByHalfPrecision) {
 TEST(Attention, AgreesWithDiffusers) {
   testing::BlockVectors block("attention");
   const Attention attention(block.scope(), {.query_dim = 12, .context_dim = 10, .heads = 3, .head_dim = 4});
-  block.expect(attention(block.input(0), block.input(1)));
+  block.expect(attention(block.input(0), block.input(1), /*bias=*/{}, {}));
 }
 
 }  // namespace

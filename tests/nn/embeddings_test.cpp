@@ -40,15 +40,15 @@ TEST(TimestepEmbedding, AgreesWithDiffusers) {
                                                     .activation = Activation::kMish,
                                                     .post_activation = Activation::kRelu,
                                                     .cond_proj_dim = 4});
-  const auto with = embedding(block.input(0), block.input(1));
+  const auto with = embedding(block.input(0), block.input(1), {});
   block.expect(with);
-  EXPECT_GT(testing::largest_difference(embedding(block.input(0)), with), 0.01);
+  EXPECT_GT(testing::largest_difference(embedding(block.input(0), /*condition=*/{}, {}), with), 0.01);
 }
 
 TEST(TextTimeEmbedding, AgreesWithDiffusers) {
   testing::BlockVectors block("text_time_embedding");
   const TextTimeEmbedding embedding(block.scope(), /*encoder_dim=*/12, /*time_embed_dim=*/10, /*heads=*/3);
-  block.expect(embedding(block.input(0)));
+  block.expect(embedding(block.input(0), {}));
 }
 
 }  // namespace

@@ -7,10 +7,14 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <stdexcept>
+#include <thread>
 
 #include "nn/adapter_set.h"
 #include "nn/layers.h"
+#include "weights/loading/weights.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {
@@ -59,7 +63,7 @@ TEST(LayerAdapter, FactorsEqualADeltaOfTheWeight) {
   }
 }
 
-// PEFT's lora_bias: what up adds is scaled with the rest.
+// PEFT's lora_bias: the bias of `up` is scaled like the rest.
 TEST(LayerAdapter, UpBiasIsScaled) {
   for (auto [name, adapter, weight] : cases()) {
     const auto x = weight.dim() == 2 ? at::randn({3, 5, 8}) : at::randn({3, 8, 6, 6});
@@ -75,7 +79,7 @@ TEST(LayerAdapter, UpBiasIsScaled) {
   }
 }
 
-// Old files of LyCORIS keep a length for each input.
+// Old LyCORIS files have a length for each input.
 TEST(LayerAdapter, PerInputMagnitudesAreColumnNorms) {
   for (auto [name, adapter, weight] : cases()) {
     std::vector<std::int64_t> shape(weight.dim(), 1);
@@ -110,7 +114,7 @@ TEST(LayerAdapter, UnchangedMagnitudesAreANoOp) {
   }
 }
 
-// What is made whole goes into the weight, beside what passes through, and the bias changes with it.
+// Whole deltas are added to the weight, low-rank changes are computed on the input, and biases are changed as well.
 TEST(LayerAdapter, AdaptersOfEveryKindAreAdditive) {
   const auto bias = at::randn({6});
   for (const auto& [name, adapter, weight] : cases()) {
@@ -139,7 +143,7 @@ TEST(LayerAdapter, AdaptersOfEveryKindAreAdditive) {
   }
 }
 
-// They ask for the changed weight as a whole, which costs as much as the layer.
+// Computing them takes the whole changed weight, which costs as much as the layer.
 TEST(LayerAdapter, NormsAreComputedOnce) {
   for (const auto rule : {Magnitude::Rule::kPeft, Magnitude::Rule::kLycoris}) {
     auto [name, adapter, weight] = cases()[0];
@@ -148,26 +152,43 @@ TEST(LayerAdapter, NormsAreComputedOnce) {
     const auto x = at::randn({3, 5, 8});
     const LayerCall call{.input = x, .weight = weight, .bias = {}};
     const auto first = apply_adapters(adapters, call);
-    const auto gain = adapters.uses[0].gain;
+    const auto not_again = []() -> at::Tensor { throw std::logic_error("computed twice"); };
+    const auto gain = adapters.uses[0].gain->get(not_again);
     ASSERT_TRUE(gain.defined());
     EXPECT_TRUE(at::equal(apply_adapters(adapters, call), first));
-    EXPECT_TRUE(adapters.uses[0].gain.is_same(gain));
+    EXPECT_TRUE(adapters.uses[0].gain->get(not_again).is_same(gain));
   }
 }
 
-TEST(ScopedAdapters, AreRemovedAfterTheCallEvenWhenItThrows) {
-  Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"proj.weight", at::randn({6, 8})},
-                                                                                  {"proj.bias", at::randn({6})}}),
-                  {});
-  const Linear layer(weights.root() / "proj", 8, 6);
-  const auto table = weights.root().layers();
-  const auto slot = table->slots().at("proj");
+/// A layer with the table that it is recorded in.
+struct RecordedLayer {
+  RecordedLayer()
+      : weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"proj.weight", at::randn({6, 8})},
+                                                                                {"proj.bias", at::randn({6})}}),
+                {}),
+        layer(ModuleScope(weights.root(), table) / "proj", 8, 6),
+        slot(table->slots().at("proj")) {}
+
+  BoundAdapter bind(const std::string& id, const LayerAdapter& adapter) const {
+    BoundAdapter bound{.id = id, .layers = {}, .bytes = 0};
+    bound.layers.push_back({table, slot, std::make_shared<const LayerAdapter>(adapter)});
+    return bound;
+  }
+
+  std::shared_ptr<LayerTable> table = std::make_shared<LayerTable>();
+  Weights weights;
+  Linear layer;
+  std::shared_ptr<LayerSlot> slot;
+};
+
+TEST(AdapterSet, ChangesOnlyTheCallsItIsPassedTo) {
+  const RecordedLayer recorded;
+  const auto& [table, weights, layer, slot] = recorded;
   EXPECT_EQ(slot->shape, (std::vector<std::int64_t>{6, 8}));
   const auto x = at::randn({2, 8});
-  const auto plain = layer(x);
+  const auto plain = layer(x, {});
 
-  BoundAdapter bound{.id = "1", .layers = {}, .bytes = 0};
-  bound.layers.push_back({table, slot, std::make_shared<const LayerAdapter>(cases()[0].adapter)});
+  const auto bound = recorded.bind("1", cases()[0].adapter);
   AdapterSet set, of_unets;
   set.add(bound, {});
   EXPECT_NE(set.key_of(*table), "");
@@ -175,15 +196,42 @@ TEST(ScopedAdapters, AreRemovedAfterTheCallEvenWhenItThrows) {
   of_unets.add(bound, {.text_encoders = 0});
   EXPECT_EQ(of_unets.key_of(*table), "") << "the table is of no UNet";
   EXPECT_NE(of_unets.key(), "");
-  try {
-    const ScopedAdapters adapters(*table, &set);
-    EXPECT_GT(max_difference(layer(x), plain), 0.1);
-    throw 1;
-  } catch (int) {
+  EXPECT_GT(max_difference(layer(x, {.adapters = &set}), plain), 0.1);
+  EXPECT_TRUE(at::equal(layer(x, {}), plain));
+  EXPECT_TRUE(at::equal(layer(x, {.adapters = &of_unets}), plain));
+  EXPECT_NE(set.find(slot), nullptr);
+  EXPECT_EQ(of_unets.find(slot), nullptr);
+  EXPECT_EQ(set.find(std::make_shared<LayerSlot>(*slot)), nullptr) << "another model's layer of that name";
+}
+
+// Two requests with different adapters may use one model at the same time, and one set may be used by several calls.
+TEST(AdapterSet, TwoThreadsUseTwoAdaptersOnOneLayer) {
+  const RecordedLayer recorded;
+  auto lora = cases()[0].adapter, dora = cases()[0].adapter;
+  dora.magnitude = {.lengths = at::randn({6, 1}).abs(), .rule = Magnitude::Rule::kPeft};
+  const auto x = at::randn({2, 8});
+  std::vector<at::Tensor> wanted;
+  std::vector<AdapterSet> sets(2);
+  for (const auto& adapter : {lora, dora}) {
+    AdapterSet own;  // a set of its own, so that the threads below compute the gains again
+    own.add(recorded.bind(std::to_string(wanted.size()), adapter), {});
+    sets[wanted.size()].add(recorded.bind(std::to_string(wanted.size()), adapter), {});
+    wanted.push_back(recorded.layer(x, {.adapters = &own}));
   }
-  EXPECT_TRUE(at::equal(layer(x), plain));
-  const ScopedAdapters none(*table, nullptr), others(LayerTable{}, &set);
-  EXPECT_TRUE(at::equal(layer(x), plain));
+  ASSERT_GT(max_difference(wanted[0], wanted[1]), 0.1);
+
+  constexpr int kThreads = 4, kCalls = 200;
+  std::atomic<int> different = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, mine = static_cast<std::size_t>(t % 2)] {
+      for (int i = 0; i < kCalls; ++i) {
+        if (!at::equal(recorded.layer(x, {.adapters = &sets[mine]}), wanted[mine])) ++different;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(different, 0);
 }
 
 }  // namespace

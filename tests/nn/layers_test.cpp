@@ -8,6 +8,7 @@
 #include "easel/noise.h"
 #include "nn/layout.h"
 #include "support/reference_vectors.h"
+#include "weights/loading/weights.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {
@@ -22,7 +23,7 @@ std::shared_ptr<const TensorStore> random_store(const std::map<std::string, std:
   return std::make_shared<MemoryStore>(tensors);
 }
 
-/// The obvious twin: one output cell at a time, in float64.
+/// The obviously correct version: one output cell at a time, in float64.
 at::Tensor convolution_by_loops(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                                 const Conv2dOptions& o) {
   const auto padded = at::constant_pad_nd(x.to(at::kDouble), {o.padding, o.padding, o.padding, o.padding});
@@ -51,10 +52,10 @@ TEST(Conv2d, MatchesNaiveLoopsAndStaysChannelsLast) {
     const Conv2d conv(weights.root(), 3, 6, options);
     const auto x = noise.normal({2, 3, 7, 8});
     const auto expected = convolution_by_loops(x, store->read("weight"), store->read("bias"), options);
-    const auto out = conv(x.contiguous(at::MemoryFormat::ChannelsLast));
+    const auto out = conv(x.contiguous(at::MemoryFormat::ChannelsLast), {});
     EXPECT_TRUE(all_near(out, expected, 1e-4));
     EXPECT_TRUE(out.is_contiguous(at::MemoryFormat::ChannelsLast));
-    EXPECT_TRUE(all_near(conv(x), expected, 1e-4));
+    EXPECT_TRUE(all_near(conv(x, {}), expected, 1e-4));
   }
 }
 
@@ -64,7 +65,7 @@ TEST(Linear, MayHaveNoBias) {
   const Linear linear(weights.root(), 3, 4, Bias::kNone);
   EXPECT_NO_THROW(weights.finish());
   const auto x = NoiseSource(5).normal({2, 5, 3});
-  EXPECT_TRUE(all_near(linear(x), x.matmul(store->read("weight").t()), 1e-6));
+  EXPECT_TRUE(all_near(linear(x, {}), x.matmul(store->read("weight").t()), 1e-6));
 }
 
 TEST(GroupNorm, NormalisesEachGroupInBothMemoryFormats) {
@@ -119,7 +120,7 @@ TEST(Layers, HalfStorageIsBitIdentical) {
     const Linear linear(weights.root() / "linear", 8, 5);
     const Embedding table(weights.root() / "table", 9, 4);
     NoiseSource inputs(7);
-    return std::vector<at::Tensor>{conv(inputs.normal({2, 8, 5, 7})), linear(inputs.normal({3, 8})),
+    return std::vector<at::Tensor>{conv(inputs.normal({2, 8, 5, 7}), {}), linear(inputs.normal({3, 8}), {}),
                                    table(at::arange(9)), table.first(3)};
   };
   const auto stored = outputs(WeightStorage::kStored), converted = outputs(WeightStorage::kCompute);

@@ -39,7 +39,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, Transformer2DParity,
 TEST(FeedForward, AgreesWithDiffusers) {
   testing::BlockVectors block("feed_forward");
   const FeedForward feed_forward(block.scope(), 12);
-  block.expect(feed_forward(block.input(0)));
+  block.expect(feed_forward(block.input(0), {}));
 }
 
 }  // namespace

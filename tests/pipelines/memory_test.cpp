@@ -20,6 +20,7 @@
 #include "support/reference_vectors.h"
 #include "tensor/component_offloader.h"
 #include "tensor/torch_errors.h"
+#include "weights/loading/weights.h"
 #include "weights/stores/key_mapping.h"
 
 namespace easel {

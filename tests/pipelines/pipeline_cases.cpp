@@ -14,6 +14,7 @@
 #include "pipelines/registry.h"
 #include "support/parity_results.h"
 #include "weights/loading/weights.h"
+#include "weights/stores/component_store.h"
 
 namespace easel::testing {
 namespace {

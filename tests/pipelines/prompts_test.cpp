@@ -13,6 +13,7 @@
 #include "tokenizers/prompt_weights.h"
 #include "tokenizers/token_chunks.h"
 #include "weights/loading/weights.h"
+#include "weights/stores/component_store.h"
 
 namespace easel {
 namespace {

@@ -11,6 +11,7 @@
 
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
+#include "weights/format/page_guard.h"
 
 namespace easel {
 namespace {
@@ -233,6 +234,7 @@ TEST(LoadedModel, NonFiniteWeightsFailWithTheTensorsName) {
 }
 
 TEST(LoadedModel, FilesTruncatedOrReplacedWhileInUseGiveAnError) {
+  install_truncation_guard();
   const std::string file = "vae/diffusion_pytorch_model.safetensors";
   ModelCopy copy;
   const auto link = fs::path(copy.path()) / file;

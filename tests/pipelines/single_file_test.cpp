@@ -13,6 +13,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/message_of.h"
+#include "weights/loading/weights.h"
 #include "weights/stores/key_mapping.h"
 #include "weights/stores/safetensors.h"
 #include "weights/stores/safetensors_writer.h"

@@ -1,4 +1,6 @@
 // open_component on the layouts that diffusers and transformers write, and on damaged ones.
+#include "weights/stores/component_store.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -103,10 +105,10 @@ TEST(OpenComponent, InconsistentIndexIsRejected) {
   EXPECT_THAT(with_index("{"), HasSubstr(kIndex + " is not a JSON object"));
   EXPECT_THAT(with_index("[]"), HasSubstr(kIndex + " is not a JSON object"));
   for (const std::string index : {"{}", R"({"weight_map":[]})", R"({"weight_map":{}})"}) {
-    EXPECT_THAT(with_index(index), HasSubstr(kIndex + ": `weight_map` is missing, empty or no object"));
+    EXPECT_THAT(with_index(index), HasSubstr(kIndex + ": `weight_map` is missing, empty or not an object"));
   }
   EXPECT_THAT(with_index(R"({"weight_map":{"a":1}})"),
-              HasSubstr("tensor `a` is mapped to something that is no file name"));
+              HasSubstr("tensor `a` is mapped to something that is not a file name"));
   EXPECT_THAT(with_index(R"({"weight_map":{"a":"x.safetensors","a":"x.safetensors"}})"), HasSubstr("`a` occurs twice"));
   for (const std::string shard : {"../x.safetensors", "/etc/x.safetensors", "sub/x.safetensors", "..", "x.bin", "",
                                   ".safetensors", "a\\\\x.safetensors", "a\\u0000.safetensors"}) {
@@ -146,7 +148,7 @@ TEST(OpenComponent, MismatchedIndexAndShardsAreRejected) {
   }
 }
 
-// Both shards have the tensor; only one can be meant.
+// Both shards have the tensor, but the index can name only one.
 TEST(OpenComponent, TensorInTwoShardsIsRejected) {
   const Copy copy("sharded");
   const std::string again = "diffusion_pytorch_model-00001-of-00007.safetensors";

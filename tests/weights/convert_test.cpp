@@ -7,6 +7,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
+#include "weights/stores/component_store.h"
 
 namespace easel {
 namespace {

@@ -1,6 +1,7 @@
 #include "weights/format/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "support.h"
@@ -47,14 +48,37 @@ TEST(MappedFile, ShrinkingIsDetected) {
       "corrupt_data: " + folder.path("a") + " shrank from 10000 to 4000 bytes while in use; load the model again");
 }
 
+// Only the program installs what is process-wide.
+TEST(MappedFile, MappingInstallsNoSignalHandler) {
+  struct sigaction before, after;
+  sigaction(SIGBUS, nullptr, &before);
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", std::string(10'000, 'x')));
+  sigaction(SIGBUS, nullptr, &after);
+  EXPECT_EQ(before.sa_handler, after.sa_handler);
+  EXPECT_EQ(before.sa_flags, after.sa_flags);
+}
+
+TEST(MappedFileDeathTest, ReadingTruncatedPagesEndsAnUnguardedProcess) {
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", std::string(100'000, 'x')));
+  std::filesystem::resize_file(folder.path("a"), 0);
+  const auto read_last = [&] {
+    signal(SIGBUS, SIG_DFL);
+    std::exit(static_cast<int>(file.bytes().back()));
+  };
+  EXPECT_EXIT(read_last(), ::testing::KilledBySignal(SIGBUS), "");
+}
+
 TEST(MappedFile, ReadingTruncatedPagesDoesNotCrash) {
+  install_truncation_guard();
   const TemporaryFolder folder;
   const std::string contents(100'000, 'x');
   const MappedFile file(folder.write("a", contents)), other(folder.write("b", contents));
   std::filesystem::resize_file(folder.path("a"), 0);
   const auto last = [](const MappedFile& mapped) { return static_cast<char>(mapped.bytes().back()); };
   EXPECT_EQ(last(file), '\0');
-  folder.write("a", contents);  // as long as before, but what was read meanwhile was not in it
+  folder.write("a", contents);  // the same bytes again, but the zeros that were read meanwhile were not in it
   EXPECT_EQ(error_of([&] { file.check_unchanged(); }),
             "corrupt_data: " + folder.path("a") + " was written to while in use; load the model again");
   EXPECT_EQ(last(other), 'x');

@@ -1,4 +1,4 @@
-// Names of the original layout: what is counted, and how tensors change their form. Whole models are compared with
+// Names of the original layout: counting them, and converting the forms of tensors. Whole models are compared with
 // diffusers in tests/pipelines/single_file_test.cpp.
 #include "weights/stores/original_names.h"
 
@@ -10,7 +10,6 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/loading/stored_names.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {
@@ -59,8 +58,8 @@ TEST(WithDiffusersNames, FusedTensorsAreSplitAndTransposedOnesRestored) {
   EXPECT_TRUE(same(store->read(attention + "v_proj.weight"), fused.narrow(0, 4, 2)));
   EXPECT_TRUE(same(store->read("text_projection.weight"), fused.t()));
   EXPECT_EQ(store->find(attention + "q_proj.bias"), nullptr);
-  EXPECT_EQ(stored_name(*store, attention + "q_proj.bias"), block + "in_proj_bias");
-  EXPECT_EQ(stored_name(*store, "unknown"), "unknown");
+  EXPECT_EQ(store->stored_name(attention + "q_proj.bias"), block + "in_proj_bias");
+  EXPECT_EQ(store->stored_name("unknown"), "unknown");
   EXPECT_THAT(error_of([&] { store->read("unknown"); }), HasSubstr("not_found"));
 }
 

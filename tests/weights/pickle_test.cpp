@@ -125,7 +125,7 @@ TEST(Pickle, TrainingLeftoversAreIgnored) {
   const Pickle parsed = read(pickle("}(" + text("state_dict") + "}" + text("w") + t + "s" + text("callbacks") + "}" +
                                     callback + number + "su"));
   EXPECT_EQ(state_dict_of(parsed, "f.bin").count("w"), 1u);
-  EXPECT_THAT(fault("}" + text("w") + number + "s"), HasSubstr("`w` is no tensor"));
+  EXPECT_THAT(fault("}" + text("w") + number + "s"), HasSubstr("`w` is not a tensor"));
   EXPECT_THAT(fault(callback + tuple(text("x")) + "R"), HasSubstr("calls `pytorch_lightning.callbacks."));
   EXPECT_THAT(fault(global("pytorch_lightning.callbacks", "Other")), HasSubstr("asks for `pytorch_lightning."));
 }
@@ -173,7 +173,7 @@ TEST(Pickle, ContradictoryStoragesAreRejected) {
   EXPECT_THAT(both(storage("FloatStorage", "0", 8), storage("FloatStorage", "0", 9)),
               HasSubstr("and 9 of F32 in another"));
   EXPECT_EQ(both(storage("FloatStorage", "0", 8), storage("FloatStorage", "0", 8)), "no error");
-  const std::string no_storage = "corrupt_data: f.bin: the pickle has a persistent id that is no storage";
+  const std::string no_storage = "corrupt_data: f.bin: the pickle has a persistent id that is not a storage";
   EXPECT_EQ(fault(text("storage") + "Q"), no_storage);
   EXPECT_EQ(fault(tuple(text("module") + global("torch", "FloatStorage") + text("0") + text("cpu") + integer(1)) + "Q"),
             no_storage);
@@ -201,7 +201,7 @@ TEST(Pickle, MalformedProgramsAreRejected) {
         "R", "NR", "b", "Q", "h\x01", "q\x01", "2", "Na", "NNs", "(0",   "\x81", "\x93", "NN\x93"}) {
     EXPECT_THAT(fault(body), HasSubstr("corrupt_data: f.bin: the pickle ")) << body;
   }
-  EXPECT_EQ(fault("NNb"), "unsupported: f.bin: the pickle sets attributes of something that is no dict");
+  EXPECT_EQ(fault("NNb"), "unsupported: f.bin: the pickle sets attributes of something that is not a dict");
   EXPECT_THAT(fault(global("collections", "OrderedDict") + tuple("N") + "R"), HasSubstr("makes a dict of something"));
   EXPECT_THAT(fault(global("collections", "OrderedDict") + tuple("](Ne") + "R"),
               HasSubstr("makes a dict of something"));
@@ -222,8 +222,8 @@ TEST(Pickle, TruncationAnywhereIsRejected) {
 
 TEST(Pickle, NonStateDictIsRejected) {
   EXPECT_EQ(fault("N"), "unsupported: f.bin holds something else than a dict of tensors");
-  EXPECT_EQ(fault("}" + text("lr") + integer(1) + "s"), "unsupported: f.bin: `lr` is no tensor");
-  EXPECT_EQ(fault("}NNs"), "unsupported: f.bin has a key that is no text");
+  EXPECT_EQ(fault("}" + text("lr") + integer(1) + "s"), "unsupported: f.bin: `lr` is not a tensor");
+  EXPECT_EQ(fault("}NNs"), "unsupported: f.bin has a key that is not text");
 }
 
 TEST(Pickle, TimeAndMemoryAreBounded) {
@@ -243,7 +243,7 @@ TEST(Pickle, CyclesAreHarmless) {
                         "a"))
                 .root,
             nullptr);
-  EXPECT_EQ(fault("}q\x01" + text("state_dict") + "h\x01s"), "unsupported: f.bin: `state_dict` is no tensor");
+  EXPECT_EQ(fault("}q\x01" + text("state_dict") + "h\x01s"), "unsupported: f.bin: `state_dict` is not a tensor");
 }
 
 TEST(Pickle, AnyCorruptionLoadsOrThrowsError) {

@@ -94,7 +94,7 @@ TEST(SafetensorsFile, ErrorsNameTheFilePath) {
               HasSubstr("corrupt_data: " + folder.path("x") + " has 5 bytes"));
 }
 
-// The reference reader's own opinion of some thousands of damaged headers.
+// The verdict of the reference reader on some thousands of damaged headers.
 TEST(SafetensorsFile, AcceptsExactlyWhatTheReferenceAccepts) {
   const SafetensorsFile cases(reference("verdicts.safetensors"));
   int reads = 0, refuses = 0;
@@ -144,7 +144,7 @@ TEST(WriteSafetensors, FailedWriteLeavesNoFile) {
   EXPECT_EQ(read_file(folder.path("x")), "before");
   EXPECT_THAT(error_of([&] { write_safetensors(folder.path("no/folder"), {{"a", at::ones({1})}}); }),
               HasSubstr("cannot be written: No such file or directory"));
-  // Where a folder is in the way, the rename fails, after all has been written.
+  // If a folder has the target's name, the rename fails after everything was written.
   std::filesystem::create_directories(folder.path("taken/inside"));
   EXPECT_THAT(error_of([&] { write_safetensors(folder.path("taken"), {{"a", at::ones({1})}}); }),
               HasSubstr("internal: " + folder.path("taken") + " cannot be written"));

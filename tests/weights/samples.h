@@ -1,4 +1,4 @@
-// Small files made by hand, for tests and as seeds for fuzzing. No torch here.
+// Small handmade files, for tests and as seeds for fuzzing. Does not use torch.
 #pragma once
 
 #include <cstddef>

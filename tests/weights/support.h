@@ -1,4 +1,4 @@
-// What the tests of this folder share.
+// Helpers of the tests in this folder.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// What an easel::Error says, after its code: "corrupt_data: ...". Any other exception fails the test.
+/// The message of an easel::Error after its code: "corrupt_data: ...". Any other exception fails the test.
 inline std::string error_of(const std::function<void()>& action) {
   try {
     action();

@@ -32,7 +32,7 @@ inline testing::AssertionResult same(const at::Tensor& actual, const at::Tensor&
   return testing::AssertionSuccess();
 }
 
-/// Same names, and what `same` says of each tensor.
+/// Same names, and `same` for each tensor.
 inline void expect_same_tensors(const TensorStore& actual, const TensorStore& expected) {
   auto names = actual.names(), expected_names = expected.names();
   std::sort(names.begin(), names.end());

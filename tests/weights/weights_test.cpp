@@ -8,6 +8,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
+#include "weights/stores/component_store.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {
@@ -15,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Counts what is read and released.
+/// Records which tensors are read and released.
 class CountingStore : public MemoryStore {
  public:
   using MemoryStore::MemoryStore;
@@ -159,7 +160,7 @@ TEST(Weights, AllMismatchesAreReportedInOneError) {
             "corrupt_data: unet.safetensors does not fit its config: `norm.weight` is missing; "
             "`conv.weight` is [2, 3] in unet.safetensors, expected [2, 4]; "
             "`position_ids` is Long in unet.safetensors, expected floating point; "
-            "`conv.bias` in unet.safetensors belongs to nothing in the model");
+            "`conv.bias` in unet.safetensors is not a tensor of the model");
 }
 
 TEST(Weights, ShapesMustMatchInEveryDimension) {
@@ -170,7 +171,7 @@ TEST(Weights, ShapesMustMatchInEveryDimension) {
   }
 }
 
-// A config may ask for shapes that no memory holds.
+// A config may ask for shapes that do not fit any memory.
 TEST(Weights, HugeMissingTensorAllocatesNothing) {
   Weights weights(small_store(), {});
   EXPECT_EQ(weights.root().take("huge", {1 << 30, 1 << 30}).numel(), std::int64_t{1} << 60);

@@ -103,7 +103,7 @@ class CheckedFinish : public FinishTicket {
 class CheckedPipeline : public Pipeline {
  public:
   CheckedPipeline(std::unique_ptr<Pipeline> pipeline, NonFiniteWeightCheck weight_check,
-                  std::unique_ptr<MappedFiles> files)
+                  std::shared_ptr<const MappedFiles> files)
       : pipeline_(std::move(pipeline)), weight_check_(std::move(weight_check)), files_(std::move(files)) {}
   ~CheckedPipeline() override {
     pipeline_.reset();
@@ -130,13 +130,13 @@ class CheckedPipeline : public Pipeline {
  private:
   std::unique_ptr<Pipeline> pipeline_;
   NonFiniteWeightCheck weight_check_;
-  std::unique_ptr<MappedFiles> files_;
+  std::shared_ptr<const MappedFiles> files_;
 };
 
 }  // namespace
 
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
-                                      std::unique_ptr<MappedFiles> files) {
+                                      std::shared_ptr<const MappedFiles> files) {
   std::vector<std::string> components;
   for (const char* component : {"unet", "vae", "text_encoder", "text_encoder_2"}) {
     if (folder.components.contains(component)) components.emplace_back(component);

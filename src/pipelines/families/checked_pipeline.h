@@ -15,6 +15,6 @@ namespace easel {
 /// that a step or a decode made infinite, with the tensor at fault where one of the checkpoint's is infinite itself.
 /// @param files  what `pipeline` was loaded from
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
-                                      std::unique_ptr<MappedFiles> files);
+                                      std::shared_ptr<const MappedFiles> files);
 
 }  // namespace easel

@@ -13,9 +13,9 @@ namespace {
 /// Builds a model from its config and tensors, all of them and no others.
 template <class Model, class ModelConfig>
 Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
-                 std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
-  Weights weights(std::move(store), placement, std::move(layers));
-  Model model(config, weights.root());
+                 LoadContext context, std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
+  Weights weights(std::move(store), placement, std::move(context));
+  Model model(config, ModuleScope(weights.root(), std::move(layers)));
   weights.finish();
   return model;
 }
@@ -39,7 +39,7 @@ UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placem
   auto json = folder.source->config("unet");
   const auto config = UNet2DConditionConfig::from(json);
   check_conditioning(json, config, conditioning);
-  auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement);
+  auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement, folder.load_context);
   unet.layer_table()->component = "unet";
   return unet;
 }
@@ -56,15 +56,17 @@ Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placem
 
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor) {
-  const auto load = [source = folder.source, scaling_factor](const Placement& where) {
+  const auto load = [source = folder.source, scaling_factor](const Placement& where, const LoadContext& context) {
     auto json = source->config("vae");
     auto config = AutoencoderKLConfig::from(json);
     config.scaling_factor = scaling_factor.value_or(config.scaling_factor);
-    return load_model<AutoencoderKL>(source->weights("vae"), config, where);
+    return load_model<AutoencoderKL>(source->weights("vae"), config, where, context);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
-  return ImageCodec(load(own), fields, own, [=] { return with_load_errors([&] { return load(wide); }); });
+  const auto again = folder.load_context.without_meter();
+  return ImageCodec(load(own, folder.load_context), fields, own,
+                    [=] { return with_load_errors([&] { return load(wide, again); }); });
 }
 
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
@@ -78,16 +80,19 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, con
   // One table for every time the model is built, so that adapters find its layers again.
   const auto layers = std::make_shared<LayerTable>();
   layers->component = name;
-  const auto load = [=, source = folder.source] {
-    return load_model<CLIPTextModel>(source->weights(name), config, placement, layers);
+  const auto load = [=, source = folder.source](const LoadContext& context) {
+    return load_model<CLIPTextModel>(source->weights(name), config, placement, context, layers);
   };
-  const std::function<CLIPTextModel()> reload = [load] { return with_load_errors(load); };
+  const std::function<CLIPTextModel()> reload = [load, again = folder.load_context.without_meter()] {
+    return with_load_errors([&] { return load(again); });
+  };
   const auto target = suffix == "_2"                                 ? EmbeddingTarget::kClipG
                       : folder.components.contains("text_encoder_2") ? EmbeddingTarget::kClipL
                                                                      : EmbeddingTarget::kOnly;
-  return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
-                                         TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
-                                         placement.device, LearnedEmbeddings{std::move(embeddings), target});
+  return std::make_shared<PromptEncoder>(
+      folder.source->tokenizer("tokenizer" + suffix),
+      TextEncoder(load(folder.load_context), placement.release_text_encoders ? reload : nullptr), state,
+      placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }
 
 }  // namespace easel

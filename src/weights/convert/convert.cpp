@@ -120,7 +120,7 @@ class FolderConversion {
   std::uint64_t tensor_bytes_ = 0;  // of all files so far
 };
 
-/// "model.ckpt" to "model.safetensors" beside it, unless that is there.
+/// Writes "model.safetensors" next to "model.ckpt" unless it exists.
 std::vector<ConvertedFile> convert_single_file(const std::string& source, const ConvertProgress& progress) {
   const auto target = fs::path(source).replace_extension(".safetensors").string();
   if (target == source || fs::exists(target)) return {};

@@ -23,7 +23,7 @@ Error cannot_write(const std::string& path, int error) {
 
 AtomicFile::AtomicFile(std::string path)
     : path_(std::move(path)), partial_path_(concat(path_, ".", getpid(), ".partial")) {
-  unlink(partial_path_.c_str());  // of an earlier process with our number that was killed
+  unlink(partial_path_.c_str());  // left by an earlier process of the same number that was killed
   descriptor_ = open(partial_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) throw cannot_write(partial_path_, errno);
 }

@@ -1,4 +1,4 @@
-// A file that appears whole or not at all.
+// A file that appears complete or not at all.
 #pragma once
 
 #include <cstddef>
@@ -8,17 +8,18 @@
 
 namespace easel {
 
-/// Writes beside `path`, and takes its place, replacing what was there, with commit(). Without that nothing remains.
-/// Not thread-safe.
+/// Writes to a temporary file next to `path`; commit() renames it to `path`, replacing what was there. Without commit()
+/// nothing remains. Not thread-safe.
 class AtomicFile {
  public:
-  /// @throws Error(kInternal)  cannot be created; says why
+  /// @throws Error(kInternal)  the temporary file cannot be created; says why
   explicit AtomicFile(std::string path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// @throws Error(kResourceExhausted, kInternal)  the disk is full; another reason
+  /// @throws Error(kResourceExhausted)  the disk is full
+  /// @throws Error(kInternal)           the write failed for another reason; says which
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   /// @throws as write

@@ -1,4 +1,4 @@
-// Little-endian numbers from bytes that may end too early.
+// Reading little-endian numbers from bytes that may end too early.
 #pragma once
 
 #include <cstddef>
@@ -16,13 +16,13 @@ namespace easel {
 /// Reads forward through bytes it does not own.
 class ByteReader {
  public:
-  /// @param where  what messages call the bytes; must outlive the reader
+  /// @param where  the name of the bytes in messages; must outlive the reader
   ByteReader(std::span<const std::byte> bytes, const std::string& where) : bytes_(bytes), where_(where) {}
 
   std::size_t position() const { return position_; }
   std::size_t remaining() const { return bytes_.size() - position_; }
 
-  /// @throws Error(kCorruptData)  fewer than `count` are left; so do all below
+  /// This and all functions below: @throws Error(kCorruptData)  fewer bytes than needed are left
   std::span<const std::byte> take(std::uint64_t count) {
     if (count > remaining()) {
       throw Error(ErrorCode::kCorruptData, concat(where_, " is cut off: byte ", position_, " should be followed by ",

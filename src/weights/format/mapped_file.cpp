@@ -13,7 +13,7 @@ namespace easel {
 
 MappedFile::MappedFile(std::string path)
     : path_(std::move(path)), file_(path_, path_), opened_(file_.state()), size_(opened_.size) {
-  if (size_ == 0) return;  // an empty mapping is an error to mmap, not to us
+  if (size_ == 0) return;  // mmap refuses an empty mapping; an empty file is fine
   void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file_.descriptor(), 0);
   if (mapped == MAP_FAILED) {
     throw Error(ErrorCode::kNotFound, concat(path_, " cannot be mapped into memory: ", std::strerror(errno)));

@@ -1,4 +1,4 @@
-// A file in memory without reading it.
+// A whole file mapped into memory.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,13 @@ namespace easel {
 
 /// A whole file mapped read-only. Pages come in when they are touched and may leave again under memory pressure.
 ///
-/// Thread-safe. Writing to the bytes ends the process. Pages that another program cuts off the file are zeros (see
-/// page_guard.h), and what it writes into the file is seen; check_unchanged after use turns both into an Error.
+/// Thread-safe. Writing to the bytes ends the process. If another program writes to the file, the bytes change; if it
+/// shortens the file, the missing pages read as zeros where install_truncation_guard was called (page_guard.h).
+/// check_unchanged after use turns both into an Error.
 class MappedFile {
  public:
-  /// @throws Error(kNotFound)     there is none, or it cannot be opened; says why
-  /// @throws Error(kCorruptData)  a folder, a device or a pipe
+  /// @throws Error(kNotFound)     the file is missing or cannot be opened; says why
+  /// @throws Error(kCorruptData)  it is a folder, a device or a pipe
   explicit MappedFile(std::string path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -30,7 +31,7 @@ class MappedFile {
   /// @throws Error(kCorruptData)  another program has written to the file since it was opened, or shortened it
   void check_unchanged() const;
 
-  /// Lets the pages that lie wholly inside [offset, offset + size) leave memory. Touching them brings them back.
+  /// Lets the pages that lie wholly within [offset, offset + size) leave memory. Reading them loads them again.
   void release(std::size_t offset, std::size_t size) const;
 
  private:

@@ -1,11 +1,6 @@
 #include "weights/format/mapped_files.h"
 
 namespace easel {
-namespace {
-
-thread_local MappedFiles* collecting_files = nullptr;
-
-}  // namespace
 
 void MappedFiles::add(const std::shared_ptr<const MappedFile>& file) {
   const MutexLock lock(files_mutex_);
@@ -18,18 +13,6 @@ void MappedFiles::check_unchanged() const {
   for (const auto& weak : files_) {
     if (const auto file = weak.lock()) file->check_unchanged();
   }
-}
-
-FileCollector::FileCollector(MappedFiles& files) {
-  collecting_files = &files;
-}
-
-FileCollector::~FileCollector() {
-  collecting_files = nullptr;
-}
-
-void FileCollector::opened(const std::shared_ptr<const MappedFile>& file) {
-  if (collecting_files != nullptr) collecting_files->add(file);
 }
 
 }  // namespace easel

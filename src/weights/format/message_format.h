@@ -1,4 +1,4 @@
-// How names and shapes from a file look in messages.
+// Formatting names and shapes from a file for messages.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace easel {
 
-/// `name` in backquotes, its control characters escaped; the middle of a very long one is left out. So a hostile file
-/// can neither forge nor flood a message.
+/// `name` in backquotes with its control characters escaped; the middle of a very long name is left out. A hostile file
+/// can therefore neither forge nor flood a message.
 std::string quote_name(std::string_view name);
 
 /// "[320, 4, 3, 3]"

@@ -11,7 +11,7 @@
 namespace easel {
 namespace {
 
-// A signal handler may neither lock nor follow what another thread could free, so mappings stand in a fixed table.
+// A signal handler may neither lock nor read memory that another thread could free, so mappings are in a fixed table.
 struct GuardedRange {
   std::atomic<bool> taken = false, truncated = false;
   std::atomic<std::uintptr_t> begin = 0, end = 0;
@@ -31,7 +31,7 @@ void on_bus_error(int, siginfo_t* info, void*) {
     range.truncated = true;
     return;
   }
-  sigaction(SIGBUS, &before, nullptr);  // no mapping of ours: the same touch now does what it did before
+  sigaction(SIGBUS, &before, nullptr);  // not a mapping of ours: the read is repeated and meets the former handler
 }
 
 void install_handler() {
@@ -44,9 +44,12 @@ void install_handler() {
 
 }  // namespace
 
-PageGuard::PageGuard(const void* data, std::size_t size) : range_index_(kMaxMappings) {
+void install_truncation_guard() {
   static std::once_flag installed;
   std::call_once(installed, install_handler);
+}
+
+PageGuard::PageGuard(const void* data, std::size_t size) : range_index_(kMaxMappings) {
   for (std::size_t i = 0; i < kMaxMappings; ++i) {
     if (guarded_ranges[i].taken.exchange(true)) continue;
     range_index_ = i;

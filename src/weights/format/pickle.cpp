@@ -12,7 +12,7 @@
 namespace easel {
 namespace {
 
-/// A state dict of SDXL's UNet takes some 70,000; a value takes about 100 bytes of memory.
+/// The state dict of SDXL's UNet takes some 70,000 operations; a value takes about 100 bytes of memory.
 constexpr std::size_t kMaxOperations = 4'000'000;
 
 // Names and meanings: CPython's Lib/pickletools.py.
@@ -67,7 +67,7 @@ enum class Opcode : std::uint8_t {
   kFrame = 0x95,
 };
 
-/// The stack machine that a pickle is written for, less everything that could run code.
+/// The stack machine that a pickle is a program for, without everything that could run code.
 class PickleMachine {
  public:
   PickleMachine(std::span<const std::byte> bytes, const std::string& where) : reader_(bytes, where), where_(where) {}
@@ -116,7 +116,7 @@ class PickleMachine {
     stack_.pop_back();
     return value;
   }
-  /// Everything above the last mark, which goes too.
+  /// Removes everything above the last mark, and the mark.
   std::vector<PickleValue*> pop_to_mark() {
     if (marks_.empty()) throw corrupt("the pickle takes values to a mark that is not there");
     const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -262,13 +262,13 @@ class PickleMachine {
   }
   bool append(const std::vector<PickleValue*>& values) {
     auto* list = std::get_if<PickleList>(top());
-    if (list == nullptr) throw corrupt("the pickle appends to something that is no list");
+    if (list == nullptr) throw corrupt("the pickle appends to something that is not a list");
     list->items.insert(list->items.end(), values.begin(), values.end());
     return true;
   }
   bool set_items(const std::vector<PickleValue*>& keys_and_values) {
     auto* dict = std::get_if<PickleDict>(top());
-    if (dict == nullptr) throw corrupt("the pickle sets an item of something that is no dict");
+    if (dict == nullptr) throw corrupt("the pickle sets an item of something that is not a dict");
     insert(*dict, keys_and_values);
     return true;
   }
@@ -288,14 +288,15 @@ class PickleMachine {
       case Opcode::kStackGlobal: {
         const auto *name = pop()->as<std::string>(), *module = pop()->as<std::string>();
         if (name == nullptr || module == nullptr)
-          throw corrupt("the pickle names a class by something that is no text");
+          throw corrupt("the pickle names a class by something that is not text");
         return push_global(*module, *name);
       }
       case Opcode::kReduce:
       case Opcode::kNewObj: {
         const auto* arguments = pop()->as<PickleList>();
         const auto* callee = pop()->as<PickleGlobal>();
-        if (arguments == nullptr || callee == nullptr) throw corrupt("the pickle calls something that is no function");
+        if (arguments == nullptr || callee == nullptr)
+          throw corrupt("the pickle calls something that is not a function");
         stack_.push_back(call(callee->name, *arguments));
         return true;
       }
@@ -304,7 +305,7 @@ class PickleMachine {
         const auto* attributes = pop()->as<PickleDict>();
         const bool plain = attributes != nullptr && top()->as<PickleDict>() != nullptr;
         if (!plain && top()->as<PickleOpaque>() == nullptr)
-          throw unsupported("the pickle sets attributes of something that is no dict");
+          throw unsupported("the pickle sets attributes of something that is not a dict");
         return true;
       }
       case Opcode::kBinPersId: {
@@ -351,12 +352,12 @@ class PickleMachine {
     if (arguments.items.empty()) return dict;
     const auto* pairs = arguments.items[0]->as<PickleList>();
     if (arguments.items.size() > 1 || pairs == nullptr)
-      throw corrupt("the pickle makes a dict of something that is no list");
-    count_operations(pairs->items.size());  // one list can be named many times
+      throw corrupt("the pickle makes a dict of something that is not a list");
+    count_operations(pairs->items.size());  // one list can be used many times
     for (const auto* item : pairs->items) {
       const auto* pair = item->as<PickleList>();
       if (pair == nullptr || pair->items.size() != 2)
-        throw corrupt("the pickle makes a dict of something that is no pair");
+        throw corrupt("the pickle makes a dict of something that is not a pair");
       dict.items.emplace_back(pair->items[0], pair->items[1]);
     }
     return dict;

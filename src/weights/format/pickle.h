@@ -1,4 +1,4 @@
-// Python pickles that hold a state dict, read without running anything. No torch and no file access here.
+// Reading Python pickles that hold a state dict without running any code. Uses neither torch nor file access.
 #pragma once
 
 #include <cstddef>
@@ -23,23 +23,23 @@ struct PickledStorage {
   std::int64_t size = 0;  ///< elements
 };
 
-/// A tensor as torch describes it: a strided window on a storage, checked to lie inside.
+/// A tensor as torch describes it: a strided view of a storage, checked to lie within it.
 struct PickledTensor {
   std::string storage;                ///< a key of Pickle::storages
   std::int64_t offset = 0;            ///< elements
   std::vector<std::int64_t> shape;    ///< not negative
   std::vector<std::int64_t> strides;  ///< elements, not negative
-  std::int64_t extent = 0;            ///< elements from offset to behind the last one used; 0 for an empty tensor
+  std::int64_t extent = 0;            ///< elements from the offset to the last one used; 0 for an empty tensor
 };
 
 struct PickleValue;
 
 struct PickleNone {};
-struct PickleOpaque {};  ///< made by a call of something that no tensor is made of: what training left, never looked at
+struct PickleOpaque {};  ///< result of a call that makes no tensor; left by training and never read
 struct PickleList {      ///< also tuples
   std::vector<PickleValue*> items;
 };
-struct PickleDict {  ///< in the order of writing; of equal keys the last counts
+struct PickleDict {  ///< in the order of writing; of equal keys the last one counts
   std::vector<std::pair<PickleValue*, PickleValue*>> items;
 };
 struct PickleGlobal {  ///< a class or function, by its name only
@@ -48,7 +48,7 @@ struct PickleGlobal {  ///< a class or function, by its name only
 struct PickleBytes {  ///< an integer beyond 64 bits, little-endian
   std::string bytes;
 };
-struct PickleView {  ///< a window on a storage, as only the format before 1.6 has them
+struct PickleView {  ///< a part of a storage; only in the format before torch 1.6
   std::string storage;
   std::int64_t offset = 0, size = 0;  ///< elements
 };
@@ -63,11 +63,11 @@ struct PickleValue : std::variant<PickleNone, PickleOpaque, bool, std::int64_t, 
   }
 };
 
-/// What one pickle holds. Owns every value, `root` among them.
+/// The contents of one pickle. Owns every value, including `root`.
 struct Pickle {
   const PickleValue* root = nullptr;
   std::map<std::string, PickledStorage> storages;
-  std::size_t size = 0;  ///< bytes up to and with the pickle's end
+  std::size_t size = 0;  ///< bytes up to and including the pickle's end
   std::deque<PickleValue> values;
 };
 
@@ -75,26 +75,27 @@ struct Pickle {
 ///
 /// A pickle is a program. This reader knows the few functions that a state dict needs (collections.OrderedDict,
 /// torch.Size, torch._utils' _rebuild_tensor, _rebuild_tensor_v2 and _rebuild_parameter, and torch's typed storages),
-/// does by hand what they do, and refuses any other by its name before it is used; but for a few names that published
-/// checkpoints hold beside their state dict, such as NumPy's numbers, of which it makes nothing. libtorch's own
-/// restricted unpickler (torch/csrc/jit/serialization/unpickler.h) will not do: it reads each OrderedDict, hence each
-/// state dict, as None, it makes tensors without checking that they lie inside their storage, and it knows nothing of
-/// the format before 1.6.
+/// implements what they do itself, and refuses any other by its name before it is used. Exceptions are a few names that
+/// published checkpoints hold along with their state dict, such as NumPy's numbers, whose values are ignored.
+/// libtorch's own restricted unpickler (torch/csrc/jit/serialization/unpickler.h) will not do: it reads each
+/// OrderedDict, hence each state dict, as None, it makes tensors without checking that they lie inside their storage,
+/// and it knows nothing of the format before 1.6.
 ///
-/// @param where  what messages call the bytes
-/// @throws Error(kUnsupported)  a function, class or opcode outside that list, named; more than a state dict needs
-/// @throws Error(kCorruptData)  cut off, contradicts itself, or a tensor reaches outside its storage
+/// @param where  the name of the bytes in messages
+/// @throws Error(kUnsupported)  a function, class or opcode is not in that list (named), or there is more than a state
+///                              dict needs
+/// @throws Error(kCorruptData)  it is cut off, contradicts itself, or a tensor reaches outside its storage
 Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where);
 
 /// The tensors of a state dict by their names: the root, or the dict under "state_dict" in it.
-/// @throws Error(kUnsupported)  something else than that, or a value that is no tensor; names it
+/// @throws Error(kUnsupported)  it is something else, or a value is not a tensor; names it
 std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, const std::string& where);
 
-/// The steps of training that Lightning notes beside the state dict, as `global_step`; none where it does not.
+/// The number of training steps that Lightning saves along with the state dict, as `global_step`; none if it is absent.
 std::optional<std::int64_t> global_step_of(const Pickle& pickle);
 
-/// The tensors of a textual inversion, whatever lies beside them: those of the dict under "string_to_param" in the root
-/// (AUTOMATIC1111's web UI), else the root's own; of a root that is a tensor, that one, under "".
+/// The tensors of a textual inversion; other values are ignored. They are those of the dict under "string_to_param" in
+/// the root (AUTOMATIC1111's web UI), else the root's own; a root that is a tensor is returned under the name "".
 /// @throws Error(kUnsupported)  the root is something else
 std::map<std::string, const PickledTensor*> textual_inversion_of(const Pickle& pickle, const std::string& where);
 

@@ -24,10 +24,10 @@ constexpr std::string_view kFunctions[] = {
     "torch._utils._rebuild_parameter",
 };
 
-/// What else the published checkpoints hold beside their state dict, as training saved it. A class may be named alone:
+/// What published checkpoints hold along with their state dict, as training saved it. This class is only named:
 /// sd-v1-4.ckpt has its callback's state under the callback's class.
 constexpr std::string_view kNamed[] = {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"};
-/// Numbers and sets, which are called: what is made of them is not read.
+/// These make numbers and sets and are called; their results are not read.
 constexpr std::string_view kUnread[] = {"numpy.core.multiarray.scalar",
                                         "numpy._core.multiarray.scalar",
                                         "numpy.dtype",
@@ -59,8 +59,8 @@ std::int64_t size_of(const PickleValue& value, const char* what, const std::stri
 std::vector<std::int64_t> sizes_of(const PickleValue& value, const char* what, const std::string& where) {
   const auto* list = value.as<PickleList>();
   if (list == nullptr || list->items.size() > kMaxDimensions) {
-    throw corrupt(
-        where, concat("a tensor's ", what, " in the pickle is no list, or has more than ", kMaxDimensions, " entries"));
+    throw corrupt(where, concat("a tensor's ", what, " in the pickle is not a list or has more than ", kMaxDimensions,
+                                " entries"));
   }
   std::vector<std::int64_t> sizes;
   for (const auto* item : list->items) sizes.push_back(size_of(*item, what, where));
@@ -72,7 +72,7 @@ void apply_view(const PickleValue& value, PickleView& view, const std::string& w
   if (value.as<PickleNone>() != nullptr) return;
   const auto* fields = value.as<PickleList>();
   if (fields == nullptr || fields->items.size() != 3)
-    throw corrupt(where, "the pickle has a storage view that is no triple");
+    throw corrupt(where, "the pickle has a storage view that is not a triple");
   const std::int64_t offset = size_of(*fields->items[1], "view's offset", where);
   const std::int64_t size = size_of(*fields->items[2], "view's size", where);
   if (offset > view.size || size > view.size - offset) {
@@ -83,7 +83,7 @@ void apply_view(const PickleValue& value, PickleView& view, const std::string& w
   view.size = size;
 }
 
-/// Elements from the first used to behind the last; 0 when there are none. Throws when that does not fit.
+/// Number of elements from the first one used to the last one; 0 for an empty tensor. Throws if it does not fit.
 std::int64_t extent_of(const PickledTensor& tensor, const std::string& where) {
   std::int64_t last = 0, elements = 1;
   bool empty = false;
@@ -127,13 +127,13 @@ PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledS
                            const std::string& where) {
   const auto* fields = id.as<PickleList>();
   if (fields == nullptr || fields->items.size() < 5 || fields->items.size() > 6) {
-    throw corrupt(where, "the pickle has a persistent id that is no storage");
+    throw corrupt(where, "the pickle has a persistent id that is not a storage");
   }
   const auto* kind = fields->items[0]->as<std::string>();
   const auto* key = fields->items[2]->as<std::string>();
   const auto* dtype = dtype_of_storage_class(*fields->items[1]);
   if (kind == nullptr || *kind != "storage" || key == nullptr || key->size() > kLongestKey || dtype == nullptr) {
-    throw corrupt(where, "the pickle has a persistent id that is no storage");
+    throw corrupt(where, "the pickle has a persistent id that is not a storage");
   }
   const std::int64_t size = size_of(*fields->items[4], "storage's size", where);
   const auto [known, is_new] = storages.try_emplace(*key, PickledStorage{*key, dtype, size});
@@ -150,7 +150,7 @@ PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledS
 PickledTensor pickled_tensor(const PickleList& arguments, const std::string& where) {
   const auto& items = arguments.items;
   const auto* view = items.size() < 4 ? nullptr : items[0]->as<PickleView>();
-  if (view == nullptr) throw corrupt(where, "the pickle makes a tensor of something that is no storage");
+  if (view == nullptr) throw corrupt(where, "the pickle makes a tensor of something that is not a storage");
   PickledTensor tensor;
   tensor.storage = view->storage;
   tensor.shape = sizes_of(*items[2], "shape", where);
@@ -179,10 +179,10 @@ std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, 
   std::map<std::string, const PickledTensor*> tensors;
   for (const auto& [key, value] : dict->items) {
     const auto* name = key->as<std::string>();
-    if (name == nullptr) throw Error(ErrorCode::kUnsupported, where + " has a key that is no text");
+    if (name == nullptr) throw Error(ErrorCode::kUnsupported, where + " has a key that is not text");
     const auto* tensor = value->as<PickledTensor>();
     if (tensor == nullptr)
-      throw Error(ErrorCode::kUnsupported, concat(where, ": ", quote_name(*name), " is no tensor"));
+      throw Error(ErrorCode::kUnsupported, concat(where, ": ", quote_name(*name), " is not a tensor"));
     tensors[*name] = tensor;
   }
   return tensors;

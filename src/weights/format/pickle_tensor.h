@@ -11,14 +11,14 @@ namespace easel {
 /// Whether a pickle may name this class or function, e.g. "torch.FloatStorage".
 bool is_allowed_global(const std::string& name);
 
-/// Whether a pickle may call this, of which no tensor is made: PickleOpaque comes of it.
+/// Whether a pickle may call this although no tensor is made of it: the result is a PickleOpaque.
 bool is_ignored_callable(const std::string& name);
 
-/// What a persistent id stands for: ("storage", class, key, device, size[, view]). Notes the storage in `storages`.
+/// The value of a persistent id, ("storage", class, key, device, size[, view]). Adds the storage to `storages`.
 PickleView pickled_storage(const PickleValue& id, std::map<std::string, PickledStorage>& storages,
                            const std::string& where);
 
-/// What _rebuild_tensor and _rebuild_tensor_v2 return: (storage, offset, shape, strides, ...).
+/// The result of _rebuild_tensor and _rebuild_tensor_v2, called with (storage, offset, shape, strides, ...).
 PickledTensor pickled_tensor(const PickleList& arguments, const std::string& where);
 
 }  // namespace easel

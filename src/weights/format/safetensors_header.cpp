@@ -21,7 +21,7 @@ constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's limit
 constexpr std::string_view kMetadataKey = "__metadata__";
 
-/// Takes the JSON's events one by one, so that repeated keys are seen and nothing but what is expected is ever stored.
+/// Handles the JSON's events one by one, so that repeated keys are noticed and only expected values are stored.
 class HeaderHandler {
  public:
   HeaderHandler(SafetensorsHeader& header, const std::string& where) : header_(header), where_(where) {}
@@ -136,7 +136,7 @@ class HeaderHandler {
   bool in_unknown_field() const {
     return state_ == State::kTensor && key_ != "dtype" && key_ != "shape" && key_ != "data_offsets";
   }
-  /// A value that no rule above took: of a field we do not know, or a mistake.
+  /// A value that no rule above handled: of an unknown field, or a mistake.
   bool scalar(const char* kind) {
     if (state_ == State::kSkipped || in_unknown_field()) return true;
     throw misplaced(kind);
@@ -182,12 +182,12 @@ class HeaderHandler {
   int skipped_depth_ = 0;
   std::string key_;
   std::unordered_set<std::string> names_;
-  std::set<std::string> keys_;  // of the object we are in, when that is a tensor or the metadata
+  std::set<std::string> keys_;  // of the current object if it is a tensor or the metadata
   SafetensorsEntry entry_;
   std::vector<std::uint64_t> offsets_;
 };
 
-/// What people take for safetensors, by its first bytes.
+/// Describes files that are often mistaken for safetensors, by their first bytes.
 void reject_other_formats(std::string_view file, const std::string& where) {
   if (file.size() > kLengthBytes && file[kLengthBytes] == '{') return;
   const auto starts = [&](std::string_view text) { return file.starts_with(text); };
@@ -204,7 +204,7 @@ void reject_other_formats(std::string_view file, const std::string& where) {
   if (!what.empty()) throw Error(ErrorCode::kCorruptData, concat(where, " is ", what));
 }
 
-/// The length of the JSON, which is in the file.
+/// The length of the JSON, checked to lie within the file.
 std::size_t header_length(std::span<const std::byte> file, const std::string& where) {
   if (file.size() < kLengthBytes) {
     throw Error(ErrorCode::kCorruptData,
@@ -223,8 +223,8 @@ std::size_t header_length(std::span<const std::byte> file, const std::string& wh
   return static_cast<std::size_t>(length);
 }
 
-/// Bytes of a tensor by its shape; none when that does not end at a byte, or when the dimensions that are not zero do
-/// not fit 64 bits together (strides are made of them, even where another dimension is zero).
+/// Size of a tensor in bytes; none if it is not a whole number of bytes, or if the product of the nonzero dimensions
+/// does not fit 64 bits (strides are computed from them even if another dimension is zero).
 std::optional<std::uint64_t> byte_size(const SafetensorsEntry& entry) {
   std::uint64_t bits = static_cast<std::uint64_t>(entry.dtype->bits);
   bool empty = false;
@@ -238,7 +238,7 @@ std::optional<std::uint64_t> byte_size(const SafetensorsEntry& entry) {
   return bits / 8;
 }
 
-/// Sorts by offset and checks that the tensors cover `data_bytes` with neither gap nor overlap.
+/// Sorts by offset and checks that the tensors cover `data_bytes` without gaps or overlaps.
 void check_layout(std::vector<SafetensorsEntry>& tensors, std::uint64_t data_bytes, const std::string& where) {
   const auto fault = [&](const SafetensorsEntry& entry, const auto&... what) {
     return Error(ErrorCode::kCorruptData, concat(where, ": tensor ", quote_name(entry.name), what...));
@@ -281,7 +281,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, cons
   reject_other_formats({reinterpret_cast<const char*>(file.data()), file.size()}, where);
   const std::size_t length = header_length(file, where);
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  // The JSON reader skips a byte order mark and takes a zero byte for the end; neither is JSON.
+  // The JSON reader skips a byte order mark and treats a zero byte as the end; neither is valid JSON.
   if (text.empty() || text.front() != '{')
     throw Error(ErrorCode::kCorruptData, where + ": the header does not begin with '{'");
   if (text.find('\0') != std::string_view::npos)

@@ -1,4 +1,4 @@
-// What a safetensors file says about itself, checked. No torch and no file access here.
+// Reading and checking the header of a safetensors file. Uses neither torch nor file access.
 #pragma once
 
 #include <cstddef>
@@ -32,10 +32,10 @@ struct SafetensorsHeader {
 /// JSON, then the data. The JSON begins with '{', may end in white space, and maps each tensor's name to dtype, shape
 /// and data_offsets; together the tensors cover the data exactly, in whatever order the header names them. As the
 /// format asks and unlike the reference reader, a name or field that occurs twice is refused, and so is white space
-/// before '{'. Fields of a tensor other than the three are ignored, as there.
+/// before '{'. Other fields of a tensor than these three are ignored, as the reference reader does.
 ///
 /// @param file   all bytes of the file
-/// @param where  what messages call it
+/// @param where  the file's name in messages
 /// @throws Error(kCorruptData)  the header contradicts itself or the file; names the tensor where there is one
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& where);
 

@@ -1,4 +1,4 @@
-// Element types by the names that safetensors gives them.
+// Element types under the names that safetensors gives them.
 #pragma once
 
 #include <string_view>
@@ -10,7 +10,7 @@ struct StoredDtype {
   int bits;               ///< of one element; below 8 for the packed types
 };
 
-/// In rising order of alignment: files are laid out from the last to the first.
+/// In ascending order of alignment. Files are laid out in the reverse order.
 inline constexpr StoredDtype kStoredDtypes[] = {
     {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
     {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},

@@ -64,7 +64,7 @@ class ZipReader {
     return at(offset, file_.size() - std::min(offset, std::uint64_t{file_.size()}));
   }
 
-  /// The end record is the last thing in the file but for a comment of its own.
+  /// The end record is the last part of the file, followed only by its own comment.
   std::size_t find_end() const {
     const std::size_t first = file_.size() - std::min(file_.size(), kEndBytes + kMaxCommentBytes);
     for (std::size_t i = file_.size() - std::min(file_.size(), kEndBytes) + 1; i-- > first;) {
@@ -151,7 +151,7 @@ class ZipReader {
     if (reader.take_number<std::uint32_t>() != kLocalSignature) {
       throw corrupt(concat("entry ", quote_name(entry.name), " is not where the directory says"));
     }
-    reader.take(22);  // what the directory has said, with sizes that may come only after the bytes
+    reader.take(22);  // fields that the directory has as well; the sizes may be given only after the bytes
     const auto name_length = reader.take_number<std::uint16_t>();
     const auto extra_length = reader.take_number<std::uint16_t>();
     reader.take(name_length);

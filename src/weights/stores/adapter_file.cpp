@@ -68,9 +68,9 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
   for (const auto& key : store_.names()) {
     const auto* suffix = suffix_of(key);
     if (suffix == nullptr) {
-      throw Error(
-          ErrorCode::kUnsupported,
-          concat(name_, ": ", quote_name(key), " is no tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
+      throw Error(ErrorCode::kUnsupported,
+                  concat(name_, ": ", quote_name(key),
+                         " is not a tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
     }
     const auto name = key.substr(0, key.size() - suffix->text.size());
     auto& module = by_name[name];

@@ -1,4 +1,4 @@
-// A file of low-rank adapters: which layers it names, and with which tensors. Knows no model.
+// A file of low-rank adapters: the layers that it names, and their tensors. Independent of any model.
 #pragma once
 
 #include <map>
@@ -10,15 +10,15 @@
 
 namespace easel {
 
-/// What a tensor is to its layer's adapter.
+/// The role of a tensor in its layer's adapter.
 enum class AdapterTensorRole {
   kDown,  ///< lora_A.weight, lora_down.weight, lora.down.weight, lora_linear_layer.down.weight
   kMid,   ///< lora_mid.weight
   kUp,
   kUpBias,         ///< lora_B.bias
   kAlpha,          ///< one number
-  kPeftMagnitude,  ///< lora_magnitude_vector: DoRA as PEFT has it
-  kDoraScale,      ///< dora_scale: DoRA as LyCORIS has it
+  kPeftMagnitude,  ///< lora_magnitude_vector: DoRA as in PEFT
+  kDoraScale,      ///< dora_scale: DoRA as in LyCORIS
   kHadaW1A,        ///< hada_...: LoHa
   kHadaW1B,
   kHadaW2A,
@@ -42,22 +42,23 @@ bool is_adapter_tensor(const std::string& name);
 /// The tensors of one layer.
 struct AdapterModule {
   std::string name;                               ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"
-  std::map<AdapterTensorRole, std::string> keys;  ///< part -> name of its tensor
+  std::map<AdapterTensorRole, std::string> keys;  ///< role to the name of the tensor in the file
 };
 
 /// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key
 /// style. Opening reads the header only. Thread-safe.
 class AdapterFile {
  public:
-  /// @throws Error(kNotFound, kCorruptData)  cannot be read; a layer has a part twice, or the file holds nothing
-  /// @throws Error(kUnsupported)             a key that is none of these kinds'; names it
+  /// @throws Error(kNotFound, kCorruptData)  the file cannot be read, has two tensors of one role for a layer, or is
+  /// empty
+  /// @throws Error(kUnsupported)             a key belongs to none of these kinds; names it
   explicit AdapterFile(const std::string& path);
 
   const std::string& name() const { return name_; }  ///< without folders, for messages
   const std::vector<AdapterModule>& modules() const { return modules_; }
   const std::map<std::string, std::string>& metadata() const { return store_.metadata(); }
   const TensorInfo& info(const std::string& key) const { return *store_.find(key); }
-  /// @throws Error(kCorruptData)  the file has shrunk
+  /// @throws Error(kCorruptData)  the file has changed
   at::Tensor read(const std::string& key) const { return store_.read(key); }
 
  private:

@@ -20,14 +20,14 @@ ComponentFiles safetensors_files(const std::string& stem, WeightVariant variant)
 }
 
 ComponentFiles torch_bin_files(const std::string& stem, WeightVariant variant) {
-  // transformers calls the same weights by two names.
+  // transformers uses another stem for .bin files than for safetensors.
   return files_of(stem == "model" ? "pytorch_model" : stem, ".bin", variant);
 }
 
 std::optional<std::string> find_component_file(const std::string& folder, const ComponentFiles& files) {
   for (const auto& name : {files.single, files.index}) {
-    std::error_code ignored;  // a folder that cannot be searched holds nothing that could be read
-    // A link that leads nowhere is there: whoever opens it says what is wrong with it.
+    std::error_code ignored;  // a folder that cannot be searched counts as empty
+    // A dangling link counts as present, so that opening it reports what is wrong with it.
     const auto status = std::filesystem::symlink_status(std::filesystem::path(folder) / name, ignored);
     if (std::filesystem::exists(status)) return name;
   }

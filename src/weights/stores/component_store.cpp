@@ -1,11 +1,9 @@
-// Opening a component folder: which of its files to read.
+#include "weights/stores/component_store.h"
+
 #include <filesystem>
-#include <memory>
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "weights/loading/weights.h"
-#include "weights/stores/component_files.h"
 #include "weights/stores/safetensors.h"
 #include "weights/stores/sharded_store.h"
 
@@ -15,7 +13,7 @@ namespace {
 /// The checkpoint folder that a component folder belongs to.
 std::string checkpoint_folder_of(const std::string& folder) {
   auto path = std::filesystem::absolute(folder).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();  // it ended in a slash
+  if (!path.has_filename()) path = path.parent_path();  // the path ended in a slash
   return path.parent_path().string();
 }
 

@@ -36,6 +36,7 @@ class RenamedStore : public TensorStore {
   }
   void release(const std::string& name) const override { store_->release(source_tensor(name).source); }
   std::string where() const override { return store_->where(); }
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override { return store_->mapped_files(); }
 
  private:
   const SourceTensor& source_tensor(const std::string& name) const {
@@ -49,7 +50,7 @@ class RenamedStore : public TensorStore {
 };
 
 /// The store with each name passed through `rename`, and the shape of each tensor through `reshape`, which gets the new
-/// name. The store itself where nothing changes.
+/// name. Returns the store itself if nothing changes.
 std::shared_ptr<const TensorStore> renamed(
     std::shared_ptr<const TensorStore> store, const std::function<std::string(const std::string&)>& rename,
     const std::function<void(const std::string&, std::vector<std::int64_t>&)>& reshape) {
@@ -72,7 +73,7 @@ std::shared_ptr<const TensorStore> renamed(
   return std::make_shared<RenamedStore>(std::move(store), std::move(source_tensors));
 }
 
-/// What follows "...attentions.N." in a tensor's name; empty where there is no such part.
+/// The part of a tensor's name after "...attentions.N."; empty if the name has no such part.
 std::string_view after_attention_block(std::string_view name) {
   constexpr std::string_view kBlocks = "attentions.";
   const std::size_t begin = name.rfind(kBlocks);

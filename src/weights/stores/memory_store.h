@@ -1,18 +1,18 @@
-// Tensors in memory under names: for tests and tools.
+// Named tensors in memory, for tests and tools.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
-/// A TensorStore made of tensors at hand. Holds them, and copies none. Thread-safe once filled.
+/// A TensorStore of existing tensors, which it shares and does not copy. Thread-safe.
 class MemoryStore : public TensorStore {
  public:
-  /// @param where  what messages call it
+  /// @param where  the store's name in messages
   explicit MemoryStore(std::map<std::string, at::Tensor> tensors, std::string where = "memory");
 
   std::vector<std::string> names() const override;

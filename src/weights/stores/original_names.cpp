@@ -1,5 +1,5 @@
-// Numbers of the original code count all blocks in a row; diffusers counts levels, and layers within them. Both sides
-// are spelled out here as tables of layers, after diffusers 0.42.1, loaders/single_file_utils.py.
+// The original code numbers all blocks consecutively; diffusers numbers levels, and layers within them. Both are listed
+// here as tables of layers, after diffusers 0.42.1, loaders/single_file_utils.py.
 #include "weights/stores/original_names.h"
 
 #include <algorithm>
@@ -128,7 +128,7 @@ bool NameSet::has_prefix(const std::string& prefix) const {
 }
 
 std::int64_t NameSet::count(const std::string& prefix) const {
-  constexpr std::int64_t kMaxCount = 1000;  // far beyond any model; a file cannot make us count on
+  constexpr std::int64_t kMaxCount = 1000;  // far beyond any model; bounds the work that a file can cause
   std::int64_t most = 0;
   for (auto it = names_.lower_bound(prefix); it != names_.end() && it->starts_with(prefix); ++it) {
     std::int64_t number = 0;

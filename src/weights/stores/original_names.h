@@ -1,5 +1,5 @@
-// The names that Stable Diffusion's own code gave its tensors, beside diffusers' names for them: checkpoints that are
-// one file have the former.
+// The names that Stable Diffusion's own code gave its tensors, with diffusers' names for them. Checkpoints that are one
+// file use the former.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
@@ -17,23 +17,23 @@ namespace easel {
 struct OriginalTensor {
   enum class Form {
     kSame,
-    kMatrix,      ///< there a convolution of one cell, [C, D, 1, 1] or [C, D, 1], here a matrix, [C, D]
-    kTransposed,  ///< there [C, D], here [D, C]
-    kQuery,       ///< the first third of rows
-    kKey,         ///< the second
-    kValue,       ///< the last
+    kMatrix,      ///< stored as a 1 x 1 convolution, [C, D, 1, 1] or [C, D, 1]; diffusers has a matrix, [C, D]
+    kTransposed,  ///< stored as [C, D]; diffusers has [D, C]
+    kQuery,       ///< the first third of the stored rows
+    kKey,         ///< the second third
+    kValue,       ///< the last third
   };
   std::string name;
   Form form = Form::kSame;
 };
 
-/// By diffusers' name.
+/// Keys are diffusers' names.
 using OriginalNames = std::map<std::string, OriginalTensor>;
 
 /// The levels of a UNet.
 struct OriginalUNetLayout {
   std::int64_t layers_per_block = 0;
-  std::vector<std::int64_t> transformer_depths;  ///< a level each, widest first; 0: without attention
+  std::vector<std::int64_t> transformer_depths;  ///< one per level, widest first; 0: the level has no attention
   std::int64_t mid_depth = 0;                    ///< of the transformer in the middle
 };
 
@@ -43,13 +43,13 @@ struct OriginalVaeLayout {
   std::int64_t layers_per_block = 0;
 };
 
-/// The names of one file, for questions about what it holds.
+/// The names of one file's tensors, for questions about what the file holds.
 class NameSet {
  public:
   explicit NameSet(const TensorStore& store);
   bool has(const std::string& name) const { return names_.contains(name); }
-  bool has_prefix(const std::string& prefix) const;  ///< whether a name begins so
-  /// One more than the largest number that follows this prefix; 0 when none does.
+  bool has_prefix(const std::string& prefix) const;  ///< whether a name begins with it
+  /// One more than the largest number that follows this prefix; 0 if none does.
   std::int64_t count(const std::string& prefix) const;
   auto begin() const { return names_.begin(); }
   auto end() const { return names_.end(); }
@@ -58,23 +58,24 @@ class NameSet {
   std::set<std::string> names_;
 };
 
-// What a prefix such as "model.diffusion_model." is followed by. Counts come from the names that are there, so that a
-// tensor that is missing among them is still expected.
+// The layout of the names that follow a prefix such as "model.diffusion_model.". It is counted from the names in the
+// file, so a tensor that is missing among them is still expected.
 
 OriginalUNetLayout original_unet_layout(const NameSet& names, const std::string& prefix);
 OriginalVaeLayout original_vae_layout(const NameSet& names, const std::string& prefix);
 
-/// @param prefix  ends in a dot or is empty, in all of these
+// In all that follow, `prefix` ends in a dot or is empty.
+
 OriginalNames original_unet_names(const OriginalUNetLayout& layout, const std::string& prefix);
 OriginalNames original_vae_names(const OriginalVaeLayout& layout, const std::string& prefix);
 /// CLIP's text encoder as transformers names it: `prefix` is followed by "embeddings.", "encoder." and so on.
 /// @param projection  name of its projection; empty for none
 OriginalNames original_clip_names(std::int64_t layers, const std::string& prefix, const std::string& projection);
-/// CLIP's text encoder as OpenCLIP names it: fused projections of attention, and a projection that is transposed.
+/// CLIP's text encoder as OpenCLIP names it: query, key and value are fused, and the projection is transposed.
 OriginalNames original_open_clip_names(std::int64_t layers, const std::string& prefix);
 
-/// The tensors that `names` knows and `store` holds, under diffusers' names. Values are views where the form allows.
-/// @throws Error(kCorruptData)  a tensor whose shape is not what its form takes
+/// The tensors of `store` that `names` lists, under diffusers' names. They are views where the form allows it.
+/// @throws Error(kCorruptData)  a tensor's shape does not fit its form
 std::shared_ptr<const TensorStore> with_diffusers_names(std::shared_ptr<const TensorStore> store, OriginalNames names);
 
 }  // namespace easel

@@ -1,10 +1,9 @@
-// A file of the original layout, seen under diffusers' names.
+// A file of the original layout under diffusers' names.
 #include <algorithm>
 
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/message_format.h"
-#include "weights/loading/stored_names.h"
 #include "weights/stores/original_names.h"
 
 namespace easel {
@@ -17,7 +16,7 @@ using Form = OriginalTensor::Form;
                                               " in ", stored.file, ", expected ", expected));
 }
 
-/// The shape that a stored tensor has in its form.
+/// The shape of a stored tensor after its form is applied.
 std::vector<std::int64_t> shape_in_form(const OriginalTensor& tensor, const TensorInfo& stored) {
   auto shape = stored.shape;
   switch (tensor.form) {
@@ -40,7 +39,7 @@ std::vector<std::int64_t> shape_in_form(const OriginalTensor& tensor, const Tens
   return shape;
 }
 
-class OriginalStore : public RenamingStore {
+class OriginalStore : public TensorStore {
  public:
   OriginalStore(std::shared_ptr<const TensorStore> store, OriginalNames names)
       : store_(std::move(store)), names_(std::move(names)) {
@@ -81,10 +80,11 @@ class OriginalStore : public RenamingStore {
       case Form::kValue:
         return stored.narrow(0, 2 * info->shape[0], info->shape[0]);
     }
-    throw Error(ErrorCode::kInternal, "a form of tensors that there is not");
+    throw Error(ErrorCode::kInternal, "unknown form of a tensor");
   }
   void release(const std::string& name) const override { store_->release(names_.at(name).name); }
   std::string where() const override { return store_->where(); }
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override { return store_->mapped_files(); }
   std::string stored_name(const std::string& name) const override {
     const auto found = names_.find(name);
     return found == names_.end() ? name : found->second.name;
@@ -93,7 +93,7 @@ class OriginalStore : public RenamingStore {
  private:
   std::shared_ptr<const TensorStore> store_;
   OriginalNames names_;
-  std::map<std::string, TensorInfo> infos_;  // of those that are there
+  std::map<std::string, TensorInfo> infos_;  // of the tensors that the file holds
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tensor/placement.h"
 #include "weights/format/atomic_file.h"
 #include "weights/format/message_format.h"
 #include "weights/stores/memory_store.h"

@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
@@ -16,8 +16,8 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 
 /// Writes tensors to `path`, byte for byte what the reference library writes for the same tensors and metadata (with
 /// one metadata key; it orders several at random): sorted by falling alignment, then name; the header padded to eight
-/// bytes. The file appears whole or not at all: it is written beside its place and then renamed. Tensors may be of any
-/// device and strides; each is made contiguous on the CPU for itself, so that little memory is needed.
+/// bytes. The file appears complete or not at all: it is written under another name and then renamed. Tensors may have
+/// any device and strides; each is made contiguous on the CPU separately, so that little memory is needed.
 ///
 /// @throws Error(kUnsupported)        a tensor of a dtype that the format does not have; names it
 /// @throws Error(kResourceExhausted)  the disk is full

@@ -23,7 +23,7 @@ json parse_strictly(const MappedFile& file) {
   if (bytes.size() > kMaxIndexBytes) {
     throw Error(ErrorCode::kCorruptData, concat(file.path(), " has ", bytes.size(), " bytes, too many for an index"));
   }
-  std::vector<std::set<std::string>> keys;  // of the objects we are in
+  std::vector<std::set<std::string>> keys;  // of the objects that enclose the current position
   const auto on_event = [&](int, json::parse_event_t event, json& value) {
     if (event == json::parse_event_t::object_start) keys.emplace_back();
     if (event == json::parse_event_t::object_end) keys.pop_back();
@@ -51,12 +51,13 @@ ShardIndex read_shard_index(const std::string& path, const std::string& ending) 
   const auto corrupt = [&](const auto&... what) { return Error(ErrorCode::kCorruptData, concat(path, ": ", what...)); };
   const auto weight_map = parsed.find("weight_map");
   if (weight_map == parsed.end() || !weight_map->is_object() || weight_map->empty()) {
-    throw corrupt("`weight_map` is missing, empty or no object");
+    throw corrupt("`weight_map` is missing, empty or not an object");
   }
   ShardIndex index;
   std::set<std::string> shards;
   for (const auto& [name, shard] : weight_map->items()) {
-    if (!shard.is_string()) throw corrupt("tensor ", quote_name(name), " is mapped to something that is no file name");
+    if (!shard.is_string())
+      throw corrupt("tensor ", quote_name(name), " is mapped to something that is not a file name");
     const auto file = shard.get<std::string>();
     if (!is_plain_file_name(file, ending)) {
       throw corrupt("tensor ", quote_name(name), " is mapped to ", quote_name(file), ", expected a ", ending,
@@ -76,7 +77,7 @@ ShardedStore::ShardedStore(const std::string& folder, const std::string& index_n
       shards_[file] = std::make_shared<SafetensorsFile>(folder + "/" + file);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNotFound) throw;
-      throw Error(ErrorCode::kCorruptData, concat(where_, " names a shard that cannot be had: ", error.what()));
+      throw Error(ErrorCode::kCorruptData, concat(where_, " names a shard that cannot be opened: ", error.what()));
     }
   }
   for (const auto& [name, file] : index_.weight_map) {
@@ -119,6 +120,14 @@ const TensorStore& ShardedStore::shard_of(const std::string& name) const {
 
 at::Tensor ShardedStore::read(const std::string& name) const {
   return shard_of(name).read(name);
+}
+
+std::vector<std::shared_ptr<const MappedFile>> ShardedStore::mapped_files() const {
+  std::vector<std::shared_ptr<const MappedFile>> files;
+  for (const auto& [name, shard] : shards_) {
+    for (auto& file : shard->mapped_files()) files.push_back(std::move(file));
+  }
+  return files;
 }
 
 void ShardedStore::release(const std::string& name) const {

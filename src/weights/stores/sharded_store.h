@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
@@ -16,15 +16,16 @@ struct ShardIndex {
   std::vector<std::string> shards;                ///< each once, sorted
 };
 
-/// Reads "<stem>.safetensors.index.json" or its .bin sister, as diffusers and transformers write them.
-/// @param ending  what shards must end in: ".safetensors" or ".bin"
-/// @throws Error(kNotFound, kCorruptData)  no such file; not an index, a name twice, a shard outside the index's folder
+/// Reads "<stem>.safetensors.index.json" or "<stem>.bin.index.json", as diffusers and transformers write them.
+/// @param ending  that shards' names must have: ".safetensors" or ".bin"
+/// @throws Error(kNotFound)     no such file
+/// @throws Error(kCorruptData)  it is not an index, has a name twice, or names a shard outside its folder
 ShardIndex read_shard_index(const std::string& path, const std::string& ending);
 
-/// Shards as one store. Thread-safe.
+/// The shards of one component as one store. Thread-safe.
 class ShardedStore : public TensorStore {
  public:
-  /// @param folder  where index and shards are
+  /// @param folder  holds the index and the shards
   /// @throws Error(kCorruptData)  a shard is missing; index and shards disagree on a tensor; as SafetensorsFile
   ShardedStore(const std::string& folder, const std::string& index_name);
 
@@ -34,6 +35,7 @@ class ShardedStore : public TensorStore {
   at::Tensor read(const std::string& name) const override;
   void release(const std::string& name) const override;
   std::string where() const override { return where_; }
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override;
 
  private:
   const TensorStore& shard_of(const std::string& name) const;

@@ -58,7 +58,7 @@ at::Tensor tensor_on(std::shared_ptr<const MappedFile> file, std::span<const std
   const auto options = at::TensorOptions().dtype(type);
   if (bytes.empty()) return at::empty(shape, options);
   if (reinterpret_cast<std::uintptr_t>(bytes.data()) % c10::elementSize(type) == 0) {
-    // The bytes are read-only; whoever writes into the tensor ends the process, which is the contract of TensorStore.
+    // The bytes are read-only: writing to the tensor, which TensorStore forbids, ends the process.
     return at::from_blob(
         const_cast<std::byte*>(bytes.data()), shape, strides, [file = std::move(file)](void*) {}, options);
   }

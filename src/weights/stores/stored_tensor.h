@@ -1,4 +1,4 @@
-// Between stored bytes and tensors.
+// Conversion between stored bytes and tensors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,15 +12,15 @@
 
 namespace easel {
 
-/// Undefined for the types that torch does not have.
+/// torch's dtype; Undefined for those that torch does not have.
 c10::ScalarType scalar_type_of(const StoredDtype& dtype);
 
-/// Null for the types that safetensors does not have.
+/// safetensors' dtype; null for those that the format does not have.
 const StoredDtype* stored_dtype_of(c10::ScalarType type);
 
-/// A tensor on mapped bytes, which it keeps in memory; on a copy of them where they are not aligned for their type.
-/// @param bytes    a part of `file`, exactly as long as shape and strides reach
-/// @param strides  elements, one a dimension
+/// A tensor that is a view of mapped bytes and keeps the file mapped; a copy if the bytes are not aligned for the type.
+/// @param bytes    part of `file`, exactly as long as shape and strides reach
+/// @param strides  in elements, one per dimension
 at::Tensor tensor_on(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes, c10::ScalarType type,
                      at::IntArrayRef shape, at::IntArrayRef strides);
 

@@ -17,8 +17,8 @@ namespace {
 constexpr std::string_view kLegacyMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr std::int64_t kLegacyProtocol = 1001;
 
-/// Tensors may share bytes, and be expanded. A file made to fill the disk is refused: its tensors may take this many
-/// times its own size, and a little.
+/// Tensors may share bytes and be expanded, so a small file could be made to fill the disk. Its tensors may take at
+/// most this many times its own size, and a fixed allowance.
 constexpr std::uint64_t kMaxGrowth = 4;
 constexpr std::uint64_t kGrowthAllowance = 64 << 20;
 
@@ -38,7 +38,7 @@ std::uint64_t storage_bytes(const PickledStorage& storage, const std::string& wh
   return bytes;
 }
 
-/// An archive has one folder, of any name. @return that name with its slash
+/// The name of the archive's only folder, which can be any, with its slash.
 std::string archive_folder(const std::map<std::string, std::span<const std::byte>>& entries, const std::string& where) {
   constexpr std::string_view kPickleName = "/data.pkl";
   for (const auto& [name, bytes] : entries) {
@@ -88,8 +88,8 @@ void TorchCheckpoint::read_zip() {
   bind_tensors(pickle);
 }
 
-/// Pickles one after the other: magic number, protocol, machine, state dict, storage keys; then each storage's element
-/// count and bytes in the order of the keys.
+/// The format before torch 1.6: consecutive pickles of magic number, protocol, machine, state dict and storage keys,
+/// then each storage's element count and bytes in the order of the keys.
 void TorchCheckpoint::read_legacy() {
   auto rest = file_->bytes();
   const auto next_pickle = [&] {

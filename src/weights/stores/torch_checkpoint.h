@@ -1,4 +1,4 @@
-// Reading torch.save's files: .bin weights for conversion only, and textual inversions.
+// Reading files that torch.save wrote: .bin weights, for conversion only, and textual inversions.
 #pragma once
 
 #include <map>
@@ -10,31 +10,34 @@
 
 #include "weights/format/mapped_file.h"
 #include "weights/format/pickle.h"
-#include "weights/loading/weights.h"
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
-/// The state dict of a file that torch.save wrote, zip or the format before 1.6, mapped. Nothing in it is run: see
-/// read_pickle.
+/// The state dict of a mapped file that torch.save wrote, as a zip archive or in the format before torch 1.6. No code
+/// in the file is run: see read_pickle.
 ///
-/// Thread-safe. Tensors outlive the store: each keeps the mapping alive.
+/// Thread-safe. Tensors may outlive the store: each keeps the file mapped.
 class TorchCheckpoint : public TensorStore {
  public:
-  /// Which tensors of a pickle are meant: state_dict_of or textual_inversion_of.
+  /// Selects the tensors of a pickle: state_dict_of or textual_inversion_of.
   using TensorsOf = std::map<std::string, const PickledTensor*> (*)(const Pickle& pickle, const std::string& where);
 
-  /// @throws Error(kNotFound)     cannot be opened
-  /// @throws Error(kCorruptData)  contradicts itself; names the tensor or the storage
-  /// @throws Error(kUnsupported)  no state dict, names a function that no state dict needs, or the tar format of 2016
+  /// @throws Error(kNotFound)     the file cannot be opened
+  /// @throws Error(kCorruptData)  the file contradicts itself; names the tensor or the storage
+  /// @throws Error(kUnsupported)  it holds no state dict, names a function that no state dict needs, or is a tar file
+  /// of
+  ///                              2016
   explicit TorchCheckpoint(const std::string& path, TensorsOf tensors_of = &state_dict_of);
 
   std::vector<std::string> names() const override;
   const TensorInfo* find(const std::string& name) const override;
-  /// A view on the mapping with the strides it was saved with.
-  /// @throws Error(kNotFound, kCorruptData)  no such tensor; the file has shrunk
+  /// A view of the mapping with the strides that the tensor was saved with.
+  /// @throws Error(kNotFound, kCorruptData)  no such tensor; the file has changed
   at::Tensor read(const std::string& name) const override;
   void release(const std::string& name) const override;
   std::string where() const override { return file_->path(); }
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override { return {file_}; }
   std::optional<std::int64_t> global_step() const { return global_step_; }  ///< as global_step_of
 
  private:
@@ -45,7 +48,7 @@ class TorchCheckpoint : public TensorStore {
 
   struct BoundTensor {
     PickledTensor tensor;
-    std::span<const std::byte> bytes;  ///< from its first element used to its last
+    std::span<const std::byte> bytes;  ///< from the first element of the tensor to its last
     TensorInfo info;
   };
   const BoundTensor& bound_tensor(const std::string& name) const;

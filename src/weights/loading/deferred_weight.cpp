@@ -1,0 +1,17 @@
+#include "weights/loading/deferred_weight.h"
+
+namespace easel {
+
+const at::Tensor& DeferredWeight::get() const {
+  std::call_once(state_->once, [this] {
+    state_->tensor = state_->make();
+    state_->make = nullptr;  // it may hold a mapped file
+  });
+  return state_->tensor;
+}
+
+DeferredWeight::DeferredWeight(at::Tensor made) : DeferredWeight(std::function<at::Tensor()>()) {
+  std::call_once(state_->once, [&] { state_->tensor = std::move(made); });
+}
+
+}  // namespace easel

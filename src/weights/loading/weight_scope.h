@@ -1,0 +1,54 @@
+// A place in a component's tree of tensor names, from which a module takes its weights.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "tensor/component_offloader.h"
+#include "tensor/placement.h"
+#include "weights/loading/deferred_weight.h"
+
+namespace easel {
+
+class Weights;  // weights/loading/weights.h
+
+/// A place in the tree of names, e.g. "down_blocks.0.resnets.1". Cheap to copy; the Weights must outlive it.
+class WeightScope {
+ public:
+  WeightScope(Weights& weights, std::string prefix) : weights_(&weights), prefix_(std::move(prefix)) {}
+
+  WeightScope operator/(const std::string& child) const { return {*weights_, full(child)}; }
+  WeightScope operator/(std::int64_t index) const { return *this / std::to_string(index); }
+  const std::string& prefix() const { return prefix_; }  ///< the place's name; empty for the root
+
+  bool has(const std::string& name) const;
+  /// The tensor, in the placement's dtype and on its device: a view of the mapped file where it is stored that way,
+  /// else a copy, after which the file's pages may leave memory. Must not be written. If it is missing, has another
+  /// shape or is not of floating point, the fault is recorded, zeros without memory of their own are returned, and
+  /// Weights::finish throws.
+  /// @throws Error(kInternal)  taken before, which is a mistake in the model
+  at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
+  /// The same for a large weight of a layer, which must convert it to the placement's dtype at each call: with
+  /// WeightStorage::kStored it stays in the stored dtype. With a `format` it is laid out in that format, on a CPU at
+  /// its first use and on other devices now, so that no step has to do it.
+  /// @throws Error(kInternal)  taken before, which is a mistake in the model
+  DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape,
+                               std::optional<at::MemoryFormat> format = std::nullopt) const;
+  /// Marks a tensor, if there is one, as known and not needed.
+  void skip(const std::string& name) const;
+  /// Of the tensors taken. The device may be kMeta, for names and shapes only.
+  const Placement& placement() const;
+  /// Of all weights of the component. A model keeps it and calls make_resident before it computes.
+  OffloadHandle offload_handle() const;
+
+ private:
+  std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
+  Weights* weights_;
+  std::string prefix_;
+};
+
+}  // namespace easel
