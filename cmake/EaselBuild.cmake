@@ -35,12 +35,12 @@ if(EASEL_WERROR)
 endif()
 find_program(EASEL_MOLD mold)
 if(EASEL_MOLD AND EASEL_BUILD_TESTS) # about thirty test programs are linked against libtorch, and mold links faster
-  target_link_options(easel_options INTERFACE -fuse-ld=mold)
+  target_link_options(easel_options INTERFACE $<BUILD_INTERFACE:-fuse-ld=mold>)
 endif()
 include(EaselUnity)
 
 # easel_add_layer(NAME SOURCES a.cpp ... [PUBLIC libs] [PRIVATE libs])
-# A layer is a static library easel_NAME with the alias easel::NAME. It links what CONTRIBUTING's image allows, and no more.
+# A layer is a static library easel_NAME with the alias easel::NAME. It links only what CONTRIBUTING's layer table allows.
 function(easel_add_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(easel_${name} STATIC ${ARG_SOURCES})
@@ -51,6 +51,10 @@ function(easel_add_layer name)
   set_property(GLOBAL APPEND PROPERTY EASEL_LAYERS easel_${name}) # for EaselInstall
 endfunction()
 
+# Kernels add numbers in an order that depends on the number of threads, and the parity tests allow less than that
+# changes. So the reference and the tests use the same number, with which tests also run side by side.
+set(EASEL_TEST_ENVIRONMENT OMP_NUM_THREADS=1)
+
 # easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
 # transformers) before the tests that require it. The script's only argument is the folder that it writes its vectors into,
 # build/<preset>/reference/NAME.
@@ -60,7 +64,8 @@ function(easel_add_reference name)
   cmake_parse_arguments(ARG "" "SCRIPT" "" ${ARGN})
   cmake_path(ABSOLUTE_PATH ARG_SCRIPT BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   add_test(NAME reference.${name} COMMAND ${EASEL_REFERENCE_PYTHON} ${ARG_SCRIPT} ${CMAKE_BINARY_DIR}/reference/${name})
-  set_tests_properties(reference.${name} PROPERTIES FIXTURES_SETUP reference_${name} LABELS reference TIMEOUT 600)
+  set_tests_properties(reference.${name} PROPERTIES FIXTURES_SETUP reference_${name} LABELS reference TIMEOUT 600
+    ENVIRONMENT "${EASEL_TEST_ENVIRONMENT}")
 endfunction()
 
 # easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels])
@@ -74,7 +79,7 @@ function(easel_add_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600 ENVIRONMENT "${EASEL_TEST_ENVIRONMENT}")
   if(ARG_REFERENCE)
     target_compile_definitions(${name} PRIVATE EASEL_REFERENCE_DIR="${CMAKE_BINARY_DIR}/reference/${ARG_REFERENCE}")
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED reference_${ARG_REFERENCE})

@@ -29,7 +29,7 @@ set(EASEL_SEPARATE_SOURCES
   tests/http/openai_images_test.cpp
   tests/http/operations_test.cpp
   tests/http/request_head_test.cpp
-  tests/http/sampling_fields_test.cpp
+  tests/http/request_fields_test.cpp
   tests/http/submit_options_test.cpp
   tests/http/transport_test.cpp
   tests/http/with_engine_test.cpp

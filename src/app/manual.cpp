@@ -24,7 +24,7 @@ std::string roff(const std::string& text) {
   return escaped;
 }
 
-std::string describe(const CLI::Option& option) {
+std::string describe_option(const CLI::Option& option) {
   const auto value = value_name(option);
   std::string text = concat(".TP\n\\fB", roff(option_names(option)), "\\fR");
   if (!value.empty()) text += concat(" \\fI", roff(value), "\\fR");
@@ -37,7 +37,7 @@ std::string describe_command(const CLI::App& command, const CommandNotes& notes)
   auto text = concat(".SS ", command.get_name(), "\n", roff(command.get_description()), ".\n.PP\n\\fB",
                      roff(notes.usage), "\\fR\n");
   for (const auto* option : command.get_options()) {
-    if (option->get_group() != kGeneralGroup) text += describe(*option);
+    if (option->get_group() != kGeneralGroup) text += describe_option(*option);
   }
   return text;
 }
@@ -60,7 +60,7 @@ std::string manual_page(const CLI::App& program, const std::string& version) {
   for (const char* group : find_command_notes(program)->groups) {
     text += concat(".SS ", roff(group), "\n");
     for (const auto* option : program.get_options()) {
-      if (option->get_group() == group) text += describe(*option);
+      if (option->get_group() == group) text += describe_option(*option);
     }
   }
   text +=

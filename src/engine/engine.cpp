@@ -113,12 +113,6 @@ std::vector<std::optional<std::size_t>> pinned_devices(const std::vector<ServedM
   return pinned_to;
 }
 
-std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models) {
-  std::vector<ModelDescription> descriptions;
-  for (const auto& model : models) descriptions.push_back(model.description);
-  return descriptions;
-}
-
 // The better the state, the higher the rank.
 int rank(ModelState state) {
   switch (state) {

@@ -24,7 +24,7 @@ class DeferredWeight {
 
  private:
   struct State {
-    explicit State(std::function<at::Tensor()> make) : make(std::move(make)) {}
+    explicit State(std::function<at::Tensor()> make_tensor) : make(std::move(make_tensor)) {}
     std::once_flag once;
     std::function<at::Tensor()> make;
     at::Tensor tensor;
