@@ -125,6 +125,11 @@ def variants():
             if final == "zero":  # where bh1, and orders above 1, make NaNs of an infinite step
                 extra |= {"solver_type": "bh2", "lower_order_final": True}
             yield case("variants", "unipc", {**config, **extra}, steps + order)
+    for name in PLAIN:
+        if takes(NAMES[name][0], "use_beta_sigmas"):
+            # The middle sigma lies halfway between two float32 numbers, so its last float64 bit decides its rounding.
+            tie = {"use_beta_sigmas": True, "sigma_min": 2**-5 + 2**-23, "sigma_max": 3.75}
+            yield case("variants", name, {**STABLE_DIFFUSION, **tie}, 3)
     for eta, steps, original in itertools.product((0.0, 0.3, 0.77, 1.0), (1, 2, 3, 4, 8, 37), (50, 41, 100)):
         config = {**STABLE_DIFFUSION, "original_inference_steps": original, "timestep_scaling": 9.5}
         yield case("variants", "tcd", config, steps, eta=eta)

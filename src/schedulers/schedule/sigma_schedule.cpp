@@ -43,9 +43,8 @@ std::vector<double> exponential_sigmas(double sigma_max, double sigma_min, std::
 }
 
 std::vector<double> beta_sigmas(double sigma_max, double sigma_min, std::int64_t count) {
-  constexpr double kShape = 0.6;
   auto sigmas = numpy::linspace(0, 1, count);
-  for (auto& sigma : sigmas) sigma = sigma_min + symmetric_beta_quantile(1 - sigma, kShape) * (sigma_max - sigma_min);
+  for (auto& sigma : sigmas) sigma = sigma_min + beta_sigma_quantile(1 - sigma) * (sigma_max - sigma_min);
   return sigmas;
 }
 
