@@ -33,7 +33,7 @@ at::Tensor run_sigmas(const Scheduler& scheduler) {
 
 std::vector<float> log_sigma_conditioning(const at::Tensor& sigmas) {
   std::vector<float> conditioning;
-  // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
+  // One at a time, as in the reference.
   for (std::int64_t i = 0; i < sigmas.size(0); ++i)
     conditioning.push_back(first_number(at::log(sigmas.select(0, i)) * 0.25));
   return conditioning;

@@ -128,7 +128,7 @@ void EulerDiscreteScheduler::begin(std::vector<float> timesteps, const at::Tenso
   if (continuous_timesteps_) {
     timesteps.clear();
     for (std::int64_t i = 0; i + 1 < sigmas.size(0); ++i) {
-      // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
+      // One at a time, as in the reference.
       timesteps.push_back(*(at::log(sigmas.select(0, i)) * 0.25).const_data_ptr<float>());
     }
   }
