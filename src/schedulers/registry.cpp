@@ -1,4 +1,4 @@
-// The table of schedulers. A new one is its pair of files and a line here.
+// The table of schedulers. A new one is a .cpp, its factory in algorithms.h and a row here.
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
@@ -6,24 +6,9 @@
 
 #include "core/normalize_name.h"
 #include "core/text.h"
+#include "easel/error.h"
 #include "easel/scheduler.h"
-#include "schedulers/algorithms/ddim.h"
-#include "schedulers/algorithms/ddpm.h"
-#include "schedulers/algorithms/deis_multistep.h"
-#include "schedulers/algorithms/dpmsolver_multistep.h"
-#include "schedulers/algorithms/dpmsolver_sde.h"
-#include "schedulers/algorithms/dpmsolver_singlestep.h"
-#include "schedulers/algorithms/edm_euler.h"
-#include "schedulers/algorithms/euler_ancestral_discrete.h"
-#include "schedulers/algorithms/euler_discrete.h"
-#include "schedulers/algorithms/heun_discrete.h"
-#include "schedulers/algorithms/k_dpm_2_ancestral_discrete.h"
-#include "schedulers/algorithms/k_dpm_2_discrete.h"
-#include "schedulers/algorithms/lcm.h"
-#include "schedulers/algorithms/lms_discrete.h"
-#include "schedulers/algorithms/pndm.h"
-#include "schedulers/algorithms/tcd.h"
-#include "schedulers/algorithms/unipc_multistep.h"
+#include "schedulers/algorithms/algorithms.h"
 #include "schedulers/schedule/scheduler_arguments.h"
 
 namespace easel {
@@ -31,58 +16,120 @@ namespace {
 
 using nlohmann::json;
 
-template <class T>
-std::unique_ptr<Scheduler> make(SchedulerArguments& arguments, const SchedulerOptions& options) {
-  return std::make_unique<T>(arguments, options);
-}
-
-enum class Sigmas { kOwn, kChoice };  // kChoice: the class knows use_karras_sigmas and its kin
-
+// A row of the table: what a name stands for, and what the algorithm supports whatever its config says. The columns
+// after `make` are explained in SchedulerCapabilities.
 struct SchedulerEntry {
   const char* class_name;  // `_class_name` in scheduler_config.json
   const char* name;        // in requests
   std::unique_ptr<Scheduler> (*make)(SchedulerArguments&, const SchedulerOptions&);
-  Sigmas sigmas = Sigmas::kOwn;
-  const char* overrides = "{}";                 // JSON that the name puts over the config
-  std::array<const char*, 3> other_names = {};  // customary; normalize_name of what people write
+  const char* overrides = "{}";             // JSON that the name puts over the config
+  std::array<const char*, 3> aliases = {};  // customary names, as normalize_name spells them
+  bool sigma_spacings = false;
+  bool custom_timesteps = false;
+  bool custom_sigmas = false;
+  bool has_history = false;
+  bool uses_eta = false;
+  bool has_sigma = false;
+  std::int64_t order = 1;
 };
 
-// Where several have a class in common, the plain one comes first.
+// Of several rows with the same class, the first is the one without overrides.
 constexpr SchedulerEntry kSchedulers[] = {
-    {"PNDMScheduler", "pndm", &make<PNDMScheduler>, Sigmas::kOwn, "{}", {"plms"}},
-    {"DDIMScheduler", "ddim", &make<DDIMScheduler>},
-    {"EulerDiscreteScheduler", "euler", &make<EulerDiscreteScheduler>, Sigmas::kChoice},
-    {"EulerAncestralDiscreteScheduler",
-     "euler_ancestral",
-     &make<EulerAncestralDiscreteScheduler>,
-     Sigmas::kOwn,
-     "{}",
-     {"euler_a"}},
-    {"DPMSolverMultistepScheduler", "dpmpp_2m", &make<DPMSolverMultistepScheduler>, Sigmas::kChoice},
-    {"DPMSolverMultistepScheduler", "dpmpp_2m_sde", &make<DPMSolverMultistepScheduler>, Sigmas::kChoice,
-     R"({"algorithm_type": "sde-dpmsolver++"})"},
-    {"DPMSolverSinglestepScheduler", "dpmpp_2s", &make<DPMSolverSinglestepScheduler>, Sigmas::kChoice},
-    // k-diffusion's sample_dpmpp_sde, which the name comes from; a table in diffusers' documentation gives it to the
+    {.class_name = "PNDMScheduler", .name = "pndm", .make = &make_pndm, .aliases = {"plms"}, .has_history = true},
+    {.class_name = "DDIMScheduler", .name = "ddim", .make = &make_ddim, .uses_eta = true},
+    {.class_name = "EulerDiscreteScheduler",
+     .name = "euler",
+     .make = &make_euler_discrete,
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .custom_sigmas = true,
+     .has_sigma = true},
+    {.class_name = "EulerAncestralDiscreteScheduler",
+     .name = "euler_ancestral",
+     .make = &make_euler_ancestral_discrete,
+     .aliases = {"euler_a"},
+     .has_sigma = true},
+    {.class_name = "DPMSolverMultistepScheduler",
+     .name = "dpmpp_2m",
+     .make = &make_dpmsolver_multistep,
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .has_history = true},
+    {.class_name = "DPMSolverMultistepScheduler",
+     .name = "dpmpp_2m_sde",
+     .make = &make_dpmsolver_multistep,
+     .overrides = R"({"algorithm_type": "sde-dpmsolver++"})",
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .has_history = true},
+    {.class_name = "DPMSolverSinglestepScheduler",
+     .name = "dpmpp_2s",
+     .make = &make_dpmsolver_singlestep,
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .has_history = true},
+    // k-diffusion's sample_dpmpp_sde, from which the name comes; a table in diffusers' documentation gives it to the
     // singlestep solver.
-    {"DPMSolverSDEScheduler", "dpmpp_sde", &make<DPMSolverSDEScheduler>, Sigmas::kChoice},
-    {"HeunDiscreteScheduler", "heun", &make<HeunDiscreteScheduler>, Sigmas::kChoice},
-    {"LMSDiscreteScheduler", "lms", &make<LMSDiscreteScheduler>, Sigmas::kChoice},
-    {"KDPM2DiscreteScheduler", "dpm2", &make<KDPM2DiscreteScheduler>, Sigmas::kChoice, "{}", {"dpm_2"}},
-    {"KDPM2AncestralDiscreteScheduler",
-     "dpm2_ancestral",
-     &make<KDPM2AncestralDiscreteScheduler>,
-     Sigmas::kChoice,
-     "{}",
-     {"dpm2_a", "dpm_2_ancestral", "dpm_2_a"}},
-    {"UniPCMultistepScheduler", "unipc", &make<UniPCMultistepScheduler>, Sigmas::kChoice, "{}", {"uni_pc"}},
-    {"DEISMultistepScheduler", "deis", &make<DEISMultistepScheduler>, Sigmas::kChoice},
-    {"DDPMScheduler", "ddpm", &make<DDPMScheduler>},
-    {"LCMScheduler", "lcm", &make<LCMScheduler>},
-    {"TCDScheduler", "tcd", &make<TCDScheduler>},
-    {"EDMEulerScheduler", "edm_euler", &make<EDMEulerScheduler>},
+    {.class_name = "DPMSolverSDEScheduler",
+     .name = "dpmpp_sde",
+     .make = &make_dpmsolver_sde,
+     .sigma_spacings = true,
+     .has_history = true,
+     .has_sigma = true,
+     .order = 2},
+    {.class_name = "HeunDiscreteScheduler",
+     .name = "heun",
+     .make = &make_heun_discrete,
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .has_history = true,
+     .has_sigma = true,
+     .order = 2},
+    {.class_name = "LMSDiscreteScheduler",
+     .name = "lms",
+     .make = &make_lms_discrete,
+     .sigma_spacings = true,
+     .has_history = true,
+     .has_sigma = true},
+    {.class_name = "KDPM2DiscreteScheduler",
+     .name = "dpm2",
+     .make = &make_k_dpm_2_discrete,
+     .aliases = {"dpm_2"},
+     .sigma_spacings = true,
+     .has_history = true,
+     .has_sigma = true,
+     .order = 2},
+    {.class_name = "KDPM2AncestralDiscreteScheduler",
+     .name = "dpm2_ancestral",
+     .make = &make_k_dpm_2_ancestral_discrete,
+     .aliases = {"dpm2_a", "dpm_2_ancestral", "dpm_2_a"},
+     .sigma_spacings = true,
+     .has_history = true,
+     .has_sigma = true,
+     .order = 2},
+    {.class_name = "UniPCMultistepScheduler",
+     .name = "unipc",
+     .make = &make_unipc_multistep,
+     .aliases = {"uni_pc"},
+     .sigma_spacings = true,
+     .custom_sigmas = true,
+     .has_history = true},
+    {.class_name = "DEISMultistepScheduler",
+     .name = "deis",
+     .make = &make_deis_multistep,
+     .sigma_spacings = true,
+     .has_history = true},
+    {.class_name = "DDPMScheduler", .name = "ddpm", .make = &make_ddpm, .custom_timesteps = true},
+    {.class_name = "LCMScheduler", .name = "lcm", .make = &make_lcm, .custom_timesteps = true},
+    {.class_name = "TCDScheduler", .name = "tcd", .make = &make_tcd, .custom_timesteps = true, .uses_eta = true},
+    {.class_name = "EDMEulerScheduler",
+     .name = "edm_euler",
+     .make = &make_edm_euler,
+     .custom_sigmas = true,
+     .has_sigma = true},
 };
 
-// What may stand behind the name of a scheduler with a choice of sigmas, and the flag that it sets.
+// A suffix that can follow the name of a scheduler with a choice of sigmas, and the flag that it sets.
 struct SigmaSuffix {
   std::string_view suffix;
   const char* flag;
@@ -90,7 +137,7 @@ struct SigmaSuffix {
 constexpr SigmaSuffix kSuffixes[] = {
     {"_karras", "use_karras_sigmas"}, {"_exponential", "use_exponential_sigmas"}, {"_beta", "use_beta_sigmas"}};
 
-// A name taken apart: a line of the table, and the flag of its suffix or none.
+// A name split into a row of the table and the flag of its suffix, or null without a suffix.
 struct NamedScheduler {
   const SchedulerEntry* entry;
   const char* flag;
@@ -109,18 +156,18 @@ struct NamedScheduler {
   }
 };
 
-// The name itself and, where there is a choice of sigmas, with each suffix.
+// Appends the name itself and, where there is a choice of sigmas, the name with each suffix.
 void append_with_suffixes(std::vector<std::string>& names, const std::string& name, const SchedulerEntry& entry) {
   names.push_back(name);
-  if (entry.sigmas == Sigmas::kOwn) return;
+  if (!entry.sigma_spacings) return;
   for (const auto& [suffix, flag] : kSuffixes) names.push_back(concat(name, suffix));
 }
 
 const SchedulerEntry* find_entry(std::string_view plain) {
   for (const auto& entry : kSchedulers) {
-    const auto& others = entry.other_names;
+    const auto& aliases = entry.aliases;
     const auto is_named = [&](const char* name) { return name != nullptr && plain == name; };
-    if (plain == entry.name || std::any_of(others.begin(), others.end(), is_named)) return &entry;
+    if (plain == entry.name || std::any_of(aliases.begin(), aliases.end(), is_named)) return &entry;
   }
   for (const auto& entry : kSchedulers) {
     if (plain == normalize_name(entry.class_name)) return &entry;
@@ -134,18 +181,23 @@ NamedScheduler find_scheduler(const std::string& written) {
   for (const auto& [suffix, flag] : kSuffixes) {
     if (!plain.ends_with(suffix)) continue;
     const auto* entry = find_entry(std::string_view(plain).substr(0, plain.size() - suffix.size()));
-    if (entry != nullptr && entry->sigmas == Sigmas::kChoice) return NamedScheduler{entry, flag};
+    if (entry != nullptr && entry->sigma_spacings) return NamedScheduler{entry, flag};
   }
   throw Error(ErrorCode::kInvalidArgument,
               concat("there is no scheduler \"", written, "\", expected one of ", join(scheduler_names())),
               "scheduler");
 }
 
-// All that the name would put over the config is there already.
-bool says(const json& config, const json& overrides) {
+// True when the config already has all values that the name would put over it.
+bool contains_all(const json& config, const json& overrides) {
   return std::all_of(overrides.items().begin(), overrides.items().end(), [&](const auto& item) {
     return config.contains(item.key()) && config.at(item.key()) == item.value();
   });
+}
+
+void check_eta(double eta) {
+  if (eta >= 0 && eta <= 1) return;
+  throw Error(ErrorCode::kInvalidArgument, concat("eta is ", eta, ", expected 0 to 1"), "eta");
 }
 
 }  // namespace
@@ -164,7 +216,7 @@ const std::vector<std::string>& scheduler_aliases() {
     std::vector<std::string> list;
     const char* last_class = "";
     for (const auto& entry : kSchedulers) {
-      for (const char* name : entry.other_names) {
+      for (const char* name : entry.aliases) {
         if (name != nullptr) append_with_suffixes(list, name, entry);
       }
       if (std::string_view(last_class) != entry.class_name) {
@@ -181,10 +233,28 @@ std::string canonical_scheduler_name(const std::string& written) {
   return find_scheduler(written).name();
 }
 
+SchedulerCapabilities scheduler_capabilities(const std::string& name) {
+  const auto& entry = *find_scheduler(name).entry;
+  SchedulerCapabilities capabilities{.class_name = entry.class_name,
+                                     .overrides = entry.overrides,
+                                     .aliases = {},
+                                     .sigma_spacings = entry.sigma_spacings,
+                                     .custom_timesteps = entry.custom_timesteps,
+                                     .custom_sigmas = entry.custom_sigmas,
+                                     .has_history = entry.has_history,
+                                     .uses_eta = entry.uses_eta,
+                                     .has_sigma = entry.has_sigma,
+                                     .order = entry.order};
+  for (const char* alias : entry.aliases) {
+    if (alias != nullptr) capabilities.aliases.emplace_back(alias);
+  }
+  return capabilities;
+}
+
 std::string configured_scheduler_name(const json& scheduler_config) {
   if (!scheduler_config.is_object() || !scheduler_config.contains("_class_name") ||
       !scheduler_config.at("_class_name").is_string()) {
-    throw Error(ErrorCode::kCorruptData, "`_class_name` is missing or no string");
+    throw Error(ErrorCode::kCorruptData, "`_class_name` is missing or not a string");
   }
   const auto class_name = scheduler_config.at("_class_name").get<std::string>();
   const SchedulerEntry* found = nullptr;
@@ -192,15 +262,15 @@ std::string configured_scheduler_name(const json& scheduler_config) {
   for (const auto& entry : kSchedulers) {
     if (class_names.empty() || class_names.back() != entry.class_name) class_names.emplace_back(entry.class_name);
     if (class_name != entry.class_name) continue;
-    if (found == nullptr || says(scheduler_config, json::parse(entry.overrides))) found = &entry;
+    if (found == nullptr || contains_all(scheduler_config, json::parse(entry.overrides))) found = &entry;
   }
   if (found == nullptr) {
     throw Error(ErrorCode::kUnsupported,
-                concat("`_class_name` is \"", class_name, "\"; easel has ", join(class_names)));
+                concat("`_class_name` is \"", class_name, "\"; easel supports ", join(class_names)));
   }
-  if (found->sigmas == Sigmas::kOwn) return found->name;
+  if (!found->sigma_spacings) return found->name;
   for (const auto& [suffix, flag] : kSuffixes) {
-    if (says(scheduler_config, {{flag, true}})) return concat(found->name, suffix);
+    if (contains_all(scheduler_config, {{flag, true}})) return concat(found->name, suffix);
   }
   return found->name;
 }
@@ -209,7 +279,9 @@ std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const json& s
                                           const SchedulerOptions& options) {
   const auto found = find_scheduler(name.empty() ? configured_scheduler_name(scheduler_config) : name);
   SchedulerArguments arguments(scheduler_config, name.empty() ? json::object() : found.overrides());
-  return found.entry->make(arguments, options);
+  auto scheduler = found.entry->make(arguments, options);
+  if (found.entry->uses_eta) check_eta(options.eta);
+  return scheduler;
 }
 
 }  // namespace easel

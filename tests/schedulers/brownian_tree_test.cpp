@@ -1,4 +1,4 @@
-// Laws of Brownian motion; the numbers themselves are compared with torchsde's in parity_test.cpp, "dpmpp_sde".
+// Properties of Brownian motion; parity_test.cpp compares the numbers with torchsde, in "dpmpp_sde".
 #include "schedulers/numerics/brownian_tree.h"
 
 #include <ATen/TensorOperators.h>
@@ -30,7 +30,7 @@ TEST(BrownianTree, VarianceEqualsIntervalLength) {
   const BrownianTree tree(kMin, kMax, {1, 4, 64, 64}, 3);
   for (const auto& [from, to] : {std::pair{kMin, kMax}, {1.0, 1.5}, {7.0, 7.001}}) {
     const auto variance = tree.increment(from, to).square().mean().item<double>();
-    EXPECT_NEAR(variance / (to - from), 1.0, 0.05);  // 16384 numbers: a deviation of 0.011
+    EXPECT_NEAR(variance / (to - from), 1.0, 0.05);  // 16384 numbers, so the standard deviation is 0.011
   }
 }
 

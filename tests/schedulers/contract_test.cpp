@@ -1,14 +1,15 @@
-// What every scheduler of the table promises in easel/scheduler.h.
+// The promises of easel/scheduler.h, for every scheduler of the registry.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/sin.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <tuple>
 
 #include "easel/error.h"
@@ -31,7 +32,7 @@ json with(json config, const json& changes) {
   return config;
 }
 
-// Configs that bring out different code: those that draw noise, those with a long warm-up.
+// Configs that reach different code: with and without noise in each step, with a long and a short warm-up.
 const std::vector<json>& configs() {
   static const std::vector<json> list = {
       with(stable_diffusion_config(), {{"skip_prk_steps", true}}),
@@ -70,7 +71,7 @@ ErrorCode code_of(const F& f) {
   } catch (const Error& e) {
     return e.code();
   }
-  ADD_FAILURE() << "throws no Error";
+  ADD_FAILURE() << "does not throw an Error";
   return ErrorCode::kInternal;
 }
 
@@ -79,7 +80,7 @@ class SchedulerContract : public testing::TestWithParam<std::tuple<std::string, 
   static const std::string& name() { return std::get<0>(GetParam()); }
   static json config() {
     auto config = configs()[std::get<1>(GetParam())];
-    if (name().starts_with("deis")) config.erase("algorithm_type");  // it refuses the stochastic ones
+    if (name().starts_with("deis")) config.erase("algorithm_type");  // it does not support the stochastic ones
     return config;
   }
   std::unique_ptr<Scheduler> make() const { return make_scheduler(name(), config(), {.eta = 0.4}); }
@@ -114,16 +115,16 @@ TEST_P(SchedulerContract, SameSeedSameResultDifferentSeedDifferentResult) {
   const auto scheduler = make();
   const auto drawn = draw(*scheduler, 5);
   EXPECT_TRUE(at::equal(drawn, draw(*make(), 5)));
-  EXPECT_TRUE(at::equal(drawn, draw(*scheduler, 5))) << "set_timesteps does not start afresh";
+  EXPECT_TRUE(at::equal(drawn, draw(*scheduler, 5))) << "set_timesteps keeps the history of the last run";
   EXPECT_FALSE(at::equal(drawn, draw(*scheduler, 6)));
 }
 
 TEST_P(SchedulerContract, ResultDependsOnEveryModelOutput) {
-  // Without thresholding, which can clip so much that a change of an output is lost.
+  // Without thresholding, because clipping can hide a change of an output.
   const auto scheduler = make_scheduler(name(), with(config(), {{"thresholding", false}}), {.eta = 0.4});
   const auto drawn = draw(*scheduler, 5);
   scheduler->set_timesteps(kSteps);
-  // A run that ends at sigma_min may be there before its last step, which then moves nothing. DEIS ends so by itself.
+  // A run that ends at sigma_min may reach it before its last step, which then changes nothing. DEIS always ends there.
   const bool ends_early = config().contains("final_sigmas_type") || name().starts_with("deis_");
   for (std::size_t changed = 0; changed + ends_early < scheduler->timesteps().size(); ++changed) {
     NoiseSource noise(5);
@@ -141,8 +142,8 @@ TEST_P(SchedulerContract, ResultDependsOnEveryModelOutput) {
 TEST_P(SchedulerContract, TimestepsNeverIncrease) {
   const auto scheduler = make();
   const bool distilled = name() == "lcm" || name() == "tcd";
-  // Between Karras timesteps that DPM2 rounds lie midpoints that it does not; the ancestral one's midpoint is the next
-  // level itself, but for its last bits.
+  // DPM2 rounds Karras timesteps but not the midpoints between them; the midpoint of the ancestral variant equals the
+  // next level except for its last bits.
   const float rounding = name().starts_with("dpm2") ? 0.5f : 0.0f;
   for (const std::int64_t steps : {4, 5, 20, 50, distilled ? 7 : 500}) {
     scheduler->set_timesteps(steps);
@@ -195,7 +196,7 @@ TEST_P(SchedulerContract, InvalidCallsThrow) {
   for (const std::int64_t steps : {INT64_MIN, std::int64_t{-1}, std::int64_t{0}, std::int64_t{1001}, INT64_MAX}) {
     try {
       scheduler->set_timesteps(steps);
-      ADD_FAILURE() << "takes " << steps << " steps";
+      ADD_FAILURE() << "accepts " << steps << " steps";
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
       EXPECT_EQ(e.param(), "num_inference_steps");
@@ -217,9 +218,9 @@ TEST_P(SchedulerContract, StartsAtAnyInferenceStepFromAnImage) {
     scheduler->set_timesteps(kSteps);
     scheduler->set_begin_index(first);
     NoiseSource noise(1);
-    const auto image = noise.normal({1, 4, 5, 3}).to(at::kHalf), over_it = noise.normal({1, 4, 5, 3}).to(at::kHalf);
+    const auto image = noise.normal({1, 4, 5, 3}).to(at::kHalf), over_image = noise.normal({1, 4, 5, 3}).to(at::kHalf);
     const auto image_before = image.clone();
-    auto sample = scheduler->add_noise(image, over_it, first);
+    auto sample = scheduler->add_noise(image, over_image, first);
     EXPECT_EQ(sample.scalar_type(), at::kHalf);
     EXPECT_EQ(sample.sizes(), image.sizes());
     EXPECT_TRUE(at::equal(image, image_before));
@@ -236,20 +237,20 @@ TEST_P(SchedulerContract, AddedNoiseNeverIncreases) {
   const auto scheduler = make();
   scheduler->set_timesteps(kSteps);
   NoiseSource noise(1);
-  const auto over_it = noise.normal({1, 4, 5, 3}), black = over_it.mul(0);
+  const auto over_image = noise.normal({1, 4, 5, 3}), black = over_image.mul(0);
   double before = INFINITY;
   for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
-    const auto size = scheduler->add_noise(black, over_it, i).norm().item<double>();
+    const auto size = scheduler->add_noise(black, over_image, i).norm().item<double>();
     EXPECT_GT(size, 0) << "step " << i;
     EXPECT_LE(size, before) << "step " << i;
     before = size;
   }
-  EXPECT_EQ(code_of([&] { scheduler->add_noise(black, over_it, scheduler->timesteps().size()); }),
+  EXPECT_EQ(code_of([&] { scheduler->add_noise(black, over_image, scheduler->timesteps().size()); }),
             ErrorCode::kInvalidArgument);
 }
 
-// A tensor on the meta device has no values: whatever reads one, copies it to the host or branches on it throws. So a
-// step that runs there waits for no device. (Thresholding is left out: its operators have no meta kernels.)
+// A tensor on the meta device has no values, so reading a value, copying it to the host or branching on it throws. A
+// step that runs there never waits for a device. (Thresholding is left out because its operators have no meta kernels.)
 TEST_P(SchedulerContract, NeverReadsTensorValuesOfTheSample) {
   const auto scheduler = make_scheduler(name(), with(config(), {{"thresholding", false}}), {.eta = 0.4});
   for (const auto dtype : {at::kFloat, at::kHalf}) {
@@ -273,17 +274,15 @@ INSTANTIATE_TEST_SUITE_P(Table, SchedulerContract,
                            return std::get<0>(test.param) + "_" + std::to_string(std::get<1>(test.param));
                          });
 
-// Of those that keep a history, a step left out or taken twice is refused; the others do not care.
+// With a history, a skipped or repeated step is rejected; without one, any order is accepted.
 TEST(SchedulerHistory, StepsOutOfOrderThrowWhereHistoryMatters) {
   for (const auto& name : scheduler_names()) {
-    const bool has_history =
-        !std::set<std::string>{"ddim", "ddpm", "edm_euler", "lcm", "tcd"}.contains(name) && !name.starts_with("euler");
     const auto scheduler = make_scheduler(name, configs()[0]);
     scheduler->set_timesteps(kSteps);
     NoiseSource noise(1);
     const auto sample = noise.normal({1, 4, 5, 3});
     const auto try_step = [&](std::size_t i) { scheduler->step(sample, i, sample, noise); };
-    if (has_history) {
+    if (scheduler_capabilities(name).has_history) {
       EXPECT_EQ(code_of([&] { try_step(1); }), ErrorCode::kInvalidArgument) << name;
       try_step(0);
       EXPECT_EQ(code_of([&] { try_step(0); }), ErrorCode::kInvalidArgument) << name;
@@ -311,11 +310,61 @@ TEST(SchedulerProperties, EulerWithTrueNoiseRecoversTheOriginal) {
   EXPECT_LT((sample - x0).abs().max().item<float>(), 1e-5f);  // the last sigma is 0
 }
 
-TEST(SchedulerProperties, EtaAffectsOnlyDdimAndTcd) {
+TEST(SchedulerCapabilities, EtaChangesResultsOnlyOfSchedulersThatUseIt) {
   for (const auto& name : scheduler_names()) {
     const auto still = make_scheduler(name, configs()[0], {.eta = 0}),
                noisy = make_scheduler(name, configs()[0], {.eta = 1});
-    EXPECT_EQ(at::equal(draw(*still, 3), draw(*noisy, 3)), name != "ddim" && name != "tcd") << name;
+    EXPECT_EQ(at::equal(draw(*still, 3), draw(*noisy, 3)), !scheduler_capabilities(name).uses_eta) << name;
+    EXPECT_EQ(scheduler_capabilities(name).uses_eta, name == "ddim" || name == "tcd") << name;
+  }
+}
+
+TEST(SchedulerCapabilities, OrderIsTheNumberOfEvaluationsPerInferenceStep) {
+  for (const auto& name : scheduler_names()) {
+    EXPECT_EQ(make_scheduler(name, configs()[0])->order(), scheduler_capabilities(name).order) << name;
+  }
+}
+
+TEST(SchedulerCapabilities, CustomRunsAreRejectedWhereUnsupported) {
+  const auto is_rejected = [](const auto& set, const char* param) {
+    try {
+      set();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.param(), param);
+      return e.code() == ErrorCode::kInvalidArgument;
+    }
+    return false;
+  };
+  // Lists that no algorithm rejects for their values. Another placement of sigmas is kUnsupported, not a rejection
+  // here.
+  const std::vector<double> timesteps{999, 500, 20}, falling{1, 0.5, 0}, rising{0, 0.5, 1};
+  for (const auto& name : scheduler_names()) {
+    const auto capabilities = scheduler_capabilities(name);
+    const auto scheduler = make_scheduler(name, configs()[0]);
+    const auto& sigmas = name == "edm_euler" ? rising : falling;
+    EXPECT_EQ(is_rejected([&] { scheduler->set_custom_timesteps(timesteps); }, "timesteps"),
+              !capabilities.custom_timesteps)
+        << name;
+    EXPECT_EQ(is_rejected([&] { scheduler->set_custom_sigmas(sigmas); }, "sigmas"), !capabilities.custom_sigmas)
+        << name;
+  }
+}
+
+TEST(SchedulerCapabilities, SigmaIsTheFactorOfAddedNoiseWhereX0IsNotScaled) {
+  const auto one = at::ones({1, 1}), zero = at::zeros({1, 1});
+  for (const auto& name : scheduler_names()) {
+    const auto scheduler = make_scheduler(name, configs()[0]);
+    EXPECT_THROW(scheduler->sigma(0), Error) << name;
+    scheduler->set_timesteps(kSteps);
+    for (std::size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+      const auto sigma = scheduler->sigma(i);
+      ASSERT_EQ(sigma.has_value(), scheduler_capabilities(name).has_sigma) << name;
+      const bool x0_is_scaled = scheduler->add_noise(one, zero, i).item<float>() != 1.0f;
+      EXPECT_EQ(x0_is_scaled, !sigma.has_value()) << name << " step " << i;
+      EXPECT_EQ(sigma.value_or(0), sigma ? scheduler->add_noise(zero, one, i).item<float>() : 0)
+          << name << " step " << i;
+    }
+    EXPECT_THROW(scheduler->sigma(scheduler->timesteps().size()), Error) << name;
   }
 }
 

@@ -1,4 +1,4 @@
-// Timesteps and sigmas of the caller's choice: what is refused. What is taken is compared in parity_test.cpp.
+// Custom timesteps and sigmas: which lists are rejected. Accepted lists are compared with diffusers in parity_test.cpp.
 #include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// The parameter that an error names, and that it is one.
+// The parameter that the error names, or "accepted" when nothing is thrown.
 template <class F>
 std::string param_of(const F& f) {
   try {
@@ -23,7 +23,7 @@ std::string param_of(const F& f) {
     EXPECT_TRUE(e.code() == ErrorCode::kInvalidArgument || e.code() == ErrorCode::kUnsupported);
     return e.param();
   }
-  return "taken";
+  return "accepted";
 }
 
 std::string timesteps_param(const std::string& name, const std::vector<double>& timesteps,
@@ -38,7 +38,7 @@ std::string sigmas_param(const std::string& name, const std::vector<double>& sig
 
 TEST(CustomTimesteps, AreAcceptedWhereDiffusersAcceptsThem) {
   for (const char* name : {"euler", "heun", "dpmpp_2m", "dpmpp_2s", "ddpm", "lcm", "tcd"}) {
-    EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "taken") << name;
+    EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "accepted") << name;
   }
   for (const char* name : {"pndm", "ddim", "euler_ancestral", "lms", "dpm2", "dpm2_ancestral", "dpmpp_sde", "unipc",
                            "deis", "edm_euler", "euler_karras", "heun_beta", "dpmpp_2m_exponential"}) {
@@ -58,9 +58,9 @@ TEST(CustomTimesteps, MustDescendWithinTrainingTimesteps) {
 }
 
 TEST(CustomSigmas, AreAcceptedWhereDiffusersAcceptsThem) {
-  EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "taken");
-  EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "taken");
-  EXPECT_EQ(sigmas_param("edm_euler", {0, 0.4, 1}), "taken");
+  EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "accepted");
+  EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "accepted");
+  EXPECT_EQ(sigmas_param("edm_euler", {0, 0.4, 1}), "accepted");
   for (const auto& name : scheduler_names()) {
     if (!name.starts_with("euler") || name == "euler_ancestral") {
       EXPECT_EQ(sigmas_param(name, {14.6, 1, 0}), "sigmas") << name;
@@ -89,7 +89,7 @@ TEST(DistilledTimesteps, StrengthOutsideItsRangeIsRejected) {
   };
   for (const double strength : {-0.1, 1.1, std::nan(""), 0.0, 0.07})
     EXPECT_EQ(param(strength, 4), "strength") << strength;
-  EXPECT_EQ(param(0.08, 4), "taken");  // 4 of the 50 timesteps
+  EXPECT_EQ(param(0.08, 4), "accepted");  // 4 of the 50 timesteps
   EXPECT_EQ(param(0.08, 51), "num_inference_steps");
   EXPECT_EQ(param_of([&] { make_scheduler("tcd", json::object(), {.strength = 0.3})->set_custom_timesteps({9, 3}); }),
             "strength");

@@ -1,4 +1,4 @@
-"""Inputs and results of the functions of numpy and scipy that easel writes again."""
+"""Inputs and results of the functions of numpy and scipy that easel implements itself."""
 
 import numpy as np
 import scipy.stats

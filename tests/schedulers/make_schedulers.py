@@ -1,12 +1,14 @@
-"""Runs diffusers' schedulers over a grid of configs and writes what they compute, for parity_test.cpp.
+"""Runs diffusers' schedulers over a grid of configs and writes their numbers, for parity_test.cpp.
 
-One argument: the folder to write into. It gets cases.json (what was run, and where its numbers are; see
-scheduler_runs.py) and vectors.bin (raw float32), and numbers of the functions that easel writes again.
+Takes one argument, the folder to write into. The folder gets cases.json (the settings of each run and the position of
+its numbers; see scheduler_runs.py), vectors.bin (raw float32), and tables of the functions of numpy and scipy that easel
+implements itself.
 """
 
 import inspect
 import itertools
 import json
+import os
 import pathlib
 import random
 import sys
@@ -29,8 +31,8 @@ PREDICTION_TYPES = {
 }
 STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DDPM_VARIANCES = ["fixed_small", "fixed_small_log", "fixed_large", "learned", "learned_range", None]
-FIRST = ("ddim", "euler", "dpmpp_2m")  # whose timesteps stand for those of the others
-SLOW = ("lms", "dpmpp_sde", "dpm2", "dpm2_ancestral")  # in Python
+FIRST = ("ddim", "euler", "dpmpp_2m")  # for these, every step count is tried
+SLOW = ("lms", "dpmpp_sde", "dpm2", "dpm2_ancestral")  # these are slow in Python
 
 
 def prediction_types(name):
@@ -81,7 +83,7 @@ def grid():
 
 
 def variants():
-    """Noise schedules and the fields that act at a run's ends."""
+    """Noise schedules, and the fields that affect the ends of a run."""
     trained = [round(0.0008 + 0.0113 * (i / 999) ** 1.5, 7) for i in range(1000)]
     betas = [
         {"beta_schedule": "linear"},
@@ -89,7 +91,7 @@ def variants():
         {"beta_schedule": "squaredcos_cap_v2"},
         {"trained_betas": trained},
     ]
-    placements = [("linspace", 0), ("leading", 0), ("leading", 1), ("trailing", 1)]  # the offset acts on "leading" alone
+    placements = [("linspace", 0), ("leading", 0), ("leading", 1), ("trailing", 1)]  # the offset affects only "leading"
     for name in PLAIN:
         for beta, rescale, (spacing, offset), to_one, prk in itertools.product(
             betas, (False, True), placements, (False, True), prk_variants(name)
@@ -125,6 +127,11 @@ def variants():
             if final == "zero":  # where bh1, and orders above 1, make NaNs of an infinite step
                 extra |= {"solver_type": "bh2", "lower_order_final": True}
             yield case("variants", "unipc", {**config, **extra}, steps + order)
+    for name in PLAIN:
+        if takes(NAMES[name][0], "use_beta_sigmas"):
+            # The middle sigma lies halfway between two float32 numbers, so its last float64 bit decides its rounding.
+            tie = {"use_beta_sigmas": True, "sigma_min": 2**-5 + 2**-23, "sigma_max": 3.75}
+            yield case("variants", name, {**STABLE_DIFFUSION, **tie}, 3)
     for eta, steps, original in itertools.product((0.0, 0.3, 0.77, 1.0), (1, 2, 3, 4, 8, 37), (50, 41, 100)):
         config = {**STABLE_DIFFUSION, "original_inference_steps": original, "timestep_scaling": 9.5}
         yield case("variants", "tcd", config, steps, eta=eta)
@@ -141,7 +148,7 @@ def variants():
 
 
 def all_step_counts():
-    """Timesteps alone, for many step counts; and the longest runs, of which the last sample is kept."""
+    """Only timesteps, for many step counts; and the longest runs, of which only the last sample is kept."""
     for name, spacing in itertools.product(NAMES, SPACINGS):
         if spacing not in spacings(name):
             continue
@@ -170,7 +177,7 @@ def all_step_counts():
 
 
 def custom():
-    """Timesteps and sigmas of the caller's choice, for the classes that take them and for those that do not."""
+    """Custom timesteps and sigmas, for the classes that support them and for the others."""
     lists = [[999, 850, 736, 645, 545, 455, 343, 233, 124, 24], [999.0, 500.25, 20.5], [700], [999, 979, 459, 0]]
     for name, timesteps, dtype in itertools.product(NAMES, lists, ("float32", "float16")):
         types = prediction_types(name) if dtype == "float32" else ["epsilon"]
@@ -181,7 +188,7 @@ def custom():
     for name, values, extra in itertools.product(
         PLAIN, sigmas, ({}, {"timestep_type": "continuous", "prediction_type": "v_prediction"})
     ):
-        if name != "edm_euler":  # which takes positions on its ramp by that name
+        if name != "edm_euler":  # its `sigmas` are positions on its ramp
             yield case("custom", name, {**STABLE_DIFFUSION, **extra}, 0, sigmas=values)
     for ramp, schedule in itertools.product(([0.0, 0.1, 0.45, 1.0], [0.2], [0.0, 0.7]), ("karras", "exponential")):
         yield case("custom", "edm_euler", {"sigma_schedule": schedule}, 0, sigmas=ramp)
@@ -191,7 +198,7 @@ def custom():
 
 
 def written_by(cls):
-    """What cls's own save_config writes."""
+    """The config that save_config of the class writes."""
     return json.loads(cls().to_json_string())
 
 
@@ -253,7 +260,7 @@ def mappings():
 
 
 def refusals():
-    """Values that a class refuses, and the neighbours that it takes."""
+    """Values that a class rejects, and similar values that it accepts."""
     odd = [
         {"prediction_type": "sample"}, {"prediction_type": "original_sample"}, {"prediction_type": "flow_prediction"},
         {"prediction_type": "epsilom"}, {"timestep_spacing": "karras"}, {"beta_schedule": "cosine"},
@@ -295,7 +302,7 @@ def halves():
 
 
 def begun():
-    """Runs that begin in their middle, from an image with noise over it; add_noise at each of their steps."""
+    """Runs that begin in their middle, from an image with noise; with add_noise at each of their steps."""
     for name in NAMES:
         if name not in PLAIN:
             yield case("begun", name, STABLE_DIFFUSION, 9, begin=4)
@@ -319,7 +326,7 @@ def begun():
 
 
 def random_cases(count=800, seed=20240521):
-    """Combinations that nobody thought of."""
+    """Random combinations."""
     rng = random.Random(seed)
     for i in range(count):
         name = rng.choice(list(PLAIN) * 2 + list(NAMES))
@@ -335,6 +342,12 @@ def random_cases(count=800, seed=20240521):
         if config.get("algorithm_type") == "sde-dpmsolver" and config.get("solver_order") == 3:
             config["solver_order"] = 2
         yield case("random", name, config, seed=i, **random_run(rng))
+
+
+def code_path():
+    """What the last bits of the numbers depend on; the test must run with the same."""
+    settings = {name: os.environ.get(name, "") for name in ("MKL_CBWR", "ONEDNN_MAX_CPU_ISA")}
+    return {"cpu_capability": torch.backends.cpu.get_cpu_capability(), **settings}
 
 
 def main(folder):
@@ -360,7 +373,7 @@ def main(folder):
     seeds().tofile(folder / "seeds.bin")
     versions = {module.__name__: module.__version__ for module in (diffusers, torch, np, scipy)}
     with open(folder / "cases.json", "w") as out:
-        json.dump({"versions": versions, "cases": cases}, out)
+        json.dump({"versions": versions, "code_path": code_path(), "cases": cases}, out)
     groups = {}
     for entry in cases:
         total, raised = groups.get(entry["group"], (0, 0))

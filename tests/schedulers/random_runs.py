@@ -1,14 +1,14 @@
-"""Runs of combinations that nobody thought of, for make_schedulers.py."""
+"""Random combinations of settings, for make_schedulers.py."""
 
 import math
 
 SPACINGS = ["linspace", "leading", "trailing"]
-# randn takes another path below 16 numbers, and its vectorised path another tail when there is one.
+# randn uses another code path below 16 numbers, and another one for the tail of a longer tensor.
 SMALL, TINY, ODD, BATCH = [1, 2, 3, 3], [1, 1, 3, 5], [1, 4, 3, 5], [2, 4, 2, 3]
 
 
 def random_config(rng):
-    """Fields of all classes, each there or not."""
+    """Fields of all classes, each present or absent at random."""
     any_class = {
         "num_train_timesteps": lambda: rng.choice([1000, 1000, 1000, 500, 100, 37, 1200]),
         "beta_start": lambda: rng.choice([0.00085, 0.0001, 0.001, round(rng.uniform(0.0001, 0.002), 6)]),
@@ -50,7 +50,7 @@ def random_config(rng):
 
 
 def random_run(rng):
-    """What a case says beside its config."""
+    """The settings of a case other than its config."""
     steps = rng.randint(1, 17)
     return {
         "steps": steps,

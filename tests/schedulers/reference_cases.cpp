@@ -1,5 +1,6 @@
 #include "schedulers/reference_cases.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -10,7 +11,8 @@ namespace easel::test {
 namespace {
 
 std::string reference_file(const std::string& file) {
-  return std::string(EASEL_REFERENCE_DIR) + "/" + file;
+  const char* folder = std::getenv("EASEL_SCHEDULERS_REFERENCE");
+  return concat(folder == nullptr ? EASEL_REFERENCE_DIR : folder, "/", file);
 }
 
 ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors) {
@@ -62,13 +64,25 @@ template std::vector<float> read_numbers<float>(const std::string&);
 template std::vector<double> read_numbers<double>(const std::string&);
 template std::vector<std::uint32_t> read_numbers<std::uint32_t>(const std::string&);
 
+namespace {
+
+const nlohmann::json& cases_file() {
+  // Through Config, because Python writes infinities that JSON does not have.
+  static const auto file = Config::read_file(reference_file("cases.json"), "cases.json");
+  return file.object();
+}
+
+}  // namespace
+
+const nlohmann::json& reference_code_path() {
+  return cases_file().at("code_path");
+}
+
 const std::vector<ReferenceCase>& reference_cases() {
   static const auto vectors = read_numbers<float>("vectors.bin");
   static const auto cases = [] {
     std::vector<ReferenceCase> list;
-    // Through Config, because Python writes infinities that JSON does not have.
-    const auto file = Config::read_file(reference_file("cases.json"), "cases.json");
-    for (const auto& entry : file.object().at("cases")) list.push_back(parse(entry, vectors));
+    for (const auto& entry : cases_file().at("cases")) list.push_back(parse(entry, vectors));
     return list;
   }();
   return cases;

@@ -1,4 +1,4 @@
-// The runs of diffusers that make_schedulers.py wrote down.
+// The runs of diffusers that make_schedulers.py recorded.
 #pragma once
 
 #include <cstdint>
@@ -10,23 +10,23 @@
 
 namespace easel::test {
 
-/// One run: what was asked for, and what diffusers computed.
+/// One run: its settings, and the numbers that diffusers computed.
 struct ReferenceCase {
   std::string group;
   std::string name;  ///< as make_scheduler takes it
   nlohmann::json config;
   std::int64_t steps = 0;            ///< num_inference_steps
-  std::vector<double> timesteps;     ///< of the caller's choice, in the place of `steps`; mostly empty
-  std::vector<double> sigmas;        ///< likewise
-  std::optional<std::size_t> begin;  ///< inference steps left out; then it starts from an image with noise over it
+  std::vector<double> timesteps;     ///< custom timesteps, which replace `steps`; mostly empty
+  std::vector<double> sigmas;        ///< custom sigmas, which replace `steps`; mostly empty
+  std::optional<std::size_t> begin;  ///< inference steps left out of a run that starts from an image with noise
   double strength = 1;               ///< SchedulerOptions::strength
   std::vector<std::int64_t> shape;
   std::string dtype;
   std::uint64_t seed = 0;
   double eta = 0;
-  std::int64_t channel_factor = 1;  ///< channels of the model output in those of the sample
-  std::string kind;                 ///< "full", "light" (timesteps alone), "final" (timesteps and the last sample)
-  std::string raises;               ///< what diffusers raised, or empty
+  std::int64_t channel_factor = 1;  ///< channels of the model output for each channel of the sample
+  std::string kind;                 ///< "full", "light" (only timesteps), "final" (timesteps and the last sample)
+  std::string raises;               ///< the exception of diffusers, or empty
   std::size_t total_steps = 0;
   bool has_original_sample = false;
   std::span<const float> numbers;
@@ -34,8 +34,12 @@ struct ReferenceCase {
   std::string describe() const;
 };
 
-/// Read once, on first use. Throws when the reference script has not run.
+/// Read once, on first use, from the folder that the environment variable EASEL_SCHEDULERS_REFERENCE names, or else
+/// from that of the default reference. Throws when the reference script has not run.
 const std::vector<ReferenceCase>& reference_cases();
+
+/// The code path of the reference's run: "cpu_capability", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA".
+const nlohmann::json& reference_code_path();
 
 /// Raw numbers of a file in the reference folder. @tparam Number  float, double or std::uint32_t
 template <class Number>

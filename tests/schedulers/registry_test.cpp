@@ -1,12 +1,18 @@
-// Names, classes, and which configs are refused with which words. What is taken is compared in parity_test.cpp.
+// Names, classes, the table of the guide, and the errors for unsupported configs. Accepted configs are compared with
+// diffusers in parity_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <typeinfo>
 
+#include "core/text.h"
 #include "easel/error.h"
 #include "easel/scheduler.h"
 
@@ -49,7 +55,7 @@ TEST(SchedulerRegistry, ConfiguredNameFollowsClassAndFlags) {
   EXPECT_EQ(configured_scheduler_name({{"_class_name", "PNDMScheduler"}, {"use_karras_sigmas", true}}), "pndm");
 }
 
-// A name and a config that stand for the same scheduler visit the same timesteps from the same noise.
+// Expects the scheduler of a name and that of a config to be of one class and to visit the same timesteps.
 void expect_same(const std::string& name, const std::string& class_name, const json& flags) {
   SCOPED_TRACE(name);
   const auto named = make_scheduler(name, {{"beta_schedule", "scaled_linear"}});
@@ -93,11 +99,11 @@ TEST(SchedulerRegistry, SpellingVariantsOfNamesAreAccepted) {
 }
 
 TEST(SchedulerRegistry, SdeNameOverridesConfiguredAlgorithm) {
-  // Of which sde-dpmsolver++ alone may end at sigma 0.
+  // The configured algorithm could not end at sigma 0, which is the default.
   EXPECT_NO_THROW(make_scheduler("dpmpp_2m_sde", {{"algorithm_type", "dpmsolver"}}));
 }
 
-struct Refusal {
+struct Rejection {
   std::string name;
   json config;
   ErrorCode code;
@@ -105,89 +111,91 @@ struct Refusal {
   std::string words;  // part of the message
 };
 
-void expect_refused(const Refusal& refusal) {
-  SCOPED_TRACE(refusal.name + " " + refusal.config.dump());
+void expect_rejected(const Rejection& rejection) {
+  SCOPED_TRACE(rejection.name + " " + rejection.config.dump());
   try {
-    make_scheduler(refusal.name, refusal.config);
-    ADD_FAILURE() << "is taken";
+    make_scheduler(rejection.name, rejection.config);
+    ADD_FAILURE() << "is accepted";
   } catch (const Error& e) {
-    EXPECT_EQ(e.code(), refusal.code);
-    EXPECT_EQ(e.param(), refusal.param);
-    EXPECT_THAT(e.what(), HasSubstr(refusal.words));
+    EXPECT_EQ(e.code(), rejection.code);
+    EXPECT_EQ(e.param(), rejection.param);
+    EXPECT_THAT(e.what(), HasSubstr(rejection.words));
   }
 }
 
 TEST(SchedulerRegistry, UnknownNamesAndClassesAreRejectedListingKnownOnes) {
   for (const char* name : {"dpmpp_3m", "pndm_karras", "euler_karras_beta", "_karras", "++", " "}) {
-    expect_refused({name, json::object(), ErrorCode::kInvalidArgument, "scheduler",
-                    "pndm, ddim, euler, euler_karras, euler_exponential, euler_beta, euler_ancestral, dpmpp_2m"});
+    expect_rejected({name, json::object(), ErrorCode::kInvalidArgument, "scheduler",
+                     "pndm, ddim, euler, euler_karras, euler_exponential, euler_beta, euler_ancestral, dpmpp_2m"});
   }
-  expect_refused({"",
-                  {{"_class_name", "FlowMatchHeunDiscreteScheduler"}},
-                  ErrorCode::kUnsupported,
-                  "",
-                  "`_class_name` is \"FlowMatchHeunDiscreteScheduler\"; easel has PNDMScheduler, DDIMScheduler"});
-  expect_refused({"", json::object(), ErrorCode::kCorruptData, "", "`_class_name`"});
-  expect_refused({"", {{"_class_name", json::array({"a"})}}, ErrorCode::kCorruptData, "", "`_class_name`"});
-  expect_refused({"", json::array(), ErrorCode::kCorruptData, "", "`_class_name`"});
-  expect_refused({"euler", json::array(), ErrorCode::kCorruptData, "", "not a JSON object"});
+  expect_rejected({"",
+                   {{"_class_name", "FlowMatchHeunDiscreteScheduler"}},
+                   ErrorCode::kUnsupported,
+                   "",
+                   "`_class_name` is \"FlowMatchHeunDiscreteScheduler\"; easel supports PNDMScheduler, DDIMScheduler"});
+  expect_rejected({"", json::object(), ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_rejected({"", {{"_class_name", json::array({"a"})}}, ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_rejected({"", json::array(), ErrorCode::kCorruptData, "", "`_class_name`"});
+  expect_rejected({"euler", json::array(), ErrorCode::kCorruptData, "", "not a JSON object"});
 }
 
 TEST(SchedulerRegistry, UnsupportedValuesAreRejectedNamingTheField) {
   const auto unsupported = ErrorCode::kUnsupported;
-  expect_refused({"pndm", {{"prediction_type", "sample"}}, unsupported, "", "`prediction_type` is \"sample\""});
-  expect_refused({"euler_ancestral", {{"prediction_type", "sample"}}, unsupported, "", "epsilon, v_prediction"});
-  expect_refused({"ddim", {{"beta_schedule", "sigmoid"}}, unsupported, "", "`beta_schedule` is \"sigmoid\""});
-  expect_refused({"ddim", {{"timestep_spacing", "karras"}}, unsupported, "", "linspace, leading, trailing"});
-  expect_refused({"ddim", {{"num_train_timesteps", 1}}, unsupported, "", "`num_train_timesteps` is 1"});
-  expect_refused({"ddim", {{"num_train_timesteps", 1e12}}, unsupported, "", "`num_train_timesteps`"});
-  expect_refused(
+  expect_rejected({"pndm", {{"prediction_type", "sample"}}, unsupported, "", "`prediction_type` is \"sample\""});
+  expect_rejected({"euler_ancestral", {{"prediction_type", "sample"}}, unsupported, "", "epsilon, v_prediction"});
+  expect_rejected({"ddim", {{"beta_schedule", "sigmoid"}}, unsupported, "", "`beta_schedule` is \"sigmoid\""});
+  expect_rejected({"ddim", {{"timestep_spacing", "karras"}}, unsupported, "", "linspace, leading, trailing"});
+  expect_rejected({"ddim", {{"num_train_timesteps", 1}}, unsupported, "", "`num_train_timesteps` is 1"});
+  expect_rejected({"ddim", {{"num_train_timesteps", 1e12}}, unsupported, "", "`num_train_timesteps`"});
+  expect_rejected(
       {"ddim", {{"steps_offset", INT64_MIN}, {"timestep_spacing", "leading"}}, unsupported, "", "`steps_offset`"});
-  expect_refused({"ddim", {{"steps_offset", INT64_MAX}}, unsupported, "", "`steps_offset`"});
-  expect_refused({"euler_karras", {{"use_beta_sigmas", true}}, unsupported, "", "`use_beta_sigmas` is true"});
-  expect_refused({"unipc", {{"shift_terminal", 0.1}}, unsupported, "", "`shift_terminal` is 0.1"});
-  expect_refused({"unipc", {{"use_dynamic_shifting", true}}, unsupported, "", "`use_dynamic_shifting` is true"});
-  expect_refused({"unipc", {{"solver_p", "DDIMScheduler"}}, unsupported, "", "`solver_p`"});
-  expect_refused({"unipc", {{"solver_order", 0}}, unsupported, "", "`solver_order` is 0"});
-  expect_refused({"deis", {{"algorithm_type", "sde-dpmsolver++"}}, unsupported, "", "deis, dpmsolver"});
-  expect_refused({"dpmpp_2s", {{"algorithm_type", "sde-dpmsolver"}}, unsupported, "", "`algorithm_type`"});
-  expect_refused({"ddpm", {{"variance_type", "fixed_large_log"}}, unsupported, "", "`variance_type`"});
-  expect_refused({"lcm", {{"original_inference_steps", 0}}, unsupported, "", "`original_inference_steps` is 0"});
-  expect_refused({"tcd", {{"original_inference_steps", 1001}}, unsupported, "", "`original_inference_steps` is 1001"});
-  expect_refused({"edm_euler", {{"sigma_schedule", "beta"}}, unsupported, "", "karras, exponential"});
-  expect_refused({"euler", {{"interpolation_type", "cubic"}}, unsupported, "", "`interpolation_type`"});
-  expect_refused(
+  expect_rejected({"ddim", {{"steps_offset", INT64_MAX}}, unsupported, "", "`steps_offset`"});
+  expect_rejected({"euler_karras", {{"use_beta_sigmas", true}}, unsupported, "", "`use_beta_sigmas` is true"});
+  expect_rejected({"unipc", {{"shift_terminal", 0.1}}, unsupported, "", "`shift_terminal` is 0.1"});
+  expect_rejected({"unipc", {{"use_dynamic_shifting", true}}, unsupported, "", "`use_dynamic_shifting` is true"});
+  expect_rejected({"unipc", {{"solver_p", "DDIMScheduler"}}, unsupported, "", "`solver_p`"});
+  expect_rejected({"unipc", {{"solver_order", 0}}, unsupported, "", "`solver_order` is 0"});
+  expect_rejected({"deis", {{"algorithm_type", "sde-dpmsolver++"}}, unsupported, "", "deis, dpmsolver"});
+  expect_rejected({"dpmpp_2s", {{"algorithm_type", "sde-dpmsolver"}}, unsupported, "", "`algorithm_type`"});
+  expect_rejected({"ddpm", {{"variance_type", "fixed_large_log"}}, unsupported, "", "`variance_type`"});
+  expect_rejected({"lcm", {{"original_inference_steps", 0}}, unsupported, "", "`original_inference_steps` is 0"});
+  expect_rejected({"tcd", {{"original_inference_steps", 1001}}, unsupported, "", "`original_inference_steps` is 1001"});
+  expect_rejected({"edm_euler", {{"sigma_schedule", "beta"}}, unsupported, "", "karras, exponential"});
+  expect_rejected({"euler", {{"interpolation_type", "cubic"}}, unsupported, "", "`interpolation_type`"});
+  expect_rejected(
       {"euler", {{"timestep_type", "wavy"}, {"prediction_type", "v_prediction"}}, unsupported, "", "`timestep_type`"});
-  expect_refused({"euler", {{"final_sigmas_type", "none"}}, unsupported, "", "`final_sigmas_type`"});
-  expect_refused({"dpmpp_2m_karras", {{"use_exponential_sigmas", true}}, unsupported, "", "`use_exponential_sigmas`"});
-  expect_refused({"dpmpp_2m", {{"solver_order", 4}}, unsupported, "", "`solver_order` is 4"});
-  expect_refused({"dpmpp_2m", {{"algorithm_type", "dpmsolver"}}, unsupported, "", "`algorithm_type` is \"dpmsolver\""});
-  expect_refused({"dpmpp_2m", {{"algorithm_type", "unipc"}}, unsupported, "", "dpmsolver++"});
+  expect_rejected({"euler", {{"final_sigmas_type", "none"}}, unsupported, "", "`final_sigmas_type`"});
+  expect_rejected({"dpmpp_2m_karras", {{"use_exponential_sigmas", true}}, unsupported, "", "`use_exponential_sigmas`"});
+  expect_rejected({"dpmpp_2m", {{"solver_order", 4}}, unsupported, "", "`solver_order` is 4"});
+  expect_rejected(
+      {"dpmpp_2m", {{"algorithm_type", "dpmsolver"}}, unsupported, "", "`algorithm_type` is \"dpmsolver\""});
+  expect_rejected({"dpmpp_2m", {{"algorithm_type", "unipc"}}, unsupported, "", "dpmsolver++"});
 }
 
 TEST(SchedulerRegistry, InvalidValuesAreRejectedNamingTheField) {
   const auto corrupt = ErrorCode::kCorruptData;
-  expect_refused({"ddim", {{"beta_start", "small"}}, corrupt, "", "`beta_start` is \"small\""});
-  expect_refused({"ddim", {{"beta_start", nullptr}}, corrupt, "", "`beta_start` is null"});
-  expect_refused({"ddim", {{"beta_end", "Infinity"}}, corrupt, "", "`beta_end`"});
-  expect_refused({"ddim", {{"beta_start", -1}, {"beta_schedule", "scaled_linear"}}, corrupt, "", "`beta_start` is -1"});
-  expect_refused({"ddim", {{"trained_betas", json::array()}}, corrupt, "", "`trained_betas`"});
-  expect_refused({"ddim", {{"trained_betas", {0.1, "x"}}}, corrupt, "", "`trained_betas`"});
-  expect_refused({"ddim", {{"clip_sample", "yes"}}, corrupt, "", "`clip_sample`"});
-  expect_refused({"ddim",
-                  {{"dynamic_thresholding_ratio", 2}, {"thresholding", true}},
-                  corrupt,
-                  "",
-                  "`dynamic_thresholding_ratio` is 2"});
-  expect_refused({"euler", {{"use_karras_sigmas", nullptr}}, corrupt, "", "`use_karras_sigmas` is null"});
-  expect_refused({"euler", {{"sigma_min", 0}, {"use_karras_sigmas", true}}, corrupt, "", "`sigma_min` is 0"});
+  expect_rejected({"ddim", {{"beta_start", "small"}}, corrupt, "", "`beta_start` is \"small\""});
+  expect_rejected({"ddim", {{"beta_start", nullptr}}, corrupt, "", "`beta_start` is null"});
+  expect_rejected({"ddim", {{"beta_end", "Infinity"}}, corrupt, "", "`beta_end`"});
+  expect_rejected(
+      {"ddim", {{"beta_start", -1}, {"beta_schedule", "scaled_linear"}}, corrupt, "", "`beta_start` is -1"});
+  expect_rejected({"ddim", {{"trained_betas", json::array()}}, corrupt, "", "`trained_betas`"});
+  expect_rejected({"ddim", {{"trained_betas", {0.1, "x"}}}, corrupt, "", "`trained_betas`"});
+  expect_rejected({"ddim", {{"clip_sample", "yes"}}, corrupt, "", "`clip_sample`"});
+  expect_rejected({"ddim",
+                   {{"dynamic_thresholding_ratio", 2}, {"thresholding", true}},
+                   corrupt,
+                   "",
+                   "`dynamic_thresholding_ratio` is 2"});
+  expect_rejected({"euler", {{"use_karras_sigmas", nullptr}}, corrupt, "", "`use_karras_sigmas` is null"});
+  expect_rejected({"euler", {{"sigma_min", 0}, {"use_karras_sigmas", true}}, corrupt, "", "`sigma_min` is 0"});
 }
 
 TEST(SchedulerRegistry, NewerClassesRejectInvalidNumbers) {
   const auto corrupt = ErrorCode::kCorruptData;
-  expect_refused({"edm_euler", {{"sigma_data", 0}}, corrupt, "", "`sigma_data` is 0"});
-  expect_refused({"dpmpp_sde", {{"noise_sampler_seed", -1}}, corrupt, "", "`noise_sampler_seed` is -1"});
-  expect_refused({"dpmpp_sde", {{"noise_sampler_seed", "x"}}, corrupt, "", "`noise_sampler_seed`"});
+  expect_rejected({"edm_euler", {{"sigma_data", 0}}, corrupt, "", "`sigma_data` is 0"});
+  expect_rejected({"dpmpp_sde", {{"noise_sampler_seed", -1}}, corrupt, "", "`noise_sampler_seed` is -1"});
+  expect_rejected({"dpmpp_sde", {{"noise_sampler_seed", "x"}}, corrupt, "", "`noise_sampler_seed`"});
 }
 
 TEST(SchedulerRegistry, UnknownFieldsAreIgnored) {
@@ -198,7 +206,7 @@ TEST(SchedulerRegistry, DdimAndTcdRejectEtaOutsideZeroToOne) {
   for (const double eta : {-0.1, 1.1, std::nan("")}) {
     try {
       make_scheduler("ddim", json::object(), {.eta = eta});
-      ADD_FAILURE() << eta << " is taken";
+      ADD_FAILURE() << eta << " is accepted";
     } catch (const Error& e) {
       EXPECT_EQ(e.param(), "eta");
     }
@@ -212,7 +220,7 @@ TEST(SchedulerRegistry, RungeKuttaRequiresFourSteps) {
   for (const int steps : {1, 2, 3}) {
     try {
       scheduler->set_timesteps(steps);
-      ADD_FAILURE() << steps << " steps are taken";
+      ADD_FAILURE() << steps << " steps are accepted";
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
       EXPECT_EQ(e.param(), "num_inference_steps");
@@ -225,6 +233,36 @@ TEST(SchedulerRegistry, RungeKuttaRequiresFourSteps) {
 TEST(SchedulerRegistry, LambdaClippingThatLeavesNoTimestepIsRejected) {
   const auto scheduler = make_scheduler("dpmpp_2m", {{"lambda_min_clipped", 100}});
   EXPECT_THROW(scheduler->set_timesteps(5), Error);
+}
+
+// Cells of a row of the guide's table.
+std::string guide_row(const std::string& name) {
+  const auto capabilities = scheduler_capabilities(name);
+  const auto yes = [](bool value) { return value ? "yes" : ""; };
+  std::string aliases;
+  for (const auto& alias : capabilities.aliases) aliases += concat(aliases.empty() ? "" : ", ", "`", alias, "`");
+  std::string class_name = capabilities.class_name;
+  const auto overrides = json::parse(capabilities.overrides);
+  for (const auto& [key, value] : overrides.items()) {
+    class_name += concat(", `", key, "` ", value.get<std::string>());
+  }
+  return concat("| `", name, "` | ", aliases, " | ", class_name, " | ", yes(capabilities.sigma_spacings), " | ",
+                yes(capabilities.custom_timesteps), " | ", yes(capabilities.custom_sigmas), " | ",
+                yes(capabilities.uses_eta), " | ", capabilities.order, " |\n");
+}
+
+TEST(SchedulerGuide, TableMatchesTheRegistry) {
+  std::string table =
+      "| `scheduler` | other names | diffusers' class | suffixes | `timesteps` | `sigmas` | `eta` | evaluations |\n"
+      "|---|---|---|---|---|---|---|---|\n";
+  for (const auto& name : scheduler_names()) {
+    const bool has_suffix = std::ranges::any_of(std::array{"_karras", "_exponential", "_beta"},
+                                                [&](const char* suffix) { return name.ends_with(suffix); });
+    if (!has_suffix) table += guide_row(name);
+  }
+  std::ifstream in(EASEL_SCHEDULERS_GUIDE);
+  const std::string guide{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_THAT(guide, HasSubstr(table)) << "Put this table into docs/guide/schedulers.md:\n" << table;
 }
 
 }  // namespace

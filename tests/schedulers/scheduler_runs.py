@@ -1,9 +1,9 @@
-"""Runs one of diffusers' schedulers as make_schedulers.py asks for it.
+"""Runs one of diffusers' schedulers as make_schedulers.py describes it.
 
 The numbers of a run are, in this order: init_noise_sigma; the timesteps; then for each step the scaled model input, the
-next sample, and the predicted x0 where the class tells it. A "light" run stops behind the timesteps, and a "final" run
-keeps only the last sample. A run that begins in its middle has an image with noise over it before its first step, and
-behind each step but the last the same image as noisy as the next.
+next sample, and the predicted x0 where the class returns it. A "light" run ends after the timesteps, and a "final" run
+keeps only the last sample. A run that begins in its middle has the noised image before its first step, and after each
+step except the last the same image with the noise of the next step.
 """
 
 import inspect
@@ -71,7 +71,7 @@ def class_of(case):
 
 
 def model(sample, timestep, channel_factor):
-    """Stands for the network: bounded, depends on every element and on the timestep, which it is told in float32."""
+    """Takes the place of the network: bounded, depends on every element and on the timestep, given in float32."""
     output = torch.sin(sample * 0.7 + float(np.float32(float(timestep))) * 0.01)
     return torch.cat([output] * channel_factor, dim=1) if channel_factor > 1 else output
 
@@ -106,7 +106,7 @@ def draw_noise_with(function):
 
 
 def construct(cls, config, overrides):
-    """cls.from_config. Some constructors begin a run of a thousand steps, which is thrown away; here it has two."""
+    """cls.from_config. Some constructors begin a run of a thousand steps, which is discarded; here it has two."""
     original = cls.set_timesteps
 
     def short(self, num_inference_steps, *args):
@@ -120,7 +120,7 @@ def construct(cls, config, overrides):
 
 
 def original_sample(scheduler, result):
-    """The predicted x0, or None where the class does not tell."""
+    """The predicted x0, or None where the class does not return it."""
     for field in ("pred_original_sample", "denoised"):
         if getattr(result, field, None) is not None:
             return getattr(result, field)
@@ -143,7 +143,7 @@ def begin(scheduler, case):
     else:
         scheduler.set_timesteps(case["steps"])
     if isinstance(scheduler, diffusers.LMSDiscreteScheduler) and (scheduler.sigmas.diff() == 0).any():
-        raise ValueError("easel refuses equal noise levels, of which LMS makes integrals of infinities")
+        raise ValueError("easel rejects equal noise levels, from which LMS integrates infinities")
     timesteps = scheduler.timesteps
     if case["begin"] is not None:
         # As get_timesteps of the pipelines for image to image.
@@ -152,8 +152,8 @@ def begin(scheduler, case):
             scheduler.set_begin_index(first)
         return timesteps[first:]
     if (timesteps[1:] == timesteps[0]).any() and hasattr(scheduler, "set_begin_index"):
-        # Told only the timestep, the class would take the second of two equal ones and run off the end of its sigmas, or
-        # draw with noise levels that do not belong to its timesteps.
+        # From the timestep only, the class would find the second of two equal ones, and then run past the end of its
+        # sigmas or use noise levels that do not belong to its timesteps.
         scheduler.set_begin_index(0)
     return timesteps
 
@@ -163,7 +163,7 @@ def run(case):
     cls, overrides = class_of(case)
     config = json.loads(json.dumps(case["config"]))
     if cls is diffusers.DPMSolverSDEScheduler:
-        # Left to itself, the class takes a seed from torch's global generator; easel takes the image's.
+        # By default the class takes a seed from torch's global generator; easel takes the image's.
         if config.get("noise_sampler_seed") is None:
             config["noise_sampler_seed"] = case["seed"]
     scheduler = construct(cls, config, overrides)

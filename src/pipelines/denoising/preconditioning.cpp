@@ -2,9 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log.h>
-#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 #include "easel/error.h"
 
@@ -20,30 +18,22 @@ float first_number(const at::Tensor& tensor) {
               "scheduler");
 }
 
-/// add_noise tells the two factors of x0 and noise; on noise levels the first is 1.
-float sigma_of(const Scheduler& scheduler, std::size_t step_index) {
-  const auto zero = at::zeros({1, 1}, at::kFloat), one = at::ones({1, 1}, at::kFloat);
-  try {
-    if (first_number(scheduler.add_noise(one, zero, step_index)) != 1.0f) reject_scheduler();
-    return first_number(scheduler.add_noise(zero, one, step_index));
-  } catch (const Error& e) {
-    if (e.code() == ErrorCode::kUnsupported) reject_scheduler();
-    throw;
-  }
-}
-
 }  // namespace
 
 at::Tensor run_sigmas(const Scheduler& scheduler) {
   if (scheduler.order() != 1) reject_scheduler();
   std::vector<float> sigmas;
-  for (std::size_t i = 0; i < scheduler.timesteps().size(); ++i) sigmas.push_back(sigma_of(scheduler, i));
+  for (std::size_t i = 0; i < scheduler.timesteps().size(); ++i) {
+    const auto sigma = scheduler.sigma(i);
+    if (!sigma) reject_scheduler();
+    sigmas.push_back(*sigma);
+  }
   return at::tensor(sigmas, at::kFloat);
 }
 
 std::vector<float> log_sigma_conditioning(const at::Tensor& sigmas) {
   std::vector<float> conditioning;
-  // One at a time, as in the reference: a logarithm can differ in its last bit within a longer tensor.
+  // One at a time, as in the reference.
   for (std::int64_t i = 0; i < sigmas.size(0); ++i)
     conditioning.push_back(first_number(at::log(sigmas.select(0, i)) * 0.25));
   return conditioning;

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "core/text.h"
-#include "pipelines/denoising/preconditioning.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/memory_estimate.h"
 #include "pipelines/families/stable_diffusion_xl.h"
@@ -74,14 +73,16 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Leaves out those that refuse a value of the config, and those that a UNet which is told noise levels cannot use.
+/// Leaves out the schedulers that do not support the checkpoint's config and, for a UNet that is conditioned on noise
+/// levels, those without first-order steps between noise levels.
 void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
+  const bool needs_sigmas = noise_conditioning != NoiseConditioning::kTimestep;
   const auto unusable = [&](const std::string& name) {
+    const auto capabilities = scheduler_capabilities(name);
+    if (needs_sigmas && (!capabilities.has_sigma || capabilities.order != 1)) return true;
     try {
       const auto scheduler = config.make(name, {});
-      if (noise_conditioning == NoiseConditioning::kTimestep) return false;
-      scheduler->set_timesteps(d.default_steps);
-      run_sigmas(*scheduler);
+      if (needs_sigmas) scheduler->set_timesteps(d.default_steps);
       return false;
     } catch (const Error&) {
       return true;

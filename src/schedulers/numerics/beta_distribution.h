@@ -1,10 +1,10 @@
-// Quantiles of a symmetric beta distribution, which "beta" sigmas are placed by.
+// Quantiles of the beta distribution by which "beta" sigmas are spaced (arXiv:2407.12173).
 #pragma once
 
 namespace easel {
 
-/// The x below which Beta(shape, shape) has the share p; within 4e-15 * x of scipy.stats.beta.ppf.
-/// @param p  0 to 1 @param shape  about 1
-double symmetric_beta_quantile(double p, double shape);
+/// The x below which Beta(0.6, 0.6) has the share p: within 4e-15 * x of scipy.stats.beta.ppf, and equal to it at 0,
+/// 1/2 and 1. @param p  0 to 1
+double beta_sigma_quantile(double p);
 
 }  // namespace easel

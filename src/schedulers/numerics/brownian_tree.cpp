@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kPoolSize = 24;
 
-// Python's round(x, 6): to the nearest decimal number, by its digits.
+// Python's round(x, 6), which rounds the decimal representation.
 double rounded(double x) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.6f", x);
@@ -41,7 +41,7 @@ at::Tensor BrownianTree::increment(double from, double to) const {
   return sum;
 }
 
-// Adds the increments of the largest pieces that [from, to] is made of, in order.
+// Collects, in order, the increments of the largest pieces that make up [from, to].
 void BrownianTree::collect(const Interval& interval, const at::Tensor& increment, double from, double to,
                            std::vector<at::Tensor>& found) const {
   if (from <= interval.start && interval.end <= to) {
@@ -49,7 +49,7 @@ void BrownianTree::collect(const Interval& interval, const at::Tensor& increment
     return;
   }
   const double middle = rounded(0.5 * (interval.end + interval.start));
-  if (middle <= interval.start || middle >= interval.end) return;  // shorter than the rounding: nothing in between
+  if (middle <= interval.start || middle >= interval.end) return;  // shorter than the rounding, so it cannot be divided
   const double left_length = middle - interval.start, right_length = interval.end - middle;
   const double reciprocal = 1 / (interval.end - interval.start);
 

@@ -1,4 +1,4 @@
-// Brownian motion that can be asked for at any two points.
+// Brownian motion that can be evaluated between any two points.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,10 +9,10 @@
 namespace easel {
 
 /// One path of Brownian motion over a range of noise levels, as a function of its seed: a virtual Brownian tree (Li et
-/// al. 2020, arXiv:2001.01328), which halves the range until it meets the points asked for, to 1e-6. Numbers are those
-/// of torchsde 0.2.6, BrownianInterval with halfway_tree and a pool of 24 words, which diffusers'
-/// BrownianTreeNoiseSampler draws from. Nothing is stored but the ends, so it is immutable, thread-safe and copied for
-/// nothing; an increment costs at most two draws for each of about 25 halvings.
+/// al. 2020, arXiv:2001.01328), which halves the range until it reaches the requested points, to 1e-6. Numbers are
+/// those of torchsde 0.2.6, BrownianInterval with halfway_tree and a pool of 24 words, which diffusers'
+/// BrownianTreeNoiseSampler draws from. Only the ends are stored, so it is immutable, thread-safe and cheap to copy;
+/// an increment takes at most two draws for each of about 25 halvings.
 class BrownianTree {
  public:
   /// @param t0, t1  the range, t0 < t1 @param shape  of an increment
@@ -23,7 +23,7 @@ class BrownianTree {
   at::Tensor increment(double from, double to) const;
 
  private:
-  // A piece of the range, and which: `key` is its number among the 2^depth pieces of its depth.
+  // A piece of the range; `key` is its number among the 2^depth pieces of its depth.
   struct Interval {
     double start, end;
     std::uint64_t key, depth;

@@ -1,4 +1,4 @@
-// Numerical integration as QUADPACK does it, which scipy.integrate.quad calls.
+// Numerical integration as in QUADPACK, which scipy.integrate.quad calls.
 #pragma once
 
 namespace easel {
@@ -9,7 +9,7 @@ namespace easel {
 /// @param f  double to double
 template <class Function>
 double gauss_kronrod_21(const Function& f, double a, double b) {
-  // The positive points but 0, outermost first, and their weights; every second one is Gauss's.
+  // The positive points, outermost first, and their weights; every second point is also one of Gauss's rule.
   constexpr double kPoints[10] = {0.995657163025808080735527280689003, 0.973906528517171720077964012084452,
                                   0.930157491355708226001207180059508, 0.865063366688984510732096688423493,
                                   0.780817726586416897063717578345042, 0.679409568299024406234327365114874,

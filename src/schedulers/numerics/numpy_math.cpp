@@ -15,7 +15,7 @@ std::vector<double> linspace(double start, double stop, std::int64_t count) {
 
 std::vector<double> arange(double start, double stop, double step) {
   const double length = std::ceil((stop - start) / step);
-  // numpy writes the first two values and continues with their difference, which need not be `step`.
+  // numpy computes the first two values and continues with their difference, which can differ from `step`.
   const double delta = (start + step) - start;
   std::vector<double> values;
   for (double i = 0; i < length; ++i) values.push_back(start + i * delta);

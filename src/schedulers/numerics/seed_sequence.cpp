@@ -17,7 +17,7 @@ void append_words(std::uint64_t number, std::vector<Word>& words) {
   } while (number != 0);
 }
 
-// Numbers go in one after the other; each changes what becomes of the next.
+// Numbers are hashed one after the other; each changes the hash of the next.
 class Hash {
  public:
   Word operator()(Word value) {
@@ -57,7 +57,7 @@ std::vector<std::uint32_t> seed_sequence(std::uint64_t entropy, std::span<const 
                                          std::size_t pool_size, std::size_t count) {
   std::vector<Word> words;
   append_words(entropy, words);
-  // So that a long entropy and a short one with a spawn key are never the same.
+  // This keeps a long entropy apart from a short one with a spawn key.
   if (!spawn_key.empty()) words.resize(std::max(words.size(), pool_size));
   for (const auto key : spawn_key) append_words(key, words);
 

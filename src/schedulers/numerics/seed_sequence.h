@@ -1,4 +1,4 @@
-// numpy's SeedSequence: seeds for parts of a computation, far from each other, out of one number.
+// numpy's SeedSequence: independent seeds for the parts of a computation, derived from one number.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace easel {
 
-/// What np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size).generate_state(count) returns; after
+/// The result of np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size).generate_state(count), after
 /// O'Neill's seed_seq_fe ("Developing a seed_seq Alternative", 2015). Pure; thread-safe.
 /// @param pool_size  at least 4
 std::vector<std::uint32_t> seed_sequence(std::uint64_t entropy, std::span<const std::uint64_t> spawn_key,

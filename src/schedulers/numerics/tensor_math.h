@@ -1,8 +1,8 @@
-// Python's arithmetic on tensors, call for call as torch makes it, so that rounding and dtype promotion agree.
+// Python's arithmetic on tensors, with the same torch calls, so that rounding and dtype promotion agree.
 //
 // Coefficients are 0-dim float32 tensors on the CPU: they do not promote a float16 sample, and a CUDA kernel takes one
-// as an argument, without a copy or a synchronisation. C++ operators serve for the rest; a number on the left of - or /
-// has no faithful operator and is written with these.
+// as an argument, without a copy or a synchronisation. Other arithmetic uses the C++ operators; these functions are for
+// cases in which torch's C++ operators make other calls, such as a number on the left of - or /.
 #pragma once
 
 #include <ATen/TensorOperators.h>

@@ -33,22 +33,34 @@ std::vector<double> lu_sigmas(std::span<const float> log_sigmas, std::int64_t nu
   return sigmas;
 }
 
+bool reads_zero_terminal_snr(DpmSolverClass scheduler_class) {
+  return scheduler_class == DpmSolverClass::kMultistep || scheduler_class == DpmSolverClass::kUniPC;
+}
+
+bool reads_lambda_min(DpmSolverClass scheduler_class) {
+  return scheduler_class == DpmSolverClass::kMultistep || scheduler_class == DpmSolverClass::kSinglestep;
+}
+
 }  // namespace
 
-DpmSolverSchedule::DpmSolverSchedule(SchedulerArguments& arguments, const DpmSolverTraits& traits)
-    : traits_(traits),
-      timestep_spacing_(traits.spaces_timesteps ? read_timestep_spacing(arguments, "linspace")
-                                                : TimestepSpacing::kLinspace),
+DpmSolverSchedule::DpmSolverSchedule(SchedulerArguments& arguments, DpmSolverClass scheduler_class)
+    : class_(scheduler_class),
+      schedule_(read_noise_schedule(arguments, reads_zero_terminal_snr(scheduler_class) ? ZeroTerminalSnr::kNearlyZero
+                                                                                        : ZeroTerminalSnr::kIgnored)),
+      timestep_spacing_(scheduler_class == DpmSolverClass::kSinglestep ? TimestepSpacing::kLinspace
+                                                                       : read_timestep_spacing(arguments, "linspace")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)),
-      lambda_min_clipped_(traits.clips_lambda ? arguments.extended_number("lambda_min_clipped", -kInfinity)
-                                              : -kInfinity),
+      lambda_min_clipped_(
+          reads_lambda_min(scheduler_class) ? arguments.extended_number("lambda_min_clipped", -kInfinity) : -kInfinity),
       use_flow_sigmas_(arguments.flag("use_flow_sigmas", false)),
-      sigma_rule_(read_sigma_rule(arguments, traits, use_flow_sigmas_)),
-      round_timesteps_((sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kLuLambdas) &&
-                       (traits.rounds_cosine_timesteps || !arguments.is("beta_schedule", "squaredcos_cap_v2"))),
-      final_sigma_(traits.has_final_sigmas_type ? read_final_sigma(arguments) : FinalSigma::kSigmaMin) {
-  // Most of the classes have no such arguments, but the reference looks for them in the config, where the class that
-  // wrote it may have left them.
+      sigma_rule_(read_sigma_rule(arguments, scheduler_class, use_flow_sigmas_)),
+      // DPM-Solver multistep truncates them with the cosine schedule.
+      round_timesteps_(
+          (sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kLuLambdas) &&
+          (scheduler_class != DpmSolverClass::kMultistep || !arguments.is("beta_schedule", "squaredcos_cap_v2"))),
+      final_sigma_(scheduler_class == DpmSolverClass::kDeis ? FinalSigma::kSigmaMin : read_final_sigma(arguments)) {
+  // Most of the classes do not have these arguments, but the reference looks for them in the config, where the class
+  // that wrote it may have left them.
   if (sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kExponential || sigma_rule_ == SigmaRule::kBeta) {
     sigma_range_ = read_sigma_range(arguments);
   }
@@ -56,82 +68,82 @@ DpmSolverSchedule::DpmSolverSchedule(SchedulerArguments& arguments, const DpmSol
 }
 
 DpmSolverSchedule::SigmaRule DpmSolverSchedule::read_sigma_rule(SchedulerArguments& arguments,
-                                                                const DpmSolverTraits& traits, bool use_flow_sigmas) {
+                                                                DpmSolverClass scheduler_class, bool use_flow_sigmas) {
   const auto sigma_spacing = read_sigma_spacing(arguments);
-  // In the reference's order, where several are true.
+  // Several can be true; this is the reference's order.
   if (sigma_spacing == SigmaSpacing::kKarras) return SigmaRule::kKarras;
-  if (traits.has_lu_lambdas && arguments.flag("use_lu_lambdas", false)) return SigmaRule::kLuLambdas;
+  if (scheduler_class == DpmSolverClass::kMultistep && arguments.flag("use_lu_lambdas", false)) {
+    return SigmaRule::kLuLambdas;
+  }
   if (sigma_spacing == SigmaSpacing::kExponential) return SigmaRule::kExponential;
   if (sigma_spacing == SigmaSpacing::kBeta) return SigmaRule::kBeta;
   return use_flow_sigmas ? SigmaRule::kFlow : SigmaRule::kTraining;
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::run(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const {
-  const auto training_sigmas = schedule.sigmas();
-  if (sigma_rule_ == SigmaRule::kTraining) return at_timesteps(spaced(schedule, num_inference_steps), training_sigmas);
-  if (sigma_rule_ == SigmaRule::kFlow) {
-    return at_flow_sigmas(schedule, flow_sigmas(schedule.num_train_timesteps, num_inference_steps));
-  }
+Run DpmSolverSchedule::run(std::int64_t num_inference_steps) const {
+  check_num_inference_steps(num_inference_steps, schedule_);
+  const auto training_sigmas = schedule_.sigmas();
+  if (sigma_rule_ == SigmaRule::kTraining) return at_timesteps(spaced(num_inference_steps), training_sigmas);
+  if (sigma_rule_ == SigmaRule::kFlow) return at_flow_sigmas(flow_sigmas(num_inference_steps));
   const auto log_sigmas = log_of(training_sigmas);
   auto sigmas = respaced_run_sigmas(training_sigmas, log_sigmas, num_inference_steps);
   std::vector<double> timesteps;
-  if (sigma_rule_ == SigmaRule::kKarras && use_flow_sigmas_ && traits_.unipc_flow) {
+  if (sigma_rule_ == SigmaRule::kKarras && use_flow_sigmas_ && class_ == DpmSolverClass::kUniPC) {
     for (auto& sigma : sigmas) {
       sigma = sigma / (sigma + 1);
-      timesteps.push_back(std::trunc(sigma * static_cast<double>(schedule.num_train_timesteps)));
+      timesteps.push_back(std::trunc(sigma * static_cast<double>(schedule_.num_train_timesteps)));
     }
   } else {
     timesteps = sigmas_to_timesteps(sigmas, log_sigmas);
   }
-  return finish(timesteps, sigmas, traits_.ends_at_own_sigma ? sigmas.back() : training_sigmas.front());
+  return make_run(timesteps, sigmas, ends_at_own_sigma() ? sigmas.back() : training_sigmas.front());
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::run_at(const NoiseSchedule& schedule,
-                                                 const std::vector<double>& timesteps) const {
+Run DpmSolverSchedule::run_at(const std::vector<double>& timesteps) const {
+  check_custom_timesteps(timesteps, schedule_);
   if (sigma_rule_ != SigmaRule::kTraining) {
-    throw Error(ErrorCode::kUnsupported, "custom timesteps go with the sigmas of training alone", "timesteps");
+    throw Error(ErrorCode::kUnsupported, "custom timesteps can only be combined with the sigmas of training",
+                "timesteps");
   }
   std::vector<double> whole;
   for (const double timestep : timesteps) whole.push_back(std::trunc(timestep));
-  return at_timesteps(whole, schedule.sigmas());
+  return at_timesteps(whole, schedule_.sigmas());
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::run_at_sigmas(const NoiseSchedule& schedule,
-                                                        const std::vector<double>& sigmas) const {
+Run DpmSolverSchedule::run_at_sigmas(const std::vector<double>& sigmas) const {
+  check_custom_sigmas(sigmas);
   if (sigma_rule_ != SigmaRule::kFlow) {
-    throw Error(ErrorCode::kUnsupported, "custom sigmas need `use_flow_sigmas`, and no other rule to place them",
+    throw Error(ErrorCode::kUnsupported, "custom sigmas need `use_flow_sigmas` and no other rule for placing them",
                 "sigmas");
   }
-  return at_flow_sigmas(schedule, shifted(sigmas));
+  return at_flow_sigmas(shifted(sigmas));
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::at_timesteps(const std::vector<double>& timesteps,
-                                                       std::span<const float> training_sigmas) const {
+Run DpmSolverSchedule::at_timesteps(const std::vector<double>& timesteps,
+                                    std::span<const float> training_sigmas) const {
   std::vector<double> sigmas;
   for (const double timestep : timesteps) sigmas.push_back(numpy::interp(timestep, training_sigmas));
-  return finish(timesteps, sigmas, training_sigmas.front());
+  return make_run(timesteps, sigmas, training_sigmas.front());
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::at_flow_sigmas(const NoiseSchedule& schedule,
-                                                         const std::vector<double>& sigmas) const {
+Run DpmSolverSchedule::at_flow_sigmas(const std::vector<double>& sigmas) const {
   std::vector<double> timesteps;
-  for (const double sigma : sigmas) timesteps.push_back(sigma * static_cast<double>(schedule.num_train_timesteps));
-  return finish(timesteps, sigmas, traits_.ends_at_own_sigma ? sigmas.back() : schedule.sigmas().front());
+  for (const double sigma : sigmas) timesteps.push_back(sigma * static_cast<double>(schedule_.num_train_timesteps));
+  return make_run(timesteps, sigmas, ends_at_own_sigma() ? sigmas.back() : schedule_.sigmas().front());
 }
 
-DpmSolverSchedule::Run DpmSolverSchedule::finish(const std::vector<double>& timesteps,
-                                                 const std::vector<double>& sigmas, double sigma_min) const {
-  Run run;
+Run DpmSolverSchedule::make_run(const std::vector<double>& timesteps, const std::vector<double>& sigmas,
+                                double sigma_min) const {
+  std::vector<float> whole;
   for (const double t : timesteps) {
-    run.timesteps.push_back(static_cast<float>(round_timesteps_ ? numpy::round(t) : std::trunc(t)));
+    whole.push_back(static_cast<float>(round_timesteps_ ? numpy::round(t) : std::trunc(t)));
   }
-  run.sigmas = sigma_tensor(sigmas, final_sigma_ == FinalSigma::kZero ? 0.0 : sigma_min);
-  return run;
+  return Run(std::move(whole), sigma_tensor(sigmas, final_sigma_ == FinalSigma::kZero ? 0.0 : sigma_min));
 }
 
-// Like spaced_timesteps, but one step more is spaced and the last one, nearest to the image, left out.
-std::vector<double> DpmSolverSchedule::spaced(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const {
-  const auto num_timesteps = count_above(schedule, lambda_min_clipped_);
+// Like spaced_timesteps, but for one step more, of which the last one, with the least noise, is left out.
+std::vector<double> DpmSolverSchedule::spaced(std::int64_t num_inference_steps) const {
+  const auto num_timesteps = count_above(schedule_, lambda_min_clipped_);
   if (num_timesteps < 1) {
     throw Error(ErrorCode::kUnsupported, concat("scheduler_config.json: `lambda_min_clipped` is ", lambda_min_clipped_,
                                                 ", which leaves no timestep"));
@@ -152,7 +164,7 @@ std::vector<double> DpmSolverSchedule::spaced(const NoiseSchedule& schedule, std
     }
     case TimestepSpacing::kTrailing: {
       const auto step_ratio =
-          static_cast<double>(schedule.num_train_timesteps) / static_cast<double>(num_inference_steps);
+          static_cast<double>(schedule_.num_train_timesteps) / static_cast<double>(num_inference_steps);
       timesteps = numpy::arange(static_cast<double>(num_timesteps), 0, -step_ratio);
       for (auto& timestep : timesteps) timestep = numpy::round(timestep) - 1;
       break;
@@ -172,11 +184,10 @@ std::vector<double> DpmSolverSchedule::respaced_run_sigmas(std::span<const float
                          sigma_range_.sigma_min.value_or(training_sigmas.front()), num_inference_steps);
 }
 
-// From near 1 down to, but without, 0.
-std::vector<double> DpmSolverSchedule::flow_sigmas(std::int64_t num_train_timesteps,
-                                                   std::int64_t num_inference_steps) const {
-  auto sigmas = numpy::linspace(1, 1 / static_cast<double>(num_train_timesteps), num_inference_steps + 1);
-  if (!traits_.unipc_flow) {
+// From about 1 down to, but not including, 0.
+std::vector<double> DpmSolverSchedule::flow_sigmas(std::int64_t num_inference_steps) const {
+  auto sigmas = numpy::linspace(1, 1 / static_cast<double>(schedule_.num_train_timesteps), num_inference_steps + 1);
+  if (class_ != DpmSolverClass::kUniPC) {
     for (auto& sigma : sigmas) sigma = 1.0 - sigma;
     std::reverse(sigmas.begin(), sigmas.end());
   }
@@ -186,8 +197,8 @@ std::vector<double> DpmSolverSchedule::flow_sigmas(std::int64_t num_train_timest
 
 std::vector<double> DpmSolverSchedule::shifted(std::vector<double> sigmas) const {
   for (auto& sigma : sigmas) sigma = flow_shift_ * sigma / (1 + (flow_shift_ - 1) * sigma);
-  constexpr double kTooNear = 1e-6;  // to sigma 1, where alpha is 0
-  if (traits_.unipc_flow && std::fabs(sigmas.front() - 1) < kTooNear) sigmas.front() -= kTooNear;
+  constexpr double kTooNear = 1e-6;  // UniPC keeps this distance from sigma 1, where alpha is 0
+  if (class_ == DpmSolverClass::kUniPC && std::fabs(sigmas.front() - 1) < kTooNear) sigmas.front() -= kTooNear;
   return sigmas;
 }
 

@@ -5,51 +5,56 @@
 namespace easel {
 namespace {
 
-// sigma_min and sigma_max are no arguments of these classes, but the reference looks for them in the config, where the
-// class that wrote it may have left them.
-SigmaRange read_range(SchedulerArguments& arguments, SigmaSpacing spacing, const KDiffusionTraits& traits) {
+// sigma_min and sigma_max are not arguments of these classes, but the reference looks for them in the config, where the
+// class that wrote it may have left them. LMS and DPM-Solver SDE ignore them for Karras sigmas.
+SigmaRange read_range(SchedulerArguments& arguments, SigmaSpacing spacing, KDiffusionClass scheduler_class) {
+  const bool ignores_range_of_karras =
+      scheduler_class == KDiffusionClass::kLms || scheduler_class == KDiffusionClass::kDpmSolverSde;
   if (spacing == SigmaSpacing::kTraining) return {};
-  if (spacing == SigmaSpacing::kKarras && !traits.karras_takes_sigma_range) return {};
+  if (spacing == SigmaSpacing::kKarras && ignores_range_of_karras) return {};
   return read_sigma_range(arguments);
 }
 
 }  // namespace
 
-KDiffusionSchedule::KDiffusionSchedule(SchedulerArguments& arguments, const KDiffusionTraits& traits)
-    : traits_(traits),
+KDiffusionSchedule::KDiffusionSchedule(SchedulerArguments& arguments, KDiffusionClass scheduler_class,
+                                       const NoiseScheduleDefaults& defaults)
+    : class_(scheduler_class),
+      schedule_(read_noise_schedule(arguments, ZeroTerminalSnr::kIgnored, defaults)),
       sigma_spacing_(read_sigma_spacing(arguments)),
-      sigma_range_(read_range(arguments, sigma_spacing_, traits)),
+      sigma_range_(read_range(arguments, sigma_spacing_, scheduler_class)),
       timestep_spacing_(read_timestep_spacing(arguments, "linspace")),
       steps_offset_(read_steps_offset(arguments, timestep_spacing_)) {}
 
-KDiffusionSchedule::Run KDiffusionSchedule::run(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const {
-  auto run = at_timesteps(
-      schedule, spaced_timesteps(timestep_spacing_, num_inference_steps, schedule.num_train_timesteps, steps_offset_));
-  if (sigma_spacing_ == SigmaSpacing::kTraining) return run;
-  run.sigmas = respaced_sigmas(sigma_spacing_, sigma_range_.sigma_max.value_or(run.sigmas.front()),
-                               sigma_range_.sigma_min.value_or(run.sigmas.back()), num_inference_steps);
-  run.timesteps = sigmas_to_timesteps(run.sigmas, log_of(schedule.sigmas()));
-  if (traits_.rounds_karras_timesteps && sigma_spacing_ == SigmaSpacing::kKarras) {
-    for (auto& timestep : run.timesteps) timestep = numpy::round(timestep);
+KDiffusionSchedule::Levels KDiffusionSchedule::levels(std::int64_t num_inference_steps) const {
+  check_num_inference_steps(num_inference_steps, schedule_);
+  auto levels = at_timesteps(
+      spaced_timesteps(timestep_spacing_, num_inference_steps, schedule_.num_train_timesteps, steps_offset_));
+  if (sigma_spacing_ == SigmaSpacing::kTraining) return levels;
+  levels.sigmas = respaced_sigmas(sigma_spacing_, sigma_range_.sigma_max.value_or(levels.sigmas.front()),
+                                  sigma_range_.sigma_min.value_or(levels.sigmas.back()), num_inference_steps);
+  levels.timesteps = sigmas_to_timesteps(levels.sigmas, log_sigmas());
+  if (class_ == KDiffusionClass::kDpm2 && sigma_spacing_ == SigmaSpacing::kKarras) {
+    for (auto& timestep : levels.timesteps) timestep = numpy::round(timestep);
   }
-  return run;
+  return levels;
 }
 
-KDiffusionSchedule::Run KDiffusionSchedule::run_at(const NoiseSchedule& schedule,
-                                                   const std::vector<double>& timesteps) const {
+KDiffusionSchedule::Levels KDiffusionSchedule::levels_at(const std::vector<double>& timesteps) const {
+  check_custom_timesteps(timesteps, schedule_);
   require_training_sigmas(sigma_spacing_);
-  return at_timesteps(schedule, timesteps);
+  return at_timesteps(timesteps);
 }
 
-KDiffusionSchedule::Run KDiffusionSchedule::at_timesteps(const NoiseSchedule& schedule,
-                                                         std::vector<double> timesteps) const {
-  const auto training_sigmas = schedule.sigmas();
-  Run run{.timesteps = std::move(timesteps), .sigmas = {}};
-  for (auto& timestep : run.timesteps) {
-    if (traits_.float32_timesteps) timestep = static_cast<float>(timestep);
-    run.sigmas.push_back(numpy::interp(timestep, training_sigmas));
+KDiffusionSchedule::Levels KDiffusionSchedule::at_timesteps(std::vector<double> timesteps) const {
+  const auto training_sigmas = schedule_.sigmas();
+  Levels levels{.timesteps = std::move(timesteps), .sigmas = {}};
+  for (auto& timestep : levels.timesteps) {
+    // Only DPM-Solver SDE looks sigmas up at float64 timesteps.
+    if (class_ != KDiffusionClass::kDpmSolverSde) timestep = static_cast<float>(timestep);
+    levels.sigmas.push_back(numpy::interp(timestep, training_sigmas));
   }
-  return run;
+  return levels;
 }
 
 std::vector<float> with_midpoints(const std::vector<double>& timesteps, const at::Tensor& midpoints,

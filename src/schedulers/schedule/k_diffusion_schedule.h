@@ -1,4 +1,4 @@
-// Which timesteps and sigmas the schedulers after k-diffusion visit: Heun, LMS, DPM2, DPM-Solver SDE.
+// Which timesteps and sigmas the schedulers that follow Crowson's k-diffusion visit: Heun, LMS, DPM2, DPM-Solver SDE.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,48 +13,58 @@
 
 namespace easel {
 
-/// Where the reference's classes differ.
-struct KDiffusionTraits {
-  bool float32_timesteps = true;         ///< fractions of "linspace" are rounded to float32 before sigmas are looked up
-  bool karras_takes_sigma_range = true;  ///< sigma_min and sigma_max act on Karras sigmas, not on the others alone
-  bool rounds_karras_timesteps = false;
-};
+/// The reference's class whose rules apply; DPM2 and DPM2 ancestral have the same.
+enum class KDiffusionClass { kHeun, kLms, kDpm2, kDpmSolverSde };
 
-/// Reads timestep_spacing, steps_offset, use_..._sigmas, and sigma_min and sigma_max where they act.
+/// Reads the noise schedule, timestep_spacing, steps_offset, use_..._sigmas, and sigma_min and sigma_max where the
+/// class reads them.
 class KDiffusionSchedule {
  public:
   /// @throws Error(kUnsupported, kCorruptData)  names the field
-  KDiffusionSchedule(SchedulerArguments& arguments, const KDiffusionTraits& traits);
+  KDiffusionSchedule(SchedulerArguments& arguments, KDiffusionClass scheduler_class,
+                     const NoiseScheduleDefaults& defaults);
 
-  /// A run's noise levels, falling; the end at sigma 0 is not among them.
-  struct Run {
+  /// The noise levels that a run visits, falling; the end at sigma 0 is not among them.
+  struct Levels {
     std::vector<double> timesteps;  ///< [n], on the training axis
     std::vector<double> sigmas;     ///< [n]
   };
-  Run run(const NoiseSchedule& schedule, std::int64_t num_inference_steps) const;
+  /// @throws Error(kInvalidArgument)  as check_num_inference_steps
+  Levels levels(std::int64_t num_inference_steps) const;
 
-  /// At timesteps of the caller's choice. @throws Error(kUnsupported)  sigmas have a spacing of their own
-  Run run_at(const NoiseSchedule& schedule, const std::vector<double>& timesteps) const;
+  /// At custom timesteps. @throws Error(kInvalidArgument)  as check_custom_timesteps
+  /// @throws Error(kUnsupported)  the sigmas do not follow the timesteps
+  Levels levels_at(const std::vector<double>& timesteps) const;
 
   TimestepSpacing timestep_spacing() const { return timestep_spacing_; }
+  /// Logarithms of the training sigmas, rising.
+  std::vector<float> log_sigmas() const { return log_of(schedule_.sigmas()); }
 
  private:
-  Run at_timesteps(const NoiseSchedule& schedule, std::vector<double> timesteps) const;
+  Levels at_timesteps(std::vector<double> timesteps) const;
 
-  KDiffusionTraits traits_;
+  KDiffusionClass class_;
+  NoiseSchedule schedule_;
   SigmaSpacing sigma_spacing_;
   SigmaRange sigma_range_;
   TimestepSpacing timestep_spacing_;
   std::int64_t steps_offset_;
 };
 
-/// What the model is told in a run with another noise level between each two.
-/// @param midpoints  [n - 1] float32 sigmas; [k] lies behind timesteps[k] @param log_sigmas  of training, rising
-/// @return [2n - 1]
+/// The model's timesteps in a run that visits another noise level between each two.
+/// @param midpoints   [n - 1] float32 sigmas; [k] is visited after timesteps[k]
+/// @param log_sigmas  of training, rising
+/// @return            [2n - 1]
 std::vector<float> with_midpoints(const std::vector<double>& timesteps, const at::Tensor& midpoints,
                                   std::span<const float> log_sigmas);
 
-/// What the model is told in a run whose noise levels are visited twice, but for the first: [2n - 1].
+/// The model's timesteps in a run that visits every noise level but the first twice: [2n - 1].
 std::vector<float> repeat_interleaved(const std::vector<double>& timesteps);
+
+/// The noise level, counted in inference steps, of the sample at a step of a second-order run; between the two
+/// evaluations of an inference step, the level at its end.
+inline std::size_t second_order_level(std::size_t step_index) {
+  return (step_index + 1) / 2;
+}
 
 }  // namespace easel

@@ -18,9 +18,9 @@
 namespace easel {
 namespace {
 
-// Far above any model's, and low enough that a hostile config cannot ask for much memory.
+// Far above that of any model, and low enough that a hostile config cannot ask for much memory.
 constexpr std::int64_t kMaxTrainTimesteps = 1'000'000;
-// The smallest positive float16; what the reference puts in the place of a zero alphas_cumprod.
+// The smallest positive float16, with which the reference replaces an alphas_cumprod of 0.
 constexpr double kNearlyZeroAlpha = 0x1p-24;
 
 enum class BetaSchedule { kLinear, kScaledLinear, kSquaredcosCapV2 };
@@ -53,7 +53,7 @@ double exp_alpha_bar(double t) {
   return std::exp(t * -12.0);
 }
 
-// Hang and Gu 2024 (arXiv:2407.03297): log-SNR after Laplace's distribution.
+// Hang and Gu 2024 (arXiv:2407.03297): the log-SNR follows Laplace's distribution.
 double laplace_alpha_bar(double t) {
   const double log_snr = -0.5 * std::copysign(1.0, 0.5 - t) * std::log(1 - 2 * std::fabs(0.5 - t) + 1e-6);
   const double snr = std::exp(log_snr);
@@ -232,7 +232,7 @@ void check_custom_sigmas(const std::vector<double>& sigmas) {
     refuse("the list has ", sigmas.size(), " numbers, expected 1 to ", kMaxTrainTimesteps);
   }
   for (std::size_t i = 0; i < sigmas.size(); ++i) {
-    if (!(sigmas[i] >= 0 && std::isfinite(sigmas[i]))) refuse(sigmas[i], " is no noise level");
+    if (!(sigmas[i] >= 0 && std::isfinite(sigmas[i]))) refuse(sigmas[i], " is not a noise level");
     if (i > 0 && sigmas[i] >= sigmas[i - 1]) refuse(sigmas[i], " comes after ", sigmas[i - 1]);
   }
 }

@@ -1,4 +1,4 @@
-// What all schedulers share: the noise that training added at each timestep, and which timesteps a run visits.
+// The noise that training added at each timestep, and the timesteps that a run visits; for all schedulers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,17 +12,17 @@
 
 namespace easel {
 
-/// What `rescale_betas_zero_snr` (Lin et al. 2023, arXiv:2305.08891, Alg. 1) means to a class.
+/// How a class treats `rescale_betas_zero_snr` (Lin et al. 2023, arXiv:2305.08891, Alg. 1).
 enum class ZeroTerminalSnr {
-  kIgnored,     ///< the class does not know the key, so it is dropped
+  kIgnored,     ///< the class does not have the argument, so it is dropped
   kExact,       ///< the last alphas_cumprod is 0
   kNearlyZero,  ///< it is 2^-24 instead, so that the first sigma is finite
 };
 
 struct NoiseSchedule {
   std::int64_t num_train_timesteps = 0;
-  at::Tensor
-      alphas_cumprod;  ///< [T] float32 on the CPU, falling; T is num_train_timesteps unless trained_betas says else
+  at::Tensor alphas_cumprod;  ///< [T] float32 on the CPU, falling; T is num_train_timesteps unless trained_betas has
+                              ///< another length
 
   /// alphas_cumprod at a timestep, 0-dim. A negative one counts from the end, as a Python index.
   at::Tensor alpha_prod(std::int64_t timestep) const { return alphas_cumprod.select(0, timestep); }
@@ -32,7 +32,7 @@ struct NoiseSchedule {
   std::vector<float> sigmas() const;
 };
 
-/// A class's own defaults, and the beta schedules that it alone has.
+/// The defaults of a class, and the beta schedules that only some classes have.
 struct NoiseScheduleDefaults {
   double beta_start = 0.0001;
   double beta_end = 0.02;
@@ -50,7 +50,7 @@ NoiseSchedule read_noise_schedule(SchedulerArguments& arguments, ZeroTerminalSnr
 enum class TimestepSpacing { kLinspace, kLeading, kTrailing };
 TimestepSpacing read_timestep_spacing(SchedulerArguments& arguments, const std::string& fallback);
 
-/// `steps_offset`, which "leading" spacing alone adds. @throws Error(kUnsupported)  beyond any noise schedule's length
+/// `steps_offset`, which only "leading" spacing adds. @throws Error(kUnsupported)  beyond any noise schedule's length
 std::int64_t read_steps_offset(SchedulerArguments& arguments, TimestepSpacing spacing);
 
 /// Timesteps of a run, falling, in float64 and before any rounding of linspace's fractions.
@@ -62,18 +62,19 @@ std::vector<double> spaced_timesteps(TimestepSpacing spacing, std::int64_t num_i
 std::vector<float> whole_spaced_timesteps(TimestepSpacing spacing, std::int64_t num_inference_steps,
                                           const NoiseSchedule& schedule, std::int64_t steps_offset);
 
-/// Whole timesteps of the caller's choice; fractions are cut off.
+/// Custom timesteps, truncated to whole ones.
 /// @throws Error(kInvalidArgument)  as check_custom_timesteps
 std::vector<float> whole_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule);
 
 /// @throws Error(kInvalidArgument)  below 1 or above num_train_timesteps; param num_inference_steps
 void check_num_inference_steps(std::int64_t num_inference_steps, const NoiseSchedule& schedule);
 
-/// @throws Error(kInvalidArgument)  none, more than num_train_timesteps, not falling, or outside 0 to
-///                                  num_train_timesteps - 1; param timesteps
+/// @throws Error(kInvalidArgument)  the list is empty, too long, not falling, or leaves 0 to num_train_timesteps - 1;
+///                                  param timesteps
 void check_custom_timesteps(const std::vector<double>& timesteps, const NoiseSchedule& schedule);
 
-/// @throws Error(kInvalidArgument)  none, more than a million, not falling, negative or not finite; param sigmas
+/// @throws Error(kInvalidArgument)  the list is empty, longer than a million, not falling, or has a number that is
+///                                  negative or not finite; param sigmas
 void check_custom_sigmas(const std::vector<double>& sigmas);
 
 /// @throws Error(kInvalidArgument)  alphas_cumprod has no such index; param num_inference_steps

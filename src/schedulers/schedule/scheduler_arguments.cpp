@@ -42,9 +42,9 @@ double SchedulerArguments::extended_number(const std::string& key, double fallba
 double SchedulerArguments::number(const std::string& key, double fallback) {
   const double value = extended_number(key, fallback);
   if (!std::isfinite(value)) throw corrupt(key, "expected a finite number");
-  // Tensors are float32, and refuse a number beyond it without saying which.
+  // Tensors are float32, and their error for a number beyond its range does not name the field.
   if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
-    throw corrupt(key, "expected a number that float32 has");
+    throw corrupt(key, "expected a number within the range of float32");
   }
   return value;
 }
@@ -84,7 +84,7 @@ Error SchedulerArguments::corrupt(const std::string& key, const std::string& rea
 }
 
 void SchedulerArguments::reject_null(const std::string& key) const {
-  if (is_null(key)) throw corrupt(key, "diffusers takes it for None, which is no value for this field");
+  if (is_null(key)) throw corrupt(key, "diffusers reads it as None, which is not a value for this field");
 }
 
 Error SchedulerArguments::unknown_name(const std::string& key, const std::string& found,

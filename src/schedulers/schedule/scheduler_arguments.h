@@ -1,4 +1,4 @@
-// What X.from_config(scheduler_config.json) would pass to X's constructor.
+// The arguments that X.from_config(scheduler_config.json) would pass to X's constructor.
 #pragma once
 
 #include <initializer_list>
@@ -14,12 +14,12 @@ namespace easel {
 
 /// A scheduler's keyword arguments by name, each read with the default of the class that reads it.
 ///
-/// Rules of the reference's ConfigMixin: a key that the JSON has carries over whatever class wrote it; a key that
-/// nobody reads is dropped; keys listed in `_use_default_values` count as absent; a null is Python's None, not an
-/// absent key, so it is false where a flag is read and an error where a number or a name is. Not thread-safe.
+/// Rules of the reference's ConfigMixin: a key in the JSON carries over whatever class wrote it; a key that the class
+/// does not read is dropped; keys listed in `_use_default_values` count as absent; a null is Python's None, not an
+/// absent key, so it is false for a flag and an error for a number or a name. Not thread-safe.
 class SchedulerArguments {
  public:
-  /// @param overrides  an object; its values stand whatever the JSON says
+  /// @param overrides  an object whose values replace those of the JSON
   /// @throws Error(kCorruptData)  not a JSON object
   SchedulerArguments(const nlohmann::json& scheduler_config, const nlohmann::json& overrides);
 
@@ -50,7 +50,7 @@ class SchedulerArguments {
   /// True when the key holds exactly this string.
   bool is(const std::string& key, const std::string& value) const;
 
-  /// For the reader to throw: names the key, its value and the reason.
+  /// Errors for the caller to throw; the message has the key, its value and the reason.
   Error unsupported(const std::string& key, const std::string& reason) const;
   Error corrupt(const std::string& key, const std::string& reason) const;
 

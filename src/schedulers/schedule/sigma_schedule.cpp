@@ -17,7 +17,7 @@ namespace {
 constexpr double kRho = 7.0;              // Karras et al., section 3
 constexpr double kSmallestSigma = 1e-10;  // the reference's guard against log(0)
 
-// The reference adds the three flags up, and None does not add.
+// The reference adds the three flags up, which fails on None.
 bool flag_that_is_not_null(SchedulerArguments& arguments, const char* key) {
   if (arguments.is_null(key)) throw arguments.corrupt(key, "expected true or false");
   return arguments.flag(key, false);
@@ -43,15 +43,14 @@ std::vector<double> exponential_sigmas(double sigma_max, double sigma_min, std::
 }
 
 std::vector<double> beta_sigmas(double sigma_max, double sigma_min, std::int64_t count) {
-  constexpr double kShape = 0.6;
   auto sigmas = numpy::linspace(0, 1, count);
-  for (auto& sigma : sigmas) sigma = sigma_min + symmetric_beta_quantile(1 - sigma, kShape) * (sigma_max - sigma_min);
+  for (auto& sigma : sigmas) sigma = sigma_min + beta_sigma_quantile(1 - sigma) * (sigma_max - sigma_min);
   return sigmas;
 }
 
-// Between which training timesteps a sigma lies: `low` and the next, the latter with this weight.
+// A sigma between two training timesteps: `low`, and the next one with this weight.
 template <class Float>
-struct Place {
+struct Interpolation {
   std::size_t low;
   Float weight;
 
@@ -62,7 +61,7 @@ struct Place {
 };
 
 template <class Float>
-Place<Float> place_of(Float log_sigma, std::span<const float> log_sigmas) {
+Interpolation<Float> interpolate(Float log_sigma, std::span<const float> log_sigmas) {
   std::size_t low = 0;  // the last training sigma that is not larger
   for (std::size_t i = 0; i < log_sigmas.size(); ++i) {
     if (log_sigma >= static_cast<Float>(log_sigmas[i])) low = i;
@@ -72,8 +71,8 @@ Place<Float> place_of(Float log_sigma, std::span<const float> log_sigmas) {
   return {low, std::clamp<Float>((log_sigmas[low] - log_sigma) / low_to_high, 0, 1)};
 }
 
-Place<float> float32_place_of(float sigma, std::span<const float> log_sigmas) {
-  return place_of(numpy::log(std::max(sigma, static_cast<float>(kSmallestSigma))), log_sigmas);
+Interpolation<float> interpolate_float32(float sigma, std::span<const float> log_sigmas) {
+  return interpolate(numpy::log(std::max(sigma, static_cast<float>(kSmallestSigma))), log_sigmas);
 }
 
 }  // namespace
@@ -88,7 +87,7 @@ SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments) {
   const char* first = nullptr;
   for (const auto& [key, meaning] : kFlags) {
     if (!flag_that_is_not_null(arguments, key)) continue;
-    if (first != nullptr) throw arguments.unsupported(key, concat(first, " is true too"));
+    if (first != nullptr) throw arguments.unsupported(key, concat(first, " is also true"));
     first = key;
     spacing = meaning;
   }
@@ -97,7 +96,7 @@ SigmaSpacing read_sigma_spacing(SchedulerArguments& arguments) {
 
 void require_training_sigmas(SigmaSpacing spacing) {
   if (spacing == SigmaSpacing::kTraining) return;
-  throw Error(ErrorCode::kUnsupported, "custom timesteps do not go with Karras, exponential or beta sigmas",
+  throw Error(ErrorCode::kUnsupported, "custom timesteps cannot be combined with Karras, exponential or beta sigmas",
               "timesteps");
 }
 
@@ -122,7 +121,7 @@ std::vector<double> respaced_sigmas(SigmaSpacing spacing, double sigma_max, doub
     case SigmaSpacing::kTraining:
       break;
   }
-  throw Error(ErrorCode::kInternal, "training sigmas have no respacing");
+  throw Error(ErrorCode::kInternal, "training sigmas are not respaced");
 }
 
 std::vector<float> log_of(std::span<const float> sigmas) {
@@ -132,15 +131,15 @@ std::vector<float> log_of(std::span<const float> sigmas) {
 }
 
 double sigma_to_timestep(double sigma, std::span<const float> log_sigmas) {
-  return place_of(std::log(std::max(sigma, kSmallestSigma)), log_sigmas).timestep<double>();
+  return interpolate(std::log(std::max(sigma, kSmallestSigma)), log_sigmas).timestep<double>();
 }
 
 double array_sigma_to_timestep(float sigma, std::span<const float> log_sigmas) {
-  return float32_place_of(sigma, log_sigmas).timestep<double>();
+  return interpolate_float32(sigma, log_sigmas).timestep<double>();
 }
 
 float tensor_sigma_to_timestep(float sigma, std::span<const float> log_sigmas) {
-  return float32_place_of(sigma, log_sigmas).timestep<float>();
+  return interpolate_float32(sigma, log_sigmas).timestep<float>();
 }
 
 std::vector<double> sigmas_to_timesteps(const std::vector<double>& sigmas, std::span<const float> log_sigmas) {
@@ -154,24 +153,6 @@ at::Tensor sigma_tensor(const std::vector<double>& sigmas, double final_sigma) {
   auto* out = std::copy(sigmas.begin(), sigmas.end(), tensor.mutable_data_ptr<float>());
   *out = static_cast<float>(final_sigma);
   return tensor;
-}
-
-at::Tensor scale_to_unit_variance(const at::Tensor& sample, const at::Tensor& sigma) {
-  return sample / square_root(square(sigma) + 1);
-}
-
-at::Tensor predict_original_sample(PredictionType prediction_type, const at::Tensor& model_output,
-                                   const at::Tensor& sample, const at::Tensor& sigma) {
-  switch (prediction_type) {
-    case PredictionType::kEpsilon:
-      return sample - sigma * model_output;
-    case PredictionType::kSample:
-      return model_output;
-    default: {
-      const auto variance = square(sigma) + 1;
-      return model_output * (-sigma / square_root(variance)) + sample / variance;
-    }
-  }
 }
 
 double initial_noise_sigma(const at::Tensor& sigmas, TimestepSpacing spacing) {

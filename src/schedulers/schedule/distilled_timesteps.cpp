@@ -1,6 +1,5 @@
-#include "schedulers/algorithms/distilled_scheduler.h"
+#include "schedulers/schedule/distilled_timesteps.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/text.h"
@@ -16,22 +15,25 @@ std::int64_t share_of(std::int64_t count, double strength) {
 
 }  // namespace
 
-DistilledScheduler::DistilledScheduler(SchedulerArguments& arguments, const SchedulerOptions& options)
-    : AlphaScheduler(read_noise_schedule(arguments, ZeroTerminalSnr::kExact,
-                                         {.beta_start = 0.00085, .beta_end = 0.012, .beta_schedule = "scaled_linear"}),
-                     read_prediction_type(arguments, SupportedPredictions::kAllButFlow)),
-      original_inference_steps_(arguments.integer("original_inference_steps", 50)),
-      strength_(options.strength) {
-  if (original_inference_steps_ < 1 || original_inference_steps_ > schedule_.num_train_timesteps) {
-    throw arguments.unsupported("original_inference_steps", concat("expected 1 to ", schedule_.num_train_timesteps));
+AlphaSpace read_distilled_space(SchedulerArguments& arguments) {
+  return {.schedule = read_noise_schedule(arguments, ZeroTerminalSnr::kExact,
+                                          {.beta_start = 0.00085, .beta_end = 0.012, .beta_schedule = "scaled_linear"}),
+          .prediction_type = read_prediction_type(arguments, SupportedPredictions::kAllButFlow)};
+}
+
+DistilledTimesteps::DistilledTimesteps(SchedulerArguments& arguments, const SchedulerOptions& options,
+                                       const NoiseSchedule& schedule)
+    : original_inference_steps_(arguments.integer("original_inference_steps", 50)), strength_(options.strength) {
+  if (original_inference_steps_ < 1 || original_inference_steps_ > schedule.num_train_timesteps) {
+    throw arguments.unsupported("original_inference_steps", concat("expected 1 to ", schedule.num_train_timesteps));
   }
   if (!(strength_ >= 0 && strength_ <= 1)) {
     throw Error(ErrorCode::kInvalidArgument, concat("strength is ", strength_, ", expected 0 to 1"), "strength");
   }
-  step_ratio_ = schedule_.num_train_timesteps / original_inference_steps_;
+  step_ratio_ = schedule.num_train_timesteps / original_inference_steps_;
 }
 
-void DistilledScheduler::set_timesteps(std::int64_t num_inference_steps) {
+Run DistilledTimesteps::run(std::int64_t num_inference_steps, const NoiseSchedule& schedule) const {
   if (num_inference_steps < 1 || num_inference_steps > original_inference_steps_) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("num_inference_steps is ", num_inference_steps, ", expected 1 to ", original_inference_steps_,
@@ -50,20 +52,20 @@ void DistilledScheduler::set_timesteps(std::int64_t num_inference_steps) {
   for (std::int64_t i = 0; i < num_inference_steps; ++i) {
     const auto skipped = static_cast<std::int64_t>(std::floor(static_cast<double>(i) * stride));
     const auto timestep = (left - skipped) * step_ratio_ - 1;
-    check_timestep(timestep, schedule_);
+    check_timestep(timestep, schedule);
     timesteps.push_back(static_cast<float>(timestep));
   }
-  timesteps_ = std::move(timesteps);
+  return Run(std::move(timesteps));
 }
 
-void DistilledScheduler::set_custom_timesteps(const std::vector<double>& timesteps) {
-  const auto whole = whole_custom_timesteps(timesteps, schedule_);
+Run DistilledTimesteps::run_at(const std::vector<double>& timesteps, const NoiseSchedule& schedule) const {
+  const auto whole = whole_custom_timesteps(timesteps, schedule);
   const auto left = share_of(static_cast<std::int64_t>(whole.size()), strength_);
   if (left < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("strength ", strength_, " leaves none of ", whole.size(), " timesteps"), "strength");
   }
-  timesteps_.assign(whole.end() - left, whole.end());
+  return Run({whole.end() - left, whole.end()});
 }
 
 }  // namespace easel

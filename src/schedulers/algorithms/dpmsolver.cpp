@@ -1,9 +1,12 @@
-#include "schedulers/algorithms/dpmsolver_update.h"
+#include "schedulers/algorithms/dpmsolver.h"
 
 #include <ATen/ops/exp.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/sqrt.h>
 
+#include <algorithm>
+
+#include "core/text.h"
 #include "schedulers/numerics/tensor_math.h"
 
 namespace easel {
@@ -56,6 +59,42 @@ at::Tensor without_learned_variance(const at::Tensor& model_output) {
   return has_channels ? model_output.slice(1, 0, kImageChannels) : model_output;
 }
 
+DpmSolverSettings::DpmSolverSettings(SchedulerArguments& arguments, DpmSolverClass scheduler_class,
+                                     std::int64_t max_order, bool default_lower_order_final)
+    : schedule(arguments, scheduler_class),
+      prediction_type(read_prediction_type(arguments, SupportedPredictions::kAll)),
+      solver_order(arguments.integer("solver_order", 2)),
+      lower_order_final(arguments.flag("lower_order_final", default_lower_order_final)),
+      thresholding(arguments) {
+  if (solver_order < 1 || solver_order > max_order) {
+    throw arguments.unsupported("solver_order", concat("expected 1 to ", max_order));
+  }
+}
+
+NoiseLevel DpmSolverSettings::level(const Run& run, std::size_t index) const {
+  return noise_level(run.sigma(index), schedule.uses_flow_sigmas());
+}
+
+at::Tensor DpmSolverSettings::add_noise(const Run& run, const at::Tensor& original, const at::Tensor& noise,
+                                        std::size_t step_index) const {
+  run.check_index(step_index);
+  const auto sigma = run.sigma(step_index).to(original.scalar_type());
+  const auto mix = sigma_to_alpha_sigma(sigma, schedule.uses_flow_sigmas());
+  return mix.alpha * original + mix.sigma * noise;
+}
+
+std::vector<at::Tensor> DpmSolverSettings::append(const std::vector<at::Tensor>& history,
+                                                  const at::Tensor& newest) const {
+  auto outputs = history;
+  outputs.push_back(newest);
+  if (outputs.size() > static_cast<std::size_t>(solver_order)) outputs.erase(outputs.begin());
+  return outputs;
+}
+
+std::int64_t DpmSolverSettings::available_order(std::size_t steps_done) const {
+  return std::min(solver_order, static_cast<std::int64_t>(steps_done) + 1);
+}
+
 DpmSolverType read_dpmsolver_type(SchedulerArguments& arguments) {
   return arguments.choice<DpmSolverType>("solver_type", "midpoint",
                                          {{"midpoint", DpmSolverType::kMidpoint},
@@ -73,7 +112,7 @@ bool is_stochastic(DpmSolverAlgorithm algorithm) {
   return algorithm == DpmSolverAlgorithm::kSdeDpmSolver || algorithm == DpmSolverAlgorithm::kSdeDpmSolverPlusPlus;
 }
 
-// Terms that the reference subtracts are added here with a negated coefficient, which rounds alike.
+// Terms that the reference subtracts are added here with a negated coefficient, which rounds in the same way.
 DpmSolverCoefficients dpmsolver_coefficients(DpmSolverAlgorithm algorithm, DpmSolverType solver_type,
                                              const NoiseLevel& from, const NoiseLevel& to, int order) {
   const bool midpoint = order == 2 && solver_type == DpmSolverType::kMidpoint;
