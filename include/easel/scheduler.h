@@ -109,7 +109,7 @@ struct SchedulerOptions {
 struct SchedulerCapabilities {
   std::string class_name;            ///< diffusers' class
   std::string overrides;             ///< JSON object of config values that the name sets; mostly "{}"
-  std::vector<std::string> aliases;  ///< customary names, as normalize_name (core/normalize_name.h) spells them
+  std::vector<std::string> aliases;  ///< customary names, in the spelling of scheduler_aliases()
   bool sigma_spacings = false;       ///< the name can be followed by _karras, _exponential or _beta
   bool custom_timesteps = false;     ///< implements set_custom_timesteps
   bool custom_sigmas = false;        ///< implements set_custom_sigmas
