@@ -132,7 +132,7 @@ double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank,
     // 0 is how trainers write that alpha is the rank.
     return rank && alpha != 0 ? alpha / static_cast<double>(*rank) : 1.0;
   }
-  return rank ? scales.of(ref.model->component, ref.slot->name, *rank).value_or(1.0) : 1.0;
+  return rank ? scales.of(ref.model->component.value(), ref.slot->name, *rank).value_or(1.0) : 1.0;
 }
 
 /// What kind of model a file was trained for, by its header or else by the width of the text that its cross-attentions

@@ -57,9 +57,8 @@ AdapterScales::AdapterScales(const std::map<std::string, std::string>& metadata,
   }
 }
 
-std::optional<double> AdapterScales::of(const std::string& component, const std::string& layer,
-                                        std::int64_t rank) const {
-  const auto find = [&](const char* name) { return settings_.find(component + "." + name); };
+std::optional<double> AdapterScales::of(Component component, const std::string& layer, std::int64_t rank) const {
+  const auto find = [&](const char* name) { return settings_.find(component_name(component) + "." + name); };
   auto alpha = find("lora_alpha");
   if (alpha == settings_.end()) alpha = find("alpha");
   if (alpha == settings_.end()) return std::nullopt;

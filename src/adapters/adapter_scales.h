@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "core/component.h"
+
 namespace easel {
 
 /// The `lora_adapter_metadata` of a file: PEFT's settings of each component, among them its alphas.
@@ -19,7 +21,7 @@ class AdapterScales {
   AdapterScales(const std::map<std::string, std::string>& metadata, const std::string& file);
 
   /// scale of a layer: alpha / rank, or alpha / sqrt(rank) where rank stabilisation is on; none where nothing is said.
-  std::optional<double> of(const std::string& component, const std::string& layer, std::int64_t rank) const;
+  std::optional<double> of(Component component, const std::string& layer, std::int64_t rank) const;
 
  private:
   nlohmann::json settings_ = nlohmann::json::object();

@@ -98,7 +98,10 @@ Checkpoint open_folder(const std::string& path) {
   folder.read_pipeline(config);
   for (const auto& [key, value] : config.object().items()) {
     const bool pair = value.is_array() && value.size() == 2;
-    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
+    const auto component = find_component(key);
+    if (component && pair && value[0].is_string() && value[1].is_string()) {
+      folder.components[*component] = value[1].get<std::string>();
+    }
   }
   if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
   folder.manifest = read_manifest(folder.file("easel.json"), CheckpointKind::kFolder);
@@ -160,14 +163,14 @@ void Checkpoint::read_pipeline(const Config& model_index) {
   }
 }
 
-void Checkpoint::require(const std::string& component, const std::string& expected) const {
+void Checkpoint::require(Component component, const std::string& expected) const {
   const auto found = components.find(component);
   if (found == components.end()) {
-    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component, "` is missing or null"));
+    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component_name(component), "` is missing or null"));
   }
   if (found->second != expected) {
-    throw Error(ErrorCode::kUnsupported,
-                concat(index, ": `", component, "` is a ", found->second, "; easel supports ", expected));
+    throw Error(ErrorCode::kUnsupported, concat(index, ": `", component_name(component), "` is a ", found->second,
+                                                "; easel supports ", expected));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoints/checkpoint_source.h"
+#include "core/component.h"
 #include "easel/generation.h"
 
 namespace easel {
@@ -49,8 +50,7 @@ struct Checkpoint {
   std::string path;        ///< the folder or the file
   std::string index;       ///< the file that says what the parts are: model_index.json, or the single file
   std::string class_name;  ///< e.g. "StableDiffusionPipeline"
-  std::map<std::string, std::string>
-      components;  ///< name -> class, e.g. "unet" -> "UNet2DConditionModel"; nulls left out
+  std::map<Component, std::string> components;  ///< each with its class, e.g. "UNet2DConditionModel"; nulls left out
   nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
@@ -68,7 +68,7 @@ struct Checkpoint {
   /// A file of a folder; of a single file, one that does not exist.
   std::string file(const std::string& relative) const { return path + "/" + relative; }
   /// @throws Error(kCorruptData, kUnsupported)  the component is absent, or of another class
-  void require(const std::string& component, const std::string& class_name) const;
+  void require(Component component, const std::string& class_name) const;
 };
 
 /// A checkpoint's licence as its folder tells it: the manifest, the model card's front matter, or the first line of a

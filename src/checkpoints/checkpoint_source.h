@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "core/component.h"
 #include "core/config.h"
 #include "easel/tokenizer.h"
 #include "weights/loading/weights.h"
@@ -19,12 +20,12 @@ class CheckpointSource {
 
   /// The fields of a model's config.json, or of scheduler_config.json.
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file; so do those below
-  virtual Config config(const std::string& component) const = 0;
+  virtual Config config(Component component) const = 0;
 
   /// A model's tensors under diffusers' names.
-  virtual std::shared_ptr<const TensorStore> weights(const std::string& component) const = 0;
+  virtual std::shared_ptr<const TensorStore> weights(Component component) const = 0;
 
-  virtual std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const = 0;
+  virtual std::unique_ptr<Tokenizer> tokenizer(Component component) const = 0;
 };
 
 /// The folders of one checkpoint folder, a component each.
@@ -33,7 +34,7 @@ std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& fo
 /// The weights of one component folder.
 /// @param component  tells how its files are called: transformers and diffusers differ
 /// @throws Error(kNotFound, kCorruptData)  as easel::open_component
-std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, const std::string& component);
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component);
 
 /// `source` with another autoencoder.
 /// @param path  a component folder with config.json, a checkpoint folder that has one, or a safetensors file in

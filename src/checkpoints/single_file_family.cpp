@@ -168,7 +168,7 @@ VaeTraits vae_of(Kind kind, std::int64_t sample_size) {
 }
 
 std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind kind) {
-  const SingleFileTextEncoder clip{.suffix = "",
+  const SingleFileTextEncoder clip{.component = Component::kTextEncoder,
                                    .scope = "cond_stage_model.",
                                    .class_name = "CLIPTextModel",
                                    .hidden_act = "quick_gelu",
@@ -185,7 +185,7 @@ std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind
   }
   SingleFileTextEncoder first = clip;
   first.scope = "conditioner.embedders.0.";
-  open_clip.suffix = "_2";
+  open_clip.component = Component::kTextEncoder2;
   open_clip.class_name = "CLIPTextModelWithProjection";
   open_clip.scope = kind == Kind::kRefiner ? "conditioner.embedders.0." : "conditioner.embedders.1.";
   return kind == Kind::kRefiner ? std::vector{open_clip} : std::vector{first, open_clip};
@@ -203,10 +203,10 @@ SingleFileFamily find_single_file_family(const SafetensorsFile& file, const Name
   family.class_name = class_of(file, kind);
   family.text_encoders = find_text_encoders(names, kind);
   const auto prediction = prediction_type(file, names, overrides, kind, family.class_name);
-  family.schedulers["scheduler"] = scheduler_of(file, names, kind, family.class_name, prediction);
+  family.schedulers[Component::kScheduler] = scheduler_of(file, names, kind, family.class_name, prediction);
   family.sample_size = sample_size_of(kind, prediction);
   family.vae = vae_of(kind, family.sample_size);
-  if (kind == Kind::kUpscaler) family.schedulers["low_res_scheduler"] = low_res_scheduler();
+  if (kind == Kind::kUpscaler) family.schedulers[Component::kLowResScheduler] = low_res_scheduler();
   if (is_xl(kind)) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
   if (kind == Kind::kRefiner) family.settings["requires_aesthetics_score"] = true;
   return family;

@@ -16,8 +16,8 @@ namespace easel {
 
 /// A text encoder that the family has.
 struct SingleFileTextEncoder {
-  std::string suffix;  ///< "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
-  std::string scope;   ///< what its names begin with, e.g. "conditioner.embedders.1."
+  Component component;
+  std::string scope;  ///< what its names begin with, e.g. "conditioner.embedders.1."
   std::string class_name;
   std::string hidden_act;
   ClipPadding padding;
@@ -30,7 +30,7 @@ struct SingleFileFamily {
   nlohmann::json settings = nlohmann::json::object();  ///< of model_index.json
   std::int64_t sample_size = 0;                        ///< latent cells of the native image
   VaeTraits vae;
-  std::map<std::string, nlohmann::json> schedulers;  ///< scheduler_config.json by component
+  std::map<Component, nlohmann::json> schedulers;  ///< scheduler_config.json of each
 };
 
 /// Finds the family of a file that holds a UNet of the original layout.

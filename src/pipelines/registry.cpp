@@ -58,16 +58,15 @@ const Family& find_family(const Checkpoint& folder) {
 
 void check_components(const Checkpoint& folder, const Family& family) {
   for (const auto& text : text_encoders_of(family, folder)) {
-    folder.require(concat("text_encoder", text.suffix), text.class_name);
-    const auto name = concat("tokenizer", text.suffix);
-    const auto tokenizer = folder.components.find(name);
+    folder.require(text.component, text.class_name);
+    const auto tokenizer = folder.components.find(tokenizer_of(text.component));
     if (tokenizer == folder.components.end() || !tokenizer->second.starts_with("CLIPTokenizer")) {
-      folder.require(name, "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
+      folder.require(tokenizer_of(text.component), "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
     }
   }
-  folder.require("unet", "UNet2DConditionModel");
-  folder.require("vae", "AutoencoderKL");
-  if (folder.components.contains("image_encoder")) {
+  folder.require(Component::kUnet, "UNet2DConditionModel");
+  folder.require(Component::kVae, "AutoencoderKL");
+  if (folder.components.contains(Component::kImageEncoder)) {
     throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; only null is");
   }
 }
@@ -115,7 +114,7 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
                                   " and takes many times longer in it than in float32; --weights-dtype stored saves ",
                                   "memory without that"));
             }
-            if (folder.components.contains("safety_checker")) {
+            if (folder.components.contains(Component::kSafetyChecker)) {
               log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
             }
             auto pipeline = with_load_errors([&] { return family->load(*family, folder, description, there); });
@@ -128,7 +127,7 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
 std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder) {
   std::vector<TextEncoderSpec> present;
   for (const auto& text : family.text_encoders) {
-    const bool absent = !folder.components.contains(concat("text_encoder", text.suffix));
+    const bool absent = !folder.components.contains(text.component);
     if (!(text.may_be_absent && absent)) present.push_back(text);
   }
   return present;

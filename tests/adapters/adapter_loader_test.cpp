@@ -28,7 +28,7 @@ class AdapterLoaderTest : public ::testing::Test {
   AdapterLoaderTest() {
     std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
-    unet_->component = "unet";
+    unet_->component = Component::kUnet;
     unet_->add("mid_block.attentions.0.proj_in", {6, 8});
     unet_->add("conv_in", {6, 8, 3, 3});
   }
@@ -100,7 +100,7 @@ TEST_F(AdapterLoaderTest, ScaleComesFromDiffusersMetadata) {
 TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
   for (const char* own : {"encoder.layers.0.mlp.fc1", "text_model.encoder.layers.0.mlp.fc1"}) {
     const auto encoder = std::make_shared<LayerTable>();
-    encoder->component = "text_encoder";
+    encoder->component = Component::kTextEncoder;
     encoder->add(own, {6, 8});
     for (const char* pattern : {"^text_model.encoder.layers.0.mlp.fc1", "^encoder.layers.0.mlp.fc1", "mlp.fc1"}) {
       const auto settings =

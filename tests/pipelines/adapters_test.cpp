@@ -235,7 +235,7 @@ TEST(Adapters, ReplacedFileOfSameSizeAndMtimeIsReloaded) {
 
 TEST(Adapters, LeastRecentlyUsedIsEvicted) {
   auto table = std::make_shared<LayerTable>();
-  table->component = "text_encoder";
+  table->component = Component::kTextEncoder;
   for (int i = 0; i < 3; ++i) {
     const auto layer = "encoder.layers." + std::to_string(i);
     for (const char* name : {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.out_proj"}) {

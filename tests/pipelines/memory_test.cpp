@@ -44,7 +44,7 @@ AutoencoderKL make_vae(Config config, std::shared_ptr<const TensorStore> store, 
 
 AutoencoderKL emoji_vae() {
   const auto source = open_folder_source(kEmoji);
-  return make_vae(source->config("vae"), source->weights("vae"));
+  return make_vae(source->config(Component::kVae), source->weights(Component::kVae));
 }
 
 GenerationRequest emoji_request() {

@@ -32,11 +32,12 @@ json read_json(const std::string& path) {
   return json::parse(file);
 }
 
-/// The names of a file's models.
-std::vector<std::string> models_of(const Checkpoint& checkpoint) {
-  std::vector<std::string> models;
-  for (const auto& [name, class_name] : checkpoint.components) {
-    if (!name.starts_with("tokenizer") && !name.ends_with("scheduler")) models.push_back(name);
+/// The components of a file that are models.
+std::vector<Component> models_of(const Checkpoint& checkpoint) {
+  std::vector<Component> models;
+  for (const auto& [component, class_name] : checkpoint.components) {
+    const bool tokenizer = component_name(component).starts_with("tokenizer");
+    if (!tokenizer && !is_scheduler(component)) models.push_back(component);
   }
   return models;
 }
@@ -46,10 +47,10 @@ class SingleFile : public ::testing::TestWithParam<const char*> {};
 TEST_P(SingleFile, EveryTensorMatchesDiffusers) {
   const auto checkpoint = Checkpoint::open(reference(GetParam()) + ".safetensors");
   for (const auto& model : models_of(checkpoint)) {
-    SCOPED_TRACE(model);
+    SCOPED_TRACE(component_name(model));
     const auto found = with_clip_text_names(checkpoint.source->weights(model));
     const auto wanted = with_clip_text_names(std::make_shared<SafetensorsFile>(
-        reference(std::string("tensors/") + GetParam() + "/" + model + ".safetensors")));
+        reference(std::string("tensors/") + GetParam() + "/" + component_name(model) + ".safetensors")));
     EXPECT_THAT(found->names(), ::testing::UnorderedElementsAreArray(wanted->names()));
     for (const auto& name : wanted->names()) {
       const auto tensor = found->read(name).to(at::kFloat);
@@ -114,7 +115,7 @@ TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
     std::ofstream(reference("named.easel.json")) << manifest;
     return message_of([] {
       const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
-      throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights("text_encoder")->where());
+      throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights(Component::kTextEncoder)->where());
     });
   };
   EXPECT_THAT(with(R"({"configs": "nowhere"})"), HasSubstr("nowhere, does not exist"));
@@ -124,7 +125,7 @@ TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
   EXPECT_THAT(with("{}"), HasSubstr("read from " + reference("named.safetensors")));
   with(R"({"configs": "configs/sd1", "prediction_type": "v_prediction"})");
   const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
-  EXPECT_EQ(checkpoint.source->config("scheduler").object()["prediction_type"], "v_prediction");
+  EXPECT_EQ(checkpoint.source->config(Component::kScheduler).object()["prediction_type"], "v_prediction");
 }
 
 TEST(SingleFile, WrongKindOfAutoencoderIsRejectedByName) {
@@ -143,8 +144,8 @@ TEST(SingleFile, AutoencoderMayComeFromACheckpointFolder) {
   fs::remove(reference("whole/vae"));
   fs::create_directory_symlink(reference("other_vae"), reference("whole/vae"));
   const auto checkpoint = Checkpoint::open(reference("sd1.safetensors"), reference("whole"));
-  EXPECT_EQ(checkpoint.source->config("vae").object()["scaling_factor"], 0.3);
-  EXPECT_THAT(checkpoint.source->weights("vae")->where(), HasSubstr("whole/vae"));
+  EXPECT_EQ(checkpoint.source->config(Component::kVae).object()["scaling_factor"], 0.3);
+  EXPECT_THAT(checkpoint.source->weights(Component::kVae)->where(), HasSubstr("whole/vae"));
 }
 
 TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
@@ -184,7 +185,7 @@ class EditedFile {
     return reference("edited/model.safetensors");
   }
   json scheduler(const SafetensorsMetadata& metadata = {{"format", "pt"}}) const {
-    return Checkpoint::open(write(metadata)).source->config("scheduler").object();
+    return Checkpoint::open(write(metadata)).source->config(Component::kScheduler).object();
   }
 
   std::map<std::string, at::Tensor> tensors;
@@ -200,7 +201,7 @@ TEST(SingleFile, ExternalTextEncoderOfStableDiffusion2OmitsItsLastLayer) {
   std::ofstream(reference("edited/model.easel.json")) << R"({"text_encoder": "text.safetensors"})";
   const auto checkpoint = Checkpoint::open(path);
   fs::remove(reference("edited/model.easel.json"));
-  EXPECT_EQ(checkpoint.source->config("text_encoder").object()["num_hidden_layers"], 23);
+  EXPECT_EQ(checkpoint.source->config(Component::kTextEncoder).object()["num_hidden_layers"], 23);
 }
 
 TEST(SingleFile, MissingTensorsAreReportedByTheirOriginalNames) {
@@ -346,7 +347,7 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
   EXPECT_EQ(open_model("m", file, {}).description.parameters, GetParam().second);
   const auto published = read_json(reference("published/" + name + ".json"));
   for (const auto& [model, wanted] : published.at("shapes").items()) {
-    SCOPED_TRACE(model);
+    SCOPED_TRACE(component_name(model));
     const auto store = with_clip_text_names(checkpoint.source->weights(model));
     EXPECT_EQ(store->names().size(), wanted.size());
     for (const auto& [tensor, shape] : wanted.items()) {
@@ -357,11 +358,11 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
     }
     expect_compatible(checkpoint.source->config(model).object(), published.at("configs").at(model));
   }
-  expect_compatible(checkpoint.source->config("scheduler").object(), read_json(configs + "scheduler.json"));
+  expect_compatible(checkpoint.source->config(Component::kScheduler).object(), read_json(configs + "scheduler.json"));
 
   // The config that was found asks for exactly these tensors.
-  Weights weights(checkpoint.source->weights("unet"), {.device = at::kMeta, .dtype = at::kHalf});
-  auto config = checkpoint.source->config("unet");
+  Weights weights(checkpoint.source->weights(Component::kUnet), {.device = at::kMeta, .dtype = at::kHalf});
+  auto config = checkpoint.source->config(Component::kUnet);
   const UNet2DConditionModel unet(UNet2DConditionConfig::from(config), weights.root());
   EXPECT_NO_THROW(weights.finish());
 }

@@ -124,8 +124,8 @@ DiffusionPipeline::DiffusionPipeline(const Checkpoint& folder, ModelDescription 
 void DiffusionPipeline::check_channels(const Checkpoint& folder) {
   const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
   const auto reject = [&](const std::string& supported) {
-    throw Error(ErrorCode::kUnsupported, concat(folder.source->config("unet").where(), ": `in_channels` is ", channels,
-                                                "; easel supports ", supported));
+    throw Error(ErrorCode::kUnsupported, concat(folder.source->config(Component::kUnet).where(), ": `in_channels` is ",
+                                                channels, "; easel supports ", supported));
   };
   if (start_strategy_) {
     const auto expected = latents + start_strategy_->extra_channels(codec_.config());

@@ -5,7 +5,7 @@
 namespace easel {
 
 SchedulerConfig::SchedulerConfig(const Checkpoint& folder, SchedulerCorrections corrections) {
-  const auto config = folder.source->config("scheduler");
+  const auto config = folder.source->config(Component::kScheduler);
   checkpoint_config_ = from_config_ = config.object();
   const auto correct = [&](const char* key, const nlohmann::json& value) {
     if (from_config_.contains(key)) from_config_[key] = value;

@@ -32,7 +32,7 @@ std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
 /// Reads all weights the first time it is asked, which only an image that failed makes it.
 class NonFiniteWeightCheck {
  public:
-  NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<std::string> components)
+  NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<Component> components)
       : source_(std::move(source)), components_(std::move(components)) {}
 
   /// @throws Error(kCorruptData)  names the tensor, if there is one
@@ -52,7 +52,7 @@ class NonFiniteWeightCheck {
   }
 
   std::shared_ptr<const CheckpointSource> source_;
-  std::vector<std::string> components_;
+  std::vector<Component> components_;
   bool searched_ = false;
   std::optional<std::string> fault_;
 };
@@ -137,9 +137,9 @@ class CheckedPipeline : public Pipeline {
 
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::unique_ptr<MappedFiles> files) {
-  std::vector<std::string> components;
-  for (const char* component : {"unet", "vae", "text_encoder", "text_encoder_2"}) {
-    if (folder.components.contains(component)) components.emplace_back(component);
+  std::vector<Component> components;
+  for (const auto component : {Component::kUnet, Component::kVae, Component::kTextEncoder, Component::kTextEncoder2}) {
+    if (folder.components.contains(component)) components.push_back(component);
   }
   return std::make_unique<CheckedPipeline>(
       std::move(pipeline), NonFiniteWeightCheck(folder.source, std::move(components)), std::move(files));

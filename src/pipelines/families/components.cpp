@@ -36,16 +36,16 @@ void check_conditioning(const Config& json, const UNet2DConditionConfig& config,
 
 UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
                                ProvidedConditioning conditioning) {
-  auto json = folder.source->config("unet");
+  auto json = folder.source->config(Component::kUnet);
   const auto config = UNet2DConditionConfig::from(json);
   check_conditioning(json, config, conditioning);
-  auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement);
-  unet.layer_table()->component = "unet";
+  auto unet = load_model<UNet2DConditionModel>(folder.source->weights(Component::kUnet), config, placement);
+  unet.layer_table()->component = Component::kUnet;
   return unet;
 }
 
 Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement) {
-  auto config = folder.source->config("vae");
+  auto config = folder.source->config(Component::kVae);
   auto own = placement;
   if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
       AutoencoderKLConfig::from(config).force_upcast) {
@@ -57,35 +57,34 @@ Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placem
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor) {
   const auto load = [source = folder.source, scaling_factor](const Placement& where) {
-    auto json = source->config("vae");
+    auto json = source->config(Component::kVae);
     auto config = AutoencoderKLConfig::from(json);
     config.scaling_factor = scaling_factor.value_or(config.scaling_factor);
-    return load_model<AutoencoderKL>(source->weights("vae"), config, where);
+    return load_model<AutoencoderKL>(source->weights(Component::kVae), config, where);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
   return ImageCodec(load(own), fields, own, [=] { return with_load_errors([&] { return load(wide); }); });
 }
 
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement,
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,
+                                                   const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {
-  const auto name = "text_encoder" + suffix;
-  auto json = folder.source->config(name);
+  auto json = folder.source->config(component);
   auto config = CLIPTextConfig::from(json);
   // The reference builds the class that model_index.json names, whatever `architectures` says.
-  config.with_projection = folder.components.at(name) == "CLIPTextModelWithProjection";
+  config.with_projection = folder.components.at(component) == "CLIPTextModelWithProjection";
   // One table for every time the model is built, so that adapters find its layers again.
   const auto layers = std::make_shared<LayerTable>();
-  layers->component = name;
+  layers->component = component;
   const auto load = [=, source = folder.source] {
-    return load_model<CLIPTextModel>(source->weights(name), config, placement, layers);
+    return load_model<CLIPTextModel>(source->weights(component), config, placement, layers);
   };
   const std::function<CLIPTextModel()> reload = [load] { return with_load_errors(load); };
-  const auto target = suffix == "_2"                                 ? EmbeddingTarget::kClipG
-                      : folder.components.contains("text_encoder_2") ? EmbeddingTarget::kClipL
-                                                                     : EmbeddingTarget::kOnly;
-  return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
+  const auto target = component == Component::kTextEncoder2                  ? EmbeddingTarget::kClipG
+                      : folder.components.contains(Component::kTextEncoder2) ? EmbeddingTarget::kClipL
+                                                                             : EmbeddingTarget::kOnly;
+  return std::make_shared<PromptEncoder>(folder.source->tokenizer(tokenizer_of(component)),
                                          TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
                                          placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }

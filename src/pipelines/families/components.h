@@ -33,10 +33,10 @@ Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placem
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor = std::nullopt);
 
-/// @param suffix      "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
+/// @param component   the text encoder, which is loaded with its tokenizer
 /// @param embeddings  words of textual inversion; null for none
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement,
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,
+                                                   const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings = nullptr);
 
 }  // namespace easel

@@ -14,9 +14,9 @@
 
 namespace easel {
 
-/// A text encoder that a family's checkpoints have, with the tokenizer of the same suffix.
+/// A text encoder that a family's checkpoints have, together with its tokenizer.
 struct TextEncoderSpec {
-  const char* suffix;      ///< "" for text_encoder, "_2" for text_encoder_2
+  Component component;
   const char* class_name;  ///< of transformers
   PromptState state;
   bool may_be_absent = false;  ///< null in some of the family's checkpoints

@@ -109,8 +109,8 @@ class FromLowResolutionImage : public StartStrategy {
 };
 
 NoiseSchedule read_low_res_schedule(const Checkpoint& folder) {
-  folder.require("low_res_scheduler", "DDPMScheduler");
-  const auto config = folder.source->config("low_res_scheduler");
+  folder.require(Component::kLowResScheduler, "DDPMScheduler");
+  const auto config = folder.source->config(Component::kLowResScheduler);
   try {
     SchedulerArguments arguments(config.object(), nlohmann::json::object());
     return read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.supports_sigmoid_and_laplace = true});
@@ -125,8 +125,8 @@ std::int64_t read_max_noise_level(const Checkpoint& folder, const UNet2DConditio
   const auto level = settings.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
   if (unet.class_embed_type != ClassEmbedType::kEmbedding || level < 0 || level >= unet.num_class_embeds) {
     throw Error(ErrorCode::kUnsupported,
-                concat(folder.source->config("unet").where(), ": `num_class_embeds` is ", unet.num_class_embeds,
-                       "; an upscaler needs more than its `max_noise_level`, ", level));
+                concat(folder.source->config(Component::kUnet).where(), ": `num_class_embeds` is ",
+                       unet.num_class_embeds, "; an upscaler needs more than its `max_noise_level`, ", level));
   }
   return level;
 }
@@ -140,13 +140,13 @@ std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpo
   auto unet = load_unet(folder, placement, {.class_labels = true});
   if (description.cell != family.upscale_factor) {
     throw Error(ErrorCode::kUnsupported,
-                concat(folder.source->config("vae").where(), ": `block_out_channels` enlarge by ", description.cell,
-                       "; this family's enlarge by ", family.upscale_factor));
+                concat(folder.source->config(Component::kVae).where(), ": `block_out_channels` enlarge by ",
+                       description.cell, "; this family's enlarge by ", family.upscale_factor));
   }
   const auto max_noise_level = read_max_noise_level(folder, unet.config());
   const auto sizes =
       upscale_sizes(family.upscale_factor, description.cell, description.cell, folder.manifest.upscale_tile);
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
+  const auto encoder = load_prompt_encoder(folder, text.component, text.state, placement, options.embeddings);
   auto prompt_conditioner = make_stable_diffusion_conditioner(encoder);
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = std::move(unet),

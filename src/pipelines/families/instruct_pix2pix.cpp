@@ -87,7 +87,7 @@ std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const Chec
                                                 ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
+  const auto encoder = load_prompt_encoder(folder, text.component, text.state, placement, options.embeddings);
   std::vector<Denoiser> denoisers;
   denoisers.push_back(
       {.unet = load_unet(folder, placement),
@@ -102,18 +102,19 @@ std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const Chec
 }  // namespace
 
 const std::vector<Family>& instruct_pix2pix_families() {
-  static const std::vector<Family> families = {{.class_name = "StableDiffusionInstructPix2PixPipeline",
-                                                .name = "instruct-pix2pix",
-                                                .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
-                                                .scheduler_corrections = SchedulerCorrections::kNone,
-                                                .vae_fields = VaeFields::kScalingFactor,
-                                                .default_guidance_scale = 7.5,
-                                                .default_strength = 1.0,
-                                                .default_steps = 100,
-                                                .guided_rows = 3,
-                                                .needs_image = true,
-                                                .image_conditioned = true,
-                                                .load = &load_instruct_pix2pix}};
+  static const std::vector<Family> families = {
+      {.class_name = "StableDiffusionInstructPix2PixPipeline",
+       .name = "instruct-pix2pix",
+       .text_encoders = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kLastNormed}},
+       .scheduler_corrections = SchedulerCorrections::kNone,
+       .vae_fields = VaeFields::kScalingFactor,
+       .default_guidance_scale = 7.5,
+       .default_strength = 1.0,
+       .default_steps = 100,
+       .guided_rows = 3,
+       .needs_image = true,
+       .image_conditioned = true,
+       .load = &load_instruct_pix2pix}};
   return families;
 }
 

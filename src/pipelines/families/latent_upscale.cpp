@@ -125,7 +125,7 @@ std::unique_ptr<Pipeline> load_latent_upscale(const Family& family, const Checkp
                                               ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
+  const auto encoder = load_prompt_encoder(folder, text.component, text.state, placement, options.embeddings);
   auto unet = load_unet(folder, placement);
   auto use = std::make_unique<FromLowResolutionLatents>(sizes_of(unet.config(), family, folder, description));
   std::vector<Denoiser> denoisers;

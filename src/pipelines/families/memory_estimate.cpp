@@ -29,6 +29,12 @@ struct Runners {
   int guided_rows = 2;  ///< of one image with guidance
 };
 
+/// A component of the checkpoint or of its refiner.
+struct MeasuredComponent {
+  Component component;
+  ComponentMemory memory;
+};
+
 std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
   std::int64_t total = 0;
   for (const auto& [dtype, count] : bytes) total += count;
@@ -64,7 +70,7 @@ Placement placement_of(const ComponentMemory& component, Placement placement) {
 
 ModelCalls<UNet2DConditionConfig> unet_runner(const Checkpoint& folder, const ComponentMemory& component,
                                               const Placement& placement) {
-  auto config = folder.source->config("unet");
+  auto config = folder.source->config(Component::kUnet);
   return {.config = UNet2DConditionConfig::from(config), .placement = placement_of(component, placement)};
 }
 
@@ -77,15 +83,17 @@ int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
 /// Of one image with guidance at the native size. A part of the model counts with what its own calls take: a UNet
 /// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the
 /// device one at a time, and text encoders that are released leave when the others begin.
-std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Placement& placement) {
-  const bool known = !d.activations.empty();
-  const auto step = known ? d.activations[0].step_bytes.at(guided_rows) : 0;
-  const auto decode = known ? d.activations[0].decode_bytes : 0;
+std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
+                          const std::vector<ActivationMemory>& activations, int guided_rows,
+                          const Placement& placement) {
+  const bool known = !activations.empty();
+  const auto step = known ? activations[0].step_bytes.at(guided_rows) : 0;
+  const auto decode = known ? activations[0].decode_bytes : 0;
   std::int64_t resident = 0, largest_call = 0, largest_component = 0;
-  for (const auto& component : d.components) {
-    const auto weights = sum(component.memory_bytes);
-    const auto call = component.name.ends_with("unet") ? step : component.name == "vae" ? decode : 0;
-    const bool leaves = placement.release_text_encoders && component.name.starts_with("text_encoder");
+  for (const auto& [component, memory] : components) {
+    const auto weights = sum(memory.memory_bytes);
+    const auto call = component == Component::kUnet ? step : component == Component::kVae ? decode : 0;
+    const bool leaves = placement.release_text_encoders && is_text_encoder(component);
     if (!leaves) resident += weights;
     largest_call = std::max(largest_call, leaves ? weights : call);
     largest_component = std::max(largest_component, weights + call);
@@ -123,29 +131,9 @@ ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing
   return memory;
 }
 
-}  // namespace
-
-void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
-                     ModelDescription& d) {
-  const auto& placement = options.placement;
-  for (const auto& text : text_encoders_of(family, folder)) {
-    const auto name = concat("text_encoder", text.suffix);
-    d.components.push_back(component_memory(name, *folder.source->weights(name), placement));
-  }
-  Runners runners;
-  d.components.push_back(component_memory("unet", *folder.source->weights("unet"), placement));
-  runners.unets.push_back(unet_runner(folder, d.components.back(), placement));
-  runners.guided_rows = guided_rows(family, runners.unets[0].config);
-  if (const auto refiner = find_refiner(folder)) {
-    d.components.push_back(component_memory("refiner/unet", *refiner->source->weights("unet"), placement));
-    runners.unets.push_back(unet_runner(*refiner, d.components.back(), placement));
-  }
-  const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
-  d.components.push_back(component_memory("vae", *folder.source->weights("vae"), vae_own_placement));
-  auto vae_config = folder.source->config("vae");
-  runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
-                 .placement = placement_of(d.components.back(), vae_own_placement)};
-
+/// Sets ModelDescription::activations: of the native size first, then of the sizes that were asked for.
+void estimate_activations(const Runners& runners, const Checkpoint& folder, const PipelineOptions& options,
+                          ModelDescription& d) {
   auto sizes = options.estimated_sizes;
   sizes.insert(sizes.begin(), {d.native_width, d.native_height});
   if (!options.estimate_activations) sizes.clear();
@@ -160,12 +148,41 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
     memory.height = canvas.generated_height;
     d.activations.push_back(std::move(memory));
   }
+}
 
-  for (const auto& component : d.components) {
-    d.parameters += component.parameters;
-    d.weight_bytes += sum(component.stored_bytes);
+}  // namespace
+
+void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
+                     ModelDescription& d) {
+  const auto& placement = options.placement;
+  std::vector<MeasuredComponent> components;
+  const auto measure = [&](const Checkpoint& checkpoint, Component component, const Placement& where,
+                           const std::string& prefix = "") -> const ComponentMemory& {
+    const auto store = checkpoint.source->weights(component);
+    components.push_back({component, component_memory(prefix + component_name(component), *store, where)});
+    return components.back().memory;
+  };
+  for (const auto& text : text_encoders_of(family, folder)) measure(folder, text.component, placement);
+  Runners runners;
+  runners.unets.push_back(unet_runner(folder, measure(folder, Component::kUnet, placement), placement));
+  runners.guided_rows = guided_rows(family, runners.unets[0].config);
+  if (const auto refiner = find_refiner(folder)) {
+    const auto& memory = measure(*refiner, Component::kUnet, placement, "refiner/");
+    runners.unets.push_back(unet_runner(*refiner, memory, placement));
   }
-  d.memory_bytes = device_bytes(d, runners.guided_rows, placement);
+  const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
+  const auto& vae_memory = measure(folder, Component::kVae, vae_own_placement);
+  auto vae_config = folder.source->config(Component::kVae);
+  runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
+                 .placement = placement_of(vae_memory, vae_own_placement)};
+  estimate_activations(runners, folder, options, d);
+
+  for (const auto& [component, memory] : components) {
+    d.parameters += memory.parameters;
+    d.weight_bytes += sum(memory.stored_bytes);
+    d.components.push_back(memory);
+  }
+  d.memory_bytes = device_bytes(components, d.activations, runners.guided_rows, placement);
   if (!options.adapters.directory.empty()) d.memory_bytes += static_cast<std::int64_t>(options.adapters.memory_bytes);
 }
 

@@ -50,7 +50,7 @@ std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
-    Config config = folder.source->config(concat("text_encoder", text.suffix));
+    Config config = folder.source->config(text.component);
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
@@ -59,7 +59,7 @@ std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
 
 void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, Config& vae,
                                const std::vector<std::int64_t>& channels, ModelDescription& d) {
-  Config unet = folder.source->config("unet");
+  Config unet = folder.source->config(Component::kUnet);
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
@@ -95,7 +95,7 @@ void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noi
 
 /// Errors of schedulers call the file by its mere name; here they say which file of that name.
 Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
-  const std::string message = e.what(), file = folder.source->config("scheduler").where();
+  const std::string message = e.what(), file = folder.source->config(Component::kScheduler).where();
   const auto name = file.substr(file.rfind('/') + 1);
   return {e.code(), message.starts_with(name) ? file + message.substr(name.size()) : file + ": " + message, e.param()};
 }
@@ -129,7 +129,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   d.folder = folder.path;
   d.created = unix_seconds(folder.index);
 
-  Config vae = folder.source->config("vae");
+  Config vae = folder.source->config(Component::kVae);
   const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");

@@ -29,7 +29,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion(const Family& family, const Chec
                                                 ModelDescription description, const PipelineOptions& options) {
   const auto& placement = options.placement;
   const auto& text = family.text_encoders[0];
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
+  const auto encoder = load_prompt_encoder(folder, text.component, text.state, placement, options.embeddings);
   std::vector<Denoiser> denoisers;
   denoisers.push_back({.unet = load_unet(folder, placement),
                        .conditioner = make_stable_diffusion_conditioner(encoder),
@@ -49,7 +49,7 @@ const std::vector<Family>& stable_diffusion_families() {
   static const std::vector<Family> families = [] {
     Family family{.class_name = "StableDiffusionPipeline",
                   .name = "stable-diffusion",
-                  .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
+                  .text_encoders = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kLastNormed}},
                   .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
                   .vae_fields = VaeFields::kScalingFactor,
                   .default_guidance_scale = 7.5,

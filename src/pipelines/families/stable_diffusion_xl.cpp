@@ -25,7 +25,7 @@ std::unique_ptr<Pipeline> load_stable_diffusion_xl(const Family& family, const C
   const auto& placement = options.placement;
   std::vector<std::shared_ptr<PromptEncoder>> encoders;
   for (const auto& text : text_encoders_of(family, folder)) {
-    encoders.push_back(load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings));
+    encoders.push_back(load_prompt_encoder(folder, text.component, text.state, placement, options.embeddings));
   }
   std::vector<Denoiser> denoisers;
   denoisers.push_back(load_denoiser(family, folder, encoders, placement));
@@ -49,24 +49,25 @@ std::optional<Checkpoint> find_refiner(const Checkpoint& base) {
     throw Error(ErrorCode::kUnsupported,
                 concat(refiner.index, ": `_class_name` is ", refiner.class_name, "; a refiner's is ", kRefinerClass));
   }
-  refiner.require("unet", "UNet2DConditionModel");
+  refiner.require(Component::kUnet, "UNet2DConditionModel");
   return refiner;
 }
 
 const std::vector<Family>& stable_diffusion_xl_families() {
   static const std::vector<Family> families = [] {
-    Family family{.class_name = "StableDiffusionXLPipeline",
-                  .name = "stable-diffusion-xl",
-                  .text_encoders = {{"", "CLIPTextModel", PromptState::kPenultimate},
-                                    {"_2", "CLIPTextModelWithProjection", PromptState::kPenultimate}},
-                  .scheduler_corrections = SchedulerCorrections::kNone,
-                  .vae_fields = VaeFields::kAll,
-                  .default_guidance_scale = 5.0,
-                  .default_strength = 0.3,
-                  .mode_defaults = {.inpainting_strength = 0.9999},
-                  .default_sample_size = 128,
-                  .needs_image = false,
-                  .load = &load_stable_diffusion_xl};
+    Family family{
+        .class_name = "StableDiffusionXLPipeline",
+        .name = "stable-diffusion-xl",
+        .text_encoders = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kPenultimate},
+                          {Component::kTextEncoder2, "CLIPTextModelWithProjection", PromptState::kPenultimate}},
+        .scheduler_corrections = SchedulerCorrections::kNone,
+        .vae_fields = VaeFields::kAll,
+        .default_guidance_scale = 5.0,
+        .default_strength = 0.3,
+        .mode_defaults = {.inpainting_strength = 0.9999},
+        .default_sample_size = 128,
+        .needs_image = false,
+        .load = &load_stable_diffusion_xl};
     std::vector<Family> all{family};
     family.class_name = "StableDiffusionXLInpaintPipeline";
     family.default_guidance_scale = 7.5;

@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/component.h"
 
 namespace easel {
 
@@ -26,8 +29,8 @@ struct LayerSlot {
 /// calls the model; models are shared between threads only where no adapter is in use.
 class LayerTable {
  public:
-  /// What adapter files call the model: "unet", "text_encoder", "text_encoder_2". Empty: no adapter is for it.
-  std::string component;
+  /// The component that the model is, by which adapter files address it. None: no adapter applies to it.
+  std::optional<Component> component;
 
   std::shared_ptr<LayerSlot> add(const std::string& name, std::vector<std::int64_t> shape) {
     auto& slot = slots_[name];
