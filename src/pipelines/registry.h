@@ -1,4 +1,4 @@
-// From a checkpoint to something the engine can serve.
+// Opens checkpoints as models that the engine can serve.
 #pragma once
 
 #include <string>
@@ -9,21 +9,21 @@
 
 namespace easel {
 
-/// Reads JSON files and tensor headers; the weights wait for ServedModel::load, whose device is one of make_placement's
-/// names, or empty: that of `options`. Its progress goes by the bytes of weights taken up.
-/// @param id    what requests call it
+/// Reads JSON files and tensor headers. The weights are read by ServedModel::load, whose device is one of
+/// make_placement's names, or empty for that of `options`, and whose progress counts bytes of weights.
+/// @param id    the name that requests use
 /// @param path  a folder in diffusers' layout, or a safetensors file in the original one
-/// @param vae   folder or file of an autoencoder to use instead of the checkpoint's own; empty: its own
+/// @param vae   folder or file of an autoencoder that replaces the checkpoint's own; empty: none
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae = "");
 
-/// What a checkpoint is called where nothing else is said: its folder's name, or its file's without the extension.
+/// The default id of a checkpoint: the name of its folder, or of its file without the extension.
 std::string checkpoint_name(const std::string& path);
 
-/// What lies directly in `directory`, sorted by name: folders that hold a model_index.json, safetensors files that hold
-/// a checkpoint, and .ckpt files, for open_model to say why it does not take them.
-/// @throws Error(kNotFound)  no such directory
+/// The checkpoints directly in `directory`, sorted by name: folders with a model_index.json, safetensors files that
+/// hold a checkpoint, and .ckpt files, so that open_model can report why it does not accept them.
+/// @throws Error(kNotFound)  the directory does not exist
 std::vector<std::string> find_checkpoints(const std::string& directory);
 
 }  // namespace easel

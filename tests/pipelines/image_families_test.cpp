@@ -12,7 +12,7 @@
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/denoising/preconditioning.h"
-#include "pipelines/families/upscale_noise.h"
+#include "pipelines/families/upscale_tiles.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/counting_allocator.h"

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "pipelines/denoising/diffusion_pipeline.h"
-#include "pipelines/families/stable_diffusion_xl.h"
+#include "pipelines/families/families.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 

@@ -16,11 +16,11 @@
 namespace easel {
 namespace {
 
-/// A stored tensor that holds infinities or NaN.
+/// Describes the first stored tensor that holds infinities or NaN, if any.
 std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
   for (const auto& name : store.names()) {
     const auto* info = store.find(name);
-    // 8-bit floats have no isfinite of their own.
+    // isfinite is not implemented for 8-bit floats.
     if (!c10::isFloatingType(info->dtype) || c10::elementSize(info->dtype) < 2) continue;
     const bool finite = at::isfinite(store.read(name)).all().item<bool>();
     store.release(name);
@@ -29,7 +29,7 @@ std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
   return std::nullopt;
 }
 
-/// Reads all weights the first time it is asked, which only an image that failed makes it.
+/// Looks for infinities and NaN in all stored weights. Reads them once, after the first image that failed.
 class NonFiniteWeightCheck {
  public:
   NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<Component> components)
@@ -65,7 +65,7 @@ class CheckedStep : public StepTicket {
   void wait() override { ticket_->wait(); }
   std::vector<bool> finite() override {
     auto finite = ticket_->finite();
-    // With infinite weights there is no row that is not.
+    // With infinite weights no row is finite.
     if (std::find(finite.begin(), finite.end(), true) == finite.end()) weight_check_.throw_if_non_finite();
     return finite;
   }

@@ -4,13 +4,12 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
-#include "pipelines/families/load_errors.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
 namespace {
 
-/// Builds a model from its config and tensors, all of them and no others.
+/// Builds a model from its config. Every tensor must be used, and none may be missing.
 template <class Model, class ModelConfig>
 Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
                  std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
@@ -22,7 +21,7 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
 
 void check_conditioning(const Config& json, const UNet2DConditionConfig& config, ProvidedConditioning provided) {
   const auto reject = [&](const char* key, const char* allowed) {
-    throw unsupported_field(json, key, concat("is not done in this family; easel supports ", allowed, " there"));
+    throw unsupported_field(json, key, concat("is not supported in this family; easel supports ", allowed, " there"));
   };
   if (config.class_embed_type != ClassEmbedType::kNone && !provided.class_labels) {
     reject(config.class_embed_type == ClassEmbedType::kEmbedding ? "num_class_embeds" : "class_embed_type", "null");
@@ -72,9 +71,9 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Com
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {
   auto json = folder.source->config(component);
   auto config = CLIPTextConfig::from(json);
-  // The reference builds the class that model_index.json names, whatever `architectures` says.
+  // The reference builds the class that model_index.json names and ignores `architectures`.
   config.with_projection = folder.components.at(component) == "CLIPTextModelWithProjection";
-  // One table for every time the model is built, so that adapters find its layers again.
+  // One table for all times that the model is built, so that adapters find its layers again.
   const auto layers = std::make_shared<LayerTable>();
   layers->component = component;
   const auto load = [=, source = folder.source] {

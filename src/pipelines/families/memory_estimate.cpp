@@ -7,8 +7,7 @@
 #include "core/text.h"
 #include "models/activation_memory.h"
 #include "pipelines/families/components.h"
-#include "pipelines/families/stable_diffusion_xl.h"
-#include "pipelines/families/upscale_canvas.h"
+#include "pipelines/families/upscale_tiles.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "weights/loading/weights.h"
@@ -16,7 +15,7 @@
 namespace easel {
 namespace {
 
-/// A model that runs with large tensors. A text encoder's are small beside these.
+/// A model whose calls need much memory. The calls of text encoders need little and are not estimated.
 template <class ModelConfig>
 struct ModelCalls {
   ModelConfig config;
@@ -41,14 +40,14 @@ std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
   return total;
 }
 
-/// As the headers of its weight files have it.
+/// Counts what the headers of the weight files list.
 ComponentMemory component_memory(std::string name, const TensorStore& store, const Placement& placement) {
-  // Half storage on a CPU concerns the large weights: those that layers keep, not biases and norms.
+  // Stored dtypes on a CPU concern only the large weights, which layers keep; biases and norms are converted.
   const bool keeps_stored = placement.storage == WeightStorage::kStored && placement.device.is_cpu();
   ComponentMemory component{.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}};
   for (const auto& tensor : store.names()) {
     const TensorInfo& info = *store.find(tensor);
-    if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
+    if (!c10::isFloatingType(info.dtype)) continue;  // e.g. position_ids
     std::int64_t count = 1;
     for (const auto extent : info.shape) count *= extent;
     component.parameters += count;
@@ -60,7 +59,8 @@ ComponentMemory component_memory(std::string name, const TensorStore& store, con
   return component;
 }
 
-/// Where a component's calls run. Half storage makes them larger, but only where it keeps anything.
+/// The placement that a component's calls are estimated for. WeightStorage::kStored makes calls larger, but only if
+/// some weights really have a smaller dtype.
 Placement placement_of(const ComponentMemory& component, Placement placement) {
   const auto& held = component.memory_bytes;
   const bool keeps_smaller = held.size() > held.count(dtype_name(placement.dtype));
@@ -74,15 +74,15 @@ ModelCalls<UNet2DConditionConfig> unet_runner(const Checkpoint& folder, const Co
   return {.config = UNet2DConditionConfig::from(config), .placement = placement_of(component, placement)};
 }
 
-/// A distilled UNet takes the guidance scale as an input and needs no further row. That of the latent upscaler has the
-/// same input for something else.
+/// A distilled UNet takes the guidance scale as an input and needs no unconditional row. The latent upscaler's UNet
+/// uses the same input for something else.
 int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
   return unet.time_cond_proj_dim && !family.image_conditioned ? 1 : family.guided_rows;
 }
 
-/// Of one image with guidance at the native size. A part of the model counts with what its own calls take: a UNet
-/// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the
-/// device one at a time, and text encoders that are released leave when the others begin.
+/// Bytes for one image with guidance at the native size. Each component counts with its weights and its calls: the UNet
+/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time; text encoders
+/// that are released are not there while the others run.
 std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
                           const std::vector<ActivationMemory>& activations, int guided_rows,
                           const Placement& placement) {
@@ -101,7 +101,7 @@ std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
   return placement.offloader ? largest_component : resident + largest_call;
 }
 
-/// What is drawn and decoded at a time: the whole drawing, or a tile of a large one, as upscalers draw them.
+/// What is generated and decoded at once: the whole image or, for a large image of an upscaler, one tile.
 Canvas canvas_per_call(const Canvas& canvas, const ModelDescription& d, const Checkpoint& folder) {
   if (d.upscale_factor == 0) return canvas;
   const auto sizes = upscale_sizes(d.upscale_factor, d.cell, d.cell, folder.manifest.upscale_tile);

@@ -10,7 +10,6 @@
 #include "pipelines/denoising/preconditioning.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/memory_estimate.h"
-#include "pipelines/families/stable_diffusion_xl.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
@@ -18,15 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// "0.6.0.dev0" -> {0, 6}; what cannot be read sorts last.
+/// "0.6.0.dev0" -> {0, 6}; a version that cannot be parsed sorts last.
 std::pair<int, int> major_minor(const std::string& version) {
   int major = 999, minor = 0;
   std::sscanf(version.c_str(), "%d.%d", &major, &minor);
   return {major, minor};
 }
 
-/// Latent cells of the native image, height then width. The reference's Stable Diffusion takes 64 for configs that
-/// older releases wrote with the wrong default.
+/// Latent cells of the native image, height then width. For Stable Diffusion, the reference uses 64 in place of a wrong
+/// default that older releases wrote into configs.
 std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& family) {
   const auto& sample_size = unet.raw("sample_size");
   if (sample_size.is_array()) {
@@ -45,7 +44,7 @@ std::int64_t unix_seconds(const fs::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-/// Layers that every text encoder can leave out.
+/// The number of layers that every text encoder can skip.
 std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
@@ -93,7 +92,7 @@ void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noi
   });
 }
 
-/// Errors of schedulers call the file by its mere name; here they say which file of that name.
+/// Replaces the file's name in an error of a scheduler by its path.
 Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
   const std::string message = e.what(), file = folder.source->config(Component::kScheduler).where();
   const auto name = file.substr(file.rfind('/') + 1);
@@ -110,7 +109,7 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   try {
-    // A bad default is told now, not per request.
+    // A default that does not work is reported now and not with every request.
     scheduler.make(d.default_scheduler, {})->set_timesteps(d.default_steps);
   } catch (const Error& e) {
     throw in_scheduler_file(e, folder);

@@ -1,4 +1,4 @@
-#include "pipelines/families/upscale_canvas.h"
+#include "pipelines/families/upscale_tiles.h"
 
 #include <gtest/gtest.h>
 
