@@ -59,7 +59,7 @@ Manifest read_manifest(const std::string& path, CheckpointKind kind) {
   return manifest;
 }
 
-/// A path of the manifest as seen from where the program runs; empty stays empty.
+/// Resolves a path in the manifest against its folder; empty stays empty.
 std::string resolve_from(const fs::path& folder, const std::string& path) {
   return path.empty() ? "" : (folder / path).lexically_normal().string();
 }
@@ -115,7 +115,7 @@ std::string trimmed(std::string text) {
   return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);
 }
 
-/// Not of a pipe, which would be waited for.
+/// Opens a regular file. A pipe would block.
 std::ifstream open_text(const std::string& path) {
   std::error_code unknown;
   return fs::is_regular_file(path, unknown) ? std::ifstream(path) : std::ifstream();

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// How the weight files of a component are called, without extension: diffusers' way and transformers'.
+// Names of weight files without extension, in diffusers and in transformers.
 constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
 constexpr char kTransformersStem[] = "model";
 
@@ -37,13 +37,13 @@ class FolderSource : public CheckpointSource {
   std::string folder_;
 };
 
-/// The tensors of a file that holds an autoencoder.
+/// Opens a file that holds an autoencoder.
 std::shared_ptr<const TensorStore> open_vae_file(const std::string& path) {
   auto file = std::make_shared<SafetensorsFile>(path);
   const NameSet names(*file);
   if (names.has_prefix("encoder.down_blocks.")) return with_attention_names(std::move(file));
   const auto prefix = find_vae(names);
-  if (!prefix) throw Error(ErrorCode::kCorruptData, path + " holds no autoencoder: it has no tensor `encoder.down...`");
+  if (!prefix) throw Error(ErrorCode::kCorruptData, path + " does not hold an autoencoder: it has no tensor `encoder.down...`");
   return with_diffusers_names(std::move(file), original_vae_names(original_vae_layout(names, *prefix), *prefix));
 }
 
@@ -56,7 +56,7 @@ bool has_vae(const CheckpointSource& source) {
   }
 }
 
-/// The config of a file that comes without one, for a checkpoint that has no autoencoder: the sizes are the file's.
+/// The config for a file without config.json, in a checkpoint without an autoencoder. Sizes are taken from the file.
 Config config_for_file(const std::string& path, Config fields) {
   const SafetensorsFile file(path);
   const NameSet names(file);
@@ -68,7 +68,7 @@ Config config_for_file(const std::string& path, Config fields) {
   return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, traits), path};
 }
 
-/// The folder itself, or that of the autoencoder in a whole checkpoint.
+/// The folder itself or, for a whole checkpoint, the folder of its autoencoder.
 std::string vae_folder(const std::string& path) {
   const auto inner = fs::path(path) / component_name(Component::kVae);
   return fs::exists(inner / "config.json") && !fs::exists(fs::path(path) / "config.json") ? inner.string() : path;

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A safetensors file with a text encoder and nothing else, or one of a checkpoint.
+/// A text encoder in a file of its own or in a checkpoint.
 struct TextEncoderFile {
   std::shared_ptr<const SafetensorsFile> file;
   OriginalTextEncoder encoder;
@@ -67,7 +67,7 @@ class SingleFileSource : public CheckpointSource {
     if (fs::is_directory(external_path(text))) return open_component_folder(external_path(text), component);
     const auto found = text_encoder_file(text);
     auto names = names_of(found.encoder);
-    // Some files keep a projection that the model has no use for.
+    // Some files contain a projection that the model does not use.
     if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
     return with_diffusers_names(found.file, std::move(names));
   }
@@ -80,7 +80,7 @@ class SingleFileSource : public CheckpointSource {
     throw no_such_component(component);
   }
 
-  /// Tells of the tensors that no part takes.
+  /// Logs the tensors that no component uses.
   void log_unused_tensors() const {
     std::set<std::string> used;
     const auto add = [&](const OriginalNames& names) {
@@ -100,12 +100,12 @@ class SingleFileSource : public CheckpointSource {
     constexpr std::size_t kMaxListed = 20;
     const auto count = left.size();
     left.resize(std::min(count, kMaxListed));
-    log::debug(concat(file_->where(), ": ", count, " tensors belong to nothing in the model: ", join(left),
+    log::debug(concat(file_->where(), ": ", count, " tensors are not used by the model: ", join(left),
                       count > kMaxListed ? ", ..." : ""));
   }
 
  private:
-  /// What a manifest names must be there and be of use: nothing of it is left out in silence.
+  /// What a manifest names must exist and be usable; nothing in it is ignored silently.
   void check_overrides() const {
     if (!overrides_.configs.empty() && !fs::is_directory(overrides_.configs)) {
       throw Error(ErrorCode::kNotFound,
@@ -114,7 +114,7 @@ class SingleFileSource : public CheckpointSource {
     if (!overrides_.text_encoder.empty()) text_encoder_of(Component::kTextEncoder);
     if (!overrides_.text_encoder_2.empty()) text_encoder_of(Component::kTextEncoder2);
   }
-  /// Whether the folder of configs has this part.
+  /// Whether the folder of configs has this component.
   bool has_configs(Component component) const {
     return !overrides_.configs.empty() && fs::is_directory(fs::path(overrides_.configs) / component_name(component));
   }
@@ -141,7 +141,7 @@ class SingleFileSource : public CheckpointSource {
     return find_text_encoder(names_, text.scope, text.max_layers);
   }
 
-  /// File or folder that the manifest names for a text encoder, to be used instead of the file's own; may be empty.
+  /// The file or folder that the manifest names to replace the file's own text encoder; may be empty.
   const std::string& external_path(const SingleFileTextEncoder& text) const {
     return text.component == Component::kTextEncoder ? overrides_.text_encoder : overrides_.text_encoder_2;
   }
@@ -158,7 +158,7 @@ class SingleFileSource : public CheckpointSource {
     for (const auto& scope : {std::string(), text.scope}) {
       if (auto encoder = find_text_encoder(names, scope, text.max_layers)) return {file, std::move(*encoder)};
     }
-    throw Error(ErrorCode::kCorruptData, file->where() + " holds no text encoder");
+    throw Error(ErrorCode::kCorruptData, file->where() + " does not hold a text encoder");
   }
 
   nlohmann::json vae_config() const {
@@ -178,7 +178,7 @@ class SingleFileSource : public CheckpointSource {
   SingleFileOverrides overrides_;
   SingleFileFamily family_;
   OriginalUNetLayout unet_;
-  std::optional<std::string> vae_;  // what its names begin with
+  std::optional<std::string> vae_;  // prefix of its names
 };
 
 }  // namespace

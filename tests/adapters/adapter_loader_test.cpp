@@ -129,7 +129,7 @@ TEST_F(AdapterLoaderTest, MismatchedTensorsAreNamed) {
   expect_rejected(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kInvalidArgument, "lora_down.weight` is [0, 8]");
   expect_rejected(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kInvalidArgument, "is []");
   expect_rejected(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
-                  "lora_up.weight` is not of floating point");
+                  "lora_up.weight` does not have a floating-point dtype");
   expect_rejected(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kInvalidArgument, "alpha` is [2]");
   expect_rejected(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
                   "alpha` is not finite");
@@ -152,12 +152,12 @@ TEST_F(AdapterLoaderTest, MissingOrExtraTensorsAreNamed) {
     expect_rejected({{linear + part, at::ones({1, 8})}}, ErrorCode::kCorruptData, linear + part);
   }
   expect_rejected(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
-                  "hada_t1` does not go with");
+                  "hada_t1` does not fit");
   expect_rejected(with(low_rank(), linear + ".lora.down.weight", at::ones({2, 8})), ErrorCode::kCorruptData,
                   "are the same part");
   auto twice = low_rank();
   twice.merge(low_rank("lora_unet_middle_block_1_proj_in"));
-  expect_rejected(twice, ErrorCode::kCorruptData, "and so is another tensor");
+  expect_rejected(twice, ErrorCode::kCorruptData, "and another tensor are both for");
   expect_rejected({}, ErrorCode::kCorruptData, "holds no tensors");
 }
 
@@ -168,7 +168,7 @@ TEST_F(AdapterLoaderTest, UnsupportedKindsAndOtherModelsAreRejected) {
   expect_rejected(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
                   ErrorCode::kCorruptData, "lora_magnitude_vector");
   expect_rejected(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
-                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
+                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` does not belong to any layer of this model");
 }
 
 // Someone has chosen the wrong file; what it is for tells which.
@@ -200,7 +200,7 @@ TEST_F(AdapterLoaderTest, BiasMayChangeWithOrWithoutTheWeight) {
   expect_rejected({{difference, at::ones({6, 8, 1, 1})}}, ErrorCode::kInvalidArgument, "`" + difference + "` is [6, 8");
   expect_rejected({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
   expect_rejected({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
-                  ErrorCode::kCorruptData, "dora_scale` does not go with");
+                  ErrorCode::kCorruptData, "dora_scale` does not fit");
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

@@ -175,7 +175,7 @@ TEST(Adapters, UnusableAdaptersAreRejectedByName) {
   expect_rejected(*pipeline, request({{"peft", 1.0, 101.0}}), "is 101, expected");
   expect_rejected(*pipeline, request({}, "a fox <lora:peft:nan>"), "expected -100 to 100");
   expect_rejected(*pipeline, request(std::vector<AdapterSelection>(33, {"peft", 1.0})), "33 adapters");
-  expect_rejected(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is no number", "prompt");
+  expect_rejected(*pipeline, request({}, "a fox <lora:peft:strong>"), "`strong` is not a number", "prompt");
   expect_rejected(*pipeline, request({{"xl_peft", 1.0}}), "xl_peft.safetensors: `text_encoder_2.");
   expect_rejected(*load("xl"), request({{"peft", 1.0}}), "peft.safetensors: `");
   const auto without = open_model("m", reference("sd"), {}).load({}, {});

@@ -285,7 +285,7 @@ TEST(SingleFile, NonCheckpointFilesAreIdentifiedInTheError) {
       {"double_blocks.0.img_attn.qkv.lora_A.weight", "--lora-dir"},
       {"emb_params", "--embeddings-dir"},
       {"input_blocks.0.0.weight", "names lack `model.diffusion_model.`"},
-      {"something", "no checkpoint of Stable Diffusion"}};
+      {"something", "not a Stable Diffusion checkpoint"}};
   for (const auto& [tensor, what] : others) {
     write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
     EXPECT_THAT(message_of([&] { Checkpoint::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
