@@ -18,15 +18,15 @@ namespace fs = std::filesystem;
 constexpr const char* kExtension = ".safetensors";
 constexpr std::size_t kMaxNamesListed = 50;
 constexpr std::size_t kMaxNameLength = 1000;
-constexpr int kMaxDepth = 8;  // of folders in folders; links may go round in circles
+constexpr int kMaxDepth = 8;  // of nested folders; links can form cycles
 
-/// Of a file or folder: whether it is one to be seen, and stays where it is.
+/// Whether the name of a file or folder is visible and contains no separators.
 bool is_safe_name(std::string_view name) {
   const auto bad = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < ' '; };
   return !name.empty() && name.front() != '.' && std::none_of(name.begin(), name.end(), bad);
 }
 
-/// Whether a name, perhaps with folders, stays in the folder.
+/// Whether an adapter's name, which may contain subfolders, stays inside the folder.
 bool is_inside_folder(std::string_view name) {
   if (name.size() > kMaxNameLength) return false;
   while (true) {
@@ -37,7 +37,7 @@ bool is_inside_folder(std::string_view name) {
   }
 }
 
-/// Whether a link leads to a folder that it lies in itself.
+/// Whether a link leads to a folder that contains the link.
 bool is_cyclic_link(const fs::path& link) {
   std::error_code error;
   const auto to = fs::canonical(link, error);
@@ -74,7 +74,8 @@ std::vector<std::string> AdapterDirectory::names() const {
 
 std::string AdapterDirectory::file(const std::string& asked) const {
   if (path_.empty()) {
-    throw Error(ErrorCode::kInvalidArgument, "there are no adapters here: --lora-dir names no folder", "loras");
+    throw Error(ErrorCode::kInvalidArgument, "no adapters are available: the server was started without --lora-dir",
+                "loras");
   }
   const auto name = asked.ends_with(kExtension) ? fs::path(asked).replace_extension().string() : asked;
   const auto path_of = [&](const std::string& inside) { return (fs::path(path_) / (inside + kExtension)).string(); };
@@ -87,13 +88,14 @@ std::string AdapterDirectory::file(const std::string& asked) const {
   if (same.size() == 1) return path_of(same[0]);
   if (!same.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
-                concat("the adapter ", quote_name(name), " is in several folders; say which: ", join(same)), "loras");
+                concat("the adapter ", quote_name(name), " is in several folders; name one of them: ", join(same)),
+                "loras");
   }
   const auto more = known.size() > kMaxNamesListed ? concat(" and ", known.size() - kMaxNamesListed, " more") : "";
   known.resize(std::min(known.size(), kMaxNamesListed));
   throw Error(ErrorCode::kInvalidArgument,
-              concat("there is no adapter ", quote_name(asked), "; there ",
-                     known.empty() ? std::string("are none") : concat("are: ", join(known), more)),
+              concat("there is no adapter ", quote_name(asked), "; ",
+                     known.empty() ? std::string("the folder has none") : concat("there are: ", join(known), more)),
               "loras");
 }
 

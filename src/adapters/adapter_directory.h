@@ -1,4 +1,4 @@
-// The folder that adapters are chosen from.
+// The folder of adapter files that requests choose from.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace easel {
 
-/// Adapters are the .safetensors files in a folder and the folders inside it, by their paths from there without
-/// extension: "ink", "sdxl/ink". It is looked at anew each time, so files may come and go. Thread-safe.
+/// The .safetensors files in a folder and its subfolders. An adapter's name is its path relative to the folder without
+/// the extension: "ink", "sdxl/ink". The folder is read on every call, so files may be added and removed. Thread-safe.
 class AdapterDirectory {
  public:
   /// @param path  empty: there are no adapters
@@ -15,9 +15,10 @@ class AdapterDirectory {
 
   /// Sorted. Empty where the folder cannot be read.
   std::vector<std::string> names() const;
-  /// The file of an adapter. The end of its path will do, "ink" for "sdxl/ink", where it is the only one.
-  /// @throws Error(kInvalidArgument)  no such adapter, or several; lists what there is. Also for names that lead
-  ///                                  elsewhere, such as "../x". Param loras
+  /// The file of an adapter. If only one name ends with `name` after a slash, that adapter is meant: "ink" finds
+  /// "sdxl/ink".
+  /// @throws Error(kInvalidArgument)  there is no such adapter, or there are several; the message lists adapters. Names
+  ///                                  that leave the folder, such as "../x", are never found. Param loras
   std::string file(const std::string& name) const;
 
  private:

@@ -17,7 +17,7 @@ namespace {
 
 using Role = AdapterTensorRole;
 
-/// A change, and its rank; none where alpha has no meaning.
+/// A change of a weight, and its rank, if alpha has a meaning for this kind of change.
 struct Change {
   decltype(LayerAdapter::change) tensors;
   std::optional<std::int64_t> rank;
@@ -112,13 +112,13 @@ Magnitude take_magnitude(AdapterTensors& file, const LayerAdapter& adapter) {
   by_input[1] = file.in();
   const auto* low_rank = std::get_if<LowRank>(&adapter.change);
   if (low_rank != nullptr && low_rank->up_bias.defined()) {
-    throw file.unsupported(Role::kUpBias, "does not go with DoRA's lengths");
+    throw file.unsupported(Role::kUpBias, "cannot be combined with DoRA's magnitudes");
   }
   if (file.has(Role::kPeftMagnitude)) {
     if (low_rank == nullptr || low_rank->mid.defined()) {
-      throw file.unsupported(Role::kPeftMagnitude, "goes with a plain down and up only");
+      throw file.unsupported(Role::kPeftMagnitude, "is supported only with a plain down and up");
     }
-    // PEFT's lengths are [out], of a convolution [1, out, 1, 1].
+    // PEFT stores [out] for linear layers and [1, out, 1, 1] for convolutions.
     return {.lengths = file.take_reshaped(Role::kPeftMagnitude, by_output), .rule = Magnitude::Rule::kPeft};
   }
   const bool of_outputs = file.extent(Role::kDoraScale, 0) == file.out();
@@ -129,14 +129,14 @@ double take_scale(AdapterTensors& file, const std::optional<std::int64_t>& rank,
                   const AdapterScales& scales) {
   if (file.has(Role::kAlpha)) {
     const auto alpha = file.take_number(Role::kAlpha);
-    // 0 is how trainers write that alpha is the rank.
+    // Trainers write 0 for an alpha that equals the rank.
     return rank && alpha != 0 ? alpha / static_cast<double>(*rank) : 1.0;
   }
-  return rank ? scales.of(ref.model->component, ref.slot->name, *rank).value_or(1.0) : 1.0;
+  return rank ? scales.of(ref.model->component.value(), ref.slot->name, *rank).value_or(1.0) : 1.0;
 }
 
-/// What kind of model a file was trained for, by its header or else by the width of the text that its cross-attentions
-/// take. Empty where neither tells.
+/// The kind of model that a file was trained for, from its header or the width of the text that its cross-attentions
+/// take. Empty if unknown.
 std::string trained_for(const AdapterFile& file) {
   for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
     const auto found = file.metadata().find(key);
@@ -166,11 +166,11 @@ std::shared_ptr<const BoundAdapter> bind(const AdapterFile& file, const std::str
     const auto* ref = names.find(module.name);
     if (ref == nullptr) {
       throw Error(ErrorCode::kInvalidArgument,
-                  concat(file.name(), ": ", quote_name(key), " is for no layer of this model"), "loras");
+                  concat(file.name(), ": ", quote_name(key), " does not belong to any layer of this model"), "loras");
     }
     if (!adapted.insert(ref->slot.get()).second) {
-      throw Error(ErrorCode::kCorruptData, concat(file.name(), ": ", quote_name(key), " is for ", ref->slot->name,
-                                                  ", and so is another tensor"));
+      throw Error(ErrorCode::kCorruptData,
+                  concat(file.name(), ": ", quote_name(key), " and another tensor are both for ", ref->slot->name));
     }
     AdapterTensors tensors(file, module, *ref->slot, placement);
     auto [change, rank] = take_change(tensors);

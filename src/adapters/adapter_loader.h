@@ -1,4 +1,4 @@
-// From an adapter file to the layers of a model.
+// Loads adapter files for the layers of a model.
 #pragma once
 
 #include <memory>
@@ -10,14 +10,15 @@
 
 namespace easel {
 
-/// Reads an adapter file, all of it: an adapter that is applied in part gives a wrong image without a word.
-/// Scales are alpha / rank by the module's alpha tensor; else by diffusers' `lora_adapter_metadata`; else 1.
+/// Reads an adapter file. Every tensor must be used, because an adapter that is applied only in part would silently
+/// give wrong images. The scale is alpha / rank, with alpha from the layer's alpha tensor or diffusers'
+/// `lora_adapter_metadata`, or 1.
 /// @param id         BoundAdapter::id
 /// @param placement  of the models
-/// @throws Error(kNotFound, kCorruptData)  the file, or a tensor in it; names both
-/// @throws Error(kUnsupported)             a key or a combination that easel does not do; names it
+/// @throws Error(kNotFound, kCorruptData)  names the file and the tensor
+/// @throws Error(kUnsupported)             a key or a combination that easel does not support; names it
 /// @throws Error(kInvalidArgument)         a tensor for a layer that the models lack or that has another shape; names
-///                                         it, and what the file was made for where that can be told. Param loras
+///                                         it, and what the file was made for if that is known. Param loras
 std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
                                                  const LayerNames& names, const Placement& placement);
 

@@ -1,4 +1,4 @@
-// What diffusers writes into an adapter file beside its tensors.
+// The metadata that diffusers writes into adapter files.
 #pragma once
 
 #include <cstdint>
@@ -7,19 +7,22 @@
 #include <optional>
 #include <string>
 
+#include "core/component.h"
+
 namespace easel {
 
-/// The `lora_adapter_metadata` of a file: PEFT's settings of each component, among them its alphas.
+/// The `lora_adapter_metadata` of a file: PEFT's settings for each component, including alpha.
 class AdapterScales {
  public:
-  /// @param metadata  of the file's header
+  /// @param metadata  from the file's header
   /// @param file      for messages
-  /// @throws Error(kCorruptData)  no JSON object of such settings
-  /// @throws Error(kUnsupported)  a pattern of layer names that is more than a name
+  /// @throws Error(kCorruptData)  the metadata is not a JSON object with such settings
+  /// @throws Error(kUnsupported)  a pattern of layer names that is not a plain name
   AdapterScales(const std::map<std::string, std::string>& metadata, const std::string& file);
 
-  /// scale of a layer: alpha / rank, or alpha / sqrt(rank) where rank stabilisation is on; none where nothing is said.
-  std::optional<double> of(const std::string& component, const std::string& layer, std::int64_t rank) const;
+  /// The scale of a layer: alpha / rank, or alpha / sqrt(rank) with rank stabilisation; none if the metadata has no
+  /// alpha.
+  std::optional<double> of(Component component, const std::string& layer, std::int64_t rank) const;
 
  private:
   nlohmann::json settings_ = nlohmann::json::object();

@@ -37,7 +37,7 @@ const std::string& AdapterTensors::key(AdapterTensorRole role) const {
   const auto found = module_.keys.find(role);
   if (found != module_.keys.end()) return found->second;
   throw Error(ErrorCode::kCorruptData,
-              concat(file_.name(), ": ", quote_name(module_.keys.begin()->second), " lacks its counterpart"));
+              concat(file_.name(), ": ", quote_name(module_.keys.begin()->second), " has no counterpart"));
 }
 
 const Shape& AdapterTensors::shape(AdapterTensorRole role) const {
@@ -80,7 +80,7 @@ double AdapterTensors::take_number(AdapterTensorRole role) {
 
 void AdapterTensors::finish() const {
   for (const auto& [role, name] : module_.keys) {
-    if (!taken_.contains(role)) throw corrupt(role, "does not go with the layer's other tensors");
+    if (!taken_.contains(role)) throw corrupt(role, "does not fit the layer's other tensors");
   }
 }
 
@@ -100,11 +100,11 @@ Error AdapterTensors::shape_mismatch(AdapterTensorRole role, const std::string& 
 }
 
 at::Tensor AdapterTensors::read(AdapterTensorRole role) {
-  if (!c10::isFloatingType(file_.info(key(role)).dtype)) throw corrupt(role, "is not of floating point");
+  if (!c10::isFloatingType(file_.info(key(role)).dtype)) throw corrupt(role, "does not have a floating-point dtype");
   taken_.insert(role);
   const auto stored = file_.read(key(role));
   if (!at::isfinite(stored).all().item<bool>()) throw corrupt(role, "holds numbers that are not finite");
-  // A copy: the file may change while the adapter is in use.
+  // A copy, because the file may change while the adapter is in use.
   auto tensor = stored.to(placement_.device, placement_.dtype, /*non_blocking=*/false, /*copy=*/true);
   bytes_ += tensor.nbytes();
   return tensor;

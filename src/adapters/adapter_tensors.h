@@ -1,4 +1,4 @@
-// The tensors that an adapter file has for one layer, each taken once and checked against that layer.
+// The tensors that an adapter file has for one layer. Each is taken once and checked against the layer.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,13 +15,13 @@
 
 namespace easel {
 
-/// Every method throws Error(kInvalidArgument), param loras, where a tensor does not fit the layer, and
-/// Error(kCorruptData) where one is missing or no number; both name file and tensor.
+/// Every method throws Error(kInvalidArgument), param loras, if a tensor does not fit the layer, and
+/// Error(kCorruptData) if one is missing or not finite. Both name the file and the tensor.
 class AdapterTensors {
  public:
   using Shape = std::vector<std::int64_t>;
 
-  /// All outlive this. @param placement  where the layer's weight is, and its dtype
+  /// References must outlive this. @param placement  device and dtype of the layer's weight
   AdapterTensors(const AdapterFile& file, const AdapterModule& module, const LayerSlot& slot,
                  const Placement& placement)
       : file_(file), module_(module), slot_(slot), placement_(placement) {}
@@ -33,29 +33,30 @@ class AdapterTensors {
   std::int64_t in() const { return slot_.shape[1]; }
   bool is_convolution() const { return slot_.shape.size() == 4; }
   std::int64_t window() const { return is_convolution() ? slot_.shape[2] * slot_.shape[3] : 1; }
-  /// A shape with the layer's window, or with one of a single cell, where the layer has any.
+  /// [rows, columns], extended by the layer's kernel size or by 1 x 1 if the layer is a convolution.
   Shape windowed(std::int64_t rows, std::int64_t columns) const;
   Shape pointwise(std::int64_t rows, std::int64_t columns) const;
 
   const Shape& shape(AdapterTensorRole role) const;
-  /// An extent of a stored tensor, above 0.
+  /// One extent of a stored tensor; at least 1.
   std::int64_t extent(AdapterTensorRole role, std::size_t dimension) const;
 
-  /// The tensor as the layer takes it. Ones at the end of a shape are free: to those who train, a linear layer and a
-  /// 1 x 1 convolution are the same.
+  /// The tensor in the shape that the layer needs. Trailing ones in a shape may differ, because trainers do not
+  /// distinguish linear layers from 1 x 1 convolutions.
   at::Tensor take(AdapterTensorRole role, const Shape& shape);
-  /// The same, undefined where the file has none.
+  /// Like take; undefined if the file does not have the tensor.
   at::Tensor take_optional(AdapterTensorRole role, const Shape& shape);
-  /// The tensor with its last dimensions made one. @return [rows, columns]
+  /// The tensor with its last dimensions flattened. @return [rows, columns]
   at::Tensor take_flat(AdapterTensorRole role, std::int64_t rows, std::int64_t columns);
-  /// As many numbers, in whatever shape they are stored.
+  /// The tensor reshaped; only the number of elements must match.
   at::Tensor take_reshaped(AdapterTensorRole role, const Shape& shape);
   double take_number(AdapterTensorRole role);
 
-  /// To be called last: a tensor that was not taken is no part of the kind that the others make.
+  /// To be called last. Throws if a tensor was not taken, because it does not belong to the kind of change that the
+  /// others make.
   void finish() const;
 
-  std::size_t bytes() const { return bytes_; }  ///< of what was taken
+  std::size_t bytes() const { return bytes_; }  ///< of the tensors that were taken
   Error corrupt(AdapterTensorRole role, const std::string& what) const;
   Error unsupported(AdapterTensorRole role, const std::string& what) const;
 

@@ -13,7 +13,7 @@ namespace easel {
 namespace {
 
 constexpr std::size_t kMaxAdapters = 32;
-constexpr double kMaxWeight = 100;  // far beyond use, and far from what overflows
+constexpr double kMaxWeight = 100;  // far larger than useful, and far from overflowing
 
 using Models = std::vector<std::shared_ptr<LayerTable>>;
 

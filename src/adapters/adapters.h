@@ -1,4 +1,4 @@
-// A pipeline's adapters: from the names in a request to what its models work with.
+// The adapters of a pipeline.
 #pragma once
 
 #include <memory>
@@ -17,26 +17,28 @@
 namespace easel {
 
 struct AdapterOptions {
-  std::string directory;                              ///< of the files to choose from; empty: none
-  std::size_t memory_bytes = std::size_t{512} << 20;  ///< of adapters kept; beyond it the least recently used leave
+  std::string directory;  ///< of the adapter files; empty: none
+  std::size_t memory_bytes = std::size_t{512}
+                             << 20;  ///< for cached adapters; beyond it, the least recently used are dropped
 };
 
-/// Loads adapters when a request names them and keeps the latest used in memory, on the models' device. A file that has
-/// changed is read again; images under way keep what they began with. Not thread-safe.
+/// Loads adapters when a request names them, and caches the most recently used on the models' device. A file that has
+/// changed is read again; images in progress keep the adapter that they started with. Not thread-safe.
 class Adapters {
  public:
-  /// @param models     whose layers are adapted, with LayerTable::component set
+  /// @param models     the models whose layers are adapted, with LayerTable::component set
   /// @param placement  of those models
   Adapters(const AdapterOptions& options, const std::vector<std::shared_ptr<LayerTable>>& models,
            const Placement& placement);
 
-  /// The set of a request; null where it comes to nothing: no adapter, or none with a weight.
-  /// @throws Error(kInvalidArgument)  param loras: an unknown name, one that is there twice, a weight beyond 100,
-  ///                                  too many, or an adapter for another model
-  /// @throws Error(kCorruptData, kUnsupported)  a file that cannot be used; names file and tensor
+  /// The adapters of a request; null if there are none or all weights are 0.
+  /// @throws Error(kInvalidArgument)  param loras: a name that is unknown or occurs twice, a weight outside -100 to
+  /// 100,
+  ///                                  too many adapters, or an adapter for another model
+  /// @throws Error(kCorruptData, kUnsupported)  the file cannot be used; names file and tensor
   std::shared_ptr<const AdapterSet> resolve(const std::vector<AdapterSelection>& uses);
 
-  std::size_t loaded_bytes() const { return loaded_.weight(); }  ///< of what is kept now
+  std::size_t loaded_bytes() const { return loaded_.weight(); }  ///< of the adapters in the cache
   std::size_t loads() const { return loads_; }
 
  private:

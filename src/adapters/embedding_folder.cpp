@@ -17,10 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kExtensions = {".safetensors", ".pt", ".bin"};
-// Coarser than any file system's clock: within this time two changes may carry the same time.
+// Coarser than any file system's timestamps: two changes within this time may have the same one.
 constexpr std::chrono::seconds kMtimeGranularity(2);
 
-/// Its place in kExtensions; their number for any other.
+/// The index of the extension in kExtensions, or their number for any other extension.
 std::size_t extension_rank(const fs::path& path) {
   const auto extension = path.extension().string();
   return static_cast<std::size_t>(std::find(kExtensions.begin(), kExtensions.end(), extension) - kExtensions.begin());
@@ -60,7 +60,7 @@ EmbeddingFolder::Files EmbeddingFolder::read_folder() const {
     std::error_code ignored;
     if (rank == kExtensions.size() || !entry.is_regular_file(ignored)) continue;
     const auto word = entry.path().stem().string();
-    if (to_valid_utf8(word) != word) continue;  // nothing in a prompt could name it
+    if (to_valid_utf8(word) != word) continue;  // a prompt cannot contain it
     const auto [there, inserted] = best.try_emplace(word, entry.path());
     if (!inserted && rank < extension_rank(there->second)) there->second = entry.path();
   }
@@ -83,7 +83,7 @@ std::shared_ptr<const EmbeddingFolder::Loaded> EmbeddingFolder::load(const File&
   }
 }
 
-/// Where the files lie is nothing for those who send prompts.
+/// Clients must not learn the path of the folder.
 std::string EmbeddingFolder::without_folder(std::string message) const {
   const auto prefix = path_ + "/";
   for (auto at = message.find(prefix); at != std::string::npos; at = message.find(prefix)) {

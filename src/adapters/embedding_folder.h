@@ -1,4 +1,4 @@
-// A folder of textual inversions, whose files' names are words in prompts.
+// A folder of textual inversions. The names of its files are words in prompts.
 #pragma once
 
 #include <chrono>
@@ -16,9 +16,9 @@
 
 namespace easel {
 
-/// Watches a folder's own .safetensors, .pt and .bin files, not those of folders in it. A file's name without its
-/// extension is its word; of files with one word, that first in this order of extensions counts. Files that come, go
-/// or change are seen at the next call; only vectors that are asked for are read. Thread-safe.
+/// Watches the .safetensors, .pt and .bin files directly in a folder. A file's name without its extension is its word;
+/// if several files have the same word, the extensions are preferred in this order. Files that are added, removed or
+/// changed are noticed by the next call; only vectors that are asked for are read. Thread-safe.
 class EmbeddingFolder {
  public:
   struct File {
@@ -27,23 +27,23 @@ class EmbeddingFolder {
 
     bool operator==(const File&) const = default;
   };
-  /// In the order of the words' bytes.
+  /// Sorted by the words' bytes.
   using Files = std::vector<File>;
 
   struct Loaded {
     LearnedEmbedding embedding;
-    std::uint64_t version;  ///< of no other vectors, as long as the process lives
+    std::uint64_t version;  ///< unique to these vectors within the process
   };
 
-  /// @throws Error(kNotFound)  no such folder
+  /// @throws Error(kNotFound)  the folder does not exist
   explicit EmbeddingFolder(std::string path);
 
-  /// The same object for as long as the same files are there. As long as nothing comes or goes it costs one look at the
-  /// folder's time.
+  /// Returns the same object while the set of files is unchanged, which normally costs only a check of the folder's
+  /// modification time.
   std::shared_ptr<const Files> files();
 
-  /// The vectors of one of files(); read when they are first asked for, and again when the file has changed.
-  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file, without the folder
+  /// The vectors of one of files(). They are read by the first call, and again after the file has changed.
+  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file without the folder
   std::shared_ptr<const Loaded> load(const File& file);
 
  private:
@@ -59,7 +59,7 @@ class EmbeddingFolder {
   std::string path_;
   Mutex mutex_;
   FileTime time_ EASEL_GUARDED_BY(mutex_) = {};
-  bool settled_ EASEL_GUARDED_BY(mutex_) = false;  // the folder's time was old enough to tell a later change
+  bool settled_ EASEL_GUARDED_BY(mutex_) = false;  // the folder's time was old enough to differ after any later change
   std::shared_ptr<const Files> files_ EASEL_GUARDED_BY(mutex_);
   std::map<std::string, Cached> cache_ EASEL_GUARDED_BY(mutex_);  // by path
   std::uint64_t versions_ EASEL_GUARDED_BY(mutex_) = 0;

@@ -22,7 +22,7 @@ constexpr Renaming kInResnet[] = {{"conv1", "in_layers.2"},
                                   {"conv2", "out_layers.3"},
                                   {"time_emb_proj", "emb_layers.1"},
                                   {"conv_shortcut", "skip_connection"}};
-// Of an attention in CLIP, as diffusers' files called them before PEFT.
+// Layers of CLIP's attention, and their names in diffusers' files before PEFT.
 constexpr Renaming kOldAttention[] = {
     {".q_proj", ".to_q"}, {".k_proj", ".to_k"}, {".v_proj", ".to_v"}, {".out_proj", ".to_out"}};
 constexpr std::string_view kTextModel = "text_model.";
@@ -45,7 +45,7 @@ std::string without(std::string name, std::string_view part) {
   return at == std::string::npos ? name : name.erase(at, part.size());
 }
 
-/// "down_blocks.1.attentions.0.proj_in" in its pieces.
+/// The parts of a name such as "down_blocks.1.attentions.0.proj_in".
 struct BlockName {
   std::string stack;  ///< down_blocks, mid_block, up_blocks
   int block = 0;
@@ -130,9 +130,9 @@ std::string original_unet_name(const std::string& name, const LayerTable& unet) 
 
 LayerNames::LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models) {
   for (const auto& model : models) {
-    if (model->component == "unet") {
+    if (model->component == Component::kUnet) {
       add_unet(model);
-    } else if (!model->component.empty()) {
+    } else if (model->component) {
       add_text_encoder(model);
     }
   }
@@ -154,16 +154,17 @@ void LayerNames::add_unet(const std::shared_ptr<LayerTable>& unet) {
 }
 
 void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
-  const bool second = encoder->component == "text_encoder_2";
+  const auto& component = component_name(encoder->component.value());
+  const bool second = encoder->component == Component::kTextEncoder2;
   for (const auto& [own_name, slot] : encoder->slots()) {
     const LayerRef ref{encoder, slot};
-    // transformers 5 dropped the inner module; files and checkpoints name it or not.
+    // transformers 5 dropped the inner module; files and checkpoints may name it or not.
     const auto name = own_name.starts_with(kTextModel) ? own_name.substr(kTextModel.size()) : own_name;
     for (const auto& spelled : {name, std::string(kTextModel) + name}) {
-      layers_.emplace(encoder->component + "." + spelled, ref);
+      layers_.emplace(component + "." + spelled, ref);
       for (const auto& [now, then] : kOldAttention) {
         if (!spelled.ends_with(now)) continue;
-        layers_.emplace(concat(encoder->component, '.', spelled.substr(0, spelled.size() - now.size()), then), ref);
+        layers_.emplace(concat(component, '.', spelled.substr(0, spelled.size() - now.size()), then), ref);
       }
       const std::vector<const char*> kohya = second ? std::vector{"lora_te2_"} : std::vector{"lora_te_", "lora_te1_"};
       for (const char* prefix : kohya) layers_.emplace(prefix + flat(spelled), ref);

@@ -1,4 +1,4 @@
-// The names that adapter files give to a model's layers.
+// Finds a model's layers by the names that adapter files give them.
 #pragma once
 
 #include <memory>
@@ -10,16 +10,17 @@
 
 namespace easel {
 
-/// diffusers' name of a UNet layer as the original implementation has it, in which kohya's trainer names SDXL's layers:
-/// "down_blocks.1.attentions.0.proj_in" is "input_blocks.4.1.proj_in". Empty where there is none.
-/// @param unet  all of the UNet's layers: blocks are numbered through, so their lengths count
+/// The original implementation's name for a UNet layer, which kohya's trainer uses for SDXL:
+/// "down_blocks.1.attentions.0.proj_in" is "input_blocks.4.1.proj_in". Empty if there is none.
+/// @param name  diffusers' name
+/// @param unet  all of the UNet's layers; the original implementation numbers blocks consecutively, so all are needed
 std::string original_unet_name(const std::string& name, const LayerTable& unet);
 
-/// Finds layers by the names of kohya's, diffusers', PEFT's, OneTrainer's and ComfyUI's files: lora_unet_mid_block_...,
+/// Finds layers by the names in files of kohya, diffusers, PEFT, OneTrainer and ComfyUI: lora_unet_mid_block_...,
 ///   lora_unet_middle_block_..., lycoris_...; lora_te_..., lora_te1_..., lora_te2_...; unet.mid_block..., mid_block...,
-///   with .processor or not, text_encoder.text_model...; unet.middle_block..., clip_l..., clip_g...;
+///   with or without .processor, text_encoder.text_model...; unet.middle_block..., clip_l..., clip_g...;
 ///   diffusion_model.middle_block..., text_encoders.clip_l.transformer...
-/// Not changed once made; thread-safe.
+/// Immutable; thread-safe.
 class LayerNames {
  public:
   struct LayerRef {
@@ -27,7 +28,7 @@ class LayerNames {
     std::shared_ptr<LayerSlot> slot;
   };
   explicit LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models);
-  /// Null where no layer is called so.
+  /// Null if there is no layer of that name.
   const LayerRef* find(const std::string& name) const;
 
  private:

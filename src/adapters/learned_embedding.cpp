@@ -22,7 +22,7 @@ std::unique_ptr<TensorStore> open(const std::string& path) {
   return std::make_unique<TorchCheckpoint>(path, &textual_inversion_of);
 }
 
-/// One vector may be stored as a row or by itself. @return [n, D]
+/// A single vector may be stored with one or two dimensions. @return [n, D]
 at::Tensor read_vectors(const TensorStore& store, const std::string& name, const std::string& file) {
   const auto& info = *store.find(name);
   const auto& shape = info.shape;
@@ -31,12 +31,12 @@ at::Tensor read_vectors(const TensorStore& store, const std::string& name, const
   const bool fits = shape.size() <= 2 && count >= 1 && count <= kMaxVectors && width >= 1 && width <= kMaxWidth;
   if (!fits || !c10::isFloatingType(info.dtype)) {
     throw Error(ErrorCode::kUnsupported, concat(file, ": tensor ", quote_name(name), " of shape ", format_shape(shape),
-                                                " is no vector of a word, nor up to ", kMaxVectors, " of them"));
+                                                " must be one embedding vector or a list of at most ", kMaxVectors));
   }
   const auto vectors = store.read(name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).reshape({count, width});
   if (!at::isfinite(vectors).all().item<bool>()) {
     throw Error(ErrorCode::kCorruptData,
-                concat(file, ": tensor ", quote_name(name), " has numbers that are not finite"));
+                concat(file, ": tensor ", quote_name(name), " holds numbers that are not finite"));
   }
   return vectors;
 }
@@ -46,7 +46,7 @@ at::Tensor read_vectors(const TensorStore& store, const std::string& name, const
 LearnedEmbedding::LearnedEmbedding(const std::string& path) : file_(path.substr(path.rfind('/') + 1)) {
   const auto store = open(path);
   const auto names = store->names();
-  if (names.empty()) throw Error(ErrorCode::kUnsupported, file_ + " holds no tensor");
+  if (names.empty()) throw Error(ErrorCode::kUnsupported, file_ + " does not hold any tensors");
   for (const auto& name : names) {
     const bool meant = names.size() == 1 || name == "clip_l" || name == "clip_g";
     if (meant) tensors_[name] = read_vectors(*store, name, file_);

@@ -1,4 +1,4 @@
-// Files of textual inversion (Gal et al. 2022, arXiv:2208.01618).
+// Textual inversion files (Gal et al. 2022, arXiv:2208.01618).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,28 +8,29 @@
 
 namespace easel {
 
-/// Which of a model's text encoders a vector is for.
+/// The text encoder that a vector is for.
 enum class EmbeddingTarget {
-  kOnly,   ///< of Stable Diffusion 1 and 2
+  kOnly,   ///< the only one, of Stable Diffusion 1 and 2
   kClipL,  ///< the first of SDXL
   kClipG,  ///< the second of SDXL
 };
 
-/// The vectors that one word stands for, in memory of their own: the file may change or go. Immutable, thread-safe.
+/// The vectors that one word stands for, copied from the file. Immutable; thread-safe.
 ///
-/// Reads .safetensors, and .pt and .bin of torch.save, of which nothing is run: one tensor under any name (diffusers,
-/// emb_params), that under string_to_param (AUTOMATIC1111's web UI), or clip_l and clip_g (SDXL).
+/// Reads .safetensors files, and .pt and .bin files of torch.save without running any code in them. The file holds one
+/// tensor of any name (diffusers, emb_params), one below string_to_param (AUTOMATIC1111's web UI), or clip_l and clip_g
+/// (SDXL).
 class LearnedEmbedding {
  public:
-  /// @throws Error(kNotFound)                   cannot be opened
+  /// @throws Error(kNotFound)                   the file cannot be opened
   /// @throws Error(kCorruptData, kUnsupported)  names the file and what is wrong with it
   explicit LearnedEmbedding(const std::string& path);
 
-  /// float [n, D], n from 1 to 1024: what was stored for this part, or the only tensor of the file; on the CPU.
-  /// @throws Error(kUnsupported)  the file holds several tensors, none for this part; names it
+  /// float32 [n, D] on the CPU, n from 1 to 1024: the tensor for this text encoder, or the only tensor of the file.
+  /// @throws Error(kUnsupported)  the file holds several tensors, none for this text encoder; names the file
   const at::Tensor& vectors(EmbeddingTarget part) const;
 
-  /// Without its folder.
+  /// The file's name without its folder.
   const std::string& file() const { return file_; }
 
  private:

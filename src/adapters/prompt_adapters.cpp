@@ -21,7 +21,7 @@ bool opens_at(std::string_view text, std::size_t at) {
   return opening == kOpenings[0] || opening == kOpenings[1];
 }
 
-/// As Python's float() reads it, which is what such prompts are written for: spaces around it and a plus will do.
+/// Such prompts are written for Python's float(), which accepts spaces around the number and a plus sign.
 std::string_view without_plus(std::string_view number) {
   while (number.starts_with(' ')) number.remove_prefix(1);
   while (number.ends_with(' ')) number.remove_suffix(1);
@@ -34,18 +34,18 @@ Error rejected(std::string_view text, const std::string& why) {
           "prompt"};
 }
 
-/// @param text  all between "<lora:" and ">", for messages
+/// @param text  everything between "<lora:" and ">", for messages
 double parse_weight(std::string_view number, std::string_view text) {
   const auto digits = without_plus(number);
   double weight = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), weight);
   if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw rejected(text, concat(quote_name(digits), " is no number"));
+    throw rejected(text, concat(quote_name(digits), " is not a number"));
   }
   return weight;
 }
 
-/// Of the text between "<lora:" and ">".
+/// Parses the text between "<lora:" and ">".
 AdapterSelection parse_use(std::string_view text) {
   constexpr std::string_view kTextEncoder = "te=", kUNet = "unet=";
   std::vector<double> in_order;

@@ -1,15 +1,15 @@
-// Adapters that are named in a prompt.
+// Adapters that a prompt names.
 #pragma once
 
 #include "easel/generation.h"
 
 namespace easel {
 
-/// The request with every <lora:NAME> and <lora:NAME:WEIGHT> taken out of its prompt and added to its loras, in order;
-/// <lyco:...> is the same. <lora:NAME:TEXT:UNET>, or with te=TEXT and unet=UNET, has a weight for the text encoders and
-/// one for the UNet, which is the former where it is not given: as AUTOMATIC1111's web UI reads them. Other text, and a
-/// negative prompt, stay as they are.
-/// @throws Error(kInvalidArgument)  a weight is no number, or more than these two; param prompt
+/// Removes every <lora:NAME> and <lora:NAME:WEIGHT> from the prompt and appends it to the request's loras, in order.
+/// <lyco:...> means the same. As in AUTOMATIC1111's web UI, <lora:NAME:TEXT:UNET> has separate weights for the text
+/// encoders and the UNet, which can also be written te=TEXT and unet=UNET; the UNet's defaults to the text encoders'.
+/// Other text and the negative prompt do not change.
+/// @throws Error(kInvalidArgument)  a weight is not a number, or there are more than two; param prompt
 GenerationRequest with_prompt_adapters(GenerationRequest request);
 
 }  // namespace easel

@@ -58,7 +58,7 @@ Manifest read_manifest(const std::string& path, CheckpointKind kind) {
   return manifest;
 }
 
-/// A path of the manifest as seen from where the program runs; empty stays empty.
+/// Resolves a path in the manifest against its folder; empty stays empty.
 std::string resolve_from(const fs::path& folder, const std::string& path) {
   return path.empty() ? "" : (folder / path).lexically_normal().string();
 }
@@ -97,7 +97,10 @@ Checkpoint open_folder(const std::string& path) {
   folder.read_pipeline(config);
   for (const auto& [key, value] : config.object().items()) {
     const bool pair = value.is_array() && value.size() == 2;
-    if (pair && value[0].is_string() && value[1].is_string()) folder.components[key] = value[1].get<std::string>();
+    const auto component = find_component(key);
+    if (component && pair && value[0].is_string() && value[1].is_string()) {
+      folder.components[*component] = value[1].get<std::string>();
+    }
   }
   if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
   folder.manifest = read_manifest(folder.file("easel.json"), CheckpointKind::kFolder);
@@ -111,7 +114,7 @@ std::string trimmed(std::string text) {
   return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);
 }
 
-/// Not of a pipe, which would be waited for.
+/// Opens a regular file. A pipe would block.
 std::ifstream open_text(const std::string& path) {
   std::error_code unknown;
   return fs::is_regular_file(path, unknown) ? std::ifstream(path) : std::ifstream();
@@ -150,14 +153,14 @@ void Checkpoint::read_pipeline(const Config& model_index) {
   }
 }
 
-void Checkpoint::require(const std::string& component, const std::string& expected) const {
+void Checkpoint::require(Component component, const std::string& expected) const {
   const auto found = components.find(component);
   if (found == components.end()) {
-    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component, "` is missing or null"));
+    throw Error(ErrorCode::kCorruptData, concat(index, ": `", component_name(component), "` is missing or null"));
   }
   if (found->second != expected) {
-    throw Error(ErrorCode::kUnsupported,
-                concat(index, ": `", component, "` is a ", found->second, "; easel supports ", expected));
+    throw Error(ErrorCode::kUnsupported, concat(index, ": `", component_name(component), "` is a ", found->second,
+                                                "; easel supports ", expected));
   }
 }
 

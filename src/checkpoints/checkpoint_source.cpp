@@ -14,9 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kVae[] = "vae";
-
-// How the weight files of a component are called, without extension: diffusers' way and transformers'.
+// Names of weight files without extension, in diffusers and in transformers.
 constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
 constexpr char kTransformersStem[] = "model";
 
@@ -24,42 +22,43 @@ class FolderSource : public CheckpointSource {
  public:
   explicit FolderSource(std::string folder) : folder_(std::move(folder)) {}
 
-  Config config(const std::string& component) const override {
-    const char* name = component.ends_with("scheduler") ? "scheduler_config.json" : "config.json";
-    const auto path = concat(folder_, '/', component, '/', name);
+  Config config(Component component) const override {
+    const char* name = is_scheduler(component) ? "scheduler_config.json" : "config.json";
+    const auto path = concat(folder_, '/', component_name(component), '/', name);
     return Config::read_file(path, path);
   }
-  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
-    return open_component_folder(concat(folder_, '/', component), component);
+  std::shared_ptr<const TensorStore> weights(Component component) const override {
+    return open_component_folder(concat(folder_, '/', component_name(component)), component);
   }
-  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
-    return load_clip_tokenizer(concat(folder_, '/', component));
+  std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
+    return load_clip_tokenizer(concat(folder_, '/', component_name(component)));
   }
 
  private:
   std::string folder_;
 };
 
-/// The tensors of a file that holds an autoencoder.
+/// Opens a file that holds an autoencoder.
 std::shared_ptr<const TensorStore> open_vae_file(const std::string& path) {
   auto file = std::make_shared<SafetensorsFile>(path);
   const NameSet names(*file);
   if (names.has_prefix("encoder.down_blocks.")) return with_attention_names(std::move(file));
   const auto prefix = find_vae(names);
-  if (!prefix) throw Error(ErrorCode::kCorruptData, path + " holds no autoencoder: it has no tensor `encoder.down...`");
+  if (!prefix)
+    throw Error(ErrorCode::kCorruptData, path + " does not hold an autoencoder: it has no tensor `encoder.down...`");
   return with_diffusers_names(std::move(file), original_vae_names(original_vae_layout(names, *prefix), *prefix));
 }
 
 bool has_vae(const CheckpointSource& source) {
   try {
-    source.weights(kVae);
+    source.weights(Component::kVae);
     return true;
   } catch (const Error&) {
     return false;
   }
 }
 
-/// The config of a file that comes without one, for a checkpoint that has no autoencoder: the sizes are the file's.
+/// The config for a file without config.json, in a checkpoint without an autoencoder. Sizes are taken from the file.
 Config config_for_file(const std::string& path, Config fields) {
   const SafetensorsFile file(path);
   const NameSet names(file);
@@ -71,9 +70,9 @@ Config config_for_file(const std::string& path, Config fields) {
   return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, traits), path};
 }
 
-/// The folder itself, or that of the autoencoder in a whole checkpoint.
+/// The folder itself or, for a whole checkpoint, the folder of its autoencoder.
 std::string vae_folder(const std::string& path) {
-  const auto inner = fs::path(path) / kVae;
+  const auto inner = fs::path(path) / component_name(Component::kVae);
   return fs::exists(inner / "config.json") && !fs::exists(fs::path(path) / "config.json") ? inner.string() : path;
 }
 
@@ -87,8 +86,8 @@ class VaeOverrideSource : public CheckpointSource {
     if (!fs::exists(path_)) throw Error(ErrorCode::kNotFound, concat("the autoencoder ", path_, " does not exist"));
   }
 
-  Config config(const std::string& component) const override {
-    if (component != kVae) return source_->config(component);
+  Config config(Component component) const override {
+    if (component != Component::kVae) return source_->config(component);
     if (fs::is_directory(path_) || fs::exists(config_)) {
       auto config = Config::read_file(config_, config_);
       config.require("_class_name", {"AutoencoderKL"});
@@ -97,13 +96,11 @@ class VaeOverrideSource : public CheckpointSource {
     auto own = source_->config(component);
     return has_vae(*source_) ? own : config_for_file(path_, std::move(own));
   }
-  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
-    if (component != kVae) return source_->weights(component);
-    return fs::is_directory(path_) ? open_component_folder(path_, kVae) : open_vae_file(path_);
+  std::shared_ptr<const TensorStore> weights(Component component) const override {
+    if (component != Component::kVae) return source_->weights(component);
+    return fs::is_directory(path_) ? open_component_folder(path_, Component::kVae) : open_vae_file(path_);
   }
-  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
-    return source_->tokenizer(component);
-  }
+  std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
 
  private:
   std::shared_ptr<const CheckpointSource> source_;
@@ -116,9 +113,9 @@ std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& fo
   return std::make_shared<FolderSource>(folder);
 }
 
-std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, const std::string& component) {
-  auto store = open_component(folder, component.starts_with("text_encoder") ? kTransformersStem : kDiffusersStem);
-  return component == kVae ? with_attention_names(std::move(store)) : store;
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component) {
+  auto store = open_component(folder, is_text_encoder(component) ? kTransformersStem : kDiffusersStem);
+  return component == Component::kVae ? with_attention_names(std::move(store)) : store;
 }
 
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,

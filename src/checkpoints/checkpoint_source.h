@@ -1,45 +1,45 @@
-// Where the parts of a checkpoint come from: a folder in diffusers' layout, one file, or a mixture.
+// Sources of a checkpoint's components: a folder in diffusers' layout, a single file, or a mixture.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "core/component.h"
 #include "core/config.h"
 #include "easel/tokenizer.h"
 #include "weights/loading/tensor_store.h"
 
 namespace easel {
 
-/// A checkpoint's parts by the names that diffusers gives them: "unet", "vae", "text_encoder", "text_encoder_2",
-/// "tokenizer", "scheduler", ... Opening a part reads headers and JSON; tensors come from disk when they are read.
-/// Immutable; thread-safe.
+/// Opens a checkpoint's components. Opening reads headers and JSON; tensors are loaded when they are read. Immutable;
+/// thread-safe.
 class CheckpointSource {
  public:
   virtual ~CheckpointSource() = default;
 
   /// The fields of a model's config.json, or of scheduler_config.json.
-  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file; so do those below
-  virtual Config config(const std::string& component) const = 0;
+  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file; the same holds for the functions below
+  virtual Config config(Component component) const = 0;
 
   /// A model's tensors under diffusers' names.
-  virtual std::shared_ptr<const TensorStore> weights(const std::string& component) const = 0;
+  virtual std::shared_ptr<const TensorStore> weights(Component component) const = 0;
 
-  virtual std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const = 0;
+  virtual std::unique_ptr<Tokenizer> tokenizer(Component component) const = 0;
 };
 
-/// The folders of one checkpoint folder, a component each.
+/// Opens the components of a checkpoint folder, each in a folder of its own.
 std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder);
 
-/// The weights of one component folder.
-/// @param component  tells how its files are called: transformers and diffusers differ
+/// Opens the weights in a component's folder.
+/// @param component  determines the names of the files, which differ between transformers and diffusers
 /// @throws Error(kNotFound, kCorruptData)  as easel::open_component
-std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, const std::string& component);
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component);
 
-/// `source` with another autoencoder.
-/// @param path  a component folder with config.json, a checkpoint folder that has one, or a safetensors file in
-///              diffusers' names or the original ones
-///              ("first_stage_model.", "vae." or nothing before "encoder."), a whole checkpoint among them. The config
-///              is the config.json beside the file, and the checkpoint's own where there is none
+/// Replaces the autoencoder of `source`.
+/// @param path  a component folder with config.json, a checkpoint folder with a vae folder, or a safetensors file with
+///              diffusers' names or the original ones ("first_stage_model.", "vae." or nothing before "encoder."),
+///              which may be a whole checkpoint. A file's config is the config.json next to it or, without that, the
+///              checkpoint's own
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
                                                  const std::string& path);

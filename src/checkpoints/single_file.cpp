@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A safetensors file with a text encoder and nothing else, or one of a checkpoint.
+/// A text encoder in a file of its own or in a checkpoint.
 struct TextEncoderFile {
   std::shared_ptr<const SafetensorsFile> file;
   OriginalTextEncoder encoder;
@@ -36,26 +36,26 @@ class SingleFileSource : public CheckpointSource {
 
   const SingleFileFamily& family() const { return family_; }
 
-  Config config(const std::string& component) const override {
+  Config config(Component component) const override {
     if (has_configs(component)) return override_config(component);
-    const auto where = concat(file_->where(), " (", component, ")");
+    const auto where = concat(file_->where(), " (", component_name(component), ")");
     if (const auto found = family_.schedulers.find(component); found != family_.schedulers.end()) {
       return {found->second, where};
     }
-    if (component == "unet") return {unet_config_of(*file_, unet_, family_.sample_size), where};
-    if (component == "vae") return {vae_config(), where};
+    if (component == Component::kUnet) return {unet_config_of(*file_, unet_, family_.sample_size), where};
+    if (component == Component::kVae) return {vae_config(), where};
     const auto& text = text_encoder_of(component);
     if (fs::is_directory(external_path(text))) {
       return Config::read_file(external_path(text) + "/config.json", external_path(text) + "/config.json");
     }
     const auto found = text_encoder_file(text);
     return {text_config_of(*found.file, found.encoder, text.hidden_act),
-            concat(found.file->where(), " (", component, ")")};
+            concat(found.file->where(), " (", component_name(component), ")")};
   }
 
-  std::shared_ptr<const TensorStore> weights(const std::string& component) const override {
-    if (component == "unet") return with_diffusers_names(file_, original_unet_names(unet_, kUNetPrefix));
-    if (component == "vae") {
+  std::shared_ptr<const TensorStore> weights(Component component) const override {
+    if (component == Component::kUnet) return with_diffusers_names(file_, original_unet_names(unet_, kUNetPrefix));
+    if (component == Component::kVae) {
       if (!vae_ && has_configs(component)) return open_folder_source(overrides_.configs)->weights(component);
       const auto& prefix = vae_prefix();
       return with_diffusers_names(file_, original_vae_names(original_vae_layout(names_, prefix), prefix));
@@ -67,18 +67,20 @@ class SingleFileSource : public CheckpointSource {
     if (fs::is_directory(external_path(text))) return open_component_folder(external_path(text), component);
     const auto found = text_encoder_file(text);
     auto names = names_of(found.encoder);
-    // Some files keep a projection that the model has no use for.
+    // Some files contain a projection that the model does not use.
     if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
     return with_diffusers_names(found.file, std::move(names));
   }
 
-  std::unique_ptr<Tokenizer> tokenizer(const std::string& component) const override {
+  std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
     if (has_configs(component)) return open_folder_source(overrides_.configs)->tokenizer(component);
-    return make_clip_tokenizer(
-        text_encoder_of("text_encoder" + component.substr(std::string("tokenizer").size())).padding);
+    for (const auto& text : family_.text_encoders) {
+      if (component == tokenizer_of(text.component)) return make_clip_tokenizer(text.padding);
+    }
+    throw no_such_component(component);
   }
 
-  /// Tells of the tensors that no part takes.
+  /// Logs the tensors that no component uses.
   void log_unused_tensors() const {
     std::set<std::string> used;
     const auto add = [&](const OriginalNames& names) {
@@ -98,64 +100,65 @@ class SingleFileSource : public CheckpointSource {
     constexpr std::size_t kMaxListed = 20;
     const auto count = left.size();
     left.resize(std::min(count, kMaxListed));
-    log::debug(concat(file_->where(), ": ", count, " tensors belong to nothing in the model: ", join(left),
+    log::debug(concat(file_->where(), ": ", count, " tensors are not used by the model: ", join(left),
                       count > kMaxListed ? ", ..." : ""));
   }
 
  private:
-  /// What a manifest names must be there and be of use: nothing of it is left out in silence.
+  /// What a manifest names must exist and be usable; nothing in it is ignored silently.
   void check_overrides() const {
     if (!overrides_.configs.empty() && !fs::is_directory(overrides_.configs)) {
       throw Error(ErrorCode::kNotFound,
                   concat(file_->where(), ": the folder of `configs`, ", overrides_.configs, ", does not exist"));
     }
-    for (const auto& [suffix, path] :
-         {std::pair{"", overrides_.text_encoder}, std::pair{"_2", overrides_.text_encoder_2}}) {
-      if (!path.empty()) text_encoder_of(concat("text_encoder", suffix));
-    }
+    if (!overrides_.text_encoder.empty()) text_encoder_of(Component::kTextEncoder);
+    if (!overrides_.text_encoder_2.empty()) text_encoder_of(Component::kTextEncoder2);
   }
-  /// Whether the folder of configs has this part.
-  bool has_configs(const std::string& component) const {
-    return !overrides_.configs.empty() && fs::is_directory(fs::path(overrides_.configs) / component);
+  /// Whether the folder of configs has this component.
+  bool has_configs(Component component) const {
+    return !overrides_.configs.empty() && fs::is_directory(fs::path(overrides_.configs) / component_name(component));
   }
 
-  Config override_config(const std::string& component) const {
+  Config override_config(Component component) const {
     auto config = open_folder_source(overrides_.configs)->config(component);
-    if (component != "scheduler" || overrides_.prediction_type.empty()) return config;
+    if (component != Component::kScheduler || overrides_.prediction_type.empty()) return config;
     auto fields = config.object();
     fields["prediction_type"] = overrides_.prediction_type;
     return {fields, config.where()};
   }
 
-  const SingleFileTextEncoder& text_encoder_of(const std::string& component) const {
+  Error no_such_component(Component component) const {
+    return {ErrorCode::kCorruptData,
+            concat(file_->where(), ": checkpoints of its family have no `", component_name(component), "`")};
+  }
+  const SingleFileTextEncoder& text_encoder_of(Component component) const {
     for (const auto& text : family_.text_encoders) {
-      if (component == "text_encoder" + text.suffix) return text;
+      if (component == text.component) return text;
     }
-    throw Error(ErrorCode::kCorruptData,
-                concat(file_->where(), ": checkpoints of its family have no `", component, "`"));
+    throw no_such_component(component);
   }
   std::optional<OriginalTextEncoder> own(const SingleFileTextEncoder& text) const {
     return find_text_encoder(names_, text.scope, text.max_layers);
   }
 
-  /// File or folder that the manifest names for a text encoder, to be used instead of the file's own; may be empty.
+  /// The file or folder that the manifest names to replace the file's own text encoder; may be empty.
   const std::string& external_path(const SingleFileTextEncoder& text) const {
-    return text.suffix.empty() ? overrides_.text_encoder : overrides_.text_encoder_2;
+    return text.component == Component::kTextEncoder ? overrides_.text_encoder : overrides_.text_encoder_2;
   }
 
   TextEncoderFile text_encoder_file(const SingleFileTextEncoder& text) const {
     if (external_path(text).empty()) {
       if (auto encoder = own(text)) return {file_, std::move(*encoder)};
-      const auto component = "text_encoder" + text.suffix;
-      throw Error(ErrorCode::kCorruptData, concat(file_->where(), " has no text encoder (no tensors `", text.scope,
-                                                  "...`); name one as `", component, "` in its manifest"));
+      throw Error(ErrorCode::kCorruptData,
+                  concat(file_->where(), " has no text encoder (no tensors `", text.scope, "...`); name one as `",
+                         component_name(text.component), "` in its manifest"));
     }
     const auto file = std::make_shared<SafetensorsFile>(external_path(text));
     const NameSet names(*file);
     for (const auto& scope : {std::string(), text.scope}) {
       if (auto encoder = find_text_encoder(names, scope, text.max_layers)) return {file, std::move(*encoder)};
     }
-    throw Error(ErrorCode::kCorruptData, file->where() + " holds no text encoder");
+    throw Error(ErrorCode::kCorruptData, file->where() + " does not hold a text encoder");
   }
 
   nlohmann::json vae_config() const {
@@ -175,7 +178,7 @@ class SingleFileSource : public CheckpointSource {
   SingleFileOverrides overrides_;
   SingleFileFamily family_;
   OriginalUNetLayout unet_;
-  std::optional<std::string> vae_;  // what its names begin with
+  std::optional<std::string> vae_;  // prefix of its names
 };
 
 }  // namespace
@@ -200,13 +203,13 @@ Checkpoint open_single_file(const std::string& path, const Manifest& manifest) {
   checkpoint.path = checkpoint.index = path;
   checkpoint.class_name = source->family().class_name;
   checkpoint.settings = source->family().settings;
-  checkpoint.components = {{"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}};
+  checkpoint.components = {{Component::kUnet, "UNet2DConditionModel"}, {Component::kVae, "AutoencoderKL"}};
   for (const auto& [component, scheduler] : source->family().schedulers) {
     checkpoint.components[component] = scheduler.at("_class_name");
   }
   for (const auto& text : source->family().text_encoders) {
-    checkpoint.components["text_encoder" + text.suffix] = text.class_name;
-    checkpoint.components["tokenizer" + text.suffix] = "CLIPTokenizer";
+    checkpoint.components[text.component] = text.class_name;
+    checkpoint.components[tokenizer_of(text.component)] = "CLIPTokenizer";
   }
   const auto& configs = manifest.single_file.configs;
   if (const auto index = configs + "/model_index.json"; !configs.empty() && fs::exists(index)) {

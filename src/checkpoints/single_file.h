@@ -1,4 +1,4 @@
-// Checkpoints that are one safetensors file in the layout of Stable Diffusion's own code, as model sites share them.
+// Checkpoints in one safetensors file with the original layout of Stable Diffusion, as model sites share them.
 #pragma once
 
 #include <string>
@@ -7,18 +7,20 @@
 
 namespace easel {
 
-/// Whether a safetensors file among models is meant as one: all are but parts that checkpoints may name, an autoencoder
-/// or a text encoder alone. open_single_file says what is wrong with the others.
+/// Whether a safetensors file in a models folder counts as a checkpoint. All files do, except files that hold only an
+/// autoencoder or only a text encoder, which other checkpoints may name. open_single_file reports what is wrong with
+/// files that are not checkpoints.
 bool is_single_file_checkpoint(const std::string& path);
 
-/// Opens one: SD 1.x, SD 2.x, SDXL, its refiner, their inpainting variants, InstructPix2Pix.
+/// Opens SD 1.x, SD 2.x, SDXL, its refiner, their inpainting variants, InstructPix2Pix and the upscaler on pixels.
 ///
-/// The family is found from names and shapes, as diffusers 0.42.1 does (infer_diffusers_model_type), and the configs
-/// follow from them and from the family. The tokenizers are CLIP's own. `manifest.single_file` may name what the file
-/// lacks, and configs that come first. Tensors that belong to nothing, such as averages of training, are left alone.
-/// @throws Error(kCorruptData)  no such checkpoint; a tensor that tells of the family is missing or misshapen
-/// @throws Error(kUnsupported)  another family, a LoRA and the like, all by name; a kind of prediction that no
-///                              scheduler here has
+/// The family is detected from tensor names and shapes, as in diffusers 0.42.1 (infer_diffusers_model_type), and the
+/// configs follow from them and the family. The tokenizers are CLIP's own. `manifest.single_file` may name components
+/// that the file lacks, and configs that take precedence. Tensors that no component uses, such as moving averages, are
+/// ignored.
+/// @throws Error(kCorruptData)  a tensor that identifies the family is missing or has a wrong shape
+/// @throws Error(kUnsupported)  the file is of another family, a LoRA or the like, which the message names, or needs a
+///                              kind of prediction that no scheduler supports
 Checkpoint open_single_file(const std::string& path, const Manifest& manifest);
 
 }  // namespace easel

@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kHeadSize = 64;        // of every attention but those of SD 1.x's UNet and the upscaler's,
-constexpr std::int64_t kLegacyHeadCount = 8;  // which have this many heads, however wide
+constexpr std::int64_t kHeadSize = 64;  // of all attention layers, except in the UNets of SD 1.x and the upscaler,
+constexpr std::int64_t kLegacyHeadCount = 8;  // which have this many heads whatever their width
 
 const TensorInfo& info_of(const TensorStore& file, const std::string& name, std::size_t dimensions) {
   const auto* info = file.find(name);
@@ -30,9 +30,9 @@ const TensorInfo& info_of(const TensorStore& file, const std::string& name, std:
 std::int64_t heads_of(const TensorStore& file, const std::string& what, std::int64_t channels) {
   if (channels % kHeadSize != 0 || channels == 0) {
     throw Error(ErrorCode::kUnsupported,
-                concat(file.where(), ": ", what, " has ", channels, " channels, and its attention heads are not ",
-                       kHeadSize, " wide, so that nothing tells how many there are; name a folder with the configs as ",
-                       "`configs` in the manifest"));
+                concat(file.where(), ": ", what, " has ", channels, " channels, which is not a multiple of ", kHeadSize,
+                       ", so that the number of attention heads is unknown; name a folder with the configs ",
+                       "as `configs` in the manifest"));
   }
   return channels / kHeadSize;
 }
@@ -43,7 +43,7 @@ std::string first_transformer(const OriginalUNetLayout& layout, std::size_t leve
   return concat(kUNetPrefix, "input_blocks.", block, ".1.");
 }
 
-/// The first level with attention; none where there is none.
+/// The first level with attention, if any.
 std::optional<std::size_t> attention_level(const OriginalUNetLayout& layout) {
   const auto& depths = layout.transformer_depths;
   const auto found = std::find_if(depths.begin(), depths.end(), [](auto depth) { return depth > 0; });
@@ -54,7 +54,8 @@ std::optional<std::size_t> attention_level(const OriginalUNetLayout& layout) {
 void add_attention(const TensorStore& file, const OriginalUNetLayout& layout, const std::vector<std::int64_t>& channels,
                    json& config) {
   const auto level = attention_level(layout);
-  if (!level) throw Error(ErrorCode::kUnsupported, file.where() + ": the UNet has no attention beside its middle");
+  if (!level)
+    throw Error(ErrorCode::kUnsupported, file.where() + ": the UNet has no attention except in its middle block");
   const auto first = first_transformer(layout, *level);
   config["cross_attention_dim"] = info_of(file, first + "transformer_blocks.0.attn2.to_k.weight", 2).shape[1];
   std::vector<bool> attends_to_prompt;
@@ -77,7 +78,7 @@ void add_attention(const TensorStore& file, const OriginalUNetLayout& layout, co
   config["attention_head_dim"] = heads;
 }
 
-/// What the upscaler, a class for each level of noise, and SDXL add to the timestep's embedding.
+/// Adds what the upscaler (a class for each noise level) and SDXL add to the timestep's embedding.
 void add_conditions(const TensorStore& file, json& config) {
   const auto classes = concat(kUNetPrefix, kClassEmbedding);
   if (file.find(classes) != nullptr) config["num_class_embeds"] = info_of(file, classes, 2).shape[0];
@@ -147,7 +148,7 @@ json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, s
     up.insert(up.begin(), depth > 0 ? "CrossAttnUpBlock2D" : "UpBlock2D");
     depths.push_back(depth > 0 ? depth : 1);
   }
-  // The middle has as many as the last level says, whether that has attention of its own or not.
+  // The middle block has the depth that is given for the last level, even if that level has no attention.
   if (layout.transformer_depths.back() == 0) depths.back() = std::max<std::int64_t>(1, layout.mid_depth);
   json config{{"_class_name", "UNet2DConditionModel"},
               {"sample_size", sample_size},
@@ -199,7 +200,7 @@ json text_config_of(const TensorStore& file, const OriginalTextEncoder& encoder,
           {"num_attention_heads", heads_of(file, "a text encoder", hidden_size)},
           {"max_position_embeddings", shape("embeddings.position_embedding.weight")[0]},
           {"hidden_act", hidden_act},
-          // As in the published configs: the end of a text is its token of the largest id.
+          // As in the published configs: the end of a text is its token with the largest id.
           {"eos_token_id", 2}};
 }
 

@@ -1,4 +1,4 @@
-// After infer_diffusers_model_type and the repositories whose configs diffusers 0.42.1 takes for each of its answers.
+// Follows infer_diffusers_model_type of diffusers 0.42.1, and the repositories whose configs it uses for each result.
 #include "checkpoints/single_file_family.h"
 
 #include <ATen/core/Tensor.h>
@@ -14,9 +14,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kOpenClipWidth = 1024;     // of SD 2.x's text encoder
-constexpr std::int64_t kRefinerTextWidth = 1280;  // of the one that SDXL's refiner has
-/// OpenCLIP's ViT-H has 24 layers. SD 2.x was trained on what the last but one gives, so diffusers' text encoder ends
-/// there, whatever the file holds.
+constexpr std::int64_t kRefinerTextWidth = 1280;  // of the text encoder of SDXL's refiner
+/// OpenCLIP's ViT-H has 24 layers. SD 2.x was trained on the output of the last but one, so diffusers' text encoder
+/// ends there even if the file holds more.
 constexpr std::int64_t kOpenClipLayersUsed = 23;
 constexpr std::int64_t kBaseSteps = 875000;  // training steps of SD 2.0's model for 512 x 512, which predicts noise
 
@@ -27,7 +27,7 @@ bool is_xl(Kind kind) {
 }
 
 Error unsupported(const SafetensorsFile& file, const std::string& what) {
-  return {ErrorCode::kUnsupported, concat(file.where(), " is ", what, ", which easel does not draw with")};
+  return {ErrorCode::kUnsupported, concat(file.where(), " is ", what, ", which easel does not support")};
 }
 
 std::int64_t dimension(const SafetensorsFile& file, const std::string& name, std::size_t axis) {
@@ -35,7 +35,7 @@ std::int64_t dimension(const SafetensorsFile& file, const std::string& name, std
   return info != nullptr && axis < info->shape.size() ? info->shape[axis] : 0;
 }
 
-/// Width of the text that the UNet attends to; 0 when no tensor tells.
+/// Width of the text embeddings that the UNet attends to; 0 if unknown.
 std::int64_t text_width(const SafetensorsFile& file, const NameSet& names) {
   const std::string prefix = kUNetPrefix;
   const auto blocks = names.count(prefix + "input_blocks.");
@@ -69,7 +69,7 @@ Kind find_kind(const SafetensorsFile& file, const NameSet& names) {
   return width == kRefinerTextWidth ? Kind::kRefiner : Kind::kXl;
 }
 
-/// The pipeline for what the UNet is given beside the latents.
+/// The pipeline class, from the number of channels that the UNet has in addition to the latents.
 std::string class_of(const SafetensorsFile& file, Kind kind) {
   if (kind == Kind::kUpscaler) return "StableDiffusionUpscalePipeline";
   const auto channels = dimension(file, concat(kUNetPrefix, "input_blocks.0.0.weight"), 1);
@@ -80,17 +80,17 @@ std::string class_of(const SafetensorsFile& file, Kind kind) {
   }
   if (channels == 8 && kind != Kind::kRefiner) return family + "InstructPix2PixPipeline";
   if (channels == 5) throw unsupported(file, "a depth-to-image model (StableDiffusionDepth2ImgPipeline)");
-  if (channels == 7) throw unsupported(file, "an upscaler without classes of noise");
+  if (channels == 7) throw unsupported(file, "an upscaler without classes for noise levels");
   return family + (kind == Kind::kRefiner ? "Img2ImgPipeline" : "Pipeline");
 }
 
-/// A field of the metadata that some trainers write (the "ModelSpec" of Stability AI).
+/// A field of the metadata that some trainers write (Stability AI's "ModelSpec").
 std::string model_spec(const SafetensorsFile& file, const char* field) {
   const auto found = file.metadata().find(concat("modelspec.", field));
   return found == file.metadata().end() ? "" : found->second;
 }
 
-/// Steps of training, which some files carry; 0 for those that do not.
+/// Number of training steps, which some files contain; otherwise 0.
 std::int64_t global_step(const SafetensorsFile& file) {
   const auto noted = file.metadata().find("global_step");  // by `easel convert`
   if (noted != file.metadata().end()) return std::strtoll(noted->second.c_str(), nullptr, 10);
@@ -100,7 +100,7 @@ std::int64_t global_step(const SafetensorsFile& file) {
   return tensor.numel() == 1 ? tensor.item<std::int64_t>() : 0;
 }
 
-/// SD 2.x for 512 x 512 and for 768 x 768 differ in this alone, and no shape tells.
+/// SD 2.x for 512 x 512 and for 768 x 768 differ only in this, which does not follow from shapes.
 std::string prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileOverrides& overrides,
                             Kind kind, const std::string& class_name) {
   if (!overrides.prediction_type.empty()) return overrides.prediction_type;
@@ -146,21 +146,21 @@ json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, 
   return scheduler;
 }
 
-/// By which the upscaler adds noise to the image that it is shown.
+/// The scheduler by which the upscaler adds noise to the low-resolution image.
 json low_res_scheduler() {
   return {{"_class_name", "DDPMScheduler"},   {"beta_start", 0.0001},          {"beta_end", 0.02},
           {"beta_schedule", "scaled_linear"}, {"clip_sample", true},           {"num_train_timesteps", 1000},
           {"prediction_type", "epsilon"},     {"variance_type", "fixed_small"}};
 }
 
-/// Of an upscaler the small image's, which is as large as the latents.
+/// Latent cells of the native image; for the upscaler also the size of the low-resolution image.
 std::int64_t sample_size_of(Kind kind, const std::string& prediction_type) {
   const bool large = is_xl(kind) || kind == Kind::kUpscaler;
   return large ? 128 : kind == Kind::kSd2 && prediction_type == "v_prediction" ? 96 : 64;
 }
 
 VaeTraits vae_of(Kind kind, std::int64_t sample_size) {
-  constexpr std::int64_t kScale = 8;  // pixels a cell
+  constexpr std::int64_t kScale = 8;  // pixels per latent cell
   if (kind == Kind::kUpscaler) return {.scaling_factor = 0.08333, .sample_size = 256};
   return {.scaling_factor = is_xl(kind) ? 0.13025 : 0.18215,
           .force_upcast = is_xl(kind),
@@ -168,7 +168,7 @@ VaeTraits vae_of(Kind kind, std::int64_t sample_size) {
 }
 
 std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind kind) {
-  const SingleFileTextEncoder clip{.suffix = "",
+  const SingleFileTextEncoder clip{.component = Component::kTextEncoder,
                                    .scope = "cond_stage_model.",
                                    .class_name = "CLIPTextModel",
                                    .hidden_act = "quick_gelu",
@@ -179,13 +179,13 @@ std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind
   if (kind == Kind::kSd1) return {clip};
   if (kind == Kind::kSd2 || kind == Kind::kUpscaler) {
     open_clip.max_layers = kOpenClipLayersUsed;
-    // SD-Turbo comes from SDXL's code, which calls its only text encoder as it does the first of several.
+    // SD-Turbo was trained with SDXL's code, which names its only text encoder like the first of two.
     if (names.has_prefix("conditioner.embedders.0.")) open_clip.scope = "conditioner.embedders.0.";
     return {open_clip};
   }
   SingleFileTextEncoder first = clip;
   first.scope = "conditioner.embedders.0.";
-  open_clip.suffix = "_2";
+  open_clip.component = Component::kTextEncoder2;
   open_clip.class_name = "CLIPTextModelWithProjection";
   open_clip.scope = kind == Kind::kRefiner ? "conditioner.embedders.0." : "conditioner.embedders.1.";
   return kind == Kind::kRefiner ? std::vector{open_clip} : std::vector{first, open_clip};
@@ -203,10 +203,10 @@ SingleFileFamily find_single_file_family(const SafetensorsFile& file, const Name
   family.class_name = class_of(file, kind);
   family.text_encoders = find_text_encoders(names, kind);
   const auto prediction = prediction_type(file, names, overrides, kind, family.class_name);
-  family.schedulers["scheduler"] = scheduler_of(file, names, kind, family.class_name, prediction);
+  family.schedulers[Component::kScheduler] = scheduler_of(file, names, kind, family.class_name, prediction);
   family.sample_size = sample_size_of(kind, prediction);
   family.vae = vae_of(kind, family.sample_size);
-  if (kind == Kind::kUpscaler) family.schedulers["low_res_scheduler"] = low_res_scheduler();
+  if (kind == Kind::kUpscaler) family.schedulers[Component::kLowResScheduler] = low_res_scheduler();
   if (is_xl(kind)) family.settings["force_zeros_for_empty_prompt"] = kind == Kind::kXl;
   if (kind == Kind::kRefiner) family.settings["requires_aesthetics_score"] = true;
   return family;

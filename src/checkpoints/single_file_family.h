@@ -1,4 +1,4 @@
-// Which of the published models a single file is a kin of, and what follows from that.
+// Detects which published model a single file is derived from, and what follows from that.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@
 
 namespace easel {
 
-/// A text encoder that the family has.
+/// A text encoder of the family.
 struct SingleFileTextEncoder {
-  std::string suffix;  ///< "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
-  std::string scope;   ///< what its names begin with, e.g. "conditioner.embedders.1."
+  Component component;
+  std::string scope;  ///< prefix of its names, e.g. "conditioner.embedders.1."
   std::string class_name;
   std::string hidden_act;
   ClipPadding padding;
-  std::int64_t max_layers = kAllLayers;  ///< that it uses, whatever the file holds
+  std::int64_t max_layers = kAllLayers;  ///< layers that it uses; the file may hold more
 };
 
 struct SingleFileFamily {
@@ -30,13 +30,13 @@ struct SingleFileFamily {
   nlohmann::json settings = nlohmann::json::object();  ///< of model_index.json
   std::int64_t sample_size = 0;                        ///< latent cells of the native image
   VaeTraits vae;
-  std::map<std::string, nlohmann::json> schedulers;  ///< scheduler_config.json by component
+  std::map<Component, nlohmann::json> schedulers;  ///< scheduler_config.json of each
 };
 
-/// Finds the family of a file that holds a UNet of the original layout.
-/// @param parts  its `prediction_type` counts before what the file says
-/// @throws Error(kUnsupported)  a family that easel does not read from a single file, named
+/// Finds the family of a file that holds a UNet in the original layout.
+/// @param overrides  its `prediction_type` takes precedence over the file's
+/// @throws Error(kUnsupported)  a family that easel does not read from a single file, which the message names
 SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
-                                         const SingleFileOverrides& parts);
+                                         const SingleFileOverrides& overrides);
 
 }  // namespace easel

@@ -11,11 +11,11 @@ namespace easel {
 namespace {
 
 struct KindPrefix {
-  const char* prefix;  // of a tensor's name, as far as only this kind has it
+  const char* prefix;  // of a tensor's name that only this kind has
   const char* kind;
 };
 
-/// Other families of models, after CHECKPOINT_KEY_NAMES of diffusers 0.42.1. The first that fits counts.
+/// Other families of models, from CHECKPOINT_KEY_NAMES of diffusers 0.42.1. The first match counts.
 constexpr KindPrefix kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
                                     {"single_stream_modulation.", "FLUX.2"},
                                     {"distilled_guidance_layer.", "Chroma"},
@@ -35,7 +35,7 @@ constexpr KindPrefix kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
                                     {"patchify_proj.", "LTX-Video"},
                                     {"head.modulation", "Wan"},
                                     {"down_blocks.0.motion_modules.", "AnimateDiff"}};
-/// What goes beside models, and not beside those here.
+/// Models that are used along with others, which easel does not support.
 constexpr KindPrefix kAuxiliaryModels[] = {{"control_model.", "ControlNet"},
                                            {"controlnet_cond_embedding.", "ControlNet"},
                                            {"input_hint_block.", "ControlNet"},
@@ -61,29 +61,31 @@ SingleFileKind find_single_file_kind(const NameSet& names) {
     return other("is an adapter (LoRA or the like), not a checkpoint; put it into the folder that --lora-dir names");
   }
   if (const char* family = kind_of(names, kFamilies)) {
-    return other("is of ", family, ", and easel draws with Stable Diffusion 1, 2 and XL");
+    return other("is of ", family, "; easel supports Stable Diffusion 1, 2 and XL");
   }
   if (const char* kind = kind_of(names, kAuxiliaryModels)) return other("is a ", kind, ", which easel does not use");
   if (names.has("emb_params") || (names.has("clip_l") && names.has("clip_g"))) {
     return other("is a textual inversion, not a checkpoint; put it into the folder that --embeddings-dir names");
   }
   if (find_vae(names) || names.has_prefix("encoder.down_blocks.")) {
-    return {.use = Use::kComponentOnly,
-            .what = "holds an autoencoder and no model that draws; give it with --vae, or as `vae` in a manifest"};
+    return {
+        .use = Use::kComponentOnly,
+        .what =
+            "holds an autoencoder and no model that generates images; pass it with --vae, or as `vae` in a manifest"};
   }
   if (find_text_encoder(names, "")) {
     return {.use = Use::kComponentOnly,
-            .what = "holds a text encoder and no model that draws; a checkpoint's manifest may name it"};
+            .what = "holds a text encoder and no model that generates images; a checkpoint's manifest may name it"};
   }
   if (names.has_prefix("down_blocks.0.resnets.") && names.has("conv_in.weight")) {
     return other(
-        "holds a UNet alone, under diffusers' names; in a checkpoint folder it is "
+        "holds only a UNet, with diffusers' names; in a checkpoint folder it is "
         "unet/diffusion_pytorch_model.safetensors");
   }
   if (names.has_prefix("input_blocks.0.0.")) {
-    return other("holds a UNet alone, whose names lack `", kUNetPrefix, "`, so that it is no checkpoint");
+    return other("holds only a UNet, whose names lack `", kUNetPrefix, "`, so that it is not a checkpoint");
   }
-  return other("is no checkpoint of Stable Diffusion in the original layout: it has no tensors `", unet, "..`");
+  return other("is not a Stable Diffusion checkpoint in the original layout: it has no tensors `", unet, "..`");
 }
 
 }  // namespace easel

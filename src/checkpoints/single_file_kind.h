@@ -1,4 +1,4 @@
-// What a safetensors file is, of all that people keep in such files: from its tensors' names.
+// Detects what kind of model a safetensors file holds, from the names of its tensors.
 #pragma once
 
 #include <string>
@@ -9,12 +9,13 @@ namespace easel {
 
 struct SingleFileKind {
   enum class Use {
-    kCheckpoint,     ///< holds a UNet of the original layout
-    kComponentOnly,  ///< an autoencoder or a text encoder alone, which lies there for checkpoints to name
+    kCheckpoint,     ///< holds a UNet in the original layout
+    kComponentOnly,  ///< holds only an autoencoder or a text encoder, for checkpoints to name
     kOther,
   };
   Use use = Use::kOther;
-  std::string what;  ///< goes on after the file's name, unless it is a checkpoint: "is a LoRA, not a checkpoint: ..."
+  std::string
+      what;  ///< follows the file's name in an error, e.g. "is an adapter, not a checkpoint"; empty for checkpoints
 };
 
 SingleFileKind find_single_file_kind(const NameSet& names);

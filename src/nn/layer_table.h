@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/component.h"
 
 namespace easel {
 
@@ -23,8 +26,8 @@ struct LayerSlot {
 /// them still apply. Not thread-safe while a model is being built; afterwards it is only read.
 class LayerTable {
  public:
-  /// What adapter files call the model: "unet", "text_encoder" or "text_encoder_2". Empty if no adapter is for it.
-  std::string component;
+  /// The component that the model is, by which adapter files address it. None: no adapter applies to it.
+  std::optional<Component> component;
 
   /// The slot of that name, which is created at the first call. @param shape  of the layer's weight
   std::shared_ptr<LayerSlot> add(const std::string& name, std::vector<std::int64_t> shape) {

@@ -1,4 +1,4 @@
-// The table of families.
+// Opens checkpoints.
 #include "pipelines/registry.h"
 
 #include <algorithm>
@@ -8,12 +8,10 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "pipelines/families/checked_pipeline.h"
-#include "pipelines/families/instruct_pix2pix.h"
-#include "pipelines/families/load_errors.h"
+#include "pipelines/families/components.h"
+#include "pipelines/families/families.h"
 #include "pipelines/families/model_description.h"
-#include "pipelines/families/stable_diffusion.h"
-#include "pipelines/families/stable_diffusion_xl.h"
-#include "pipelines/families/upscale.h"
+#include "pipelines/families/pipeline_builder.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
 #include "weights/loading/load_context.h"
@@ -23,56 +21,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<const Family*> families() {
-  std::vector<const Family*> all;
-  for (const auto* group : {&stable_diffusion_families(), &stable_diffusion_xl_families(), &instruct_pix2pix_families(),
-                            &upscale_families()}) {
-    for (const auto& family : *group) all.push_back(&family);
-  }
-  return all;
-}
-
-/// Families that easel knows and does not draw with.
-struct UnsupportedFamily {
-  const char* class_name;
-  const char* why;
-};
-constexpr UnsupportedFamily kUnsupportedFamilies[] = {
-    {"StableDiffusionDepth2ImgPipeline", "its images are guided by a depth map, and easel has no depth estimator"}};
-
-const Family& find_family(const Checkpoint& folder) {
-  for (const auto& [class_name, why] : kUnsupportedFamilies) {
-    if (folder.class_name == class_name) {
-      throw Error(ErrorCode::kUnsupported, concat(folder.index, ": ", class_name, " is not supported: ", why));
-    }
-  }
-  std::vector<std::string> names;
-  for (const auto* family : families()) {
-    if (folder.class_name == family->class_name) return *family;
-    names.emplace_back(family->class_name);
-  }
-  throw Error(ErrorCode::kUnsupported,
-              concat(folder.index, ": `_class_name` is ", folder.class_name, "; easel supports ", join(names)));
-}
-
 void check_components(const Checkpoint& folder, const Family& family) {
   for (const auto& text : text_encoders_of(family, folder)) {
-    folder.require(concat("text_encoder", text.suffix), text.class_name);
-    const auto name = concat("tokenizer", text.suffix);
-    const auto tokenizer = folder.components.find(name);
+    folder.require(text.component, text.class_name);
+    const auto tokenizer = folder.components.find(tokenizer_of(text.component));
     if (tokenizer == folder.components.end() || !tokenizer->second.starts_with("CLIPTokenizer")) {
-      folder.require(name, "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
+      folder.require(tokenizer_of(text.component), "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
     }
   }
-  folder.require("unet", "UNet2DConditionModel");
-  folder.require("vae", "AutoencoderKL");
-  if (folder.components.contains("image_encoder")) {
-    throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; only null is");
+  folder.require(Component::kUnet, "UNet2DConditionModel");
+  folder.require(Component::kVae, "AutoencoderKL");
+  if (folder.components.contains(Component::kImageEncoder)) {
+    throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; it must be null");
   }
 }
 
-/// Runs `work` on the checkpoint at `path`. What others throw at its files (file systems, torch, JSON) is an Error as
-/// well, so that a checkpoint that is broken in a new way harms no other.
+/// Runs `work` on the checkpoint at `path`. Exceptions of libraries (file systems, torch, JSON) become an Error, so
+/// that an unforeseen fault in one checkpoint does not affect others.
 template <class Work>
 auto with_checkpoint_errors(const std::string& path, const Work& work) {
   try {
@@ -85,13 +50,13 @@ auto with_checkpoint_errors(const std::string& path, const Work& work) {
   }
 }
 
-/// By its looks; what cannot be looked at is one, so that opening it says why.
+/// Judged by names. An entry that cannot be read counts as a checkpoint, so that opening it reports why.
 bool is_checkpoint(const fs::directory_entry& entry) {
   const auto& path = entry.path();
   std::error_code unknown;
   if (!entry.is_regular_file(unknown)) return fs::exists(path / "model_index.json", unknown) || unknown;
   if (path.extension() == ".safetensors") return is_single_file_checkpoint(path.string());
-  // A pickle is listed to be refused, unless it was converted.
+  // A pickle is listed so that it is rejected with a reason, unless it was converted.
   return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
 }
 
@@ -110,28 +75,22 @@ ServedModel open(const std::string& id, const std::string& path, const PipelineO
             if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
             if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
             if (there.placement.device.is_cpu() && !cpu_supports(there.placement.dtype)) {
-              log::warning(concat(id, ": this CPU has no arithmetic for ", dtype_name(there.placement.dtype),
-                                  " and takes many times longer in it than in float32; --weights-dtype stored saves ",
-                                  "memory without that"));
+              log::warning(concat(id, ": this CPU has no native arithmetic for ", dtype_name(there.placement.dtype),
+                                  ", which is many times slower than float32; --weights-dtype stored saves memory ",
+                                  "without that cost"));
             }
-            if (folder.components.contains("safety_checker")) {
-              log::info(concat(id, ": this checkpoint has a safety checker; easel does not run it"));
+            if (folder.components.contains(Component::kSafetyChecker)) {
+              log::info(concat(id, ": this checkpoint has a safety checker, which easel does not run"));
             }
-            auto pipeline = with_load_errors([&] { return family->load(*family, loading, description, there); });
+            auto pipeline = with_load_errors([&] {
+              PipelineBuilder builder(*family, loading, description, there);
+              return family->load(builder);
+            });
             return with_checks(std::move(pipeline), folder, loading.load_context.files);
           }};
 }
 
 }  // namespace
-
-std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder) {
-  std::vector<TextEncoderSpec> present;
-  for (const auto& text : family.text_encoders) {
-    const bool absent = !folder.components.contains(concat("text_encoder", text.suffix));
-    if (!(text.may_be_absent && absent)) present.push_back(text);
-  }
-  return present;
-}
 
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae) {

@@ -1,4 +1,4 @@
-// From a checkpoint to something the engine can serve.
+// Opens checkpoints as models that the engine can serve.
 #pragma once
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace easel {
 
-/// Reads JSON files and tensor headers; the weights wait for ServedModel::load, whose device is one of make_placement's
-/// names, or empty: that of `options`. Its progress goes by the bytes of weights taken up.
-/// @param id    what requests call it
+/// Reads JSON files and tensor headers. The weights are read by ServedModel::load, whose device is one of
+/// make_placement's names, or empty for that of `options`, and whose progress counts bytes of weights.
+/// @param id    the name that requests use
 /// @param path  a folder in diffusers' layout, or a safetensors file in the original one
-/// @param vae   folder or file of an autoencoder to use instead of the checkpoint's own; empty: its own
+/// @param vae   folder or file of an autoencoder that replaces the checkpoint's own; empty: none
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const std::string& vae = "");

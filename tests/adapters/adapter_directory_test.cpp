@@ -59,7 +59,7 @@ TEST_F(AdapterDirectoryTest, UniquePathSuffixIsEnough) {
   EXPECT_EQ(adapters.file("inside/c.safetensors"), adapters.file("c"));
   EXPECT_EQ(adapters.file("again/d"), (path_ / "inside/again/d.safetensors").string());
   EXPECT_EQ(adapters.file("b"), (path_ / "b.safetensors").string()) << "the whole path of one, the end of another";
-  EXPECT_THAT(rejection("d"), HasSubstr("`d` is in several folders; say which: inside/again/d, other/d"));
+  EXPECT_THAT(rejection("d"), HasSubstr("`d` is in several folders; name one of them: inside/again/d, other/d"));
   EXPECT_THAT(rejection("side/c"), HasSubstr("there is no adapter"));
 }
 

@@ -1,4 +1,4 @@
-// Adapter files that are damaged, incomplete, or for something else.
+// Adapter files that are damaged, incomplete, or made for another model.
 #include "adapters/adapter_loader.h"
 
 #include <ATen/ops/full.h>
@@ -28,7 +28,7 @@ class AdapterLoaderTest : public ::testing::Test {
   AdapterLoaderTest() {
     std::string pattern = (fs::temp_directory_path() / "easel-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
-    unet_->component = "unet";
+    unet_->component = Component::kUnet;
     unet_->add("mid_block.attentions.0.proj_in", {6, 8});
     unet_->add("conv_in", {6, 8, 3, 3});
   }
@@ -96,11 +96,11 @@ TEST_F(AdapterLoaderTest, ScaleComesFromDiffusersMetadata) {
                   {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
 }
 
-// Files of older transformers have another name for the text encoder's layers than the model that is adapted.
+// Older versions of transformers gave the text encoder's layers other names than the adapted model has.
 TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
   for (const char* own : {"encoder.layers.0.mlp.fc1", "text_model.encoder.layers.0.mlp.fc1"}) {
     const auto encoder = std::make_shared<LayerTable>();
-    encoder->component = "text_encoder";
+    encoder->component = Component::kTextEncoder;
     encoder->add(own, {6, 8});
     for (const char* pattern : {"^text_model.encoder.layers.0.mlp.fc1", "^encoder.layers.0.mlp.fc1", "mlp.fc1"}) {
       const auto settings =
@@ -129,7 +129,7 @@ TEST_F(AdapterLoaderTest, MismatchedTensorsAreNamed) {
   expect_rejected(low_rank(kLinear, {0, 8}, {6, 0}), ErrorCode::kInvalidArgument, "lora_down.weight` is [0, 8]");
   expect_rejected(with(low_rank(), linear + ".lora_down.weight", at::ones({})), ErrorCode::kInvalidArgument, "is []");
   expect_rejected(with(low_rank(), linear + ".lora_up.weight", at::ones({6, 2}, at::kInt)), ErrorCode::kCorruptData,
-                  "lora_up.weight` is not of floating point");
+                  "lora_up.weight` does not have a floating-point dtype");
   expect_rejected(with(low_rank(), linear + ".alpha", at::ones({2})), ErrorCode::kInvalidArgument, "alpha` is [2]");
   expect_rejected(with(low_rank(), linear + ".alpha", at::full({}, NAN)), ErrorCode::kCorruptData,
                   "alpha` is not finite");
@@ -152,12 +152,12 @@ TEST_F(AdapterLoaderTest, MissingOrExtraTensorsAreNamed) {
     expect_rejected({{linear + part, at::ones({1, 8})}}, ErrorCode::kCorruptData, linear + part);
   }
   expect_rejected(with(low_rank(), linear + ".hada_t1", at::ones({2, 2, 3, 3})), ErrorCode::kCorruptData,
-                  "hada_t1` does not go with");
+                  "hada_t1` does not fit");
   expect_rejected(with(low_rank(), linear + ".lora.down.weight", at::ones({2, 8})), ErrorCode::kCorruptData,
                   "are the same part");
   auto twice = low_rank();
   twice.merge(low_rank("lora_unet_middle_block_1_proj_in"));
-  expect_rejected(twice, ErrorCode::kCorruptData, "and so is another tensor");
+  expect_rejected(twice, ErrorCode::kCorruptData, "and another tensor are both for");
   expect_rejected({}, ErrorCode::kCorruptData, "holds no tensors");
 }
 
@@ -167,11 +167,12 @@ TEST_F(AdapterLoaderTest, UnsupportedKindsAndOtherModelsAreRejected) {
   expect_rejected(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
   expect_rejected(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
                   ErrorCode::kCorruptData, "lora_magnitude_vector");
-  expect_rejected(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
-                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` is for no layer of this model");
+  expect_rejected(
+      low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
+      "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` does not belong to any layer of this model");
 }
 
-// Someone has chosen the wrong file; what it is for tells which.
+// The error for a file of another model says which model the file was made for.
 TEST_F(AdapterLoaderTest, ErrorNamesTheModelTheFileWasTrainedFor) {
   const auto rejected = [&](const Tensors& tensors, const std::string& says, const SafetensorsMetadata& metadata = {}) {
     expect_rejected(tensors, ErrorCode::kInvalidArgument, says, metadata);
@@ -200,7 +201,7 @@ TEST_F(AdapterLoaderTest, BiasMayChangeWithOrWithoutTheWeight) {
   expect_rejected({{difference, at::ones({6, 8, 1, 1})}}, ErrorCode::kInvalidArgument, "`" + difference + "` is [6, 8");
   expect_rejected({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
   expect_rejected({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
-                  ErrorCode::kCorruptData, "dora_scale` does not go with");
+                  ErrorCode::kCorruptData, "dora_scale` does not fit");
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

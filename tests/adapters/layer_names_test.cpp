@@ -5,10 +5,10 @@
 namespace easel {
 namespace {
 
-/// A UNet's layers as far as their names go: each level with this many resnets on the way down, and one more going up.
+/// A layer table with a UNet's names: each level has this many resnets on the way down, and one more on the way up.
 std::shared_ptr<LayerTable> unet(const std::vector<bool>& attends, int layers) {
   auto table = std::make_shared<LayerTable>();
-  table->component = "unet";
+  table->component = Component::kUnet;
   const auto add = [&](const std::string& name) { table->add(name, {1, 1}); };
   const auto level = [&](const std::string& block, int count, bool attention) {
     for (int i = 0; i < count; ++i) {
@@ -80,15 +80,15 @@ TEST(OriginalUNetName, MatchesSdxl) {
 TEST(LayerNames, FindEveryNamingStyle) {
   const auto table = unet({true, true}, 1);
   auto encoder = std::make_shared<LayerTable>(), second = std::make_shared<LayerTable>();
-  encoder->component = "text_encoder";
+  encoder->component = Component::kTextEncoder;
   encoder->add("encoder.layers.0.self_attn.out_proj", {1, 1});
-  second->component = "text_encoder_2";
+  second->component = Component::kTextEncoder2;
   second->add("text_model.encoder.layers.0.self_attn.q_proj", {1, 1});
   second->add("text_projection", {1, 1});
   const LayerNames names({table, encoder, second});
   const auto layer = [&](const std::string& name) -> std::string {
     const auto* ref = names.find(name);
-    return ref == nullptr ? "" : ref->model->component + ": " + ref->slot->name;
+    return ref == nullptr ? "" : component_name(*ref->model->component) + ": " + ref->slot->name;
   };
   const std::string to_out = "unet: down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0";
   for (const char* name : {"down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0",

@@ -20,11 +20,12 @@ TEST(Checkpoint, ReadsComponentsAndSkipsNulls) {
   const auto folder = Checkpoint::open(temp.path());
   EXPECT_EQ(folder.class_name, "StableDiffusionPipeline");
   EXPECT_EQ(folder.components.size(), 1u);
-  EXPECT_NO_THROW(folder.require("unet", "UNet2DConditionModel"));
-  EXPECT_NE(message_of([&] { folder.require("vae", "AutoencoderKL"); }).find("`vae` is missing or null"),
+  EXPECT_NO_THROW(folder.require(Component::kUnet, "UNet2DConditionModel"));
+  EXPECT_NE(message_of([&] { folder.require(Component::kVae, "AutoencoderKL"); }).find("`vae` is missing or null"),
             std::string::npos);
-  EXPECT_NE(message_of([&] { folder.require("unet", "X"); }).find("is a UNet2DConditionModel; easel supports X"),
-            std::string::npos);
+  EXPECT_NE(
+      message_of([&] { folder.require(Component::kUnet, "X"); }).find("is a UNet2DConditionModel; easel supports X"),
+      std::string::npos);
 }
 
 TEST(Checkpoint, ReportsMissingOrInvalidIndex) {

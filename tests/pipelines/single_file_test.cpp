@@ -1,4 +1,4 @@
-// Checkpoints that are one file, against diffusers' from_single_file: see make_single_file.py.
+// Single-file checkpoints against diffusers' from_single_file: see make_single_file.py.
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -33,11 +33,12 @@ json read_json(const std::string& path) {
   return json::parse(file);
 }
 
-/// The names of a file's models.
-std::vector<std::string> models_of(const Checkpoint& checkpoint) {
-  std::vector<std::string> models;
-  for (const auto& [name, class_name] : checkpoint.components) {
-    if (!name.starts_with("tokenizer") && !name.ends_with("scheduler")) models.push_back(name);
+/// The components of a file that are models.
+std::vector<Component> models_of(const Checkpoint& checkpoint) {
+  std::vector<Component> models;
+  for (const auto& [component, class_name] : checkpoint.components) {
+    const bool tokenizer = component_name(component).starts_with("tokenizer");
+    if (!tokenizer && !is_scheduler(component)) models.push_back(component);
   }
   return models;
 }
@@ -47,10 +48,10 @@ class SingleFile : public ::testing::TestWithParam<const char*> {};
 TEST_P(SingleFile, EveryTensorMatchesDiffusers) {
   const auto checkpoint = Checkpoint::open(reference(GetParam()) + ".safetensors");
   for (const auto& model : models_of(checkpoint)) {
-    SCOPED_TRACE(model);
+    SCOPED_TRACE(component_name(model));
     const auto found = with_clip_text_names(checkpoint.source->weights(model));
     const auto wanted = with_clip_text_names(std::make_shared<SafetensorsFile>(
-        reference(std::string("tensors/") + GetParam() + "/" + model + ".safetensors")));
+        reference(std::string("tensors/") + GetParam() + "/" + component_name(model) + ".safetensors")));
     EXPECT_THAT(found->names(), ::testing::UnorderedElementsAreArray(wanted->names()));
     for (const auto& name : wanted->names()) {
       const auto tensor = found->read(name).to(at::kFloat);
@@ -103,7 +104,7 @@ TEST(SingleFile, MissingComponentsAreReportedAndFilledByTheManifest) {
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
-  EXPECT_EQ(generate_image(*load("parts/beside.safetensors"), r).pixels,
+  EXPECT_EQ(generate_image(*load("parts/with_manifest.safetensors"), r).pixels,
             generate_image(*load("sd1.safetensors"), r).pixels);
 }
 
@@ -115,7 +116,7 @@ TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
     std::ofstream(reference("named.easel.json")) << manifest;
     return message_of([] {
       const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
-      throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights("text_encoder")->where());
+      throw Error(ErrorCode::kInternal, "read from " + checkpoint.source->weights(Component::kTextEncoder)->where());
     });
   };
   EXPECT_THAT(with(R"({"configs": "nowhere"})"), HasSubstr("nowhere, does not exist"));
@@ -125,7 +126,7 @@ TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
   EXPECT_THAT(with("{}"), HasSubstr("read from " + reference("named.safetensors")));
   with(R"({"configs": "configs/sd1", "prediction_type": "v_prediction"})");
   const auto checkpoint = Checkpoint::open(reference("named.safetensors"));
-  EXPECT_EQ(checkpoint.source->config("scheduler").object()["prediction_type"], "v_prediction");
+  EXPECT_EQ(checkpoint.source->config(Component::kScheduler).object()["prediction_type"], "v_prediction");
 }
 
 TEST(SingleFile, WrongKindOfAutoencoderIsRejectedByName) {
@@ -144,8 +145,8 @@ TEST(SingleFile, AutoencoderMayComeFromACheckpointFolder) {
   fs::remove(reference("whole/vae"));
   fs::create_directory_symlink(reference("other_vae"), reference("whole/vae"));
   const auto checkpoint = Checkpoint::open(reference("sd1.safetensors"), reference("whole"));
-  EXPECT_EQ(checkpoint.source->config("vae").object()["scaling_factor"], 0.3);
-  EXPECT_THAT(checkpoint.source->weights("vae")->where(), HasSubstr("whole/vae"));
+  EXPECT_EQ(checkpoint.source->config(Component::kVae).object()["scaling_factor"], 0.3);
+  EXPECT_THAT(checkpoint.source->weights(Component::kVae)->where(), HasSubstr("whole/vae"));
 }
 
 TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
@@ -172,7 +173,7 @@ TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
               HasSubstr("nowhere does not exist"));
 }
 
-/// A copy of a reference file in which a test may change tensors.
+/// A copy of a reference file whose tensors a test may change.
 class EditedFile {
  public:
   explicit EditedFile(const std::string& name) {
@@ -185,7 +186,7 @@ class EditedFile {
     return reference("edited/model.safetensors");
   }
   json scheduler(const SafetensorsMetadata& metadata = {{"format", "pt"}}) const {
-    return Checkpoint::open(write(metadata)).source->config("scheduler").object();
+    return Checkpoint::open(write(metadata)).source->config(Component::kScheduler).object();
   }
 
   std::map<std::string, at::Tensor> tensors;
@@ -201,7 +202,7 @@ TEST(SingleFile, ExternalTextEncoderOfStableDiffusion2OmitsItsLastLayer) {
   std::ofstream(reference("edited/model.easel.json")) << R"({"text_encoder": "text.safetensors"})";
   const auto checkpoint = Checkpoint::open(path);
   fs::remove(reference("edited/model.easel.json"));
-  EXPECT_EQ(checkpoint.source->config("text_encoder").object()["num_hidden_layers"], 23);
+  EXPECT_EQ(checkpoint.source->config(Component::kTextEncoder).object()["num_hidden_layers"], 23);
 }
 
 TEST(SingleFile, MissingTensorsAreReportedByTheirOriginalNames) {
@@ -220,7 +221,7 @@ TEST(SingleFile, MissingTensorsAreReportedByTheirOriginalNames) {
     const auto message = message_of([&] { open_model("m", path, options).load({}, {}); });
     EXPECT_THAT(message, HasSubstr("`" + name + "` is missing"));
     EXPECT_THAT(message, HasSubstr(path));
-    EXPECT_EQ(message.find(name), message.rfind(name)) << "told once: " << message;
+    EXPECT_EQ(message.find(name), message.rfind(name)) << "named once: " << message;
   }
 }
 
@@ -285,11 +286,11 @@ TEST(SingleFile, NonCheckpointFilesAreIdentifiedInTheError) {
       {"double_blocks.0.img_attn.qkv.lora_A.weight", "--lora-dir"},
       {"emb_params", "--embeddings-dir"},
       {"input_blocks.0.0.weight", "names lack `model.diffusion_model.`"},
-      {"something", "no checkpoint of Stable Diffusion"}};
+      {"something", "not a Stable Diffusion checkpoint"}};
   for (const auto& [tensor, what] : others) {
     write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
     EXPECT_THAT(message_of([&] { Checkpoint::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
-    EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that its name is told";
+    EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that opening it reports its name";
   }
   write_safetensors(folder + "/other.safetensors",
                     {{"conv_in.weight", at::zeros({4})}, {"down_blocks.0.resnets.0.conv1.weight", at::zeros({4})}}, {});
@@ -313,7 +314,7 @@ TEST(SingleFile, PicklesAreRejectedWithTheConvertCommand) {
 TEST(SingleFile, FindCheckpointsSkipsComponentFiles) {
   std::vector<std::string> names;
   for (const auto& path : find_checkpoints(reference("parts"))) names.push_back(checkpoint_name(path));
-  EXPECT_THAT(names, ::testing::ElementsAre("beside"));
+  EXPECT_THAT(names, ::testing::ElementsAre("with_manifest"));
   const auto all = find_checkpoints(EASEL_REFERENCE_DIR);
   EXPECT_THAT(all, ::testing::Contains(reference("sd1.safetensors")));
   EXPECT_THAT(all, ::testing::Not(::testing::Contains(reference("vae_alone.safetensors"))));
@@ -321,9 +322,9 @@ TEST(SingleFile, FindCheckpointsSkipsComponentFiles) {
   EXPECT_EQ(checkpoint_name(reference("other_vae/")), "other_vae");
 }
 
-// --- the published models, by names and shapes alone ---
+// --- the published models, by names and shapes only ---
 
-/// Whether two configs say the same wherever both say something.
+/// Expects two configs to agree in the fields that both have.
 void expect_compatible(const json& found, const json& published) {
   int compared = 0;
   for (const auto& [key, value] : found.items()) {
@@ -348,7 +349,8 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
   const auto published = read_json(reference("published/" + name + ".json"));
   for (const auto& [model, wanted] : published.at("shapes").items()) {
     SCOPED_TRACE(model);
-    const auto store = with_clip_text_names(checkpoint.source->weights(model));
+    const auto component = find_component(model).value();
+    const auto store = with_clip_text_names(checkpoint.source->weights(component));
     EXPECT_EQ(store->names().size(), wanted.size());
     for (const auto& [tensor, shape] : wanted.items()) {
       const auto* info = store->find(tensor);
@@ -356,13 +358,13 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
       ASSERT_NE(info, nullptr) << tensor;
       EXPECT_EQ(json(info->shape), shape) << tensor;
     }
-    expect_compatible(checkpoint.source->config(model).object(), published.at("configs").at(model));
+    expect_compatible(checkpoint.source->config(component).object(), published.at("configs").at(model));
   }
-  expect_compatible(checkpoint.source->config("scheduler").object(), read_json(configs + "scheduler.json"));
+  expect_compatible(checkpoint.source->config(Component::kScheduler).object(), read_json(configs + "scheduler.json"));
 
-  // The config that was found asks for exactly these tensors.
-  Weights weights(checkpoint.source->weights("unet"), {.device = at::kMeta, .dtype = at::kHalf});
-  auto config = checkpoint.source->config("unet");
+  // The detected config needs exactly these tensors.
+  Weights weights(checkpoint.source->weights(Component::kUnet), {.device = at::kMeta, .dtype = at::kHalf});
+  auto config = checkpoint.source->config(Component::kUnet);
   const UNet2DConditionModel unet(UNet2DConditionConfig::from(config), weights.root());
   EXPECT_NO_THROW(weights.finish());
 }

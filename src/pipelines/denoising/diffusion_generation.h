@@ -19,49 +19,48 @@
 
 namespace easel {
 
-/// A stretch of an image's steps under one UNet, with a scheduler of its own. Most images have one phase; base and
-/// refiner make two.
+/// Consecutive steps of an image with one denoiser and a scheduler of their own. Most images have one phase; a base and
+/// a refiner make two.
 struct Phase {
-  std::size_t denoiser = 0;  ///< which of the pipeline's UNets
-  UNetConditioning conditioning;
+  std::size_t denoiser = 0;  ///< index of the pipeline's denoiser
+  DenoiserConditioning conditioning;
   std::unique_ptr<Scheduler> scheduler;  ///< timesteps are set
-  at::Tensor timesteps;                  ///< float32 [S] on the device: what the UNet is told at the scheduler's steps
-  at::Tensor sigmas;                     ///< float32 [S] on the CPU: where the UNet is preconditioned; else undefined
-  std::size_t first_step = 0;            ///< the scheduler's steps that belong to the phase: from this one ...
-  std::size_t end_step = 0;              ///< ... up to, without, this one
+  at::Tensor timesteps;        ///< float32 [S] on the device: the model's timestep input at the scheduler's steps
+  at::Tensor sigmas;           ///< float32 [S] on the CPU with NoiseConditioning::kLogSigma; otherwise undefined
+  std::size_t first_step = 0;  ///< the first of the scheduler's steps that belongs to the phase
+  std::size_t end_step = 0;    ///< one past the last
 
   std::int64_t steps() const { return static_cast<std::int64_t>(end_step - first_step); }
-  /// The same stretch once more, from its beginning. Before the first step.
+  /// A copy that starts from the beginning. To be called before the first step.
   Phase repeated() const;
 };
 
-/// A part of an image that is drawn as one of its own, because the whole is too large.
+/// A part of an image that is too large to be generated as a whole.
 struct Tile {
   NoiseSource noise;
-  at::Tensor latents;         ///< [1, C, h, w]: to begin with, and at the end as drawn
-  at::Tensor extra_channels;  ///< as DiffusionGeneration's
-  DiffusionFinishTicket::DecodedTile decoded =
-      {};  ///< from the tile's last step on; of the last tile only finish knows
+  at::Tensor latents;         ///< [1, C, h, w]: the initial latents, and in the end the final ones
+  at::Tensor extra_channels;  ///< see DiffusionGeneration
+  /// Set by the tile's last step; the last tile is decoded by finish.
+  DiffusionFinishTicket::DecodedTile decoded = {};
 };
 
-/// What a step makes, before anything is replaced.
+/// The result of a step, before it is committed.
 struct StepResult {
   std::unique_ptr<Scheduler> scheduler;
   NoiseSource noise;
   Scheduler::Step step;
-  at::Tensor kept_noise = {};                       ///< PreservedRegion::noise from now on; undefined: as it was
-  DiffusionFinishTicket::DecodedTile decoded = {};  ///< where it ends_tile()
+  at::Tensor kept_noise = {};                       ///< replaces PreservedRegion::noise if defined
+  DiffusionFinishTicket::DecodedTile decoded = {};  ///< if the step ends_tile()
 };
 
-/// The part of an image that is not redrawn. After every step it is put back, as noisy as the next step expects.
+/// The part of an image that is not redrawn. After every step it is put back with the noise that the next step expects.
 struct PreservedRegion {
   at::Tensor mask;     ///< [1, 1, h, w]: 1 where to redraw
   at::Tensor latents;  ///< [1, C, h, w], without noise
   at::Tensor noise;    ///< the same shape
 };
 
-/// Plain data for DiffusionPipeline. What a step changes is replaced by commit alone, when the whole step has
-/// succeeded.
+/// Plain data for DiffusionPipeline. A step's changes are made by commit, after the whole step has succeeded.
 class DiffusionGeneration : public Generation {
  public:
   DiffusionGeneration(std::uint64_t seed, Canvas image_canvas) : canvas(image_canvas), noise(seed), seed_(seed) {}
@@ -74,27 +73,28 @@ class DiffusionGeneration : public Generation {
   /// The phase of the next step. Not to be called when finished_stepping().
   const Phase& phase() const { return phases[phase_index]; }
 
-  /// GeneratedImage::prompt_cut, from the conditions of any phase.
+  /// GeneratedImage::prompt_cut: true if it is for any phase.
   bool prompt_cut() const;
 
-  /// Begins the first phase that has a step. After phases are set, before latents and the first step.
+  /// Begins the first phase that has steps. To be called after phases are set, before latents are set.
   void start();
-  /// Instead of setting latents: draws one tile after the other, each in a phase like the one that there is. One tile
-  /// is the image itself. @param where  the tiles' places in the drawing
+  /// Sets the latents of an image that is generated one tile after another, each in a copy of the one phase. A single
+  /// tile is the image itself. @param where  the tiles' positions in the generated image
   void begin_tiles(std::vector<Tile> parts, TileGrid where);
-  /// Whether the next step is the last of a tile that others follow.
+  /// Whether the next step is the last one of a tile that is not the last tile.
   bool ends_tile() const;
-  /// Takes a step's result over, and goes on to the next phase after the last step of one.
+  /// Stores a step's result, and enters the next phase after the last step of one.
   void commit(StepResult next);
 
   Canvas canvas;
   double guidance_scale = 1.0;
   double guidance_rescale = 0.0;
-  double image_guidance_scale = 1.0;           ///< where there are three rows
+  double image_guidance_scale = 1.0;           ///< used with three rows
   std::shared_ptr<const AdapterSet> adapters;  ///< null: none
 
   std::optional<PreservedRegion> kept;
-  /// What the UNet sees beside the latents: [1, c, h, w] for all rows, or [k, c, h, w]; undefined for most models.
+  /// Further channels of the model's input, after the latents: [1, c, h, w] for all rows, or [k, c, h, w]. Undefined
+  /// for most models.
   at::Tensor extra_channels;
 
   std::vector<Phase> phases;
@@ -102,10 +102,10 @@ class DiffusionGeneration : public Generation {
   std::size_t step_index = 0;  ///< into the phase's timesteps
   NoiseSource noise;
   at::Tensor latents;               ///< [1, C, h, w]
-  at::Tensor pred_original_sample;  ///< x0 as the last step saw it; undefined before the first
+  at::Tensor pred_original_sample;  ///< x0 as predicted by the last step; undefined before the first
 
-  std::vector<Tile> tiles;  ///< in the order of the phases; empty when the image is drawn whole
-  TileGrid grid;            ///< where they lie, in pixels of the drawing
+  std::vector<Tile> tiles;  ///< in the order of the phases; empty when the image is not tiled
+  TileGrid grid;            ///< their positions, in pixels of the generated image
 
  private:
   void enter_tile();

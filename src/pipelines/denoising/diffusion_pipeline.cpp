@@ -15,8 +15,7 @@
 #include "core/text.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/preconditioning.h"
-#include "pipelines/denoising/request_timesteps.h"
-#include "pipelines/images/postprocess.h"
+#include "pipelines/images/pixels.h"
 #include "tensor/torch_errors.h"
 #include "tensor/upload.h"
 
@@ -25,20 +24,15 @@ namespace {
 
 constexpr int kGpuGenerationsPerStep = 8;
 
+/// The generations as this class made them.
 std::vector<DiffusionGeneration*> own(std::span<Generation* const> generations) {
   std::vector<DiffusionGeneration*> rows;
   for (Generation* generation : generations) rows.push_back(static_cast<DiffusionGeneration*>(generation));
-  if (rows.empty()) throw Error(ErrorCode::kInvalidArgument, "no generation given");
+  if (rows.empty()) throw Error(ErrorCode::kInvalidArgument, "no generations were given");
   return rows;
 }
 
-/// Rows of several generations below each other; undefined when there are none.
-at::Tensor rows_of(const std::vector<at::Tensor>& parts) {
-  if (parts.empty()) return {};
-  return parts.size() == 1 ? parts[0] : at::cat(parts);
-}
-
-/// The one prediction that a generation's rows make together.
+/// Combines the predictions of a generation's rows into one.
 at::Tensor guided(const DiffusionGeneration& generation, const at::Tensor& rows) {
   switch (rows.size(0)) {
     case 1:
@@ -61,7 +55,7 @@ StepResult advance(const DiffusionGeneration& generation, const at::Tensor& rows
     const bool last = step_index + 1 == generation.phase().end_step;
     const auto around = last ? kept->latents : next.scheduler->add_noise(kept->latents, kept->noise, step_index + 1);
     next.step.prev_sample = (1 - kept->mask) * around + kept->mask * next.step.prev_sample;
-    // The reference's refiner is a pipeline of its own, which draws its own noise.
+    // In the reference the refiner is a separate pipeline, which draws noise of its own.
     if (last && generation.phase_index + 1 < generation.phases.size()) {
       next.kept_noise = next.noise.normal_like(kept->noise);
     }
@@ -69,15 +63,11 @@ StepResult advance(const DiffusionGeneration& generation, const at::Tensor& rows
   return next;
 }
 
-/// What adapters are for: with two UNets the first, as in the reference, whose refiner is a pipeline of its own.
-std::vector<std::shared_ptr<LayerTable>> adaptable(const Denoiser& denoiser) {
-  auto models = denoiser.text_layers;
-  models.push_back(denoiser.unet.layer_table());
-  return models;
+Guidance guidance_of(const DenoiserConditioning& conditioning) {
+  return conditioning.prompt_embeds.size(0) > 1 ? Guidance::kOn : Guidance::kOff;
 }
 
-/// Cuts two phases where the second takes over: the first keeps the timesteps from the cutoff up, the second has those
-/// below it.
+/// Splits the steps between two phases: the base keeps the timesteps from the cutoff up, the refiner those below it.
 void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t num_train_timesteps) {
   if (denoising_end >= 1) {
     refiner.first_step = refiner.end_step;
@@ -92,7 +82,7 @@ void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t n
 
   const auto& own = refiner.scheduler->timesteps();
   auto below = std::count_if(own.begin(), own.end(), [&](float t) { return t < cutoff; });
-  // Never between the two evaluations of a second-order step.
+  // A second-order step is not split between its two evaluations.
   if (refiner.scheduler->order() == 2 && below % 2 == 0) ++below;
   const auto begin = own.size() - std::min(own.size(), static_cast<std::size_t>(below));
   refiner.first_step = std::max(refiner.first_step, begin);
@@ -105,41 +95,13 @@ int PipelineOptions::generations_per_step() const {
   return placement.device.is_cpu() ? 1 : kGpuGenerationsPerStep;
 }
 
-DiffusionPipeline::DiffusionPipeline(const Checkpoint& folder, ModelDescription description,
-                                     const PipelineOptions& options, std::vector<Denoiser> denoisers, ImageCodec codec,
-                                     const ModeDefaults& defaults, std::unique_ptr<const StartStrategy> start_strategy)
+DiffusionPipeline::DiffusionPipeline(ModelDescription description, const PipelineOptions& options, DiffusionParts parts)
     : description_(std::move(description)),
       placement_(options.placement),
       prompt_syntax_(options.prompt_syntax),
       max_generations_per_step_(options.generations_per_step()),
-      denoisers_(std::move(denoisers)),
-      codec_(std::move(codec)),
-      adapters_(options.adapters, adaptable(denoisers_[0]), options.placement),
-      defaults_(defaults),
-      start_strategy_(std::move(start_strategy)) {
-  codec_.set_tiling(options.vae_tiling);
-  check_channels(folder);
-}
-
-void DiffusionPipeline::check_channels(const Checkpoint& folder) {
-  const auto latents = codec_.config().latent_channels, channels = denoisers_[0].unet.config().in_channels;
-  const auto reject = [&](const std::string& supported) {
-    throw Error(ErrorCode::kUnsupported, concat(folder.source->config("unet").where(), ": `in_channels` is ", channels,
-                                                "; easel supports ", supported));
-  };
-  if (start_strategy_) {
-    const auto expected = latents + start_strategy_->extra_channels(codec_.config());
-    if (channels != expected) reject(concat(expected, " in this family"));
-    return;
-  }
-  inpainting_ = channels == latents ? InpaintingMode::kBlend : InpaintingMode::kModel;
-  if (inpainting_ == InpaintingMode::kModel && (channels != 2 * latents + 1 || denoisers_.size() > 1)) {
-    reject(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", 2 * latents + 1));
-  }
-  if (denoisers_.back().unet.config().in_channels != channels) {
-    throw Error(ErrorCode::kUnsupported, folder.path + ": the refiner's UNet has other channels than the base's");
-  }
-}
+      parts_(std::move(parts)),
+      adapters_(options.adapters, parts_.adaptable_models, options.placement) {}
 
 void DiffusionPipeline::check(const GenerationRequest& request) const {
   const auto& reject = reject_field;
@@ -149,34 +111,19 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     reject("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
-  if (inpainting_ == InpaintingMode::kModel && !request.mask) reject("mask", "is missing: this model redraws parts");
-  if (description_.needs_image && !request.image) reject("image", "is missing: this model draws from an image");
-  if (start_strategy_) {
-    start_strategy_->check(request);
-  } else {
-    if (request.strength && !request.image) reject("strength", "needs `image`");
-    if (request.image_guidance_scale) reject("image_guidance_scale", "has no use in this model");
-    if (request.noise_level) reject("noise_level", "has no use in this model");
-  }
+  if (description_.needs_mask && !request.mask) reject("mask", "is missing: this model redraws the part under a mask");
+  if (description_.needs_image && !request.image) reject("image", "is missing: this model starts from an image");
+  reject_unused_fields(request, parts_.fields);
+  parts_.start->check(request);
   if (!request.denoising_end) return;
-  if (denoisers_.size() == 1) reject("denoising_end", "needs a model with a refiner");
-  if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) reject("denoising_end", "is not above 0, up to 1");
+  if (parts_.denoisers.size() == 1) reject("denoising_end", "needs a model with a refiner");
+  if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) {
+    reject("denoising_end", concat("is ", *request.denoising_end, ", expected a number above 0 and at most 1"));
+  }
 }
 
-Canvas DiffusionPipeline::canvas_of(const GenerationRequest& request) const {
-  if (start_strategy_) return start_strategy_->canvas(request, description_);
-  const auto& image = request.image;
-  return plan_canvas(description_, request.width.value_or(image ? image->width : description_.native_width),
-                     request.height.value_or(image ? image->height : description_.native_height));
-}
-
-double DiffusionPipeline::strength_of(const GenerationRequest& request) const {
-  return request.strength.value_or(request.mask ? defaults_.inpainting_strength : description_.default_strength);
-}
-
-SchedulerOptions DiffusionPipeline::scheduler_options(const GenerationRequest& request) const {
-  const bool strength = defaults_.scheduler_takes_strength && request.image && !request.mask;
-  return {.eta = request.eta, .strength = strength ? strength_of(request) : 1.0};
+double DiffusionPipeline::guidance_scale(const GenerationRequest& request) const {
+  return request.guidance_scale.value_or(description_.default_guidance_scale);
 }
 
 std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& asked, const StopPredicate& stop) {
@@ -187,57 +134,48 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
     check(request);
     const auto adapters = adapters_.resolve(request.loras);
     const RunContext context{.stop = &stop, .adapters = adapters.get()};
-    const auto canvas = canvas_of(request);
-    const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
-    std::vector<UNetConditioning> conditioning;
-    bool guided = false;
-    for (auto& denoiser : denoisers_) {
-      // A distilled UNet takes the scale as an input and needs no second row.
-      guided = start_strategy_ ? start_strategy_->guided(request, guidance_scale)
-                               : guidance_scale > 1.0 && !denoiser.unet.config().time_cond_proj_dim;
-      conditioning.push_back(
-          denoiser.conditioner->encode(request, canvas, guided ? Guidance::kOn : Guidance::kOff, context));
-    }
-    const auto prepare_latents = read_image(request, canvas, guided, context);
+    const auto canvas = parts_.start->canvas(request);
+    const auto conditioning = encode(request, canvas, context);
+    const auto start = parts_.start->read({.request = request,
+                                           .canvas = canvas,
+                                           .guidance = guidance_of(conditioning[0]),
+                                           .codec = parts_.codec,
+                                           .placement = placement_,
+                                           .context = context});
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
-      generation->guidance_scale = guidance_scale;
+      generation->guidance_scale = guidance_scale(request);
       generation->guidance_rescale = request.guidance_rescale;
       generation->adapters = adapters;
       generation->phases = begin_phases(request, conditioning);
       generation->start();
-      prepare_latents(*generation);
+      start->begin(*generation);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
   });
 }
 
-PrepareLatents DiffusionPipeline::read_image(const GenerationRequest& request, const Canvas& canvas, bool guided,
-                                             const RunContext& context) const {
-  if (start_strategy_) return start_strategy_->read(request, canvas, guided, codec_, placement_, context);
-  const LatentShape shape{.channels = codec_.config().latent_channels,
-                          .height = canvas.generated_height / description_.cell,
-                          .width = canvas.generated_width / description_.cell};
-  return [=, this, source = encode_source(request, canvas, codec_, inpainting_, context),
-          strength = strength_of(request)](DiffusionGeneration& generation) {
-    prepare_latents(generation, shape, source ? &*source : nullptr, strength, inpainting_, codec_, placement_);
-  };
+std::vector<DenoiserConditioning> DiffusionPipeline::encode(const GenerationRequest& request, const Canvas& canvas,
+                                                            const RunContext& context) {
+  std::vector<DenoiserConditioning> conditioning;
+  for (auto& denoiser : parts_.denoisers) {
+    const auto guidance = parts_.start->guidance(request, guidance_scale(request), *denoiser.model);
+    conditioning.push_back(denoiser.conditioner->encode(request, canvas, guidance, context));
+  }
+  return conditioning;
 }
 
 std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
-                                                   const std::vector<UNetConditioning>& conditioning) const {
+                                                   const std::vector<DenoiserConditioning>& conditioning) const {
   std::vector<Phase> phases;
-  for (std::size_t d = 0; d < denoisers_.size(); ++d) {
+  for (std::size_t d = 0; d < parts_.denoisers.size(); ++d) {
     phases.push_back(begin_phase(d, request, conditioning[d]));
-    if (!request.image || start_strategy_ || phases.back().scheduler->applies_strength()) continue;
-    phases.back().first_step =
-        first_step_for_strength(*phases.back().scheduler, request, description_.default_steps, strength_of(request));
   }
   if (phases.size() == 2) {
-    hand_over(phases[0], phases[1], request.denoising_end.value_or(defaults_.denoising_end),
-              denoisers_[0].scheduler_config.num_train_timesteps());
+    hand_over(phases[0], phases[1], request.denoising_end.value_or(parts_.denoising_end),
+              parts_.denoisers[0].scheduler_config.num_train_timesteps());
   }
   for (auto& phase : phases) {
     if (phase.steps() > 0) phase.scheduler->set_begin_index(phase.first_step);
@@ -246,23 +184,23 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
 }
 
 Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
-                                     UNetConditioning conditioning) const {
-  const auto& [unet, conditioner, scheduler_config, text_layers, noise_conditioning] = denoisers_[denoiser];
+                                     DenoiserConditioning conditioning) const {
+  const auto& [model, conditioner, scheduler_config, noise_conditioning] = parts_.denoisers[denoiser];
   Phase phase;
   phase.denoiser = denoiser;
   phase.conditioning = std::move(conditioning);
   const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.checkpoint_scheduler_name();
-  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name), scheduler_options(request));
+  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name),
+                                          {.eta = request.eta, .strength = parts_.start->scheduler_strength(request)});
   set_request_timesteps(*phase.scheduler, request, description_.default_steps);
+  phase.first_step = parts_.start->first_step(request, *phase.scheduler);
   phase.end_step = phase.scheduler->timesteps().size();
   if (noise_conditioning == NoiseConditioning::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
   const auto& numbers = phase.sigmas.defined() ? log_sigma_conditioning(phase.sigmas) : phase.scheduler->timesteps();
   phase.timesteps = upload(at::tensor(numbers, at::kFloat), placement_.device, at::kFloat);
-  const auto dim = unet.config().time_cond_proj_dim;
-  if (dim && !phase.conditioning.timestep_cond.defined()) {
-    const double guidance_scale = request.guidance_scale.value_or(description_.default_guidance_scale);
+  if (model->takes_guidance_scale() && !phase.conditioning.timestep_cond.defined()) {
     phase.conditioning.timestep_cond =
-        upload(guidance_scale_embedding(guidance_scale, *dim), placement_.device, placement_.dtype);
+        upload(model->embed_guidance_scale(guidance_scale(request)), placement_.device, placement_.dtype);
   }
   return phase;
 }
@@ -277,7 +215,8 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
 
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
                                       const RunContext& context) const {
-  std::vector<at::Tensor> samples, timesteps, prompts, texts, times, labels, timestep_conds;
+  std::vector<at::Tensor> samples, timesteps;
+  std::vector<const DenoiserConditioning*> conditioning;
   for (const auto* g : generations) {
     const auto& phase = g->phase();
     auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
@@ -289,22 +228,10 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
       samples.push_back(extra_of_each ? at::cat(at::TensorList({sample, extra.narrow(0, row, 1)}), 1) : sample);
       timesteps.push_back(timestep);
     }
-    const auto& conditioning = phase.conditioning;
-    prompts.push_back(conditioning.prompt_embeds);
-    if (conditioning.text_embeds.defined()) texts.push_back(conditioning.text_embeds);
-    if (conditioning.time_ids.defined()) times.push_back(conditioning.time_ids);
-    if (conditioning.class_labels.defined()) labels.push_back(conditioning.class_labels);
-    if (conditioning.timestep_cond.defined()) timestep_conds.push_back(conditioning.timestep_cond);
+    conditioning.push_back(&phase.conditioning);
   }
-  UNetInput input;
-  input.sample = rows_of(samples);                 // [B, C, h, w]
-  input.timesteps = rows_of(timesteps);            // [B]
-  input.encoder_hidden_states = rows_of(prompts);  // [B, T, D]
-  input.added_text_embeds = rows_of(texts);        // [B, P]
-  input.added_time_ids = rows_of(times);           // [B, n]
-  input.class_labels = rows_of(labels);            // [B]
-  input.timestep_cond = rows_of(timestep_conds);   // [B, time_cond_proj_dim]
-  return denoisers_[generations[0]->phase().denoiser].unet(input, context);
+  const auto& model = *parts_.denoisers[generations[0]->phase().denoiser].model;
+  return model.predict(stack_rows(samples), stack_rows(timesteps), stack_rows(conditioning), context);
 }
 
 std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const> generations,
@@ -313,10 +240,10 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
   return with_torch_errors([&]() -> std::unique_ptr<StepTicket> {
     const auto rows = own(generations);
     for (const auto* g : rows) {
-      if (g->finished_stepping()) throw Error(ErrorCode::kInvalidArgument, "a generation has no step left");
+      if (g->finished_stepping()) throw Error(ErrorCode::kInvalidArgument, "a generation has no steps left");
       if (batch_key(*g) != batch_key(*rows[0])) throw Error(ErrorCode::kInvalidArgument, "batch keys differ");
     }
-    // Equal keys: what the first row has chosen, all have.
+    // With equal keys, all rows have the adapters of the first one.
     const auto model_output = predict(rows, RunContext{.stop = &stop, .adapters = rows[0]->adapters.get()});
 
     std::vector<StepResult> advances;
@@ -327,7 +254,7 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
       offset += g->rows();
       const auto& sample = advances.back().step.prev_sample;
       finite.push_back(at::isfinite(sample).all());
-      // One by one, so that other images' steps come between the decodes of a large one.
+      // Each tile is decoded after its last step, so that other images' steps run between the decodes of a large image.
       if (g->ends_tile()) advances.back().decoded = decode(sample, RunContext{.stop = &stop});
     }
     auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
@@ -343,7 +270,7 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
   return with_torch_errors([&] {
     const RunContext context{.stop = &stop};
     std::vector<DiffusionFinishTicket::PendingImage> images;
-    // One at a time: a decode's activations are the largest tensors of all, and there is nothing to share.
+    // One at a time: a decode's activations are the largest tensors of all, and batching decodes gains nothing.
     for (const auto* g : own(generations)) {
       images.push_back(
           {.parts = {}, .grid = g->grid, .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
@@ -359,15 +286,15 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
 
 DiffusionFinishTicket::DecodedTile DiffusionPipeline::decode(const at::Tensor& latents,
                                                              const RunContext& context) const {
-  const auto decoded = codec_.decode(latents, context);
+  const auto decoded = parts_.codec.decode(latents, context);
   DiffusionFinishTicket::DecodedTile part{.pixels = to_pixels(decoded)};
   part.finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
-  if (!codec_.may_overflow()) return part;
+  if (!parts_.codec.may_overflow()) return part;
   part.decode_in_float32 = [this, latents] {
     const c10::InferenceMode inference;
-    const auto wide = codec_.decode_in_float32(latents);
+    const auto wide = parts_.codec.decode_in_float32(latents);
     if (!at::isfinite(wide).all().item<bool>()) {
-      throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN in float32 too");
+      throw Error(ErrorCode::kCorruptData, "the autoencoder produced infinities or NaN in float32 too");
     }
     return to_pixels(wide);
   };
@@ -378,9 +305,9 @@ std::optional<Image> DiffusionPipeline::preview(const Generation& generation) {
   const c10::InferenceMode inference;
   return with_torch_errors([&]() -> std::optional<Image> {
     const auto& row = static_cast<const DiffusionGeneration&>(generation);
-    // Of an image in tiles there is one tile at a time, which nobody would know for the image.
+    // While tiles are generated, the state holds one tile, which is not a preview of the image.
     if (!row.pred_original_sample.defined() || !row.tiles.empty()) return std::nullopt;
-    return codec_.preview(row.pred_original_sample);
+    return parts_.codec.preview(row.pred_original_sample);
   });
 }
 

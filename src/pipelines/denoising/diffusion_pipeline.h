@@ -1,20 +1,20 @@
-// The denoising loop that all families of latent diffusion share, cut into resumable steps (Rombach et al. 2022,
+// The denoising loop that all families of latent diffusion share, split into resumable steps (Rombach et al. 2022,
 // arXiv:2112.10752).
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "adapters/adapters.h"
 #include "adapters/embedding_folder.h"
 #include "easel/pipeline.h"
-#include "models/unet_2d_condition.h"
+#include "pipelines/denoising/denoiser.h"
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_tickets.h"
-#include "pipelines/denoising/from_noise_or_image.h"
-#include "pipelines/denoising/scheduler_config.h"
+#include "pipelines/denoising/request_fields.h"
 #include "pipelines/denoising/start_strategy.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/conditioner.h"
@@ -27,51 +27,32 @@ struct PipelineOptions {
   Placement placement = {};
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
-  bool estimate_activations = true;  ///< false, for who does not look: ModelDescription without them, sooner
-  std::vector<std::pair<int, int>> estimated_sizes = {};  ///< beside the native one: ModelDescription::activations
-  PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that name none
-  std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< words of textual inversion; null for none
+  bool estimate_activations = true;  ///< false leaves ModelDescription::activations empty, which takes less time
+  std::vector<std::pair<int, int>> estimated_sizes = {};  ///< for ModelDescription::activations, after the native size
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that do not name one
+  std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< textual inversions; null for none
   AdapterOptions adapters = {};
-  std::shared_ptr<ComponentOffloaders> offloaders =
-      {};  ///< where models take turns on each device; null: all stay there
+  /// Make the models of a checkpoint take turns on a device. Null: all stay on it.
+  std::shared_ptr<ComponentOffloaders> offloaders = {};
 
-  int generations_per_step() const;  ///< max_generations_per_step with 0 replaced
+  int generations_per_step() const;  ///< max_generations_per_step, with 0 replaced
 };
 
-/// How a UNet is told of the noise in its sample.
-enum class NoiseConditioning {
-  kTimestep,
-  kLogSigma,  ///< see preconditioning.h, also for what is made of its output
+/// What a family's builder puts together.
+struct DiffusionParts {
+  std::vector<Denoiser> denoisers;  ///< one, or two of which the second takes over: base and refiner
+  ImageCodec codec;
+  std::unique_ptr<const StartStrategy> start;
+  std::span<const RequestField> fields;                       ///< that the family uses
+  std::vector<std::shared_ptr<LayerTable>> adaptable_models;  ///< whose layers adapters can change
+  double denoising_end = 1.0;                                 ///< default of GenerationRequest::denoising_end
 };
 
-/// A UNet with what belongs to it.
-struct Denoiser {
-  UNet2DConditionModel unet;
-  std::unique_ptr<Conditioner> conditioner;
-  SchedulerConfig scheduler_config;
-  std::vector<std::shared_ptr<LayerTable>> text_layers = {};  ///< of its text encoders: what adapters can change
-  NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
-};
-
-/// What a family's pipelines of the reference take where a request says nothing.
-struct ModeDefaults {
-  double inpainting_strength = 1.0;
-  double denoising_end = 0.8;  ///< where the second of two denoisers takes over
-  /// Strength of image to image is no share of a run's steps: LCM and TCD spread all steps over that share of their
-  /// timesteps. With other schedulers, and with a mask, it is a share of the steps here too.
-  bool scheduler_takes_strength = false;
-};
-
-/// See Pipeline for the contract; tickets of finish must be taken while the pipeline lives. A family is the parts it is
-/// given; numbers are those of the family's pipeline in diffusers.
+/// See Pipeline for the contract. Tickets of finish must be taken while the pipeline exists. What families differ in is
+/// in the parts; numbers agree with the family's pipeline in diffusers.
 class DiffusionPipeline : public Pipeline {
  public:
-  /// @throws Error(kUnsupported)  a UNet and the autoencoder do not fit; names the file of `folder`
-  /// @param denoisers    one, or two that follow each other: base and refiner
-  /// @param start_strategy  of families whose one UNet sees an image at every step; else null
-  DiffusionPipeline(const Checkpoint& folder, ModelDescription description, const PipelineOptions& options,
-                    std::vector<Denoiser> denoisers, ImageCodec codec, const ModeDefaults& defaults,
-                    std::unique_ptr<const StartStrategy> start_strategy = nullptr);
+  DiffusionPipeline(ModelDescription description, const PipelineOptions& options, DiffusionParts parts);
 
   const ModelDescription& description() const override { return description_; }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& asked, const StopPredicate& stop) override;
@@ -82,29 +63,22 @@ class DiffusionPipeline : public Pipeline {
   int max_generations_per_step() const override { return max_generations_per_step_; }
 
  private:
-  void check_channels(const Checkpoint& folder);
-  PrepareLatents read_image(const GenerationRequest& request, const Canvas& canvas, bool guided,
-                            const RunContext& context) const;
-  Canvas canvas_of(const GenerationRequest& request) const;
-  double strength_of(const GenerationRequest& request) const;
-  SchedulerOptions scheduler_options(const GenerationRequest& request) const;
-  std::vector<Phase> begin_phases(const GenerationRequest& request,
-                                  const std::vector<UNetConditioning>& conditioning) const;
-  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, UNetConditioning conditioning) const;
   void check(const GenerationRequest& request) const;
-  DiffusionFinishTicket::DecodedTile decode(const at::Tensor& latents, const RunContext& context) const;
+  double guidance_scale(const GenerationRequest& request) const;
+  std::vector<DenoiserConditioning> encode(const GenerationRequest& request, const Canvas& canvas,
+                                           const RunContext& context);
+  std::vector<Phase> begin_phases(const GenerationRequest& request,
+                                  const std::vector<DenoiserConditioning>& conditioning) const;
+  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, DenoiserConditioning conditioning) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
+  DiffusionFinishTicket::DecodedTile decode(const at::Tensor& latents, const RunContext& context) const;
 
   ModelDescription description_;
   Placement placement_;
   PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
-  std::vector<Denoiser> denoisers_;
-  ImageCodec codec_;
+  DiffusionParts parts_;
   Adapters adapters_;
-  ModeDefaults defaults_;
-  std::unique_ptr<const StartStrategy> start_strategy_;  ///< null for most families
-  InpaintingMode inpainting_ = InpaintingMode::kBlend;
 };
 
 }  // namespace easel

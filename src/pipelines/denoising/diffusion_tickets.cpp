@@ -1,23 +1,40 @@
 #include "pipelines/denoising/diffusion_tickets.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <utility>
 
 #include "core/log.h"
-#include "pipelines/images/postprocess.h"
+#include "pipelines/images/pixels.h"
 #include "tensor/torch_errors.h"
 
 namespace easel {
 namespace {
 
-// Pixels of infinities and NaN would be a black image.
+// Infinities and NaN would become black pixels.
 Image take_tile(const DiffusionFinishTicket::DecodedTile& part) {
   if (*part.finite.const_data_ptr<bool>()) return to_image(part.pixels);
-  if (!part.decode_in_float32) throw Error(ErrorCode::kCorruptData, "the autoencoder gave infinities or NaN");
-  log::info("an image overflowed in float16 and is decoded again in float32");
+  if (!part.decode_in_float32) throw Error(ErrorCode::kCorruptData, "the autoencoder produced infinities or NaN");
+  log::info("decoding overflowed in float16; decoding the image again in float32");
   return to_image(with_torch_errors(part.decode_in_float32));
 }
 
 }  // namespace
+
+DeviceEvent::DeviceEvent(c10::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  event_.emplace(device.type());
+  event_->record(guard.getStream(device));
+}
+
+bool DeviceEvent::passed() const {
+  return !event_ || event_->query();
+}
+
+void DeviceEvent::wait() const {
+  if (event_) event_->synchronize();
+}
 
 DiffusionBeginTicket::DiffusionBeginTicket(std::vector<std::unique_ptr<Generation>> generations, c10::Device device)
     : generations_(std::move(generations)), event_(device) {}
@@ -35,7 +52,7 @@ void DiffusionStepTicket::wait() {
 
 std::vector<bool> DiffusionStepTicket::finite() {
   const bool* flags = finite_.const_data_ptr<bool>();
-  return std::vector<bool>(flags, flags + finite_.numel());  // braces would make two flags of the pointers
+  return std::vector<bool>(flags, flags + finite_.numel());  // with braces, the two pointers would become flags
 }
 
 DiffusionFinishTicket::DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device)

@@ -2,17 +2,33 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/Event.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "easel/pipeline.h"
 #include "image/tiles.h"
-#include "pipelines/denoising/device_event.h"
 #include "pipelines/images/canvas.h"
 
 namespace easel {
+
+/// A mark in a device's current stream, without the CUDA API. On a CPU, where work is complete when the call returns,
+/// the device has always passed it.
+class DeviceEvent {
+ public:
+  explicit DeviceEvent(c10::Device device);
+  bool passed() const;
+  /// Blocks until the device has passed the mark. @throws c10::Error  the device failed
+  void wait() const;
+
+ private:
+  std::optional<c10::Event> event_;
+};
 
 class DiffusionBeginTicket : public BeginTicket {
  public:
@@ -28,7 +44,7 @@ class DiffusionBeginTicket : public BeginTicket {
 
 class DiffusionStepTicket : public StepTicket {
  public:
-  /// @param finite  bool [n], on its way to the CPU
+  /// @param finite  bool [n] on the CPU; the copy may still be in progress
   DiffusionStepTicket(at::Tensor finite, c10::Device device);
   bool done() const override { return event_.passed(); }
   void wait() override;
@@ -41,17 +57,17 @@ class DiffusionStepTicket : public StepTicket {
 
 class DiffusionFinishTicket : public FinishTicket {
  public:
-  /// An image, or a tile of one.
+  /// An image, or one tile of an image.
   struct DecodedTile {
-    at::Tensor pixels;  ///< of to_pixels, on its way to the CPU
-    /// A bool on its way to the CPU, false when the decode gave infinities or NaN; and, where it can overflow, what
-    /// gives pixels that are good, or throws.
+    at::Tensor pixels;  ///< from to_pixels; the copy to the CPU may still be in progress
+    /// One bool, whose copy may also be in progress: false when decoding produced infinities or NaN.
     at::Tensor finite = {};
+    /// Decodes again in float32 and returns finite pixels, or throws. Empty where decoding cannot overflow.
     std::function<at::Tensor()> decode_in_float32 = {};
   };
   struct PendingImage {
     std::vector<DecodedTile> parts;
-    TileGrid grid;  ///< where there is more than one
+    TileGrid grid;  ///< of the tiles, where there is more than one
     Canvas canvas;
     std::uint64_t seed;
     bool prompt_cut = false;

@@ -5,33 +5,106 @@
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "models/autoencoder_kl.h"
+#include "pipelines/denoising/request_fields.h"
 #include "pipelines/images/pixels.h"
 #include "tensor/upload.h"
 
 namespace easel {
+namespace {
 
-std::optional<SourceImage> encode_source(const GenerationRequest& request, const Canvas& canvas,
-                                         const ImageCodec& codec, InpaintingMode inpainting,
-                                         const RunContext& context) {
-  if (!request.image) {
-    if (request.mask) throw Error(ErrorCode::kInvalidArgument, "`mask` needs `image`", "mask");
-    return std::nullopt;
+/// Noise in the shape of the latents, from a generation's own source.
+struct LatentNoise {
+  std::int64_t channels, height, width;
+  Placement placement;  ///< of the denoising model
+
+  at::Tensor draw(DiffusionGeneration& generation) const {
+    return upload(generation.noise.normal({1, channels, height, width}), placement.device, placement.dtype);
   }
+};
+
+class NoiseStart : public RequestStart {
+ public:
+  explicit NoiseStart(const LatentNoise& noise) : noise_(noise) {}
+
+  void begin(DiffusionGeneration& generation) const override {
+    generation.latents = noise_.draw(generation) * generation.phase().scheduler->init_noise_sigma();
+  }
+
+ private:
+  LatentNoise noise_;
+};
+
+/// A request's image and mask after encoding.
+struct SourceImage {
+  DiagonalGaussianDistribution image;                        ///< of the latents, unscaled
+  std::optional<DiagonalGaussianDistribution> masked_image;  ///< of kModel: without the part that is to be redrawn
+  at::Tensor mask;  ///< float32 [1, 1, h, w] of 0 and 1, 1 where to redraw; undefined without a mask
+};
+
+SourceImage encode_source(const StartInput& input, InpaintingMode inpainting) {
+  const auto& request = input.request;
   validate_image(*request.image, "image");
-  const auto pixels = to_tensor(resize_to_generated(*request.image, canvas));
-  SourceImage source{.image = codec.encode(pixels, context), .masked_image = std::nullopt, .mask = {}};
+  const auto pixels = to_tensor(resize_to_generated(*request.image, input.canvas));
+  SourceImage source{.image = input.codec.encode(pixels, input.context), .masked_image = std::nullopt, .mask = {}};
   if (!request.mask) return source;
   validate_image(*request.mask, "mask");
-  const auto mask = to_mask(resize_to_generated(*request.mask, canvas));
-  if (inpainting == InpaintingMode::kModel) source.masked_image = codec.encode(pixels * (1 - mask), context);
+  const auto mask = to_mask(resize_to_generated(*request.mask, input.canvas));
+  if (inpainting == InpaintingMode::kModel) {
+    source.masked_image = input.codec.encode(pixels * (1 - mask), input.context);
+  }
   const auto& mean = source.image.mean;
   source.mask = at::upsample_nearest2d(mask, {mean.size(2), mean.size(3)}, std::nullopt, std::nullopt);
   return source;
 }
+
+class ImageStart : public RequestStart {
+ public:
+  ImageStart(SourceImage source, double strength, InpaintingMode inpainting, const LatentNoise& noise,
+             const ImageCodec& codec)
+      : source_(std::move(source)), strength_(strength), inpainting_(inpainting), noise_(noise), codec_(codec) {}
+
+  void begin(DiffusionGeneration& generation) const override {
+    const auto& scheduler = *generation.phase().scheduler;
+    const bool masked = source_.mask.defined();
+    const bool from_noise = masked && strength_ == 1.0;
+    // Every draw happens where the reference draws, even if nothing uses the result.
+    at::Tensor image_latents;
+    if (inpainting_ == InpaintingMode::kBlend || !from_noise) image_latents = sample(generation, source_.image);
+    const auto noise = noise_.draw(generation);
+    generation.latents = from_noise ? noise * scheduler.init_noise_sigma()
+                                    : scheduler.add_noise(image_latents, noise, generation.step_index);
+    if (!masked) return;
+    const auto mask = upload(source_.mask, noise_.placement.device, noise_.placement.dtype);
+    if (inpainting_ == InpaintingMode::kModel) {
+      generation.extra_channels = at::cat(at::TensorList({mask, sample(generation, *source_.masked_image)}), 1);
+    } else {
+      noise_.draw(generation);
+      generation.kept = PreservedRegion{.mask = mask, .latents = image_latents, .noise = noise};
+    }
+  }
+
+ private:
+  at::Tensor sample(DiffusionGeneration& generation, const DiagonalGaussianDistribution& distribution) const {
+    const auto& mean = distribution.mean;
+    const auto noise = noise_.draw(generation).to(mean.device(), mean.scalar_type());
+    const auto latents = distribution.sample(noise).to(noise_.placement.device, noise_.placement.dtype);
+    return source_.mask.defined() ? codec_.scale_masked(latents) : codec_.scale(latents);
+  }
+
+  SourceImage source_;
+  double strength_;
+  InpaintingMode inpainting_;
+  LatentNoise noise_;
+  const ImageCodec& codec_;
+};
+
+}  // namespace
 
 std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength) {
   if (!(strength >= 0 && strength <= 1)) {
@@ -46,38 +119,58 @@ std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength) {
   return num_inference_steps - kept;
 }
 
-void prepare_latents(DiffusionGeneration& generation, const LatentShape& shape, const SourceImage* source,
-                     double strength, InpaintingMode inpainting, const ImageCodec& codec, const Placement& placement) {
-  const auto& scheduler = *generation.phase().scheduler;
-  const auto draw = [&] {
-    return upload(generation.noise.normal({1, shape.channels, shape.height, shape.width}), placement.device,
-                  placement.dtype);
-  };
-  if (source == nullptr) {
-    generation.latents = draw() * scheduler.init_noise_sigma();
-    return;
-  }
-  const bool masked = source->mask.defined();
-  const auto sampled = [&](const DiagonalGaussianDistribution& distribution) {
-    const auto noise = draw().to(distribution.mean.device(), distribution.mean.scalar_type());
-    const auto latents = distribution.sample(noise).to(placement.device, placement.dtype);
-    return masked ? codec.scale_masked(latents) : codec.scale(latents);
-  };
-  const bool from_noise = masked && strength == 1.0;
-  // Every draw below happens where the reference makes one, also where its result has no use.
-  at::Tensor image_latents;
-  if (inpainting == InpaintingMode::kBlend || !from_noise) image_latents = sampled(source->image);
-  const auto noise = draw();
-  generation.latents = from_noise ? noise * scheduler.init_noise_sigma()
-                                  : scheduler.add_noise(image_latents, noise, generation.step_index);
-  if (!masked) return;
-  const auto mask = upload(source->mask, placement.device, placement.dtype);
-  if (inpainting == InpaintingMode::kModel) {
-    generation.extra_channels = at::cat(at::TensorList({mask, sampled(*source->masked_image)}), 1);
-  } else {
-    draw();
-    generation.kept = PreservedRegion{.mask = mask, .latents = image_latents, .noise = noise};
-  }
+FromNoiseOrImage::FromNoiseOrImage(ModelDescription model, const Settings& settings)
+    : model_(std::move(model)), settings_(settings) {}
+
+void FromNoiseOrImage::check(const GenerationRequest& request) const {
+  if (request.strength && !request.image) reject_field("strength", "needs `image`");
+  if (request.mask && !request.image) reject_field("mask", "needs `image`");
+}
+
+Canvas FromNoiseOrImage::canvas(const GenerationRequest& request) const {
+  const auto& image = request.image;
+  return plan_canvas(model_, request.width.value_or(image ? image->width : model_.native_width),
+                     request.height.value_or(image ? image->height : model_.native_height));
+}
+
+Guidance FromNoiseOrImage::guidance(const GenerationRequest&, double guidance_scale,
+                                    const DenoisingModel& model) const {
+  return guidance_scale > 1.0 && !model.takes_guidance_scale() ? Guidance::kOn : Guidance::kOff;
+}
+
+double FromNoiseOrImage::strength(const GenerationRequest& request) const {
+  return request.strength.value_or(request.mask ? settings_.inpainting_strength : model_.default_strength);
+}
+
+double FromNoiseOrImage::scheduler_strength(const GenerationRequest& request) const {
+  const bool applies = settings_.scheduler_takes_strength && request.image && !request.mask;
+  return applies ? strength(request) : 1.0;
+}
+
+std::size_t FromNoiseOrImage::first_step(const GenerationRequest& request, const Scheduler& scheduler) const {
+  if (!request.image || scheduler.applies_strength()) return 0;
+  const auto evaluations = scheduler.timesteps().size();
+  // As in diffusers, every model evaluation counts as an inference step where the request lists timesteps or sigmas. So
+  // a second-order scheduler then skips twice as many.
+  const bool own_list = !request.timesteps.empty() || !request.sigmas.empty();
+  const auto steps =
+      own_list ? static_cast<std::int64_t>(evaluations) : request.num_inference_steps.value_or(model_.default_steps);
+  const auto first = static_cast<std::size_t>(skipped_steps(steps, strength(request)) * scheduler.order());
+  if (first < evaluations) return first;
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("`strength` ", strength(request), " of ", evaluations, " model evaluations leaves none"),
+              "strength");
+}
+
+std::unique_ptr<const RequestStart> FromNoiseOrImage::read(const StartInput& input) const {
+  const auto& request = input.request;
+  const LatentNoise noise{.channels = settings_.latent_channels,
+                          .height = input.canvas.generated_height / model_.cell,
+                          .width = input.canvas.generated_width / model_.cell,
+                          .placement = input.placement};
+  if (!request.image) return std::make_unique<NoiseStart>(noise);
+  return std::make_unique<ImageStart>(encode_source(input, settings_.inpainting), strength(request),
+                                      settings_.inpainting, noise, input.codec);
 }
 
 }  // namespace easel

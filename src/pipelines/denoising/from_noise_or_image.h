@@ -1,51 +1,52 @@
-// How an image's latents begin: as noise, or as an image with noise over it (image to image, Meng et al. 2021,
-// arXiv:2108.01073), all of it or where a mask says so.
+// Starting from noise, or from an image under noise (image to image, Meng et al. 2021, arXiv:2108.01073): all of the
+// image, or the part that a mask selects.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <optional>
+#include <cstdint>
+#include <memory>
 
 #include "easel/generation.h"
-#include "models/autoencoder_kl.h"
-#include "pipelines/denoising/diffusion_generation.h"
-#include "pipelines/images/canvas.h"
-#include "pipelines/images/image_codec.h"
+#include "pipelines/denoising/start_strategy.h"
 
 namespace easel {
 
-/// How a UNet redraws part of an image.
+/// How a denoising model redraws part of an image.
 enum class InpaintingMode {
-  kBlend,  ///< an ordinary UNet: after every step the rest of the image is put back
-  kModel,  ///< an inpainting UNet, which is given the mask and the rest of the image as further channels
+  kBlend,  ///< an ordinary model: after every step the rest of the image is put back
+  kModel,  ///< an inpainting model, which sees the mask and the rest of the image as further channels
 };
 
-/// A request's image and mask, read once for all images of the request.
-struct SourceImage {
-  DiagonalGaussianDistribution image;                        ///< of the latents, not scaled
-  std::optional<DiagonalGaussianDistribution> masked_image;  ///< likewise, without what is to be redrawn; of kModel
-  at::Tensor mask;  ///< float32 [1, 1, h, w] of 0 and 1, 1 where to redraw; undefined without a mask
-};
-
-/// Resamples image and mask to the size drawn, and encodes. None without an image.
-/// @throws Error(kInvalidArgument)  a mask without an image, or one that is no image; names the field
-/// @throws Error(kCancelled)
-std::optional<SourceImage> encode_source(const GenerationRequest& request, const Canvas& canvas,
-                                         const ImageCodec& codec, InpaintingMode inpainting, const RunContext& context);
-
-/// How many inference steps a strength leaves out at the beginning.
-/// @throws Error(kInvalidArgument)  strength is not within 0 to 1, or leaves no step; param strength
+/// How many inference steps a strength skips at the beginning.
+/// @throws Error(kInvalidArgument)  strength is not within 0 to 1, or no step is left; param strength
 std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength);
 
-struct LatentShape {
-  std::int64_t channels, height, width;
-};
+/// The start of all families whose images begin as noise and may begin as an image.
+class FromNoiseOrImage : public StartStrategy {
+ public:
+  struct Settings {
+    std::int64_t latent_channels = 4;
+    InpaintingMode inpainting = InpaintingMode::kBlend;
+    double inpainting_strength =
+        1.0;  ///< default strength with a mask; without one, ModelDescription::default_strength
+    /// The strength of image to image is not a share of the run's steps: LCM and TCD spread all steps over that share
+    /// of their timesteps. With other schedulers, and with a mask, it is a share of the steps nevertheless.
+    bool scheduler_takes_strength = false;
+  };
+  FromNoiseOrImage(ModelDescription model, const Settings& settings);
 
-/// Draws a started generation's first noise, in the reference's order, and sets its latents.
-/// @param source     null: from noise alone
-/// @param strength   with a source; a masked one at 1 begins from noise alone
-/// @param placement  of the UNet
-void prepare_latents(DiffusionGeneration& generation, const LatentShape& shape, const SourceImage* source,
-                     double strength, InpaintingMode inpainting, const ImageCodec& codec, const Placement& placement);
+  void check(const GenerationRequest& request) const override;
+  Canvas canvas(const GenerationRequest& request) const override;
+  Guidance guidance(const GenerationRequest& request, double guidance_scale,
+                    const DenoisingModel& model) const override;
+  double scheduler_strength(const GenerationRequest& request) const override;
+  std::size_t first_step(const GenerationRequest& request, const Scheduler& scheduler) const override;
+  std::unique_ptr<const RequestStart> read(const StartInput& input) const override;
+
+ private:
+  double strength(const GenerationRequest& request) const;
+
+  ModelDescription model_;
+  Settings settings_;
+};
 
 }  // namespace easel

@@ -14,7 +14,7 @@
 namespace easel {
 namespace {
 
-/// Of all numbers of one row: [1, C, h, w] -> [1, 1, 1, 1].
+/// Standard deviation over a row: [1, C, h, w] -> [1, 1, 1, 1].
 at::Tensor deviation(const at::Tensor& row) {
   return at::std(row, at::IntArrayRef({1, 2, 3}), /*unbiased=*/true, /*keepdim=*/true);
 }

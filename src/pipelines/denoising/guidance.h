@@ -14,9 +14,9 @@ namespace easel {
 /// @return                  [1, C, h, w]
 at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale);
 
-/// uncond + scale * (text - image) + image_scale * (image - uncond), in diffusers' order of operations: guided by a
-/// prompt and by an image (Brooks et al. 2022, arXiv:2211.09800, eq. 3).
-/// @param model_output  [3, C, h, w]: given both, the image alone, neither
+/// Guidance by a prompt and by an image (Brooks et al. 2022, arXiv:2211.09800, eq. 3):
+/// uncond + scale * (text - image) + image_scale * (image - uncond), in diffusers' order of operations.
+/// @param model_output  [3, C, h, w]: conditioned on both, only on the image, on neither
 /// @return              [1, C, h, w]
 at::Tensor apply_image_guidance(const at::Tensor& model_output, double guidance_scale, double image_guidance_scale);
 

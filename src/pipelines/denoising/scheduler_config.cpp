@@ -1,11 +1,12 @@
 #include "pipelines/denoising/scheduler_config.h"
 
 #include "core/config.h"
+#include "easel/error.h"
 
 namespace easel {
 
 SchedulerConfig::SchedulerConfig(const Checkpoint& folder, SchedulerCorrections corrections) {
-  const auto config = folder.source->config("scheduler");
+  const auto config = folder.source->config(Component::kScheduler);
   checkpoint_config_ = from_config_ = config.object();
   const auto correct = [&](const char* key, const nlohmann::json& value) {
     if (from_config_.contains(key)) from_config_[key] = value;
@@ -24,6 +25,19 @@ SchedulerConfig::SchedulerConfig(const Checkpoint& folder, SchedulerCorrections 
 std::unique_ptr<Scheduler> SchedulerConfig::make(const std::string& name, const SchedulerOptions& options) const {
   const bool own = canonical_scheduler_name(name) == checkpoint_scheduler_name_;
   return own ? make_scheduler("", checkpoint_config_, options) : make_scheduler(name, from_config_, options);
+}
+
+void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps) {
+  if (!request.timesteps.empty() && !request.sigmas.empty()) {
+    throw Error(ErrorCode::kInvalidArgument, "`sigmas` and `timesteps` cannot be combined", "sigmas");
+  }
+  if (!request.timesteps.empty()) {
+    scheduler.set_custom_timesteps(request.timesteps);
+  } else if (!request.sigmas.empty()) {
+    scheduler.set_custom_sigmas(request.sigmas);
+  } else {
+    scheduler.set_timesteps(request.num_inference_steps.value_or(default_steps));
+  }
 }
 
 }  // namespace easel

@@ -7,21 +7,22 @@
 #include <string>
 
 #include "checkpoints/checkpoint.h"
+#include "easel/generation.h"
 #include "easel/scheduler.h"
 
 namespace easel {
 
-/// What the reference's pipeline class changes in the file's values when it is built.
+/// What the constructor of the reference's pipeline class changes in the file's values.
 enum class SchedulerCorrections {
-  kNone,                       ///< SDXL
-  kStableDiffusion,            ///< SD 1.x, 2.x: `steps_offset` is 1 whatever the file says; samples are never clipped
-  kStableDiffusionInpainting,  ///< the same offset; clipping as the file says; PNDM without its Runge-Kutta steps
+  kNone,                       ///< nothing
+  kStableDiffusion,            ///< SD 1.x, 2.x: `steps_offset` is always 1, and samples are never clipped
+  kStableDiffusionInpainting,  ///< the same offset, clipping from the file, PNDM without its Runge-Kutta steps
 };
 
-/// The checkpoint's own scheduler, and the config that others are made from.
+/// The checkpoint's own scheduler, and the config that other schedulers are made from.
 ///
-/// A field that the file lacks is corrected for the checkpoint's own scheduler alone; X.from_config does not see it and
-/// takes X's default. Immutable; thread-safe.
+/// If the file lacks a corrected field, only the checkpoint's own scheduler sees the correction: X.from_config uses X's
+/// default. Immutable; thread-safe.
 class SchedulerConfig {
  public:
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
@@ -34,7 +35,7 @@ class SchedulerConfig {
     return checkpoint_config_.value("num_train_timesteps", std::int64_t{1000});
   }
 
-  /// The own scheduler when `name` is its name, else the one of that name by X.from_config.
+  /// The checkpoint's own scheduler if `name` is its name; otherwise the scheduler of that name by X.from_config.
   /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler
   std::unique_ptr<Scheduler> make(const std::string& name, const SchedulerOptions& options) const;
 
@@ -43,5 +44,11 @@ class SchedulerConfig {
   nlohmann::json from_config_;
   std::string checkpoint_scheduler_name_;
 };
+
+/// Starts a run through the request's timesteps or sigmas or, without either, over its number of steps, as diffusers'
+/// retrieve_timesteps does: with a list of its own, a request's num_inference_steps is ignored.
+/// @throws Error(kInvalidArgument, kUnsupported)  both lists, or a list that the scheduler does not take; names the
+/// field
+void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps);
 
 }  // namespace easel

@@ -1,15 +1,13 @@
-// Families whose UNet sees an image at every step, instead of beginning from it.
+// How images start: what their first latents are made from, and what the denoising model sees in addition to them.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <cstdint>
-#include <functional>
-#include <string>
+#include <cstddef>
+#include <memory>
 
 #include "easel/generation.h"
-#include "models/autoencoder_kl.h"
+#include "easel/scheduler.h"
 #include "nn/run_context.h"
+#include "pipelines/denoising/denoiser.h"
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/image_codec.h"
@@ -17,40 +15,53 @@
 
 namespace easel {
 
-/// Draws a generation's first noise, in the reference's order, and sets its latents and all that depends on the
-/// image. The generation's phases are set and started.
-using PrepareLatents = std::function<void(DiffusionGeneration&)>;
+/// What StartStrategy::read has at hand. All references outlive the RequestStart that it returns.
+struct StartInput {
+  const GenerationRequest& request;
+  const Canvas& canvas;
+  Guidance guidance;
+  const ImageCodec& codec;
+  const Placement& placement;  ///< of the denoising model
+  const RunContext& context;
+};
 
-/// What such a family makes of GenerationRequest::image. Immutable; thread-safe.
+/// What the images of one request start from. Its input images are read and encoded once for all of them. Immutable.
+class RequestStart {
+ public:
+  virtual ~RequestStart() = default;
+
+  /// Draws a generation's first noise, in the reference's order, and sets its latents and everything that depends on
+  /// the request's image. The generation's phases are set and started.
+  virtual void begin(DiffusionGeneration& generation) const = 0;
+};
+
+/// A family's way to start images: FromNoiseOrImage, FromInstruction or FromLowResolution. Immutable; thread-safe.
+///
+/// Call order for a request: check, then the others. The request has the fields that the family requires and none that
+/// it does not use (ModelDescription::needs_image, request_fields.h).
 class StartStrategy {
  public:
   virtual ~StartStrategy() = default;
 
-  /// How many channels the UNet is given beside the latents.
-  virtual std::int64_t extra_channels(const AutoencoderKLConfig& vae) const = 0;
-
-  /// Called first, with a request that has an image.
-  /// @throws Error(kInvalidArgument)  a field that the family has no use for, or a value out of range; names it
+  /// @throws Error(kInvalidArgument)  a value is out of range or lacks a field that it depends on; names the field
   virtual void check(const GenerationRequest& request) const = 0;
 
-  virtual Canvas canvas(const GenerationRequest& request, const ModelDescription& model) const = 0;
+  virtual Canvas canvas(const GenerationRequest& request) const = 0;
 
-  /// Whether rows without the prompt run beside each image's own.
-  virtual bool guided(const GenerationRequest& request, double guidance_scale) const = 0;
+  /// Whether unconditional rows run along with each image's own row.
+  virtual Guidance guidance(const GenerationRequest& request, double guidance_scale,
+                            const DenoisingModel& model) const = 0;
 
-  /// Reads the image, once for all of a request's generations.
-  /// @param placement  of the UNet
-  /// @throws Error(kInvalidArgument)  it is no image; param image
+  /// SchedulerOptions::strength.
+  virtual double scheduler_strength(const GenerationRequest&) const { return 1.0; }
+
+  /// The step that the request's images start at. @param scheduler  with the request's timesteps set
+  /// @throws Error(kInvalidArgument)  no step is left; names the field
+  virtual std::size_t first_step(const GenerationRequest&, const Scheduler&) const { return 0; }
+
+  /// @throws Error(kInvalidArgument)  the image or the mask is malformed; names the field
   /// @throws Error(kCancelled)
-  virtual PrepareLatents read(const GenerationRequest& request, const Canvas& canvas, bool guided,
-                              const ImageCodec& codec, const Placement& placement, const RunContext& context) const = 0;
+  virtual std::unique_ptr<const RequestStart> read(const StartInput& input) const = 0;
 };
-
-/// @throws Error(kInvalidArgument)  the request has fields that go with images to begin from, or a rescaled guidance:
-///                                  mask, strength, guidance_rescale
-void reject_image_to_image_fields(const GenerationRequest& request);
-
-/// @throws Error(kInvalidArgument)  naming the field
-[[noreturn]] void reject_field(const char* param, const std::string& why);
 
 }  // namespace easel

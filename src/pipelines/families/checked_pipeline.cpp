@@ -16,11 +16,11 @@
 namespace easel {
 namespace {
 
-/// A stored tensor that holds infinities or NaN.
+/// Describes the first stored tensor that holds infinities or NaN, if any.
 std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
   for (const auto& name : store.names()) {
     const auto* info = store.find(name);
-    // 8-bit floats have no isfinite of their own.
+    // isfinite is not implemented for 8-bit floats.
     if (!c10::isFloatingType(info->dtype) || c10::elementSize(info->dtype) < 2) continue;
     const bool finite = at::isfinite(store.read(name)).all().item<bool>();
     store.release(name);
@@ -29,10 +29,10 @@ std::optional<std::string> find_non_finite_tensor(const TensorStore& store) {
   return std::nullopt;
 }
 
-/// Reads all weights the first time it is asked, which only an image that failed makes it.
+/// Looks for infinities and NaN in all stored weights. Reads them once, after the first image that failed.
 class NonFiniteWeightCheck {
  public:
-  NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<std::string> components)
+  NonFiniteWeightCheck(std::shared_ptr<const CheckpointSource> source, std::vector<Component> components)
       : source_(std::move(source)), components_(std::move(components)) {}
 
   /// @throws Error(kCorruptData)  names the tensor, if there is one
@@ -52,7 +52,7 @@ class NonFiniteWeightCheck {
   }
 
   std::shared_ptr<const CheckpointSource> source_;
-  std::vector<std::string> components_;
+  std::vector<Component> components_;
   bool searched_ = false;
   std::optional<std::string> fault_;
 };
@@ -65,7 +65,7 @@ class CheckedStep : public StepTicket {
   void wait() override { ticket_->wait(); }
   std::vector<bool> finite() override {
     auto finite = ticket_->finite();
-    // With infinite weights there is no row that is not.
+    // With infinite weights no row is finite.
     if (std::find(finite.begin(), finite.end(), true) == finite.end()) weight_check_.throw_if_non_finite();
     return finite;
   }
@@ -137,9 +137,9 @@ class CheckedPipeline : public Pipeline {
 
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::shared_ptr<const MappedFiles> files) {
-  std::vector<std::string> components;
-  for (const char* component : {"unet", "vae", "text_encoder", "text_encoder_2"}) {
-    if (folder.components.contains(component)) components.emplace_back(component);
+  std::vector<Component> components;
+  for (const auto component : {Component::kUnet, Component::kVae, Component::kTextEncoder, Component::kTextEncoder2}) {
+    if (folder.components.contains(component)) components.push_back(component);
   }
   return std::make_unique<CheckedPipeline>(
       std::move(pipeline), NonFiniteWeightCheck(folder.source, std::move(components)), std::move(files));

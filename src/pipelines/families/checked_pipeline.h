@@ -1,4 +1,4 @@
-// A pipeline whose files are looked at again when something is odd.
+// A pipeline that checks its files when results are suspect.
 #pragma once
 
 #include <memory>
@@ -11,9 +11,9 @@
 
 namespace easel {
 
-/// The same pipeline. Images made while another program wrote to its files are Errors and no images; so are those
-/// that a step or a decode made infinite, with the tensor at fault where one of the checkpoint's is infinite itself.
-/// @param files  what `pipeline` was loaded from
+/// Wraps a pipeline so that calls throw Error(kCorruptData) if another program has written to its files, and so that
+/// the error for infinite or NaN results names the stored tensor that is infinite or NaN, if there is one.
+/// @param files  the files that `pipeline` was loaded from
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::shared_ptr<const MappedFiles> files);
 

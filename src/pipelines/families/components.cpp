@@ -4,13 +4,12 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
-#include "pipelines/families/load_errors.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
 namespace {
 
-/// Builds a model from its config and tensors, all of them and no others.
+/// Builds a model from its config. Every tensor must be used, and none may be missing.
 template <class Model, class ModelConfig>
 Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
                  LoadContext context, std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
@@ -22,7 +21,7 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
 
 void check_conditioning(const Config& json, const UNet2DConditionConfig& config, ProvidedConditioning provided) {
   const auto reject = [&](const char* key, const char* allowed) {
-    throw unsupported_field(json, key, concat("is not done in this family; easel supports ", allowed, " there"));
+    throw unsupported_field(json, key, concat("is not supported in this family; easel supports ", allowed, " there"));
   };
   if (config.class_embed_type != ClassEmbedType::kNone && !provided.class_labels) {
     reject(config.class_embed_type == ClassEmbedType::kEmbedding ? "num_class_embeds" : "class_embed_type", "null");
@@ -36,16 +35,17 @@ void check_conditioning(const Config& json, const UNet2DConditionConfig& config,
 
 UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
                                ProvidedConditioning conditioning) {
-  auto json = folder.source->config("unet");
+  auto json = folder.source->config(Component::kUnet);
   const auto config = UNet2DConditionConfig::from(json);
   check_conditioning(json, config, conditioning);
-  auto unet = load_model<UNet2DConditionModel>(folder.source->weights("unet"), config, placement, folder.load_context);
-  unet.layer_table()->component = "unet";
+  auto unet = load_model<UNet2DConditionModel>(folder.source->weights(Component::kUnet), config, placement,
+                                               folder.load_context);
+  unet.layer_table()->component = Component::kUnet;
   return unet;
 }
 
 Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement) {
-  auto config = folder.source->config("vae");
+  auto config = folder.source->config(Component::kVae);
   auto own = placement;
   if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
       AutoencoderKLConfig::from(config).force_upcast) {
@@ -57,10 +57,10 @@ Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placem
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor) {
   const auto load = [source = folder.source, scaling_factor](const Placement& where, const LoadContext& context) {
-    auto json = source->config("vae");
+    auto json = source->config(Component::kVae);
     auto config = AutoencoderKLConfig::from(json);
     config.scaling_factor = scaling_factor.value_or(config.scaling_factor);
-    return load_model<AutoencoderKL>(source->weights("vae"), config, where, context);
+    return load_model<AutoencoderKL>(source->weights(Component::kVae), config, where, context);
   };
   const auto own = vae_placement(folder, fields, placement);
   const Placement wide{.device = own.device, .dtype = at::kFloat};
@@ -69,28 +69,27 @@ ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placemen
                     [=] { return with_load_errors([&] { return load(wide, again); }); });
 }
 
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement,
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,
+                                                   const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {
-  const auto name = "text_encoder" + suffix;
-  auto json = folder.source->config(name);
+  auto json = folder.source->config(component);
   auto config = CLIPTextConfig::from(json);
-  // The reference builds the class that model_index.json names, whatever `architectures` says.
-  config.with_projection = folder.components.at(name) == "CLIPTextModelWithProjection";
-  // One table for every time the model is built, so that adapters find its layers again.
+  // The reference builds the class that model_index.json names and ignores `architectures`.
+  config.with_projection = folder.components.at(component) == "CLIPTextModelWithProjection";
+  // One table for all times that the model is built, so that adapters find its layers again.
   const auto layers = std::make_shared<LayerTable>();
-  layers->component = name;
+  layers->component = component;
   const auto load = [=, source = folder.source](const LoadContext& context) {
-    return load_model<CLIPTextModel>(source->weights(name), config, placement, context, layers);
+    return load_model<CLIPTextModel>(source->weights(component), config, placement, context, layers);
   };
   const std::function<CLIPTextModel()> reload = [load, again = folder.load_context.without_meter()] {
     return with_load_errors([&] { return load(again); });
   };
-  const auto target = suffix == "_2"                                 ? EmbeddingTarget::kClipG
-                      : folder.components.contains("text_encoder_2") ? EmbeddingTarget::kClipL
-                                                                     : EmbeddingTarget::kOnly;
+  const auto target = component == Component::kTextEncoder2                  ? EmbeddingTarget::kClipG
+                      : folder.components.contains(Component::kTextEncoder2) ? EmbeddingTarget::kClipL
+                                                                             : EmbeddingTarget::kOnly;
   return std::make_shared<PromptEncoder>(
-      folder.source->tokenizer("tokenizer" + suffix),
+      folder.source->tokenizer(tokenizer_of(component)),
       TextEncoder(load(folder.load_context), placement.release_text_encoders ? reload : nullptr), state,
       placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }

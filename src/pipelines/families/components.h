@@ -1,4 +1,4 @@
-// The models that a checkpoint folder holds, each from its config.json and its weights.
+// Loads the models of a checkpoint, each from its config.json and its weights.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checkpoints/checkpoint.h"
+#include "easel/error.h"
 #include "models/unet_2d_condition.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
@@ -13,30 +14,41 @@
 
 namespace easel {
 
-// All that follow read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong
-// with it
+/// Runs `load`. If a model that is being served lacks a file, it is broken: kNotFound, which says that there is no such
+/// model, becomes kCorruptData.
+template <class Load>
+auto with_load_errors(const Load& load) -> decltype(load()) {
+  try {
+    return load();
+  } catch (const Error& e) {
+    throw Error(e.code() == ErrorCode::kNotFound ? ErrorCode::kCorruptData : e.code(), e.what());
+  }
+}
 
-/// What a family's pipelines tell their UNet beside prompt and timestep. One that wants more, or less, is refused.
+// The functions below read weights. @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is
+// wrong with it
+
+/// What a family's conditioner provides in addition to the prompt. A UNet that needs more, or less, is rejected.
 struct ProvidedConditioning {
   bool class_labels = false;
-  bool text_and_time = false;  ///< the pooled prompt and time ids
+  bool text_and_time = false;  ///< the pooled prompt and the time ids
 };
 
 UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
                                ProvidedConditioning conditioning = {});
 
-/// Where the autoencoder's weights go: float32 where its config asks for that and the rest runs in float16, in which
-/// SDXL's overflows; else `placement`.
+/// Where the autoencoder's weights go: `placement`, but in float32 where its config asks for that and the other models
+/// run in float16, in which SDXL's autoencoder overflows.
 Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement);
 
-/// @param scaling_factor  instead of the config's
+/// @param scaling_factor  replaces the config's
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor = std::nullopt);
 
-/// @param suffix      "" for text_encoder and tokenizer, "_2" for text_encoder_2 and tokenizer_2
-/// @param embeddings  words of textual inversion; null for none
-std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, const std::string& suffix,
-                                                   PromptState state, const Placement& placement,
+/// @param component   the text encoder, which is loaded with its tokenizer
+/// @param embeddings  textual inversions; null for none
+std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,
+                                                   const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings = nullptr);
 
 }  // namespace easel

@@ -1,18 +1,14 @@
-#include "pipelines/families/image_upscale.h"
-
-#include <ATen/TensorOperators.h>
+// Family::load of the upscaler that works on pixels.
 #include <ATen/ops/full.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/denoising/start_strategy.h"
-#include "pipelines/families/components.h"
-#include "pipelines/families/stable_diffusion.h"
-#include "pipelines/families/upscale_canvas.h"
-#include "pipelines/families/upscale_noise.h"
+#include "pipelines/families/from_low_resolution.h"
+#include "pipelines/families/pipeline_builder.h"
 #include "pipelines/images/pixels.h"
+#include "pipelines/prompts/prompt_rows.h"
 #include "schedulers/schedule/noise_schedule.h"
 #include "tensor/upload.h"
 
@@ -20,23 +16,20 @@ namespace easel {
 namespace {
 
 constexpr std::int64_t kDefaultNoiseLevel = 20, kDefaultMaxNoiseLevel = 350;
-// The reference sets it, whatever the autoencoder's config says.
-constexpr double kScalingFactor = 0.08333;
 
-/// What a request asks for, as far as the checkpoint allows it.
 std::int64_t noise_level_of(const GenerationRequest& request, std::int64_t max_noise_level) {
   return request.noise_level.value_or(std::min(kDefaultNoiseLevel, max_noise_level));
 }
 
-/// The prompt, and the noise level as a class.
+/// Conditions on the prompt, and on the noise level as a class.
 class NoiseLevelConditioner : public Conditioner {
  public:
   NoiseLevelConditioner(std::unique_ptr<Conditioner> prompt_conditioner, std::int64_t max_noise_level,
                         c10::Device device)
       : prompt_conditioner_(std::move(prompt_conditioner)), max_noise_level_(max_noise_level), device_(device) {}
 
-  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                          const RunContext& context) override {
+  DenoiserConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                              const RunContext& context) override {
     auto conditioning = prompt_conditioner_->encode(request, canvas, guidance, context);
     conditioning.class_labels =
         upload(at::full({conditioning.prompt_embeds.size(0)}, noise_level_of(request, max_noise_level_), at::kLong),
@@ -50,67 +43,36 @@ class NoiseLevelConditioner : public Conditioner {
   c10::Device device_;
 };
 
-class FromLowResolutionImage : public StartStrategy {
+/// The model sees the low-resolution pixels with noise of the request's level added.
+class NoisyPixels : public LowResolutionInput {
  public:
-  FromLowResolutionImage(const UpscaleSizes& sizes, NoiseSchedule schedule, std::int64_t max_noise_level)
-      : sizes_(sizes), schedule_(std::move(schedule)), max_noise_level_(max_noise_level) {}
-
-  std::int64_t extra_channels(const AutoencoderKLConfig&) const override { return kImageChannels; }
+  NoisyPixels(NoiseSchedule schedule, std::int64_t max_noise_level)
+      : schedule_(std::move(schedule)), max_noise_level_(max_noise_level) {}
 
   void check(const GenerationRequest& request) const override {
-    reject_image_to_image_fields(request);
-    if (request.image_guidance_scale) reject_field("image_guidance_scale", "has no use in this model");
     const auto level = noise_level_of(request, max_noise_level_);
     if (level < 0 || level > max_noise_level_) {
       reject_field("noise_level", concat("is ", level, ", expected 0 to ", max_noise_level_));
     }
   }
 
-  Canvas canvas(const GenerationRequest& request, const ModelDescription&) const override {
-    return upscale_canvas(request, sizes_);
-  }
+  std::int64_t channels(const ImageCodec&) const override { return kImageChannels; }
 
-  bool guided(const GenerationRequest&, double guidance_scale) const override { return guidance_scale > 1.0; }
-
-  PrepareLatents read(const GenerationRequest& request, const Canvas& canvas, bool, const ImageCodec& codec,
-                      const Placement& placement, const RunContext&) const override {
-    validate_image(*request.image, "image");
-    const auto source = resize_to_source(*request.image, canvas, sizes_);
-    const auto grid = plan_source_tiles(source, sizes_);
-    std::vector<at::Tensor> images;
-    for (std::size_t i = 0; i < grid.count(); ++i) {
-      images.push_back(upload(to_tensor(cut_tile(source, grid, i)), placement.device, placement.dtype));
-    }
-    return [this, images = std::move(images), grid = grid.scaled(sizes_.factor), placement,
-            channels = codec.config().latent_channels,
-            level = noise_level_of(request, max_noise_level_)](DiffusionGeneration& generation) {
-      const auto cells = grid.scaled(1, sizes_.factor);
-      NoiseSource noise(generation.seed());
-      const auto image_noise = noise.normal({1, kImageChannels, cells.height, cells.width});
-      const auto latents =
-          upload(noise.normal({1, channels, cells.height, cells.width}), placement.device, placement.dtype) *
-          generation.phase().scheduler->init_noise_sigma();
-      std::vector<Tile> tiles;
-      for (std::size_t i = 0; i < images.size(); ++i) {
-        const auto image_tile_noise =
-            upload(cut_tile(image_noise, cells, i), images[i].device(), images[i].scalar_type());
-        tiles.push_back({.noise = noise_of_tile(noise, cells, i),
-                         .latents = cut_tile(latents, cells, i),
-                         .extra_channels = schedule_.add_noise(images[i], image_tile_noise, level)});
-      }
-      generation.begin_tiles(std::move(tiles), grid);
+  NoisyTile read(const at::Tensor& pixels, const StartInput& input) const override {
+    return [this, image = upload(pixels, input.placement.device, input.placement.dtype),
+            level = noise_level_of(input.request, max_noise_level_)](const at::Tensor& noise) {
+      return schedule_.add_noise(image, upload(noise, image.device(), image.scalar_type()), level);
     };
   }
 
  private:
-  UpscaleSizes sizes_;
   NoiseSchedule schedule_;
   std::int64_t max_noise_level_;
 };
 
 NoiseSchedule read_low_res_schedule(const Checkpoint& folder) {
-  folder.require("low_res_scheduler", "DDPMScheduler");
-  const auto config = folder.source->config("low_res_scheduler");
+  folder.require(Component::kLowResScheduler, "DDPMScheduler");
+  const auto config = folder.source->config(Component::kLowResScheduler);
   try {
     SchedulerArguments arguments(config.object(), nlohmann::json::object());
     return read_noise_schedule(arguments, ZeroTerminalSnr::kExact, {.supports_sigmoid_and_laplace = true});
@@ -119,45 +81,45 @@ NoiseSchedule read_low_res_schedule(const Checkpoint& folder) {
   }
 }
 
-/// @throws Error(kUnsupported)  the UNet has no class for a noise level that requests may ask for
-std::int64_t read_max_noise_level(const Checkpoint& folder, const UNet2DConditionConfig& unet) {
+/// @throws Error(kUnsupported)  the UNet has no class for a noise level that requests may name
+std::int64_t read_max_noise_level(const Checkpoint& folder) {
   Config settings(folder.settings, folder.index);
   const auto level = settings.get<std::int64_t>("max_noise_level", kDefaultMaxNoiseLevel);
+  auto json = folder.source->config(Component::kUnet);
+  const auto unet = UNet2DConditionConfig::from(json);
   if (unet.class_embed_type != ClassEmbedType::kEmbedding || level < 0 || level >= unet.num_class_embeds) {
-    throw Error(ErrorCode::kUnsupported,
-                concat(folder.source->config("unet").where(), ": `num_class_embeds` is ", unet.num_class_embeds,
-                       "; an upscaler needs more than its `max_noise_level`, ", level));
+    throw Error(ErrorCode::kUnsupported, concat(json.where(), ": `num_class_embeds` is ", unet.num_class_embeds,
+                                                "; an upscaler needs more than its `max_noise_level`, ", level));
   }
   return level;
 }
 
+/// The latents must be as large as the low-resolution image, because the UNet sees both.
+void check_cell(const PipelineBuilder& builder) {
+  const auto cell = builder.description().cell, factor = builder.family().upscale_factor;
+  if (cell == factor) return;
+  throw Error(ErrorCode::kUnsupported,
+              concat(builder.folder().source->config(Component::kVae).where(), ": `block_out_channels` enlarges by ",
+                     cell, "; easel supports ", factor, " in this family"));
+}
+
 }  // namespace
 
-std::unique_ptr<Pipeline> load_image_upscale(const Family& family, const Checkpoint& folder,
-                                             ModelDescription description, const PipelineOptions& options) {
-  const auto& placement = options.placement;
-  const auto& text = family.text_encoders[0];
-  auto unet = load_unet(folder, placement, {.class_labels = true});
-  if (description.cell != family.upscale_factor) {
-    throw Error(ErrorCode::kUnsupported,
-                concat(folder.source->config("vae").where(), ": `block_out_channels` enlarge by ", description.cell,
-                       "; this family's enlarge by ", family.upscale_factor));
-  }
-  const auto max_noise_level = read_max_noise_level(folder, unet.config());
+std::unique_ptr<Pipeline> load_image_upscale(PipelineBuilder& builder) {
+  const auto& folder = builder.folder();
+  const auto& description = builder.description();
+  check_cell(builder);
+  const auto max_noise_level = read_max_noise_level(folder);
+  auto prompt_conditioner = make_prompt_conditioner(builder.text_encoders()[0]);
+  builder.add_unet(folder,
+                   std::make_unique<NoiseLevelConditioner>(std::move(prompt_conditioner), max_noise_level,
+                                                           builder.placement().device),
+                   {.class_labels = true});
   const auto sizes =
-      upscale_sizes(family.upscale_factor, description.cell, description.cell, folder.manifest.upscale_tile);
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
-  auto prompt_conditioner = make_stable_diffusion_conditioner(encoder);
-  std::vector<Denoiser> denoisers;
-  denoisers.push_back({.unet = std::move(unet),
-                       .conditioner = std::make_unique<NoiseLevelConditioner>(std::move(prompt_conditioner),
-                                                                              max_noise_level, placement.device),
-                       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
-                       .text_layers = {encoder->layer_table()}});
-  auto use = std::make_unique<FromLowResolutionImage>(sizes, read_low_res_schedule(folder), max_noise_level);
-  return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
-                                             load_codec(folder, family.vae_fields, placement, kScalingFactor),
-                                             family.mode_defaults, std::move(use));
+      upscale_sizes(description.upscale_factor, description.cell, description.cell, folder.manifest.upscale_tile);
+  auto pixels = std::make_unique<NoisyPixels>(read_low_res_schedule(folder), max_noise_level);
+  return builder.build(std::make_unique<FromLowResolution>(sizes, description.cell, std::move(pixels)),
+                       /*extra_channels=*/kImageChannels);
 }
 
 }  // namespace easel

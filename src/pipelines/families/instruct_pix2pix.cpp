@@ -1,5 +1,4 @@
-#include "pipelines/families/instruct_pix2pix.h"
-
+// Family::load of InstructPix2Pix.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros_like.h>
@@ -8,10 +7,9 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/denoising/start_strategy.h"
-#include "pipelines/families/components.h"
-#include "pipelines/families/stable_diffusion.h"
+#include "pipelines/families/pipeline_builder.h"
 #include "pipelines/images/pixels.h"
+#include "pipelines/prompts/prompt_rows.h"
 #include "tensor/upload.h"
 
 namespace easel {
@@ -23,14 +21,14 @@ double image_guidance_scale_of(const GenerationRequest& request) {
   return request.image_guidance_scale.value_or(kDefaultImageGuidanceScale);
 }
 
-/// Rows: the prompt, then twice the negative prompt, once with the image and once without.
+/// Rows: the prompt, then the negative prompt twice, once for the row with the image and once for the row without it.
 class InstructionConditioner : public Conditioner {
  public:
   explicit InstructionConditioner(std::unique_ptr<Conditioner> prompt_conditioner)
       : prompt_conditioner_(std::move(prompt_conditioner)) {}
 
-  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                          const RunContext& context) override {
+  DenoiserConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                              const RunContext& context) override {
     auto conditioning = prompt_conditioner_->encode(request, canvas, guidance, context);
     if (guidance == Guidance::kOn) {
       const auto& both = conditioning.prompt_embeds;
@@ -44,77 +42,74 @@ class InstructionConditioner : public Conditioner {
   std::unique_ptr<Conditioner> prompt_conditioner_;
 };
 
+class InstructionStart : public RequestStart {
+ public:
+  /// @param image_latents  [1, C, h, w]
+  InstructionStart(const at::Tensor& image_latents, Guidance guidance, double image_guidance_scale,
+                   const Placement& placement)
+      : shape_(image_latents.sizes().vec()), placement_(placement), image_guidance_scale_(image_guidance_scale) {
+    extra_channels_ = guidance == Guidance::kOn
+                          ? at::cat(at::TensorList({image_latents, image_latents, at::zeros_like(image_latents)}))
+                          : image_latents;
+  }
+
+  void begin(DiffusionGeneration& generation) const override {
+    generation.latents = upload(generation.noise.normal(shape_), placement_.device, placement_.dtype) *
+                         generation.phase().scheduler->init_noise_sigma();
+    generation.extra_channels = extra_channels_;
+    generation.image_guidance_scale = image_guidance_scale_;
+  }
+
+ private:
+  std::vector<std::int64_t> shape_;
+  Placement placement_;
+  double image_guidance_scale_;
+  at::Tensor extra_channels_;
+};
+
+/// Starts from noise; the image's latents are further channels of the model's input.
 class FromInstruction : public StartStrategy {
  public:
-  std::int64_t extra_channels(const AutoencoderKLConfig& vae) const override { return vae.latent_channels; }
+  explicit FromInstruction(ModelDescription model) : model_(std::move(model)) {}
 
   void check(const GenerationRequest& request) const override {
-    reject_image_to_image_fields(request);
-    if (request.noise_level) reject_field("noise_level", "has no use in this model");
     const double scale = image_guidance_scale_of(request);
     if (!(std::isfinite(scale) && scale >= 0)) {
       reject_field("image_guidance_scale", concat("is ", scale, ", expected 0 or more"));
     }
   }
 
-  Canvas canvas(const GenerationRequest& request, const ModelDescription& model) const override {
-    return plan_canvas(model, request.width.value_or(request.image->width),
+  Canvas canvas(const GenerationRequest& request) const override {
+    return plan_canvas(model_, request.width.value_or(request.image->width),
                        request.height.value_or(request.image->height));
   }
 
-  bool guided(const GenerationRequest& request, double guidance_scale) const override {
-    return guidance_scale > 1.0 && image_guidance_scale_of(request) >= 1.0;
+  Guidance guidance(const GenerationRequest& request, double guidance_scale, const DenoisingModel&) const override {
+    return guidance_scale > 1.0 && image_guidance_scale_of(request) >= 1.0 ? Guidance::kOn : Guidance::kOff;
   }
 
-  PrepareLatents read(const GenerationRequest& request, const Canvas& canvas, bool guided, const ImageCodec& codec,
-                      const Placement& placement, const RunContext& context) const override {
-    validate_image(*request.image, "image");
-    const auto pixels = to_tensor(resize_to_generated(*request.image, canvas));
-    // The reference takes the distribution's mode, and does not scale it.
-    const auto latents = codec.encode(pixels, context).mean.to(placement.device, placement.dtype);
-    auto channels = guided ? at::cat(at::TensorList({latents, latents, at::zeros_like(latents)})) : latents;
-    return [channels = std::move(channels), shape = latents.sizes().vec(), placement,
-            scale = image_guidance_scale_of(request)](DiffusionGeneration& generation) {
-      generation.latents = upload(generation.noise.normal(shape), placement.device, placement.dtype) *
-                           generation.phase().scheduler->init_noise_sigma();
-      generation.extra_channels = channels;
-      generation.image_guidance_scale = scale;
-    };
+  std::unique_ptr<const RequestStart> read(const StartInput& input) const override {
+    const auto& image = *input.request.image;
+    validate_image(image, "image");
+    const auto pixels = to_tensor(resize_to_generated(image, input.canvas));
+    // The reference takes the distribution's mode and does not scale it.
+    const auto latents =
+        input.codec.encode(pixels, input.context).mean.to(input.placement.device, input.placement.dtype);
+    return std::make_unique<InstructionStart>(latents, input.guidance, image_guidance_scale_of(input.request),
+                                              input.placement);
   }
+
+ private:
+  ModelDescription model_;
 };
-
-std::unique_ptr<Pipeline> load_instruct_pix2pix(const Family& family, const Checkpoint& folder,
-                                                ModelDescription description, const PipelineOptions& options) {
-  const auto& placement = options.placement;
-  const auto& text = family.text_encoders[0];
-  const auto encoder = load_prompt_encoder(folder, text.suffix, text.state, placement, options.embeddings);
-  std::vector<Denoiser> denoisers;
-  denoisers.push_back(
-      {.unet = load_unet(folder, placement),
-       .conditioner = std::make_unique<InstructionConditioner>(make_stable_diffusion_conditioner(encoder)),
-       .scheduler_config = SchedulerConfig(folder, family.scheduler_corrections),
-       .text_layers = {encoder->layer_table()}});
-  return std::make_unique<DiffusionPipeline>(folder, std::move(description), options, std::move(denoisers),
-                                             load_codec(folder, family.vae_fields, placement), family.mode_defaults,
-                                             std::make_unique<FromInstruction>());
-}
 
 }  // namespace
 
-const std::vector<Family>& instruct_pix2pix_families() {
-  static const std::vector<Family> families = {{.class_name = "StableDiffusionInstructPix2PixPipeline",
-                                                .name = "instruct-pix2pix",
-                                                .text_encoders = {{"", "CLIPTextModel", PromptState::kLastNormed}},
-                                                .scheduler_corrections = SchedulerCorrections::kNone,
-                                                .vae_fields = VaeFields::kScalingFactor,
-                                                .default_guidance_scale = 7.5,
-                                                .default_strength = 1.0,
-                                                .default_steps = 100,
-                                                .guided_rows = 3,
-                                                .needs_image = true,
-                                                .image_conditioned = true,
-                                                .load = &load_instruct_pix2pix}};
-  return families;
+std::unique_ptr<Pipeline> load_instruct_pix2pix(PipelineBuilder& builder) {
+  auto prompt_conditioner = make_prompt_conditioner(builder.text_encoders()[0]);
+  builder.add_unet(builder.folder(), std::make_unique<InstructionConditioner>(std::move(prompt_conditioner)));
+  return builder.build(std::make_unique<FromInstruction>(builder.description()),
+                       /*extra_channels=*/builder.latent_channels());
 }
 
 }  // namespace easel

@@ -7,8 +7,7 @@
 #include "core/text.h"
 #include "models/activation_memory.h"
 #include "pipelines/families/components.h"
-#include "pipelines/families/stable_diffusion_xl.h"
-#include "pipelines/families/upscale_canvas.h"
+#include "pipelines/families/upscale_tiles.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "weights/loading/weights.h"
@@ -16,7 +15,7 @@
 namespace easel {
 namespace {
 
-/// A model that runs with large tensors. A text encoder's are small beside these.
+/// A model whose calls need much memory. The calls of text encoders need little and are not estimated.
 template <class ModelConfig>
 struct ModelCalls {
   ModelConfig config;
@@ -29,20 +28,26 @@ struct Runners {
   int guided_rows = 2;  ///< of one image with guidance
 };
 
+/// A component of the checkpoint or of its refiner.
+struct MeasuredComponent {
+  Component component;
+  ComponentMemory memory;
+};
+
 std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
   std::int64_t total = 0;
   for (const auto& [dtype, count] : bytes) total += count;
   return total;
 }
 
-/// As the headers of its weight files have it.
+/// Counts what the headers of the weight files list.
 ComponentMemory component_memory(std::string name, const TensorStore& store, const Placement& placement) {
-  // Half storage on a CPU concerns the large weights: those that layers keep, not biases and norms.
+  // Stored dtypes on a CPU concern only the large weights, which layers keep; biases and norms are converted.
   const bool keeps_stored = placement.storage == WeightStorage::kStored && placement.device.is_cpu();
   ComponentMemory component{.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}};
   for (const auto& tensor : store.names()) {
     const TensorInfo& info = *store.find(tensor);
-    if (!c10::isFloatingType(info.dtype)) continue;  // position_ids and the like
+    if (!c10::isFloatingType(info.dtype)) continue;  // e.g. position_ids
     std::int64_t count = 1;
     for (const auto extent : info.shape) count *= extent;
     component.parameters += count;
@@ -54,7 +59,8 @@ ComponentMemory component_memory(std::string name, const TensorStore& store, con
   return component;
 }
 
-/// Where a component's calls run. Half storage makes them larger, but only where it keeps anything.
+/// The placement that a component's calls are estimated for. WeightStorage::kStored makes calls larger, but only if
+/// some weights really have a smaller dtype.
 Placement placement_of(const ComponentMemory& component, Placement placement) {
   const auto& held = component.memory_bytes;
   const bool keeps_smaller = held.size() > held.count(dtype_name(placement.dtype));
@@ -64,28 +70,30 @@ Placement placement_of(const ComponentMemory& component, Placement placement) {
 
 ModelCalls<UNet2DConditionConfig> unet_runner(const Checkpoint& folder, const ComponentMemory& component,
                                               const Placement& placement) {
-  auto config = folder.source->config("unet");
+  auto config = folder.source->config(Component::kUnet);
   return {.config = UNet2DConditionConfig::from(config), .placement = placement_of(component, placement)};
 }
 
-/// A distilled UNet takes the guidance scale as an input and needs no further row. That of the latent upscaler has the
-/// same input for something else.
+/// A distilled UNet takes the guidance scale as an input and needs no unconditional row. The latent upscaler's UNet
+/// uses the same input for something else.
 int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
   return unet.time_cond_proj_dim && !family.image_conditioned ? 1 : family.guided_rows;
 }
 
-/// Of one image with guidance at the native size. A part of the model counts with what its own calls take: a UNet
-/// with a step, the autoencoder with a decode; a text encoder's calls are small. Parts that take turns are on the
-/// device one at a time, and text encoders that are released leave when the others begin.
-std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Placement& placement) {
-  const bool known = !d.activations.empty();
-  const auto step = known ? d.activations[0].step_bytes.at(guided_rows) : 0;
-  const auto decode = known ? d.activations[0].decode_bytes : 0;
+/// Bytes for one image with guidance at the native size. Each component counts with its weights and its calls: the UNet
+/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time; text encoders
+/// that are released are not there while the others run.
+std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
+                          const std::vector<ActivationMemory>& activations, int guided_rows,
+                          const Placement& placement) {
+  const bool known = !activations.empty();
+  const auto step = known ? activations[0].step_bytes.at(guided_rows) : 0;
+  const auto decode = known ? activations[0].decode_bytes : 0;
   std::int64_t resident = 0, largest_call = 0, largest_component = 0;
-  for (const auto& component : d.components) {
-    const auto weights = sum(component.memory_bytes);
-    const auto call = component.name.ends_with("unet") ? step : component.name == "vae" ? decode : 0;
-    const bool leaves = placement.release_text_encoders && component.name.starts_with("text_encoder");
+  for (const auto& [component, memory] : components) {
+    const auto weights = sum(memory.memory_bytes);
+    const auto call = component == Component::kUnet ? step : component == Component::kVae ? decode : 0;
+    const bool leaves = placement.release_text_encoders && is_text_encoder(component);
     if (!leaves) resident += weights;
     largest_call = std::max(largest_call, leaves ? weights : call);
     largest_component = std::max(largest_component, weights + call);
@@ -93,7 +101,7 @@ std::int64_t device_bytes(const ModelDescription& d, int guided_rows, const Plac
   return placement.offloader ? largest_component : resident + largest_call;
 }
 
-/// What is drawn and decoded at a time: the whole drawing, or a tile of a large one, as upscalers draw them.
+/// What is generated and decoded at once: the whole image or, for a large image of an upscaler, one tile.
 Canvas canvas_per_call(const Canvas& canvas, const ModelDescription& d, const Checkpoint& folder) {
   if (d.upscale_factor == 0) return canvas;
   const auto sizes = upscale_sizes(d.upscale_factor, d.cell, d.cell, folder.manifest.upscale_tile);
@@ -123,29 +131,9 @@ ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing
   return memory;
 }
 
-}  // namespace
-
-void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
-                     ModelDescription& d) {
-  const auto& placement = options.placement;
-  for (const auto& text : text_encoders_of(family, folder)) {
-    const auto name = concat("text_encoder", text.suffix);
-    d.components.push_back(component_memory(name, *folder.source->weights(name), placement));
-  }
-  Runners runners;
-  d.components.push_back(component_memory("unet", *folder.source->weights("unet"), placement));
-  runners.unets.push_back(unet_runner(folder, d.components.back(), placement));
-  runners.guided_rows = guided_rows(family, runners.unets[0].config);
-  if (const auto refiner = find_refiner(folder)) {
-    d.components.push_back(component_memory("refiner/unet", *refiner->source->weights("unet"), placement));
-    runners.unets.push_back(unet_runner(*refiner, d.components.back(), placement));
-  }
-  const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
-  d.components.push_back(component_memory("vae", *folder.source->weights("vae"), vae_own_placement));
-  auto vae_config = folder.source->config("vae");
-  runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
-                 .placement = placement_of(d.components.back(), vae_own_placement)};
-
+/// Sets ModelDescription::activations: of the native size first, then of the sizes that were asked for.
+void estimate_activations(const Runners& runners, const Checkpoint& folder, const PipelineOptions& options,
+                          ModelDescription& d) {
   auto sizes = options.estimated_sizes;
   sizes.insert(sizes.begin(), {d.native_width, d.native_height});
   if (!options.estimate_activations) sizes.clear();
@@ -160,12 +148,41 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
     memory.height = canvas.generated_height;
     d.activations.push_back(std::move(memory));
   }
+}
 
-  for (const auto& component : d.components) {
-    d.parameters += component.parameters;
-    d.weight_bytes += sum(component.stored_bytes);
+}  // namespace
+
+void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
+                     ModelDescription& d) {
+  const auto& placement = options.placement;
+  std::vector<MeasuredComponent> components;
+  const auto measure = [&](const Checkpoint& checkpoint, Component component, const Placement& where,
+                           const std::string& prefix = "") -> const ComponentMemory& {
+    const auto store = checkpoint.source->weights(component);
+    components.push_back({component, component_memory(prefix + component_name(component), *store, where)});
+    return components.back().memory;
+  };
+  for (const auto& text : text_encoders_of(family, folder)) measure(folder, text.component, placement);
+  Runners runners;
+  runners.unets.push_back(unet_runner(folder, measure(folder, Component::kUnet, placement), placement));
+  runners.guided_rows = guided_rows(family, runners.unets[0].config);
+  if (const auto refiner = find_refiner(folder)) {
+    const auto& memory = measure(*refiner, Component::kUnet, placement, "refiner/");
+    runners.unets.push_back(unet_runner(*refiner, memory, placement));
   }
-  d.memory_bytes = device_bytes(d, runners.guided_rows, placement);
+  const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
+  const auto& vae_memory = measure(folder, Component::kVae, vae_own_placement);
+  auto vae_config = folder.source->config(Component::kVae);
+  runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
+                 .placement = placement_of(vae_memory, vae_own_placement)};
+  estimate_activations(runners, folder, options, d);
+
+  for (const auto& [component, memory] : components) {
+    d.parameters += memory.parameters;
+    d.weight_bytes += sum(memory.stored_bytes);
+    d.components.push_back(memory);
+  }
+  d.memory_bytes = device_bytes(components, d.activations, runners.guided_rows, placement);
   if (!options.adapters.directory.empty()) d.memory_bytes += static_cast<std::int64_t>(options.adapters.memory_bytes);
 }
 

@@ -9,7 +9,6 @@
 #include "core/text.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/memory_estimate.h"
-#include "pipelines/families/stable_diffusion_xl.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
@@ -17,15 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// "0.6.0.dev0" -> {0, 6}; what cannot be read sorts last.
+/// "0.6.0.dev0" -> {0, 6}; a version that cannot be parsed sorts last.
 std::pair<int, int> major_minor(const std::string& version) {
   int major = 999, minor = 0;
   std::sscanf(version.c_str(), "%d.%d", &major, &minor);
   return {major, minor};
 }
 
-/// Latent cells of the native image, height then width. The reference's Stable Diffusion takes 64 for configs that
-/// older releases wrote with the wrong default.
+/// Latent cells of the native image, height then width. For Stable Diffusion, the reference uses 64 in place of a wrong
+/// default that older releases wrote into configs.
 std::pair<std::int64_t, std::int64_t> native_cells(Config& unet, const Family& family) {
   const auto& sample_size = unet.raw("sample_size");
   if (sample_size.is_array()) {
@@ -44,12 +43,12 @@ std::int64_t unix_seconds(const fs::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-/// Layers that every text encoder can leave out.
+/// The number of layers that every text encoder can skip.
 std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (const auto& text : text_encoders_of(family, folder)) {
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
-    Config config = folder.source->config(concat("text_encoder", text.suffix));
+    Config config = folder.source->config(text.component);
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
@@ -58,7 +57,7 @@ std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
 
 void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, Config& vae,
                                const std::vector<std::int64_t>& channels, ModelDescription& d) {
-  Config unet = folder.source->config("unet");
+  Config unet = folder.source->config(Component::kUnet);
   d.cell = 1 << (channels.size() - 1);
   const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
@@ -73,8 +72,8 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Leaves out the schedulers that do not support the checkpoint's config and, for a UNet that is conditioned on noise
-/// levels, those without first-order steps between noise levels.
+/// Removes schedulers that reject a value of the config and, for a model with noise levels as input, those without
+/// first-order steps between noise levels.
 void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
   const bool needs_sigmas = noise_conditioning != NoiseConditioning::kTimestep;
   const auto unusable = [&](const std::string& name) {
@@ -94,9 +93,9 @@ void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noi
   });
 }
 
-/// Errors of schedulers call the file by its mere name; here they say which file of that name.
+/// Replaces the file's name in an error of a scheduler by its path.
 Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
-  const std::string message = e.what(), file = folder.source->config("scheduler").where();
+  const std::string message = e.what(), file = folder.source->config(Component::kScheduler).where();
   const auto name = file.substr(file.rfind('/') + 1);
   return {e.code(), message.starts_with(name) ? file + message.substr(name.size()) : file + ": " + message, e.param()};
 }
@@ -111,7 +110,7 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   try {
-    // A bad default is told now, not per request.
+    // A default that does not work is reported now and not with every request.
     scheduler.make(d.default_scheduler, {})->set_timesteps(d.default_steps);
   } catch (const Error& e) {
     throw in_scheduler_file(e, folder);
@@ -130,7 +129,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   d.folder = folder.path;
   d.created = unix_seconds(folder.index);
 
-  Config vae = folder.source->config("vae");
+  Config vae = folder.source->config(Component::kVae);
   const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");

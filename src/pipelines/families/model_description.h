@@ -1,13 +1,14 @@
-// What can be told of a checkpoint before its weights are read.
+// Describes a checkpoint before its weights are read.
 #pragma once
 
 #include <string>
 
-#include "pipelines/families/family.h"
+#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/families/families.h"
 
 namespace easel {
 
-/// From the folder's JSON files and tensor headers.
+/// Reads JSON files and tensor headers.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ModelDescription describe_model(const std::string& id, const Checkpoint& folder, const Family& family,
                                 const PipelineOptions& options);

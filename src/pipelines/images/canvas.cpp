@@ -10,7 +10,7 @@ int round_up(int value, int multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/// The image in the middle of a larger one whose other pixels repeat the nearest of its own.
+/// Centres the image in a larger one, whose other pixels repeat the nearest pixel of the image.
 Image extend_edges(const Image& image, int width, int height) {
   Image extended{.width = width, .height = height, .pixels = {}};
   extended.pixels.reserve(static_cast<std::size_t>(width) * height * 3);
@@ -36,17 +36,17 @@ Canvas plan_canvas(const ModelDescription& model, int width, int height) {
           .resized = resized};
 }
 
-Image to_output(Image drawing, const Canvas& canvas) {
+Image to_output(Image generated, const Canvas& canvas) {
   if (!canvas.resized) {
-    if (drawing.width == canvas.width && drawing.height == canvas.height) return drawing;
-    return crop_center(drawing, canvas.width, canvas.height);
+    if (generated.width == canvas.width && generated.height == canvas.height) return generated;
+    return crop_center(generated, canvas.width, canvas.height);
   }
-  if (canvas.stretched) return resize(drawing, canvas.width, canvas.height);
-  const double scale =
-      std::min(static_cast<double>(canvas.width) / drawing.width, static_cast<double>(canvas.height) / drawing.height);
-  const int width = std::clamp(static_cast<int>(std::lround(drawing.width * scale)), 1, canvas.width);
-  const int height = std::clamp(static_cast<int>(std::lround(drawing.height * scale)), 1, canvas.height);
-  const auto resized = resize(drawing, width, height);
+  if (canvas.stretched) return resize(generated, canvas.width, canvas.height);
+  const double scale = std::min(static_cast<double>(canvas.width) / generated.width,
+                                static_cast<double>(canvas.height) / generated.height);
+  const int width = std::clamp(static_cast<int>(std::lround(generated.width * scale)), 1, canvas.width);
+  const int height = std::clamp(static_cast<int>(std::lround(generated.height * scale)), 1, canvas.height);
+  const auto resized = resize(generated, width, height);
   if (width == canvas.width && height == canvas.height) return resized;
   return extend_edges(resized, canvas.width, canvas.height);
 }

@@ -1,4 +1,4 @@
-// From the size that was asked for to the size that is drawn, and back.
+// The output size of an image, and the size that the model generates for it.
 #pragma once
 
 #include "easel/generation.h"
@@ -6,24 +6,24 @@
 
 namespace easel {
 
-/// An image's two sizes, in pixels.
+/// The two sizes of an image, in pixels.
 struct Canvas {
-  int width = 0;  ///< of the answer
+  int width = 0;  ///< of the output
   int height = 0;
   int generated_width = 0;  ///< multiples of the latent cell
   int generated_height = 0;
-  bool resized = false;    ///< the drawing is resampled to the answer's size, not only cropped
-  bool stretched = false;  ///< and fills it, whatever its proportions: they were changed before, by rounding its size
+  bool resized = false;    ///< the generated image is resampled to the output size, not only cropped
+  bool stretched = false;  ///< and fills it whatever its proportions, which rounding changed before
 };
 
-/// A model that draws at any scale gets the answer's size, rounded up to whole cells. One that knows only its native
-/// size draws at that.
-/// @param width, height  of the answer, positive
+/// A model that generates at any size gets the output size, rounded up to whole cells. A model with native_size_only
+/// gets its native size.
+/// @param width, height  of the output, positive
 Canvas plan_canvas(const ModelDescription& model, int width, int height);
 
-/// The answer: the middle of the drawing; or, where it is resized, the whole drawing as large as fits, and where the
-/// answer has other proportions its outermost pixels carried on to the edges, unless it is stretched. An exact fit is
-/// returned as it is.
-Image to_output(Image drawing, const Canvas& canvas);
+/// Makes the output of a generated image. Without `resized`, crops its centre. With it, scales the image to fit, and
+/// fills what is left at the edges by repeating its outermost pixels, or stretches it if `stretched`. An image that
+/// already has the output size is returned unchanged.
+Image to_output(Image generated, const Canvas& canvas);
 
 }  // namespace easel

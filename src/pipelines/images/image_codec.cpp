@@ -12,14 +12,14 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/noise.h"
-#include "pipelines/images/postprocess.h"
+#include "pipelines/images/pixels.h"
 #include "tensor/free_memory.h"
 #include "tensor/upload.h"
 
 namespace easel {
 namespace {
 
-/// One number a channel, as [1, C, 1, 1] beside `like`.
+/// One number per channel as [1, C, 1, 1], on the device and in the dtype of `like`.
 at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& like) {
   return upload(at::tensor(numbers, at::kFloat).view({1, -1, 1, 1}), like.device(), like.scalar_type());
 }
@@ -47,8 +47,8 @@ std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, Memor
   const auto free = tiling_ == VaeTiling::kAuto ? free_memory(where.device, /*wanted=*/needed(0) / 7 * 8) : 0;
   const auto tile = choose_tile(tiling_, image, reference_tile(config()), free, needed);
   if (tile > 0 && tiling_ == VaeTiling::kAuto) {
-    log::info(concat("memory is short: an image of ", image.width, "x", image.height,
-                     " goes through the autoencoder in tiles of ", tile, " pixels"));
+    log::info(concat("not enough free memory for the autoencoder at once: an image of ", image.width, "x", image.height,
+                     " is processed in tiles of ", tile, " pixels"));
   }
   return tile;
 }
@@ -90,7 +90,7 @@ at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents) const {
 }
 
 at::Tensor ImageCodec::fit_preview_map() const {
-  // Least squares over one decoded patch of noise: colour is close to linear in the latents.
+  // Colour is close to linear in the latents, so a least-squares fit over one decoded patch of noise is enough.
   constexpr std::int64_t kEdge = 16;
   const std::int64_t cell = config().scale();
   const auto latents = NoiseSource(0).normal({1, config().latent_channels, kEdge, kEdge});

@@ -1,4 +1,4 @@
-// A request's images as tensors.
+// Between images of 8-bit pixels and tensors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,16 +12,25 @@ namespace easel {
 
 inline constexpr std::int64_t kImageChannels = Image::kChannels;
 
-/// @throws Error(kInvalidArgument)  the pixels are not width * height * 3 bytes, or there are none; names `param`
+/// @throws Error(kInvalidArgument)  the image is empty or does not have width * height * 3 bytes; names `param`
 void validate_image(const Image& image, const char* param);
 
-/// Resampled to the size that is drawn, as the reference does it (Lanczos). Its proportions follow the canvas.
+/// Resamples to the generated size with the reference's filter (Lanczos). The proportions become the canvas's.
 Image resize_to_generated(const Image& image, const Canvas& canvas);
 
-/// 8-bit pixels as float32 [1, 3, H, W] within -1 to 1.
+/// 8-bit pixels as float32 [1, 3, H, W], -1 to 1.
 at::Tensor to_tensor(const Image& image);
 
-/// float32 [1, 1, H, W] of 0 and 1: 1 from half brightness on. Brightness is ITU-R 601's, in Pillow's integers.
+/// float32 [1, 1, H, W] of 0 and 1: 1 where the brightness is at least half. Brightness is ITU-R 601 luma in Pillow's
+/// integer arithmetic.
 at::Tensor to_mask(const Image& image);
+
+/// Decoded tensors as 8-bit pixels. Rounds half to even, as numpy does in the reference.
+/// @param decoded  [1, 3, H, W], about -1 to 1, any float dtype and device
+/// @return         uint8 [1, H, W, 3] on the CPU; from a GPU the copy, into pinned memory, is only enqueued
+at::Tensor to_pixels(const at::Tensor& decoded);
+
+/// @param pixels  from to_pixels, after the copy has finished
+Image to_image(const at::Tensor& pixels);
 
 }  // namespace easel

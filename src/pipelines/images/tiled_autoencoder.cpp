@@ -15,12 +15,12 @@ namespace {
 
 constexpr std::int64_t kHeight = 2, kWidth = 3;
 
-/// Fades the end of `before` into the beginning of `tile`, in place, along one dimension.
+/// Blends the end of `before` linearly into the beginning of `tile`, in place, along one dimension.
 void blend(const at::Tensor& before, const at::Tensor& tile, std::int64_t dim, std::int64_t extent) {
   extent = std::min({before.size(dim), tile.size(dim), extent});
   std::vector<std::int64_t> shape(4, 1);
   shape[dim] = extent;
-  // The share of the tile itself: exact quotients, which the reference hands to float32 arithmetic.
+  // The weight of `tile`: exact quotients, which the reference passes to float32 arithmetic.
   const auto share = (at::arange(extent, at::kDouble) / static_cast<double>(extent)).view(shape);
   const auto weigh = [&](const at::Tensor& part, const at::Tensor& weights) {
     return (part.to(at::kFloat) * upload(weights, part.device(), at::kFloat)).to(part.scalar_type());
@@ -30,13 +30,13 @@ void blend(const at::Tensor& before, const at::Tensor& tile, std::int64_t dim, s
 }
 
 struct TileLayout {
-  std::int64_t size;    ///< of a tile, in cells of what is cut
-  std::int64_t stride;  ///< between tiles
+  std::int64_t size;    ///< edge of a tile, in cells of the input
+  std::int64_t stride;  ///< between the starts of tiles, in cells of the input
   std::int64_t extent;  ///< blended, in cells of the result
-  std::int64_t kept;    ///< of each tile, likewise; the rest is its successor's
+  std::int64_t kept;    ///< of each tile, in cells of the result; its neighbours provide the rest
 };
 
-/// Tiles through `run`, put together. Two rows of tiles are kept at a time.
+/// Applies `run` to all tiles and joins the results. Two rows of tiles are kept at a time.
 at::Tensor run_tiled(const at::Tensor& input, const TileLayout& cut, const RunContext& ctx,
                      const std::function<at::Tensor(const at::Tensor&)>& run) {
   std::vector<at::Tensor> above, finished_rows;
@@ -58,7 +58,7 @@ at::Tensor run_tiled(const at::Tensor& input, const TileLayout& cut, const RunCo
   return at::cat(finished_rows, kHeight);
 }
 
-/// @param from, to  edge of a tile before and after
+/// @param from, to  edge of a tile of the input and of the result
 TileLayout tile_layout(std::int64_t from, std::int64_t to) {
   constexpr double kOverlap = 0.25;
   const auto extent = static_cast<std::int64_t>(static_cast<double>(to) * kOverlap);
@@ -68,16 +68,16 @@ TileLayout tile_layout(std::int64_t from, std::int64_t to) {
           .kept = to - extent};
 }
 
-/// A tensor of one row.
+/// The size of a tensor with one row.
 struct Extent {
   std::int64_t height, width;
-  std::int64_t bytes;  ///< of a cell, all channels
+  std::int64_t bytes;  ///< of a cell with all channels
 
   std::int64_t total() const { return height * width * bytes; }
 };
 
-/// The peak of run_tiled: while the last tiles run, the finished rows wait beside two rows of tiles; then the finished
-/// rows are put together.
+/// Peak memory of run_tiled. While the last tile runs, the finished rows and two rows of tiles are in memory; then the
+/// finished rows are joined.
 std::int64_t tiled_bytes(const Extent& result, std::int64_t tile, std::int64_t run) {
   const auto kept = tile_layout(tile, tile).kept;
   const Extent row{.height = tile, .width = (result.width + kept - 1) / kept * tile, .bytes = result.bytes};
@@ -118,7 +118,7 @@ std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentS
 std::int64_t choose_tile(VaeTiling tiling, const ImageExtent& image, std::int64_t tile, std::int64_t free,
                          const std::function<std::int64_t(std::int64_t)>& memory_of) {
   const auto larger_than = [&](std::int64_t edge) { return image.height > edge || image.width > edge; };
-  // A part is left to what the estimate does not see: kernels' workspaces, and the allocator's odd ends.
+  // An eighth is reserved for what the estimate does not cover: kernel workspaces and fragmentation.
   const auto fits = [&](std::int64_t edge) { return memory_of(edge) <= free - free / 8; };
   if (tiling == VaeTiling::kOff) return 0;
   if (tiling == VaeTiling::kOn) return larger_than(tile) ? tile : 0;

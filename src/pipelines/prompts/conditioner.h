@@ -1,7 +1,9 @@
-// What a family makes of a request's words: the part in which families of diffusion models differ.
+// Turns a request's prompts into the inputs of a denoising model. Families of diffusion models differ most here.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <vector>
 
 #include "easel/generation.h"
 #include "nn/run_context.h"
@@ -9,30 +11,37 @@
 
 namespace easel {
 
-/// Whether a second, unconditional row runs beside each image's own.
+/// Whether unconditional rows run along with each image's own row.
 enum class Guidance { kOff, kOn };
 
-/// What a UNet is told of one image beside its latents and timestep, the same at every step. Of k rows: 1 without
-/// guidance; 2 with it, the negative prompt's first; 3 where an image guides as well (see guidance.h). Undefined where
-/// a model takes no such thing.
-struct UNetConditioning {
+/// What a denoising model is given for one image in addition to latents and timestep; the same at every step. There are
+/// k rows: 1 without guidance; 2 with it, the negative prompt's first; 3 where an image guides as well (see
+/// guidance.h). A tensor is undefined where the model has no such input.
+struct DenoiserConditioning {
   at::Tensor prompt_embeds;       ///< [k, T, D]
   at::Tensor text_embeds;         ///< [k, P]: the pooled prompt
   at::Tensor time_ids;            ///< [k, n]: sizes, crops, scores
   at::Tensor class_labels = {};   ///< int64 [k]
-  at::Tensor timestep_cond = {};  ///< [k, time_cond_proj_dim]; undefined: the guidance scale's, where a UNet takes one
+  at::Tensor timestep_cond = {};  ///< [k, n]: added to the timestep's embedding, e.g. the embedded guidance scale
   bool prompt_cut = false;        ///< GeneratedImage::prompt_cut
 };
 
-/// Turns requests into conditions for one UNet. Not thread-safe: it may remember prompts.
+/// Rows of several images, one below another; undefined when there are none.
+at::Tensor stack_rows(const std::vector<at::Tensor>& parts);
+
+/// The same for all tensors of a DenoiserConditioning. @param images  of one model, so that the same tensors are
+/// defined in each
+DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& images);
+
+/// Turns requests into conditioning for one denoising model. Not thread-safe: it may cache prompts.
 class Conditioner {
  public:
   virtual ~Conditioner() = default;
   /// @param canvas  the image's sizes
-  /// @throws Error(kInvalidArgument)  a value this family cannot draw; names the field
+  /// @throws Error(kInvalidArgument)  a value that this family cannot use; names the field
   /// @throws Error(kCancelled)
-  virtual UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                                  const RunContext& context) = 0;
+  virtual DenoiserConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                                      const RunContext& context) = 0;
 };
 
 }  // namespace easel

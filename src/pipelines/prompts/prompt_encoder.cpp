@@ -15,18 +15,19 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "nn/adapter_set.h"
+#include "tensor/free_memory.h"
 #include "tensor/upload.h"
 
 namespace easel {
 namespace {
 
-/// Multiplies each token's state by its weight, and brings the mean of all numbers back. [1, L, D] -> the same
+/// Multiplies each token's state by its weight, then restores the mean over all numbers. [1, L, D] -> [1, L, D]
 at::Tensor weigh(const at::Tensor& states, const std::vector<float>& weights) {
   const auto original = states.to(at::kFloat);
   const auto factors = upload(at::tensor(weights, at::kFloat), states.device(), at::kFloat).view({1, -1, 1});
   const auto weighted = original * factors;
   const auto ratio = original.mean() / weighted.mean();
-  // Weights can make the mean vanish.
+  // Weights can make the mean zero.
   return (weighted * at::where(at::isfinite(ratio), ratio, at::ones_like(ratio))).to(states.scalar_type());
 }
 
@@ -36,6 +37,19 @@ void append_bytes(std::string& key, const std::vector<T>& values) {
 }
 
 }  // namespace
+
+TextEncoder::TextEncoder(CLIPTextModel model, std::function<CLIPTextModel()> reload)
+    : config_(model.config()), layer_table_(model.layer_table()), reload_(std::move(reload)) {
+  if (!reload_) model_ = std::move(model);
+}
+
+CLIPTextOutput TextEncoder::operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
+                                       const TokenEmbeddingOverrides& learned) const {
+  if (model_) return (*model_)(input_ids, clip_skip, ctx, learned);
+  auto output = reload_()(input_ids, clip_skip, ctx, learned);
+  release_cached_host_memory();
+  return output;
+}
 
 PromptEncoder::PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state,
                              c10::Device device, LearnedEmbeddings embeddings, std::size_t capacity)
@@ -68,7 +82,7 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptEncodeO
     encoded = run(prompt, clip_skip, words, context);
     cache_.insert(key, encoded, prompt.chunks.size());
   }
-  encoded.cut = prompt.cut;  // two texts with the same tokens may differ in this
+  encoded.cut = prompt.cut;  // texts with the same tokens can differ in this
   return encoded;
 }
 
@@ -79,7 +93,8 @@ const Tokenizer& PromptEncoder::current_tokenizer() {
     for (const auto& file : *files) {
       words.push_back(file.word);
       if (tokenizer_->token_to_id(file.word)) {
-        log::warning("an embedding is not used: its name is a token of the model already", {{"word", file.word}});
+        log::warning("an embedding is not used because its name is already a token of the model",
+                     {{"word", file.word}});
       }
     }
     extended_tokenizer_ = tokenizer_->with_placeholder_tokens(words);
@@ -94,7 +109,7 @@ PromptEncoder::Word PromptEncoder::load_embedding(std::size_t index) const {
   const auto width = text_encoder_.config().hidden_size;
   if (vectors.size(1) != width) {
     throw Error(ErrorCode::kUnsupported, concat(loaded->embedding.file(), " holds vectors of ", vectors.size(1),
-                                                " numbers, and this model's text encoder takes ", width));
+                                                " numbers, but this model's text encoder expects ", width));
   }
   return {.vectors = vectors, .version = loaded->version};
 }
@@ -108,7 +123,7 @@ ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptEncodeOpt
   try {
     auto prompt = options.syntax == PromptSyntax::kA1111 ? tokenize_weighted_prompt(tokenizer, text, length_of)
                                                          : tokenize_plain_prompt(tokenizer, text, length_of);
-    if (prompt.cut) log::debug(concat("a prompt was cut at ", tokenizer.model_max_length(), " tokens"));
+    if (prompt.cut) log::debug(concat("a prompt was truncated to ", tokenizer.model_max_length(), " tokens"));
     return prompt;
   } catch (const Error& e) {
     throw Error(ErrorCode::kInvalidArgument, concat("`", options.param, "`: ", e.what()), options.param);

@@ -1,65 +1,120 @@
-// Prompts to embeddings, each text once.
+// Prompts to embeddings. The most recent results are cached.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "adapters/embedding_folder.h"
+#include "core/lru_cache.h"
 #include "easel/generation.h"
 #include "easel/tokenizer.h"
+#include "models/clip_text_model.h"
 #include "nn/run_context.h"
-#include "pipelines/prompts/prompt_cache.h"
-#include "pipelines/prompts/text_encoder.h"
 #include "tokenizers/token_chunks.h"
 
 namespace easel {
 
-/// Which of a text encoder's states a family conditions on.
+/// A CLIPTextModel that may leave memory between prompts. Not thread-safe.
+class TextEncoder {
+ public:
+  /// @param reload  builds the same model again, with the same layer table. If given, the model is built for each call
+  ///                and released after it
+  explicit TextEncoder(CLIPTextModel model, std::function<CLIPTextModel()> reload = {});
+
+  const CLIPTextConfig& config() const { return config_; }
+  const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
+  bool in_memory() const { return model_.has_value(); }
+
+  /// @throws Error  as CLIPTextModel does, and as loading does
+  CLIPTextOutput operator()(const at::Tensor& input_ids, std::int64_t clip_skip, const RunContext& ctx,
+                            const TokenEmbeddingOverrides& learned = {}) const;
+
+ private:
+  CLIPTextConfig config_;
+  std::shared_ptr<LayerTable> layer_table_;
+  std::optional<CLIPTextModel> model_;
+  std::function<CLIPTextModel()> reload_;
+};
+
+struct EncodedPrompt {
+  at::Tensor embeds;       ///< [1, T, D]; T is the encoder's length, or a multiple of it
+  at::Tensor text_embeds;  ///< [1, P]: pooled from the first chunk and projected; undefined without a projection
+  bool cut = false;        ///< the text encoder did not see all of the text
+};
+
+/// Keeps the most recently used encoded prompts. Not thread-safe.
+class PromptCache {
+ public:
+  /// @param capacity  chunks of tokens; most prompts are one chunk
+  explicit PromptCache(std::size_t capacity) : prompts_(capacity) {}
+
+  /// Null if the key is absent. The pointer is valid until the next insert.
+  const EncodedPrompt* find(const std::string& key) {
+    const auto* found = prompts_.find(key);
+    if (found != nullptr) ++hits_;
+    return found;
+  }
+  void insert(const std::string& key, EncodedPrompt prompt, std::size_t chunks) {
+    prompts_.insert(key, std::move(prompt), chunks);
+  }
+
+  std::size_t hits() const { return hits_; }
+
+ private:
+  LruCache<EncodedPrompt> prompts_;
+  std::size_t hits_ = 0;
+};
+
+/// Which of a text encoder's hidden states a family conditions on.
 enum class PromptState {
   kLastNormed,   ///< the last layer's, after the final LayerNorm (SD 1.x and 2.x)
-  kPenultimate,  ///< that of the layer before the last, as it is (SDXL)
-  kLastPooled,   ///< the last layer's, as it is, and the pooled text without a projection (the latent upscaler)
+  kPenultimate,  ///< that of the layer before the last, without LayerNorm (SDXL)
+  kLastPooled,   ///< the last layer's, without LayerNorm, and the pooled output without a projection (latent upscaler)
 };
 
-/// How a text is to be read and encoded.
+/// How a text is read and encoded.
 struct PromptEncodeOptions {
   PromptSyntax syntax = PromptSyntax::kPlain;
-  std::int64_t clip_skip = 0;    ///< layers left out before the state that the family takes, 0 to max_clip_skip()
-  const char* param = "prompt";  ///< the request's field that the text is, for errors
+  std::int64_t clip_skip = 0;    ///< layers skipped before the state that the family uses, 0 to max_clip_skip()
+  const char* param = "prompt";  ///< the request field that holds the text, for errors
 };
 
-/// Words of textual inversion that an encoder's prompts may hold.
+/// The textual inversions that an encoder's prompts may use.
 struct LearnedEmbeddings {
-  std::shared_ptr<EmbeddingFolder> folder;  ///< null for none
+  std::shared_ptr<EmbeddingFolder> folder;  ///< null: none
   EmbeddingTarget target = EmbeddingTarget::kOnly;
 };
 
-/// Encodes with one tokenizer and one CLIPTextModel, and remembers the last texts it saw: the empty negative prompt of
-/// nearly every request, and the prompt of a person who tries seeds. Not thread-safe.
+/// Encodes with one tokenizer and one CLIPTextModel. Recent texts are cached, since most requests have an empty
+/// negative prompt and many repeat a prompt with another seed. Not thread-safe.
 class PromptEncoder {
  public:
-  /// @param device    where the encoder's weights are
-  /// @param capacity  chunks of tokens remembered; SD 1.5's are 77 x 768 numbers each
+  /// @param device    of the encoder's weights
+  /// @param capacity  chunks of tokens that are cached; a chunk of SD 1.5 is 77 x 768 numbers
   PromptEncoder(std::unique_ptr<Tokenizer> tokenizer, TextEncoder text_encoder, PromptState state, c10::Device device,
                 LearnedEmbeddings embeddings = {}, std::size_t capacity = 256);
 
-  /// Layers that encode can be told to leave out.
+  /// The most layers that encode can skip.
   std::int64_t max_clip_skip() const;
 
-  /// Weights multiply the states of their tokens, after which each chunk gets its old mean back, as in AUTOMATIC1111's
-  /// web UI ("Original" emphasis). Chunks follow each other in `embeds`.
+  /// Prompt weights multiply the hidden states of their tokens; then each chunk is scaled back to its previous mean, as
+  /// in AUTOMATIC1111's web UI ("Original" emphasis). `embeds` holds the chunks one after another.
   /// @return  on the encoder's device and in its dtype
-  /// @throws Error(kInvalidArgument)  clip_skip is more than there are layers (param clip_skip); a word of the text
-  ///                                  has a file that cannot be used, which the message names, or the text takes too
-  ///                                  many chunks (reading.param)
+  /// @throws Error(kInvalidArgument)  clip_skip is out of range (param clip_skip); the text uses an embedding file that
+  ///                                  cannot be used, which the message names, or needs too many chunks (options.param)
   EncodedPrompt encode(const std::string& text, const PromptEncodeOptions& options, const RunContext& context);
 
-  /// How often a text was remembered.
+  /// How often encode found its text in the cache.
   std::size_t hits() const { return cache_.hits(); }
   const std::shared_ptr<LayerTable>& layer_table() const { return text_encoder_.layer_table(); }
 
@@ -68,7 +123,7 @@ class PromptEncoder {
     at::Tensor vectors;  ///< [n, D]
     std::uint64_t version;
   };
-  using Words = std::map<std::size_t, Word>;  // those that a prompt uses, by their number
+  using Words = std::map<std::size_t, Word>;  // the embeddings that a prompt uses, by their index in files_
 
   const Tokenizer& current_tokenizer();
   Word load_embedding(std::size_t index) const;
@@ -85,7 +140,7 @@ class PromptEncoder {
   PromptState state_;
   c10::Device device_;
   LearnedEmbeddings embeddings_;
-  std::shared_ptr<const EmbeddingFolder::Files> files_;  // that extended_tokenizer_ knows
+  std::shared_ptr<const EmbeddingFolder::Files> files_;  // whose words extended_tokenizer_ knows
   std::unique_ptr<Tokenizer> extended_tokenizer_;
   PromptCache cache_;
 };

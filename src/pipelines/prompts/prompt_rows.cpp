@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace easel {
@@ -18,7 +19,8 @@ at::Tensor padded(const at::Tensor& embeds, const at::Tensor& empty, std::int64_
   return at::cat(parts, /*dim=*/1);
 }
 
-/// One text through all encoders. A word may have more vectors for one of them than for another, and so more chunks.
+/// Encodes one text with all encoders. A learned embedding may have more vectors for one encoder than for another, and
+/// so the text more chunks.
 EncodedPrompt encode_text(Encoders encoders, const std::string& text, const PromptEncodeOptions& options,
                           const RunContext& context) {
   std::vector<EncodedPrompt> encoded;
@@ -27,7 +29,7 @@ EncodedPrompt encode_text(Encoders encoders, const std::string& text, const Prom
     encoded.push_back(encoder->encode(text, options, context));
     length = std::max(length, encoded.back().embeds.size(1));
   }
-  auto result = encoded.back();  // its text_embeds, and embeds where it is the only one
+  auto result = encoded.back();  // text_embeds is the last encoder's; so is embeds if there is only one encoder
   if (encoded.size() == 1) return result;
   std::vector<at::Tensor> embeds;
   for (std::size_t i = 0; i < encoded.size(); ++i) {
@@ -46,6 +48,23 @@ void pad(EncodedPrompt& prompt, std::int64_t length, Encoders encoders, const Pr
   prompt.embeds = padded(prompt.embeds, encode_text(encoders, "", options, context).embeds, length);
 }
 
+class PromptConditioner : public Conditioner {
+ public:
+  explicit PromptConditioner(std::shared_ptr<PromptEncoder> encoder) : encoder_(std::move(encoder)) {}
+
+  DenoiserConditioning encode(const GenerationRequest& request, const Canvas&, Guidance guidance,
+                              const RunContext& context) override {
+    const auto rows = encode_prompts({&encoder_, 1}, request, guidance, EmptyNegative::kEncoded, context);
+    return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
+            .text_embeds = {},
+            .time_ids = {},
+            .prompt_cut = rows.cut()};
+  }
+
+ private:
+  std::shared_ptr<PromptEncoder> encoder_;
+};
+
 }  // namespace
 
 PromptRows encode_prompts(Encoders encoders, const GenerationRequest& request, Guidance guidance, EmptyNegative empty,
@@ -58,7 +77,7 @@ PromptRows encode_prompts(Encoders encoders, const GenerationRequest& request, G
     rows.negative = {.embeds = at::zeros_like(rows.text.embeds), .text_embeds = at::zeros_like(rows.text.text_embeds)};
     return rows;
   }
-  // The reference skips no layers for the negative prompt.
+  // The reference does not apply clip_skip to the negative prompt.
   const PromptEncodeOptions negative{.syntax = syntax, .clip_skip = 0, .param = "negative_prompt"};
   rows.negative = encode_text(encoders, request.negative_prompt, negative, context);
   const auto length = std::max(rows.text.embeds.size(1), rows.negative.embeds.size(1));
@@ -69,6 +88,10 @@ PromptRows encode_prompts(Encoders encoders, const GenerationRequest& request, G
 
 at::Tensor concat_rows(const at::Tensor& first, const at::Tensor& second) {
   return first.defined() ? at::cat(at::TensorList({first, second})) : second;
+}
+
+std::unique_ptr<Conditioner> make_prompt_conditioner(std::shared_ptr<PromptEncoder> encoder) {
+  return std::make_unique<PromptConditioner>(std::move(encoder));
 }
 
 }  // namespace easel

@@ -1,4 +1,4 @@
-// A request's prompt and negative prompt, as the UNet wants them: of one length.
+// A request's prompt and negative prompt as embeddings of one length.
 #pragma once
 
 #include <memory>
@@ -9,9 +9,9 @@
 
 namespace easel {
 
-/// What stands for a negative prompt that is empty.
+/// What an empty negative prompt becomes.
 enum class EmptyNegative {
-  kEncoded,  ///< the empty text, encoded
+  kEncoded,  ///< the embedding of the empty text
   kZeros,    ///< zeros (`force_zeros_for_empty_prompt` of SDXL)
 };
 
@@ -22,13 +22,18 @@ struct PromptRows {
   bool cut() const { return text.cut || negative.cut; }
 };
 
-/// Encodes both prompts in the request's syntax; the shorter one is followed by empty chunks.
-/// @param encoders  at least one; what they give stands side by side in `embeds`, and `text_embeds` is the last one's
+/// Encodes both prompts in the request's syntax and pads the shorter one with empty chunks.
+/// @param encoders  at least one. `embeds` holds their results next to each other (last dimension); `text_embeds` is
+/// the
+///                  last encoder's
 /// @throws as PromptEncoder::encode
 PromptRows encode_prompts(std::span<const std::shared_ptr<PromptEncoder>> encoders, const GenerationRequest& request,
                           Guidance guidance, EmptyNegative empty, const RunContext& context);
 
-/// [1, ...] and [1, ...] -> [2, ...]; the second alone where the first is undefined.
+/// [1, ...] and [1, ...] -> [2, ...]; only the second where the first is undefined.
 at::Tensor concat_rows(const at::Tensor& first, const at::Tensor& second);
+
+/// Conditions on the prompt embeddings of one text encoder and on nothing else, as Stable Diffusion 1.x and 2.x do.
+std::unique_ptr<Conditioner> make_prompt_conditioner(std::shared_ptr<PromptEncoder> encoder);
 
 }  // namespace easel

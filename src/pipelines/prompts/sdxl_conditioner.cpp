@@ -13,8 +13,8 @@ namespace {
 
 using Pixels = MicroConditioning::Pixels;
 
-/// Sizes of the row without the prompt. The reference's pipelines differ: from noise alone both sizes count together or
-/// not at all; from an image each counts by itself, and the corner is the other row's whatever is given.
+/// Sizes for the unconditional row. The reference's pipelines differ: starting from noise, the negative sizes are used
+/// only if both are given; starting from an image, each is used by itself, and the negative crop corner is ignored.
 struct NegativeSizes {
   Pixels original_size, crops_coords_top_left, target_size;
 };
@@ -49,15 +49,15 @@ SdxlSettings read_sdxl_settings(const Checkpoint& folder) {
   return {.force_zeros_for_empty_prompt =
               settings.get("force_zeros_for_empty_prompt", defaults.force_zeros_for_empty_prompt),
           .time_ids = settings.get("requires_aesthetics_score", false) ? TimeIds::kAestheticScores : defaults.time_ids,
-          .start = folder.class_name == "StableDiffusionXLImg2ImgPipeline" ? StartKind::kImage : defaults.start};
+          .start = folder.class_name == kSdxlRefinerClass ? StartKind::kImage : defaults.start};
 }
 
 SdxlConditioner::SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
                                  const Placement& placement)
     : encoders_(std::move(encoders)), settings_(settings), placement_(placement) {}
 
-UNetConditioning SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                                         const RunContext& context) {
+DenoiserConditioning SdxlConditioner::encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                                             const RunContext& context) {
   const auto empty = settings_.force_zeros_for_empty_prompt ? EmptyNegative::kZeros : EmptyNegative::kEncoded;
   const auto rows = encode_prompts(encoders_, request, guidance, empty, context);
   const auto start = request.image ? StartKind::kImage : settings_.start;

@@ -1,4 +1,4 @@
-// What SDXL's base and refiner make of a request.
+// Conditioning of SDXL's base and refiner.
 #pragma once
 
 #include <memory>
@@ -11,37 +11,41 @@
 
 namespace easel {
 
-/// The numbers that go with the prompt into the timestep's embedding.
+/// The pipeline class of SDXL's refiner, and of any SDXL checkpoint that is saved for image to image.
+inline constexpr const char* kSdxlRefinerClass = "StableDiffusionXLImg2ImgPipeline";
+
+/// Which numbers are added to the timestep's embedding together with the pooled prompt.
 enum class TimeIds {
   kSizes,            ///< original size, crop, target size
   kAestheticScores,  ///< original size, crop, aesthetic score: `requires_aesthetics_score` of the refiner
 };
 
-/// What a pipeline of the reference draws from.
+/// What the reference's pipeline starts from.
 enum class StartKind {
   kNoise,
-  kImage,  ///< or from the latents that a base hands over
+  kImage,  ///< an image, or the latents that a base hands over
 };
 
-/// What model_index.json says beside its components.
+/// Settings in model_index.json.
 struct SdxlSettings {
-  bool force_zeros_for_empty_prompt = true;  ///< without a negative prompt, the unconditional embeddings are zeros
+  bool force_zeros_for_empty_prompt = true;  ///< the embeddings of an empty negative prompt are zeros
   TimeIds time_ids = TimeIds::kSizes;
-  StartKind start = StartKind::kNoise;  ///< of requests without an image
+  StartKind start = StartKind::kNoise;  ///< for requests without an image
 };
 
 SdxlSettings read_sdxl_settings(const Checkpoint& folder);
 
-/// Texts of all encoders side by side, the pooled text of the last one, and the time ids.
+/// Conditions on the embeddings of all text encoders next to each other, the pooled text of the last one, and the time
+/// ids.
 class SdxlConditioner : public Conditioner {
  public:
   /// @param encoders   at least one; the last has a projection
-  /// @param placement  of the UNet
+  /// @param placement  of the denoising model
   SdxlConditioner(std::vector<std::shared_ptr<PromptEncoder>> encoders, const SdxlSettings& settings,
                   const Placement& placement);
 
-  UNetConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
-                          const RunContext& context) override;
+  DenoiserConditioning encode(const GenerationRequest& request, const Canvas& canvas, Guidance guidance,
+                              const RunContext& context) override;
 
  private:
   at::Tensor time_ids(const MicroConditioning& given, const Canvas& canvas, Guidance guidance, StartKind start) const;

@@ -1,12 +1,12 @@
 // DDIM: Song et al. 2020 (arXiv:2010.02502).
 #include <ATen/ops/ones.h>
 
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/clipping.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -5,12 +5,12 @@
 #include <ATen/ops/ones.h>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/clipping.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -11,13 +11,13 @@
 #include <optional>
 #include <span>
 
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/brownian_tree.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 #include "tensor/upload.h"
 
 namespace easel {

@@ -1,4 +1,5 @@
 // Euler ancestral, after Crowson's k-diffusion.
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/numpy_math.h"
 #include "schedulers/numerics/tensor_math.h"
@@ -6,7 +7,6 @@
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
 #include "schedulers/schedule/sigma_schedule.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

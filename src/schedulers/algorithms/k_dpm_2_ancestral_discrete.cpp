@@ -4,12 +4,12 @@
 #include <ATen/ops/log.h>
 #include <ATen/ops/roll.h>
 
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

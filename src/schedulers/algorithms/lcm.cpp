@@ -1,13 +1,13 @@
 // LCM: Luo et al. 2023 (arXiv:2310.04378).
 #include <ATen/ops/scalar_tensor.h>
 
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/clipping.h"
 #include "schedulers/schedule/distilled_timesteps.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -1,12 +1,12 @@
 // TCD: Zheng et al. 2024 (arXiv:2402.19159).
 #include <cmath>
 
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/distilled_timesteps.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
-#include "tensor/noise_source.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "pipelines/families/upscale_canvas.h"
+#include "pipelines/families/upscale_tiles.h"
 
 #include <algorithm>
 
@@ -12,6 +12,13 @@ constexpr int kOverlapDivisor = 8;
 
 int rounded(int edge, int multiple, int min_edge) {
   return std::max(edge - edge % multiple, min_edge);
+}
+
+NoiseWindow window_of(const TileGrid& cells, std::size_t index) {
+  return {.full_height = cells.height,
+          .full_width = cells.width,
+          .top = cells.tops.at(index / cells.lefts.size()),
+          .left = cells.lefts.at(index % cells.lefts.size())};
 }
 
 }  // namespace
@@ -33,7 +40,7 @@ Canvas upscale_canvas(const GenerationRequest& request, const UpscaleSizes& size
   canvas.generated_height = sizes.factor * rounded(request.image->height, sizes.multiple, sizes.min_edge);
   canvas.width = request.width.value_or(canvas.generated_width);
   canvas.height = request.height.value_or(canvas.generated_height);
-  // Rounding may have squeezed the image along one edge more than along the other; here it gets its proportions back.
+  // Rounding may have changed the image's proportions; stretching the output restores them.
   canvas.stretched = true;
   canvas.resized = canvas.width != canvas.generated_width || canvas.height != canvas.generated_height;
   return canvas;
@@ -49,6 +56,15 @@ TileGrid plan_source_tiles(const Image& source, const UpscaleSizes& sizes) {
   const int edge = whole ? std::max(source.width, source.height) : sizes.tile;
   const int overlap = (sizes.tile / kOverlapDivisor + sizes.cell - 1) / sizes.cell * sizes.cell;
   return plan_tiles(source.width, source.height, edge, overlap, sizes.cell);
+}
+
+at::Tensor cut_tile(const at::Tensor& whole, const TileGrid& grid, std::size_t index) {
+  const auto window = window_of(grid, index);
+  return whole.narrow(-2, window.top, grid.tile_height).narrow(-1, window.left, grid.tile_width).contiguous();
+}
+
+NoiseSource noise_of_tile(const NoiseSource& noise, const TileGrid& cells, std::size_t index) {
+  return cells.count() == 1 ? noise : noise.through(window_of(cells, index));
 }
 
 }  // namespace easel

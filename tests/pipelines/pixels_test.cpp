@@ -1,4 +1,4 @@
-#include "pipelines/images/postprocess.h"
+#include "pipelines/images/pixels.h"
 
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "pipelines/prompts/prompt_cache.h"
+#include "pipelines/prompts/prompt_encoder.h"
 
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>

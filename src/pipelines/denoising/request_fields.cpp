@@ -1,0 +1,40 @@
+#include "pipelines/denoising/request_fields.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "easel/error.h"
+
+namespace easel {
+namespace {
+
+struct FieldRow {
+  RequestField field;
+  const char* name;
+  bool (*is_set)(const GenerationRequest&);
+};
+
+constexpr FieldRow kFields[] = {
+    {RequestField::kMask, "mask", [](const GenerationRequest& r) { return r.mask != nullptr; }},
+    {RequestField::kStrength, "strength", [](const GenerationRequest& r) { return r.strength.has_value(); }},
+    {RequestField::kGuidanceRescale, "guidance_rescale",
+     [](const GenerationRequest& r) { return r.guidance_rescale != 0; }},
+    {RequestField::kImageGuidanceScale, "image_guidance_scale",
+     [](const GenerationRequest& r) { return r.image_guidance_scale.has_value(); }},
+    {RequestField::kNoiseLevel, "noise_level", [](const GenerationRequest& r) { return r.noise_level.has_value(); }},
+};
+
+}  // namespace
+
+void reject_unused_fields(const GenerationRequest& request, std::span<const RequestField> used) {
+  for (const auto& [field, name, is_set] : kFields) {
+    const bool is_used = std::find(used.begin(), used.end(), field) != used.end();
+    if (!is_used && is_set(request)) reject_field(name, "has no use in this model");
+  }
+}
+
+void reject_field(const char* param, const std::string& why) {
+  throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
+}
+
+}  // namespace easel

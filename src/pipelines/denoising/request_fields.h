@@ -1,0 +1,20 @@
+// The request fields that only some families use.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "easel/generation.h"
+
+namespace easel {
+
+/// All families use the fields of GenerationRequest that are not listed here.
+enum class RequestField { kMask, kStrength, kGuidanceRescale, kImageGuidanceScale, kNoiseLevel };
+
+/// @throws Error(kInvalidArgument)  the request sets one of these fields and it is not in `used`; names the field
+void reject_unused_fields(const GenerationRequest& request, std::span<const RequestField> used);
+
+/// @throws Error(kInvalidArgument)  always; names the field
+[[noreturn]] void reject_field(const char* param, const std::string& why);
+
+}  // namespace easel

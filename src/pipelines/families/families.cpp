@@ -1,0 +1,173 @@
+#include "pipelines/families/families.h"
+
+#include <string>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "pipelines/prompts/sdxl_conditioner.h"
+
+namespace easel {
+namespace {
+
+constexpr TextEncoderSpec kClip[] = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kLastNormed}};
+constexpr TextEncoderSpec kPooledClip[] = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kLastPooled}};
+constexpr TextEncoderSpec kXlText[] = {
+    {Component::kTextEncoder, "CLIPTextModel", PromptState::kPenultimate},
+    {Component::kTextEncoder2, "CLIPTextModelWithProjection", PromptState::kPenultimate}};
+constexpr TextEncoderSpec kXlRefinerText[] = {
+    {Component::kTextEncoder, "CLIPTextModel", PromptState::kPenultimate, /*may_be_absent=*/true},
+    {Component::kTextEncoder2, "CLIPTextModelWithProjection", PromptState::kPenultimate}};
+
+constexpr RequestField kImageToImageFields[] = {RequestField::kMask, RequestField::kStrength,
+                                                RequestField::kGuidanceRescale};
+constexpr RequestField kInstructionFields[] = {RequestField::kImageGuidanceScale};
+constexpr RequestField kNoiseLevelFields[] = {RequestField::kNoiseLevel};
+
+/// Families that easel recognises but does not run.
+struct UnsupportedFamily {
+  const char* class_name;
+  const char* why;
+};
+constexpr UnsupportedFamily kUnsupportedFamilies[] = {
+    {"StableDiffusionDepth2ImgPipeline", "its images are guided by a depth map, and easel has no depth estimator"}};
+
+constexpr Family kFamilies[] = {
+    {.class_name = "StableDiffusionPipeline",
+     .name = "stable-diffusion",
+     .text_encoders = kClip,
+     .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
+     .default_guidance_scale = 7.5,
+     .default_strength = 0.8,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion},
+    {.class_name = "StableDiffusionImg2ImgPipeline",
+     .name = "stable-diffusion",
+     .text_encoders = kClip,
+     .scheduler_corrections = SchedulerCorrections::kStableDiffusion,
+     .default_guidance_scale = 7.5,
+     .default_strength = 0.8,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion},
+    {.class_name = "StableDiffusionInpaintPipeline",
+     .name = "stable-diffusion",
+     .text_encoders = kClip,
+     .scheduler_corrections = SchedulerCorrections::kStableDiffusionInpainting,
+     .default_guidance_scale = 7.5,
+     .default_strength = 0.8,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion},
+    {.class_name = "LatentConsistencyModelPipeline",
+     .name = "latent-consistency-model",
+     .text_encoders = kClip,
+     .default_steps = 4,
+     .default_guidance_scale = 8.5,
+     .default_strength = 0.8,
+     .scheduler_takes_strength = true,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion},
+    {.class_name = "LatentConsistencyModelImg2ImgPipeline",
+     .name = "latent-consistency-model",
+     .text_encoders = kClip,
+     .default_steps = 4,
+     .default_guidance_scale = 8.5,
+     .default_strength = 0.8,
+     .scheduler_takes_strength = true,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion},
+    {.class_name = "StableDiffusionXLPipeline",
+     .name = "stable-diffusion-xl",
+     .text_encoders = kXlText,
+     .vae_fields = VaeFields::kAll,
+     .default_guidance_scale = 5.0,
+     .default_strength = 0.3,
+     .inpainting_strength = 0.9999,
+     .default_sample_size = 128,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion_xl},
+    {.class_name = "StableDiffusionXLInpaintPipeline",
+     .name = "stable-diffusion-xl",
+     .text_encoders = kXlText,
+     .vae_fields = VaeFields::kAll,
+     .default_guidance_scale = 7.5,
+     .default_strength = 0.3,
+     .inpainting_strength = 0.9999,
+     .default_sample_size = 128,
+     .fields = kImageToImageFields,
+     .load = &load_stable_diffusion_xl},
+    {.class_name = kSdxlRefinerClass,
+     .name = "stable-diffusion-xl",
+     .text_encoders = kXlRefinerText,
+     .vae_fields = VaeFields::kAll,
+     .default_guidance_scale = 5.0,
+     .default_strength = 0.3,
+     .inpainting_strength = 0.9999,
+     .default_sample_size = 128,
+     .fields = kImageToImageFields,
+     .needs_image = true,
+     .load = &load_stable_diffusion_xl},
+    {.class_name = "StableDiffusionInstructPix2PixPipeline",
+     .name = "instruct-pix2pix",
+     .text_encoders = kClip,
+     .default_steps = 100,
+     .default_guidance_scale = 7.5,
+     .fields = kInstructionFields,
+     .guided_rows = 3,
+     .needs_image = true,
+     .image_conditioned = true,
+     .load = &load_instruct_pix2pix},
+    {.class_name = "StableDiffusionUpscalePipeline",
+     .name = "stable-diffusion-upscale",
+     .text_encoders = kClip,
+     .vae_fields = VaeFields::kForceUpcast,
+     .vae_scaling_factor = 0.08333,
+     .default_steps = 75,
+     .default_guidance_scale = 9.0,
+     .fields = kNoiseLevelFields,
+     .needs_image = true,
+     .image_conditioned = true,
+     .upscale_factor = 4,
+     .load = &load_image_upscale},
+    {.class_name = "StableDiffusionLatentUpscalePipeline",
+     .name = "stable-diffusion-latent-upscale",
+     .text_encoders = kPooledClip,
+     .noise_conditioning = NoiseConditioning::kLogSigma,
+     .default_steps = 75,
+     .default_guidance_scale = 9.0,
+     .fields = {},
+     .needs_image = true,
+     .image_conditioned = true,
+     .upscale_factor = 2,
+     .load = &load_latent_upscale},
+};
+
+}  // namespace
+
+std::span<const Family> families() {
+  return kFamilies;
+}
+
+const Family& find_family(const Checkpoint& folder) {
+  for (const auto& [class_name, why] : kUnsupportedFamilies) {
+    if (folder.class_name == class_name) {
+      throw Error(ErrorCode::kUnsupported, concat(folder.index, ": ", class_name, " is not supported: ", why));
+    }
+  }
+  std::vector<std::string> names;
+  for (const auto& family : families()) {
+    if (folder.class_name == family.class_name) return family;
+    names.emplace_back(family.class_name);
+  }
+  throw Error(ErrorCode::kUnsupported,
+              concat(folder.index, ": `_class_name` is ", folder.class_name, "; easel supports ", join(names)));
+}
+
+std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder) {
+  std::vector<TextEncoderSpec> present;
+  for (const auto& text : family.text_encoders) {
+    const bool absent = !folder.components.contains(text.component);
+    if (!(text.may_be_absent && absent)) present.push_back(text);
+  }
+  return present;
+}
+
+}  // namespace easel

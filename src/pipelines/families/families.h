@@ -1,0 +1,95 @@
+// The families of checkpoints that easel runs: one row for each `_class_name` of model_index.json.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "checkpoints/checkpoint.h"
+#include "core/component.h"
+#include "easel/pipeline.h"
+#include "pipelines/denoising/denoiser.h"
+#include "pipelines/denoising/request_fields.h"
+#include "pipelines/denoising/scheduler_config.h"
+#include "pipelines/images/image_codec.h"
+#include "pipelines/prompts/prompt_encoder.h"
+
+namespace easel {
+
+class PipelineBuilder;
+
+/// A text encoder that a family's checkpoints have, together with its tokenizer.
+struct TextEncoderSpec {
+  Component component;
+  const char* class_name;  ///< in model_index.json
+  PromptState state;
+  bool may_be_absent = false;  ///< null in some of the family's checkpoints
+};
+
+/// What is common to the checkpoints of one `_class_name`. Numbers are those of that pipeline in diffusers.
+struct Family {
+  const char* class_name;
+  const char* name;  ///< ModelDescription::family
+  std::span<const TextEncoderSpec> text_encoders;
+  SchedulerCorrections scheduler_corrections = SchedulerCorrections::kNone;
+  NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
+  VaeFields vae_fields = VaeFields::kScalingFactor;
+  std::optional<double> vae_scaling_factor = std::nullopt;  ///< replaces the one in the autoencoder's config
+
+  std::int64_t default_steps = 50;
+  double default_guidance_scale = 7.5;
+  double default_strength = 1.0;          ///< of image to image
+  double inpainting_strength = 1.0;       ///< default strength of requests with a mask
+  bool scheduler_takes_strength = false;  ///< see FromNoiseOrImage::Settings
+  /// Latent cells along an edge of the native image, where unet/config.json has no `sample_size`.
+  std::int64_t default_sample_size = 64;
+
+  std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
+  int guided_rows = 2;                   ///< of the denoising model, for one image with guidance
+  bool needs_image = false;
+  bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
+  int upscale_factor = 0;          ///< ModelDescription::upscale_factor
+
+  /// Adds the family's denoisers to a builder and builds the pipeline.
+  /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
+  std::unique_ptr<Pipeline> (*load)(PipelineBuilder&);
+};
+
+std::span<const Family> families();
+
+/// The family of a checkpoint. @throws Error(kUnsupported)  easel does not run it
+const Family& find_family(const Checkpoint& folder);
+
+/// The text encoders that a checkpoint of the family has.
+std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder);
+
+// Family::load of the rows.
+
+/// Stable Diffusion 1.x, 2.0 and 2.1 (Rombach et al. 2022, arXiv:2112.10752) and latent consistency models (Luo et al.
+/// 2023, arXiv:2310.04378), whose UNet takes the guidance scale as an input. The pipeline classes for images and masks
+/// differ only in what they are given: any of these checkpoints generates from prompts, images and masks, except that
+/// one with an inpainting UNet requires a mask.
+std::unique_ptr<Pipeline> load_stable_diffusion(PipelineBuilder& builder);
+
+/// Stable Diffusion XL (Podell et al. 2023, arXiv:2307.01952) and its refiner, on its own or after a base.
+std::unique_ptr<Pipeline> load_stable_diffusion_xl(PipelineBuilder& builder);
+
+/// InstructPix2Pix (Brooks et al. 2022, arXiv:2211.09800): changes an image as a prompt says. The image's latents are
+/// further channels of the UNet's input, and guide the image along with the prompt.
+std::unique_ptr<Pipeline> load_instruct_pix2pix(PipelineBuilder& builder);
+
+/// The upscaler of Stable Diffusion 2 that enlarges four times. Its UNet sees the low-resolution image under noise, and
+/// the noise level as a class (Ho et al. 2021, arXiv:2106.15282).
+std::unique_ptr<Pipeline> load_image_upscale(PipelineBuilder& builder);
+
+/// The upscaler of Stable Diffusion 2 that enlarges twice. Its UNet sees the low-resolution image's latents, and takes
+/// noise levels in place of timesteps.
+std::unique_ptr<Pipeline> load_latent_upscale(PipelineBuilder& builder);
+
+/// The refiner that a base checkpoint's manifest names, if any.
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  the checkpoint does not exist or is not a refiner
+std::optional<Checkpoint> find_refiner(const Checkpoint& base);
+
+}  // namespace easel

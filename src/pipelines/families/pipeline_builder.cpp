@@ -1,0 +1,122 @@
+#include "pipelines/families/pipeline_builder.h"
+
+#include <utility>
+
+#include "core/text.h"
+#include "models/unet_2d_condition.h"
+#include "pipelines/denoising/guidance.h"
+
+namespace easel {
+namespace {
+
+constexpr double kDefaultDenoisingEnd = 0.8;
+
+class UNetDenoisingModel : public DenoisingModel {
+ public:
+  explicit UNetDenoisingModel(UNet2DConditionModel unet) : unet_(std::move(unet)) {}
+
+  at::Tensor predict(const at::Tensor& sample, const at::Tensor& timesteps, const DenoiserConditioning& conditioning,
+                     const RunContext& context) const override {
+    UNetInput input;
+    input.sample = sample;
+    input.timesteps = timesteps;
+    input.encoder_hidden_states = conditioning.prompt_embeds;
+    input.added_text_embeds = conditioning.text_embeds;
+    input.added_time_ids = conditioning.time_ids;
+    input.class_labels = conditioning.class_labels;
+    input.timestep_cond = conditioning.timestep_cond;
+    return unet_(input, context);
+  }
+  bool takes_guidance_scale() const override { return unet_.config().time_cond_proj_dim.has_value(); }
+  at::Tensor embed_guidance_scale(double guidance_scale) const override {
+    return guidance_scale_embedding(guidance_scale, unet_.config().time_cond_proj_dim.value());
+  }
+  const std::shared_ptr<LayerTable>& layer_table() const override { return unet_.layer_table(); }
+
+ private:
+  UNet2DConditionModel unet_;
+};
+
+std::vector<std::shared_ptr<PromptEncoder>> load_text_encoders(const Family& family, const Checkpoint& folder,
+                                                               const PipelineOptions& options) {
+  std::vector<std::shared_ptr<PromptEncoder>> encoders;
+  for (const auto& text : text_encoders_of(family, folder)) {
+    encoders.push_back(load_prompt_encoder(folder, text.component, text.state, options.placement, options.embeddings));
+  }
+  return encoders;
+}
+
+}  // namespace
+
+PipelineBuilder::PipelineBuilder(const Family& family, const Checkpoint& folder, ModelDescription description,
+                                 const PipelineOptions& options)
+    : family_(family),
+      folder_(folder),
+      description_(std::move(description)),
+      options_(options),
+      text_encoders_(load_text_encoders(family, folder, options)),
+      codec_(load_codec(folder, family.vae_fields, options.placement, family.vae_scaling_factor)) {
+  codec_.set_tiling(options.vae_tiling);
+}
+
+const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,
+                                                       std::unique_ptr<Conditioner> conditioner,
+                                                       ProvidedConditioning provided) {
+  auto unet = load_unet(folder, options_.placement, provided);
+  unets_.push_back(unet.config());
+  denoisers_.push_back({.model = std::make_unique<UNetDenoisingModel>(std::move(unet)),
+                        .conditioner = std::move(conditioner),
+                        .scheduler_config = SchedulerConfig(folder, family_.scheduler_corrections),
+                        .noise_conditioning = family_.noise_conditioning});
+  return unets_.back();
+}
+
+std::unique_ptr<Pipeline> PipelineBuilder::build() {
+  const FromNoiseOrImage::Settings settings{.latent_channels = latent_channels(),
+                                            .inpainting = inpainting_mode(),
+                                            .inpainting_strength = family_.inpainting_strength,
+                                            .scheduler_takes_strength = family_.scheduler_takes_strength};
+  return assemble(std::make_unique<FromNoiseOrImage>(description_, settings));
+}
+
+std::unique_ptr<Pipeline> PipelineBuilder::build(std::unique_ptr<const StartStrategy> start,
+                                                 std::int64_t extra_channels) {
+  const auto expected = latent_channels() + extra_channels;
+  if (unets_[0].in_channels != expected) reject_channels(concat(expected, " in this family"));
+  return assemble(std::move(start));
+}
+
+void PipelineBuilder::reject_channels(const std::string& supported) const {
+  throw Error(ErrorCode::kUnsupported, concat(folder_.source->config(Component::kUnet).where(), ": `in_channels` is ",
+                                              unets_[0].in_channels, "; easel supports ", supported));
+}
+
+InpaintingMode PipelineBuilder::inpainting_mode() const {
+  const auto latents = latent_channels(), channels = unets_[0].in_channels, with_mask = 2 * latents + 1;
+  const auto mode = channels == latents ? InpaintingMode::kBlend : InpaintingMode::kModel;
+  if (mode == InpaintingMode::kModel && (channels != with_mask || unets_.size() > 1)) {
+    reject_channels(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", with_mask));
+  }
+  if (unets_.back().in_channels != channels) {
+    throw Error(ErrorCode::kUnsupported,
+                folder_.path + ": the refiner's UNet has another number of input channels than the base's");
+  }
+  return mode;
+}
+
+std::unique_ptr<Pipeline> PipelineBuilder::assemble(std::unique_ptr<const StartStrategy> start) {
+  // With two denoisers, adapters apply to the first, as in the reference, where the refiner is a separate pipeline.
+  std::vector<std::shared_ptr<LayerTable>> adaptable;
+  for (const auto& encoder : text_encoders_) adaptable.push_back(encoder->layer_table());
+  adaptable.push_back(denoisers_[0].model->layer_table());
+  return std::make_unique<DiffusionPipeline>(
+      std::move(description_), options_,
+      DiffusionParts{.denoisers = std::move(denoisers_),
+                     .codec = std::move(codec_),
+                     .start = std::move(start),
+                     .fields = family_.fields,
+                     .adaptable_models = std::move(adaptable),
+                     .denoising_end = folder_.manifest.denoising_end.value_or(kDefaultDenoisingEnd)});
+}
+
+}  // namespace easel
