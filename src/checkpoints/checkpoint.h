@@ -18,8 +18,8 @@ std::optional<std::pair<int, int>> parse_size(const std::string& text);
 
 /// Settings in the manifest of a single-file checkpoint. Paths are relative to the manifest's folder.
 struct SingleFileOverrides {
-  /// Folder in diffusers' layout. Its configs, tokenizers and model_index.json replace those that are derived from the
-  /// file; its weights are used for components that the file lacks.
+  /// Folder in diffusers' layout. Its configs, tokenizers and model_index.json replace what is derived from the file;
+  /// its weights are used for components that the file lacks.
   std::string configs;
   std::string text_encoder, text_encoder_2;  ///< folder or file of a text encoder that replaces the file's own
   std::string prediction_type;               ///< "epsilon" or "v_prediction"; empty: detected
@@ -30,8 +30,8 @@ struct SingleFileOverrides {
 ///
 /// {"name", "licence", "native_size": "WxH", "native_size_only": bool, "refiner": "PATH", "vae": "PATH",
 ///  "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}}, and for a
-/// single file {"configs", "text_encoder", "text_encoder_2", "prediction_type"}. Every field is optional; other fields are
-/// errors.
+/// single file {"configs", "text_encoder", "text_encoder_2", "prediction_type"}. Every field is optional; other fields
+/// are errors.
 struct Manifest {
   std::string licence;
   std::optional<std::pair<int, int>> native_size;  ///< width, height in pixels
@@ -72,8 +72,8 @@ struct Checkpoint {
   void require(Component component, const std::string& class_name) const;
 };
 
-/// A checkpoint's licence from the manifest, the model card's front matter, or the first line of a LICENSE file; empty if
-/// none of them states one.
+/// A checkpoint's licence from the manifest, the model card's front matter, or the first line of a LICENSE file; empty
+/// if none of them states one.
 std::string find_licence(const Checkpoint& folder);
 
 }  // namespace easel

@@ -37,8 +37,8 @@ std::shared_ptr<const TensorStore> open_component_folder(const std::string& fold
 
 /// Replaces the autoencoder of `source`.
 /// @param path  a component folder with config.json, a checkpoint folder with a vae folder, or a safetensors file with
-///              diffusers' names or the original ones ("first_stage_model.", "vae." or nothing before "encoder."), which
-///              may be a whole checkpoint. A file's config is the config.json next to it or, without that, the
+///              diffusers' names or the original ones ("first_stage_model.", "vae." or nothing before "encoder."),
+///              which may be a whole checkpoint. A file's config is the config.json next to it or, without that, the
 ///              checkpoint's own
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,

@@ -46,16 +46,16 @@ struct VaeTraits {
   std::int64_t sample_size = 0;  ///< edge of a tile in pixels
 };
 
-// The fields of config.json that follow from shapes; other fields are those of the published models. The functions throw
-// Error(kCorruptData) if a tensor is missing, and Error(kUnsupported) if the shapes are ambiguous. The messages name the
-// file and the tensor.
+// The fields of config.json that follow from shapes; other fields are those of the published models. The functions
+// throw Error(kCorruptData) if a tensor is missing, and Error(kUnsupported) if the shapes are ambiguous. The messages
+// name the file and the tensor.
 
 /// @param sample_size  latent cells of the native image
 nlohmann::json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, std::int64_t sample_size);
 nlohmann::json vae_config_of(const TensorStore& file, const OriginalVaeLayout& layout, const std::string& prefix,
                              const VaeTraits& traits);
-/// The config of the autoencoder that all these families, except the upscaler, were published with. For files without an
-/// autoencoder, which use another one's weights.
+/// The config of the autoencoder that all these families, except the upscaler, were published with. For files without
+/// an autoencoder, which use another one's weights.
 nlohmann::json published_vae_config(const VaeTraits& traits);
 /// @param hidden_act  "gelu" or "quick_gelu", which does not follow from shapes
 nlohmann::json text_config_of(const TensorStore& file, const OriginalTextEncoder& encoder,

@@ -14,7 +14,8 @@ struct SingleFileKind {
     kOther,
   };
   Use use = Use::kOther;
-  std::string what;  ///< follows the file's name in an error, e.g. "is an adapter, not a checkpoint"; empty for checkpoints
+  std::string
+      what;  ///< follows the file's name in an error, e.g. "is an adapter, not a checkpoint"; empty for checkpoints
 };
 
 SingleFileKind find_single_file_kind(const NameSet& names);

@@ -1,4 +1,4 @@
-// Adapter files that are damaged, incomplete, or for something else.
+// Adapter files that are damaged, incomplete, or made for another model.
 #include "adapters/adapter_loader.h"
 
 #include <ATen/ops/full.h>
@@ -96,7 +96,7 @@ TEST_F(AdapterLoaderTest, ScaleComesFromDiffusersMetadata) {
                   {{"lora_adapter_metadata", R"({"unet.alpha_pattern": {".*proj_in": 1}})"}});
 }
 
-// Files of older transformers have another name for the text encoder's layers than the model that is adapted.
+// Older versions of transformers gave the text encoder's layers other names than the adapted model has.
 TEST_F(AdapterLoaderTest, PatternsMayNameTheInnerTextModel) {
   for (const char* own : {"encoder.layers.0.mlp.fc1", "text_model.encoder.layers.0.mlp.fc1"}) {
     const auto encoder = std::make_shared<LayerTable>();
@@ -167,11 +167,12 @@ TEST_F(AdapterLoaderTest, UnsupportedKindsAndOtherModelsAreRejected) {
   expect_rejected(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
   expect_rejected(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
                   ErrorCode::kCorruptData, "lora_magnitude_vector");
-  expect_rejected(low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
-                  "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` does not belong to any layer of this model");
+  expect_rejected(
+      low_rank("lora_te_text_model_encoder_layers_0_mlp_fc1"), ErrorCode::kInvalidArgument,
+      "`lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight` does not belong to any layer of this model");
 }
 
-// Someone has chosen the wrong file; what it is for tells which.
+// The error for a file of another model says which model the file was made for.
 TEST_F(AdapterLoaderTest, ErrorNamesTheModelTheFileWasTrainedFor) {
   const auto rejected = [&](const Tensors& tensors, const std::string& says, const SafetensorsMetadata& metadata = {}) {
     expect_rejected(tensors, ErrorCode::kInvalidArgument, says, metadata);

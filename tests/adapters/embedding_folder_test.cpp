@@ -88,7 +88,7 @@ TEST(EmbeddingFolder, VectorsAreCachedUntilTheFileChanges) {
   EXPECT_THAT(error_of([&] { embeddings.load(file); }), HasSubstr("not_found: "));
 }
 
-// As archives leave them, and `mv` and `cp -p` put them there.
+// Unpacked archives, `mv` and `cp -p` give files such times.
 TEST(EmbeddingFolder, ReplacedFileOfSameSizeAndMtimeIsReloaded) {
   TemporaryFolder folder;
   const auto path = folder.write("a.safetensors", file_of(3)), other = folder.write("b", file_of(3));

@@ -5,7 +5,7 @@
 namespace easel {
 namespace {
 
-/// A UNet's layers as far as their names go: each level with this many resnets on the way down, and one more going up.
+/// A layer table with a UNet's names: each level has this many resnets on the way down, and one more on the way up.
 std::shared_ptr<LayerTable> unet(const std::vector<bool>& attends, int layers) {
   auto table = std::make_shared<LayerTable>();
   table->component = Component::kUnet;

@@ -1,4 +1,5 @@
-// What files of textual inversion may hold; tests/pipelines/prompts_test.cpp reads those that people share.
+// The contents that textual inversion files may have. tests/pipelines/prompts_test.cpp reads files in the formats that
+// people share.
 #include "adapters/learned_embedding.h"
 
 #include <gmock/gmock.h>
@@ -64,12 +65,13 @@ TEST_F(LearnedEmbeddingFixture, OtherContentsAreRejectedNamingTheFile) {
   EXPECT_EQ(fault(two, 8),
             "unsupported: word.safetensors holds 2 tensors; a textual inversion has one, or clip_l and clip_g");
   EXPECT_EQ(fault("", 0), "unsupported: word.safetensors does not hold any tensors");
-  EXPECT_THAT(fault(tensor_entry("x", "F32", "[1,1,2]", 0, 8), 8), HasSubstr("shape [1, 1, 2] must be one embedding vector"));
+  EXPECT_THAT(fault(tensor_entry("x", "F32", "[1,1,2]", 0, 8), 8),
+              HasSubstr("shape [1, 1, 2] must be one embedding vector"));
   EXPECT_THAT(fault(tensor_entry("x", "F32", "[]", 0, 4), 4), HasSubstr("must be one embedding vector"));
   EXPECT_THAT(fault(tensor_entry("x", "F32", "[0,2]", 0, 0), 0), HasSubstr("must be one embedding vector"));
   EXPECT_THAT(fault(tensor_entry("x", "F32", "[1025,1]", 0, 4100), 4100), HasSubstr("must be one embedding vector"));
   EXPECT_THAT(fault(tensor_entry("x", "I32", "[2]", 0, 8), 8), HasSubstr("must be one embedding vector"));
-  // The bytes 0x7C..0x7F and 0x80 are among them: as float16 some are infinite or no number.
+  // The bytes include 0x7C..0x7F and 0x80: as float16 some are infinite or NaN.
   EXPECT_THAT(fault(tensor_entry("x", "F16", "[128]", 0, 256), 256), HasSubstr("not finite"));
   EXPECT_THAT(error_of([&] { LearnedEmbedding(folder_.path("nowhere.pt")); }), HasSubstr("not_found: "));
   EXPECT_THAT(error_of([&] { LearnedEmbedding(folder_.write("word.pt", "no pickle")); }), HasSubstr("corrupt_data: "));

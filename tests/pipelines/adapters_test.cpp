@@ -66,7 +66,7 @@ TEST(Adapters, DoNotChangeTheModel) {
   EXPECT_NE(adapted.pixels, before.pixels);
   EXPECT_EQ(generate_image(*pipeline, request({})).pixels, before.pixels);
   EXPECT_EQ(generate_image(*pipeline, request({{"loha", 0.0}, {"dora", 0.0}})).pixels, before.pixels)
-      << "a weight of 0 is no adapter";
+      << "a weight of 0 has no effect";
 }
 
 TEST(Adapters, InThePromptEqualThoseInTheRequest) {
@@ -90,7 +90,7 @@ TEST(Adapters, UseTheModelsDtype) {
   }
 }
 
-// Requests with other adapters never share a model call; interleaved, each is drawn as it is alone.
+// Requests with different adapters never share a model call. Interleaved, each gives the same image as by itself.
 TEST(Adapters, DifferentSetsNeverShareABatch) {
   auto pipeline = load("sd");
   const std::vector<GenerationRequest> requests{request({}), request({{"peft", 1.0}}), request({{"peft", 0.5}}),
@@ -134,7 +134,7 @@ TEST(Adapters, EqualSetsShareABatch) {
   }
 }
 
-// The encoder remembers prompts; with other adapters of the text encoder a prompt means something else.
+// The encoder caches prompts; with other adapters of the text encoder, a prompt has other embeddings.
 TEST(Adapters, TextEncoderAdaptersAreInThePromptCacheKey) {
   auto pipeline = load("sd");
   const auto plain = prompt_of(*begin(*pipeline, request({})));
@@ -144,10 +144,11 @@ TEST(Adapters, TextEncoderAdaptersAreInThePromptCacheKey) {
   EXPECT_FALSE(at::equal(half, full));
   EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({})))));
   EXPECT_TRUE(at::equal(full, prompt_of(*begin(*pipeline, request({{"kohya_text", 1.0}})))));
-  EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({{"locon", 1.0}}))))) << "of the UNet alone";
+  EXPECT_TRUE(at::equal(plain, prompt_of(*begin(*pipeline, request({{"locon", 1.0}})))))
+      << "the adapter changes only the UNet";
 }
 
-// A text encoder that is built again for each prompt, and models that take turns on the device.
+// With a text encoder that is built again for each prompt, and with models that take turns on the device.
 TEST(Adapters, WorkWithReleasedAndOffloadedModels) {
   const auto uses = request({{"peft", 0.7}, {"kohya_text", 1.0}});
   const auto wanted = generate_image(*load("sd"), uses).pixels;
@@ -195,7 +196,7 @@ class AdapterFolder : public TemporaryFolder {
   }
 };
 
-// However a name in the folder is written, it is one file, read once.
+// Different spellings of one adapter's name refer to one file, which is read once.
 TEST(Adapters, FoundInSubfoldersByPathSuffix) {
   const AdapterFolder folder;
   fs::create_directory(fs::path(folder.path()) / "inside");

@@ -39,7 +39,7 @@ FURTHER_SCHEDULERS = {
     "deis": (DEISMultistepScheduler, {}), "ddpm": (DDPMScheduler, {}), "lcm": (LCMScheduler, {}), "tcd": (TCDScheduler, {}),
     "edm_euler": (EDMEulerScheduler, {})}
 PROMPT = "a fox on a blue background"
-# What a case says that is no argument of the pipeline.
+# Keys of a case that are not arguments of the pipeline.
 OWN_KEYS = {"name", "folder", "mode", "scheduler", "steps", "seed", "request_scheduler", "loras"}
 # OpenCLIP's encoder as SD 2.x has it: GELU, the old end-of-text id, one layer left out of a file that never had it; "!" pads.
 OPEN_CLIP_PAD = "!"

@@ -23,7 +23,7 @@ TEST(Distilled, LatentConsistencyModelUsesItsPipelinesDefaults) {
   EXPECT_EQ(d.default_guidance_scale, 8.5);
 }
 
-// What guides it is an input of the UNet.
+// The guidance scale is an input of the UNet.
 TEST(Distilled, LatentConsistencyModelTakesOneRowAtAnyGuidanceScale) {
   auto pipeline = load("lcm");
   GenerationRequest request;

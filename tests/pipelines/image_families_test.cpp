@@ -53,7 +53,7 @@ GenerationRequest request(std::int64_t steps, int width, int height) {
   return r;
 }
 
-// The models are so small that what kernels keep to themselves is a part of it.
+// The models are so small that the workspaces of kernels matter.
 constexpr double kMemoryTolerance = 0.1;
 
 TEST(ImageConditionedFamilies, StepMemoryMatchesTheEstimate) {
@@ -72,14 +72,14 @@ TEST(ImageConditionedFamilies, StepMemoryMatchesTheEstimate) {
     const auto pipeline = served.load({}, {});
     auto generation = begin(*pipeline, request(2, edge, edge));
     EXPECT_EQ(generation->rows(), rows);
-    step(*pipeline, generation.get());  // lays out the weights, which is not a step's own memory
+    step(*pipeline, generation.get());  // converts the weights' layout, which is not part of a step's memory
     const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
     const auto ratio = static_cast<double>(estimated.step_bytes.at(rows)) / static_cast<double>(allocated);
     EXPECT_NEAR(ratio, 1.0, kMemoryTolerance) << allocated << " bytes were allocated";
   }
 }
 
-// Beyond 2048 x 2048 an upscaler draws tiles of 1024.
+// Beyond 2048 x 2048, an upscaler generates tiles of 1024.
 TEST(ImageConditionedFamilies, LargeUpscalesNeedOnlyTheMemoryOfATile) {
   for (const char* folder : {"x4", "x2"}) {
     SCOPED_TRACE(folder);
@@ -209,7 +209,7 @@ TEST(ImageConditionedFamilies, OneCallAdvancesEachRequestByOneStep) {
   }
 }
 
-/// A copy of a reference checkpoint in which one file is another; gone at the end.
+/// A copy of a reference checkpoint with one file replaced; deleted at the end.
 class CheckpointCopy {
  public:
   CheckpointCopy(const std::string& folder, const std::string& file, const std::string& text)
@@ -247,18 +247,18 @@ TEST(ImageConditionedFamilies, TilesShareTheFullSizeNoise) {
     ASSERT_EQ(tiles.size(), folder == std::string("x4") ? 2u : 3u);
     for (std::size_t i = 0; i < tiles.size(); ++i) {
       EXPECT_TRUE(at::equal(tiles[i].latents, cut_tile(latents_of(*all), grid, i))) << i;
-      // Of the other one's there is the autoencoder's between, which sees only the tile.
+      // The latent upscaler's channels went through the autoencoder, which sees only the tile.
       if (folder != std::string("x4")) continue;
       EXPECT_TRUE(at::equal(tiles[i].extra_channels, cut_tile(state(*all).extra_channels, grid, i))) << i;
     }
 
     const auto steps = static_cast<std::int64_t>(2 * tiles.size());
-    EXPECT_EQ(generation->progress().steps_total, steps) << "two steps a tile";
+    EXPECT_EQ(generation->progress().steps_total, steps) << "two steps per tile";
     step(*tiled, generation.get());
     EXPECT_FALSE(tiled->preview(*generation).has_value());
     step(*tiled, generation.get());
-    EXPECT_TRUE(at::equal(latents_of(*generation), tiles[1].latents)) << "the second is begun";
-    EXPECT_TRUE(tiles[0].decoded.pixels.defined()) << "the first is not left to finish";
+    EXPECT_TRUE(at::equal(latents_of(*generation), tiles[1].latents)) << "the second tile has begun";
+    EXPECT_TRUE(tiles[0].decoded.pixels.defined()) << "the first tile is decoded before finish";
     while (!generation->finished_stepping()) step(*tiled, generation.get());
     EXPECT_EQ(generation->progress().steps_done, steps);
     const auto drawing = testing::finish(*tiled, generation.get());
@@ -272,7 +272,7 @@ TEST(ImageConditionedFamilies, TileSizeOfZeroIsRejected) {
   EXPECT_THROW(open_model("m", checkpoint.path(), {}), Error);
 }
 
-// Where an SDXL checkpoint does not say how large it draws, the reference takes 128 cells, and 64 for Stable Diffusion.
+// If a checkpoint does not state its native size, the reference uses 128 cells for SDXL and 64 for Stable Diffusion.
 TEST(ImageConditionedFamilies, MissingSampleSizeUsesTheFamilyDefault) {
   for (const auto& [folder, native] : {std::pair{"xl_statistics", 1024}, {"sd2_inpainting", 512}}) {
     std::ifstream file(reference(folder) + "/unet/config.json");

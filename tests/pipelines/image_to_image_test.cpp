@@ -149,7 +149,7 @@ TEST(ImageToImage, DenoisingEndOfOneSkipsTheRefiner) {
   EXPECT_EQ(generate_image(*both, r).pixels, alone.pixels);
 }
 
-/// Requests whose drawings are of one size, and who share nothing else. @param masked_only  for an inpainting UNet
+/// Requests that have only the generated size in common. @param masked_only  for an inpainting UNet
 std::vector<GenerationRequest> mixed_requests(bool masked_only) {
   auto noise = request(5), image = request(4), masked = request(6), redrawn = request(3);
   noise.width = noise.height = 64;

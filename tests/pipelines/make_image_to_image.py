@@ -1,8 +1,8 @@
-"""Image to image, inpainting, and SDXL's refiner, alone and after the base; timesteps and sigmas of the caller's choice: see
+"""Image to image, inpainting, and SDXL's refiner, by itself and after the base; timesteps and sigmas of the caller's choice: see
 checkpoints.py. Usage: make_image_to_image.py OUT
 
-A case's `mode` is image, inpaint, text (from noise alone) or refine, which draws with base and refiner, who take turns at `denoising_end`;
-refine_image and refine_inpaint begin from an image.
+A case's `mode` is image, inpaint, text (from noise) or refine, in which the refiner takes over from the base at `denoising_end`;
+refine_image and refine_inpaint start from an image.
 """
 import json
 import pathlib

@@ -1,7 +1,7 @@
 """Weighted and long prompts, and textual inversion: see checkpoints.py and prompt_rules.py. Usage: make_prompts.py OUT
 
 OUT/parsed.json     [prompt, [[text, weight], ...]] of random prompts
-OUT/chunks.json     [prompt, [[ids, weights], ...]] likewise, with the shipped tokenizer
+OUT/chunks.json     [prompt, [[ids, weights], ...]] of random prompts, with the shipped tokenizer
 OUT/words, OUT/xl_words   folders of textual inversions
 OUT/<case>.embeds.safetensors   prompt_embeds [k, T, D], text_embeds [k, P]: the negative prompt's row first
 """

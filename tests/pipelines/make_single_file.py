@@ -1,7 +1,7 @@
 """Checkpoints that are one file: see checkpoints.py and original_layout.py. Usage: make_single_file.py OUT
 
-NAME.safetensors is a small random checkpoint in the original layout, tensors/NAME/PART what diffusers' from_single_file makes of it, and
-the cases are images of that. published/NAME.safetensors has a published model's names and shapes, with a hole in place of the numbers.
+NAME.safetensors is a small random checkpoint in the original layout, tensors/NAME/PART is what diffusers' from_single_file makes of it,
+and the cases are images of that checkpoint. published/NAME.safetensors has a published model's names and shapes, with a hole in place of the numbers.
 """
 import copy
 import json
@@ -27,7 +27,7 @@ del CLIPTextModel.text_model
 REPO = pathlib.Path(__file__).resolve().parents[2]
 MERGES = REPO / "src/tokenizers/clip_vocabulary/merges.txt"
 CONFIGS = REPO / "tests/models/configs"
-# Whose parts a published model shares where it has no config of its own.
+# Models that share components with another published model because they have no config of their own.
 KIN = {"sd15-inpainting": ["sd15"], "sdxl-refiner": ["sdxl-base"]}
 PNDM = dict(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
 EULER = dict(**SD_BETAS, steps_offset=1, timestep_spacing="leading")
@@ -108,7 +108,7 @@ class Checkpoints:
         torch.manual_seed(0)
         for part in parts_of(pipe).values():
             for p in part.parameters():
-                if p.ndim == 1:  # biases and norms, which are constant in a fresh model: swapped ones could not be told apart
+                if p.ndim == 1:  # biases and norms, which are constant in a fresh model: swapped ones could not be distinguished
                     p.add_(0.02 * torch.randn_like(p))
         calibrate(quiet(pipe), **arguments)
         self.write(name, type(pipe), pipe, {**original_state(pipe, scopes), **(extra or {})}, dtype)
@@ -155,7 +155,7 @@ def make_checkpoints(out):
     # As SDXL's code names the same parts.
     turbo = original_state(sd2, {"text_encoder": (FIRST, True)}) | {key.replace(ONLY, FIRST): t for key, t in unused.items()}
     made.write("sd2_turbo", StableDiffusionPipeline, sd2, turbo | {f"{FIRST}model.text_projection": torch.ones(64, 64)}, torch.float32)
-    # Two widths, so that a block's keys tell whether it looks at the prompt alone.
+    # Two widths, so that a block's keys show whether it attends only to the prompt.
     upscaler = StableDiffusionUpscalePipeline(
         vae(block_out_channels=(32, 32, 64), norm_num_groups=32, down_block_types=("DownEncoderBlock2D",) * 3,
             up_block_types=("UpDecoderBlock2D",) * 3, scaling_factor=0.08333, sample_size=256),
@@ -186,7 +186,7 @@ def make_checkpoints(out):
 
 
 def make_other_vaes(made):
-    """sd1 with another autoencoder, from a folder, from a file, and from one that has diffusers' names."""
+    """sd1 with another autoencoder: from a folder, from a file, and from a file with diffusers' names."""
     torch.manual_seed(44)
     other, out = small_vae(scaling_factor=0.3, layers_per_block=2), made.out
     images = other.decode(torch.randn(1, 4, 16, 16) / other.config.scaling_factor).sample
@@ -208,7 +208,7 @@ def make_other_vaes(made):
 
 
 def make_unfinished(out):
-    """A file with a UNet of eight channels alone, and one without a text encoder, which its manifest finds elsewhere."""
+    """A file with only a UNet of eight channels, and a file without a text encoder, whose manifest names one."""
     torch.manual_seed(44)
     model = small_unet(in_channels=8)
     save_file(original_unet(model.state_dict(), model.config), out / "pix2pix.safetensors")
@@ -217,8 +217,8 @@ def make_unfinished(out):
     text = {k.removeprefix(ONLY + "transformer."): t for k, t in state.items() if k.startswith(ONLY + "transformer.text_model")}
     save_file(text, out / "text.safetensors")
     (out / "parts").mkdir()
-    (out / "parts" / "beside.safetensors").symlink_to("../unet_alone.safetensors")
-    (out / "parts" / "beside.easel.json").write_text(json.dumps({"vae": "../sd1.safetensors", "text_encoder": "../text.safetensors"}))
+    (out / "parts" / "with_manifest.safetensors").symlink_to("../unet_alone.safetensors")
+    (out / "parts" / "with_manifest.easel.json").write_text(json.dumps({"vae": "../sd1.safetensors", "text_encoder": "../text.safetensors"}))
 
 
 def make_published(out):

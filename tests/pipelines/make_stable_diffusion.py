@@ -42,7 +42,7 @@ def make_checkpoints(out):
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=6, guidance_scale=4.0, width=128, height=128)
     cases = {f"{folder}_{name}": dict(base, folder=folder, scheduler=name) for folder in ("sd1", "sd1_v") for name in SCHEDULERS}
-    cases["sd1_ddim"]["guidance_scale"] = 1.5  # with more, rounding alone moves more pixels than the comparison allows
+    cases["sd1_ddim"]["guidance_scale"] = 1.5  # with more, rounding changes more pixels than the comparison allows
     cases |= {f"sd1_zero_snr_{n}": dict(base, folder="sd1_zero_snr", scheduler=n) for n in ("ddim", "dpmpp_2m", "euler")}
     cases |= {f"sd2_v_{n}": dict(base, folder="sd2_v", scheduler=n) for n in ("pndm", "euler_ancestral", "dpmpp_2m_karras")}
     cases |= {

@@ -1,4 +1,4 @@
-// What a model needs of a device's memory, and the ways to need less.
+// The device memory that models need, and the options that reduce it.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -30,7 +30,7 @@ using testing::generate_image;
 using testing::reference;
 using testing::ReferenceVectors;
 
-// What a kernel keeps to itself is not foretold.
+// The workspaces of kernels are not estimated.
 constexpr double kTolerance = 0.05;
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 const std::string kEmoji = EASEL_EMOJI_MODEL;
@@ -65,8 +65,8 @@ const std::vector<std::uint8_t>& baseline_pixels() {
   return pixels;
 }
 
-// The reference card: an L4, a 3090, a 4090. What is left over is for the driver, libraries' workspaces and a second
-// image's latents.
+// The reference card has 24 GB: an L4, a 3090, a 4090. The rest is for the driver, workspaces of libraries and the
+// latents of a second image.
 TEST(MemoryEstimate, SdxlWithRefinerAt1024InFloat16FitsIn24GiB) {
   const Placement gpu{.device = at::kCUDA, .dtype = at::kHalf};
   const auto d = open_model("sdxl", reference("sdxl"), {.placement = gpu}).description;
@@ -87,7 +87,7 @@ TEST(MemoryEstimate, SdxlWithRefinerAt1024InFloat16FitsIn24GiB) {
               static_cast<double>(at_1024.step_bytes.at(16)) / kGiB, static_cast<double>(at_1024.decode_bytes) / kGiB,
               static_cast<double>(d.memory_bytes) / kGiB);
   EXPECT_EQ(d.memory_bytes, weights + std::max(at_1024.step_bytes.at(2), at_1024.decode_bytes));
-  EXPECT_GT(d.memory_bytes, 12 * kGiB) << "the weights alone";
+  EXPECT_GT(d.memory_bytes, 12 * kGiB) << "the weights by themselves";
   EXPECT_LT(d.memory_bytes, 22 * kGiB);
   EXPECT_LT(weights + at_1024.step_bytes.at(16), 22 * kGiB) << "also with eight guided images in a step";
 }
@@ -107,8 +107,9 @@ TEST(MemoryEstimate, FollowTilingSizeAndStorage) {
   const auto whole = open_model("sdxl", reference("sdxl"), options).description.activations;
   options.vae_tiling = VaeTiling::kOn;
   const auto tiled = open_model("sdxl", reference("sdxl"), options).description.activations;
-  ASSERT_EQ(whole.size(), 2u) << "the native size is told once";
-  // A tile of SDXL's autoencoder has 1024 pixels; nine of them and what they make wait beside the one at work.
+  ASSERT_EQ(whole.size(), 2u) << "the native size is reported once";
+  // A tile of SDXL's autoencoder has 1024 pixels. Nine tiles and the result are in memory along with the tile that is
+  // processed.
   EXPECT_GT(tiled[1].decode_bytes, whole[0].decode_bytes);
   EXPECT_LT(tiled[1].decode_bytes, whole[0].decode_bytes * 11 / 10);
   EXPECT_GT(whole[1].decode_bytes, 3 * whole[0].decode_bytes);
@@ -189,7 +190,7 @@ TEST(TiledAutoencoder, BlendsHalfPrecisionAsDiffusersDoes) {
   EXPECT_LT(testing::relative_error(found, wanted), 0.02);
 }
 
-/// An image of the README's as the autoencoder takes it, cut to [1, 3, edge, edge].
+/// An image of the README as input of the autoencoder, cropped to [1, 3, edge, edge].
 at::Tensor sample_image(std::int64_t edge) {
   std::ifstream file(EASEL_SAMPLE_IMAGE, std::ios::binary);
   std::stringstream bytes;
@@ -199,8 +200,8 @@ at::Tensor sample_image(std::int64_t edge) {
   return pixels.permute({0, 3, 1, 2}).narrow(2, 0, edge).narrow(3, 0, edge).to(at::kFloat) / 127.5 - 1;
 }
 
-// Each tile has GroupNorm statistics and attention of its own, so colours shift a little from tile to tile. In 8-bit
-// units; this image is four times the size that the shipped autoencoder was trained on.
+// Each tile has GroupNorm statistics and attention of its own, so colours differ slightly between tiles. In 8-bit
+// units; this image has four times the size that the shipped autoencoder was trained on.
 constexpr double kMeanFromWhole = 6.0, kMostFromWhole = 64.0;
 
 TEST(TiledAutoencoder, IsCloseToTheUntiledResult) {
@@ -215,8 +216,8 @@ TEST(TiledAutoencoder, IsCloseToTheUntiledResult) {
   EXPECT_GT(apart.max().item<double>(), 0.01) << "or the test compares a thing with itself";
 }
 
-// Small tiles of a large image: what waits and what is put together is more than what works. The estimate counts the
-// last tile of a row as a whole one. Not smaller: there kernels take workspaces that no estimate sees.
+// With small tiles of a large image, finished tiles and the result need more memory than the tile that is processed.
+// The estimate counts the last tile of a row as a whole one. With smaller tiles, workspaces of kernels would matter.
 TEST(TiledAutoencoder, PeakMemoryMatchesTheEstimate) {
   const c10::InferenceMode inference;
   const auto vae = emoji_vae();
@@ -237,7 +238,8 @@ TEST(TiledAutoencoder, PeakMemoryMatchesTheEstimate) {
   }
 }
 
-// Tiles of another size do not meet, those of a single cell never end. diffusers has both faults.
+// Tiles of other sizes do not fit together, and with tiles of a single cell the loop never ends. diffusers has both
+// faults.
 TEST(TiledAutoencoder, TileSizeIsAMultipleOfFourCells) {
   AutoencoderKLConfig config{.block_out_channels = {8, 8, 8, 8}};
   const auto tile_of = [&](std::int64_t sample_size) {
@@ -308,7 +310,7 @@ TEST(ReleasedTextEncoders, GiveBitIdenticalImages) {
   EXPECT_EQ(generate_image(*pipeline, emoji_request()).pixels, baseline_pixels()) << "from remembered prompts";
 }
 
-// Prompts that are remembered need no file; a new one does, and its lack is the model's fault, not the request's.
+// Cached prompts do not need the file. A new prompt does, and a missing file is the model's fault, not the request's.
 TEST(ReleasedTextEncoders, MissingFileIsNamed) {
   namespace fs = std::filesystem;
   const auto folder = fs::path(::testing::TempDir()) / "easel_released";
@@ -333,7 +335,7 @@ TEST(ReleasedTextEncoders, MissingFileIsNamed) {
   testing::begin(*pipeline, request);
 }
 
-// A device that is other memory of this one stands in for a GPU.
+// Another memory of this machine stands in for a GPU.
 TEST(Offload, SwappedComponentsGiveBitIdenticalImages) {
   std::int64_t copies = 0;
   PipelineOptions options;
@@ -356,7 +358,7 @@ TEST(Offload, SwappedComponentsGiveBitIdenticalImages) {
   EXPECT_GT(copies, with_unet);
 }
 
-// Two models on one device, two images at once; a step is given up half-way, and once the device is full.
+// Two models on one device with two images at once. One step is cancelled half-way, and once the device is full.
 TEST(Offload, TwoModelsShareADeviceAcrossFailures) {
   bool full = false;
   PipelineOptions options;

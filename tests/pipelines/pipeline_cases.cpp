@@ -47,7 +47,7 @@ json cases() {
 
 namespace {
 
-/// What only SDXL's pipelines take.
+/// Arguments that only SDXL's pipelines take.
 MicroConditioning micro_conditions_of(const json& c) {
   using Pixels = MicroConditioning::Pixels;
   MicroConditioning m;
@@ -65,7 +65,7 @@ MicroConditioning micro_conditions_of(const json& c) {
   return m;
 }
 
-/// An image [H, W, 3] that the reference script put beside a case's results; null when there is none.
+/// An image [H, W, 3] that the reference script stored with a case's results; null if there is none.
 std::shared_ptr<const Image> image_of(const std::string& case_name, const std::string& tensor) {
   const auto store = open_component(EASEL_REFERENCE_DIR, case_name);
   if (store->find(tensor) == nullptr) return nullptr;
@@ -169,7 +169,7 @@ Image generate_image(Pipeline& pipeline, const GenerationRequest& request) {
 
 namespace {
 
-/// How a case's image came to be, for docs/measurements/parity.md.
+/// How a case's image was generated, for docs/measurements/parity.md.
 std::string mode_of(const json& c) {
   static const std::map<std::string, std::string> names = {{"text", "text to image"},
                                                            {"image", "image to image"},
@@ -185,7 +185,8 @@ std::string mode_of(const json& c) {
   return names.at(c.value("mode", "text"));
 }
 
-/// What was drawn with, for the same table. Kinds of one family are told apart by what the reference scripts call them.
+/// The kind of model, for the same table. Kinds of one family are distinguished by their names in the reference
+/// scripts.
 std::string row_of(const json& c, const ModelDescription& d) {
   const std::string folder = c.at("folder");
   const auto row = folder.starts_with("sd2") ? d.family + " 2" : d.family;

@@ -1,4 +1,4 @@
-// What tests of whole images share: a reference script's cases, and drawing one image step by step.
+// Shared by tests of whole images: the cases of a reference script, and generating one image step by step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -28,23 +28,24 @@ std::string reference(const std::string& name);
 
 /// Loads a checkpoint: an absolute path, or a folder of the reference script. Adapters are those of its folder
 /// "adapters", if there is one.
-/// @param embeddings  likewise, of textual inversions; empty for none
+/// @param embeddings  folder of textual inversions; empty for none
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat,
                                const std::string& embeddings = "");
 
 /// The one image of a request.
 std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& request);
-/// One step alone. Fails the test when its latents are not finite.
+/// One step of one generation. Fails the test if its latents are not finite.
 void step(Pipeline& pipeline, Generation* row);
 Image finish(Pipeline& pipeline, Generation* row);
 Image generate_image(Pipeline& pipeline, const GenerationRequest& request);
-/// Expects the request to be a bad one for the value of its field `param`.
+/// Expects the request to be rejected because of its field `param`.
 void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const std::string& param);
 
 const at::Tensor& latents_of(const Generation& generation);
 double relative_error(const at::Tensor& found, const at::Tensor& wanted);
 
-/// Draws every case and expects latents after each step, and pixels, to be the reference's. @return how many there are
+/// Generates every case and expects the latents after each step and the pixels to match the reference's.
+/// @return  the number of cases
 int expect_all_cases_agree();
 
 }  // namespace easel::testing

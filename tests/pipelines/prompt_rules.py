@@ -1,7 +1,7 @@
 """Prompts as AUTOMATIC1111's web UI reads them, written down a second time, in plain Python: what easel's reading is compared with.
 
-The rules are those in src/tokenizers/prompt_weights.h and token_chunks.h, and easel's additions to them: a weight that is no number is
-text, and a word's vectors move along when a chunk is broken behind a comma.
+The rules are those in src/tokenizers/prompt_weights.h and token_chunks.h, and easel's additions to them: a weight that is not a
+number is text, and the vectors of a word stay together when a chunk is split after a comma.
 """
 import re
 
@@ -27,7 +27,7 @@ def parse(prompt):
             spans.append((open_at["("].pop(), len(texts), float(number[1])))
         elif item == "]" and open_at["["]:
             spans.append((open_at["["].pop(), len(texts), SQUARE))
-        elif item[-1] == ")" and open_at["("]:  # alone, or after what is no number
+        elif item[-1] == ")" and open_at["("]:  # by itself, or after text that is not a number
             texts += [item[:-1]] if item[:-1] else []
             spans.append((open_at["("].pop(), len(texts), ROUND))
         else:

@@ -55,7 +55,7 @@ TEST(Prompts, RandomChunksMatchTheReference) {
   }
 }
 
-const UNetConditioning& conditioning_of(const Generation& generation) {
+const DenoiserConditioning& conditioning_of(const Generation& generation) {
   return static_cast<const DiffusionGeneration&>(generation).phase().conditioning;
 }
 
@@ -178,7 +178,7 @@ TEST(Prompts, TooManyChunksAreRejectedWithTheField) {
   EXPECT_EQ(param_of(request("a fox", PromptSyntax::kA1111, breaks)), "negative_prompt");
 }
 
-/// The message of a request's Error, whose field must be the prompt.
+/// The message of the Error for a request. The field must be the prompt.
 std::string rejection(Pipeline& pipeline, const std::string& prompt) {
   try {
     pipeline.begin(request(prompt, PromptSyntax::kPlain), {});
@@ -195,7 +195,7 @@ TEST(TextualInversion, EmbeddingOfAnotherModelIsRejectedWithItsFile) {
   for (const char* from : {"words", "xl_words"}) {
     fs::copy(reference(from), folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   }
-  folder.write("broken.safetensors", "these are no tensors");
+  folder.write("broken.safetensors", "not a safetensors file");
   const auto sd = load("clip_l", at::kFloat, folder.path());
   const auto xl = load("xl", at::kFloat, folder.path());
   const auto wide = load("open_clip", at::kFloat, folder.path());

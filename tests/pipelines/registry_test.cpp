@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A copy of the shipped model whose JSON files a test may damage. Weights are linked, not copied.
+/// A copy of the shipped model whose JSON files a test may change. Weights are linked, not copied.
 class ModelCopy : public TemporaryFolder {
  public:
   ModelCopy() {
@@ -97,7 +97,7 @@ TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
   EXPECT_FALSE(d.native_size_only);
   EXPECT_EQ(d.default_scheduler, "ddim");
   EXPECT_EQ(d.default_steps, 50);
-  // Releases before 0.9 wrote a sample_size that nobody meant.
+  // Releases before 0.9 wrote a wrong default into sample_size.
   copy.edit("unet/config.json", {{"_diffusers_version", "0.6.0.dev0"}});
   EXPECT_EQ(open_model("m", copy.path(), {}).description.native_width, 512);
 }
@@ -193,7 +193,7 @@ TEST(OpenModel, NonStringVersionIsIgnored) {
   EXPECT_EQ(load_error(copy.path()), "no error");
 }
 
-// The image that a model draws, or what it says instead.
+// The image that a model generates, or its error message.
 std::string generation_error(Pipeline& pipeline) {
   GenerationRequest request;
   request.prompt = "a fox";

@@ -1,4 +1,4 @@
-// Checkpoints that are one file, against diffusers' from_single_file: see make_single_file.py.
+// Single-file checkpoints against diffusers' from_single_file: see make_single_file.py.
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -103,7 +103,7 @@ TEST(SingleFile, MissingComponentsAreReportedAndFilledByTheManifest) {
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
-  EXPECT_EQ(generate_image(*load("parts/beside.safetensors"), r).pixels,
+  EXPECT_EQ(generate_image(*load("parts/with_manifest.safetensors"), r).pixels,
             generate_image(*load("sd1.safetensors"), r).pixels);
 }
 
@@ -172,7 +172,7 @@ TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
               HasSubstr("nowhere does not exist"));
 }
 
-/// A copy of a reference file in which a test may change tensors.
+/// A copy of a reference file whose tensors a test may change.
 class EditedFile {
  public:
   explicit EditedFile(const std::string& name) {
@@ -220,7 +220,7 @@ TEST(SingleFile, MissingTensorsAreReportedByTheirOriginalNames) {
     const auto message = message_of([&] { open_model("m", path, options).load({}, {}); });
     EXPECT_THAT(message, HasSubstr("`" + name + "` is missing"));
     EXPECT_THAT(message, HasSubstr(path));
-    EXPECT_EQ(message.find(name), message.rfind(name)) << "told once: " << message;
+    EXPECT_EQ(message.find(name), message.rfind(name)) << "named once: " << message;
   }
 }
 
@@ -289,7 +289,7 @@ TEST(SingleFile, NonCheckpointFilesAreIdentifiedInTheError) {
   for (const auto& [tensor, what] : others) {
     write_safetensors(folder + "/other.safetensors", {{tensor, at::zeros({4})}}, {});
     EXPECT_THAT(message_of([&] { Checkpoint::open(folder + "/other.safetensors"); }), HasSubstr(what)) << tensor;
-    EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that its name is told";
+    EXPECT_EQ(find_checkpoints(folder).size(), 1u) << "listed, so that opening it reports its name";
   }
   write_safetensors(folder + "/other.safetensors",
                     {{"conv_in.weight", at::zeros({4})}, {"down_blocks.0.resnets.0.conv1.weight", at::zeros({4})}}, {});
@@ -313,7 +313,7 @@ TEST(SingleFile, PicklesAreRejectedWithTheConvertCommand) {
 TEST(SingleFile, FindCheckpointsSkipsComponentFiles) {
   std::vector<std::string> names;
   for (const auto& path : find_checkpoints(reference("parts"))) names.push_back(checkpoint_name(path));
-  EXPECT_THAT(names, ::testing::ElementsAre("beside"));
+  EXPECT_THAT(names, ::testing::ElementsAre("with_manifest"));
   const auto all = find_checkpoints(EASEL_REFERENCE_DIR);
   EXPECT_THAT(all, ::testing::Contains(reference("sd1.safetensors")));
   EXPECT_THAT(all, ::testing::Not(::testing::Contains(reference("vae_alone.safetensors"))));
@@ -321,9 +321,9 @@ TEST(SingleFile, FindCheckpointsSkipsComponentFiles) {
   EXPECT_EQ(checkpoint_name(reference("other_vae/")), "other_vae");
 }
 
-// --- the published models, by names and shapes alone ---
+// --- the published models, by names and shapes only ---
 
-/// Whether two configs say the same wherever both say something.
+/// Expects two configs to agree in the fields that both have.
 void expect_compatible(const json& found, const json& published) {
   int compared = 0;
   for (const auto& [key, value] : found.items()) {
@@ -347,8 +347,9 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
   EXPECT_EQ(open_model("m", file, {}).description.parameters, GetParam().second);
   const auto published = read_json(reference("published/" + name + ".json"));
   for (const auto& [model, wanted] : published.at("shapes").items()) {
-    SCOPED_TRACE(component_name(model));
-    const auto store = with_clip_text_names(checkpoint.source->weights(model));
+    SCOPED_TRACE(model);
+    const auto component = find_component(model).value();
+    const auto store = with_clip_text_names(checkpoint.source->weights(component));
     EXPECT_EQ(store->names().size(), wanted.size());
     for (const auto& [tensor, shape] : wanted.items()) {
       const auto* info = store->find(tensor);
@@ -356,11 +357,11 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
       ASSERT_NE(info, nullptr) << tensor;
       EXPECT_EQ(json(info->shape), shape) << tensor;
     }
-    expect_compatible(checkpoint.source->config(model).object(), published.at("configs").at(model));
+    expect_compatible(checkpoint.source->config(component).object(), published.at("configs").at(model));
   }
   expect_compatible(checkpoint.source->config(Component::kScheduler).object(), read_json(configs + "scheduler.json"));
 
-  // The config that was found asks for exactly these tensors.
+  // The detected config needs exactly these tensors.
   Weights weights(checkpoint.source->weights(Component::kUnet), {.device = at::kMeta, .dtype = at::kHalf});
   auto config = checkpoint.source->config(Component::kUnet);
   const UNet2DConditionModel unet(UNet2DConditionConfig::from(config), weights.root());

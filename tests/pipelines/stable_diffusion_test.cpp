@@ -149,7 +149,7 @@ TEST(StableDiffusionPipeline, DecodeIsCancellable) {
   }
 }
 
-// Its autoencoder overflows in float16; diffusers draws black there.
+// Its autoencoder overflows in float16; diffusers returns a black image.
 TEST(StableDiffusionPipeline, Float16OverflowIsDecodedAgainInFloat32) {
   auto request = simple("a fox on a blue background", 9, 4);
   const auto full = generate_image(*load("sd1_overflowing"), request);
@@ -202,8 +202,8 @@ TEST(StableDiffusionPipeline, InvalidValuesNameTheField) {
   }
 }
 
-/// Names of the operators that run while it is alive, but for those within linalg_solve_ex: UniPC solves a few numbers
-/// on the CPU with it, whatever the device, and there it looks at its own results.
+/// Records the names of the operators that run during its lifetime, except those within linalg_solve_ex, with which
+/// UniPC solves small systems on the CPU whatever the device.
 class OperatorLog {
  public:
   OperatorLog() {
@@ -235,7 +235,7 @@ class OperatorLog {
   at::CallbackHandle handle_;
 };
 
-// Operators whose result the host must wait for. On a GPU each would stall the loop once a step.
+// Operators whose result the host must wait for. On a GPU, each would block the loop once per step.
 TEST(StableDiffusionPipeline, StepNeverSynchronizesWithTheHost) {
   auto pipeline = load("sd1");
   for (const auto& scheduler : scheduler_names()) {

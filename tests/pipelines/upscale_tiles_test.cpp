@@ -37,7 +37,7 @@ TEST(UpscaleCanvas, RequestedSizeIsTheOutputSize) {
   EXPECT_TRUE(canvas.resized);
 }
 
-// 95 x 127 is drawn as 64 x 96 twice as large, which has other proportions; the answer has the image's again.
+// 95 x 127 is rounded to 64 x 96 and enlarged twice, which changes its proportions; the output restores them.
 TEST(UpscaleCanvas, OutputWithTheSourcesAspectRatioIsFilled) {
   auto request = request_with(95, 127);
   request.width = 2 * 95;

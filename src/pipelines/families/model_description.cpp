@@ -73,7 +73,8 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Leaves out those that refuse a value of the config, and those that a UNet which is told noise levels cannot use.
+/// Removes schedulers that reject a value of the config, and, for a model with noise levels as input, schedulers that
+/// it cannot use.
 void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
   const auto unusable = [&](const std::string& name) {
     try {
