@@ -44,7 +44,7 @@ struct Manifest {
   SingleFileOverrides single_file;
 };
 
-/// The components of a checkpoint: those that model_index.json names, or those in a single file.
+/// The components of a checkpoint, as named by model_index.json or found in a single file.
 struct Checkpoint {
   std::string path;        ///< the folder or the file
   std::string index;       ///< the file that names the components: model_index.json, or the single file

@@ -27,7 +27,7 @@ del CLIPTextModel.text_model
 REPO = pathlib.Path(__file__).resolve().parents[2]
 MERGES = REPO / "src/tokenizers/clip_vocabulary/merges.txt"
 CONFIGS = REPO / "tests/models/configs"
-# Whose parts a published model shares where it has no config of its own.
+# Models that share components with another published model because they have no config of their own.
 KIN = {"sd15-inpainting": ["sd15"], "sdxl-refiner": ["sdxl-base"]}
 PNDM = dict(**SD_BETAS, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
 EULER = dict(**SD_BETAS, steps_offset=1, timestep_spacing="leading")

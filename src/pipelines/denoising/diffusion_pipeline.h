@@ -44,7 +44,7 @@ struct DiffusionParts {
   ImageCodec codec;
   std::unique_ptr<const StartStrategy> start;
   std::span<const RequestField> fields;                       ///< that the family uses
-  std::vector<std::shared_ptr<LayerTable>> adaptable_models;  ///< whose layers adapters can change
+  std::vector<std::shared_ptr<LayerTable>> adaptable_models;  ///< the models that adapters can change
   double denoising_end = 1.0;                                 ///< default of GenerationRequest::denoising_end
 };
 

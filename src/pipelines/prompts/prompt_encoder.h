@@ -138,7 +138,7 @@ class PromptEncoder {
   PromptState state_;
   c10::Device device_;
   LearnedEmbeddings embeddings_;
-  std::shared_ptr<const EmbeddingFolder::Files> files_;  // whose words extended_tokenizer_ knows
+  std::shared_ptr<const EmbeddingFolder::Files> files_;  // extended_tokenizer_ knows their words
   std::unique_ptr<Tokenizer> extended_tokenizer_;
   PromptCache cache_;
 };

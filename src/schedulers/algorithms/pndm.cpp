@@ -27,7 +27,7 @@ std::vector<std::int64_t> plms_timesteps(const std::vector<std::int64_t>& rising
 // them: a, m, m, b for each step from a over its middle m to b, where b is the next a.
 std::vector<std::int64_t> prk_timesteps(const std::vector<std::int64_t>& rising, std::int64_t half_step) {
   std::vector<std::int64_t> points;  // falling: t_n, the point half a step above t_n-1, t_n-1, ..., t_n-3
-  for (std::size_t i = 0; i < kOrder; ++i) {
+  for (std::size_t i = 0; i < kPndmOrder; ++i) {
     const auto timestep = rising[rising.size() - 1 - i];
     if (i > 0) points.push_back(timestep + half_step);
     points.push_back(timestep);
@@ -139,7 +139,7 @@ Scheduler::Step PNDMScheduler::step(const at::Tensor& model_output, std::size_t 
 
 at::Tensor PNDMScheduler::step_prk(const at::Tensor& model_output, const at::Tensor& sample, History& history) const {
   const auto counter = run_.steps_done();
-  const auto stage = counter % kOrder;
+  const auto stage = counter % kPndmOrder;
   const auto prev_timestep = run_.timestep(run_.first_step() + counter) - (counter % 2 == 0 ? step_ratio_ / 2 : 0);
   if (stage == 0) {
     history.ets.push_back(model_output);
