@@ -21,7 +21,7 @@ struct ModelLabels {
 
 /// Receives events; every method does nothing unless overridden.
 ///
-/// Called from the engine's threads and from those that submit and cancel, several at once: an override must be
+/// Called from the engine's threads and from threads that submit or cancel, several at once: an override must be
 /// thread-safe and quick, must not throw, and must not call the engine or a job. Times are in seconds.
 class EngineObserver {
  public:

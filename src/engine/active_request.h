@@ -43,7 +43,7 @@ struct ActiveRequest {
   double remaining_seconds(const CostModel::PerImage& costs) const;
 
   /// Takes over the generations that Pipeline::begin returned.
-  /// @throws Error(kInternal)  there are not `expected` of them; those that there are have been taken over
+  /// @throws Error(kInternal)  there are not `expected` of them; the existing ones have been taken over
   void adopt(std::vector<std::unique_ptr<Generation>> generations, std::int64_t expected);
   /// The device has completed this many steps of an image: reports it to the job and its listener.
   void record_steps(const ActiveImage& image, std::int64_t steps_done);

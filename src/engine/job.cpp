@@ -10,12 +10,9 @@ namespace easel {
 
 namespace {
 
-// A longer wait would overflow the clock.
-constexpr auto kMaxWait = std::chrono::hours(24 * 365);
-
 std::optional<TimePoint> deadline_of(const SubmitOptions& options, TimePoint accepted_at) {
   if (!options.timeout) return std::nullopt;
-  return accepted_at + std::min<std::chrono::milliseconds>(*options.timeout, kMaxWait);
+  return accepted_at + std::min(*options.timeout, kMaxWait);
 }
 
 }  // namespace
@@ -30,7 +27,7 @@ QueuedJob::QueuedJob(std::uint64_t number, GenerationRequest request, SubmitOpti
       listener_disabled_(!options_.listener) {}
 
 bool QueuedJob::wait_for(std::chrono::milliseconds timeout) {
-  const auto until = hooks_.now() + std::min<std::chrono::milliseconds>(timeout, kMaxWait);
+  const auto until = hooks_.now() + std::min(timeout, kMaxWait);
   {
     const auto first = deadline_ ? std::min(until, *deadline_) : until;
     const MutexLock lock(mutex_);

@@ -4,7 +4,13 @@
 
 namespace easel {
 
-using namespace presence;
+using presence::Absent;
+using presence::Draining;
+using presence::DrainReason;
+using presence::Failed;
+using presence::Loading;
+using presence::Resident;
+using presence::Wanted;
 
 Demand demand_for(const DemandByModel& demand, ModelId model) {
   const auto found = demand.find(model);

@@ -22,10 +22,4 @@ ModelId ModelIds::find(const std::string& name) const {
   return found->second;
 }
 
-std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models) {
-  std::vector<ModelDescription> descriptions;
-  for (const auto& model : models) descriptions.push_back(model.description);
-  return descriptions;
-}
-
 }  // namespace easel

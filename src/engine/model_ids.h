@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "easel/engine.h"
 #include "easel/generation.h"
 
 namespace easel {
@@ -27,8 +26,5 @@ class ModelIds {
  private:
   std::map<std::string, ModelId> ids_;
 };
-
-/// The descriptions of `models`, in their order.
-std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models);
 
 }  // namespace easel

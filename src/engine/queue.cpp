@@ -11,8 +11,6 @@ namespace easel {
 
 namespace {
 
-// A longer wait would overflow the clock.
-constexpr auto kMaxWait = std::chrono::hours(24 * 365);
 // Retrying sooner than this gains a client nothing, in seconds.
 constexpr double kMinWait = 1;
 // A request moves to another device for an expected completion time below this part of the present one.
@@ -187,7 +185,7 @@ bool Queue::closed() const {
 }
 
 bool Queue::wait_until_idle(std::chrono::milliseconds timeout) {
-  const auto until = std::chrono::steady_clock::now() + std::min<std::chrono::milliseconds>(timeout, kMaxWait);
+  const auto until = std::chrono::steady_clock::now() + std::min(timeout, kMaxWait);
   const MutexLock lock(mutex_);
   const auto idle = [this]() EASEL_REQUIRES(mutex_) { return pending() == 0 && all_asleep(); };
   while (!idle()) {

@@ -8,6 +8,12 @@
 
 namespace easel {
 
+std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models) {
+  std::vector<ModelDescription> descriptions;
+  for (const auto& model : models) descriptions.push_back(model.description);
+  return descriptions;
+}
+
 Residency::Residency(std::vector<ServedModel> models, Options options, Dependencies dependencies)
     : options_(std::move(options)),
       dependencies_(std::move(dependencies)),

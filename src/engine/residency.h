@@ -21,6 +21,9 @@
 
 namespace easel {
 
+/// In the same order.
+std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& models);
+
 /// Loads models into the memory of one device, one at a time, and unloads them, within the memory budget: carries out
 /// what plan() of room_plan.h decides.
 ///
@@ -95,7 +98,7 @@ class Residency {
   const Dependencies dependencies_;
   std::vector<ModelDescription> descriptions_;  // not changed after construction
   const ModelIds ids_;
-  std::map<ModelId, std::shared_ptr<const ServedModel>> served_;  // likewise
+  std::map<ModelId, std::shared_ptr<const ServedModel>> served_;  // not changed after construction
   ModelEntries entries_;
   DemandByModel demand_;
   std::optional<ModelId> loading_;

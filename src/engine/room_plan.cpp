@@ -102,7 +102,8 @@ void plan_departures(const ModelEntries& entries, const DemandByModel& demand, c
   }
 }
 
-// Loads `model`, or makes room for it by and by: models drain, or the time to evict them will come.
+// Loads `model` if there is room for it. Otherwise makes room: other models are unloaded or drain, or a later plan can
+// evict them.
 void plan_room_for(ModelId model, const ModelEntries& entries, const DemandByModel& demand, const RoomRules& rules,
                    TimePoint now, RoomPlan& plan) {
   const auto needed = entries.at(model).bytes;

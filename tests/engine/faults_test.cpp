@@ -139,7 +139,7 @@ TEST(Faults, BadAllocIsOutOfMemory) {
   EXPECT_EQ(result_of(*fixture.engine->submit(fake_request(1))).code(), ErrorCode::kResourceExhausted);
 }
 
-// A fault that appears only in shared steps is no request's own: the images are then stepped one by one.
+// A fault that appears only in shared steps cannot be assigned to a request: the images are then stepped one by one.
 TEST(Faults, FailedBatchIsRetriedOneByOne) {
   const auto gate = std::make_shared<Gate>();
   auto failures = std::make_shared<int>(0);

@@ -6,7 +6,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 def hollow_model(component, config):
     """@param component  "unet", "vae", "text_encoder" or "text_encoder_2"
-    @return the reference's model on the meta device: names and shapes alone"""
+    @return the reference's model on the meta device: names and shapes only"""
     with torch.device("meta"):
         if component == "unet":
             return UNet2DConditionModel.from_config(config)
