@@ -242,7 +242,7 @@ given_libtorch() {
 
 has_nvidia_card() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 
-# choose_libtorch [cpu|cuda]: sets and exports EASEL_LIBTORCH: to the one that the user has set, or to one that it
+# choose_libtorch [cpu|cuda]: sets and exports EASEL_LIBTORCH: to the folder that the user has set, or to a libtorch that it
 # installs. Without an argument it installs the CUDA build where there is an NVIDIA card.
 choose_libtorch() {
   if [ -n "${EASEL_LIBTORCH:-}" ]; then

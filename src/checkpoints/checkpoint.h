@@ -53,7 +53,7 @@ struct Checkpoint {
   nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
-  LoadContext load_context;  ///< who follows while weights are loaded from it; set by open_model for each load
+  LoadContext load_context;  ///< for the weights that are loaded from it; set by open_model for each load
 
   /// @param vae  path of an autoencoder that replaces the checkpoint's own and the manifest's; empty: none
   /// @throws Error(kNotFound)      the path or its model_index.json does not exist

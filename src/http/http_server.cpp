@@ -20,7 +20,7 @@ namespace easel {
 namespace http {
 namespace {
 
-// Threads beyond those that waiting image requests may hold, so that /health and /v1/models always find one.
+// Threads in addition to the ones of waiting image requests, so that /health and /v1/models always find one.
 constexpr std::size_t kSpareThreads = 32;
 
 class Server final : public HttpServer {

@@ -59,7 +59,7 @@ struct DiagonalGaussianDistribution {
 /// the model takes turns on its device with others (see ComponentOffloader).
 class AutoencoderKL {
  public:
-  /// Takes its tensors from scope; Weights::finish reports those that are missing.
+  /// Takes its tensors from scope; Weights::finish reports missing tensors.
   AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScope& scope);
 
   const AutoencoderKLConfig& config() const { return config_; }

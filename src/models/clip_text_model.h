@@ -53,8 +53,8 @@ struct TokenEmbeddingOverrides {
 /// unless the model takes turns on its device with others (see ComponentOffloader).
 class CLIPTextModel {
  public:
-  /// Takes its tensors from scope, with or without the prefix "text_model."; Weights::finish reports those
-  /// that are missing.
+  /// Takes its tensors from scope, with or without the prefix "text_model."; Weights::finish reports
+  /// missing tensors.
   CLIPTextModel(const CLIPTextConfig& config, const ModuleScope& scope);
 
   const CLIPTextConfig& config() const { return config_; }

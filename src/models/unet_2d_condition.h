@@ -23,7 +23,7 @@ namespace easel {
 /// turns on its device with others (see ComponentOffloader).
 class UNet2DConditionModel {
  public:
-  /// Takes its tensors from scope; Weights::finish reports those that are missing.
+  /// Takes its tensors from scope; Weights::finish reports missing tensors.
   UNet2DConditionModel(const UNet2DConditionConfig& config, const ModuleScope& scope);
 
   const UNet2DConditionConfig& config() const { return config_; }

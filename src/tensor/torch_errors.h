@@ -13,8 +13,8 @@ namespace easel {
 /// @param detail  what was asked for, in the allocator's words; empty: unknown
 inline Error out_of_memory(const std::string& where, const std::string& detail) {
   return {ErrorCode::kResourceExhausted, where + " memory is used up" + (detail.empty() ? "" : " (" + detail + ")") +
-                                             "; a smaller image needs less, and the server's operator is told by " +
-                                             "`easel models --size WIDTHxHEIGHT` how much"};
+                                             "; a smaller image needs less, and `easel models --size WIDTHxHEIGHT` " +
+                                             "shows the server's operator how much"};
 }
 
 /// Runs `work`; out-of-memory becomes kResourceExhausted, any other torch error kInternal.

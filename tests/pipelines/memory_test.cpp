@@ -163,7 +163,7 @@ TEST(OutOfMemory, ErrorSuggestsASmallerImage) {
     EXPECT_EQ(e.code(), ErrorCode::kResourceExhausted);
     EXPECT_EQ(std::string(e.what()),
               "host memory is used up (you tried to allocate 144115188075855872 bytes); a smaller image needs less, "
-              "and the server's operator is told by `easel models --size WIDTHxHEIGHT` how much");
+              "and `easel models --size WIDTHxHEIGHT` shows the server's operator how much");
   }
 }
 

@@ -64,7 +64,7 @@ TEST_F(ControlGroups, TightestEnclosingLimitApplies) {
   EXPECT_EQ(free("0::/a/b\n"), 350) << "pages of files can leave";
   write("a/b/memory.max", "610");
   EXPECT_EQ(free("0::/a/b\n"), 10);
-  EXPECT_EQ(free("0::/\n"), kMost) << "no limit is none";
+  EXPECT_EQ(free("0::/\n"), kMost) << "without a limit, all memory counts";
 }
 
 TEST_F(ControlGroups, ContainerGroupIsTheMountRoot) {

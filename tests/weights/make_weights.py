@@ -31,7 +31,7 @@ SHAPES = {"scalar": [], "one": [1], "odd": [3, 5, 7], "none": [2, 0, 3], "flat":
 
 
 def save_dtypes(folder):
-    """Every dtype in several shapes; the same values as plain numbers in a JSON beside it."""
+    """Every dtype in several shapes; the same values as plain numbers in a JSON file next to it."""
     tensors, values = {}, {}
     for dtype_name, dtype in DTYPES.items():
         for shape_name, shape in SHAPES.items():
@@ -141,7 +141,7 @@ class Attack:
 
 
 def lightning_checkpoint(state_dict):
-    """What training with PyTorch Lightning 1 leaves, as sd-v1-4.ckpt and its kin were published: a callback's state under its class."""
+    """What training with PyTorch Lightning 1 leaves, as sd-v1-4.ckpt and similar files were published: a callback's state under its class."""
     name = "pytorch_lightning.callbacks.model_checkpoint"
     for parent in ("pytorch_lightning", "pytorch_lightning.callbacks", name):  # pickle looks its classes up
         sys.modules[parent] = module = types.ModuleType(parent)
@@ -262,7 +262,7 @@ def check_strictly(text):
     for name, entry in json.loads(text, object_pairs_hook=without_repeats).items():
         if name == "__metadata__":
             if not isinstance(entry, dict | None):
-                raise Stricter("metadata that is no object")
+                raise Stricter("metadata that is not an object")
             continue
         if not isinstance(entry, dict) or not isinstance(entry["dtype"], str):
             raise Stricter("a tensor or dtype as a list or object")

@@ -1,4 +1,4 @@
-// Who sends a request: for fairness, limits and rights.
+// The identity that a request acts as.
 #pragma once
 
 #include <cstddef>

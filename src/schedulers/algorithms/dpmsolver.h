@@ -84,7 +84,7 @@ bool uses_data_prediction(DpmSolverAlgorithm algorithm);
 bool is_stochastic(DpmSolverAlgorithm algorithm);
 
 /// x_next = sample * x + d0 * D0 + d1 * D1 + d2 * D2 + noise * z, where D0 is a model output, and D1 and D2 are divided
-/// differences of several. All 0-dim; those that the order or the algorithm does not use may be undefined.
+/// differences of several. All 0-dim; a coefficient that the order or the algorithm does not use may be undefined.
 struct DpmSolverCoefficients {
   at::Tensor sample, d0, d1, d2, noise;
 };

@@ -32,7 +32,7 @@ class SchedulerArguments {
   std::optional<std::vector<double>> optional_numbers(const std::string& key);
   std::string name(const std::string& key, const std::string& fallback);
 
-  /// One of several names. @throws Error(kUnsupported)  another name; lists those that are supported
+  /// One of several names. @throws Error(kUnsupported)  another name; lists the supported names
   template <class T>
   T choice(const std::string& key, const std::string& fallback,
            std::initializer_list<std::pair<const char*, T>> supported) {

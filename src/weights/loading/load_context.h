@@ -1,4 +1,4 @@
-// Who follows the loading of a model: its progress, and the files that its weights stay in.
+// What a load of weights reports while it runs: its progress, and the files that it opens.
 #pragma once
 
 #include <algorithm>

@@ -12,10 +12,10 @@
 
 namespace easel {
 
-/// torch's dtype; Undefined for those that torch does not have.
+/// torch's dtype; Undefined for a dtype that torch does not have.
 c10::ScalarType scalar_type_of(const StoredDtype& dtype);
 
-/// safetensors' dtype; null for those that the format does not have.
+/// safetensors' dtype; null for a dtype that the format does not have.
 const StoredDtype* stored_dtype_of(c10::ScalarType type);
 
 /// A tensor that is a view of mapped bytes and keeps the file mapped; a copy if the bytes are not aligned for the type.
