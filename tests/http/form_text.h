@@ -18,7 +18,8 @@ struct Part {
 inline std::string form_text(const std::vector<Part>& parts) {
   std::string text;
   for (const auto& part : parts) {
-    text += std::string("--") + kBoundary + "\r\nContent-Disposition: form-data; name=\"" + part.name + "\"";
+    text.append("--").append(kBoundary).append("\r\nContent-Disposition: form-data; name=\"");
+    text.append(part.name).append("\"");
     text += part.is_file ? "; filename=\"upload\"\r\nContent-Type: application/octet-stream\r\n\r\n" : "\r\n\r\n";
     text += part.content + "\r\n";
   }
