@@ -119,9 +119,9 @@ std::string path_of(const std::string& folder) {
 }  // namespace
 
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype, const std::string& embeddings) {
-  PipelineOptions options{.placement = {.device = at::kCPU, .dtype = dtype},
-                          .max_generations_per_step = 0,
-                          .adapters = {.directory = reference("adapters")}};
+  PipelineOptions options;
+  options.placement = {.device = at::kCPU, .dtype = dtype};
+  options.adapters = {.directory = reference("adapters")};
   if (!embeddings.empty()) options.embeddings = std::make_shared<EmbeddingFolder>(path_of(embeddings));
   return open_model("m", path_of(folder), options).load({}, {});
 }
