@@ -242,7 +242,8 @@ TEST(TiledAutoencoder, PeakMemoryMatchesTheEstimate) {
 // Tiles of other sizes do not fit together, and with tiles of a single cell the loop never ends. diffusers has both
 // faults.
 TEST(TiledAutoencoder, TileSizeIsAMultipleOfFourCells) {
-  AutoencoderKLConfig config{.block_out_channels = {8, 8, 8, 8}};
+  AutoencoderKLConfig config;
+  config.block_out_channels = {8, 8, 8, 8};
   const auto tile_of = [&](std::int64_t sample_size) {
     config.sample_size = sample_size;
     return reference_tile(config);
