@@ -103,8 +103,9 @@ TEST(MemoryEstimate, OffloadedComponentsNeedOnlyTheLargest) {
 }
 
 TEST(MemoryEstimate, FollowTilingSizeAndStorage) {
-  PipelineOptions options{.placement = {.device = at::kCUDA, .dtype = at::kHalf},
-                          .estimated_sizes = {{2048, 2048}, {1024, 1024}}};
+  PipelineOptions options;
+  options.placement = {.device = at::kCUDA, .dtype = at::kHalf};
+  options.estimated_sizes = {{2048, 2048}, {1024, 1024}};
   const auto whole = open_model("sdxl", reference("sdxl"), options).description.activations;
   options.vae_tiling = VaeTiling::kOn;
   const auto tiled = open_model("sdxl", reference("sdxl"), options).description.activations;
