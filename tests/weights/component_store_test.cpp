@@ -124,7 +124,7 @@ TEST(OpenComponent, MismatchedIndexAndShardsAreRejected) {
     const Copy copy("sharded");
     std::filesystem::remove(copy.path(shard));
     EXPECT_EQ(copy.fault(), "corrupt_data: " + copy.path(kIndex) +
-                                " names a shard that cannot be had: " + copy.path(shard) + " is missing");
+                                " names a shard that cannot be opened: " + copy.path(shard) + " is missing");
   }
   {
     const Copy copy("sharded");
