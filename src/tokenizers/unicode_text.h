@@ -12,6 +12,10 @@ namespace easel {
 /// @throws Error(kInvalidArgument)  more bytes than ICU can count
 std::string to_valid_utf8(std::string_view text);
 
+/// NFC by the data of Unicode 9.0, as the `tokenizers` library composes to this day.
+/// @param text  valid UTF-8
+std::string compose_nfc(std::string_view text);
+
 /// NFC, each run of white space to one space, then every code point to lower case by itself: a final sigma is an
 /// ordinary one here.
 /// @param text  valid UTF-8
