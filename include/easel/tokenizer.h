@@ -49,6 +49,11 @@ class Tokenizer {
   /// @param words  valid UTF-8
   virtual std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>& words) const = 0;
 
+  /// Checks that a text encoder's embedding table has a row for every id of the checkpoint's own tokens.
+  /// @param vocab_size  rows of the table
+  /// @throws Error(kCorruptData)  names a token whose id has no row
+  virtual void check_ids(std::int64_t vocab_size) const = 0;
+
   /// Above all ids of the checkpoint's own tokens.
   virtual std::int64_t first_placeholder_id() const = 0;
 };

@@ -85,7 +85,9 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, con
   const auto target = suffix == "_2"                                 ? EmbeddingTarget::kClipG
                       : folder.components.contains("text_encoder_2") ? EmbeddingTarget::kClipL
                                                                      : EmbeddingTarget::kOnly;
-  return std::make_shared<PromptEncoder>(folder.source->tokenizer("tokenizer" + suffix),
+  auto tokenizer = folder.source->tokenizer("tokenizer" + suffix);
+  tokenizer->check_ids(config.vocab_size);
+  return std::make_shared<PromptEncoder>(std::move(tokenizer),
                                          TextEncoder(load(), placement.release_text_encoders ? reload : nullptr), state,
                                          placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }
