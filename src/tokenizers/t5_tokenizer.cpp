@@ -100,9 +100,7 @@ T5Tokenizer::T5Tokenizer(const std::string& folder, std::int64_t vocab_size) {
   std::vector<std::string> special = {"<pad>", "</s>", "<unk>"};
   for (std::int64_t i = 0; i < sentinels; ++i) special.push_back(sentinel(i));
   for (const auto& piece : vocabulary.pieces) {
-    if (piece.added && std::find(special.begin(), special.end(), piece.text) == special.end()) {
-      special.push_back(piece.text);
-    }
+    if (piece.added) special.push_back(piece.text);
   }
   const auto added = read_added_tokens(
       sources, static_cast<TokenId>(vocabulary.pieces.size()),

@@ -1,9 +1,9 @@
 // After TokenizersBackend of transformers 5.23.0, tokenization_utils_tokenizers.py.
 #include "tokenizers/text_splitter.h"
 
-#include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <set>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -59,7 +59,7 @@ AddedTokensById tokens_of_config(const json& decoder, const std::string& where) 
   return tokens;
 }
 
-AddedTokensById tokens_of_older_files(const AddedTokenSources& sources, const std::vector<std::string>& special) {
+AddedTokensById tokens_of_older_files(const AddedTokenSources& sources, const std::set<std::string>& special) {
   AddedTokensById tokens;
   const auto path = concat(sources.folder, "/added_tokens.json");
   if (exists(path)) {
@@ -69,7 +69,7 @@ AddedTokensById tokens_of_older_files(const AddedTokenSources& sources, const st
         throw corrupt(
             concat(file.where(), ": the id of `", content, "` is ", shortened(id.dump()), ", expected an integer"));
       }
-      const bool is_special = std::find(special.begin(), special.end(), content) != special.end();
+      const bool is_special = special.contains(content);
       insert(tokens, id.get<TokenId>(), {.content = content, .normalized = !is_special, .special = is_special},
              file.where());
     }
@@ -143,10 +143,11 @@ AddedTokensById read_added_tokens(const AddedTokenSources& sources, TokenId voca
                                   const std::function<std::optional<TokenId>(const std::string&)>& find,
                                   const std::vector<std::string>& special) {
   const auto& config = sources.config;
+  const std::set<std::string> special_texts(special.begin(), special.end());
   const auto listed =
       config.has("added_tokens_decoder")
           ? tokens_of_config(config.object()["added_tokens_decoder"], concat(config.where(), ": added_tokens_decoder"))
-          : tokens_of_older_files(sources, special);
+          : tokens_of_older_files(sources, special_texts);
   AddedTokensById tokens;
   std::map<std::string, TokenId> ids;
   TokenId next_id = vocabulary_size;
@@ -159,7 +160,7 @@ AddedTokensById read_added_tokens(const AddedTokenSources& sources, TokenId voca
   };
   for (auto [listed_id, token] : listed) {
     if (ids.contains(token.content)) throw corrupt(concat(sources.name, ": `", token.content, "` is added twice"));
-    if (std::find(special.begin(), special.end(), token.content) != special.end()) token.special = true;
+    token.special = token.special || special_texts.contains(token.content);
     const auto content = token.content;
     const auto id = add(std::move(token));
     if (id != listed_id) {

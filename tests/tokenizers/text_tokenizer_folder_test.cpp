@@ -78,6 +78,13 @@ TEST_F(T5Files, Encodes) {
   EXPECT_THAT(ids("<extra_id_0>a<extra_id_99>"), ElementsAre(111, 7, 12));
 }
 
+TEST_F(T5Files, FurtherControlPiecesAreFoundInText) {
+  auto pieces = model_pieces();
+  pieces.push_back({"<x>", 0, 3});
+  write("spiece.model", model(pieces, ""));
+  EXPECT_THAT(ids("ab<x>"), ElementsAre(8, 12));
+}
+
 TEST_F(T5Files, ModelWithoutCharsmapChangesNoText) {
   write("spiece.model", model(model_pieces(), ""));
   EXPECT_THAT(ids("A"), ElementsAre(3, 2));

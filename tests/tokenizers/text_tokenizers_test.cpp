@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <thread>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -233,6 +237,43 @@ TEST(QwenTokenizer, PadsAndCuts) {
   EXPECT_FALSE(tokenizer->encode("<think>x<think>", 2).truncated);
   EXPECT_THAT(tokenizer->encode("<think>x<think>", 1).input_ids, ElementsAre(end + 5));
   EXPECT_TRUE(tokenizer->encode("<think>x<think>", 1).truncated);
+}
+
+TEST(TextTokenizers, ThreadsMayShareATokenizer) {
+  const auto t5 = load_t5_tokenizer(kReference + "/t5_model", kAnyVocabSize);
+  const auto qwen = load_qwen_tokenizer(kReference + "/qwen_files", kAnyVocabSize);
+  auto texts = read_texts(kReference + "/texts.bin");
+  texts.resize(2000);
+  std::vector<std::vector<std::int64_t>> expected_ids;
+  for (const auto& text : texts) {
+    expected_ids.push_back(t5->token_ids(text));
+    expected_ids.push_back(qwen->token_ids(text));
+  }
+  std::vector<int> wrong(4);
+  std::vector<std::thread> threads;
+  for (auto& count : wrong) {
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        count += t5->token_ids(texts[i]) != expected_ids[2 * i];
+        count += qwen->token_ids(texts[i]) != expected_ids[2 * i + 1];
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
+}
+
+TEST(TextTokenizers, LongTextsTakeLinearTime) {
+  const auto t5 = load_t5_tokenizer(kReference + "/t5_model", kAnyVocabSize);
+  const auto qwen = load_qwen_tokenizer(kReference + "/qwen_files", kAnyVocabSize);
+  for (const char* part : {"a", " ", "-", "\u732B", "e\u0301", "</s>", "\u2581", "\r"}) {
+    std::string text;
+    while (text.size() < 500'000) text += part;
+    const auto begin = std::chrono::steady_clock::now();
+    t5->token_ids(text);
+    qwen->token_ids(text);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << part;
+  }
 }
 
 // An embedding table that is too small would otherwise be read beyond its end, or give another token's embedding.
