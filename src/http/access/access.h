@@ -1,4 +1,4 @@
-// Who may call: API keys, web origins, host names.
+// Access to the server: API keys, web origins, host names.
 //
 // easel often listens on a developer's own machine, where every web page that the developer visits can send requests to
 // it. A browser says where a page came from (Origin) and by which name it reached the server (Host). Requests of a
@@ -39,7 +39,7 @@ class Access {
   ///                           an Origin that is neither this server's own nor allowed
   void check_source(const RequestHead& head) const;
 
-  /// Whose request it is. Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
+  /// The principal of a request. Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
   ///
   /// On a server without keys a client is known by its address (IPv6: by its /64 network, since one machine has as many
   /// addresses in it as it likes). It is an operator when it calls from this machine, by a local name, and not on

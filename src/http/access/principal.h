@@ -1,4 +1,4 @@
-// Who sends a request: for fairness, limits and rights.
+// The sender of a request, for fairness, limits and rights.
 #pragma once
 
 #include <cstddef>
