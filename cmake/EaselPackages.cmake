@@ -11,13 +11,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo, which has libjpeg's interface
-pkg_check_modules(SENTENCEPIECE REQUIRED sentencepiece)
-# The package names the library for training, too, which easel does not link.
-find_library(SENTENCEPIECE_LIBRARY sentencepiece HINTS ${SENTENCEPIECE_LIBRARY_DIRS} REQUIRED)
-add_library(easel_sentencepiece INTERFACE)
-target_include_directories(easel_sentencepiece SYSTEM INTERFACE ${SENTENCEPIECE_INCLUDE_DIRS})
-target_link_libraries(easel_sentencepiece INTERFACE ${SENTENCEPIECE_LIBRARY})
 pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp)
+include(EaselSentencepiece)
 
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)
 add_library(easel_stb INTERFACE)

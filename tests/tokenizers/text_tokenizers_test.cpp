@@ -111,7 +111,7 @@ TEST_P(TextTokenizerParity, IdsMatchTransformers) {
 INSTANTIATE_TEST_SUITE_P(Folders, TextTokenizerParity,
                          testing::Values("t5_model", "t5_json", "t5_listed", "t5_published", "t5_published_json",
                                          "qwen_files", "qwen_older", "qwen_saved", "qwen_published"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 class T5Routes : public testing::TestWithParam<const char*> {
  protected:
@@ -205,7 +205,7 @@ TEST_P(T5Routes, LibraryAloneDiffersForKnownReasonsOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, T5Routes, testing::Values("t5_model", "t5_published"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 TEST(QwenTemplate, MatchesTransformers) {
   const auto texts = read_texts(kReference + "/templates.bin");
