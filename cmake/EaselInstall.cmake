@@ -10,7 +10,7 @@ set_target_properties(easel_library PROPERTIES EXPORT_NAME easel)
 set_target_properties(easel_options PROPERTIES EXPORT_NAME options)
 
 get_property(layers GLOBAL PROPERTY EASEL_LAYERS)
-install(TARGETS easel_library easel_options ${layers} EXPORT easel-targets)
+install(TARGETS easel_library easel_options easel_httplib ${layers} EXPORT easel-targets)
 install(TARGETS easel)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT easel-targets NAMESPACE easel:: DESTINATION ${package_dir})
@@ -19,7 +19,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/easel-config.cmake.in ${
   INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/easel-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/package/easel-config.cmake ${CMAKE_BINARY_DIR}/package/easel-config-version.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/EaselTorch.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/EaselSentencepiece.cmake ${CMAKE_CURRENT_LIST_DIR}/EaselTorch.cmake
   DESTINATION ${package_dir})
 
 # The manual page and the completion scripts, printed by the installed program.

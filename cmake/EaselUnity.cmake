@@ -15,11 +15,16 @@ set(EASEL_SEPARATE_SOURCES
   src/engine/queue.cpp
   src/http/metrics/metrics.cpp
   src/http/openai/image_endpoints.cpp
-  src/http/transport/chunked.cpp
   src/http/transport/multipart.cpp
   src/http/wire/json_text.cpp
   src/models/k_unet_blocks.cpp
   src/tokenizers/clip_vocabulary.cpp
+  src/tokenizers/precompiled_charsmap.cpp
+  src/tokenizers/t5_tokenizer.cpp
+  src/tokenizers/text_splitter.cpp
+  src/tokenizers/unicode_segments.cpp
+  src/tokenizers/unigram_encoder.cpp
+  src/tokenizers/unigram_vocabulary.cpp
   src/tokenizers/vocabulary_files.cpp
   tests/http/access_test.cpp
   tests/http/concurrency_test.cpp

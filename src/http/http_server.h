@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "easel/server.h"
-#include "http/transport/connection.h"
+#include "http/transport/timeouts.h"
 
 namespace easel::http {
 

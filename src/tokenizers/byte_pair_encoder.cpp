@@ -11,8 +11,6 @@
 namespace easel {
 namespace {
 
-constexpr std::string_view kEndOfWord = "</w>";
-
 bool is_printable(unsigned byte) {
   return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
@@ -59,12 +57,12 @@ std::array<std::string, 256> byte_alphabet() {
 }
 
 BytePairEncoder::BytePairEncoder(const Vocabulary& vocabulary, const std::vector<Merge>& merges,
-                                 std::optional<TokenId> unknown, const std::string& where)
+                                 std::optional<TokenId> unknown, const std::string& where, std::string_view word_suffix)
     : unknown_(unknown) {
   const auto alphabet = byte_alphabet();
   for (std::size_t byte = 0; byte < alphabet.size(); ++byte) {
     inner_bytes_[byte] = find_token(vocabulary, alphabet[byte]);
-    last_bytes_[byte] = find_token(vocabulary, concat(alphabet[byte], kEndOfWord));
+    last_bytes_[byte] = find_token(vocabulary, concat(alphabet[byte], word_suffix));
   }
   merge_rules_.reserve(merges.size());
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {

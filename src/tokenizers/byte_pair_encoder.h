@@ -21,19 +21,20 @@ using Merge = std::pair<std::string, std::string>;  // two adjacent tokens that 
 std::array<std::string, 256> byte_alphabet();
 
 /// Sennrich et al. 2016 (arXiv:1508.07909), on bytes in GPT-2's spelling: each byte is one printable code point, and
-/// the last byte of a word has the suffix "</w>". Of all adjacent pairs, the one that comes first in the list of merges
-/// is merged first; of equal pairs, the leftmost.
+/// the last byte of a word has a suffix, which is "</w>" in CLIP's vocabulary. Of all adjacent pairs, the one that
+/// comes first in the list of merges is merged first; of equal pairs, the leftmost.
 ///
 /// Immutable, so safe to share between threads.
 class BytePairEncoder {
  public:
-  /// @param vocabulary  unique ids, 0 to 2^32 - 1; bytes may be missing
-  /// @param merges      in order of rank; of equal pairs, the last one counts
-  /// @param unknown     id for bytes that are not in the vocabulary, if there is one
-  /// @param where       the name of the merges in messages
+  /// @param vocabulary   unique ids, 0 to 2^32 - 1; bytes may be missing
+  /// @param merges       in order of rank; of equal pairs, the last one counts
+  /// @param unknown      id for bytes that are not in the vocabulary, if there is one
+  /// @param where        the name of the merges in messages
+  /// @param word_suffix  of the last byte of a word; empty if it is spelled like the others
   /// @throws Error(kCorruptData)  a merge names or produces a token that is not in the vocabulary
   BytePairEncoder(const Vocabulary& vocabulary, const std::vector<Merge>& merges, std::optional<TokenId> unknown,
-                  const std::string& where);
+                  const std::string& where, std::string_view word_suffix = "</w>");
 
   /// Appends the ids of a word. Takes O(n log n) time for n bytes.
   /// @throws Error(kCorruptData)  a byte is not in the vocabulary, and there is no `unknown`

@@ -13,6 +13,7 @@
 #include "tokenizers/added_tokens.h"
 #include "tokenizers/byte_pair_encoder.h"
 #include "tokenizers/clip_vocabulary.h"
+#include "tokenizers/text_splitter.h"
 #include "tokenizers/tokenizer_settings.h"
 #include "tokenizers/unicode_text.h"
 #include "tokenizers/vocabulary_files.h"
@@ -66,6 +67,7 @@ class ClipBpe : public Tokenizer {
   std::int64_t model_max_length() const override { return static_cast<std::int64_t>(length_); }
   std::optional<TokenId> token_to_id(const std::string& token) const override;
   std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>& words) const override;
+  void check_ids(std::int64_t vocab_size) const override;
   TokenId first_placeholder_id() const override { return tokens_->first_placeholder_id; }
 
  private:
@@ -136,6 +138,13 @@ TokenizedText ClipBpe::prepare_for_model(std::vector<TokenId> ids) const {
 std::optional<TokenId> ClipBpe::token_to_id(const std::string& token) const {
   const auto known = tokens_->vocabulary.find(token);
   return known == tokens_->vocabulary.end() ? added_.token_to_id(token) : std::optional(known->second);
+}
+
+void ClipBpe::check_ids(std::int64_t vocab_size) const {
+  for (const auto& [token, id] : tokens_->vocabulary) check_id(id, token, vocab_size, tokens_->name);
+  for (const auto& token : tokens_->settings.added_tokens) {
+    if (const auto id = added_.token_to_id(token.content)) check_id(*id, token.content, vocab_size, tokens_->name);
+  }
 }
 
 bool ClipBpe::is_token(const std::string& word, const std::string& normalized) const {

@@ -152,6 +152,12 @@ std::string to_valid_utf8(std::string_view text) {
   return valid;
 }
 
+std::string compose_nfc(std::string_view text) {
+  std::string composed;
+  composer().compose(text).toUTF8String(composed);
+  return composed;
+}
+
 std::string normalize_prompt(std::string_view text) {
   const icu::UnicodeString composed = composer().compose(text);
   icu::UnicodeString result;

@@ -12,6 +12,10 @@ namespace easel {
 /// @throws Error(kInvalidArgument)  the text has more bytes than ICU can handle
 std::string to_valid_utf8(std::string_view text);
 
+/// NFC by the data of Unicode 9.0, which the `tokenizers` library still uses.
+/// @param text  valid UTF-8
+std::string compose_nfc(std::string_view text);
+
 /// Applies NFC, replaces each run of white space with one space, then lower-cases every code point by itself, so that a
 /// final sigma becomes an ordinary one.
 /// @param text  valid UTF-8

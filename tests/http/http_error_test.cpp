@@ -2,6 +2,7 @@
 #include "http/wire/http_error.h"
 
 #include <gtest/gtest.h>
+#include <httplib.h>
 
 #include <nlohmann/json.hpp>
 
@@ -119,7 +120,8 @@ TEST(HttpError, ResponseCarriesHeadersAndClose) {
 TEST(Message, EveryStatusInUseHasAReasonPhrase) {
   for (const int status :
        {200, 202, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 500, 501, 503, 504, 505}) {
-    EXPECT_STRNE(reason_phrase(status), "Error") << status;
+    EXPECT_TRUE(status == 500 || httplib::status_message(status) != std::string(httplib::status_message(500)))
+        << status;
   }
 }
 

@@ -1,6 +1,7 @@
 // A property of every reader of bytes: whatever is changed in a valid input, it is read, or refused with a 4xx or 5xx
 // that easel sends, and nothing else happens. These tests are worth most under the sanitizers.
 #include <gtest/gtest.h>
+#include <httplib.h>
 
 #include <functional>
 #include <random>
@@ -12,7 +13,7 @@
 #include "http/openai/openai_images.h"
 #include "http/openai/routes.h"
 #include "http/scripted_engine.h"
-#include "http/transport/chunked.h"
+#include "http/served_bytes.h"
 #include "http/transport/multipart.h"
 #include "http/transport/request_head.h"
 #include "http/wire/http_error.h"
@@ -55,7 +56,8 @@ struct Outcomes {
 
 void expect_refusal(const HttpError& error) {
   EXPECT_GE(error.status, 400);
-  EXPECT_STRNE(reason_phrase(error.status), "Error");
+  EXPECT_TRUE(error.status == 500 || httplib::status_message(error.status) != std::string(httplib::status_message(500)))
+      << "a status without a name of its own";
   EXPECT_LT(error_body(error).size(), 2000u);
 }
 
@@ -101,9 +103,11 @@ TEST(Mutations, HeadsAreReadOrRejected) {
 TEST(Mutations, ChunkedBodiesAreReadOrRejected) {
   const auto outcomes =
       try_mutants("5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nT: x\r\n\r\n", [](const std::string& text) {
-        ChunkedDecoder decoder(1000);
-        EXPECT_LE(decoder.feed(text), text.size());
-        EXPECT_LE(decoder.take_body().size(), 1000u);
+        const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        const auto served = test::serve_bytes(head + text, /*step=*/200, /*max_body_bytes=*/1000);
+        ASSERT_NE(served.body.has_value(), served.refusal.has_value());
+        if (served.refusal) throw *served.refusal;
+        EXPECT_LE(served.body->size(), 1000u);
       });
   EXPECT_GT(outcomes.read, 1000);
   EXPECT_GT(outcomes.refused, 1000);

@@ -138,6 +138,13 @@ TEST(OpenModel, UnsupportedConfigFieldsAreNamed) {
   }
 }
 
+TEST(OpenModel, TokenWithoutAnEmbeddingIsNamed) {
+  ModelCopy copy;
+  copy.set("text_encoder/config.json", "vocab_size", 1629);
+  const auto message = load_error(copy.path());
+  EXPECT_NE(message.find("the id of \"<|endoftext|>\" is 1629"), std::string::npos) << message;
+}
+
 TEST(OpenModel, DamagedWeightsNameFileAndTensor) {
   ModelCopy copy;
   copy.set("unet/config.json", "block_out_channels", {64, 128, 320});

@@ -72,11 +72,13 @@ THIRD_PARTY = [
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
     ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http/access"),
+    ("cpp-httplib", re.compile(r"^httplib\.h"), lambda layer, path: layer == "http/transport"),
     ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),
+    ("libsentencepiece", re.compile(r"^sentencepiece_"), lambda layer, path: layer == "tokenizers"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
 # What no public header may include. Tensors are the purpose of scheduler.h; a forward declaration is allowed.
-HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/)")
+HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/|sentencepiece_|httplib\.h)")
 # These headers cost ten to thirty seconds of compile time each, the header of an operator one second.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 

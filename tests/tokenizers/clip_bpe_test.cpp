@@ -165,6 +165,22 @@ TEST(ClipBpe, LooksUpTokenIdsBySpelling) {
   EXPECT_FALSE(tokenizer->token_to_id("no such token"));
 }
 
+TEST(ClipBpe, IdsBeyondTheEmbeddingTableAreRejected) {
+  const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
+  EXPECT_NO_THROW(tokenizer->check_ids(49408));
+  try {
+    tokenizer->check_ids(49407);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kCorruptData);
+    EXPECT_STREQ(e.what(),
+                 "sd15: the id of \"<|endoftext|>\" is 49407, but the text encoder has embeddings for 49407 ids only");
+  }
+  const auto extended = load_clip_tokenizer(kReference + "/inversion");
+  EXPECT_THROW(extended->check_ids(49408), Error) << "an added token has a higher id";
+  EXPECT_NO_THROW(extended->check_ids(extended->first_placeholder_id()));
+}
+
 TEST(ClipBpe, ReportsWhereTheTextBegins) {
   const auto tokenizer = load_clip_tokenizer(kReference + "/sd15");
   EXPECT_EQ(tokenizer->encode("a cat").text_begin, 1);

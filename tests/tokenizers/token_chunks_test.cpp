@@ -55,6 +55,7 @@ class Letters : public Tokenizer {
     return token == ",</w>" ? std::optional<std::int64_t>(',') : std::nullopt;
   }
   std::unique_ptr<Tokenizer> with_placeholder_tokens(const std::vector<std::string>&) const override { return nullptr; }
+  void check_ids(std::int64_t) const override {}
   std::int64_t first_placeholder_id() const override { return kWord; }
 
  private:

@@ -1,4 +1,4 @@
-// Access control: API keys, allowed origins and hosts, and the principal of a request.
+// Access to the server: API keys, web origins, host names.
 //
 // easel often listens on a developer's own machine, where every web page that the developer visits can send requests to
 // it. A browser says where a page came from (Origin) and by which name it reached the server (Host). Requests of a

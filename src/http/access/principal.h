@@ -1,4 +1,4 @@
-// The identity that a request acts as.
+// The sender of a request, for fairness, limits and rights.
 #pragma once
 
 #include <cstddef>

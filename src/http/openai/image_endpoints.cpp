@@ -25,6 +25,19 @@ namespace {
 // How often to check whether the client has left. The end of a job ends the wait at once.
 constexpr std::chrono::milliseconds kDisconnectPollInterval{100};
 
+// Holds one of the places of a semaphore.
+template <class Semaphore>
+class SemaphoreGuard {
+ public:
+  explicit SemaphoreGuard(Semaphore& semaphore) : semaphore_(semaphore) { semaphore_.acquire(); }
+  ~SemaphoreGuard() { semaphore_.release(); }
+  SemaphoreGuard(const SemaphoreGuard&) = delete;
+  SemaphoreGuard& operator=(const SemaphoreGuard&) = delete;
+
+ private:
+  Semaphore& semaphore_;
+};
+
 // Counts a request as in flight, up to a limit: image requests must never occupy every thread.
 class RequestPermit {
  public:
@@ -145,7 +158,7 @@ GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead
   }
   const auto upload = read_upload(head, client, options_);
   auto request = read_image_request(upload.fields, models, options_, default_model, task);
-  const auto pass = decoding_.enter();
+  const SemaphoreGuard guard(decoding_);
   attach_input_images(upload, task, resolve_model(models, request.model), options_, request);
   return request;
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <optional>
+#include <semaphore>
 #include <string>
 
 #include "easel/engine.h"
@@ -13,7 +14,6 @@
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
-#include "http/transport/turnstile.h"
 
 namespace easel::http {
 
@@ -33,7 +33,7 @@ class ImageEndpoints {
 
  private:
   /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
-  static constexpr std::size_t kMaxConcurrentDecodes = 4;
+  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
 
   GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
                                  Client& client);
@@ -41,7 +41,7 @@ class ImageEndpoints {
   Engine& engine_;
   const ServerOptions& options_;
   const std::atomic<bool>& shutting_down_;
-  Turnstile decoding_{kMaxConcurrentDecodes};
+  std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };
 

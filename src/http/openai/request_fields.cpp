@@ -73,8 +73,8 @@ void set_prompt_syntax(Request& request, const std::string& syntax) {
   request.prompt_syntax = syntax == "plain" ? PromptSyntax::kPlain : PromptSyntax::kA1111;
 }
 
-// OpenAI's fields first. Fields that a diffusion model has no use for are checked against OpenAI's own values, so that
-// a mistake is reported; a valid value that needs another kind of response is refused; any other changes nothing.
+// OpenAI's fields first. The fields that a diffusion model has no use for are checked against OpenAI's own values, so
+// that a mistake is reported; a valid value that needs another kind of response is refused; any other changes nothing.
 const RequestField kFields[] = {
     {"model", CustomField{FieldType::kString, "text", &read_model},
      "Id of a served model. Without one, or with one of OpenAI's model names, the default model; on `upscale` the "

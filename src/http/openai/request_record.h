@@ -12,7 +12,7 @@ namespace easel::http {
 /// Used by one thread. Holds no prompt text.
 struct RequestRecord {
   std::string id;                ///< the value of x-request-id in the response
-  Principal principal = {};      ///< the sender of the request; without an account on routes that ask for no key
+  Principal principal = {};      ///< the sender; without an account on routes that ask for no key
   const Route* route = nullptr;  ///< null: an unknown path, or a wrong method
   log::Fields log_fields = {};   ///< of an image request: model, size, steps, ...
 };

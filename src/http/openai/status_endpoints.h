@@ -19,7 +19,7 @@ class StatusEndpoints {
 
   /// GET /v1/: name, version, default model, and links to the other routes.
   Response root() const;
-  /// GET /health: whether the process is well. A process that loads a model or drains is well: a supervisor that
+  /// GET /health: whether the process is well. It is also well while it loads a model or drains: a supervisor that
   /// restarts what answers 503 must leave it running.
   Response health() const;
   /// GET /ready: whether to send it requests.

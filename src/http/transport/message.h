@@ -48,7 +48,4 @@ struct Response {
 /// A response whose body is JSON.
 Response json_response(int status, std::string body);
 
-/// The standard reason phrase; "Error" for a status that easel never sends.
-const char* reason_phrase(int status);
-
 }  // namespace easel::http

@@ -88,10 +88,11 @@ std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Com
   const auto target = component == Component::kTextEncoder2                  ? EmbeddingTarget::kClipG
                       : folder.components.contains(Component::kTextEncoder2) ? EmbeddingTarget::kClipL
                                                                              : EmbeddingTarget::kOnly;
+  auto tokenizer = folder.source->tokenizer(tokenizer_of(component));
+  tokenizer->check_ids(config.vocab_size);
   return std::make_shared<PromptEncoder>(
-      folder.source->tokenizer(tokenizer_of(component)),
-      TextEncoder(load(folder.load_context), placement.release_text_encoders ? reload : nullptr), state,
-      placement.device, LearnedEmbeddings{std::move(embeddings), target});
+      std::move(tokenizer), TextEncoder(load(folder.load_context), placement.release_text_encoders ? reload : nullptr),
+      state, placement.device, LearnedEmbeddings{std::move(embeddings), target});
 }
 
 }  // namespace easel
