@@ -51,6 +51,8 @@ PUBLIC_HEADERS = {
     "noise.h": "tensor",
     "image.h": "image",
     "image_file.h": "image",
+    "image_metadata.h": "image",
+    "image_output.h": "image",
     "tokenizer.h": "tokenizers",
     "generation.h": "interface",
     "pipeline.h": "interface",
