@@ -14,7 +14,7 @@
 
 namespace easel::test {
 
-/// A flat image whose colour depends on prompt, negative prompt and seed only.
+/// A flat image whose colour depends on prompt, negative prompt, seed and GenerationRequest::more_images only.
 GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index);
 
 /// A model as a folder might describe it: 24 x 16 pixels, 8 steps, schedulers ddim and euler, two layers to skip.

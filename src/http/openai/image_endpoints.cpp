@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "core/text.h"
-#include "http/openai/image_upload.h"
 #include "http/openai/input_images.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
@@ -76,7 +75,7 @@ void check_json(const RequestHead& head) {
 }
 
 log::Fields request_log_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
-  const auto& model = resolve_model(models, request.model);
+  const auto& model = resolve_model(models, request.model, /*options=*/{});
   return {
       {"model", request.model},
       {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
@@ -93,7 +92,10 @@ std::string retry_after(double seconds) {
 HttpFailure rejection(const Engine& engine, const Error& error) {
   const auto wait = error.code() == ErrorCode::kResourceExhausted ? std::optional(retry_after(engine.estimated_wait()))
                                                                   : std::nullopt;
-  return HttpFailure(http_error(error, wait));
+  auto answer = http_error(error, wait);
+  // As for a name that was never served: see model_for.
+  if (error.code() == ErrorCode::kNotFound) answer.status = 400;
+  return HttpFailure(std::move(answer));
 }
 
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, SubmitOptions submit_options) {
@@ -133,34 +135,74 @@ bool wait_while_connected(Job& job, Client& client) {
   return true;
 }
 
-std::vector<GeneratedImage> take(Job& job) {
-  try {
-    return job.take();
-  } catch (const Error& error) {
-    throw HttpFailure(generation_error(error));
-  }
-}
-
 std::int64_t unix_seconds() {
   using std::chrono::system_clock;
   return std::chrono::duration_cast<std::chrono::seconds>(system_clock::now().time_since_epoch()).count();
 }
 
+ImageResult take_result(Job& job, ResultContext context) {
+  try {
+    return make_result(job.take(), unix_seconds(), std::move(context));
+  } catch (const Error& error) {
+    throw HttpFailure(generation_error(error));
+  }
+}
+
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
+  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
+  const auto add = [&](const std::shared_ptr<const Image>& image) {
+    if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
+  };
+  add(request.image);
+  std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  return context;
+}
+
+// Where links to this server begin, as the client reached it.
+std::string link_base(const ServerOptions& options, const RequestHead& head) {
+  if (!options.public_url.empty()) {
+    return options.public_url.substr(0, options.public_url.find_last_not_of('/') + 1);
+  }
+  return "http://" + (head.host.empty() ? concat(options.host, ":", options.port) : head.host);
+}
+
 }  // namespace
 
-GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
-                                               const std::string& default_model, Client& client) {
+ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, Client& client) const {
+  if (task != ImageTask::kGenerate) return read_upload(head, client, options_);
+  check_json(head);
+  return {.fields = parse_json_object(client.read_body(options_.max_body_bytes)), .images = {}, .mask = {}};
+}
+
+ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model) {
   const auto models = engine_.models();
-  if (task == ImageTask::kGenerate) {
-    check_json(head);
-    return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,
-                              default_model);
-  }
-  const auto upload = read_upload(head, client, options_);
   auto request = read_image_request(upload.fields, models, options_, default_model, task);
+  if (task == ImageTask::kGenerate) return request;
   const SemaphoreGuard guard(decoding_);
-  attach_input_images(upload, task, resolve_model(models, request.model), options_, request);
+  attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request);
   return request;
+}
+
+// Generates the images of a request. None when the client has left.
+std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options, Client& client,
+                                               RequestRecord& record, Response& response) {
+  const RequestPermit permit(in_flight_, options_.max_waiting);
+  if (!permit.acquired()) {
+    throw rejection(
+        engine_, Error(ErrorCode::kResourceExhausted,
+                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
+  }
+  const auto models = engine_.models();
+  auto context = result_context(request, resolve_model(models, request.model, options_));
+  const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  const auto position = job->position();
+  const bool ended = wait_while_connected(*job, client);
+  const auto stats = job->stats();
+  append_log_fields(stats, record.log_fields);
+  if (!ended) return std::nullopt;
+  auto result = take_result(*job, std::move(context));
+  add_queue_headers(position, stats, response);
+  return result;
 }
 
 std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead& head,
@@ -169,24 +211,25 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
-  auto request = read_request(task, head, default_model, client);
+  auto request = read_request(task, read_body(task, head, client), default_model);
   record.log_fields = request_log_fields(request, engine_.models());
+  auto response = json_response(200, "");
+  auto result = run(std::move(request), std::move(submit_options), client, record, response);
+  if (!result) return std::nullopt;
+  response.body = image_response_body(std::move(*result), store_, link_base(options_, head));
+  return response;
+}
 
-  const RequestPermit permit(in_flight_, options_.max_waiting);
-  if (!permit.acquired()) {
-    throw rejection(
-        engine_, Error(ErrorCode::kResourceExhausted,
-                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
+Response ImageEndpoints::file(const std::string& name) const {
+  const auto id = name.substr(0, name.find('.'));
+  const auto image = store_.find(id);
+  if (!image || name != id + std::string(file_extension(image->format))) {
+    throw HttpFailure({.status = 404, .message = "There is no such image, or no longer: links end after a while."});
   }
-  const auto seed = request.seed;
-  const auto job = submit(engine_, std::move(request), std::move(submit_options));
-  const auto position = job->position();
-  const bool ended = wait_while_connected(*job, client);
-  const auto stats = job->stats();
-  append_log_fields(stats, record.log_fields);
-  if (!ended) return std::nullopt;
-  auto response = json_response(200, image_response_body(take(*job), unix_seconds(), seed));
-  add_queue_headers(position, stats, response);
+  Response response;
+  response.headers.add("Content-Type", std::string(media_type(image->format)));
+  response.headers.add("Cache-Control", "private, immutable");
+  response.body = image->bytes;
   return response;
 }
 

@@ -60,7 +60,8 @@ struct RouteMatch {
   std::string allow;             ///< methods of this path, as the Allow header has them; empty: unknown path
 };
 
-/// Finds the route of a path, with or without /v1 (or Azure's /openai/v1); repeated and trailing slashes do not count.
+/// Finds the route of a path, with or without /v1 (or /openai/v1, or /api/v1); repeated and trailing slashes do not
+/// count.
 /// HEAD is served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
 RouteMatch find_route(std::string_view method, std::string_view path);
 

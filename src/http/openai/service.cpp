@@ -1,9 +1,12 @@
 // Routing, and what all responses share.
 #include "http/openai/service.h"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/log.h"
 #include "core/text.h"
@@ -67,6 +70,16 @@ Response failed(const std::string& id, const HttpError& error) {
   return to_response(error);
 }
 
+void check_model_aliases(const std::vector<std::pair<std::string, std::string>>& aliases, const ModelList& models) {
+  for (const auto& [name, id] : aliases) {
+    const bool served = std::any_of(models.begin(), models.end(), [&id](const auto& model) { return model.id == id; });
+    if (name.empty() || !served) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat("the alias ", quote(name), " stands for ", quote(id), ", which is not a served model"));
+    }
+  }
+}
+
 }  // namespace
 
 Service::Service(Engine& engine, ServerOptions options)
@@ -74,9 +87,12 @@ Service::Service(Engine& engine, ServerOptions options)
       metrics_(options_.metrics ? options_.metrics : make_metrics(options_.version)),
       keys_(options_.api_keys, options_.api_keys_file),
       access_({.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = true}, keys_),
+      store_(options_.image_store_bytes, options_.image_store_seconds),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
-                 .models = ModelEndpoints(engine),
-                 .images = ImageEndpoints(engine, options_, shutting_down_)} {}
+                 .models = ModelEndpoints(engine, options_),
+                 .images = ImageEndpoints(engine, options_, store_, shutting_down_)} {
+  check_model_aliases(options_.aliases, engine.models());
+}
 
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
   const auto started = Clock::now();

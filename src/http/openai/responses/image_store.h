@@ -10,15 +10,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/mutex.h"
+#include "easel/image_output.h"
 
 namespace easel::http {
 
 /// An image file as a client downloads it.
 struct StoredImage {
   std::string bytes;
-  std::string content_type;  ///< e.g. "image/png"
+  ImageFormat format = ImageFormat::kPng;
 };
 
 /// Keeps image files for a while under ids that cannot be guessed. Thread-safe.
