@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "core/text.h"
+#include "easel/image.h"
 #include "http/openai/image_upload.h"
 #include "http/openai/input_images.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
+#include "http/openai/streaming/image_stream.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
@@ -116,12 +118,24 @@ void append_log_fields(const JobStats& stats, log::Fields& fields) {
   if (!stats.device.empty()) fields.emplace_back("device", stats.device);
 }
 
-// Where in the queue the request was when it was accepted, and how long it waited until it started.
-void add_queue_headers(const QueuePosition& position, const JobStats& stats, Response& response) {
+// Where in the queue the request was when it was accepted.
+void add_queue_headers(const QueuePosition& position, Response& response) {
   response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
   response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
-  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
 }
+
+// What a streamed response keeps until it has ended.
+struct OpenStream {
+  OpenStream(std::shared_ptr<Job> its_job, std::shared_ptr<void> its_permit)
+      : job(std::move(its_job)), permit(std::move(its_permit)) {}
+  ~OpenStream() { job->cancel(); }  // does nothing once it has ended
+  OpenStream(const OpenStream&) = delete;
+  OpenStream& operator=(const OpenStream&) = delete;
+
+  const std::shared_ptr<Job> job;
+  const std::shared_ptr<void> permit;
+  std::optional<std::vector<GeneratedImage>> images;  // of a job that ended before the response began
+};
 
 // False when the client left before the job ended; the job is then cancelled.
 bool wait_while_connected(Job& job, Client& client) {
@@ -146,20 +160,45 @@ std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(system_clock::now().time_since_epoch()).count();
 }
 
+// How the events of a stream are filled.
+EventFormat event_format(ImageTask task, const GenerationRequest& request, const std::vector<ModelDescription>& models,
+                         const std::string& quality) {
+  const auto& model = resolve_model(models, request.model);
+  const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
+  return {.prefix = task == ImageTask::kGenerate ? "image_generation" : "image_edit",
+          .partial_image =
+              [=](const Image& preview, std::int64_t index) {
+                return concat(R"("partial_image_index":)", index, ',',
+                              image_event_members(resize(preview, width, height), unix_seconds(), quality));
+              },
+          .completed =
+              [quality](const std::vector<GeneratedImage>& images) {
+                return concat(image_event_members(images.at(0).image, unix_seconds(), quality), R"(,"seed":)",
+                              images.at(0).seed);
+              }};
+}
+
 }  // namespace
 
-GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
-                                               const std::string& default_model, Client& client) {
+ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
+                                                         const std::string& default_model, Client& client) {
   const auto models = engine_.models();
+  ImageUpload upload;
   if (task == ImageTask::kGenerate) {
     check_json(head);
-    return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,
-                              default_model);
+    upload.fields = parse_json_object(client.read_body(options_.max_body_bytes));
+  } else {
+    upload = read_upload(head, client, options_);
   }
-  const auto upload = read_upload(head, client, options_);
-  auto request = read_image_request(upload.fields, models, options_, default_model, task);
-  const SemaphoreGuard guard(decoding_);
-  attach_input_images(upload, task, resolve_model(models, request.model), options_, request);
+  const Fields fields(upload.fields);
+  ReadRequest request{.generation = read_image_request(upload.fields, models, options_, default_model, task),
+                      .stream = read_stream_fields(fields, head.headers),
+                      .quality = reported_quality(fields)};
+  if (request.stream.stream) check_one_image(request.generation.num_images);
+  if (task != ImageTask::kGenerate) {
+    const SemaphoreGuard guard(decoding_);
+    attach_input_images(upload, task, resolve_model(models, request.generation.model), options_, request.generation);
+  }
   return request;
 }
 
@@ -170,23 +209,55 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
   auto request = read_request(task, head, default_model, client);
-  record.log_fields = request_log_fields(request, engine_.models());
+  record.log_fields = request_log_fields(request.generation, engine_.models());
 
-  const RequestPermit permit(in_flight_, options_.max_waiting);
-  if (!permit.acquired()) {
+  auto permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
+  if (!permit->acquired()) {
     throw rejection(
         engine_, Error(ErrorCode::kResourceExhausted,
                        concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
   }
-  const auto seed = request.seed;
-  const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  if (request.stream.stream) {
+    return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
+  }
+  const auto seed = request.generation.seed;
+  const auto job = submit(engine_, std::move(request.generation), std::move(submit_options));
   const auto position = job->position();
   const bool ended = wait_while_connected(*job, client);
   const auto stats = job->stats();
   append_log_fields(stats, record.log_fields);
   if (!ended) return std::nullopt;
   auto response = json_response(200, image_response_body(take(*job), unix_seconds(), seed));
-  add_queue_headers(position, stats, response);
+  add_queue_headers(position, response);
+  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
+  return response;
+}
+
+std::optional<Response> ImageEndpoints::stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                               std::shared_ptr<void> permit, Client& client, RequestRecord& record) {
+  const auto format = event_format(task, request.generation, engine_.models(), request.quality);
+  const auto feed = std::make_shared<ProgressFeed>();
+  listen(feed, request.stream, submit_options);
+  const auto job = submit(engine_, std::move(request.generation), std::move(submit_options));
+  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
+  const auto position = job->position();
+  const bool connected = wait_for_start(*job, *feed, client);
+  const auto log_fields = record.log_fields;
+  append_log_fields(job->stats(), record.log_fields);
+  if (!connected) return std::nullopt;
+  // A failure before the response has begun is answered with its own status.
+  if (job->wait_for(std::chrono::milliseconds(0))) open->images = take(*job);
+  const auto write = [open, feed, format, log_fields, with_progress = request.stream.progress,
+                      &record](BodyWriter& body) {
+    EventWriter events(body);
+    const auto end = stream_job(*open->job, *feed, format, with_progress, events, std::move(open->images));
+    record.log_fields = log_fields;
+    append_log_fields(open->job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  auto response = event_stream_response(write);
+  add_queue_headers(position, response);
   return response;
 }
 

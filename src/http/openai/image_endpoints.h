@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <semaphore>
 #include <string>
@@ -11,6 +12,7 @@
 #include "easel/server.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/request_record.h"
+#include "http/openai/streaming/stream_fields.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
@@ -23,7 +25,8 @@ class ImageEndpoints {
   ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down)
       : engine_(engine), options_(options), shutting_down_(shutting_down) {}
 
-  /// Generates what the request asks for. Blocks until the images are finished; a client that leaves cancels them.
+  /// Generates what the request asks for. Blocks until the images are finished, or until a stream of events begins; a
+  /// client that leaves cancels them.
   /// @param default_model  the model of a body that names none; empty: the engine's first
   /// @param record         receives the log fields of the generation, once the body has been read
   /// @return none when the client has left
@@ -35,8 +38,16 @@ class ImageEndpoints {
   /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
 
-  GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
-                                 Client& client);
+  /// What the body of a request asks for.
+  struct ReadRequest {
+    GenerationRequest generation;
+    StreamFields stream;
+    std::string quality;  ///< as a response reports it
+  };
+
+  ReadRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model, Client& client);
+  std::optional<Response> stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                 std::shared_ptr<void> permit, Client& client, RequestRecord& record);
 
   Engine& engine_;
   const ServerOptions& options_;

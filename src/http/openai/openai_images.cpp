@@ -18,6 +18,20 @@ GenerationRequest read_image_request(const nlohmann::json& body, const std::vect
                              {.models = models, .limits = limits, .default_model = default_model, .task = task});
 }
 
+std::string reported_quality(const Fields& fields) {
+  const auto quality = fields.string("quality").value_or("auto");
+  if (quality == "low" || quality == "medium") return quality;
+  return quality == "standard" ? "medium" : "high";
+}
+
+std::string image_event_members(const Image& image, std::int64_t created, const std::string& quality) {
+  std::string text = R"("b64_json":")";
+  text += base64_encode(encode_png(image));
+  text += concat(R"(","created_at":)", created, R"(,"size":")", image.width, 'x', image.height, R"(","quality":")",
+                 quality, R"(","background":"opaque","output_format":"png")");
+  return text;
+}
+
 std::string image_response_body(std::vector<GeneratedImage> images, std::int64_t created, std::uint64_t seed) {
   const auto size =
       images.empty() ? std::string() : concat(images.front().image.width, "x", images.front().image.height);

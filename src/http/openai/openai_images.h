@@ -24,6 +24,13 @@ GenerationRequest read_image_request(const nlohmann::json& body, const std::vect
                                      const ServerOptions& limits, const std::string& default_model,
                                      ImageTask task = ImageTask::kGenerate);
 
+/// `quality` as a response reports it: "low", "medium" or "high", whatever name the request has for it.
+std::string reported_quality(const Fields& fields);
+
+/// The members of a stream's event that has an image, after its `type`: see EventWriter::send.
+/// @param created  Unix seconds; @param quality  as reported_quality() gave it
+std::string image_event_members(const Image& image, std::int64_t created, const std::string& quality);
+
 /// The body of a successful response. `images` are used up: each is dropped once it is encoded.
 /// @param created  Unix seconds
 /// @param seed     of the request, which is that of its first image

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "http/openai/field_values.h"
+#include "http/openai/streaming/stream_fields.h"
 
 namespace easel::http {
 namespace {
@@ -56,12 +57,6 @@ void refuse_links(Request&, const std::string& format) {
                     "`response_format` is \"url\", but this server keeps no files to link to; ask for \"b64_json\".");
 }
 
-// An ordinary JSON response to a streaming call would look to the SDKs like a stream without events.
-void refuse_streams(Request&, bool stream) {
-  if (!stream) return;
-  throw field_error("stream", "unsupported_parameter", "`stream` is true, but this server does not stream images.");
-}
-
 void set_sigmas(Request& request, std::vector<double> sigmas) {
   if (!request.timesteps.empty()) {
     throw field_error("sigmas", "invalid_value", "A request may have `timesteps` or `sigmas`, not both.");
@@ -97,8 +92,10 @@ const RequestField kFields[] = {
     {"output_compression", IntegerField{0, {.number = 100}}, "Changes nothing."},
     {"response_format", ChoiceField{kResponseFormats, &refuse_links},
      "`url` is refused: images are in the response, as base64."},
-    {"stream", BooleanField{&refuse_streams}, "`true` is refused."},
-    {"partial_images", IntegerField{0, {.number = 3}}, "Changes nothing."},
+    {"stream", BooleanField{}, "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
+    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}},
+     "How many rough images a stream has before the finished one. Default: 0."},
+    {"progress", BooleanField{}, "`true`: a stream has events that tell the progress, too."},
     {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
      "Size of the images. Without it the model's own size; where there is an input image, that image's."},
     {"negative_prompt", TextField{[](Request& r, std::string text) { r.negative_prompt = std::move(text); }},
