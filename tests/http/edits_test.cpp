@@ -236,7 +236,7 @@ TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
       {{prompt, image, {"size", "512"}}, "size", "invalid_value"},
       {{prompt, image, {"size", "9000x9000"}}, "size", "invalid_value"},
       {{prompt, image, {"stream", "yes"}}, "stream", "invalid_type"},
-      {{prompt, image, {"stream", "true"}}, "stream", "unsupported_parameter"},
+      {{prompt, image, {"stream", "true"}, {"n", "2"}}, "n", "unsupported_parameter"},
       {{prompt, image, {"strength", "2"}}, "strength", "decimal_above_max_value"},
       {{prompt, image, {"seed", "1.5"}}, "seed", "invalid_value"},
       {{prompt, image, {"response_format", "png"}}, "response_format", "invalid_value"},

@@ -227,7 +227,6 @@ TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
       {"response_format", true, "invalid_type"},
       {"stream", "yes", "invalid_type"},
       {"stream", 1, "invalid_type"},
-      {"stream", true, "unsupported_parameter"},
       {"partial_images", 4, "integer_above_max_value"},
       {"partial_images", -1, "integer_below_min_value"},
       {"negative_prompt", 1, "invalid_type"},

@@ -102,6 +102,11 @@ void ScriptedEngine::set_status(ModelStatus status) {
   status_ = std::move(status);
 }
 
+void ScriptedEngine::report(const ProgressEvent& event) {
+  const auto listener = last_options().listener;
+  if (listener) listener(event);
+}
+
 void ScriptedEngine::fail_load(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
   load_error_ = std::move(error);

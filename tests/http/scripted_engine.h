@@ -32,6 +32,8 @@ class ScriptedEngine : public Engine {
   void set_state(ModelState state) { set_status({.state = state}); }
   /// Sets the state of every model.
   void set_status(ModelStatus status);
+  /// Sends an event to the listener of the latest request.
+  void report(const ProgressEvent& event);
   void fail_load(std::optional<Error> error);
   /// What jobs report as their statistics, and the engine as its estimated wait.
   void set_position(QueuePosition position);

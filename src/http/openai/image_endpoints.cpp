@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "core/text.h"
+#include "easel/image.h"
 #include "http/openai/input_images.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
+#include "http/openai/streaming/image_stream.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
@@ -118,12 +120,24 @@ void append_log_fields(const JobStats& stats, log::Fields& fields) {
   if (!stats.device.empty()) fields.emplace_back("device", stats.device);
 }
 
-// Where in the queue the request was when it was accepted, and how long it waited until it started.
-void add_queue_headers(const QueuePosition& position, const JobStats& stats, Response& response) {
+// Where in the queue the request was when it was accepted.
+void add_queue_headers(const QueuePosition& position, Response& response) {
   response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
   response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
-  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
 }
+
+// What a streamed response keeps until it has ended.
+struct OpenStream {
+  OpenStream(std::shared_ptr<Job> its_job, std::shared_ptr<void> its_permit)
+      : job(std::move(its_job)), permit(std::move(its_permit)) {}
+  ~OpenStream() { job->cancel(); }  // does nothing once it has ended
+  OpenStream(const OpenStream&) = delete;
+  OpenStream& operator=(const OpenStream&) = delete;
+
+  const std::shared_ptr<Job> job;
+  const std::shared_ptr<void> permit;
+  std::optional<std::vector<GeneratedImage>> images;  // of a job that ended before the response began
+};
 
 // False when the client left before the job ended; the job is then cancelled.
 bool wait_while_connected(Job& job, Client& client) {
@@ -133,6 +147,14 @@ bool wait_while_connected(Job& job, Client& client) {
     return false;
   }
   return true;
+}
+
+std::vector<GeneratedImage> take(Job& job) {
+  try {
+    return job.take();
+  } catch (const Error& error) {
+    throw HttpFailure(generation_error(error));
+  }
 }
 
 std::int64_t unix_seconds() {
@@ -166,6 +188,22 @@ std::string link_base(const ServerOptions& options, const RequestHead& head) {
   return "http://" + (head.host.empty() ? concat(options.host, ":", options.port) : head.host);
 }
 
+// How the events of a stream are filled.
+EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model) {
+  const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
+  const auto context = result_context(request, model);
+  return {.prefix = task == ImageTask::kGenerate ? "image_generation" : "image_edit",
+          .partial_image =
+              [=](const Image& preview, std::int64_t index) {
+                return concat(R"("partial_image_index":)", index, ',',
+                              partial_image_members(resize(preview, width, height), unix_seconds(), context.options));
+              },
+          .completed =
+              [context](const std::vector<GeneratedImage>& images) {
+                return completed_image_members(make_result(images, unix_seconds(), context));
+              }};
+}
+
 }  // namespace
 
 ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, Client& client) const {
@@ -174,24 +212,22 @@ ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, C
   return {.fields = parse_json_object(client.read_body(options_.max_body_bytes)), .images = {}, .mask = {}};
 }
 
-ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model) {
+ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload,
+                                                         const RequestHead& head, const std::string& default_model) {
   const auto models = engine_.models();
-  auto request = read_image_request(upload.fields, models, options_, default_model, task);
-  if (task == ImageTask::kGenerate) return request;
-  const SemaphoreGuard guard(decoding_);
-  attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request);
+  ReadRequest request{.image = read_image_request(upload.fields, models, options_, default_model, task),
+                      .stream = read_stream_fields(Fields(upload.fields), head.headers)};
+  if (request.stream.stream) check_one_image(request.image.num_images);
+  if (task != ImageTask::kGenerate) {
+    const SemaphoreGuard guard(decoding_);
+    attach_input_images(upload, task, resolve_model(models, request.image.model, options_), options_, request.image);
+  }
   return request;
 }
 
 // Generates the images of a request. None when the client has left.
 std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options, Client& client,
                                                RequestRecord& record, Response& response) {
-  const RequestPermit permit(in_flight_, options_.max_waiting);
-  if (!permit.acquired()) {
-    throw rejection(
-        engine_, Error(ErrorCode::kResourceExhausted,
-                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
-  }
   const auto models = engine_.models();
   auto context = result_context(request, resolve_model(models, request.model, options_));
   const auto job = submit(engine_, std::move(request), std::move(submit_options));
@@ -201,7 +237,8 @@ std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptio
   append_log_fields(stats, record.log_fields);
   if (!ended) return std::nullopt;
   auto result = take_result(*job, std::move(context));
-  add_queue_headers(position, stats, response);
+  add_queue_headers(position, response);
+  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
   return result;
 }
 
@@ -211,10 +248,20 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
-  auto request = read_request(task, read_body(task, head, client), default_model);
-  record.log_fields = request_log_fields(request, engine_.models());
+  auto request = read_request(task, read_body(task, head, client), head, default_model);
+  record.log_fields = request_log_fields(request.image, engine_.models());
+
+  auto permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
+  if (!permit->acquired()) {
+    throw rejection(
+        engine_, Error(ErrorCode::kResourceExhausted,
+                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
+  }
+  if (request.stream.stream) {
+    return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
+  }
   auto response = json_response(200, "");
-  auto result = run(std::move(request), std::move(submit_options), client, record, response);
+  auto result = run(std::move(request.image), std::move(submit_options), client, record, response);
   if (!result) return std::nullopt;
   response.body = image_response_body(std::move(*result), store_, link_base(options_, head));
   return response;
@@ -230,6 +277,35 @@ Response ImageEndpoints::file(const std::string& name) const {
   response.headers.add("Content-Type", std::string(media_type(image->format)));
   response.headers.add("Cache-Control", "private, immutable");
   response.body = image->bytes;
+  return response;
+}
+
+std::optional<Response> ImageEndpoints::stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                               std::shared_ptr<void> permit, Client& client, RequestRecord& record) {
+  const auto models = engine_.models();
+  const auto format = event_format(task, request.image, resolve_model(models, request.image.model, options_));
+  const auto feed = std::make_shared<ProgressFeed>();
+  listen(feed, request.stream, submit_options);
+  const auto job = submit(engine_, std::move(request.image), std::move(submit_options));
+  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
+  const auto position = job->position();
+  const bool connected = wait_for_start(*job, *feed, client);
+  const auto log_fields = record.log_fields;
+  append_log_fields(job->stats(), record.log_fields);
+  if (!connected) return std::nullopt;
+  // A failure before the response has begun is answered with its own status.
+  if (job->wait_for(std::chrono::milliseconds(0))) open->images = take(*job);
+  const auto write = [open, feed, format, log_fields, with_progress = request.stream.progress,
+                      &record](BodyWriter& body) {
+    EventWriter events(body);
+    const auto end = stream_job(*open->job, *feed, format, with_progress, events, std::move(open->images));
+    record.log_fields = log_fields;
+    append_log_fields(open->job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  auto response = event_stream_response(write);
+  add_queue_headers(position, response);
   return response;
 }
 

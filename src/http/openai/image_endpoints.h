@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <semaphore>
 #include <string>
@@ -14,6 +15,7 @@
 #include "http/openai/request_record.h"
 #include "http/openai/responses/image_result.h"
 #include "http/openai/responses/image_store.h"
+#include "http/openai/streaming/stream_fields.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
@@ -27,7 +29,8 @@ class ImageEndpoints {
                  const std::atomic<bool>& shutting_down)
       : engine_(engine), options_(options), store_(store), shutting_down_(shutting_down) {}
 
-  /// Generates what the request asks for. Blocks until the images are finished; a client that leaves cancels them.
+  /// Generates what the request asks for. Blocks until the images are finished, or until a stream of events begins; a
+  /// client that leaves cancels them.
   /// @param default_model  the model of a body that names none; empty: the engine's first
   /// @param record         receives the log fields of the generation, once the body has been read
   /// @return none when the client has left
@@ -44,10 +47,19 @@ class ImageEndpoints {
   /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
 
+  /// What the body of a request asks for.
+  struct ReadRequest {
+    ImageRequest image;
+    StreamFields stream;
+  };
+
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
-  ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model);
+  ReadRequest read_request(ImageTask task, const ImageUpload& upload, const RequestHead& head,
+                           const std::string& default_model);
   std::optional<ImageResult> run(ImageRequest request, SubmitOptions submit_options, Client& client,
                                  RequestRecord& record, Response& response);
+  std::optional<Response> stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                 std::shared_ptr<void> permit, Client& client, RequestRecord& record);
 
   Engine& engine_;
   const ServerOptions& options_;

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "http/openai/field_values.h"
+#include "http/openai/streaming/stream_fields.h"
 #include "http/openai/unused_fields.h"
 
 namespace easel::http {
@@ -56,12 +57,6 @@ void set_output_format(Request& request, const std::string& name) {
 
 void set_output_compression(Request& request, std::int64_t quality) {
   request.response.output.compression = static_cast<int>(quality);
-}
-
-// An ordinary JSON response to a streaming call would look to the SDKs like a stream without events.
-void refuse_streams(Request&, bool stream) {
-  if (!stream) return;
-  throw field_error("stream", "unsupported_parameter", "`stream` is true, but this server does not stream images.");
 }
 
 void set_num_images(Request& request, std::int64_t count) {
@@ -124,8 +119,10 @@ const RequestField kFields[] = {
      "Quality of `jpeg` and `webp`; lower makes smaller files. Default: 100. `png` ignores it."},
     {"response_format", CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format},
      "Links to the images, or the images themselves. Without it: see [clients.md](clients.md#links-and-base64)."},
-    {"stream", BooleanField{&refuse_streams}, "`true` is refused."},
-    {"partial_images", IntegerField{0, {.number = 3}}, "Changes nothing."},
+    {"stream", BooleanField{}, "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
+    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}},
+     "How many rough images a stream has before the finished one. Default: 0."},
+    {"progress", BooleanField{}, "`true`: a stream has events that tell the progress, too."},
     {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
      "Size of the images. Without it the model's own size; where there is an input image, that image's."},
     {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},

@@ -15,7 +15,8 @@ namespace easel::http {
 struct Endpoints;
 struct RequestRecord;
 
-/// One request on its way to a handler. Valid during the call.
+/// One request on its way to a handler. Valid during the call, and until a streamed response has ended; `parameter`
+/// only during the call.
 struct RouteRequest {
   const RequestHead& head;
   const std::string& parameter;  ///< what stood for "{}" or "{...}" in the path, still percent-encoded

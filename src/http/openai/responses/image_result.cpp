@@ -24,6 +24,19 @@ ordered_json usage_json(const Usage& usage) {
           {"output_tokens_details", {{"image_tokens", usage.output_image_tokens}, {"text_tokens", 0}}}};
 }
 
+// What every response and every event says about its images.
+ordered_json image_members(int width, int height, const ResponseOptions& options) {
+  return {{"size", concat(width, "x", height)},
+          {"quality", options.quality},
+          {"background", "opaque"},
+          {"output_format", format_name(options.output.format)}};
+}
+
+std::string members_text(const ordered_json& object) {
+  const auto text = json_text(object);
+  return text.substr(1, text.size() - 2);
+}
+
 // The link to a file that is now in the store; none when the file does not fit and is still in `file`.
 std::optional<std::string> keep(std::string& file, ImageFormat format, ImageStore& store,
                                 const std::string& link_base) {
@@ -84,15 +97,23 @@ ImageResult make_result(std::vector<GeneratedImage> images, std::int64_t created
 
 std::string result_members(const ImageResult& result) {
   const auto& options = result.options;
-  ordered_json members = {{"size", concat(result.width, "x", result.height)},
-                          {"quality", options.quality},
-                          {"background", "opaque"},
-                          {"output_format", format_name(options.output.format)},
-                          {"usage", usage_json(result.usage)}};
+  auto members = image_members(result.width, result.height, options);
+  members["usage"] = usage_json(result.usage);
   if (options.images_used) members["images_used"] = *options.images_used;
   if (!options.ignored.empty()) members["ignored"] = options.ignored;
-  const auto text = json_text(members);
-  return text.substr(1, text.size() - 2);
+  return members_text(members);
+}
+
+std::string partial_image_members(const Image& image, std::int64_t created, const ResponseOptions& options) {
+  return concat(R"("b64_json":")", base64_encode(encode(image, options.output)), R"(","created_at":)", created, ',',
+                members_text(image_members(image.width, image.height, options)));
+}
+
+std::string completed_image_members(ImageResult result) {
+  auto& item = result.items.at(0);
+  return concat(R"("b64_json":")", base64_encode(std::exchange(item.file, {})), R"(","created_at":)", result.created,
+                ',', result_members(result), R"(,"seed":)", item.seed, R"(,"prompt_cut":)",
+                item.prompt_cut ? "true" : "false");
 }
 
 std::string image_response_body(ImageResult result, ImageStore& store, const std::string& link_base) {

@@ -55,6 +55,13 @@ ImageResult make_result(std::vector<GeneratedImage> images, std::int64_t created
 /// `quality`, `background`, `output_format`, `usage`, and, where they say something, `images_used` and `ignored`.
 std::string result_members(const ImageResult& result);
 
+// The members of a stream's event that has an image, after its `type`: see EventWriter::send.
+
+/// Of a partial image. @param created  Unix seconds
+std::string partial_image_members(const Image& image, std::int64_t created, const ResponseOptions& options);
+/// Of the finished image, which is used up.
+std::string completed_image_members(ImageResult result);
+
 /// The body of a successful response. The files are used up. An image that does not fit into the store is sent as
 /// base64, and the log says so.
 /// @param link_base  scheme and authority of links, without a slash at its end
