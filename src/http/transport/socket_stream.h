@@ -98,6 +98,9 @@ class SocketStream final : public httplib::Stream {
   bool receive_body_bytes();
   /// Whether the framing of a chunked body takes more bytes than its content justifies.
   bool too_much_framing() const;
+  /// Counts framing that the library has taken, and checks each of its lines.
+  void add_framing(std::string_view bytes);
+  void check_chunk_size(std::string_view line);
   bool has_bare_line_feed() const;
 
   const Socket socket_;
@@ -109,6 +112,8 @@ class SocketStream final : public httplib::Stream {
   std::size_t max_content_bytes_ = 0;
   std::size_t content_bytes_ = 0;  // of the body, that were read
   std::size_t framing_bytes_ = 0;  // of the body: sizes and ends of chunks, trailers
+  std::string framing_line_;       // of the framing, as far as it has been read
+  bool in_trailers_ = false;       // the last chunk has begun
   char last_framing_byte_ = '\0';
   mutable bool reading_line_ = false;  // the next byte that is read belongs to a line of the framing
   bool abandoned_ = false;
