@@ -41,6 +41,15 @@ struct AdapterSelection {
   std::optional<double> text_encoder_weight = std::nullopt;  ///< for the text encoders; default: `weight`
 };
 
+/// An adapter that requests may select, as its file describes it.
+struct AdapterDescription {
+  std::string name;                             ///< AdapterSelection::name
+  std::string alias = {};                       ///< the name that its trainer gave it; empty: none
+  std::string family = {};                      ///< of the models that it is for; empty: unknown
+  std::vector<std::string> trigger_words = {};  ///< that bring out what it was trained for
+  std::int64_t bytes = 0;                       ///< of its file
+};
+
 /// One request for n images of one prompt. Names are those of diffusers. Empty optionals mean the model's default.
 struct GenerationRequest {
   std::string model;            ///< id of a served model; aliases are resolved before this point

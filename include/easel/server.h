@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,12 +64,17 @@ struct ServerOptions {
   std::size_t max_waiting = 64;
   /// Longest time from acceptance to the response; a request may ask for less. None: no limit.
   std::optional<std::chrono::milliseconds> request_timeout = {};
+  /// The head of a response that takes longer is sent before its images are finished; 0: never. Some clients give up
+  /// when they have seen no head for five minutes.
+  std::chrono::milliseconds early_headers_after{240'000};
   std::size_t image_store_bytes = 256u << 20;      ///< memory for images that responses link to
   std::chrono::seconds image_store_seconds{3600};  ///< how long such an image is kept
   /// Scheme and authority of links to images, e.g. "https://images.example"; empty: as the request's Host has them.
   std::string public_url = {};
-  bool opaque_instead_of_transparent = false;   ///< requests for a transparent background get an opaque one
-  bool strict = false;                          ///< fields that would be ignored are errors, as with `strict: true`
+  bool opaque_instead_of_transparent = false;  ///< requests for a transparent background get an opaque one
+  bool strict = false;                         ///< fields that would be ignored are errors, as with `strict: true`
+  /// The adapters that requests may select, at the moment of the call; null: there are none. Called from many threads.
+  std::function<std::vector<AdapterDescription>()> list_adapters = {};
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

@@ -125,6 +125,10 @@ void add_client_options(CLI::App& app, Options& o) {
            "reject fields that the image would be made without, instead of listing them in `ignored`");
   add_flag(app, kServerGroup, "--opaque-instead-of-transparent", o.server.opaque_instead_of_transparent,
            "draw an opaque image where a transparent background is asked for, instead of rejecting the request");
+  add(app, kServerGroup, "--early-headers-after", "SECONDS", o.early_headers_after_s,
+      "time after which a response begins before its images are finished, for clients that give up without it; 0 means "
+      "never")
+      ->check(CLI::Range(0.0, 1e7));
   add(app, kLimitGroup, "--image-store-bytes", "SIZE", o.server.image_store_bytes,
       "memory for images that responses link to, e.g. 256MiB; the oldest are dropped first")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
@@ -316,6 +320,7 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   draw.request.prompt = join(texts.prompt_words, " ");
   for (const auto& text : options.aliases) options.server.aliases.push_back(read_alias(text));
   check_public_url(options.server.public_url);
+  options.server.early_headers_after = to_milliseconds(options.early_headers_after_s);
   options.server.image_store_seconds = std::chrono::seconds(options.image_store_seconds);
   options.engine.max_waiting = options.server.max_waiting;
   if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);

@@ -186,6 +186,20 @@ TEST(Delivery, OtherServersListsAreServed) {
   EXPECT_EQ(server.ask(request_text("POST", "/v1images/generations", draw_body({}))).status, 200);
 }
 
+TEST(Delivery, AdaptersAreListed) {
+  EXPECT_EQ(RunningServer().get("/v1/loras").json()["data"], nlohmann::json::array());
+  const RunningServer server({.list_adapters = [] {
+    return std::vector<AdapterDescription>{{.name = "sdxl/ink",
+                                            .alias = "Ink",
+                                            .family = "stable-diffusion-xl",
+                                            .trigger_words = {"ink", "drawing"},
+                                            .bytes = 1234}};
+  }});
+  EXPECT_EQ(server.get("/v1/loras").json()["data"], nlohmann::json::parse(R"([{
+      "name": "sdxl/ink", "alias": "Ink", "family": "stable-diffusion-xl", "trigger_words": ["ink", "drawing"],
+      "size": 1234}])"));
+}
+
 TEST(Delivery, TheFirstPageIsJsonExceptForBrowsers) {
   auto larger = tiny_model("larger");
   larger.upscale_factor = 2;

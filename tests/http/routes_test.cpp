@@ -57,6 +57,7 @@ TEST(Routes, MatchesEverySpelling) {
       {"POST", "/api/v1/images/generations", "/v1/images/generations", ""},
       {"POST", "/api/v1/images/edits", "/v1/images/edits", ""},
       {"GET", "/api/tags", "/api/tags", ""},
+      {"GET", "/v1/loras", "/v1/loras", ""},
       {"POST", "/v1images/generations", "/v1/images/generations", ""},
       {"POST", "/v1images/edits", "/v1/images/edits", ""},
       {"GET", "/v1models", "/v1/models", ""},

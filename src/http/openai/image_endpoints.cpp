@@ -16,6 +16,7 @@
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/streaming/image_stream.h"
+#include "http/openai/streaming/late_response.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
@@ -139,14 +140,23 @@ struct OpenStream {
   std::optional<std::vector<GeneratedImage>> images;  // of a job that ended before the response began
 };
 
-// False when the client left before the job ended; the job is then cancelled.
-bool wait_while_connected(Job& job, Client& client) {
-  while (!job.wait_for(kDisconnectPollInterval)) {
+enum class Wait { kEnded, kClientLeft, kTooLong };
+
+// Waits for the end of a job. A client that leaves before it cancels the job.
+// @param limit  the longest wait; 0: no limit
+Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds limit) {
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    const bool is_limited = limit.count() > 0;
+    if (is_limited && left.count() <= 0) return Wait::kTooLong;
+    if (job.wait_for(is_limited ? std::min(left, kDisconnectPollInterval) : kDisconnectPollInterval)) {
+      return Wait::kEnded;
+    }
     if (!client.gone()) continue;
     job.cancel();
-    return false;
+    return Wait::kClientLeft;
   }
-  return true;
 }
 
 std::vector<GeneratedImage> take(Job& job) {
@@ -225,21 +235,39 @@ ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const I
   return request;
 }
 
-// Generates the images of a request. None when the client has left.
-std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options, Client& client,
-                                               RequestRecord& record, Response& response) {
+// The response to a request whose images are made at once. None when the client has left.
+std::optional<Response> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options,
+                                            std::shared_ptr<void> permit, const RequestHead& head, Client& client,
+                                            RequestRecord& record) {
   const auto models = engine_.models();
-  auto context = result_context(request, resolve_model(models, request.model, options_));
+  const auto context = result_context(request, resolve_model(models, request.model, options_));
   const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
   const auto position = job->position();
-  const bool ended = wait_while_connected(*job, client);
-  const auto stats = job->stats();
-  append_log_fields(stats, record.log_fields);
-  if (!ended) return std::nullopt;
-  auto result = take_result(*job, std::move(context));
+  // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
+  const auto limit = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
+  const auto wait = wait_while_connected(*job, client, limit);
+  const auto body_of = [this, job, context, base = link_base(options_, head)] {
+    return image_response_body(take_result(*job, context), store_, base);
+  };
+  const auto log_fields = record.log_fields;
+  append_log_fields(job->stats(), record.log_fields);
+  if (wait == Wait::kClientLeft) return std::nullopt;
+  auto response = json_response(200, wait == Wait::kEnded ? body_of() : "");
   add_queue_headers(position, response);
-  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
-  return result;
+  if (wait == Wait::kEnded) {
+    response.headers.add("x-easel-waited", concat(rounded_to_ms(job->stats().queued_seconds)));
+    return response;
+  }
+  response.close = true;  // a failure is then at the end of the connection, where no client looks for another response
+  response.stream = [open, body_of, log_fields, &record](BodyWriter& body) {
+    const auto end = write_late_body(*open->job, body_of, body);
+    record.log_fields = log_fields;
+    append_log_fields(open->job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  return response;
 }
 
 std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead& head,
@@ -260,11 +288,7 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   if (request.stream.stream) {
     return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
   }
-  auto response = json_response(200, "");
-  auto result = run(std::move(request.image), std::move(submit_options), client, record, response);
-  if (!result) return std::nullopt;
-  response.body = image_response_body(std::move(*result), store_, link_base(options_, head));
-  return response;
+  return run(std::move(request.image), std::move(submit_options), std::move(permit), head, client, record);
 }
 
 Response ImageEndpoints::file(const std::string& name) const {

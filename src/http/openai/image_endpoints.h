@@ -56,8 +56,8 @@ class ImageEndpoints {
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
   ReadRequest read_request(ImageTask task, const ImageUpload& upload, const RequestHead& head,
                            const std::string& default_model);
-  std::optional<ImageResult> run(ImageRequest request, SubmitOptions submit_options, Client& client,
-                                 RequestRecord& record, Response& response);
+  std::optional<Response> run(ImageRequest request, SubmitOptions submit_options, std::shared_ptr<void> permit,
+                              const RequestHead& head, Client& client, RequestRecord& record);
   std::optional<Response> stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
                                  std::shared_ptr<void> permit, Client& client, RequestRecord& record);
 

@@ -26,6 +26,20 @@ Response ModelEndpoints::list() const {
   return json_response(200, model_list(listed));
 }
 
+Response ModelEndpoints::adapters() const {
+  auto list = nlohmann::ordered_json::array();
+  if (options_.list_adapters) {
+    for (const auto& adapter : options_.list_adapters()) {
+      list.push_back({{"name", adapter.name},
+                      {"alias", adapter.alias},
+                      {"family", adapter.family},
+                      {"trigger_words", adapter.trigger_words},
+                      {"size", adapter.bytes}});
+    }
+  }
+  return json_response(200, json_text({{"object", "list"}, {"data", list}}));
+}
+
 Response ModelEndpoints::tags() const {
   auto list = nlohmann::ordered_json::array();
   for (const auto& model : engine_.models()) {

@@ -19,6 +19,8 @@ class ModelEndpoints {
 
   /// With the aliases, where ServerOptions::list_aliases says so.
   Response list() const;
+  /// GET /v1/loras: the adapters that requests may select.
+  Response adapters() const;
   /// GET /api/tags: the models as Ollama lists them.
   Response tags() const;
   /// @throws HttpFailure  404: no such model; 400: a NUL byte in the id

@@ -23,6 +23,10 @@ MaybeResponse root(Endpoints& endpoints, const RouteRequest& request) {
   return endpoints.status.root(request.head.headers);
 }
 
+MaybeResponse list_adapters(Endpoints& endpoints, const RouteRequest&) {
+  return endpoints.models.adapters();
+}
+
 MaybeResponse list_tags(Endpoints& endpoints, const RouteRequest&) {
   return endpoints.models.tags();
 }
@@ -81,6 +85,7 @@ constexpr Route kRoutes[] = {
      .handler = &describe_model},
     {.method = "POST", .name = "/v1/models/{id}/load", .pattern = "models/{...}/load", .handler = &load_model},
     {.method = "POST", .name = "/v1/models/{id}/unload", .pattern = "models/{...}/unload", .handler = &unload_model},
+    {.method = "GET", .name = "/v1/loras", .pattern = "loras", .handler = &list_adapters},
     {.method = "GET", .name = "/api/tags", .pattern = "api/tags", .handler = &list_tags},
     // The id in the path is the permission: browsers send no key with the address of an image.
     {.method = "GET",
