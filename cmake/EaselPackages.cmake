@@ -11,7 +11,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo, which has libjpeg's interface
-pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp)
+pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 include(EaselSentencepiece)
 
 find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb REQUIRED)

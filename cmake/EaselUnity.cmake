@@ -28,6 +28,7 @@ set(EASEL_SEPARATE_SOURCES
   src/tokenizers/vocabulary_files.cpp
   tests/http/access_test.cpp
   tests/http/concurrency_test.cpp
+  tests/http/delivery_test.cpp
   tests/http/edits_test.cpp
   tests/http/input_images_test.cpp
   tests/http/multipart_test.cpp

@@ -7,8 +7,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <thread>
 
+#include "adapters/adapter_catalog.h"
 #include "app/commands.h"
 #include "app/model_list.h"
 #include "core/log.h"
@@ -102,6 +104,10 @@ int serve(const Options& options) {
   auto server_options = options.server;
   server_options.metrics = make_metrics(server_options.version);
   engine_options.observer = server_options.metrics;
+  if (!options.model.lora_dir.empty()) {
+    const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
+    server_options.list_adapters = [catalog] { return catalog->list(); };
+  }
   auto engine = make_engine(std::move(models), engine_options);
   auto server = make_http_server(*engine, server_options);
   const int port = server->bind();

@@ -8,6 +8,10 @@
 
 namespace easel {
 
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
+constexpr std::string_view kJpegSignature = "\xff\xd8\xff";
+bool is_webp_file(std::string_view bytes);
+
 // Each as decode_image(), for files that begin with the signature of its format.
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits);
 DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits);
@@ -20,6 +24,9 @@ DecodedImage allocate_image(std::int64_t width, std::int64_t height, const Image
 /// Splits RGBA pixels into the colours and the alpha channel of `image`.
 /// @param rgba  width * height * 4 bytes
 void split_alpha(const std::uint8_t* rgba, DecodedImage& image);
+
+/// The contents of the first chunk of a type in a WebP file; empty when there is none.
+std::string_view webp_chunk_of_type(std::string_view file, std::string_view type);
 
 /// EXIF's orientation tag (0x0112), from 1 (upright) to 8; 1 when the metadata is missing or invalid.
 /// @param exif  with or without the prefix "Exif\0\0" that it has in JPEG files

@@ -8,16 +8,10 @@
 #include "image/decoders.h"
 
 namespace easel {
-namespace {
 
-constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
-constexpr std::string_view kJpegSignature = "\xff\xd8\xff";
-
-bool is_webp(std::string_view bytes) {
+bool is_webp_file(std::string_view bytes) {
   return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP");
 }
-
-}  // namespace
 
 DecodedImage decode_image(std::string_view bytes, const ImageFileLimits& limits) {
   if (bytes.size() > limits.max_bytes) {
@@ -27,7 +21,7 @@ DecodedImage decode_image(std::string_view bytes, const ImageFileLimits& limits)
   if (bytes.empty()) throw Error(ErrorCode::kInvalidArgument, "the file is empty");
   if (bytes.starts_with(kPngSignature)) return decode_png(bytes, limits);
   if (bytes.starts_with(kJpegSignature)) return decode_jpeg(bytes, limits);
-  if (is_webp(bytes)) return decode_webp(bytes, limits);
+  if (is_webp_file(bytes)) return decode_webp(bytes, limits);
   throw Error(ErrorCode::kInvalidArgument, "this is neither a PNG nor a JPEG nor a WebP file");
 }
 

@@ -35,19 +35,18 @@ std::size_t little_endian(std::string_view bytes) {
   return value;
 }
 
-/// The contents of the EXIF chunk, which libwebp does not parse; empty when there is none.
-std::string_view exif_chunk(std::string_view file) {
+}  // namespace
+
+std::string_view webp_chunk_of_type(std::string_view file, std::string_view type) {
   constexpr std::size_t kFileHead = 12, kChunkHead = 8;
   auto rest = file.substr(kFileHead);
   while (rest.size() > kChunkHead) {
     const auto size = little_endian(rest.substr(4, 4));
-    if (rest.starts_with("EXIF")) return rest.substr(kChunkHead, size);
+    if (rest.starts_with(type)) return rest.substr(kChunkHead, size);
     rest = rest.substr(std::min(rest.size(), kChunkHead + size + size % 2));
   }
   return {};
 }
-
-}  // namespace
 
 DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
@@ -70,7 +69,7 @@ DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits) 
                           .size = count * static_cast<std::size_t>(pixel_bytes)};
   check(WebPDecode(data, bytes.size(), &config));
   if (transparent) split_alpha(rgba.data(), image);
-  return upright(std::move(image), exif_orientation(exif_chunk(bytes)));
+  return upright(std::move(image), exif_orientation(webp_chunk_of_type(bytes, "EXIF")));
 }
 
 }  // namespace easel

@@ -66,7 +66,8 @@ TEST(ChunkedBody, RejectsMalformedChunks) {
   for (const std::string_view text :
        {"zz\r\n", "-1\r\n", "+5\r\n", "0x5\r\n", "\r\n", ";ext\r\n", "5 5\r\n", "5\nhello", "5\r\nhello!\r\n",
         "5\r\nhello\n", "{\"prompt\":1}\r\n", "5;a\rb\r\nhello\r\n", "5;a\nb\r\nhello\r\n", " 5\r\nhello\r\n",
-        "0\r\nTrailer: x\n\r\n"}) {
+        "0\r\nTrailer: x\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "5\t\r\nhello\r\n0\r\n\r\n",
+        "1\r\na\r\n0  \r\n\r\n", "0 \r\n\r\n"}) {
     EXPECT_EQ(refusal_of(text), 400) << text;
     EXPECT_EQ(refusal_of(text, 1), 400) << text;
     EXPECT_EQ(refusal_of(text, kOnePiece), 400) << text;
@@ -83,7 +84,12 @@ TEST(ChunkedBody, BodyOverTheLimitReturns413) {
   EXPECT_EQ(refusal_of("65\r\n"), 413) << "before a byte of it is read";
   EXPECT_EQ(refusal_of("60\r\n" + std::string(96, 'x') + "\r\n5\r\n"), 413);
   EXPECT_EQ(refusal_of("ffffffffffffffff\r\n"), 413);
-  EXPECT_EQ(refusal_of("1ffffffffffffffff\r\n"), 400) << "no overflow";
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, kOnePiece}) {
+    EXPECT_EQ(refusal_of("1ffffffffffffffff\r\n", step), 413) << "no overflow";
+    EXPECT_EQ(refusal_of("10000000000000000;x\r\n", step), 413);
+    EXPECT_EQ(refusal_of("1\r\na\r\n123456789012345678901234567890\r\n", step), 413);
+  }
+  EXPECT_EQ(decode("00000000000000000000001\r\na\r\n00000000000000000000\r\nffffffffffffffffff: x\r\n\r\n", 3), "a");
 }
 
 // Extensions and single bytes as chunks are allowed, but the framing must stay in proportion to the content.

@@ -64,6 +64,8 @@ void SocketStream::begin_request(std::string head) {
   failure_ = Failure::kNone;
   max_content_bytes_ = content_bytes_ = framing_bytes_ = 0;
   last_framing_byte_ = '\0';
+  framing_line_.clear();
+  in_trailers_ = false;
 }
 
 void SocketStream::begin_body(std::size_t max_bytes) {
@@ -75,11 +77,16 @@ void SocketStream::end_sending() {
   ::shutdown(socket_.descriptor(), SHUT_WR);
 }
 
-bool SocketStream::gone() {
+short SocketStream::polled_events() const {
   pollfd poller{socket_.descriptor(), POLLRDHUP, 0};
   ::poll(&poller, 1, 0);
-  if (poller.revents & (POLLERR | POLLHUP | POLLNVAL)) return true;
-  if (!(poller.revents & POLLRDHUP)) return false;
+  return poller.revents;
+}
+
+bool SocketStream::gone() {
+  const auto events = polled_events();
+  if (events & kLost) return true;
+  if (!(events & kEndedSending)) return false;
   if (probes_sent_ == kStatusLinePrefix.size() || Clock::now() < next_probe_) return false;
   const auto sent = ::send(socket_.descriptor(), &kStatusLinePrefix[probes_sent_], 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return errno != EAGAIN && errno != EINTR;
@@ -118,6 +125,36 @@ bool SocketStream::too_much_framing() const {
   return framing_bytes_ > kFramingBytes + kFramingBytesPerContentByte * content_bytes_;
 }
 
+void SocketStream::add_framing(std::string_view bytes) {
+  framing_bytes_ += bytes.size();
+  if (!bytes.empty()) last_framing_byte_ = bytes.back();
+  for (const char c : bytes) {
+    if (c != '\n') {
+      if (framing_line_.size() < kFramingBytes) framing_line_ += c;
+      continue;
+    }
+    check_chunk_size(framing_line_);
+    framing_line_.clear();
+  }
+}
+
+// cpp-httplib accepts a blank between the size of a chunk and the end of its line, which another server may take for a
+// part of something else, and reports a size that no 64-bit integer holds as a fault of syntax.
+void SocketStream::check_chunk_size(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (in_trailers_ || line.empty()) return;  // an empty line ends a chunk
+  const auto rest = line.substr(std::min(line.find_first_not_of("0123456789abcdefABCDEF"), line.size()));
+  const auto first_digit = std::min(line.find_first_not_of('0'), line.size() - rest.size());
+  const auto digits = line.substr(first_digit, line.size() - rest.size() - first_digit);
+  in_trailers_ = digits.empty() && rest.size() < line.size();
+  constexpr std::size_t kMaxDigits = 16;
+  if (!rest.empty() && rest.find_first_not_of(" \t") == std::string_view::npos) {
+    failure_ = Failure::kMalformed;
+  } else if (digits.size() > kMaxDigits) {
+    failure_ = Failure::kTooLarge;
+  }
+}
+
 // cpp-httplib would take a line feed without a carriage return for a part of the line and wait for more.
 bool SocketStream::has_bare_line_feed() const {
   const auto at = received_.find('\n');
@@ -143,8 +180,7 @@ ssize_t SocketStream::read(char* bytes, std::size_t size) {
   const auto count = received_.copy(bytes, size);
   received_.erase(0, count);
   if (in_line) {
-    last_framing_byte_ = *bytes;
-    framing_bytes_ += count;
+    add_framing({bytes, count});
   } else {
     content_bytes_ += count;
     body_deadline_.progress(count);
@@ -157,7 +193,8 @@ ssize_t SocketStream::read(char* bytes, std::size_t size) {
 const char* SocketStream::buffered_data(std::size_t& size) const {
   const bool in_head = !head_.empty();
   const auto& source = in_head ? head_ : received_;
-  const bool usable = !source.empty() && (in_head || !(too_much_framing() || has_bare_line_feed()));
+  const bool usable =
+      !source.empty() && (in_head || !(failure_ != Failure::kNone || too_much_framing() || has_bare_line_feed()));
   reading_line_ = !usable;
   size = usable ? source.size() : 0;
   return usable ? source.data() : nullptr;
@@ -168,9 +205,8 @@ void SocketStream::consume_buffered(std::size_t size) {
     head_.erase(0, size);
     return;
   }
-  last_framing_byte_ = received_[size - 1];
+  add_framing(std::string_view(received_).substr(0, size));
   received_.erase(0, size);
-  framing_bytes_ += size;
 }
 
 ssize_t SocketStream::write(const char* bytes, std::size_t size) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <httplib.h>
+#include <poll.h>
 
 #include <chrono>
 #include <cstddef>
@@ -63,7 +64,14 @@ class SocketStream final : public httplib::Stream {
   /// A client that has closed its connection and one that only has nothing more to send look alike: both sent a FIN.
   /// The second one still waits for its response. Therefore the first bytes of the response, which are always the same,
   /// are sent one at a time as probes: a closed socket answers them with a reset.
+  ///
+  /// Only before the response has begun; after that, see lost().
   bool gone();
+  /// True when the connection is reset or closed in both directions. A client that has closed it is only noticed here
+  /// after something was written to it.
+  bool lost() const { return polled_events() & kLost; }
+  /// True when the client sends no more.
+  bool ended_sending() const { return polled_events() & (kLost | kEndedSending); }
 
   // httplib::Stream
   bool is_readable() const override { return !head_.empty() || !received_.empty(); }
@@ -82,10 +90,17 @@ class SocketStream final : public httplib::Stream {
  private:
   using Clock = std::chrono::steady_clock;
 
+  static constexpr short kLost = POLLERR | POLLHUP | POLLNVAL;
+  static constexpr short kEndedSending = POLLRDHUP;
+
+  short polled_events() const;
   bool wait(short events, TransferDeadline& deadline) const;
   bool receive_body_bytes();
   /// Whether the framing of a chunked body takes more bytes than its content justifies.
   bool too_much_framing() const;
+  /// Counts framing that the library has taken, and checks each of its lines.
+  void add_framing(std::string_view bytes);
+  void check_chunk_size(std::string_view line);
   bool has_bare_line_feed() const;
 
   const Socket socket_;
@@ -97,6 +112,8 @@ class SocketStream final : public httplib::Stream {
   std::size_t max_content_bytes_ = 0;
   std::size_t content_bytes_ = 0;  // of the body, that were read
   std::size_t framing_bytes_ = 0;  // of the body: sizes and ends of chunks, trailers
+  std::string framing_line_;       // of the framing, as far as it has been read
+  bool in_trailers_ = false;       // the last chunk has begun
   char last_framing_byte_ = '\0';
   mutable bool reading_line_ = false;  // the next byte that is read belongs to a line of the framing
   bool abandoned_ = false;
