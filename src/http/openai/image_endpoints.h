@@ -32,8 +32,8 @@ class ImageEndpoints {
                                  Client& client, RequestRecord& record);
 
  private:
-  /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
-  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
+  /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
+  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
 
   GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
                                  Client& client);
