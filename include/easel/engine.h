@@ -83,6 +83,8 @@ using ProgressListener = std::function<void(const ProgressEvent&)>;
 
 /// SubmitOptions::priority is from -kMaxPriority to kMaxPriority.
 inline constexpr int kMaxPriority = 3;
+/// SubmitOptions::preview_count is at most this.
+inline constexpr std::int64_t kMaxPreviewCount = 16;
 
 /// On whose behalf a request is made, and on what terms.
 struct SubmitOptions {
@@ -100,6 +102,10 @@ struct SubmitOptions {
   /// Steps of an image from one preview to the next; 0: none. Previews are skipped where they would take more than a
   /// tenth of the request's device time.
   std::int64_t preview_every = 0;
+  /// Previews of each image, spread evenly over its steps: the k-th of p after step k * steps / (p + 1), rounded up; 0
+  /// to kMaxPreviewCount. They are made whatever they cost. An image of few steps has fewer of them, because its last
+  /// step has none. May be combined with `preview_every`.
+  std::int64_t preview_count = 0;
 };
 
 /// What a request has cost so far.

@@ -64,6 +64,9 @@ struct GenerationRequest {
   /// An image to start from instead of noise, resampled to the generated size. Its size is the default of width and
   /// height.
   std::shared_ptr<const Image> image;
+  /// Further images, in the order of the request, for models that take several: at most
+  /// ModelDescription::max_input_images together with `image`.
+  std::vector<std::shared_ptr<const Image>> more_images = {};
   /// Selects the part of `image` that is redrawn: pixels of at least half brightness. Resampled in the same way.
   std::shared_ptr<const Image> mask;
   std::optional<double> strength;  ///< 0 to 1: share of the steps that is applied to `image`; 1 leaves little of it
@@ -88,7 +91,8 @@ struct GenerationRequest {
 struct GeneratedImage {
   Image image;
   std::uint64_t seed = 0;
-  bool prompt_cut = false;  ///< the prompt or the negative prompt was truncated
+  bool prompt_cut = false;         ///< the prompt or the negative prompt was truncated
+  std::int64_t prompt_tokens = 0;  ///< that the tokenizer makes of the prompt, without what is added around it
 };
 
 /// Progress of a generation. Steps are model evaluations: PNDM needs n + 1 for n inference steps.
@@ -138,7 +142,12 @@ struct ModelDescription {
   std::int64_t max_clip_skip = 0;              ///< in text encoder layers
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
+  std::int64_t max_input_images = 1;           ///< that a request may give; further ones are not used
   double default_strength = 0.8;
+  /// Fields of requests that change nothing with this model, by their names in GenerationRequest, e.g.
+  /// "aesthetic_score".
+  std::vector<std::string> unused_fields = {};
+  std::vector<std::string> eta_schedulers = {};  ///< names and aliases of the schedulers that use `eta`
   int upscale_factor = 0;  ///< of upscalers: output pixels per pixel of GenerationRequest::image; else 0
 };
 

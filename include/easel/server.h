@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "easel/engine.h"
@@ -44,10 +45,13 @@ struct ServerOptions {
   /// Keys that clients may send. Without any, and without `api_keys_file`, no key is asked for.
   std::vector<std::string> api_keys = {};
   std::string api_keys_file = {};  ///< JSON with hashed keys, their names and limits; read again when it changes
+  /// Further names of served models, with the ids that they stand for.
+  std::vector<std::pair<std::string, std::string>> aliases = {};
+  bool list_aliases = false;  ///< GET /v1/models lists the aliases, too
   /// Web origins whose pages may call, e.g. "https://chat.example"; "*" for all.
   std::vector<std::string> allowed_origins = {};
   std::size_t max_body_bytes = 1u << 20;        ///< of a JSON body without its images, and of a form's text parts
-  std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; a request has up to two
+  std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; an edit has up to 16 images and a mask
   std::int64_t max_image_pixels = 8000 * 8000;  ///< of an uploaded image, width times height
   std::int64_t max_images = 10;                 ///< of one request: the largest `n`
   int min_edge = 16;                            ///< pixels of a generated image's shorter edge, at least
@@ -59,6 +63,12 @@ struct ServerOptions {
   std::size_t max_waiting = 64;
   /// Longest time from acceptance to the response; a request may ask for less. None: no limit.
   std::optional<std::chrono::milliseconds> request_timeout = {};
+  std::size_t image_store_bytes = 256u << 20;      ///< memory for images that responses link to
+  std::chrono::seconds image_store_seconds{3600};  ///< how long such an image is kept
+  /// Scheme and authority of links to images, e.g. "https://images.example"; empty: as the request's Host has them.
+  std::string public_url = {};
+  bool opaque_instead_of_transparent = false;   ///< requests for a transparent background get an opaque one
+  bool strict = false;                          ///< fields that would be ignored are errors, as with `strict: true`
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

@@ -14,6 +14,7 @@
 #include "app/model_list.h"
 #include "core/text.h"
 #include "easel/image_file.h"
+#include "http/openai/unused_fields.h"
 
 namespace easel {
 namespace {
@@ -115,6 +116,14 @@ DecodedImage read_image(const std::string& path) {
   }
 }
 
+/// As the server does: what the model cannot use is said, or with --strict refused.
+void drop_fields_without_use(GenerationRequest& request, const ModelDescription& model, bool strict) {
+  for (const auto& [name, why] : http::drop_unused_fields(request, model)) {
+    if (strict) throw Error(ErrorCode::kInvalidArgument, concat("`", name, "` ", why), name);
+    std::fprintf(stderr, "easel: `%s` is ignored: it %s\n", name, why.c_str());
+  }
+}
+
 std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest& request, Timings& timings) {
   auto start = Clock::now();
   auto begun = pipeline.begin(request, {});
@@ -172,6 +181,7 @@ int draw(const Options& options) {
   auto model_options = options.model;
   model_options.estimate_activations = false;
   auto models = list_models(model_options);
+  drop_fields_without_use(request, models[0].description, options.server.strict);
   Timings timings;
   auto pipeline = models[0].load({}, {});
   timings.load_s = seconds_since(start);

@@ -114,6 +114,38 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--log-format", "text|json", o.log_format, "json writes one object per line");
 }
 
+/// What clients of other servers need.
+void add_client_options(CLI::App& app, Options& o) {
+  add(app, kServerGroup, "--alias", "NAME=MODEL", o.aliases,
+      "further name of a served model, which requests may use; may be repeated");
+  add_flag(app, kServerGroup, "--list-aliases", o.server.list_aliases, "list the aliases among the models");
+  add(app, kServerGroup, "--public-url", "URL", o.server.public_url,
+      "where links to images begin, e.g. https://images.example; by default as the client reached the server");
+  add_flag(app, kServerGroup, "--strict", o.server.strict,
+           "reject fields that the image would be made without, instead of listing them in `ignored`");
+  add_flag(app, kServerGroup, "--opaque-instead-of-transparent", o.server.opaque_instead_of_transparent,
+           "draw an opaque image where a transparent background is asked for, instead of rejecting the request");
+  add(app, kLimitGroup, "--image-store-bytes", "SIZE", o.server.image_store_bytes,
+      "memory for images that responses link to, e.g. 256MiB; the oldest are dropped first")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
+  add(app, kLimitGroup, "--image-store-seconds", "SECONDS", o.image_store_seconds, "how long links to images are valid")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
+}
+
+/// "name=model"; the model's id may hold equals signs itself.
+std::pair<std::string, std::string> read_alias(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
+    throw CLI::ValidationError("--alias is `" + text + "`; expected NAME=MODEL");
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+void check_public_url(const std::string& url) {
+  if (url.empty() || url.starts_with("http://") || url.starts_with("https://")) return;
+  throw CLI::ValidationError("--public-url is `" + url + "`; expected a URL that begins with http:// or https://");
+}
+
 void add_limit_options(CLI::App& app, Options& o) {
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
   add(app, kLimitGroup, "--max-images", "N", o.server.max_images, "most images in one request (n)")
@@ -274,7 +306,7 @@ Command chosen_command(const CLI::App& app) {
   return Command::kServe;
 }
 
-/// Completes the options after parsing. @throws CLI::ValidationError  a size is malformed
+/// Completes the options after parsing. @throws CLI::ValidationError  a size, an alias or a URL is malformed
 void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& options) {
   options.command = chosen_command(app);
   auto& draw = options.draw;
@@ -282,6 +314,9 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   for (const auto& text : texts.estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
   draw.seed_given = app.get_subcommand("draw")->count("--seed") > 0;
   draw.request.prompt = join(texts.prompt_words, " ");
+  for (const auto& text : options.aliases) options.server.aliases.push_back(read_alias(text));
+  check_public_url(options.server.public_url);
+  options.server.image_store_seconds = std::chrono::seconds(options.image_store_seconds);
   options.engine.max_waiting = options.server.max_waiting;
   if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
   if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
@@ -316,6 +351,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   add_model_options(app, options.model);
   add_server_options(app, options);
   add_limit_options(app, options);
+  add_client_options(app, options);
   add_commands(app, options, texts);
   try {
     app.parse(argc, argv);

@@ -52,9 +52,11 @@ struct Options {
   ServerOptions server;
   EngineOptions engine;
   bool allow_any_key = false;
-  double request_timeout_s = 0;  ///< 0: none
-  double keep_alive_s = 0;       ///< time after which an idle model leaves memory; 0: never
-  double drain_timeout_s = 90;   ///< time that requests have to finish after SIGTERM; 0: no limit
+  double request_timeout_s = 0;      ///< 0: none
+  double keep_alive_s = 0;           ///< time after which an idle model leaves memory; 0: never
+  std::vector<std::string> aliases;  ///< NAME=MODEL
+  std::int64_t image_store_seconds = 3600;
+  double drain_timeout_s = 90;  ///< time that requests have to finish after SIGTERM; 0: no limit
   DrawOptions draw;
   std::string convert_path;  ///< checkpoint folder or .ckpt file
   std::string log_level = "info";

@@ -29,7 +29,8 @@ ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentMode
       shape(cost_shape),
       steps_per_image(job->request().requested_steps(resident.pipeline->description().default_steps)),
       results(static_cast<std::size_t>(num_images())),
-      steps_done(static_cast<std::size_t>(num_images())) {}
+      steps_done(static_cast<std::size_t>(num_images())),
+      previews_due_(static_cast<std::size_t>(num_images())) {}
 
 double ActiveRequest::remaining_seconds(const CostModel::PerImage& costs) const {
   const auto step = costs.row * rows_per_step;
@@ -70,11 +71,20 @@ void ActiveRequest::record_steps(const ActiveImage& image, std::int64_t steps) {
                .preview = preview(image, steps)});
 }
 
+bool ActiveRequest::wants_preview(const ActiveImage& image, std::int64_t steps) {
+  const auto total = image.progress.steps_total;
+  const auto count = job->options().preview_count, every = job->options().preview_every;
+  // Step k * total / (count + 1), rounded up, is the first one for which this is at least k.
+  const auto due = total > 0 ? std::min(count, steps * (count + 1) / total) : 0;
+  const bool is_due = std::exchange(previews_due_[static_cast<std::size_t>(image.index)], due) < due;
+  if (steps == total) return false;
+  if (is_due) return true;
+  return every > 0 && steps % every == 0 && preview_seconds <= kMaxPreviewShare * device_seconds;
+}
+
 // A preview that fails does not fail the image.
 std::optional<Image> ActiveRequest::preview(const ActiveImage& image, std::int64_t steps) {
-  const auto every = job->options().preview_every;
-  if (every == 0 || steps % every != 0 || steps == image.progress.steps_total) return std::nullopt;
-  if (preview_seconds > kMaxPreviewShare * device_seconds) return std::nullopt;
+  if (!wants_preview(image, steps)) return std::nullopt;
   const auto start = job->now();
   std::optional<Image> result;
   try {

@@ -69,6 +69,9 @@ struct ActiveRequest {
 
  private:
   std::optional<Image> preview(const ActiveImage& image, std::int64_t steps_done);
+  bool wants_preview(const ActiveImage& image, std::int64_t steps_done);
+
+  std::vector<std::int64_t> previews_due_;  // one for each image: of SubmitOptions::preview_count, up to the last step
 };
 
 /// An image together with its request.

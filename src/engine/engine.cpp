@@ -54,6 +54,9 @@ void check(const SubmitOptions& options) {
   if ((options.timeout && options.timeout->count() <= 0) || options.preview_every < 0) {
     throw Error(ErrorCode::kInvalidArgument, "timeout must be above 0, and preview_every must not be negative");
   }
+  if (options.preview_count < 0 || options.preview_count > kMaxPreviewCount) {
+    throw Error(ErrorCode::kInvalidArgument, concat("preview_count must be from 0 to ", kMaxPreviewCount));
+  }
 }
 
 constexpr auto kClock = [] { return std::chrono::steady_clock::now(); };

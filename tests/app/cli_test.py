@@ -129,6 +129,14 @@ class Flags(unittest.TestCase):
         self.assert_rejected("models", "--model", MODEL, "--embeddings-dir", "/nowhere/words", says="/nowhere/words")
         self.assert_rejected("--log-format", "xml", "models", "--model", MODEL, says="xml")
 
+    def test_wrong_client_flags(self):
+        self.assert_rejected("--alias", "name", says="--alias")
+        self.assert_rejected("--alias", "=model", says="NAME=MODEL")
+        self.assert_rejected("--model", MODEL, "--port", "0", "--alias", "name=unknown", says="is not a served model")
+        self.assert_rejected("--public-url", "images.example", says="--public-url")
+        self.assert_rejected("--image-store-bytes", "many", says="--image-store-bytes")
+        self.assert_rejected("--image-store-seconds", "0", says="--image-store-seconds")
+
     def test_missing_folder(self):
         self.assert_rejected("serve", "--model", "/nowhere/at/all", says="/nowhere/at/all")
         self.assert_rejected("serve", "--models-dir", "/nowhere/at/all", says="/nowhere/at/all")

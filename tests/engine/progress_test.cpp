@@ -62,6 +62,49 @@ TEST(Progress, ExpensivePreviewsAreSkipped) {
   EXPECT_EQ(previews, 1) << "one took longer than the rest of the image";
 }
 
+// @return the steps after which an image of `steps` steps has one of `count` previews
+std::vector<std::int64_t> preview_steps(std::int64_t steps, std::int64_t count) {
+  std::vector<std::int64_t> at;
+  SubmitOptions options;
+  options.listener = [&](const ProgressEvent& event) {
+    if (event.preview) at.push_back(event.progress.steps_done);
+  };
+  options.preview_count = count;
+  EngineFixture fixture;
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(1, steps), options)).error);
+  fixture.engine->drain();
+  return at;
+}
+
+TEST(Progress, CountedPreviewsAreSpreadOverTheSteps) {
+  EXPECT_THAT(preview_steps(20, 1), ElementsAre(10));
+  EXPECT_THAT(preview_steps(20, 3), ElementsAre(5, 10, 15));
+  EXPECT_THAT(preview_steps(10, 3), ElementsAre(3, 5, 8));
+  EXPECT_THAT(preview_steps(3, 3), ElementsAre(1, 2)) << "two are due after the second step, one is made";
+  EXPECT_THAT(preview_steps(1, 3), ElementsAre());
+  EXPECT_THAT(preview_steps(20, 0), ElementsAre());
+}
+
+TEST(Progress, CountedPreviewsAreMadeForEveryImage) {
+  std::map<std::int64_t, int> of_image;
+  SubmitOptions options;
+  options.listener = [&](const ProgressEvent& event) { of_image[event.image] += event.preview.has_value(); };
+  options.preview_count = 2;
+  EngineFixture fixture;
+  EXPECT_FALSE(result_of(*fixture.engine->submit(fake_request(1, 9, 3), options)).error);
+  fixture.engine->drain();
+  EXPECT_THAT(of_image, ElementsAre(std::pair(0, 2), std::pair(1, 2), std::pair(2, 2)));
+}
+
+TEST(Progress, ThePreviewCountIsBounded) {
+  EngineFixture fixture;
+  for (const std::int64_t count : {std::int64_t{-1}, kMaxPreviewCount + 1}) {
+    SubmitOptions options;
+    options.preview_count = count;
+    EXPECT_THROW(fixture.engine->submit(fake_request(1), options), Error) << count;
+  }
+}
+
 TEST(Progress, FailingListenersAndPreviewsDoNotFailTheRequest) {
   SubmitOptions throws, blind;
   int calls = 0;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base64.h"
 #include "easel/error.h"
 #include "http/wire/http_error.h"
 
@@ -105,6 +106,24 @@ TEST(Access, ForeignOriginsAreRefused) {
   EXPECT_EQ(source_status({}, "", "http://"), 403) << "a request without a host has no origin of its own";
 }
 
+TEST(Access, PagesOfThisMachineMayCallALoopbackServerWithoutKeys) {
+  const AccessRules loopback{.loopback = true};
+  for (const char* origin : {"http://localhost", "http://localhost:3000", "https://LOCALHOST:3000",
+                             "http://127.0.0.1:8080", "http://127.8.9.1", "http://[::1]:5173"}) {
+    EXPECT_EQ(source_status(loopback, "localhost:9225", origin), 0) << origin;
+    EXPECT_EQ(source_status({.loopback = false}, "localhost:9225", origin), 403) << origin;
+    ApiKeys keys({"key"}, "");
+    EXPECT_THROW(Access(loopback, keys).check_source(head_with("localhost:9225", {{"Origin", origin}})), HttpFailure)
+        << "with keys, pages have to be allowed: " << origin;
+  }
+  for (const char* origin :
+       {"http://localhost.evil.example", "http://localhost:3000.evil.example", "http://127.0.0.1.evil.example",
+        "http://evil.example", "http://[::1].evil.example", "null", "localhost", "ftp://localhost", "file://",
+        "http://user@localhost", "http://localhost/", "http://192.168.1.5:3000", "http://0.0.0.0:3000"}) {
+    EXPECT_EQ(source_status(loopback, "localhost:9225", origin), 403) << origin;
+  }
+}
+
 TEST(Access, DefaultPortMayBeLeftOut) {
   EXPECT_EQ(source_status({}, "studio.example", "http://studio.example"), 0);
   EXPECT_EQ(source_status({}, "studio.example:80", "http://studio.example"), 0);
@@ -130,6 +149,19 @@ TEST(Access, AcceptsBearerAndAzureKeyHeaders) {
                                Fields{{"Api-Key", "second"}, {"Authorization", "Bearer wrong"}}}) {
     EXPECT_EQ(key_refusal(keys, fields).status, 0) << fields[0].second;
   }
+}
+
+TEST(Access, TakesThePasswordOfBasicForTheKey) {
+  const std::vector<std::string> keys{"se:cret"};
+  const auto basic = [](const std::string& text) { return Fields{{"Authorization", "Basic " + base64_encode(text)}}; };
+  EXPECT_EQ(key_refusal(keys, basic("ann:se:cret")).status, 0);
+  EXPECT_EQ(key_refusal(keys, basic(":se:cret")).status, 0) << "without a user";
+  EXPECT_EQ(key_refusal(keys, {{"Authorization", "bAsIc  " + base64_encode("x:se:cret")}}).status, 0);
+  for (const char* text : {"se:cret:", "ann:cret", "ann:", "ann", "", "ann:se:cret\n"}) {
+    EXPECT_EQ(key_refusal(keys, basic(text)).status, 401) << text;
+  }
+  EXPECT_EQ(key_refusal({}, {{"Authorization", "Basic "}}).status, 0) << "as Open WebUI sends it without a key";
+  EXPECT_EQ(key_refusal(keys, {{"Authorization", "Basic "}}).code, "invalid_api_key");
 }
 
 TEST(Access, InvalidKeysReturn401) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base64.h"
+#include "core/text.h"
 #include "http/form_text.h"
 #include "http/running_server.h"
 #include "support/image_files.h"
@@ -96,10 +97,66 @@ TEST(Edits, ImageFieldSpellingsAreEquivalent) {
   for (const char* name : {"image", "image[]", "image[0]"}) {
     EXPECT_EQ(edit(server, {{"prompt", "a cat"}, {name, kPng, true}}).status, 200) << name;
   }
-  const auto two = edit(server, {{"prompt", "a cat"}, {"image[]", kPng, true}, {"image[]", kPng, true}});
-  EXPECT_EQ(two.status, 400);
-  EXPECT_EQ(error_of(two)["param"], "image");
-  EXPECT_EQ(error_of(two)["code"], "duplicate_parameter");
+}
+
+// Two images of other sizes, so that their order is seen in the engine's request.
+TEST(Edits, SeveralImagesArriveInTheirOrder) {
+  auto references = tiny_model("references");
+  references.max_input_images = 3;
+  const RunningServer server({}, {}, {references, tiny_model("tiny")});
+  const auto second = jpeg_file(gradient(32, 16));
+  const std::vector<std::pair<const char*, const char*>> spellings = {
+      {"image[]", "image[]"}, {"image", "image"}, {"image[0]", "image[1]"}, {"image", "image[]"}};
+  for (const auto& [first_name, second_name] : spellings) {
+    const auto response = edit(server, {{"prompt", "a cat"}, {first_name, kPng, true}, {second_name, second, true}});
+    ASSERT_EQ(response.status, 200) << response.body;
+    EXPECT_EQ(response.json()["images_used"], 2);
+    const auto request = server.engine.requests().back();
+    EXPECT_EQ(request.image->width, 40);
+    ASSERT_EQ(request.more_images.size(), 1u);
+    EXPECT_EQ(request.more_images[0]->width, 32);
+  }
+  const auto one = edit(server, {{"prompt", "x"}, {"image", kPng, true}, {"image", second, true}, {"model", "tiny"}});
+  EXPECT_EQ(one.json()["images_used"], 1);
+  EXPECT_TRUE(server.engine.requests().back().more_images.empty());
+  EXPECT_FALSE(edit(server, {{"prompt", "x"}, {"image[]", kPng, true}}).json().contains("images_used"));
+  EXPECT_EQ(edit(server, {{"image", kPng, true}, {"image", second, true}}, "/v1/images/variations").status, 400);
+
+  std::vector<Part> parts = {{"prompt", "x"}};
+  for (int i = 0; i < 16; ++i) parts.push_back({"image[]", second, true});
+  EXPECT_EQ(edit(server, parts).json()["images_used"], 3);
+  parts.push_back({"image[]", second, true});
+  const auto many = edit(server, parts);
+  EXPECT_EQ(many.status, 400);
+  EXPECT_EQ(error_of(many)["param"], "image");
+}
+
+// A model that blends its images: the result depends on the second one.
+TEST(Edits, TheSecondImageReachesTheResultOfAModelThatUsesIt) {
+  auto references = tiny_model("references");
+  references.max_input_images = 2;
+  const RunningServer server({}, {}, {references});
+  const auto result = [&](int brightness) {
+    const auto other = png_file(easel::testing::flat(16, 16, static_cast<std::uint8_t>(brightness), 0, 0));
+    return edit(server, {{"prompt", "x"}, {"seed", "1"}, {"image[]", kPng, true}, {"image[]", other, true}})
+        .json()["data"][0]["b64_json"];
+  };
+  EXPECT_EQ(result(10), result(10));
+  EXPECT_NE(result(10), result(200));
+}
+
+// Browsers send a part for a file field in which nothing was chosen.
+TEST(Edits, AFileWithoutBytesAndNameIsAbsent) {
+  const RunningServer server;
+  const std::string empty =
+      concat("--", kBoundary, "\r\nContent-Disposition: form-data; name=\"mask\"; filename=\"\"\r\n",
+             "Content-Type: application/octet-stream\r\n\r\n\r\n");
+  const auto form = form_text({{"prompt", "x"}, {"image", kPng, true}});
+  EXPECT_EQ(server.ask(edit_request(empty + form)).status, 200);
+  EXPECT_FALSE(server.engine.requests().back().mask);
+  const auto named = edit(server, {{"prompt", "x"}, {"image", kPng, true}, {"mask", "", true}});
+  EXPECT_EQ(named.status, 400);
+  EXPECT_EQ(error_of(named)["param"], "mask");
 }
 
 TEST(Edits, ChunkedBodiesAreAccepted) {
@@ -125,6 +182,9 @@ TEST(Edits, JsonBodiesCarryBase64Images) {
        std::vector<nlohmann::json>{{{"prompt", "a cat"}, {"image", base64}},
                                    {{"prompt", "a cat"}, {"image", url}},
                                    {{"prompt", "a cat"}, {"images", {{{"image_url", url}}}}},
+                                   {{"prompt", "a cat"}, {"images", {url, {{"image_url", url}}}}},
+                                   {{"prompt", "a cat"}, {"image", {url, base64}}},
+                                   {{"prompt", "a cat"}, {"image", url}, {"images", {url}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", {{"image_url", url}}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", nullptr}}}) {
     EXPECT_EQ(edit_json(server, body).status, 200) << body.dump().substr(0, 100);
@@ -141,9 +201,9 @@ TEST(Edits, JsonBodiesCarryBase64Images) {
                          {{{"prompt", "x"}, {"image", "https://example.com/a.png"}}, "image"},
                          {{{"prompt", "x"}, {"image", "data:image/png,abc"}}, "image"},
                          {{{"prompt", "x"}, {"images", nlohmann::json::array()}}, "images"},
-                         {{{"prompt", "x"}, {"images", {url, url}}}, "images"},
+                         {{{"prompt", "x"}, {"images", url}}, "images"},
+                         {{{"prompt", "x"}, {"images", std::vector<std::string>(17, url)}}, "image"},
                          {{{"prompt", "x"}, {"images", {{{"file_id", "file-1"}}}}}, "images"},
-                         {{{"prompt", "x"}, {"image", url}, {"images", {url}}}, "image"},
                          {{{"prompt", "x"}, {"image", url}, {"mask", "no"}}, "mask"}}) {
     const auto response = edit_json(server, body);
     EXPECT_EQ(response.status, 400) << body.dump().substr(0, 100);
@@ -176,10 +236,10 @@ TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
       {{prompt, image, {"size", "512"}}, "size", "invalid_value"},
       {{prompt, image, {"size", "9000x9000"}}, "size", "invalid_value"},
       {{prompt, image, {"stream", "yes"}}, "stream", "invalid_type"},
-      {{prompt, image, {"stream", "true"}}, "stream", "unsupported_parameter"},
+      {{prompt, image, {"stream", "true"}, {"n", "2"}}, "n", "unsupported_parameter"},
       {{prompt, image, {"strength", "2"}}, "strength", "decimal_above_max_value"},
       {{prompt, image, {"seed", "1.5"}}, "seed", "invalid_value"},
-      {{prompt, image, {"response_format", "url"}}, "response_format", "invalid_value"},
+      {{prompt, image, {"response_format", "png"}}, "response_format", "invalid_value"},
       {{prompt, image, {"model", "nope"}}, "model", "model_not_found"},
       {{prompt, image, {"timesteps", "x"}}, "timesteps", "invalid_type"},
       {{prompt, image, {"input_fidelity", "middling"}}, "input_fidelity", "invalid_value"},
@@ -188,7 +248,7 @@ TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
   for (const auto& [parts, param, code] : faults) {
     const auto response = client.exchange(edit_request(form_text(parts)));
     SCOPED_TRACE(response.body);
-    EXPECT_EQ(response.status, std::string(code) == "model_not_found" ? 404 : 400);
+    EXPECT_EQ(response.status, 400);
     EXPECT_EQ(error_of(response)["param"], param);
     EXPECT_EQ(error_of(response)["code"], code);
     EXPECT_EQ(error_of(response)["type"], "invalid_request_error");
@@ -294,7 +354,7 @@ TEST(Edits, UpscalersAreServedOnlyByTheUpscaleRoute) {
 
   const RunningServer without;
   const auto none = edit(without, parts, "/v1/images/upscale");
-  EXPECT_EQ(none.status, 404);
+  EXPECT_EQ(none.status, 400);
   EXPECT_EQ(error_of(none)["param"], "model");
   EXPECT_NE(error_of(none)["message"].get<std::string>().find("upscales"), std::string::npos);
 }

@@ -25,13 +25,15 @@ ModelDescription upscaler() {
 }
 
 ImageUpload upload_of(std::optional<std::string> image, std::optional<std::string> mask = {}) {
-  return {.fields = nlohmann::json::object(), .image = std::move(image), .mask = std::move(mask)};
+  ImageUpload upload{.fields = nlohmann::json::object(), .images = {}, .mask = std::move(mask)};
+  if (image) upload.images.push_back(std::move(*image));
+  return upload;
 }
 
-GenerationRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
-                       const ModelDescription& model = test::tiny_model("tiny"), const ServerOptions& limits = {},
-                       std::optional<int> width = {}, std::optional<int> height = {}) {
-  GenerationRequest request;
+ImageRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
+                  const ModelDescription& model = test::tiny_model("tiny"), const ServerOptions& limits = {},
+                  std::optional<int> width = {}, std::optional<int> height = {}) {
+  ImageRequest request;
   request.width = width;
   request.height = height;
   attach_input_images(upload, task, model, limits, request);
@@ -135,6 +137,34 @@ TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
             "invalid_image_file");
   EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_bytes = file.size() - 1}).code,
             "invalid_image_file");
+}
+
+TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
+  auto upload = upload_of(png_file(gradient(40, 24)), png_file(flat(40, 24, 255, 255, 255)));
+  upload.images.push_back(jpeg_file(gradient(32, 16)));
+  upload.images.push_back(webp_file(gradient(16, 48)));
+  auto model = test::tiny_model("references");
+  const auto first = with(upload, ImageTask::kEdit, model);
+  EXPECT_EQ(first.image->width, 40);
+  EXPECT_TRUE(first.more_images.empty());
+  EXPECT_EQ(first.response.images_used, 1);
+  EXPECT_EQ(first.width, 40) << "the size of the first image";
+  EXPECT_TRUE(first.mask) << "which the mask belongs to";
+  model.max_input_images = 2;
+  EXPECT_EQ(with(upload, ImageTask::kEdit, model).more_images.size(), 1u);
+  model.max_input_images = 4;
+  const auto all = with(upload, ImageTask::kEdit, model);
+  ASSERT_EQ(all.more_images.size(), 2u);
+  EXPECT_EQ(all.more_images[0]->width, 32);
+  EXPECT_EQ(all.more_images[1]->height, 48);
+  EXPECT_EQ(all.response.images_used, 3);
+  EXPECT_FALSE(with(upload_of(png_file(gradient(40, 24))), ImageTask::kEdit, model).response.images_used);
+  upload.images[2] = "not an image";
+  EXPECT_EQ(refusal(upload, ImageTask::kEdit, model).param, "image");
+  upload.mask.reset();
+  for (const auto task : {ImageTask::kVary, ImageTask::kUpscale}) {
+    EXPECT_EQ(refusal(upload, task, upscaler()).code, "duplicate_parameter");
+  }
 }
 
 TEST(InputImages, UpscalersScaleByTheirFactor) {

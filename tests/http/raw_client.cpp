@@ -11,6 +11,7 @@
 #include <cctype>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "core/text.h"
 
@@ -90,6 +91,27 @@ Response RawClient::read(bool bodiless) {
   response.body = received_.substr(0, length);
   received_.erase(0, length);
   return response;
+}
+
+std::optional<std::string> RawClient::read_chunk() {
+  std::size_t line_end;
+  while ((line_end = received_.find("\r\n")) == std::string::npos) {
+    if (!receive()) return std::nullopt;
+  }
+  const auto size = std::stoul(received_.substr(0, line_end), nullptr, 16);
+  const auto begin = line_end + 2;
+  while (received_.size() < begin + size + 2) {
+    if (!receive()) return std::nullopt;
+  }
+  auto chunk = received_.substr(begin, size);
+  received_.erase(0, begin + size + 2);
+  return size == 0 ? std::nullopt : std::optional(std::move(chunk));
+}
+
+std::string RawClient::read_to_end() {
+  while (receive()) {
+  }
+  return std::exchange(received_, {});
 }
 
 bool RawClient::ended_within(std::chrono::milliseconds time) {

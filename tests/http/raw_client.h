@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,10 @@ class RawClient {
   bool send(std::string_view bytes);
   /// The next response on the connection; interim ones (100) count.
   Response read(bool bodiless = false);
+  /// The next chunk of a chunked body whose head was read; none after the last one, or when the connection ends early.
+  std::optional<std::string> read_chunk();
+  /// Everything until the server ends the connection.
+  std::string read_to_end();
   Response exchange(std::string_view request) {
     send(request);
     return read(request.substr(0, 4) == "HEAD");

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 using Pixels = MicroConditioning::Pixels;
 
-GenerationRequest read(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
+ImageRequest read(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
   static const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
   auto body = object;
   body["prompt"] = "a cat";
@@ -147,11 +147,17 @@ TEST(RequestFields, InvalidValuesAreReportedWithParam) {
   }
 }
 
-TEST(RequestFields, ImageFieldsRequireAnInputImage) {
-  for (const auto& [field, value] :
-       {std::pair{"strength", 0.5}, {"image_guidance_scale", 1.5}, {"noise_level", 20.0}}) {
-    EXPECT_EQ(refusal({{field, value}}).status, 0) << field;
-    const auto error = refusal({{field, value}}, /*has_input_image=*/false);
+TEST(RequestFields, ImageFieldsHaveNoUseWithoutAnInputImage) {
+  for (const auto& [field, value] : {std::pair{"strength", 0.5},
+                                     {"denoising_strength", 0.5},
+                                     {"image_guidance_scale", 1.5},
+                                     {"noise_level", 20.0}}) {
+    EXPECT_TRUE(read({{field, value}}).response.ignored.empty()) << field;
+    const auto request = read({{field, value}}, /*has_input_image=*/false);
+    EXPECT_EQ(request.response.ignored, std::vector<std::string>{field});
+    EXPECT_FALSE(request.strength || request.image_guidance_scale || request.noise_level) << field;
+    EXPECT_EQ(refusal({{field, "x"}}, /*has_input_image=*/false).code, "invalid_type") << "their types are checked";
+    const auto error = refusal({{field, value}, {"strict", true}}, /*has_input_image=*/false);
     EXPECT_EQ(error.param, field);
     EXPECT_EQ(error.code, "unsupported_parameter");
     EXPECT_NE(error.message.find("/v1/images/edits"), std::string::npos);
@@ -174,7 +180,9 @@ TEST(RequestFields, EveryRowHasItsOwnNameAndADocumentation) {
 TEST(RequestFields, EveryRowChecksTheTypeOfItsValue) {
   for (const auto& field : request_fields()) {
     if (type_of(field) == FieldType::kFile || field.name == std::string_view("prompt")) continue;
-    const auto error = refusal({{field.name, {{"an", "object"}}}});
+    json fields = {{"width", 24}, {"height", 16}};  // each of them counts only with the other
+    fields[field.name] = {{"an", "object"}};
+    const auto error = refusal(fields);
     EXPECT_EQ(error.status, 400) << field.name;
     EXPECT_EQ(error.param, field.name);
     EXPECT_EQ(error.code, "invalid_type") << field.name;
@@ -187,9 +195,13 @@ TEST(RequestFields, ListsAreBoundedByMaxSteps) {
   EXPECT_THROW(read({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
 }
 
-TEST(RequestFields, StepsIsAnAliasThatYieldsToNumInferenceSteps) {
+TEST(RequestFields, StepsIsAnAliasOfNumInferenceSteps) {
   EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
-  EXPECT_EQ(read({{"steps", 5}, {"num_inference_steps", 6}}).num_inference_steps, 6);
+  EXPECT_EQ(read({{"steps", 6.0}, {"num_inference_steps", 6}}).num_inference_steps, 6);
+  const auto error = refusal({{"steps", 5}, {"num_inference_steps", 6}});
+  EXPECT_EQ(error.code, "invalid_value");
+  EXPECT_NE(error.message.find("`num_inference_steps`"), std::string::npos);
+  EXPECT_NE(error.message.find("`steps`"), std::string::npos);
 }
 
 TEST(RequestFields, SeedsAreTakenAsGiven) {

@@ -53,6 +53,16 @@ TEST(Routes, MatchesEverySpelling) {
       {"POST", "/v1/models/load/load", "/v1/models/{id}/load", "load"},
       {"GET", "/v1/models/a/load", "/v1/models/{id}", "a/load"},
       {"GET", "/v1/models/load", "/v1/models/{id}", "load"},
+      {"GET", "/api/v1/models", "/v1/models", ""},
+      {"POST", "/api/v1/images/generations", "/v1/images/generations", ""},
+      {"POST", "/api/v1/images/edits", "/v1/images/edits", ""},
+      {"GET", "/api/tags", "/api/tags", ""},
+      {"POST", "/v1images/generations", "/v1/images/generations", ""},
+      {"POST", "/v1images/edits", "/v1/images/edits", ""},
+      {"GET", "/v1models", "/v1/models", ""},
+      {"GET", "/v1models/tiny", "/v1/models/{id}", "tiny"},
+      {"GET", "/v1/images/files/0a.png", "/v1/images/files/{name}", "0a.png"},
+      {"HEAD", "/images/files/0a.webp", "/v1/images/files/{name}", "0a.webp"},
       {"GET", "/", "/v1/", ""},
       {"GET", "/v1", "/v1/", ""},
       {"GET", "/v1/", "/v1/", ""},
@@ -70,7 +80,8 @@ TEST(Routes, UnknownPathsDoNotMatch) {
   for (const char* path :
        {"/v2/images/generations", "/v1/v1/models", "/v1/images", "/v1/images/generations/x", "/v1/images/edit",
         "/v1/images/upscales", "/v1/image/generations", "/healthz", "/v1/Models", "/../v1/models", "/v1/%2e%2e/models",
-        "/openai/deployments/images/generations", "/v1/images%2Fgenerations", "/v1%2Fmodels", "/openai"}) {
+        "/openai/deployments/images/generations", "/api/images/generations", "/v1health", "/v1/v1models", "/api/tags/x",
+        "/v1/images%2Fgenerations", "/v1%2Fmodels", "/openai"}) {
     const auto match = find_route("GET", path);
     EXPECT_EQ(match.route, nullptr) << path;
     EXPECT_EQ(match.allow, "") << path;
@@ -113,13 +124,13 @@ TEST(Routes, EveryRowHasAHandlerAndItsOwnName) {
   }
 }
 
-TEST(Routes, OnlyProbesNeedNoKeyAndAreNotLoggedWhenOk) {
+TEST(Routes, OnlyProbesAndLinksNeedNoKeyAndOnlyProbesAreNotLoggedWhenOk) {
   std::set<std::string> open, quiet;
   for (const auto& route : routes()) {
     if (route.auth == Auth::kOpen) open.insert(route.name);
     if (route.logging == Logging::kUnlessOk) quiet.insert(route.name);
   }
-  EXPECT_EQ(open, (std::set<std::string>{"/health", "/ready"}));
+  EXPECT_EQ(open, (std::set<std::string>{"/health", "/ready", "/v1/images/files/{name}"}));
   EXPECT_EQ(quiet, (std::set<std::string>{"/health", "/metrics", "/ready"}));
 }
 

@@ -56,8 +56,9 @@ GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index) 
   generated.seed = request.seed + static_cast<std::uint64_t>(index);
   generated.image.width = request.width.value_or(24);
   generated.image.height = request.height.value_or(16);
-  const auto colour =
-      std::hash<std::string>()(concat(request.prompt, "|", request.negative_prompt, "|", generated.seed));
+  auto key = concat(request.prompt, "|", request.negative_prompt, "|", generated.seed);
+  for (const auto& image : request.more_images) key.append(image->pixels.begin(), image->pixels.end());
+  const auto colour = std::hash<std::string>()(key);
   for (int i = 0; i < generated.image.width * generated.image.height * 3; ++i) {
     generated.image.pixels.push_back(static_cast<std::uint8_t>(colour >> (i % 3 * 8)));
   }
@@ -76,6 +77,7 @@ ModelDescription tiny_model(const std::string& id) {
   model.default_scheduler = "ddim";
   model.schedulers = {"ddim", "euler"};
   model.max_clip_skip = 2;
+  model.eta_schedulers = {"ddim"};
   return model;
 }
 
@@ -98,6 +100,11 @@ void ScriptedEngine::hold(bool held) {
 void ScriptedEngine::set_status(ModelStatus status) {
   const std::lock_guard lock(mutex_);
   status_ = std::move(status);
+}
+
+void ScriptedEngine::report(const ProgressEvent& event) {
+  const auto listener = last_options().listener;
+  if (listener) listener(event);
 }
 
 void ScriptedEngine::fail_load(std::optional<Error> error) {

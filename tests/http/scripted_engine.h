@@ -14,7 +14,7 @@
 
 namespace easel::test {
 
-/// A flat image whose colour depends on prompt, negative prompt and seed only.
+/// A flat image whose colour depends on prompt, negative prompt, seed and GenerationRequest::more_images only.
 GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index);
 
 /// A model as a folder might describe it: 24 x 16 pixels, 8 steps, schedulers ddim and euler, two layers to skip.
@@ -32,6 +32,8 @@ class ScriptedEngine : public Engine {
   void set_state(ModelState state) { set_status({.state = state}); }
   /// Sets the state of every model.
   void set_status(ModelStatus status);
+  /// Sends an event to the listener of the latest request.
+  void report(const ProgressEvent& event);
   void fail_load(std::optional<Error> error);
   /// What jobs report as their statistics, and the engine as its estimated wait.
   void set_position(QueuePosition position);

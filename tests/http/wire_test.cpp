@@ -95,7 +95,7 @@ TEST(Wire, ServesEverySpellingOfAPath) {
   }
   server.ask(request_text("POST", "/openai/deployments/other%20model/images/generations", kGoodBody));
   EXPECT_EQ(server.engine.requests().back().model, "other model");
-  EXPECT_EQ(server.ask(request_text("POST", "/openai/deployments/nope/images/generations", kGoodBody)).status, 404);
+  EXPECT_EQ(server.ask(request_text("POST", "/openai/deployments/nope/images/generations", kGoodBody)).status, 400);
 }
 
 TEST(Wire, WrongMethodsAndPathsReturnJsonErrors) {

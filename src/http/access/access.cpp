@@ -7,9 +7,12 @@
 #include <array>
 #include <cstdint>
 #include <iterator>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
+#include "core/base64.h"
 #include "core/text.h"
 #include "http/transport/address.h"
 #include "http/wire/http_error.h"
@@ -64,6 +67,32 @@ std::string account_of(const std::string& address) {
   return concat(network.data(), "/64");
 }
 
+// What follows the scheme in an Authorization header; none for another scheme.
+std::optional<std::string_view> credentials(std::string_view authorization, std::string_view scheme) {
+  const bool has_scheme = authorization.size() > scheme.size() && authorization[scheme.size()] == ' ' &&
+                          equal_ignoring_case(authorization.substr(0, scheme.size()), scheme);
+  if (!has_scheme) return std::nullopt;
+  return trimmed(authorization.substr(scheme.size() + 1));
+}
+
+// The key of `Bearer KEY`, or the password of `Basic base64(user:KEY)` (RFC 7617), whatever the user is.
+std::optional<std::string> presented_key(const std::string& authorization) {
+  if (const auto key = credentials(authorization, "Bearer")) return std::string(*key);
+  const auto basic = credentials(authorization, "Basic");
+  const auto user_and_password = basic ? base64_decode(*basic) : std::nullopt;
+  const auto colon = user_and_password ? user_and_password->find(':') : std::string::npos;
+  if (colon == std::string::npos) return std::nullopt;
+  return user_and_password->substr(colon + 1);
+}
+
+// Whether a page of that origin comes from this machine: http(s)://localhost:3000, for example.
+bool is_local_origin(std::string_view origin) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (origin.starts_with(scheme)) return is_local_authority(origin.substr(scheme.size()));
+  }
+  return false;
+}
+
 }  // namespace
 
 void check_operator(const Principal& principal, const char* what) {
@@ -99,6 +128,7 @@ bool Access::origin_allowed(const std::string& origin, const std::string& host) 
     return allowed == "*" || equal_ignoring_case(allowed, origin);
   };
   if (std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), listed)) return true;
+  if (rules_.loopback && !keys_.required() && is_local_origin(origin)) return true;
   constexpr std::string_view kScheme = "http://";
   return origin.starts_with(kScheme) && !host.empty() &&
          equal_ignoring_case(without_http_port(origin.substr(kScheme.size())), without_http_port(host));
@@ -133,10 +163,10 @@ Principal Access::identify(const RequestHead& head, const std::string& address) 
   if (azure_key) {
     if (const auto principal = keys_.find(*azure_key)) return *principal;
   }
-  constexpr std::string_view kScheme = "Bearer ";
-  if (authorization && equal_ignoring_case(std::string_view(*authorization).substr(0, kScheme.size()), kScheme)) {
-    if (const auto principal = keys_.find(trimmed(std::string_view(*authorization).substr(kScheme.size()))))
-      return *principal;
+  if (authorization) {
+    if (const auto key = presented_key(*authorization)) {
+      if (const auto principal = keys_.find(*key)) return *principal;
+    }
   }
   throw unauthorized("The API key is not one of this server's.", "invalid_api_key");
 }

@@ -36,10 +36,12 @@ class Access {
   void set_loopback(bool loopback) { rules_.loopback = loopback; }
 
   /// @throws HttpFailure(403)  on loopback: a Host that is neither local nor the host of an allowed origin; everywhere:
-  ///                           an Origin that is neither this server's own nor allowed
+  ///                           an Origin that is neither this server's own nor allowed. On loopback and without keys,
+  ///                           every origin of this machine is allowed
   void check_source(const RequestHead& head) const;
 
-  /// The principal of a request. Accepts `Authorization: Bearer KEY` (scheme in any case) and Azure's `api-key: KEY`.
+  /// The principal of a request. Accepts `Authorization: Bearer KEY` (scheme in any case), `Authorization: Basic`
+  /// with the key as the password and any user name, and Azure's `api-key: KEY`.
   ///
   /// On a server without keys a client is known by its address (IPv6: by its /64 network, since one machine has as many
   /// addresses in it as it likes). It is an operator when it calls from this machine, by a local name, and not on

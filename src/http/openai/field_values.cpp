@@ -12,7 +12,6 @@
 #include <string_view>
 #include <utility>
 
-#include "core/normalize_name.h"
 #include "core/text.h"
 #include "http/openai/model_choice.h"
 #include "http/wire/fields.h"
@@ -23,7 +22,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kMaxSeed = std::numeric_limits<std::int64_t>::max();
-constexpr std::size_t kMaxSchedulerNameChars = 100;
 constexpr std::size_t kMaxAdapters = 16;
 constexpr std::size_t kMaxAdapterNameChars = 255;
 
@@ -33,35 +31,36 @@ std::uint64_t random_seed() {
   return source() & 0xFFFFFFFFu;
 }
 
-HttpFailure seed_out_of_range(bool below) {
-  return field_error("seed", below ? "integer_below_min_value" : "integer_above_max_value",
-                     concat("`seed` must be from 0 to ", kMaxSeed, ", or -1 for a random one."));
+HttpFailure seed_out_of_range(const char* field, bool below) {
+  return field_error(field, below ? "integer_below_min_value" : "integer_above_max_value",
+                     concat("`", field, "` must be from 0 to ", kMaxSeed, ", or -1 for a random one."));
 }
 
-std::uint64_t parse_seed(const std::string& text) {
+std::uint64_t parse_seed(const char* field, const std::string& text) {
   const std::string_view digits = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
   const bool all_digits =
       !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!all_digits) {
-    throw field_error("seed", "invalid_value", concat("`seed` is ", quote(text), "; expected an integer."));
+    throw field_error(field, "invalid_value", concat("`", field, "` is ", quote(text), "; expected an integer."));
   }
   std::int64_t seed = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc()) throw seed_out_of_range(/*below=*/text.front() == '-');
+  if (error != std::errc()) throw seed_out_of_range(field, /*below=*/text.front() == '-');
   if (seed == -1) return random_seed();
-  if (seed < 0) throw seed_out_of_range(/*below=*/true);
+  if (seed < 0) throw seed_out_of_range(field, /*below=*/true);
   return static_cast<std::uint64_t>(seed);
 }
 
-std::uint64_t seed_value(const Fields& fields) {
-  const auto* value = fields.find("seed");
-  if (!value) return random_seed();
-  if (value->is_string()) return parse_seed(value->get<std::string>());
+// None where the field is absent.
+std::optional<std::uint64_t> find_seed(const Fields& fields, const char* field) {
+  const auto* value = fields.find(field);
+  if (!value) return std::nullopt;
+  if (value->is_string()) return parse_seed(field, value->get<std::string>());
   if (value->is_number_float() && std::abs(value->get<double>()) >= 0x1p63) {
-    throw seed_out_of_range(/*below=*/value->get<double>() < 0);
+    throw seed_out_of_range(field, /*below=*/value->get<double>() < 0);
   }
-  if (!value->is_number_integer()) throw wrong_type("seed", "an integer", *value);
-  return parse_seed(value->dump());
+  if (!value->is_number_integer()) throw wrong_type(field, "an integer", *value);
+  return parse_seed(field, value->dump());
 }
 
 // OpenAI's variations have no prompt, and an upscaler needs none.
@@ -100,23 +99,20 @@ AdapterSelection read_adapter(const json& entry, const std::string& name) {
 
 }  // namespace
 
-bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits) {
-  const auto [shorter, longer] = std::minmax(width, height);
-  return shorter >= limits.min_edge && longer <= limits.max_edge && width * height <= limits.max_pixels;
+HttpFailure names_with_different_values(const std::string& first, const std::string& second) {
+  return field_error(second, "invalid_value",
+                     concat("`", first, "` and `", second, "` contradict each other; send one of them."));
 }
 
-std::string describe_size_limits(const ServerOptions& limits) {
-  return concat("an edge must be from ", limits.min_edge, " to ", limits.max_edge, " pixels, and the image at most ",
-                limits.max_pixels, " pixels");
-}
+void read_nothing(const Fields&, FieldContext&, ImageRequest&) {}
 
-void read_model(const Fields& fields, FieldContext& context, GenerationRequest& request) {
+void read_model(const Fields& fields, FieldContext& context, ImageRequest& request) {
   const auto name = fields.string("model").value_or("");
-  context.model = &model_for(context.task, context.models, name.empty() ? context.default_model : name);
+  context.model = &model_for(context.task, context.models, name.empty() ? context.default_model : name, context.limits);
   request.model = context.model->id;
 }
 
-void read_prompt(const Fields& fields, FieldContext& context, GenerationRequest& request) {
+void read_prompt(const Fields& fields, FieldContext& context, ImageRequest& request) {
   const bool needed = needs_prompt(context.task);
   if (needed && fields.is_null("prompt")) throw wrong_type("prompt", "a string", json(nullptr));
   auto prompt = fields.text("prompt", context.limits.max_prompt_chars);
@@ -125,41 +121,36 @@ void read_prompt(const Fields& fields, FieldContext& context, GenerationRequest&
   request.prompt = std::move(prompt).value_or("");
 }
 
-void read_size(const Fields& fields, FieldContext& context, GenerationRequest& request) {
-  const auto text = fields.string("size").value_or("auto");
-  if (text.empty() || text == "auto") return;
-  const auto size = parse_size(text);
-  if (!size) {
-    throw field_error(
-        "size", "invalid_value",
-        concat("`size` is ", quote(text), "; expected WIDTHxHEIGHT in pixels, such as 512x512, or auto."));
-  }
-  const auto [width, height] = *size;
-  if (!is_allowed_size(width, height, context.limits)) {
-    throw field_error("size", "invalid_value",
-                      concat("`size` is ", text, "; ", describe_size_limits(context.limits), "."));
-  }
-  request.width = width;
-  request.height = height;
+void read_seed(const Fields& fields, FieldContext&, ImageRequest& request) {
+  const auto seed = find_seed(fields, "seed");
+  request.seed = seed ? *seed : random_seed();
 }
 
-void read_seed(const Fields& fields, FieldContext&, GenerationRequest& request) {
-  request.seed = seed_value(fields);
+void read_rng_seed(const Fields& fields, FieldContext&, ImageRequest& request) {
+  if (const auto seed = find_seed(fields, "rng_seed")) request.seed = *seed;
 }
 
-void read_scheduler(const Fields& fields, FieldContext& context, GenerationRequest& request) {
-  if (const auto written = fields.text("scheduler", kMaxSchedulerNameChars)) {
-    const auto name = normalize_name(*written);
-    for (const auto* known : {&context.model->schedulers, &context.model->scheduler_aliases}) {
-      if (std::find(known->begin(), known->end(), name) == known->end()) continue;
-      request.scheduler = name;
-      return;
-    }
+void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request) {
+  auto& response = request.response;
+  if (const auto format = fields.choice("response_format", {"url", "b64_json"})) {
+    response.link = *format == "url";
+    response.base64 = !response.link;
+    return;
   }
-  request.scheduler = fields.choice("scheduler", context.model->schedulers);
+  const auto model = fields.string("model").value_or("");
+  const bool names_none = model.empty() && context.default_model.empty();
+  response.link = names_none || model.starts_with("dall-e");
+  response.base64 = true;
 }
 
-void read_loras(const Fields& fields, FieldContext&, GenerationRequest& request) {
+void read_background(const Fields& fields, FieldContext& context, ImageRequest&) {
+  const auto background = fields.choice("background", {"transparent", "opaque", "auto"});
+  if (background != "transparent" || context.limits.opaque_instead_of_transparent) return;
+  throw field_error("background", "invalid_value",
+                    "`background` is \"transparent\", but the images of this server are opaque.");
+}
+
+void read_loras(const Fields& fields, FieldContext&, ImageRequest& request) {
   const auto* list = fields.find("loras");
   if (!list || (list->is_array() && list->empty())) return;
   for (const auto& entry : check_array("loras", *list, kMaxAdapters)) {

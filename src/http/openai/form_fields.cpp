@@ -113,9 +113,10 @@ void append_element(json& fields, const std::string& name, const std::string& su
 
 json form_to_json(const std::vector<FormPart>& texts) {
   auto fields = json::object();
-  for (const auto& [name, content] : texts) {
-    check_utf8(content, name);
-    const auto text = normalize_line_endings(content);
+  for (const auto& part : texts) {
+    const auto& name = part.name;
+    check_utf8(part.content, name);
+    const auto text = normalize_line_endings(part.content);
     const auto bracket = std::min(name.find('['), name.size());
     const auto base = name.substr(0, bracket);
     if (bracket < name.size() && type_of(base) == FieldType::kArray) {

@@ -11,10 +11,11 @@
 #include <vector>
 
 #include "core/text.h"
-#include "http/openai/image_upload.h"
+#include "easel/image.h"
 #include "http/openai/input_images.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
+#include "http/openai/streaming/image_stream.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
@@ -76,7 +77,7 @@ void check_json(const RequestHead& head) {
 }
 
 log::Fields request_log_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
-  const auto& model = resolve_model(models, request.model);
+  const auto& model = resolve_model(models, request.model, /*options=*/{});
   return {
       {"model", request.model},
       {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
@@ -93,7 +94,10 @@ std::string retry_after(double seconds) {
 HttpFailure rejection(const Engine& engine, const Error& error) {
   const auto wait = error.code() == ErrorCode::kResourceExhausted ? std::optional(retry_after(engine.estimated_wait()))
                                                                   : std::nullopt;
-  return HttpFailure(http_error(error, wait));
+  auto answer = http_error(error, wait);
+  // As for a name that was never served: see model_for.
+  if (error.code() == ErrorCode::kNotFound) answer.status = 400;
+  return HttpFailure(std::move(answer));
 }
 
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, SubmitOptions submit_options) {
@@ -116,12 +120,24 @@ void append_log_fields(const JobStats& stats, log::Fields& fields) {
   if (!stats.device.empty()) fields.emplace_back("device", stats.device);
 }
 
-// Where in the queue the request was when it was accepted, and how long it waited until it started.
-void add_queue_headers(const QueuePosition& position, const JobStats& stats, Response& response) {
+// Where in the queue the request was when it was accepted.
+void add_queue_headers(const QueuePosition& position, Response& response) {
   response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
   response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
-  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
 }
+
+// What a streamed response keeps until it has ended.
+struct OpenStream {
+  OpenStream(std::shared_ptr<Job> its_job, std::shared_ptr<void> its_permit)
+      : job(std::move(its_job)), permit(std::move(its_permit)) {}
+  ~OpenStream() { job->cancel(); }  // does nothing once it has ended
+  OpenStream(const OpenStream&) = delete;
+  OpenStream& operator=(const OpenStream&) = delete;
+
+  const std::shared_ptr<Job> job;
+  const std::shared_ptr<void> permit;
+  std::optional<std::vector<GeneratedImage>> images;  // of a job that ended before the response began
+};
 
 // False when the client left before the job ended; the job is then cancelled.
 bool wait_while_connected(Job& job, Client& client) {
@@ -146,21 +162,84 @@ std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(system_clock::now().time_since_epoch()).count();
 }
 
+ImageResult take_result(Job& job, ResultContext context) {
+  try {
+    return make_result(job.take(), unix_seconds(), std::move(context));
+  } catch (const Error& error) {
+    throw HttpFailure(generation_error(error));
+  }
+}
+
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
+  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
+  const auto add = [&](const std::shared_ptr<const Image>& image) {
+    if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
+  };
+  add(request.image);
+  std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  return context;
+}
+
+// Where links to this server begin, as the client reached it.
+std::string link_base(const ServerOptions& options, const RequestHead& head) {
+  if (!options.public_url.empty()) {
+    return options.public_url.substr(0, options.public_url.find_last_not_of('/') + 1);
+  }
+  return "http://" + (head.host.empty() ? concat(options.host, ":", options.port) : head.host);
+}
+
+// How the events of a stream are filled.
+EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model) {
+  const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
+  const auto context = result_context(request, model);
+  return {.prefix = task == ImageTask::kGenerate ? "image_generation" : "image_edit",
+          .partial_image =
+              [=](const Image& preview, std::int64_t index) {
+                return concat(R"("partial_image_index":)", index, ',',
+                              partial_image_members(resize(preview, width, height), unix_seconds(), context.options));
+              },
+          .completed =
+              [context](const std::vector<GeneratedImage>& images) {
+                return completed_image_members(make_result(images, unix_seconds(), context));
+              }};
+}
+
 }  // namespace
 
-GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
-                                               const std::string& default_model, Client& client) {
+ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, Client& client) const {
+  if (task != ImageTask::kGenerate) return read_upload(head, client, options_);
+  check_json(head);
+  return {.fields = parse_json_object(client.read_body(options_.max_body_bytes)), .images = {}, .mask = {}};
+}
+
+ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload,
+                                                         const RequestHead& head, const std::string& default_model) {
   const auto models = engine_.models();
-  if (task == ImageTask::kGenerate) {
-    check_json(head);
-    return read_image_request(parse_json_object(client.read_body(options_.max_body_bytes)), models, options_,
-                              default_model);
+  ReadRequest request{.image = read_image_request(upload.fields, models, options_, default_model, task),
+                      .stream = read_stream_fields(Fields(upload.fields), head.headers)};
+  if (request.stream.stream) check_one_image(request.image.num_images);
+  if (task != ImageTask::kGenerate) {
+    const SemaphoreGuard guard(decoding_);
+    attach_input_images(upload, task, resolve_model(models, request.image.model, options_), options_, request.image);
   }
-  const auto upload = read_upload(head, client, options_);
-  auto request = read_image_request(upload.fields, models, options_, default_model, task);
-  const SemaphoreGuard guard(decoding_);
-  attach_input_images(upload, task, resolve_model(models, request.model), options_, request);
   return request;
+}
+
+// Generates the images of a request. None when the client has left.
+std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options, Client& client,
+                                               RequestRecord& record, Response& response) {
+  const auto models = engine_.models();
+  auto context = result_context(request, resolve_model(models, request.model, options_));
+  const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  const auto position = job->position();
+  const bool ended = wait_while_connected(*job, client);
+  const auto stats = job->stats();
+  append_log_fields(stats, record.log_fields);
+  if (!ended) return std::nullopt;
+  auto result = take_result(*job, std::move(context));
+  add_queue_headers(position, response);
+  response.headers.add("x-easel-waited", concat(rounded_to_ms(stats.queued_seconds)));
+  return result;
 }
 
 std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead& head,
@@ -169,24 +248,64 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
-  auto request = read_request(task, head, default_model, client);
-  record.log_fields = request_log_fields(request, engine_.models());
+  auto request = read_request(task, read_body(task, head, client), head, default_model);
+  record.log_fields = request_log_fields(request.image, engine_.models());
 
-  const RequestPermit permit(in_flight_, options_.max_waiting);
-  if (!permit.acquired()) {
+  auto permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
+  if (!permit->acquired()) {
     throw rejection(
         engine_, Error(ErrorCode::kResourceExhausted,
                        concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
   }
-  const auto seed = request.seed;
-  const auto job = submit(engine_, std::move(request), std::move(submit_options));
+  if (request.stream.stream) {
+    return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
+  }
+  auto response = json_response(200, "");
+  auto result = run(std::move(request.image), std::move(submit_options), client, record, response);
+  if (!result) return std::nullopt;
+  response.body = image_response_body(std::move(*result), store_, link_base(options_, head));
+  return response;
+}
+
+Response ImageEndpoints::file(const std::string& name) const {
+  const auto id = name.substr(0, name.find('.'));
+  const auto image = store_.find(id);
+  if (!image || name != id + std::string(file_extension(image->format))) {
+    throw HttpFailure({.status = 404, .message = "There is no such image, or no longer: links end after a while."});
+  }
+  Response response;
+  response.headers.add("Content-Type", std::string(media_type(image->format)));
+  response.headers.add("Cache-Control", "private, immutable");
+  response.body = image->bytes;
+  return response;
+}
+
+std::optional<Response> ImageEndpoints::stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                               std::shared_ptr<void> permit, Client& client, RequestRecord& record) {
+  const auto models = engine_.models();
+  const auto format = event_format(task, request.image, resolve_model(models, request.image.model, options_));
+  const auto feed = std::make_shared<ProgressFeed>();
+  listen(feed, request.stream, submit_options);
+  const auto job = submit(engine_, std::move(request.image), std::move(submit_options));
+  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
   const auto position = job->position();
-  const bool ended = wait_while_connected(*job, client);
-  const auto stats = job->stats();
-  append_log_fields(stats, record.log_fields);
-  if (!ended) return std::nullopt;
-  auto response = json_response(200, image_response_body(take(*job), unix_seconds(), seed));
-  add_queue_headers(position, stats, response);
+  const bool connected = wait_for_start(*job, *feed, client);
+  const auto log_fields = record.log_fields;
+  append_log_fields(job->stats(), record.log_fields);
+  if (!connected) return std::nullopt;
+  // A failure before the response has begun is answered with its own status.
+  if (job->wait_for(std::chrono::milliseconds(0))) open->images = take(*job);
+  const auto write = [open, feed, format, log_fields, with_progress = request.stream.progress,
+                      &record](BodyWriter& body) {
+    EventWriter events(body);
+    const auto end = stream_job(*open->job, *feed, format, with_progress, events, std::move(open->images));
+    record.log_fields = log_fields;
+    append_log_fields(open->job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  auto response = event_stream_response(write);
+  add_queue_headers(position, response);
   return response;
 }
 

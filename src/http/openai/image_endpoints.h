@@ -3,14 +3,19 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <semaphore>
 #include <string>
 
 #include "easel/engine.h"
 #include "easel/server.h"
+#include "http/openai/image_upload.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/request_record.h"
+#include "http/openai/responses/image_result.h"
+#include "http/openai/responses/image_store.h"
+#include "http/openai/streaming/stream_fields.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
@@ -20,10 +25,12 @@ namespace easel::http {
 /// Thread-safe. What it is made of must outlive it.
 class ImageEndpoints {
  public:
-  ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down)
-      : engine_(engine), options_(options), shutting_down_(shutting_down) {}
+  ImageEndpoints(Engine& engine, const ServerOptions& options, ImageStore& store,
+                 const std::atomic<bool>& shutting_down)
+      : engine_(engine), options_(options), store_(store), shutting_down_(shutting_down) {}
 
-  /// Generates what the request asks for. Blocks until the images are finished; a client that leaves cancels them.
+  /// Generates what the request asks for. Blocks until the images are finished, or until a stream of events begins; a
+  /// client that leaves cancels them.
   /// @param default_model  the model of a body that names none; empty: the engine's first
   /// @param record         receives the log fields of the generation, once the body has been read
   /// @return none when the client has left
@@ -31,15 +38,32 @@ class ImageEndpoints {
   std::optional<Response> handle(ImageTask task, const RequestHead& head, const std::string& default_model,
                                  Client& client, RequestRecord& record);
 
+  /// GET /v1/images/files/{name}: an image that a response linked to.
+  /// @param name  the image's id with the ending of its format
+  /// @throws HttpFailure(404)  there is no such image, or no longer
+  Response file(const std::string& name) const;
+
  private:
   /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
 
-  GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
-                                 Client& client);
+  /// What the body of a request asks for.
+  struct ReadRequest {
+    ImageRequest image;
+    StreamFields stream;
+  };
+
+  ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
+  ReadRequest read_request(ImageTask task, const ImageUpload& upload, const RequestHead& head,
+                           const std::string& default_model);
+  std::optional<ImageResult> run(ImageRequest request, SubmitOptions submit_options, Client& client,
+                                 RequestRecord& record, Response& response);
+  std::optional<Response> stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
+                                 std::shared_ptr<void> permit, Client& client, RequestRecord& record);
 
   Engine& engine_;
   const ServerOptions& options_;
+  ImageStore& store_;
   const std::atomic<bool>& shutting_down_;
   std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end

@@ -20,8 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxFiles = 2;
-constexpr std::size_t kFramingBytes = 64 * 1024;  // boundaries and part headers of an ordinary form
+constexpr std::size_t kMaxFiles = kMaxUploadedImages + 1;  // and the mask
+constexpr std::size_t kFramingBytes = 64 * 1024;           // boundaries and part headers of an ordinary form
 
 HttpFailure wrong_content_type() {
   return HttpFailure({.status = 400,
@@ -42,22 +42,28 @@ bool is_file(std::string_view name) {
   return name == "mask" || is_image(name);
 }
 
-void set_once(std::optional<std::string>& file, std::string bytes, const char* field) {
-  if (file) {
-    throw field_error(field, "duplicate_parameter",
-                      concat("`", field, "` was sent more than once; a request has one `", field, "` here."));
+void add_image(ImageUpload& upload, std::string bytes) {
+  if (upload.images.size() == kMaxUploadedImages) {
+    throw field_error("image", "array_above_max_length",
+                      concat("The request has more than ", kMaxUploadedImages, " images."));
   }
-  file = std::move(bytes);
+  upload.images.push_back(std::move(bytes));
 }
 
 ImageUpload upload_of(std::vector<FormPart> parts) {
   ImageUpload upload;
   std::vector<FormPart> texts;
   for (auto& part : parts) {
+    // A browser sends a file without bytes and without a name for a field in which its user chose nothing.
+    const bool is_absent = is_file(part.name) && part.content.empty() && !part.has_file_name;
+    if (is_absent) continue;
     if (is_image(part.name)) {
-      set_once(upload.image, std::move(part.content), "image");
+      add_image(upload, std::move(part.content));
     } else if (part.name == "mask") {
-      set_once(upload.mask, std::move(part.content), "mask");
+      if (upload.mask) {
+        throw field_error("mask", "duplicate_parameter", "`mask` was sent more than once; a request has one `mask`.");
+      }
+      upload.mask = std::move(part.content);
     } else {
       texts.push_back(std::move(part));
     }
@@ -139,14 +145,34 @@ std::size_t bytes_outside_images(std::string_view text) {
   return std::accumulate(longest.begin(), longest.end(), text.size(), std::minus<>());
 }
 
+HttpFailure too_long_outside_images(std::size_t bytes, std::size_t max_bytes) {
+  return HttpFailure({.status = 413,
+                      .message = concat("The request's JSON has ", bytes, " bytes in addition to its images; at most ",
+                                        max_bytes, " are allowed.")});
+}
+
+// Length of all texts in a value.
+std::size_t text_bytes(const json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().size();
+  std::size_t bytes = 0;
+  if (value.is_structured()) {
+    for (const auto& entry : value) bytes += text_bytes(entry);
+  }
+  return bytes;
+}
+
 // Parsed numbers and names take many times the memory of their text, so only images may be as long as images.
 nlohmann::json parse_json_with_images(const std::string& text, std::size_t max_bytes) {
-  if (const auto bytes = bytes_outside_images(text); bytes > max_bytes) {
-    throw HttpFailure({.status = 413,
-                       .message = concat("The request's JSON has ", bytes, " bytes in addition to its images; at most ",
-                                         max_bytes, " are allowed.")});
-  }
+  if (const auto bytes = bytes_outside_images(text); bytes > max_bytes) throw too_long_outside_images(bytes, max_bytes);
   return parse_json_object(text);
+}
+
+// One image, or a list of them. An empty list is an error, as any other array's is.
+void read_json_images(const char* field, const json& value, std::size_t max_bytes, ImageUpload& upload) {
+  if (!value.is_array()) return add_image(upload, read_json_image(field, value, max_bytes));
+  for (const auto& image : check_array(field, value, /*max_count=*/value.size())) {
+    add_image(upload, read_json_image(field, image, max_bytes));
+  }
 }
 
 ImageUpload read_json(Client& client, const ServerOptions& limits) {
@@ -155,15 +181,18 @@ ImageUpload read_json(Client& client, const ServerOptions& limits) {
   upload.fields =
       parse_json_with_images(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
   const Fields fields(upload.fields);
-  if (const auto* image = fields.find("image")) upload.image = read_json_image("image", *image, limits.max_image_bytes);
+  if (const auto* image = fields.find("image")) read_json_images("image", *image, limits.max_image_bytes, upload);
   if (const auto* images = fields.find("images")) {
-    for (const auto& image : check_array("images", *images, /*max_count=*/1)) {
-      set_once(upload.image, read_json_image("images", image, limits.max_image_bytes), "image");
-    }
+    if (!images->is_array()) throw wrong_type("images", "an array", *images);
+    read_json_images("images", *images, limits.max_image_bytes, upload);
   }
   if (const auto* mask = fields.find("mask")) upload.mask = read_json_image("mask", *mask, limits.max_image_bytes);
   for (const auto& field : request_fields()) {
     if (type_of(field) == FieldType::kFile) upload.fields.erase(field.name);
+  }
+  // A text that is not an image must not be as long as an image.
+  if (const auto bytes = text_bytes(upload.fields); bytes > limits.max_body_bytes) {
+    throw too_long_outside_images(bytes, limits.max_body_bytes);
   }
   return upload;
 }

@@ -1,5 +1,8 @@
 #include "http/openai/input_images.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -73,12 +76,30 @@ Image fit_to_factor(Image image, int factor, const GenerationRequest& request) {
   return resize(image, *request.width / factor, *request.height / factor);
 }
 
+void check_image_count(std::size_t count, ImageTask task) {
+  if (count == 0) throw field_error("image", "missing_required_parameter", "`image` is missing.");
+  if (count == 1 || task == ImageTask::kEdit) return;
+  throw field_error("image", "duplicate_parameter",
+                    "`image` was sent more than once; only POST /v1/images/edits takes several images.");
+}
+
+void attach_more_images(const ImageUpload& upload, const ModelDescription& model, const ServerOptions& limits,
+                        ImageRequest& request) {
+  const auto sent = upload.images.size();
+  if (sent == 1) return;
+  const auto used = std::min(sent, static_cast<std::size_t>(model.max_input_images));
+  for (std::size_t i = 1; i < used; ++i) {
+    request.more_images.push_back(std::make_shared<Image>(decode("image", upload.images[i], limits).image));
+  }
+  request.response.images_used = static_cast<std::int64_t>(used);
+}
+
 }  // namespace
 
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
-                         const ServerOptions& limits, GenerationRequest& request) {
-  if (!upload.image) throw field_error("image", "missing_required_parameter", "`image` is missing.");
-  auto decoded = decode("image", *upload.image, limits);
+                         const ServerOptions& limits, ImageRequest& request) {
+  check_image_count(upload.images.size(), task);
+  auto decoded = decode("image", upload.images.front(), limits);
   auto mask = resolve_mask(upload, task, decoded, limits);
   if (model.needs_mask && !mask) {
     throw field_error("mask", "missing_required_parameter",
@@ -91,6 +112,7 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
     decoded.image = fit_to_factor(std::move(decoded.image), factor, request);
   }
   request.image = std::make_shared<Image>(std::move(decoded.image));
+  attach_more_images(upload, model, limits, request);
   if (mask) request.mask = std::make_shared<Image>(std::move(*mask));
 }
 

@@ -8,18 +8,20 @@
 
 namespace easel::http {
 
-/// Decodes the uploaded files into `request.image` and `request.mask`. A request without a size gets the input image's,
-/// times the model's factor on upscale.
+/// Decodes the uploaded files into `request.image`, `request.more_images` and `request.mask`. A request without a size
+/// gets that of the first image, times the model's factor on upscale. On edits there may be several images: the model
+/// uses as many of the first ones as it can, which the response says, and the others are not decoded.
 ///
 /// A mask marks what to redraw. OpenAI's masks are transparent there; a mask without transparent pixels is white there.
 /// An image with transparent parts that is edited without a mask is its own mask. A pixel is transparent when its
 /// opacity is below one half.
 ///
 /// @param request  as read_image_request gave it
-/// @throws HttpFailure  400 with param image or mask: missing, damaged, too large, of different sizes, or not for this
-/// task
-///                      or model; 400 with param size: not a multiple of an upscaler's factor; 429: out of memory
+/// @throws HttpFailure  400 with param image or mask: missing, damaged, too large, of different sizes, several where
+/// the
+///                      task takes one, or not for this task or model; 400 with param size: not a multiple of an
+///                      upscaler's factor; 429: out of memory
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
-                         const ServerOptions& limits, GenerationRequest& request);
+                         const ServerOptions& limits, ImageRequest& request);
 
 }  // namespace easel::http

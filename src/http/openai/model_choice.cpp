@@ -2,6 +2,7 @@
 #include "http/openai/model_choice.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/text.h"
 #include "http/wire/fields.h"
@@ -9,8 +10,38 @@
 namespace easel::http {
 namespace {
 
+constexpr char kSeeModels[] = "; GET /v1/models lists the models of this server.";
+
 bool is_openai_name(const std::string& name) {
   return name.starts_with("dall-e-") || name.starts_with("gpt-image-") || name == "chatgpt-image-latest";
+}
+
+HttpFailure not_found(int status, std::string message) {
+  return HttpFailure({.status = status, .message = std::move(message), .param = "model", .code = "model_not_found"});
+}
+
+const ModelDescription* with_id(const std::vector<ModelDescription>& models, const std::string& id) {
+  const auto found =
+      std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == id; });
+  return found == models.end() ? nullptr : &*found;
+}
+
+const std::string* find_alias(const ServerOptions& options, const std::string& name) {
+  const auto found = std::find_if(options.aliases.begin(), options.aliases.end(),
+                                  [&](const auto& alias) { return alias.first == name; });
+  return found == options.aliases.end() ? nullptr : &found->second;
+}
+
+bool is_unserved_openai_name(const std::vector<ModelDescription>& models, const std::string& name,
+                             const ServerOptions& options) {
+  return is_openai_name(name) && !with_id(models, name) && !find_alias(options, name);
+}
+
+const ModelDescription* find_model(const std::vector<ModelDescription>& models, const std::string& name,
+                                   const ServerOptions& options) {
+  if (const auto* model = with_id(models, name)) return model;
+  if (const auto* id = find_alias(options, name)) return with_id(models, *id);
+  return name.empty() || is_openai_name(name) ? &models.front() : nullptr;
 }
 
 HttpFailure wrong_model(const ModelDescription& model, const char* why) {
@@ -36,34 +67,25 @@ void check_task(const ModelDescription& model, ImageTask task) {
 
 }  // namespace
 
-const ModelDescription& resolve_model(const std::vector<ModelDescription>& models, const std::string& name) {
-  const auto found =
-      std::find_if(models.begin(), models.end(), [&](const ModelDescription& model) { return model.id == name; });
-  if (found != models.end()) return *found;
-  if (name.empty() || is_openai_name(name)) return models.front();
-  throw HttpFailure(
-      {.status = 404,
-       .message = concat("There is no model ", quote(name), "; GET /v1/models lists the models of this server."),
-       .param = "model",
-       .code = "model_not_found"});
+const ModelDescription& resolve_model(const std::vector<ModelDescription>& models, const std::string& name,
+                                      const ServerOptions& options) {
+  if (const auto* model = find_model(models, name, options)) return *model;
+  throw not_found(404, concat("There is no model ", quote(name), kSeeModels));
 }
 
-const ModelDescription& model_for(ImageTask task, const std::vector<ModelDescription>& models,
-                                  const std::string& name) {
-  const auto& model = resolve_model(models, name);
+const ModelDescription& model_for(ImageTask task, const std::vector<ModelDescription>& models, const std::string& name,
+                                  const ServerOptions& options) {
+  const auto* model = find_model(models, name, options);
+  if (!model) throw not_found(400, concat("There is no model ", quote(name), kSeeModels));
   // A client that names none of the models served means any that upscales.
-  if (task == ImageTask::kUpscale && model.id != name) {
+  if (task == ImageTask::kUpscale && (name.empty() || is_unserved_openai_name(models, name, options))) {
     const auto upscaler = std::find_if(models.begin(), models.end(),
                                        [](const ModelDescription& candidate) { return candidate.upscale_factor > 0; });
     if (upscaler != models.end()) return *upscaler;
-    throw HttpFailure(
-        {.status = 404,
-         .message = "None of the models of this server upscales images; GET /v1/models lists what they do.",
-         .param = "model",
-         .code = "model_not_found"});
+    throw not_found(400, "None of the models of this server upscales images; GET /v1/models lists what they do.");
   }
-  check_task(model, task);
-  return model;
+  check_task(*model, task);
+  return *model;
 }
 
 }  // namespace easel::http

@@ -8,14 +8,30 @@
 #include "http/openai/routes.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
+#include "http/wire/json_text.h"
 
 namespace easel::http {
 
 Response ModelEndpoints::list() const {
-  std::vector<ModelStatus> states;
+  std::vector<ListedModel> listed;
   const auto models = engine_.models();
-  for (const auto& model : models) states.push_back(engine_.status(model.id));
-  return json_response(200, model_list(models, states));
+  for (const auto& model : models) listed.push_back({model.id, model, engine_.status(model.id)});
+  if (options_.list_aliases) {
+    for (const auto& [name, id] : options_.aliases) {
+      const auto served = [&id](const ModelDescription& model) { return model.id == id; };
+      const auto model = std::find_if(models.begin(), models.end(), served);
+      if (model != models.end()) listed.push_back({name, *model, engine_.status(id)});
+    }
+  }
+  return json_response(200, model_list(listed));
+}
+
+Response ModelEndpoints::tags() const {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& model : engine_.models()) {
+    list.push_back({{"name", model.id}, {"model", model.id}, {"capabilities", {"image"}}});
+  }
+  return json_response(200, json_text({{"models", list}}));
 }
 
 Response ModelEndpoints::one(const std::string& encoded_id) const {
@@ -60,7 +76,7 @@ ModelEndpoints::ResolvedModel ModelEndpoints::find(const std::string& encoded_id
     found = served(percent_decode(with_spaces));
   }
   if (found != models.end()) return {*found, found->id};
-  return {resolve_model(models, id), id};
+  return {resolve_model(models, id, options_), id};
 }
 
 }  // namespace easel::http

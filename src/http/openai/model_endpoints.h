@@ -4,19 +4,23 @@
 #include <string>
 
 #include "easel/engine.h"
+#include "easel/server.h"
 #include "http/transport/message.h"
 
 namespace easel::http {
 
-/// Thread-safe. The engine must outlive it.
+/// Thread-safe. What it is made of must outlive it.
 ///
 /// Ids are percent-encoded, as in the path; a plus may mean a space, as OpenAI's Python clients before 1.0 write it.
-/// OpenAI's model names mean the default model, as in image requests.
+/// OpenAI's model names mean the default model, and aliases theirs, as in image requests.
 class ModelEndpoints {
  public:
-  explicit ModelEndpoints(Engine& engine) : engine_(engine) {}
+  ModelEndpoints(Engine& engine, const ServerOptions& options) : engine_(engine), options_(options) {}
 
+  /// With the aliases, where ServerOptions::list_aliases says so.
   Response list() const;
+  /// GET /api/tags: the models as Ollama lists them.
+  Response tags() const;
   /// @throws HttpFailure  404: no such model; 400: a NUL byte in the id
   Response one(const std::string& encoded_id) const;
   /// load() and unload() return at once, with the model's present state: 202 until it is loaded or unloaded, then 200.
@@ -33,6 +37,7 @@ class ModelEndpoints {
   Response respond(const ResolvedModel& resolved, ModelState awaited) const;
 
   Engine& engine_;
+  const ServerOptions& options_;
 };
 
 }  // namespace easel::http

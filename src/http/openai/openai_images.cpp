@@ -1,45 +1,23 @@
-// Bodies of the image routes, requests and responses.
+// The one way from the body of an image request to what the engine takes.
 #include "http/openai/openai_images.h"
 
-#include <cstddef>
 #include <nlohmann/json.hpp>
-#include <utility>
 
-#include "core/base64.h"
-#include "core/text.h"
-#include "easel/image.h"
+#include "http/openai/foreign_fields.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {
 
-GenerationRequest read_image_request(const nlohmann::json& body, const std::vector<ModelDescription>& models,
-                                     const ServerOptions& limits, const std::string& default_model, ImageTask task) {
-  return read_request_fields(Fields(body),
-                             {.models = models, .limits = limits, .default_model = default_model, .task = task});
-}
-
-std::string image_response_body(std::vector<GeneratedImage> images, std::int64_t created, std::uint64_t seed) {
-  const auto size =
-      images.empty() ? std::string() : concat(images.front().image.width, "x", images.front().image.height);
-  std::vector<std::string> files;
-  std::size_t base64_bytes = 0;
-  for (auto& generated : images) {
-    files.push_back(encode_png(generated.image));
-    base64_bytes += (files.back().size() + 2) / 3 * 4;
-    generated.image = {};
-  }
-  // Base64 needs no escaping, so that megabytes of it are appended as they are instead of passing through a JSON
-  // library.
-  std::string text = concat(R"({"created":)", created, R"(,"size":")", size, R"(","seed":)", seed, R"(,"data":[)");
-  constexpr std::size_t kJsonBytesPerImage = 64;
-  text.reserve(text.size() + base64_bytes + kJsonBytesPerImage * (files.size() + 1));
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    text += i ? R"(,{"b64_json":")" : R"({"b64_json":")";
-    text += base64_encode(std::exchange(files[i], {}));
-    text += concat(R"(","seed":)", images[i].seed, R"(,"prompt_cut":)", images[i].prompt_cut ? "true" : "false", "}");
-  }
-  text += "]}";
-  return text;
+ImageRequest read_image_request(const nlohmann::json& body, const std::vector<ModelDescription>& models,
+                                const ServerOptions& limits, const std::string& default_model, ImageTask task) {
+  auto known = body;
+  const auto unknown = sort_out_foreign_fields(known, task);
+  FieldContext context{.models = models, .limits = limits, .default_model = default_model, .task = task};
+  const Fields fields(known);
+  auto request = read_request_fields(fields, context);
+  context.strict = is_strict(fields, limits);
+  for (const auto& name : unknown) set_aside(context, name, "is not a field of this server", request);
+  return request;
 }
 
 }  // namespace easel::http

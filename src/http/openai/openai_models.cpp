@@ -71,8 +71,12 @@ void add_memory(const ModelDescription& model, ordered_json& object) {
 }
 
 ordered_json model_json(const ModelDescription& model, const ModelStatus& status, const std::string& id) {
-  ordered_json object = {
-      {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
+  ordered_json object = {{"id", id},
+                         {"object", "model"},
+                         {"created", model.created},
+                         {"owned_by", "easel"},
+                         {"labels", {"image"}},
+                         {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
   object["modes"] = modes_of(model);
   object["native_size"] = concat(model.native_width, "x", model.native_height);
@@ -95,9 +99,9 @@ std::vector<std::string> modes_of(const ModelDescription& model) {
   return {"text-to-image", "image-to-image", "inpainting"};
 }
 
-std::string model_list(const std::vector<ModelDescription>& models, const std::vector<ModelStatus>& states) {
+std::string model_list(const std::vector<ListedModel>& models) {
   auto list = ordered_json::array();
-  for (std::size_t i = 0; i < models.size(); ++i) list.push_back(model_json(models[i], states.at(i), models[i].id));
+  for (const auto& [id, model, status] : models) list.push_back(model_json(model, status, id));
   return json_text({{"object", "list"}, {"data", list}});
 }
 

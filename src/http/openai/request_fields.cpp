@@ -9,11 +9,13 @@
 
 #include "core/text.h"
 #include "http/openai/field_values.h"
+#include "http/openai/streaming/stream_fields.h"
+#include "http/openai/unused_fields.h"
 
 namespace easel::http {
 namespace {
 
-using Request = GenerationRequest;
+using Request = ImageRequest;
 using Pixels = MicroConditioning::Pixels;
 
 constexpr double kMaxGuidanceScale = 100;
@@ -26,40 +28,55 @@ constexpr double kMaxSigma = 1e6;
 
 constexpr Bound kMaxImages = {.limit = &ServerOptions::max_images, .name = "`--max-images`"};
 constexpr Bound kMaxSteps = {.limit = &ServerOptions::max_steps, .name = "`--max-steps`"};
-constexpr Bound kMaxClipSkip = {.property = &ModelDescription::max_clip_skip,
+// Of models without a text encoder that can be cut short, `clip_skip` is set aside whatever its value is.
+constexpr std::int64_t kMaxUnusedClipSkip = 100;
+constexpr Bound kMaxClipSkip = {.number = kMaxUnusedClipSkip,
+                                .property = &ModelDescription::max_clip_skip,
                                 .name = "the number of layers of the model's text encoder"};
 
 constexpr const char* kQualities[] = {"standard", "hd", "low", "medium", "high", "xhigh", "max", "auto"};
 constexpr const char* kStyles[] = {"vivid", "natural"};
 constexpr const char* kModerations[] = {"low", "auto"};
 constexpr const char* kInputFidelities[] = {"high", "low"};
-constexpr const char* kBackgrounds[] = {"transparent", "opaque", "auto"};
 constexpr const char* kOutputFormats[] = {"png", "jpeg", "webp", "gif", "svg"};
-constexpr const char* kResponseFormats[] = {"url", "b64_json"};
 constexpr const char* kPromptSyntaxes[] = {"plain", "a1111"};
 
-void refuse_transparency(Request&, const std::string& background) {
-  if (background != "transparent") return;
-  throw field_error("background", "invalid_value",
-                    "`background` is \"transparent\", but the images of this server are opaque.");
+void set_quality(Request& request, const std::string& quality) {
+  const bool is_medium = quality == "medium" || quality == "standard";
+  request.response.quality = quality == "low" ? "low" : is_medium ? "medium" : "high";
 }
 
-void refuse_other_formats(Request&, const std::string& format) {
-  if (format == "png") return;
-  throw field_error("output_format", "invalid_value",
-                    concat("`output_format` is ", quote(format), ", but this server answers with png only."));
+void set_output_format(Request& request, const std::string& name) {
+  const auto format = format_named(name);
+  if (!format) {
+    throw field_error("output_format", "invalid_value",
+                      concat("`output_format` is ", quote(name), ", but this server answers with png, jpeg and webp."));
+  }
+  request.response.output.format = *format;
 }
 
-void refuse_links(Request&, const std::string& format) {
-  if (format != "url") return;
-  throw field_error("response_format", "invalid_value",
-                    "`response_format` is \"url\", but this server keeps no files to link to; ask for \"b64_json\".");
+void set_output_compression(Request& request, std::int64_t quality) {
+  request.response.output.compression = static_cast<int>(quality);
 }
 
-// An ordinary JSON response to a streaming call would look to the SDKs like a stream without events.
-void refuse_streams(Request&, bool stream) {
-  if (!stream) return;
-  throw field_error("stream", "unsupported_parameter", "`stream` is true, but this server does not stream images.");
+void set_num_images(Request& request, std::int64_t count) {
+  request.num_images = count;
+}
+
+void set_negative_prompt(Request& request, std::string text) {
+  request.negative_prompt = std::move(text);
+}
+
+void set_steps(Request& request, std::int64_t steps) {
+  request.num_inference_steps = steps;
+}
+
+void set_guidance_scale(Request& request, double scale) {
+  request.guidance_scale = scale;
+}
+
+void set_strength(Request& request, double strength) {
+  request.strength = strength;
 }
 
 void set_sigmas(Request& request, std::vector<double> sigmas) {
@@ -82,36 +99,40 @@ const RequestField kFields[] = {
      "model that upscales."},
     {"prompt", CustomField{FieldType::kString, "text of up to `--max-prompt-chars` characters", &read_prompt},
      "What to draw. Required on generations and edits, and not empty there."},
-    {"image", FileField{}, "The image to start from. Required. In a form also `image[]`.", FieldRoutes::kWithImage},
-    {"images", FileField{}, "OpenAI's spelling: a list of one object `{\"image_url\": \"data:...\"}`.",
+    {"image", FileField{}, "The image to start from, or up to 16, as a list or as repeated parts `image[]`. Required.",
+     FieldRoutes::kWithImage},
+    {"images", FileField{}, "OpenAI's spelling: a list of up to 16 objects `{\"image_url\": \"data:...\"}`.",
      FieldRoutes::kWithImage, FieldBodies::kJson},
-    {"mask", FileField{}, "Where to redraw the image; of the same size. Edits only.", FieldRoutes::kWithImage},
-    {"n", IntegerField{1, kMaxImages, [](Request& r, std::int64_t n) { r.num_images = n; }},
+    {"mask", FileField{}, "Where to redraw the first image; of the same size. Edits only.", FieldRoutes::kWithImage},
+    {"n", IntegerField{1, kMaxImages, &set_num_images},
      "How many images. Image i, counted from 0, has the seed `seed` + i."},
-    {"quality", ChoiceField{kQualities}, "Changes nothing."},
+    {"quality", ChoiceField{kQualities, &set_quality},
+     "Changes nothing but the `quality` of the response: `low`, `medium` (also for `standard`) or `high`."},
     {"style", ChoiceField{kStyles}, "Changes nothing."},
     {"moderation", ChoiceField{kModerations}, "Changes nothing."},
     {"input_fidelity", ChoiceField{kInputFidelities}, "Changes nothing."},
-    {"background", ChoiceField{kBackgrounds, &refuse_transparency}, "`transparent` is refused."},
-    {"output_format", ChoiceField{kOutputFormats, &refuse_other_formats}, "All but `png` are refused."},
-    {"output_compression", IntegerField{0, {.number = 100}}, "Changes nothing."},
-    {"response_format", ChoiceField{kResponseFormats, &refuse_links},
-     "`url` is refused: images are in the response, as base64."},
-    {"stream", BooleanField{&refuse_streams}, "`true` is refused."},
-    {"partial_images", IntegerField{0, {.number = 3}}, "Changes nothing."},
+    {"background", CustomField{FieldType::kString, "`transparent`, `opaque`, `auto`", &read_background},
+     "`transparent` is refused, or with `--opaque-instead-of-transparent` taken for `opaque`."},
+    {"output_format", ChoiceField{kOutputFormats, &set_output_format},
+     "Format of the image files. Default: `png`. `gif` and `svg` are refused."},
+    {"output_compression", IntegerField{0, {.number = 100}, &set_output_compression},
+     "Quality of `jpeg` and `webp`; lower makes smaller files. Default: 100. `png` ignores it."},
+    {"response_format", CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format},
+     "Links to the images, or the images themselves. Without it: see [clients.md](clients.md#links-and-base64)."},
+    {"stream", BooleanField{}, "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
+    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}},
+     "How many rough images a stream has before the finished one. Default: 0."},
+    {"progress", BooleanField{}, "`true`: a stream has events that tell the progress, too."},
     {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
      "Size of the images. Without it the model's own size; where there is an input image, that image's."},
-    {"negative_prompt", TextField{[](Request& r, std::string text) { r.negative_prompt = std::move(text); }},
-     "What to keep out of the image."},
+    {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},
     {"seed", CustomField{FieldType::kString, "integer, 0 to 9223372036854775807, or as text; -1", &read_seed},
      "The same seed gives the same image. -1, or none: a random seed, which the response reports."},
-    {"guidance_scale", NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.guidance_scale = scale; }},
+    {"guidance_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale},
      "How closely to follow the prompt; up to 1 turns guidance off. Default: the model's."},
-    {"steps", IntegerField{1, kMaxSteps, [](Request& r, std::int64_t steps) { r.num_inference_steps = steps; }},
-     "Another name of `num_inference_steps`, which wins where both are there."},
-    {"num_inference_steps",
-     IntegerField{1, kMaxSteps, [](Request& r, std::int64_t steps) { r.num_inference_steps = steps; }},
-     "Number of denoising steps. Default: the model's."},
+    {"steps", IntegerField{1, kMaxSteps, &set_steps}, "Another name of `num_inference_steps`.", FieldRoutes::kAll,
+     FieldBodies::kAll, FieldOrigin::kForeign, "num_inference_steps"},
+    {"num_inference_steps", IntegerField{1, kMaxSteps, &set_steps}, "Number of denoising steps. Default: the model's."},
     {"scheduler", CustomField{FieldType::kString, "a name from `schedulers` of `GET /v1/models/{id}`", &read_scheduler},
      "Sampling algorithm. A1111's names, such as `DPM++ 2M Karras`, are understood. Default: the model's."},
     {"eta", NumberField{0, 1, [](Request& r, double eta) { r.eta = eta; }},
@@ -122,8 +143,7 @@ const RequestField kFields[] = {
      "How far to bring guided predictions back to the standard deviation of the prompt's own."},
     {"denoising_end", NumberField{0, 1, [](Request& r, double share) { r.denoising_end = share; }},
      "Share of the noise that the base model removes before the refiner takes over. Models with a refiner only."},
-    {"strength", NumberField{0, 1, [](Request& r, double strength) { r.strength = strength; }},
-     "How far to depart from the input image.", FieldRoutes::kWithImage},
+    {"strength", NumberField{0, 1, &set_strength}, "How far to depart from the input image.", FieldRoutes::kWithImage},
     {"image_guidance_scale",
      NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.image_guidance_scale = scale; }},
      "How closely InstructPix2Pix follows the input image; below 1 turns its guidance off.", FieldRoutes::kWithImage},
@@ -173,7 +193,67 @@ const RequestField kFields[] = {
                  "up to 16 of `{\"name\": \"ink\", \"weight\": 0.8, \"text_encoder_weight\": 0.5}`, or names",
                  &read_loras},
      "Adapters: see [adapters.md](adapters.md). `weight` is 1 by default, `text_encoder_weight` the same as `weight`."},
+    {"strict", BooleanField{}, "`true`: fields that would be listed in `ignored` are errors. Default: `--strict`."},
+    // Names that other servers established.
+    {"cfg_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale}, "Another name of `guidance_scale`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "guidance_scale"},
+    {"negativePrompt", TextField{&set_negative_prompt}, "Another name of `negative_prompt`.", FieldRoutes::kAll,
+     FieldBodies::kAll, FieldOrigin::kForeign, "negative_prompt"},
+    {"rng_seed", CustomField{FieldType::kString, "as `seed`", &read_rng_seed}, "Another name of `seed`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "seed"},
+    {"num_images_per_prompt", IntegerField{1, kMaxImages, &set_num_images}, "Another name of `n`.", FieldRoutes::kAll,
+     FieldBodies::kAll, FieldOrigin::kForeign, "n"},
+    {"denoising_strength", NumberField{0, 1, &set_strength}, "Another name of `strength`.", FieldRoutes::kWithImage,
+     FieldBodies::kAll, FieldOrigin::kForeign, "strength"},
+    {"sampler_name", CustomField{FieldType::kString, "as `scheduler`", &read_nothing},
+     "Another name of `scheduler`. With one, `scheduler` may also be the spacing of its sigmas, such as `Karras`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"sampler", CustomField{FieldType::kString, "as `scheduler`", &read_nothing}, "Another name of `sampler_name`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"width", CustomField{FieldType::kNumber, "pixels", &read_nothing}, "With `height`, another way to write `size`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"height", CustomField{FieldType::kNumber, "pixels", &read_nothing}, "With `width`, another way to write `size`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"aspect_ratio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing},
+     "The shape of an image with as many pixels as the model's own size.", FieldRoutes::kAll, FieldBodies::kAll,
+     FieldOrigin::kForeign},
+    {"aspectRatio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing},
+     "Another name of `aspect_ratio`.", FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
 };
+
+// Whether two values of a field and its other name mean the same: 7 and 7.0, and for seeds also "7".
+bool same_value(const nlohmann::json& a, const nlohmann::json& b) {
+  const auto text = [](const nlohmann::json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  return a == b || text(a) == text(b);
+}
+
+void check_aliases(const Fields& fields) {
+  for (const auto& field : kFields) {
+    if (!field.alias_of) continue;
+    for (const auto& other : kFields) {
+      const bool same_field =
+          &other != &field && (std::string_view(field.alias_of) == other.name ||
+                               (other.alias_of && std::string_view(field.alias_of) == other.alias_of));
+      if (!same_field) continue;
+      const auto *value = fields.find(field.name), *other_value = fields.find(other.name);
+      if (value && other_value && !same_value(*value, *other_value)) {
+        throw names_with_different_values(other.name, field.name);
+      }
+    }
+  }
+}
+
+// The names under which the client sent a field.
+std::vector<std::string> sent_names(const Fields& fields, std::string_view name) {
+  std::vector<std::string> names;
+  for (const auto& field : kFields) {
+    const bool is_name = field.name == name || (field.alias_of && field.alias_of == name);
+    if (is_name && fields.find(field.name)) names.emplace_back(field.name);
+  }
+  return names;
+}
 
 Pixels whole_pixels(const char* field, const std::vector<double>& numbers) {
   const auto whole = [](double number) { return number == std::floor(number); };
@@ -223,7 +303,7 @@ struct FieldReader {
 
 std::int64_t Bound::value(const FieldContext& context) const {
   if (limit) return context.limits.*limit;
-  if (property) return context.model->*property;
+  if (property && context.model->*property > 0) return context.model->*property;
   return number;
 }
 
@@ -252,15 +332,38 @@ FieldType type_of(const RequestField& field) {
   return std::visit(type, field.kind);
 }
 
-GenerationRequest read_request_fields(const Fields& fields, FieldContext context) {
-  GenerationRequest request;
+bool is_strict(const Fields& fields, const ServerOptions& options) {
+  return fields.boolean("strict").value_or(false) || options.strict;
+}
+
+bool counts_as_absent(const nlohmann::json& value) {
+  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()) ||
+         (value.is_structured() && value.empty());
+}
+
+void set_aside(const FieldContext& context, const std::string& field, const std::string& why, ImageRequest& request) {
+  const auto name = shortened(field);
+  if (context.strict) throw field_error(name, "unsupported_parameter", concat("`", name, "` ", why, "."));
+  auto& ignored = request.response.ignored;
+  const auto place = std::lower_bound(ignored.begin(), ignored.end(), name);
+  if (place == ignored.end() || *place != name) ignored.insert(place, name);
+}
+
+ImageRequest read_request_fields(const Fields& fields, FieldContext context) {
+  context.strict = is_strict(fields, context.limits);
+  ImageRequest request;
   for (const auto& field : kFields) {
-    std::visit(FieldReader{field.name, fields, context, request}, field.kind);
     const bool needs_image = field.routes == FieldRoutes::kWithImage && type_of(field) != FieldType::kFile;
-    if (needs_image && context.task == ImageTask::kGenerate && fields.find(field.name)) {
-      throw field_error(field.name, "unsupported_parameter",
-                        concat("`", field.name, "` needs an image to start from: see POST /v1/images/edits."));
+    const bool has_no_use = needs_image && context.task == ImageTask::kGenerate;
+    ImageRequest unused;  // receives the checked value of a field that has no use
+    std::visit(FieldReader{field.name, fields, context, has_no_use ? unused : request}, field.kind);
+    if (has_no_use && fields.find(field.name)) {
+      set_aside(context, field.name, "needs an image to start from: see POST /v1/images/edits", request);
     }
+  }
+  check_aliases(fields);
+  for (const auto& [name, why] : drop_unused_fields(request, *context.model)) {
+    for (const auto& sent : sent_names(fields, name)) set_aside(context, sent, why, request);
   }
   return request;
 }

@@ -13,6 +13,7 @@
 
 #include "easel/generation.h"
 #include "easel/server.h"
+#include "http/openai/responses/response_options.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {
@@ -25,12 +26,18 @@ enum class ImageTask {
   kUpscale,   ///< the same image, larger, by a model made for it; the prompt is optional
 };
 
+/// A request as the image routes read it: what to generate, and how to answer.
+struct ImageRequest : GenerationRequest {
+  ResponseOptions response;
+};
+
 /// What the values of a request depend on besides its body.
 struct FieldContext {
   const std::vector<ModelDescription>& models;
   const ServerOptions& limits;
   const std::string& default_model;  ///< what an absent `model` means; empty: the first one
   ImageTask task = ImageTask::kGenerate;
+  bool strict = false;                      ///< a field that would be ignored is an error
   const ModelDescription* model = nullptr;  ///< the request's; set by the row `model`, which is the first
 };
 
@@ -38,8 +45,8 @@ struct FieldContext {
 struct Bound {
   std::int64_t number = 0;
   std::int64_t ServerOptions::* limit = nullptr;
-  std::int64_t ModelDescription::* property = nullptr;
-  const char* name = nullptr;  ///< of the limit or property, for documents
+  std::int64_t ModelDescription::* property = nullptr;  ///< where the model has none (0), `number` counts
+  const char* name = nullptr;                           ///< of the limit or property, for documents
 
   std::int64_t value(const FieldContext& context) const;
 };
@@ -50,33 +57,33 @@ struct Bound {
 struct IntegerField {
   std::int64_t min;
   Bound max;
-  void (*set)(GenerationRequest& request, std::int64_t value) = nullptr;
+  void (*set)(ImageRequest& request, std::int64_t value) = nullptr;
 };
 struct NumberField {
   double min;
   double max;
-  void (*set)(GenerationRequest& request, double value) = nullptr;
+  void (*set)(ImageRequest& request, double value) = nullptr;
 };
 struct BooleanField {
-  void (*set)(GenerationRequest& request, bool value) = nullptr;
+  void (*set)(ImageRequest& request, bool value) = nullptr;
 };
 struct TextField {  ///< up to ServerOptions::max_prompt_chars
-  void (*set)(GenerationRequest& request, std::string value) = nullptr;
+  void (*set)(ImageRequest& request, std::string value) = nullptr;
 };
 struct ChoiceField {
   std::span<const char* const> choices;
-  void (*set)(GenerationRequest& request, const std::string& value) = nullptr;
+  void (*set)(ImageRequest& request, const std::string& value) = nullptr;
 };
 struct NumbersField {
   Bound max_count;
   double min;
   double max;
-  void (*set)(GenerationRequest& request, std::vector<double> values) = nullptr;
+  void (*set)(ImageRequest& request, std::vector<double> values) = nullptr;
 };
 struct PixelsField {  ///< two integers: (height, width) or (top, left), as diffusers has them
   std::int64_t min;
   std::int64_t max;
-  void (*set)(GenerationRequest& request, std::pair<int, int> value) = nullptr;
+  void (*set)(ImageRequest& request, std::pair<int, int> value) = nullptr;
 };
 struct FileField {};  ///< the bytes of an image; in JSON as base64. Read with the body: see image_upload.h
 
@@ -86,11 +93,13 @@ enum class FieldType { kString, kNumber, kBoolean, kArray, kFile };
 struct CustomField {
   FieldType type;      ///< of its value in a form
   const char* values;  ///< what it may be, for documents
-  void (*read)(const Fields& fields, FieldContext& context, GenerationRequest& request);
+  void (*read)(const Fields& fields, FieldContext& context, ImageRequest& request);
 };
 
 enum class FieldRoutes { kAll, kWithImage };  ///< kWithImage: not on generations
-enum class FieldBodies { kAll, kJson };       ///< kJson: not in forms
+/// Of names that other servers established, null, "", [] and {} count as absent.
+enum class FieldOrigin { kOwn, kForeign };
+enum class FieldBodies { kAll, kJson };  ///< kJson: not in forms
 
 struct RequestField {
   const char* name;
@@ -100,6 +109,8 @@ struct RequestField {
   const char* documentation;  ///< one line of Markdown
   FieldRoutes routes = FieldRoutes::kAll;
   FieldBodies bodies = FieldBodies::kAll;
+  FieldOrigin origin = FieldOrigin::kOwn;
+  const char* alias_of = nullptr;  ///< the field that this is another name of, with the same values; null: none
 };
 
 /// All fields, in the order in which faults are reported.
@@ -110,8 +121,20 @@ const RequestField* find_request_field(std::string_view name);
 
 FieldType type_of(const RequestField& field);
 
-/// Reads and checks all fields of a JSON object, files excepted. null means absent. Fields without a row are ignored.
-/// @throws HttpFailure  400 with the field as param; 404 for an unknown model
-GenerationRequest read_request_fields(const Fields& fields, FieldContext context);
+/// Whether the JSON value of a foreign or unknown name counts as absent: null, "", [] and {}.
+bool counts_as_absent(const nlohmann::json& value);
+
+/// Whether a field that would be ignored is an error. @throws HttpFailure  400: `strict` is not a boolean
+bool is_strict(const Fields& fields, const ServerOptions& options);
+
+/// Notes that the image is made without a field that was sent.
+/// @param why  continues the field's name, e.g. "needs an image to start from"
+/// @throws HttpFailure  400 with the field as param, where the request is strict
+void set_aside(const FieldContext& context, const std::string& field, const std::string& why, ImageRequest& request);
+
+/// Reads and checks all fields of a JSON object, files excepted. null means absent. Fields without a row are passed
+/// over: see sort_out_foreign_fields.
+/// @throws HttpFailure  400 with the field as param
+ImageRequest read_request_fields(const Fields& fields, FieldContext context);
 
 }  // namespace easel::http

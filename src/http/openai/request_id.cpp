@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <random>
+
+#include "http/wire/random_id.h"
 
 namespace easel::http {
 namespace {
@@ -23,14 +23,7 @@ std::string request_id(const Headers& headers) {
   if (given && !given->empty() && given->size() <= kMaxBytes && std::all_of(given->begin(), given->end(), is_plain)) {
     return *given;
   }
-  static constexpr char kHex[] = "0123456789abcdef";
-  thread_local std::random_device source;
-  std::string id = "req_";
-  for (int word = 0; word < 4; ++word) {
-    const std::uint32_t bits = source();
-    for (int shift = 28; shift >= 0; shift -= 4) id += kHex[(bits >> shift) & 15];
-  }
-  return id;
+  return "req_" + random_id();
 }
 
 }  // namespace easel::http

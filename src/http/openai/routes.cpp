@@ -19,6 +19,18 @@ MaybeResponse server_status(Endpoints& endpoints, const RouteRequest&) {
   return (endpoints.status.*endpoint)();
 }
 
+MaybeResponse root(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.status.root(request.head.headers);
+}
+
+MaybeResponse list_tags(Endpoints& endpoints, const RouteRequest&) {
+  return endpoints.models.tags();
+}
+
+MaybeResponse image_file(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.images.file(percent_decode(request.parameter));
+}
+
 MaybeResponse list_models(Endpoints& endpoints, const RouteRequest&) {
   return endpoints.models.list();
 }
@@ -43,7 +55,7 @@ MaybeResponse unload_model(Endpoints& endpoints, const RouteRequest& request) {
 }
 
 constexpr Route kRoutes[] = {
-    {.method = "GET", .name = "/v1/", .pattern = "", .handler = &server_status<&StatusEndpoints::root>},
+    {.method = "GET", .name = "/v1/", .pattern = "", .handler = &root},
     {.method = "GET",
      .name = "/health",
      .pattern = "health",
@@ -69,6 +81,13 @@ constexpr Route kRoutes[] = {
      .handler = &describe_model},
     {.method = "POST", .name = "/v1/models/{id}/load", .pattern = "models/{...}/load", .handler = &load_model},
     {.method = "POST", .name = "/v1/models/{id}/unload", .pattern = "models/{...}/unload", .handler = &unload_model},
+    {.method = "GET", .name = "/api/tags", .pattern = "api/tags", .handler = &list_tags},
+    // The id in the path is the permission: browsers send no key with the address of an image.
+    {.method = "GET",
+     .name = "/v1/images/files/{name}",
+     .pattern = "images/files/{}",
+     .handler = &image_file,
+     .auth = Auth::kOpen},
     // Azure's clients put the model into the path.
     {.method = "POST",
      .name = "/v1/images/generations",
@@ -108,11 +127,18 @@ bool segment_is(std::string_view segment, std::string_view expected) {
   return segment == expected || (segment.find('%') != std::string_view::npos && percent_decode(segment) == expected);
 }
 
-// A client's base URL may or may not contain the version; the routes are the same.
+// A client's base URL may or may not contain the version; the routes are the same. Clients that expect a Lemonade
+// server write /api/v1, and OpenAI's older ones append the path to a base URL without a slash between them: /v1images.
 Segments without_version(Segments segments) {
-  const bool openai_first = segments.size() > 1 && segment_is(segments[0], "openai") && segment_is(segments[1], "v1");
-  if (openai_first) segments.erase(segments.begin());
-  if (!segments.empty() && segment_is(segments[0], "v1")) segments.erase(segments.begin());
+  const bool has_prefix = segments.size() > 1 && segment_is(segments[1], "v1") &&
+                          (segment_is(segments[0], "openai") || segment_is(segments[0], "api"));
+  if (has_prefix) segments.erase(segments.begin());
+  if (segments.empty()) return segments;
+  if (segment_is(segments[0], "v1")) {
+    segments.erase(segments.begin());
+  } else if (segments[0] == "v1images" || segments[0] == "v1models") {
+    segments[0].remove_prefix(std::string_view("v1").size());
+  }
   return segments;
 }
 

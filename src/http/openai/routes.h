@@ -15,7 +15,8 @@ namespace easel::http {
 struct Endpoints;
 struct RequestRecord;
 
-/// One request on its way to a handler. Valid during the call.
+/// One request on its way to a handler. Valid during the call, and until a streamed response has ended; `parameter`
+/// only during the call.
 struct RouteRequest {
   const RequestHead& head;
   const std::string& parameter;  ///< what stood for "{}" or "{...}" in the path, still percent-encoded
@@ -60,7 +61,8 @@ struct RouteMatch {
   std::string allow;             ///< methods of this path, as the Allow header has them; empty: unknown path
 };
 
-/// Finds the route of a path, with or without /v1 (or Azure's /openai/v1); repeated and trailing slashes do not count.
+/// Finds the route of a path, with or without /v1 (or /openai/v1, or /api/v1); repeated and trailing slashes do not
+/// count.
 /// HEAD is served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
 RouteMatch find_route(std::string_view method, std::string_view path);
 

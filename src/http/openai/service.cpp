@@ -1,9 +1,12 @@
 // Routing, and what all responses share.
 #include "http/openai/service.h"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/log.h"
 #include "core/text.h"
@@ -67,6 +70,50 @@ Response failed(const std::string& id, const HttpError& error) {
   return to_response(error);
 }
 
+void check_model_aliases(const std::vector<std::pair<std::string, std::string>>& aliases, const ModelList& models) {
+  for (const auto& [name, id] : aliases) {
+    const bool served = std::any_of(models.begin(), models.end(), [&id](const auto& model) { return model.id == id; });
+    if (name.empty() || !served) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat("the alias ", quote(name), " stands for ", quote(id), ", which is not a served model"));
+    }
+  }
+}
+
+// Counts and logs a request when it has ended: for a streamed response that is after its body, or when it turns out
+// that its head cannot be written.
+class RequestEnd {
+ public:
+  RequestEnd(ServerMetrics& metrics, const RequestHead& head, RequestRecord request)
+      : record(std::move(request)), metrics_(metrics), head_(head) {}
+  ~RequestEnd() {
+    const auto elapsed = since(started_);
+    const int final_status = log_stream_error();
+    metrics_.count_request(record.route ? record.route->name : "", head_.method, final_status,
+                           std::chrono::duration<double>(elapsed).count());
+    log_request(record, head_, final_status, elapsed);
+  }
+  RequestEnd(const RequestEnd&) = delete;
+  RequestEnd& operator=(const RequestEnd&) = delete;
+
+  std::chrono::milliseconds elapsed() const { return since(started_); }
+
+  RequestRecord record;
+  int status = kClientClosedRequest;
+
+ private:
+  // The status that the request ended with.
+  int log_stream_error() const {
+    if (record.stream_error) failed(record.id, *record.stream_error);
+    if (record.client_left) return kClientClosedRequest;
+    return record.stream_error ? record.stream_error->status : status;
+  }
+
+  ServerMetrics& metrics_;
+  const RequestHead& head_;
+  const Clock::time_point started_ = Clock::now();
+};
+
 }  // namespace
 
 Service::Service(Engine& engine, ServerOptions options)
@@ -74,13 +121,16 @@ Service::Service(Engine& engine, ServerOptions options)
       metrics_(options_.metrics ? options_.metrics : make_metrics(options_.version)),
       keys_(options_.api_keys, options_.api_keys_file),
       access_({.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = true}, keys_),
+      store_(options_.image_store_bytes, options_.image_store_seconds),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
-                 .models = ModelEndpoints(engine),
-                 .images = ImageEndpoints(engine, options_, shutting_down_)} {}
+                 .models = ModelEndpoints(engine, options_),
+                 .images = ImageEndpoints(engine, options_, store_, shutting_down_)} {
+  check_model_aliases(options_.aliases, engine.models());
+}
 
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
-  const auto started = Clock::now();
-  RequestRecord record{.id = request_id(head.headers)};
+  const auto end = std::make_shared<RequestEnd>(*metrics_, head, RequestRecord{.id = request_id(head.headers)});
+  auto& record = end->record;
   std::optional<Response> response;
   try {
     response = dispatch(head, client, record);
@@ -91,15 +141,18 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   } catch (const std::exception& error) {
     response = failed(record.id, unexpected_error(error.what()));
   }
-  const auto elapsed = since(started);
-  const int status = response ? response->status : kClientClosedRequest;
-  metrics_->count_request(record.route ? record.route->name : "", head.method, status,
-                          std::chrono::duration<double>(elapsed).count());
-  log_request(record, head, status, elapsed);
   if (!response) return std::nullopt;
-  add_common_headers(*response, record.id, elapsed);
+  add_common_headers(*response, record.id, end->elapsed());
   access_.add_cors(head, *response);
   if (shutting_down_) response->close = true;
+  if (!response->stream) {
+    end->status = response->status;
+    return response;
+  }
+  response->stream = [end, status = response->status, write = std::move(response->stream)](BodyWriter& body) {
+    end->status = status;
+    write(body);
+  };
   return response;
 }
 

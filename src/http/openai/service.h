@@ -13,6 +13,7 @@
 #include "http/access/api_keys.h"
 #include "http/openai/endpoints.h"
 #include "http/openai/request_record.h"
+#include "http/openai/responses/image_store.h"
 #include "http/openai/routes.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
@@ -51,6 +52,7 @@ class Service {
   std::atomic<bool> shutting_down_ = false;
   ApiKeys keys_;
   Access access_;
+  ImageStore store_;
   Endpoints endpoints_;
 };
 

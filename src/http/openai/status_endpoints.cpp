@@ -1,21 +1,50 @@
 // The state of the default model stands for the server's.
 #include "http/openai/status_endpoints.h"
 
+#include <algorithm>
+#include <string>
+
 #include "http/metrics/metrics.h"
 #include "http/wire/json_text.h"
 
 namespace easel::http {
+namespace {
 
-Response StatusEndpoints::root() const {
-  return json_response(200, json_text({{"name", "easel"},
-                                       {"version", options_.version},
-                                       {"default_model", engine_.models().front().id},
-                                       {"links",
-                                        {{"images", "/v1/images/generations"},
-                                         {"edits", "/v1/images/edits"},
-                                         {"upscale", "/v1/images/upscale"},
-                                         {"models", "/v1/models"},
-                                         {"health", "/health"}}}}));
+constexpr char kPage[] =
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<title>easel</title>\n<h1>easel</h1>\n"
+    "<p>This is an image generation server with OpenAI's Images API under <code>/v1/</code>.</p>\n"
+    "<ul>\n<li><a href=\"/v1/models\">models</a></li>\n<li><a href=\"/health\">health</a></li>\n</ul>\n</html>\n";
+
+bool accepts_html(const Headers& headers) {
+  return std::any_of(headers.begin(), headers.end(), [](const Headers::Field& field) {
+    return equal_ignoring_case(field.name, "Accept") && field.value.find("text/html") != std::string::npos;
+  });
+}
+
+}  // namespace
+
+Response StatusEndpoints::root(const Headers& headers) const {
+  const auto models = engine_.models();
+  const auto upscaler = std::find_if(models.begin(), models.end(),
+                                     [](const ModelDescription& model) { return model.upscale_factor > 0; });
+  auto response = json_response(200, json_text({{"name", "easel"},
+                                                {"version", options_.version},
+                                                {"default_model", models.front().id},
+                                                {"model", models.front().id},
+                                                {"upscaler", upscaler == models.end() ? "" : upscaler->id},
+                                                {"links",
+                                                 {{"images", "/v1/images/generations"},
+                                                  {"edits", "/v1/images/edits"},
+                                                  {"upscale", "/v1/images/upscale"},
+                                                  {"models", "/v1/models"},
+                                                  {"health", "/health"}}}}));
+  if (accepts_html(headers)) {
+    response = Response{};
+    response.headers.add("Content-Type", "text/html; charset=utf-8");
+    response.body = kPage;
+  }
+  response.headers.add("Vary", "Accept");
+  return response;
 }
 
 std::string StatusEndpoints::default_model_status() const {

@@ -17,8 +17,9 @@ class StatusEndpoints {
                   const std::atomic<bool>& shutting_down)
       : engine_(engine), options_(options), metrics_(metrics), shutting_down_(shutting_down) {}
 
-  /// GET /v1/: name, version, default model, and links to the other routes.
-  Response root() const;
+  /// GET / and GET /v1/: name, version, the default model, the model that upscales, and links to the other routes. A
+  /// client that accepts text/html, as a browser does, gets a short page instead of JSON.
+  Response root(const Headers& headers) const;
   /// GET /health: whether the process is well. It is also well while it loads a model or drains: a supervisor that
   /// restarts what answers 503 must leave it running.
   Response health() const;

@@ -66,6 +66,25 @@ std::string http_date() {
   return std::string(text.data(), length);
 }
 
+// The body of a response on its way through cpp-httplib.
+class StreamedBody final : public BodyWriter {
+ public:
+  StreamedBody(httplib::DataSink& sink, const SocketStream& stream) : sink_(sink), stream_(stream) {}
+
+  bool write(std::string_view bytes) override {
+    failed_ = failed_ || !sink_.write(bytes.data(), bytes.size());
+    return !failed_;
+  }
+  bool gone() override { return failed_ || stream_.lost(); }
+  bool ended_sending() override { return stream_.ended_sending(); }
+  bool failed() const { return failed_; }
+
+ private:
+  httplib::DataSink& sink_;
+  const SocketStream& stream_;
+  bool failed_ = false;
+};
+
 // POST, whatever the method was: cpp-httplib reads bodies of some methods only.
 std::string framing_of(const RequestHead& head) {
   constexpr char kRequestLine[] = "POST / HTTP/1.1\r\n";
@@ -80,6 +99,8 @@ Connection::Connection(Socket socket, const ConnectionTimeouts& timeouts, std::f
       address_(peer_address(stream_.socket())),
       timeouts_(timeouts),
       pressure_(std::move(pressure)) {
+  // The library writes no streamed bodies while its server does not listen.
+  svr_sock_ = stream_.socket();
   // Limits of bodies are the handler's.
   set_payload_max_length(std::numeric_limits<std::size_t>::max());
   Post("/", [this](const httplib::Request&, httplib::Response& response, const httplib::ContentReader& reader) {
@@ -172,7 +193,8 @@ void Connection::respond(httplib::Response& response, const httplib::ContentRead
   reader_ = &reader;
   try {
     response_ = refusal_ ? handler_->refuse(*refusal_) : handler_->handle(head_, *this);
-    keep_alive_ = response_ && !refusal_ && head_.keep_alive && !response_->close &&
+    const bool length_is_known = response_ && !(response_->stream && head_.http_1_0);
+    keep_alive_ = response_ && !refusal_ && head_.keep_alive && !response_->close && length_is_known &&
                   pressure_() != Pressure::kStopping && skip_body();
   } catch (const std::exception& error) {
     log::error(concat("a connection was dropped: ", error.what()));
@@ -183,8 +205,25 @@ void Connection::respond(httplib::Response& response, const httplib::ContentRead
   response.status = response_->status;
   // Tells the library not to read what is left of the body.
   if (!keep_alive_) response.set_header("Connection", "close");
+  if (response_->stream) return stream_body(response);
   content_length_ = response_->body.size();
   if (head_.method != "HEAD" && response_->status != 204) response.body = std::move(response_->body);
+}
+
+// HTTP/1.0 knows no chunks: the body ends with the connection.
+void Connection::stream_body(httplib::Response& response) {
+  const auto provide = [this](std::size_t, httplib::DataSink& sink) {
+    StreamedBody body(sink, stream_);
+    response_->stream(body);
+    response_->stream = nullptr;
+    if (!body.failed()) sink.done();
+    return !body.failed();
+  };
+  if (head_.http_1_0) {
+    response.set_content_provider("", provide);
+  } else {
+    response.set_chunked_content_provider("", provide);
+  }
 }
 
 // Instead of the library's own headers: it closes after every error, and adds headers unasked.
@@ -193,7 +232,11 @@ ssize_t Connection::write_head(httplib::Stream& stream) const {
   std::string text;
   for (const auto& field : response_->headers) text += concat(field.name, ": ", field.value, "\r\n");
   text += concat("Date: ", http_date(), "\r\n");
-  if (response_->status != 204) text += concat("Content-Length: ", content_length_, "\r\n");
+  if (response_->stream) {
+    if (!head_.http_1_0) text += "Transfer-Encoding: chunked\r\n";
+  } else if (response_->status != 204) {
+    text += concat("Content-Length: ", content_length_, "\r\n");
+  }
   // Written also where it is HTTP/1.1's default: HTTP/1.0 clients that asked for it look for it.
   text += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return stream.write(text.data(), text.size());

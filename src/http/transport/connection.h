@@ -68,6 +68,7 @@ class Connection final : private Client, private httplib::Server {
   State find_head();
   State discard();
   void respond(httplib::Response& response, const httplib::ContentReader& reader);
+  void stream_body(httplib::Response& response);
   bool skip_body();
   ssize_t write_head(httplib::Stream& stream) const;
 

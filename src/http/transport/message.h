@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,12 +38,30 @@ class Headers {
   std::vector<Field> fields_;
 };
 
-/// One response. The transport adds Content-Length, Date and Connection.
+/// Receives the body of a streamed response, piece by piece. Used by one thread.
+class BodyWriter {
+ public:
+  virtual ~BodyWriter() = default;
+  /// Waits until the client has taken enough of what was written before, up to ConnectionTimeouts::write.
+  /// @return false when the client has left or takes too long; nothing more can be written then
+  virtual bool write(std::string_view bytes) = 0;
+  /// True when no byte can reach the client any more.
+  virtual bool gone() = 0;
+  /// True when the client sends no more. Either it has left, or it only ended its own sending and still reads: write
+  /// something from time to time, and gone() becomes true if it has left.
+  virtual bool ended_sending() = 0;
+};
+
+/// One response. The transport adds Content-Length or Transfer-Encoding, Date and Connection.
 struct Response {
   int status = 200;
   Headers headers;
   std::string body;
   bool close = false;  ///< end the connection after this response
+  /// Writes the body instead of `body`, when its length is not known beforehand. Called once, on the thread that called
+  /// the handler, after the head was written; the head and the client of the request are still valid. Destroyed without
+  /// a call when the head cannot be written. Must not throw.
+  std::function<void(BodyWriter&)> stream = {};
 };
 
 /// A response whose body is JSON.

@@ -97,13 +97,19 @@ bool is_boundary_char(char c) {
          std::string_view("'()+_,-./:=? ").find(c) != std::string_view::npos;
 }
 
-std::string name_of_part(std::string_view disposition) {
+FormPart read_disposition(std::string_view disposition) {
   if (!equal_ignoring_case(first_word(disposition), "form-data")) {
     throw malformed("A part of the form is not form-data.");
   }
-  const auto name = sole_parameter(parameters_of(disposition), "name");
+  const auto parameters = parameters_of(disposition);
+  const auto name = sole_parameter(parameters, "name");
   if (!name || name->empty()) throw malformed("A part of the form has no name.");
-  return *name;
+  const bool has_file_name = std::any_of(parameters.begin(), parameters.end(), [](const Parameter& parameter) {
+    const bool is_file_name =
+        equal_ignoring_case(parameter.name, "filename") || equal_ignoring_case(parameter.name, "filename*");
+    return is_file_name && !parameter.value.empty();
+  });
+  return {.name = *name, .content = {}, .has_file_name = has_file_name};
 }
 
 void check_encoding(std::string_view encoding, const std::string& name) {
@@ -198,7 +204,7 @@ void MultipartReader::begin_part(std::string_view header) {
   if (parts_.size() == limits_.max_parts) {
     throw malformed(concat("The form has more than ", limits_.max_parts, " parts."));
   }
-  std::optional<std::string> name;
+  std::optional<FormPart> part;
   std::string_view encoding;
   while (!header.empty()) {
     const auto line = header.substr(0, header.find(kLineEnd));
@@ -208,13 +214,13 @@ void MultipartReader::begin_part(std::string_view header) {
     const auto field = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
     if (equal_ignoring_case(field, "Content-Transfer-Encoding")) encoding = value;
     if (!equal_ignoring_case(field, "Content-Disposition")) continue;
-    if (name) throw malformed("A part of the form has two Content-Dispositions.");
-    name = name_of_part(value);
+    if (part) throw malformed("A part of the form has two Content-Dispositions.");
+    part = read_disposition(value);
   }
-  if (!name) throw malformed("A part of the form has no Content-Disposition.");
-  if (!encoding.empty()) check_encoding(encoding, *name);
-  in_file_ = limits_.is_file != nullptr && limits_.is_file(*name);
-  parts_.push_back({.name = std::move(*name), .content = {}});
+  if (!part) throw malformed("A part of the form has no Content-Disposition.");
+  if (!encoding.empty()) check_encoding(encoding, part->name);
+  in_file_ = limits_.is_file != nullptr && limits_.is_file(part->name);
+  parts_.push_back(std::move(*part));
 }
 
 void MultipartReader::add_content(std::string_view piece) {

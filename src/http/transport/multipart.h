@@ -11,10 +11,11 @@
 
 namespace easel::http {
 
-/// One part of a form. File names and types that clients state are ignored: the content decides.
+/// One part of a form. File names and types that clients state are not used: the content decides.
 struct FormPart {
   std::string name;
   std::string content;
+  bool has_file_name = false;  ///< the client stated one that is not empty
 };
 
 struct FormLimits {

@@ -75,11 +75,16 @@ void SocketStream::end_sending() {
   ::shutdown(socket_.descriptor(), SHUT_WR);
 }
 
-bool SocketStream::gone() {
+short SocketStream::polled_events() const {
   pollfd poller{socket_.descriptor(), POLLRDHUP, 0};
   ::poll(&poller, 1, 0);
-  if (poller.revents & (POLLERR | POLLHUP | POLLNVAL)) return true;
-  if (!(poller.revents & POLLRDHUP)) return false;
+  return poller.revents;
+}
+
+bool SocketStream::gone() {
+  const auto events = polled_events();
+  if (events & kLost) return true;
+  if (!(events & kEndedSending)) return false;
   if (probes_sent_ == kStatusLinePrefix.size() || Clock::now() < next_probe_) return false;
   const auto sent = ::send(socket_.descriptor(), &kStatusLinePrefix[probes_sent_], 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return errno != EAGAIN && errno != EINTR;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <httplib.h>
+#include <poll.h>
 
 #include <chrono>
 #include <cstddef>
@@ -63,7 +64,14 @@ class SocketStream final : public httplib::Stream {
   /// A client that has closed its connection and one that only has nothing more to send look alike: both sent a FIN.
   /// The second one still waits for its response. Therefore the first bytes of the response, which are always the same,
   /// are sent one at a time as probes: a closed socket answers them with a reset.
+  ///
+  /// Only before the response has begun; after that, see lost().
   bool gone();
+  /// True when the connection is reset or closed in both directions. A client that has closed it is only noticed here
+  /// after something was written to it.
+  bool lost() const { return polled_events() & kLost; }
+  /// True when the client sends no more.
+  bool ended_sending() const { return polled_events() & (kLost | kEndedSending); }
 
   // httplib::Stream
   bool is_readable() const override { return !head_.empty() || !received_.empty(); }
@@ -82,6 +90,10 @@ class SocketStream final : public httplib::Stream {
  private:
   using Clock = std::chrono::steady_clock;
 
+  static constexpr short kLost = POLLERR | POLLHUP | POLLNVAL;
+  static constexpr short kEndedSending = POLLRDHUP;
+
+  short polled_events() const;
   bool wait(short events, TransferDeadline& deadline) const;
   bool receive_body_bytes();
   /// Whether the framing of a chunked body takes more bytes than its content justifies.

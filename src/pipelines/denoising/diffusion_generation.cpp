@@ -33,6 +33,10 @@ bool DiffusionGeneration::prompt_cut() const {
   return std::any_of(phases.begin(), phases.end(), [](const Phase& phase) { return phase.conditioning.prompt_cut; });
 }
 
+std::int64_t DiffusionGeneration::prompt_tokens() const {
+  return phases.empty() ? 0 : phases.front().conditioning.prompt_tokens;
+}
+
 void DiffusionGeneration::start() {
   phase_index = 0;
   skip_empty_phases();

@@ -75,6 +75,8 @@ class DiffusionGeneration : public Generation {
 
   /// GeneratedImage::prompt_cut: true if it is for any phase.
   bool prompt_cut() const;
+  /// GeneratedImage::prompt_tokens: those of the first phase.
+  std::int64_t prompt_tokens() const;
 
   /// Begins the first phase that has steps. To be called after phases are set, before latents are set.
   void start();

@@ -272,8 +272,12 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
     std::vector<DiffusionFinishTicket::PendingImage> images;
     // One at a time: a decode's activations are the largest tensors of all, and batching decodes gains nothing.
     for (const auto* g : own(generations)) {
-      images.push_back(
-          {.parts = {}, .grid = g->grid, .canvas = g->canvas, .seed = g->seed(), .prompt_cut = g->prompt_cut()});
+      images.push_back({.parts = {},
+                        .grid = g->grid,
+                        .canvas = g->canvas,
+                        .seed = g->seed(),
+                        .prompt_cut = g->prompt_cut(),
+                        .prompt_tokens = g->prompt_tokens()});
       auto& parts = images.back().parts;
       if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
       for (const auto& tile : g->tiles) {

@@ -71,6 +71,7 @@ class DiffusionFinishTicket : public FinishTicket {
     Canvas canvas;
     std::uint64_t seed;
     bool prompt_cut = false;
+    std::int64_t prompt_tokens = 0;
   };
   DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device);
   bool done() const override { return event_.passed(); }

@@ -33,6 +33,15 @@ void reject_unused_fields(const GenerationRequest& request, std::span<const Requ
   }
 }
 
+std::vector<std::string> names_of_unused_fields(std::span<const RequestField> used) {
+  std::vector<std::string> names;
+  for (const auto& row : kFields) {
+    const bool is_used = std::find(used.begin(), used.end(), row.field) != used.end();
+    if (!is_used && row.field != RequestField::kMask) names.emplace_back(row.name);
+  }
+  return names;
+}
+
 void reject_field(const char* param, const std::string& why) {
   throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
 }

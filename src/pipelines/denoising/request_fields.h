@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "easel/generation.h"
 
@@ -13,6 +14,10 @@ enum class RequestField { kMask, kStrength, kGuidanceRescale, kImageGuidanceScal
 
 /// @throws Error(kInvalidArgument)  the request sets one of these fields and it is not in `used`; names the field
 void reject_unused_fields(const GenerationRequest& request, std::span<const RequestField> used);
+
+/// The names of the fields above that are not in `used`, the mask excepted: a request with a mask that the model cannot
+/// use is always refused.
+std::vector<std::string> names_of_unused_fields(std::span<const RequestField> used);
 
 /// @throws Error(kInvalidArgument)  always; names the field
 [[noreturn]] void reject_field(const char* param, const std::string& why);

@@ -37,6 +37,7 @@ class PooledConditioner : public Conditioner {
     const auto options = pooled.options();
     DenoiserConditioning conditioning;
     conditioning.prompt_cut = prompts.cut();
+    conditioning.prompt_tokens = prompts.text.tokens;
     conditioning.timestep_cond = at::cat(at::TensorList({at::ones({rows, kHalfNoiseEmbedding}, options),
                                                          at::zeros({rows, kHalfNoiseEmbedding}, options), pooled}),
                                          /*dim=*/1);

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <initializer_list>
+#include <iterator>
 #include <limits>
 
 #include "core/text.h"
@@ -118,6 +120,32 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   keep_usable_schedulers(scheduler, family.noise_conditioning, d);
 }
 
+/// Which fields of requests change nothing with this model, and which schedulers use `eta`.
+/// @param denoiser  the config of the denoising model
+void describe_unused_fields(const Checkpoint& folder, const Family& family, Config denoiser, ModelDescription& d) {
+  d.unused_fields = names_of_unused_fields(family.fields);
+  const auto add = [&](std::initializer_list<const char*> names) {
+    d.unused_fields.insert(d.unused_fields.end(), names.begin(), names.end());
+  };
+  if (denoiser.raw("addition_embed_type") != "text_time") {
+    add({"original_size", "crops_coords_top_left", "target_size", "negative_original_size",
+         "negative_crops_coords_top_left", "negative_target_size"});
+  }
+  const bool has_refiner = !folder.manifest.refiner.empty();
+  const bool takes_scores =
+      has_refiner || Config(folder.settings, folder.index).get("requires_aesthetics_score", false);
+  if (!takes_scores) add({"aesthetic_score", "negative_aesthetic_score"});
+  if (!has_refiner) add({"denoising_end"});
+  // A model that takes the guidance scale as an input computes no unconditional row.
+  const bool embeds_guidance = !denoiser.raw("time_cond_proj_dim").is_null() && !family.image_conditioned;
+  if (embeds_guidance && !has_refiner) add({"negative_prompt", "guidance_rescale"});
+  for (const auto* names : {&d.schedulers, &d.scheduler_aliases}) {
+    std::copy_if(names->begin(), names->end(), std::back_inserter(d.eta_schedulers), [](const std::string& name) {
+      return scheduler_capabilities(canonical_scheduler_name(name)).uses_eta;
+    });
+  }
+}
+
 }  // namespace
 
 ModelDescription describe_model(const std::string& id, const Checkpoint& folder, const Family& family,
@@ -137,6 +165,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   describe_sizes_and_inputs(folder, family, vae, channels, d);
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
+  describe_unused_fields(folder, family, folder.source->config(Component::kUnet), d);
 
   describe_memory(folder, family, options, d);
   return d;

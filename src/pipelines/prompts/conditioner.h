@@ -18,12 +18,13 @@ enum class Guidance { kOff, kOn };
 /// k rows: 1 without guidance; 2 with it, the negative prompt's first; 3 where an image guides as well (see
 /// guidance.h). A tensor is undefined where the model has no such input.
 struct DenoiserConditioning {
-  at::Tensor prompt_embeds;       ///< [k, T, D]
-  at::Tensor text_embeds;         ///< [k, P]: the pooled prompt
-  at::Tensor time_ids;            ///< [k, n]: sizes, crops, scores
-  at::Tensor class_labels = {};   ///< int64 [k]
-  at::Tensor timestep_cond = {};  ///< [k, n]: added to the timestep's embedding, e.g. the embedded guidance scale
-  bool prompt_cut = false;        ///< GeneratedImage::prompt_cut
+  at::Tensor prompt_embeds;        ///< [k, T, D]
+  at::Tensor text_embeds;          ///< [k, P]: the pooled prompt
+  at::Tensor time_ids;             ///< [k, n]: sizes, crops, scores
+  at::Tensor class_labels = {};    ///< int64 [k]
+  at::Tensor timestep_cond = {};   ///< [k, n]: added to the timestep's embedding, e.g. the embedded guidance scale
+  bool prompt_cut = false;         ///< GeneratedImage::prompt_cut
+  std::int64_t prompt_tokens = 0;  ///< GeneratedImage::prompt_tokens
 };
 
 /// Rows of several images, one below another; undefined when there are none.

@@ -83,6 +83,7 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptEncodeO
     cache_.insert(key, encoded, prompt.chunks.size());
   }
   encoded.cut = prompt.cut;  // texts with the same tokens can differ in this
+  encoded.tokens = static_cast<std::int64_t>(current_tokenizer().token_ids(text).size());
   return encoded;
 }
 

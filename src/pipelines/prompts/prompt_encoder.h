@@ -45,9 +45,10 @@ class TextEncoder {
 };
 
 struct EncodedPrompt {
-  at::Tensor embeds;       ///< [1, T, D]; T is the encoder's length, or a multiple of it
-  at::Tensor text_embeds;  ///< [1, P]: pooled from the first chunk and projected; undefined without a projection
-  bool cut = false;        ///< the text encoder did not see all of the text
+  at::Tensor embeds;        ///< [1, T, D]; T is the encoder's length, or a multiple of it
+  at::Tensor text_embeds;   ///< [1, P]: pooled from the first chunk and projected; undefined without a projection
+  bool cut = false;         ///< the text encoder did not see all of the text
+  std::int64_t tokens = 0;  ///< that the tokenizer makes of the text
 };
 
 /// Keeps the most recently used encoded prompts. Not thread-safe.

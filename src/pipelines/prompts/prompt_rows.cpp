@@ -58,7 +58,8 @@ class PromptConditioner : public Conditioner {
     return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
             .text_embeds = {},
             .time_ids = {},
-            .prompt_cut = rows.cut()};
+            .prompt_cut = rows.cut(),
+            .prompt_tokens = rows.text.tokens};
   }
 
  private:

@@ -64,7 +64,8 @@ DenoiserConditioning SdxlConditioner::encode(const GenerationRequest& request, c
   return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
           .text_embeds = concat_rows(rows.negative.text_embeds, rows.text.text_embeds),
           .time_ids = time_ids(request.micro_conditioning, canvas, guidance, start),
-          .prompt_cut = rows.cut()};
+          .prompt_cut = rows.cut(),
+          .prompt_tokens = rows.text.tokens};
 }
 
 at::Tensor SdxlConditioner::time_ids(const MicroConditioning& given, const Canvas& canvas, Guidance guidance,

@@ -1,0 +1,24 @@
+// What a client wants its images delivered as.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "easel/image_output.h"
+
+namespace easel::http {
+
+/// What the fields of a request say about its response instead of about its images.
+struct ResponseOptions {
+  bool base64 = true;  ///< each image has `b64_json`
+  bool link = false;   ///< each image has `url`
+  OutputFormat output = {};
+  const char* quality = "high";  ///< as the response names it: low, medium or high
+  /// Names of fields, as the client sent them, that the image was made without.
+  std::vector<std::string> ignored = {};
+  std::optional<std::int64_t> images_used = {};  ///< of the images that the client sent; none: it sent at most one
+};
+
+}  // namespace easel::http
