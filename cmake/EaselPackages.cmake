@@ -11,7 +11,12 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(LIBPNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg) # libjpeg-turbo, which has libjpeg's interface
-pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux)
+pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux libwebpdemux)
+pkg_check_modules(LIBAVIF REQUIRED IMPORTED_TARGET libavif)
+find_package(GIF REQUIRED)
+if(EASEL_HEIF)
+  pkg_check_modules(LIBHEIF REQUIRED IMPORTED_TARGET libheif)
+endif()
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 include(EaselSentencepiece)
 

@@ -17,17 +17,17 @@ enum class DigitalSource {
 
 /// Metadata of an image file. Empty members are not written.
 struct ImageMetadata {
-  std::string parameters;  ///< UTF-8; AUTOMATIC1111's text, see ParametersText
-  std::string record;      ///< a JSON object in ASCII: how the image was made, in easel's own terms
-  std::optional<DigitalSource> source;
+  std::string parameters = {};  ///< UTF-8; AUTOMATIC1111's text, see ParametersText
+  std::string record = {};      ///< a JSON object in ASCII: how the image was made, in easel's own terms
+  std::optional<DigitalSource> source = std::nullopt;
 };
 
 /// AUTOMATIC1111's `parameters` text: the prompt, a line "Negative prompt: ...", and a line of settings, for example
 /// "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512".
 struct ParametersText {
-  std::string prompt;                                         ///< UTF-8, any number of lines
-  std::string negative_prompt;                                ///< UTF-8; empty: the text has no such line
-  std::vector<std::pair<std::string, std::string>> settings;  ///< names and values, in the order of the text
+  std::string prompt = {};                                         ///< UTF-8, any number of lines
+  std::string negative_prompt = {};                                ///< UTF-8; empty: the text has no such line
+  std::vector<std::pair<std::string, std::string>> settings = {};  ///< names and values, in the order of the text
 };
 
 /// The text that AUTOMATIC1111's web UI parses back to the same members, except that it removes white space at the ends

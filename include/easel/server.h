@@ -53,7 +53,7 @@ struct ServerOptions {
   std::vector<std::string> allowed_origins = {};
   std::size_t max_body_bytes = 1u << 20;        ///< of a JSON body without its images, and of a form's text parts
   std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; an edit has up to 16 images and a mask
-  std::int64_t max_image_pixels = 4096 * 4096;  ///< of an uploaded image, width times height
+  std::int64_t max_image_pixels = 8000 * 8000;  ///< of an uploaded image, width times height
   std::int64_t max_images = 10;                 ///< of one request: the largest `n`
   int min_edge = 16;                            ///< pixels of a generated image's shorter edge, at least
   int max_edge = 2048;                          ///< pixels of its longer edge, at most

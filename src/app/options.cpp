@@ -239,7 +239,7 @@ void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, st
   add_own(*draw, "--guidance-rescale", "X", r.guidance_rescale,
           "reduces the excess contrast of a high guidance scale, 0 to 1")
       ->check(CLI::Range(0.0, 1.0));
-  add_own(*draw, "--image", "FILE", o.image, "PNG, JPEG or WebP file to start from; also sets the size of the image");
+  add_own(*draw, "--image", "FILE", o.image, "image file to start from; also sets the size of the image");
   add_own(*draw, "--mask", "FILE", o.mask,
           "area of --image to redraw; a file that is transparent, or else white, in that area");
   add_own(*draw, "--strength", "X", r.strength, "how far the result may depart from --image, 0 to 1");

@@ -14,12 +14,14 @@ bool is_webp_file(std::string_view bytes);
 
 // Each as decode_image(), for files that begin with the signature of its format.
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits);
-DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits);
+DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits, const UsedSize& used_size);
 DecodedImage decode_webp(std::string_view bytes, const ImageFileLimits& limits);
+DecodedImage decode_gif(std::string_view bytes, const ImageFileLimits& limits);
+DecodedImage decode_avif(std::string_view bytes, const ImageFileLimits& limits);
+DecodedImage decode_heic(std::string_view bytes, const ImageFileLimits& limits);
 
-/// Checks the limits, then allocates an image of that size.
-/// @throws Error(kInvalidArgument)  the size exceeds the limits
-DecodedImage allocate_image(std::int64_t width, std::int64_t height, const ImageFileLimits& limits);
+/// An image of that size with uninitialised pixels and no alpha. check_decoding() has accepted the size.
+DecodedImage allocate_image(std::int64_t width, std::int64_t height);
 
 /// Splits RGBA pixels into the colours and the alpha channel of `image`.
 /// @param rgba  width * height * 4 bytes

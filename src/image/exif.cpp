@@ -1,39 +1,10 @@
 // Reads EXIF. Its orientation is the only field that matters for the pixels.
 #include <cstdint>
-#include <utility>
-#include <vector>
 
-#include "image/checks.h"
 #include "image/decoders.h"
 #include "image/tiff.h"
 
 namespace easel {
-namespace {
-
-/// Rotates and mirrors pixels of pixel_bytes each. Orientations from 5 on swap rows and columns; then each axis may be
-/// reversed.
-std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& pixels, int width, int height, int pixel_bytes,
-                                 int orientation) {
-  const bool transposed = orientation >= 5;
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
-  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
-  const int new_width = transposed ? height : width, new_height = transposed ? width : height;
-  std::vector<std::uint8_t> result;
-  result.reserve(pixels.size());
-  for (int y = 0; y < new_height; ++y) {
-    const int from_y = mirror_y ? new_height - 1 - y : y;
-    for (int x = 0; x < new_width; ++x) {
-      const int from_x = mirror_x ? new_width - 1 - x : x;
-      const auto row = static_cast<std::size_t>(transposed ? from_x : from_y);
-      const auto column = static_cast<std::size_t>(transposed ? from_y : from_x);
-      const auto* pixel = &pixels[(row * static_cast<std::size_t>(width) + column) * pixel_bytes];
-      result.insert(result.end(), pixel, pixel + pixel_bytes);
-    }
-  }
-  return result;
-}
-
-}  // namespace
 
 Tiff::Tiff(std::string_view exif) {
   if (exif.starts_with(kExifPrefix)) exif.remove_prefix(kExifPrefix.size());
@@ -74,15 +45,6 @@ int exif_orientation(std::string_view exif) {
   if (entry == 0) return kUpright;
   const auto orientation = tiff.number(entry + 8, 2);
   return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : kUpright;
-}
-
-DecodedImage upright(DecodedImage decoded, int orientation) {
-  if (orientation == 1) return decoded;
-  auto& [image, alpha] = decoded;
-  image.pixels = turned(image.pixels, image.width, image.height, kChannels, orientation);
-  if (!alpha.empty()) alpha = turned(alpha, image.width, image.height, 1, orientation);
-  if (orientation >= 5) std::swap(image.width, image.height);
-  return decoded;
 }
 
 }  // namespace easel

@@ -4,13 +4,15 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-#include <array>
+#include <algorithm>
 #include <csetjmp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image/checks.h"
 #include "image/decoders.h"
+#include "image/pixel_rows.h"
 
 namespace easel {
 namespace {
@@ -96,31 +98,38 @@ class JpegReader {
     return true;
   }
 
-  bool read_rgb(std::uint8_t* pixels) {
+  /// @param row  buffer for one row, of CMYK pixels where the file has those
+  bool read_rows(std::uint8_t* row, PixelRows& rows) {
     if (setjmp(errors_.failed)) return false;
     jpeg_start_decompress(&jpeg_);
-    const auto row_bytes = static_cast<std::size_t>(jpeg_.output_width) * kChannels;
     while (jpeg_.output_scanline < jpeg_.output_height) {
-      JSAMPROW row = pixels + jpeg_.output_scanline * row_bytes;
+      const auto y = static_cast<int>(jpeg_.output_scanline);
       jpeg_read_scanlines(&jpeg_, &row, 1);
+      if (is_cmyk()) row_to_rgb(row);
+      rows.put(y, row);
     }
     jpeg_finish_decompress(&jpeg_);
     return true;
   }
 
-  /// @param row  buffer for one row of CMYK pixels
-  bool read_cmyk(std::uint8_t* row, std::uint8_t* pixels) {
-    if (setjmp(errors_.failed)) return false;
-    jpeg_start_decompress(&jpeg_);
-    while (jpeg_.output_scanline < jpeg_.output_height) {
-      auto* out = pixels + jpeg_.output_scanline * (std::size_t{jpeg_.output_width} * kChannels);
-      jpeg_read_scanlines(&jpeg_, &row, 1);
-      for (const auto* ink = row; ink != row + std::size_t{jpeg_.output_width} * kCmykChannels; ink += kCmykChannels) {
-        for (int c = 0; c < kChannels; ++c) *out++ = cmyk_to_rgb(ink[c], ink[kChannels]);
-      }
+  /// Decodes at 1/denominator of the size, rounded up. @param denominator  1, 2, 4 or 8
+  void set_scale(unsigned int denominator) {
+    jpeg_.scale_num = 1;
+    jpeg_.scale_denom = denominator;
+  }
+
+  int channels() const { return is_cmyk() ? kCmykChannels : kChannels; }
+
+  /// Bytes that libjpeg needs for the coefficients, which it keeps of a file with several scans.
+  std::int64_t coefficient_bytes() {
+    if (!jpeg_has_multiple_scans(&jpeg_)) return 0;
+    std::int64_t samples = 0;
+    for (int i = 0; i < jpeg_.num_components; ++i) {
+      const auto& component = jpeg_.comp_info[i];
+      samples += std::int64_t{jpeg_.image_width} * jpeg_.image_height * component.h_samp_factor *
+                 component.v_samp_factor / (jpeg_.max_h_samp_factor * jpeg_.max_v_samp_factor);
     }
-    jpeg_finish_decompress(&jpeg_);
-    return true;
+    return samples * std::int64_t{sizeof(JCOEF)};
   }
 
   bool is_cmyk() const { return jpeg_.out_color_space == JCS_CMYK; }
@@ -142,6 +151,14 @@ class JpegReader {
     return static_cast<std::uint8_t>((ink * black + 127) / 255);
   }
 
+  void row_to_rgb(std::uint8_t* row) const {
+    auto* out = row;
+    for (const auto* ink = row; ink != row + std::size_t{jpeg_.output_width} * kCmykChannels; ink += kCmykChannels) {
+      const int black = ink[kChannels];
+      for (int c = 0; c < kChannels; ++c) *out++ = cmyk_to_rgb(ink[c], black);
+    }
+  }
+
   std::string_view bytes_;
   ErrorState errors_{};
   jpeg_progress_mgr progress_{};
@@ -149,17 +166,43 @@ class JpegReader {
   jpeg_decompress_struct jpeg_{};
 };
 
+/// The denominator of the scale that Pillow's JpegImageFile.draft chooses: the largest at which the image is not
+/// smaller than the used size. 1 unless the image has more than four times the pixels.
+int draft_scale(const std::pair<int, int>& size, const std::pair<int, int>& used) {
+  const auto pixels = [](const std::pair<int, int>& edges) { return std::int64_t{edges.first} * edges.second; };
+  if (pixels(size) <= 4 * pixels(used)) return 1;
+  const int scale = std::min(size.first / used.first, size.second / used.second);
+  for (const int denominator : {8, 4, 2}) {
+    if (scale >= denominator) return denominator;
+  }
+  return 1;
+}
+
 }  // namespace
 
-DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits) {
+DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits, const UsedSize& used_size) {
   JpegReader reader(bytes);
   if (!reader.read_header()) throw reader.error();
   const int orientation = reader.orientation();
-  auto decoded = allocate_image(reader.jpeg().image_width, reader.jpeg().image_height, limits);
-  auto* pixels = decoded.image.pixels.data();
-  std::vector<std::uint8_t> row(reader.is_cmyk() ? std::size_t{reader.jpeg().image_width} * kCmykChannels : 0);
-  if (!(reader.is_cmyk() ? reader.read_cmyk(row.data(), pixels) : reader.read_rgb(pixels))) throw reader.error();
-  return upright(std::move(decoded), orientation);
+  const auto& jpeg = reader.jpeg();
+  const std::int64_t width = jpeg.image_width, height = jpeg.image_height;
+  check_decoding(width, height, 0, limits);
+  std::pair original{static_cast<int>(width), static_cast<int>(height)};
+  if (orientation >= 5) std::swap(original.first, original.second);
+  const int denominator = used_size ? draft_scale(original, used_size(original.first, original.second)) : 1;
+  const auto scaled = [&](std::int64_t edge) { return static_cast<int>((edge + denominator - 1) / denominator); };
+  const auto result_bytes = static_cast<double>(std::int64_t{scaled(width)} * scaled(height) * kChannels);
+  const auto bytes_per_pixel =
+      (result_bytes + static_cast<double>(reader.coefficient_bytes())) / static_cast<double>(width * height);
+  check_decoding(width, height, bytes_per_pixel, limits);
+
+  reader.set_scale(static_cast<unsigned int>(denominator));
+  PixelRows rows(scaled(width), scaled(height), false, orientation);
+  std::vector<std::uint8_t> row(static_cast<std::size_t>(scaled(width)) * static_cast<std::size_t>(reader.channels()));
+  if (!reader.read_rows(row.data(), rows)) throw reader.error();
+  auto decoded = rows.take();
+  decoded.original_size = original;
+  return decoded;
 }
 
 }  // namespace easel

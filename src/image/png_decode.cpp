@@ -1,124 +1,146 @@
 // Decodes PNG files with libpng.
+//
+// libpng's progressive reader is used because it stops inflating when the last row is complete. The other one inflates
+// the rest of the data, too, and a small file can hold a gigabyte of it.
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
-#include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "image/checks.h"
 #include "image/decoders.h"
+#include "image/pixel_rows.h"
 
 namespace easel {
 namespace {
 
 /// What the callbacks of libpng share.
-struct ReadState {
-  std::string_view rest;
+struct PngState {
   std::string message;
+  std::size_t unread = 0;                ///< bytes behind the header
+  std::optional<PixelRows> rows;         ///< none until the header has been checked
+  std::vector<std::uint8_t> interlaced;  ///< all rows of an interlaced image; else empty
+  std::size_t row_bytes = 0;
+  bool finished = false;  ///< the last chunk has been read
 };
 
-void read_bytes(png_structp png, png_bytep out, std::size_t count) {
-  auto& state = *static_cast<ReadState*>(png_get_io_ptr(png));
-  if (count > state.rest.size()) png_error(png, "the file ends too early");
-  std::memcpy(out, state.rest.data(), count);
-  state.rest.remove_prefix(count);
+PngState& state_of(png_structp png) {
+  return *static_cast<PngState*>(png_get_progressive_ptr(png));
 }
 
-void on_error(png_structp png, png_const_charp message) {
-  static_cast<ReadState*>(png_get_error_ptr(png))->message = message;
+// The callbacks and the function that calls setjmp create no object that has a destructor, because libpng leaves a
+// failed call by longjmp.
+
+void on_png_error(png_structp png, png_const_charp message) {
+  static_cast<PngState*>(png_get_error_ptr(png))->message = message;
   png_longjmp(png, 1);
 }
 
-void ignore_warning(png_structp, png_const_charp) {}
+void ignore_png_warning(png_structp, png_const_charp) {}
+
+/// Asks for 8-bit RGB, or RGBA where the file has transparency, and lets process() return.
+void on_png_header(png_structp png, png_infop info) {
+  png_set_expand(png);
+  png_set_strip_16(png);
+  png_set_gray_to_rgb(png);
+  png_set_interlace_handling(png);
+  png_read_update_info(png, info);
+  state_of(png).row_bytes = png_get_rowbytes(png, info);
+  state_of(png).unread = png_process_data_pause(png, 0);
+}
+
+/// @param row  null: this pass does not change the row
+void on_png_row(png_structp png, png_bytep row, png_uint_32 y, int) {
+  auto& state = state_of(png);
+  if (state.interlaced.empty()) {
+    if (row != nullptr) state.rows->put(static_cast<int>(y), row);
+  } else {
+    png_progressive_combine_row(png, &state.interlaced[y * state.row_bytes], row);
+  }
+}
+
+void on_png_end(png_structp png, png_infop) {
+  state_of(png).finished = true;
+}
 
 /// Owns libpng's two structs.
 class PngReader {
  public:
-  explicit PngReader(ReadState& state)
-      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, &on_error, &ignore_warning)),
-        info_(png_ != nullptr ? png_create_info_struct(png_) : nullptr) {}
+  explicit PngReader(PngState& state)
+      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, &on_png_error, &ignore_png_warning)),
+        info_(png_ != nullptr ? png_create_info_struct(png_) : nullptr) {
+    if (info_ == nullptr) throw Error(ErrorCode::kResourceExhausted, "out of memory when reading a PNG file");
+    png_set_progressive_read_fn(png_, &state, &on_png_header, &on_png_row, &on_png_end);
+    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller checks our own limits
+    // A negative count means all chunks that pixels do not depend on. Texts and profiles are skipped, not unpacked.
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  }
   ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 
-  bool made() const { return info_ != nullptr; }
-  png_structp png() const { return png_; }
-  png_infop info() const { return info_; }
+  /// @return false with a message in the PngState when the file is damaged
+  bool process(std::string_view bytes) {
+    if (setjmp(png_jmpbuf(png_))) return false;
+    png_process_data(png_, info_, reinterpret_cast<png_bytep>(const_cast<char*>(bytes.data())), bytes.size());
+    return true;
+  }
+  std::int64_t width() const { return png_get_image_width(png_, info_); }
+  std::int64_t height() const { return png_get_image_height(png_, info_); }
+  int channels() const { return png_get_channels(png_, info_); }
+  bool interlaced() const { return png_get_interlace_type(png_, info_) != PNG_INTERLACE_NONE; }
 
  private:
   png_structp png_;
   png_infop info_;
 };
 
-// libpng leaves a failed call by longjmp, which skips destructors, so the functions that call setjmp and the callbacks
-// create no object that has one.
-
-/// @return false with a message in the ReadState that the reader was made with
-bool read_header(const PngReader& reader, ReadState& state) {
-  if (setjmp(png_jmpbuf(reader.png()))) return false;
-  png_set_read_fn(reader.png(), &state, &read_bytes);
-  png_set_user_limits(reader.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller checks our own limits
-  // A negative count means all chunks that pixels do not depend on. Texts and profiles are skipped, not unpacked.
-  png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-  constexpr png_byte kExif[] = "eXIf";
-  png_set_keep_unknown_chunks(reader.png(), PNG_HANDLE_CHUNK_AS_DEFAULT, kExif, 1);
-  png_read_info(reader.png(), reader.info());
-  return true;
+/// The orientation from the file's EXIF chunk, which may stand before or behind the pixels.
+int png_orientation(std::string_view file) {
+  constexpr std::size_t kSignature = 8, kHead = 8, kCheck = 4;
+  for (auto rest = file.substr(kSignature); rest.size() >= kHead;) {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(rest[i]);
+    if (rest.substr(4, 4) == "eXIf") return exif_orientation(rest.substr(kHead, size));
+    rest.remove_prefix(std::min(rest.size(), kHead + size + kCheck));
+  }
+  return 1;
 }
 
-/// Reads 8-bit RGB, or RGBA where the file has transparency.
-/// @param row_bytes  size of each row's buffer
-bool read_pixels(const PngReader& reader, std::vector<png_bytep>& rows, std::size_t row_bytes) {
-  if (setjmp(png_jmpbuf(reader.png()))) return false;
-  png_set_expand(reader.png());
-  png_set_strip_16(reader.png());
-  png_set_gray_to_rgb(reader.png());
-  png_read_update_info(reader.png(), reader.info());
-  if (png_get_rowbytes(reader.png(), reader.info()) != row_bytes)
-    png_error(reader.png(), "its rows have an unexpected length");
-  png_read_image(reader.png(), rows.data());
-  png_read_end(reader.png(), reader.info());  // EXIF may follow the pixels
-  return true;
+Error damaged_png(const std::string& message) {
+  return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", message)};
 }
 
-bool has_alpha(const PngReader& reader) {
-  return (png_get_color_type(reader.png(), reader.info()) & PNG_COLOR_MASK_ALPHA) != 0 ||
-         png_get_valid(reader.png(), reader.info(), PNG_INFO_tRNS) != 0;
-}
-
-int orientation(const PngReader& reader) {
-  png_bytep exif = nullptr;
-  png_uint_32 size = 0;
-  if (png_get_eXIf_1(reader.png(), reader.info(), &size, &exif) == 0) return 1;
-  return exif_orientation({reinterpret_cast<const char*>(exif), size});
-}
-
-Error damaged_error(const ReadState& state) {
-  return {ErrorCode::kInvalidArgument, concat("the PNG file is damaged: ", state.message)};
+void put_interlaced_rows(PngState& state) {
+  if (state.interlaced.empty()) return;
+  for (int y = 0; y < state.rows->height(); ++y)
+    state.rows->put(y, &state.interlaced[static_cast<std::size_t>(y) * state.row_bytes]);
 }
 
 }  // namespace
 
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
-  ReadState state{.rest = bytes, .message = ""};
-  const PngReader reader(state);
-  if (!reader.made()) throw Error(ErrorCode::kResourceExhausted, "out of memory when reading a PNG file");
-  if (!read_header(reader, state)) throw damaged_error(state);
-  const auto width = png_get_image_width(reader.png(), reader.info());
-  const auto height = png_get_image_height(reader.png(), reader.info());
-  auto decoded = allocate_image(width, height, limits);
-
-  const bool transparent = has_alpha(reader);
-  const std::size_t row_bytes = std::size_t{width} * (transparent ? kChannels + 1 : kChannels);
-  std::vector<std::uint8_t> rgba(transparent ? row_bytes * height : 0);
-  auto* pixels = transparent ? rgba.data() : decoded.image.pixels.data();
-  std::vector<png_bytep> rows;
-  for (std::size_t y = 0; y < height; ++y) rows.push_back(pixels + y * row_bytes);
-  if (!read_pixels(reader, rows, row_bytes)) throw damaged_error(state);
-  if (transparent) split_alpha(rgba.data(), decoded);
-  return upright(std::move(decoded), orientation(reader));
+  constexpr const char* kTooShort = "the file ends too early";
+  PngState state;
+  PngReader reader(state);
+  if (!reader.process(bytes)) throw damaged_png(state.message);
+  if (state.row_bytes == 0) throw damaged_png(kTooShort);
+  const bool alpha = reader.channels() > kChannels;
+  const bool whole = reader.interlaced();
+  check_decoding(reader.width(), reader.height(), reader.channels() * (whole ? 2 : 1), limits);
+  if (state.row_bytes != static_cast<std::size_t>(reader.width() * reader.channels()))
+    throw damaged_png("its rows have an unexpected length");
+  state.rows.emplace(static_cast<int>(reader.width()), static_cast<int>(reader.height()), alpha,
+                     png_orientation(bytes));
+  if (whole) state.interlaced.resize(state.row_bytes * static_cast<std::size_t>(reader.height()));
+  if (!reader.process(bytes.substr(bytes.size() - state.unread))) throw damaged_png(state.message);
+  if (!state.finished) throw damaged_png(kTooShort);
+  put_interlaced_rows(state);
+  return state.rows->take();
 }
 
 }  // namespace easel

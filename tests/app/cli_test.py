@@ -338,7 +338,7 @@ class Draw(unittest.TestCase):
     def test_unreadable_images_are_errors(self):
         broken = f"{self.folder.name}/broken.png"
         pathlib.Path(broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "neither a PNG")):
+        for path, says in ((broken, "damaged"), ("/nowhere/a.png", "/nowhere/a.png"), (os.path.join(MODEL, "README.md"), "not a PNG")):
             result = run("draw", "a cat", "-o", f"{self.folder.name}/x.png", "--image", path, "--model", MODEL)
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(says, result.stderr)

@@ -1,4 +1,4 @@
-// Fuzzes the decoders of uploaded images: PNG, JPEG and WebP.
+// Fuzzes the decoders of uploaded images: PNG, JPEG, WebP, GIF, AVIF and HEIC.
 #include <cstdlib>
 #include <string_view>
 
@@ -26,6 +26,7 @@ std::vector<std::string> easel::seed_corpus() {
   const auto image = gradient(24, 17);
   std::vector<std::uint8_t> alpha(24 * 17);
   for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = static_cast<std::uint8_t>(i);
+  const auto few = flat(24, 17, 1, 2, 3);
   return {png_file(image),
           png_file(image, alpha),
           jpeg_file(image),
@@ -33,5 +34,11 @@ std::vector<std::string> easel::seed_corpus() {
           jpeg_file(image, JpegKind::kGray),
           with_orientation(jpeg_file(image, JpegKind::kCmyk), 6),
           webp_file(image),
-          webp_file(image, alpha)};
+          webp_file(image, alpha),
+          animated_webp_file(image, 40, 20, 8, 2),
+          gif_file(few),
+          gif_file(few, true, true, 2),
+          avif_file(image),
+          avif_file(image, alpha, 3, 1),
+          heic_file(image)};
 }

@@ -74,6 +74,10 @@ std::string webp_with_exif(const std::string& file, const std::string& exif) {
   return webp_chunk("RIFF", "WEBP" + webp_chunk("VP8X", head) + file.substr(kFileHead) + webp_chunk("EXIF", exif));
 }
 
+void append_png_bytes(png_structp writer, png_bytep data, std::size_t count) {
+  static_cast<std::string*>(png_get_io_ptr(writer))->append(reinterpret_cast<const char*>(data), count);
+}
+
 }  // namespace
 
 Image gradient(int width, int height) {
@@ -110,16 +114,30 @@ std::string png_file(const Image& image, const std::vector<std::uint8_t>& alpha)
   return bytes;
 }
 
+std::string interlaced_png_file(const Image& image, const std::vector<std::uint8_t>& alpha) {
+  std::string bytes;
+  auto* png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  auto* info = png_create_info_struct(png);
+  png_set_write_fn(png, &bytes, &append_png_bytes, nullptr);
+  png_set_IHDR(png, info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8,
+               alpha.empty() ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGBA, PNG_INTERLACE_ADAM7,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_write_info(png, info);
+  auto pixels = alpha.empty() ? image.pixels : interleaved(image, alpha);
+  const auto row_bytes = pixels.size() / static_cast<std::size_t>(image.height);
+  std::vector<png_bytep> rows;
+  for (std::size_t y = 0; y < static_cast<std::size_t>(image.height); ++y) rows.push_back(&pixels[y * row_bytes]);
+  png_write_image(png, rows.data());
+  png_write_end(png, info);
+  png_destroy_write_struct(&png, &info);
+  return bytes;
+}
+
 std::string png_text_chunk(const std::string& text) {
   std::string bytes;
   auto* png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   auto* info = png_create_info_struct(png);
-  png_set_write_fn(
-      png, &bytes,
-      [](png_structp writer, png_bytep data, std::size_t count) {
-        static_cast<std::string*>(png_get_io_ptr(writer))->append(reinterpret_cast<const char*>(data), count);
-      },
-      nullptr);
+  png_set_write_fn(png, &bytes, &append_png_bytes, nullptr);
   png_set_IHDR(png, info, 1, 1, 8, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                PNG_FILTER_TYPE_DEFAULT);
   std::string key = "Comment", copy = text;

@@ -44,8 +44,8 @@ class ImageEndpoints {
   Response file(const std::string& name) const;
 
  private:
-  /// Uploaded images are decoded by a few threads at a time: each may take some hundred megabytes meanwhile.
-  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
+  /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
+  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
 
   /// What the body of a request asks for.
   struct ReadRequest {
