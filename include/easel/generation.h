@@ -149,6 +149,8 @@ struct ModelDescription {
   std::string default_scheduler;               ///< a name of `schedulers`
   std::vector<std::string> schedulers;         ///< names that requests may use
   std::vector<std::string> scheduler_aliases;  ///< further names, unlisted; in lower case with underscores
+  std::string prediction_type;                 ///< of its UNet: "epsilon", "v_prediction" or another of diffusers'
+  std::string prediction_source;               ///< where that was found, in words
   std::int64_t max_clip_skip = 0;              ///< in text encoder layers
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too

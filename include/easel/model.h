@@ -16,6 +16,10 @@ namespace easel {
 struct ModelOptions {
   std::string id = {};   ///< what requests call the model; empty: checkpoint_name() of its path
   std::string vae = {};  ///< folder or file of an autoencoder to use in place of the checkpoint's own; empty: its own
+  std::string variant = {};  ///< of the weights in a folder, such as "bf16" or "non_ema"; empty: the plain files
+  /// Tensors that may be left out if the model does not use them; patterns as in a shell. By default such a tensor is
+  /// an error. Scales, norms, biases and markers of quantisation are never left out.
+  std::vector<std::string> ignored_tensors = {};
 
   /// "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
   std::string device = "auto";

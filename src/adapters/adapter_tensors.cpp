@@ -73,7 +73,7 @@ at::Tensor AdapterTensors::take_reshaped(AdapterTensorRole role, const Shape& ex
 double AdapterTensors::take_number(AdapterTensorRole role) {
   if (count(shape(role)) != 1) throw shape_mismatch(role, "one number");
   taken_.insert(role);
-  const auto value = file_.read(key(role)).item<double>();
+  const auto value = file_.read(key(role)).to(at::kDouble).item<double>();
   if (!std::isfinite(value)) throw corrupt(role, "is not finite");
   return value;
 }
@@ -102,7 +102,8 @@ Error AdapterTensors::shape_mismatch(AdapterTensorRole role, const std::string& 
 at::Tensor AdapterTensors::read(AdapterTensorRole role) {
   if (!c10::isFloatingType(file_.info(key(role)).dtype)) throw corrupt(role, "does not have a floating-point dtype");
   taken_.insert(role);
-  const auto stored = file_.read(key(role));
+  auto stored = file_.read(key(role));
+  if (c10::isFloat8Type(stored.scalar_type())) stored = stored.to(at::kFloat);  // torch has no arithmetic for 8 bits
   if (!at::isfinite(stored).all().item<bool>()) throw corrupt(role, "holds numbers that are not finite");
   // A copy, because the file may change while the adapter is in use.
   auto tensor = stored.to(placement_.device, placement_.dtype, /*non_blocking=*/false, /*copy=*/true);

@@ -69,6 +69,7 @@ void print(const ModelDescription& m, bool is_default) {
   std::printf("  draws       %dx%d%s, %lld steps, guidance %g, scheduler %s\n", m.native_width, m.native_height,
               m.native_size_only ? " (other sizes are resized)" : "", static_cast<long long>(m.default_steps),
               m.default_guidance_scale, m.default_scheduler.c_str());
+  std::printf("  predicts    %s, as %s says\n", m.prediction_type.c_str(), m.prediction_source.c_str());
   std::printf("  schedulers  %s\n", join(m.schedulers).c_str());
 }
 

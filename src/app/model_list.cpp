@@ -29,13 +29,13 @@ std::pair<std::string, std::string> split_alias(const std::string& text) {
   return {std::move(id), std::move(path)};
 }
 
-/// The autoencoder that --vae gives a model: the one given for its id, else the one given for all models.
-std::string vae_path_for(const std::string& id, const std::vector<std::string>& given) {
+/// The value of --vae or --variant for a model: the one given for its id, else the one given for all models.
+std::string value_for(const std::string& id, const std::vector<std::string>& given) {
   std::string for_all;
   for (const auto& text : given) {
-    const auto [name, path] = split_name(text);
-    if (name == id) return path;
-    if (name.empty()) for_all = path;
+    const auto [name, value] = split_name(text);
+    if (name == id) return value;
+    if (name.empty()) for_all = value;
   }
   return for_all;
 }
@@ -44,7 +44,13 @@ std::vector<ServedModel>::iterator find_id(std::vector<ServedModel>& models, con
   return std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
 }
 
-void add_directory(const std::string& directory, const std::vector<std::string>& vaes, const PipelineOptions& options,
+CheckpointOptions checkpoint_options(const std::string& id, const ModelFlags& flags) {
+  return {.vae = value_for(id, flags.vaes),
+          .variant = value_for(id, flags.variants),
+          .ignored_tensors = flags.ignored_tensors};
+}
+
+void add_directory(const std::string& directory, const ModelFlags& flags, const PipelineOptions& options,
                    std::vector<ServedModel>& models) {
   for (const auto& path : find_checkpoints(directory)) {
     const auto id = checkpoint_name(path);
@@ -57,7 +63,7 @@ void add_directory(const std::string& directory, const std::vector<std::string>&
       continue;
     }
     try {
-      models.push_back(open_model(id, path, options, vae_path_for(id, vaes)));
+      models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
     } catch (const Error& e) {
       log::warning(concat("model ", id, " is left out: ", e.what()));
     }
@@ -117,16 +123,21 @@ std::vector<ServedModel> list_models(const ModelFlags& flags) {
     if (find_id(models, id) != models.end()) {
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
     }
-    models.push_back(open_model(id, path, options, vae_path_for(id, flags.vaes)));
+    models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
   }
   const std::string directory =
       flags.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : flags.models_dir;
-  if (!directory.empty()) add_directory(directory, flags.vaes, options, models);
+  if (!directory.empty()) add_directory(directory, flags, options, models);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");
   }
   for (const auto& text : flags.vaes) {
     if (const auto name = split_name(text).first; !name.empty()) find("--vae", name, models);
+  }
+  for (const auto& text : flags.variants) {
+    const auto name = split_name(text).first;
+    if (name.empty() || fs::is_directory(find("--variant", name, models)->description.folder)) continue;
+    throw Error(ErrorCode::kInvalidArgument, concat("--variant names ", name, ", which is a single file and has none"));
   }
   for (const auto& id : flags.pinned) find("--pin", id, models)->pinned = true;
   if (!flags.default_model.empty()) {

@@ -60,6 +60,12 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--vae", "PATH", o.vaes,
       "autoencoder to use in place of the models' own: a folder or a .safetensors file, or MODEL=PATH; may be "
       "repeated");
+  add(app, kModelGroup, "--variant", "NAME", o.variants,
+      "variant of the weights in checkpoint folders, such as bf16 or non_ema, or MODEL=NAME; may be repeated");
+  add(app, kModelGroup, "--ignore-tensors", "PATTERN", o.ignored_tensors,
+      "leave out tensors of this name that a model does not use, which are errors otherwise; * stands for any text; "
+      "may "
+      "be repeated");
   add(app, kModelGroup, "--pin", "ID", o.pinned, "load this model at the start and keep it in memory; may be repeated");
   add(app, kModelGroup, "--device", "NAME", o.devices,
       "auto, cpu, cuda or cuda:N; of several GPUs (cuda:0,cuda:1) each runs its own requests; may be repeated");

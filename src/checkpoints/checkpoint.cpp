@@ -6,6 +6,7 @@
 #include "checkpoints/single_file.h"
 #include "core/config.h"
 #include "core/text.h"
+#include "weights/format/file_names.h"
 
 namespace easel {
 namespace {
@@ -37,6 +38,7 @@ Manifest read_manifest(const std::string& path, CheckpointKind kind) {
   }
   manifest.refiner = config.get<std::string>("refiner", "");
   manifest.vae = config.get<std::string>("vae", "");
+  if (kind == CheckpointKind::kFolder) manifest.variant = config.get<std::string>("variant", "");
   if (const auto tile = config.find<std::int64_t>("upscale_tile")) {
     constexpr std::int64_t kMaxTile = 1 << 14;
     if (*tile < 1 || *tile > kMaxTile) {
@@ -63,15 +65,32 @@ std::string resolve_from(const fs::path& folder, const std::string& path) {
   return path.empty() ? "" : (folder / path).lexically_normal().string();
 }
 
-Checkpoint open_file(const std::string& path) {
-  const auto extension = fs::path(path).extension();
-  for (const char* pickle : {".ckpt", ".pt", ".pth", ".bin"}) {
-    if (extension != pickle) continue;
+/// The name of the autoencoder's file next to a checkpoint, NAME.vae.safetensors, as AUTOMATIC1111's web UI looks for
+/// it; empty if there is none.
+/// @throws Error(kUnsupported)  it is a pickle
+std::string own_vae_file(const std::string& path) {
+  const auto stem = fs::path(path).replace_extension();
+  std::error_code unknown;
+  for (const char* extension : {".vae.safetensors", ".vae.sft"}) {
+    if (fs::exists(stem.string() + extension, unknown)) return stem.filename().string() + extension;
+  }
+  for (const char* extension : {".vae.pt", ".vae.ckpt"}) {
+    const auto pickle = stem.string() + extension;
+    if (!fs::exists(pickle, unknown)) continue;
+    throw Error(ErrorCode::kUnsupported,
+                concat(pickle, " is the model's autoencoder as a pickle, which can run code when it is loaded; make ",
+                       stem.string(), ".vae.safetensors of it with `easel convert ", pickle, "`"));
+  }
+  return "";
+}
+
+Checkpoint open_file(const std::string& path, const CheckpointOptions& options) {
+  if (is_pickle_name(path)) {
     throw Error(ErrorCode::kUnsupported, concat(path, " is a pickle, which can run code when it is loaded; make ",
                                                 fs::path(path).replace_extension(".safetensors").string(),
                                                 " of it with `easel convert ", path, "`"));
   }
-  if (extension != ".safetensors") {
+  if (!is_safetensors_name(path)) {
     throw Error(ErrorCode::kUnsupported, path + " is neither a checkpoint folder nor a .safetensors file");
   }
   auto manifest = read_manifest(fs::path(path).replace_extension(".easel.json").string(), CheckpointKind::kFile);
@@ -79,10 +98,11 @@ Checkpoint open_file(const std::string& path) {
   auto& overrides = manifest.single_file;
   for (auto* part : {&overrides.configs, &overrides.text_encoder, &overrides.text_encoder_2})
     *part = resolve_from(folder, *part);
-  return open_single_file(path, manifest);
+  if (options.vae.empty() && manifest.vae.empty()) manifest.vae = own_vae_file(path);
+  return open_single_file(path, manifest, options.ignored_tensors);
 }
 
-Checkpoint open_folder(const std::string& path) {
+Checkpoint open_folder(const std::string& path, const CheckpointOptions& options) {
   if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model ", path, " does not exist"));
   Checkpoint folder;
   folder.path = path;
@@ -104,7 +124,10 @@ Checkpoint open_folder(const std::string& path) {
   }
   if (folder.class_name.empty()) throw Error(ErrorCode::kCorruptData, concat(index, ": `_class_name` is missing"));
   folder.manifest = read_manifest(folder.file("easel.json"), CheckpointKind::kFolder);
-  folder.source = open_folder_source(path);
+  const auto& variant = options.variant.empty() ? folder.manifest.variant : options.variant;
+  if (!variant.empty()) require_variant(path, variant);
+  folder.source = open_folder_source(path, options.ignored_tensors, variant);
+  folder.prediction_source = "its scheduler_config.json";
   return folder;
 }
 
@@ -134,10 +157,11 @@ std::string card_licence(const std::string& path) {
 
 }  // namespace
 
-Checkpoint Checkpoint::open(const std::string& path, const std::string& vae) {
-  auto checkpoint = fs::is_regular_file(path) ? open_file(path) : open_folder(path);
+Checkpoint Checkpoint::open(const std::string& path, const CheckpointOptions& options) {
+  auto checkpoint = fs::is_regular_file(path) ? open_file(path, options) : open_folder(path, options);
+  const auto& vae = options.vae;
   const auto other = vae.empty() ? resolve_from(checkpoint.resolve(""), checkpoint.manifest.vae) : vae;
-  if (!other.empty()) checkpoint.source = with_vae(checkpoint.source, other);
+  if (!other.empty()) checkpoint.source = with_vae(checkpoint.source, other, options.ignored_tensors);
   return checkpoint;
 }
 

@@ -27,7 +27,8 @@ struct SingleFileOverrides {
 /// NAME.easel.json next to NAME.safetensors.
 ///
 /// {"name", "licence", "native_size": "WxH", "native_size_only": bool, "refiner": "PATH", "vae": "PATH",
-///  "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}}, and for a
+///  "variant", "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}},
+///  and for a
 /// single file {"configs", "text_encoder", "text_encoder_2", "prediction_type"}. Every field is optional; other fields
 /// are errors.
 struct Manifest {
@@ -40,8 +41,17 @@ struct Manifest {
   std::string scheduler;
   std::string refiner;  ///< path of SDXL's refiner, relative to the manifest's folder; empty: none
   std::string vae;      ///< path of an autoencoder that replaces the checkpoint's own, also relative; empty: none
+  std::string variant;  ///< of the weights in the folder, e.g. "bf16"; empty: the plain files
   std::optional<double> denoising_end;  ///< where the refiner takes over
   SingleFileOverrides single_file;
+};
+
+/// How a checkpoint is opened.
+struct CheckpointOptions {
+  std::string vae = {};  ///< path of an autoencoder that replaces the checkpoint's own and the manifest's; empty: none
+  std::string variant = {};  ///< of the weights in a folder, in place of the manifest's: "fp16", "non_ema"; empty: none
+  /// Patterns of tensors that may be left out if the model does not use them; see is_ignored.
+  std::vector<std::string> ignored_tensors = {};
 };
 
 /// The components of a checkpoint, as named by model_index.json or found in a single file.
@@ -53,13 +63,13 @@ struct Checkpoint {
   nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
-  LoadContext load_context;  ///< for the weights that are loaded from it; set by open_model for each load
+  std::string prediction_source;  ///< where the prediction type of its scheduler was found, for the user
+  LoadContext load_context;       ///< for the weights that are loaded from it; set by open_model for each load
 
-  /// @param vae  path of an autoencoder that replaces the checkpoint's own and the manifest's; empty: none
   /// @throws Error(kNotFound)      the path or its model_index.json does not exist
   /// @throws Error(kCorruptData)   a file does not have the expected contents
   /// @throws Error(kUnsupported)   a pickle; a single file of another family
-  static Checkpoint open(const std::string& path, const std::string& vae = "");
+  static Checkpoint open(const std::string& path, const CheckpointOptions& options = {});
 
   /// Takes `class_name` and `settings` from a model_index.json, replacing previous values.
   void read_pipeline(const Config& model_index);

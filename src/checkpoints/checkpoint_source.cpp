@@ -1,12 +1,18 @@
 #include "checkpoints/checkpoint_source.h"
 
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "checkpoints/single_file_configs.h"
+#include "checkpoints/unused_tensors.h"
 #include "core/text.h"
+#include "weights/format/message_format.h"
+#include "weights/stores/component_files.h"
 #include "weights/stores/component_store.h"
+#include "weights/stores/ignored_tensors.h"
 #include "weights/stores/key_mapping.h"
+#include "weights/stores/quantization.h"
 #include "weights/stores/safetensors.h"
 
 namespace easel {
@@ -18,9 +24,14 @@ namespace fs = std::filesystem;
 constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
 constexpr char kTransformersStem[] = "model";
 
+const char* stem_of(Component component) {
+  return is_text_encoder(component) ? kTransformersStem : kDiffusersStem;
+}
+
 class FolderSource : public CheckpointSource {
  public:
-  explicit FolderSource(std::string folder) : folder_(std::move(folder)) {}
+  FolderSource(std::string folder, std::vector<std::string> ignored_tensors, std::string variant)
+      : folder_(std::move(folder)), ignored_tensors_(std::move(ignored_tensors)), variant_(std::move(variant)) {}
 
   Config config(Component component) const override {
     const char* name = is_scheduler(component) ? "scheduler_config.json" : "config.json";
@@ -28,7 +39,8 @@ class FolderSource : public CheckpointSource {
     return Config::read_file(path, path);
   }
   std::shared_ptr<const TensorStore> weights(Component component) const override {
-    return open_component_folder(concat(folder_, '/', component_name(component)), component);
+    return without_ignored(open_component_folder(concat(folder_, '/', component_name(component)), component, variant_),
+                           ignored_tensors_);
   }
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
     return load_clip_tokenizer(concat(folder_, '/', component_name(component)));
@@ -36,17 +48,23 @@ class FolderSource : public CheckpointSource {
 
  private:
   std::string folder_;
+  std::vector<std::string> ignored_tensors_;
+  std::string variant_;
 };
 
 /// Opens a file that holds an autoencoder.
-std::shared_ptr<const TensorStore> open_vae_file(const std::string& path) {
-  auto file = std::make_shared<SafetensorsFile>(path);
+std::shared_ptr<const TensorStore> open_vae_file(const std::string& path, const std::vector<std::string>& ignored) {
+  const auto original = std::make_shared<SafetensorsFile>(path);
+  refuse_unknown_quantization(*original);
+  auto file = with_scales(original);
   const NameSet names(*file);
-  if (names.has_prefix("encoder.down_blocks.")) return with_attention_names(std::move(file));
+  if (names.has_prefix("encoder.down_blocks.")) return without_ignored(with_attention_names(std::move(file)), ignored);
   const auto prefix = find_vae(names);
   if (!prefix)
     throw Error(ErrorCode::kCorruptData, path + " does not hold an autoencoder: it has no tensor `encoder.down...`");
-  return with_diffusers_names(std::move(file), original_vae_names(original_vae_layout(names, *prefix), *prefix));
+  auto used = original_vae_names(original_vae_layout(names, *prefix), *prefix);
+  check_all_used(*file, {.kind = FilePart::Kind::kVae, .prefix = *prefix}, used, ignored);
+  return with_diffusers_names(std::move(file), std::move(used));
 }
 
 bool has_vae(const CheckpointSource& source) {
@@ -78,8 +96,10 @@ std::string vae_folder(const std::string& path) {
 
 class VaeOverrideSource : public CheckpointSource {
  public:
-  VaeOverrideSource(std::shared_ptr<const CheckpointSource> source, const std::string& path)
+  VaeOverrideSource(std::shared_ptr<const CheckpointSource> source, const std::string& path,
+                    std::vector<std::string> ignored_tensors)
       : source_(std::move(source)),
+        ignored_tensors_(std::move(ignored_tensors)),
         path_(vae_folder(path)),
         config_(
             ((fs::is_directory(path_) ? fs::path(path_) : fs::path(path_).parent_path()) / "config.json").string()) {
@@ -98,29 +118,47 @@ class VaeOverrideSource : public CheckpointSource {
   }
   std::shared_ptr<const TensorStore> weights(Component component) const override {
     if (component != Component::kVae) return source_->weights(component);
-    return fs::is_directory(path_) ? open_component_folder(path_, Component::kVae) : open_vae_file(path_);
+    if (!fs::is_directory(path_)) return open_vae_file(path_, ignored_tensors_);
+    return without_ignored(open_component_folder(path_, Component::kVae), ignored_tensors_);
   }
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
 
  private:
   std::shared_ptr<const CheckpointSource> source_;
+  std::vector<std::string> ignored_tensors_;
   std::string path_, config_;
 };
 
 }  // namespace
 
-std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder) {
-  return std::make_shared<FolderSource>(folder);
+std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder,
+                                                           std::vector<std::string> ignored_tensors,
+                                                           std::string variant) {
+  return std::make_shared<FolderSource>(folder, std::move(ignored_tensors), std::move(variant));
 }
 
-std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component) {
-  auto store = open_component(folder, is_text_encoder(component) ? kTransformersStem : kDiffusersStem);
+void require_variant(const std::string& folder, const std::string& variant) {
+  std::set<std::string> found;
+  for (const auto component : {Component::kUnet, Component::kVae, Component::kTextEncoder, Component::kTextEncoder2}) {
+    for (auto& name : find_variants(concat(folder, '/', component_name(component)), stem_of(component))) {
+      found.insert(name.empty() ? "the plain files" : std::move(name));
+    }
+  }
+  if (found.contains(variant)) return;
+  throw Error(ErrorCode::kNotFound, concat(folder, " has no weights of the variant ", quote_name(variant), "; it has ",
+                                           found.empty() ? "none" : join({found.begin(), found.end()})));
+}
+
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component,
+                                                         const std::string& variant) {
+  auto store = open_component(folder, stem_of(component), variant);
+  refuse_unknown_quantization(*store);
   return component == Component::kVae ? with_attention_names(std::move(store)) : store;
 }
 
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
-                                                 const std::string& path) {
-  return std::make_shared<VaeOverrideSource>(std::move(source), path);
+                                                 const std::string& path, std::vector<std::string> ignored_tensors) {
+  return std::make_shared<VaeOverrideSource>(std::move(source), path, std::move(ignored_tensors));
 }
 
 }  // namespace easel

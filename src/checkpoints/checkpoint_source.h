@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/component.h"
 #include "core/config.h"
@@ -28,20 +29,32 @@ class CheckpointSource {
 };
 
 /// Opens the components of a checkpoint folder, each in a folder of its own.
-std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder);
+/// @param ignored_tensors  patterns of tensors that models may leave over; see is_ignored
+/// @param variant          of the weights; a component without it is read from its plain files
+std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder,
+                                                           std::vector<std::string> ignored_tensors = {},
+                                                           std::string variant = "");
+
+/// Checks that some component of a checkpoint folder has weights of this variant.
+/// @throws Error(kNotFound)  none has; lists the variants that the folder has
+void require_variant(const std::string& folder, const std::string& variant);
 
 /// Opens the weights in a component's folder.
 /// @param component  determines the names of the files, which differ between transformers and diffusers
+/// @param variant    as in open_component
 /// @throws Error(kNotFound, kCorruptData)  as easel::open_component
-std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component);
+std::shared_ptr<const TensorStore> open_component_folder(const std::string& folder, Component component,
+                                                         const std::string& variant = "");
 
 /// Replaces the autoencoder of `source`.
 /// @param path  a component folder with config.json, a checkpoint folder with a vae folder, or a safetensors file with
 ///              diffusers' names or the original ones ("first_stage_model.", "vae." or nothing before "encoder."),
 ///              which may be a whole checkpoint. A file's config is the config.json next to it or, without that, the
 ///              checkpoint's own
+/// @param ignored_tensors  as in open_folder_source
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
-                                                 const std::string& path);
+                                                 const std::string& path,
+                                                 std::vector<std::string> ignored_tensors = {});
 
 }  // namespace easel

@@ -7,9 +7,9 @@
 #include "checkpoints/single_file_configs.h"
 #include "checkpoints/single_file_family.h"
 #include "checkpoints/single_file_kind.h"
-#include "core/log.h"
+#include "checkpoints/unused_tensors.h"
 #include "core/text.h"
-#include "weights/format/message_format.h"
+#include "weights/stores/quantization.h"
 
 namespace easel {
 namespace {
@@ -20,14 +20,18 @@ namespace fs = std::filesystem;
 struct TextEncoderFile {
   std::shared_ptr<const SafetensorsFile> file;
   OriginalTextEncoder encoder;
+  std::string scope;  ///< as find_text_encoder expects it
 };
 
 class SingleFileSource : public CheckpointSource {
  public:
-  SingleFileSource(std::shared_ptr<const SafetensorsFile> file, const SingleFileOverrides& overrides)
+  SingleFileSource(std::shared_ptr<const SafetensorsFile> file, const SingleFileOverrides& overrides,
+                   std::vector<std::string> ignored_tensors)
       : file_(std::move(file)),
+        store_(with_scales(file_)),
         names_(*file_),
         overrides_(overrides),
+        ignored_tensors_(std::move(ignored_tensors)),
         family_(find_single_file_family(*file_, names_, overrides)),
         unet_(original_unet_layout(names_, kUNetPrefix)),
         vae_(find_vae(names_)) {
@@ -35,6 +39,12 @@ class SingleFileSource : public CheckpointSource {
   }
 
   const SingleFileFamily& family() const { return family_; }
+
+  /// Configs in a folder replace what follows from the file, unless the manifest states the prediction type.
+  std::string prediction_source() const {
+    const bool from_folder = has_configs(Component::kScheduler) && overrides_.prediction_type.empty();
+    return from_folder ? overrides_.configs : family_.prediction_source;
+  }
 
   Config config(Component component) const override {
     if (has_configs(component)) return override_config(component);
@@ -54,22 +64,22 @@ class SingleFileSource : public CheckpointSource {
   }
 
   std::shared_ptr<const TensorStore> weights(Component component) const override {
-    if (component == Component::kUnet) return with_diffusers_names(file_, original_unet_names(unet_, kUNetPrefix));
+    if (component == Component::kUnet) {
+      return part_of(store_, {.kind = FilePart::Kind::kUnet, .prefix = kUNetPrefix},
+                     original_unet_names(unet_, kUNetPrefix));
+    }
     if (component == Component::kVae) {
       if (!vae_ && has_configs(component)) return open_folder_source(overrides_.configs)->weights(component);
       const auto& prefix = vae_prefix();
-      return with_diffusers_names(file_, original_vae_names(original_vae_layout(names_, prefix), prefix));
+      return part_of(store_, {.kind = FilePart::Kind::kVae, .prefix = prefix},
+                     original_vae_names(original_vae_layout(names_, prefix), prefix));
     }
     const auto& text = text_encoder_of(component);
     if (external_path(text).empty() && !own(text) && has_configs(component)) {
       return open_folder_source(overrides_.configs)->weights(component);
     }
     if (fs::is_directory(external_path(text))) return open_component_folder(external_path(text), component);
-    const auto found = text_encoder_file(text);
-    auto names = names_of(found.encoder);
-    // Some files contain a projection that the model does not use.
-    if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
-    return with_diffusers_names(found.file, std::move(names));
+    return text_encoder_weights(text);
   }
 
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
@@ -80,31 +90,25 @@ class SingleFileSource : public CheckpointSource {
     throw no_such_component(component);
   }
 
-  /// Logs the tensors that no component uses.
-  void log_unused_tensors() const {
-    std::set<std::string> used;
-    const auto add = [&](const OriginalNames& names) {
-      for (const auto& [name, original] : names) used.insert(original.name);
-    };
-    add(original_unet_names(unet_, kUNetPrefix));
-    if (vae_) add(original_vae_names(original_vae_layout(names_, *vae_), *vae_));
-    for (const auto& text : family_.text_encoders) {
-      if (const auto found = own(text)) add(names_of(*found));
-    }
-    std::vector<std::string> left;
-    for (const auto& name : file_->names()) {
-      const bool average = name.starts_with("model_ema.");
-      if (!average && !used.contains(name)) left.push_back(quote_name(name));
-    }
-    if (left.empty()) return;
-    constexpr std::size_t kMaxListed = 20;
-    const auto count = left.size();
-    left.resize(std::min(count, kMaxListed));
-    log::debug(concat(file_->where(), ": ", count, " tensors are not used by the model: ", join(left),
-                      count > kMaxListed ? ", ..." : ""));
+ private:
+  std::shared_ptr<const TensorStore> part_of(std::shared_ptr<const TensorStore> store, const FilePart& part,
+                                             OriginalNames names) const {
+    check_all_used(*store, part, names, ignored_tensors_);
+    return with_diffusers_names(std::move(store), std::move(names));
   }
 
- private:
+  std::shared_ptr<const TensorStore> text_encoder_weights(const SingleFileTextEncoder& text) const {
+    const auto found = text_encoder_file(text);
+    auto store = found.file == file_ ? store_ : with_scales(found.file);
+    // The family may use fewer layers than the file has, and no projection.
+    const auto whole = find_text_encoder(NameSet(*found.file), found.scope);
+    check_all_used(*store, {.kind = FilePart::Kind::kTextEncoder, .prefix = found.scope}, names_of(whole.value()),
+                   ignored_tensors_);
+    auto names = names_of(found.encoder);
+    if (text.class_name == "CLIPTextModel") names.erase("text_projection.weight");
+    return with_diffusers_names(std::move(store), std::move(names));
+  }
+
   /// What a manifest names must exist and be usable; nothing in it is ignored silently.
   void check_overrides() const {
     if (!overrides_.configs.empty() && !fs::is_directory(overrides_.configs)) {
@@ -148,15 +152,16 @@ class SingleFileSource : public CheckpointSource {
 
   TextEncoderFile text_encoder_file(const SingleFileTextEncoder& text) const {
     if (external_path(text).empty()) {
-      if (auto encoder = own(text)) return {file_, std::move(*encoder)};
+      if (auto encoder = own(text)) return {file_, std::move(*encoder), text.scope};
       throw Error(ErrorCode::kCorruptData,
                   concat(file_->where(), " has no text encoder (no tensors `", text.scope, "...`); name one as `",
                          component_name(text.component), "` in its manifest"));
     }
     const auto file = std::make_shared<SafetensorsFile>(external_path(text));
+    refuse_unknown_quantization(*file);
     const NameSet names(*file);
     for (const auto& scope : {std::string(), text.scope}) {
-      if (auto encoder = find_text_encoder(names, scope, text.max_layers)) return {file, std::move(*encoder)};
+      if (auto encoder = find_text_encoder(names, scope, text.max_layers)) return {file, std::move(*encoder), scope};
     }
     throw Error(ErrorCode::kCorruptData, file->where() + " does not hold a text encoder");
   }
@@ -174,8 +179,10 @@ class SingleFileSource : public CheckpointSource {
   }
 
   std::shared_ptr<const SafetensorsFile> file_;
+  std::shared_ptr<const TensorStore> store_;  // its tensors with their scales applied
   NameSet names_;
   SingleFileOverrides overrides_;
+  std::vector<std::string> ignored_tensors_;
   SingleFileFamily family_;
   OriginalUNetLayout unet_;
   std::optional<std::string> vae_;  // prefix of its names
@@ -191,14 +198,15 @@ bool is_single_file_checkpoint(const std::string& path) {
   }
 }
 
-Checkpoint open_single_file(const std::string& path, const Manifest& manifest) {
+Checkpoint open_single_file(const std::string& path, const Manifest& manifest,
+                            const std::vector<std::string>& ignored_tensors) {
   const auto file = std::make_shared<SafetensorsFile>(path);
+  refuse_unknown_quantization(*file);
   const auto kind = find_single_file_kind(NameSet(*file));
   if (kind.use != SingleFileKind::Use::kCheckpoint) {
     throw Error(ErrorCode::kUnsupported, concat(path, " ", kind.what));
   }
-  const auto source = std::make_shared<SingleFileSource>(file, manifest.single_file);
-  source->log_unused_tensors();
+  const auto source = std::make_shared<SingleFileSource>(file, manifest.single_file, ignored_tensors);
   Checkpoint checkpoint;
   checkpoint.path = checkpoint.index = path;
   checkpoint.class_name = source->family().class_name;
@@ -215,6 +223,7 @@ Checkpoint open_single_file(const std::string& path, const Manifest& manifest) {
   if (const auto index = configs + "/model_index.json"; !configs.empty() && fs::exists(index)) {
     checkpoint.read_pipeline(Config::read_file(index, index));
   }
+  checkpoint.prediction_source = source->prediction_source();
   checkpoint.manifest = manifest;
   const auto licence = file->metadata().find("modelspec.license");
   if (manifest.licence.empty() && licence != file->metadata().end()) checkpoint.manifest.licence = licence->second;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "checkpoints/checkpoint.h"
 
@@ -16,11 +17,13 @@ bool is_single_file_checkpoint(const std::string& path);
 ///
 /// The family is detected from tensor names and shapes, as in diffusers 0.42.1 (infer_diffusers_model_type), and the
 /// configs follow from them and the family. The tokenizers are CLIP's own. `manifest.single_file` may name components
-/// that the file lacks, and configs that take precedence. Tensors that no component uses, such as moving averages, are
-/// ignored.
+/// that the file lacks, and configs that take precedence. Tensors outside its components, such as moving averages, are
+/// ignored; a tensor of a component that the component does not use is an error when the component is opened.
+/// @param ignored_tensors  patterns of tensors for which it is not; see is_ignored
 /// @throws Error(kCorruptData)  a tensor that identifies the family is missing or has a wrong shape
 /// @throws Error(kUnsupported)  the file is of another family, a LoRA or the like, which the message names, or needs a
 ///                              kind of prediction that no scheduler supports
-Checkpoint open_single_file(const std::string& path, const Manifest& manifest);
+Checkpoint open_single_file(const std::string& path, const Manifest& manifest,
+                            const std::vector<std::string>& ignored_tensors = {});
 
 }  // namespace easel

@@ -45,8 +45,8 @@ std::string first_transformer(const OriginalUNetLayout& layout, std::size_t leve
 
 /// The first level with attention, if any.
 std::optional<std::size_t> attention_level(const OriginalUNetLayout& layout) {
-  const auto& depths = layout.transformer_depths;
-  const auto found = std::find_if(depths.begin(), depths.end(), [](auto depth) { return depth > 0; });
+  const auto& depths = layout.down_depths;
+  const auto found = std::find_if(depths.begin(), depths.end(), [](const auto& level) { return !level.empty(); });
   if (found == depths.end()) return std::nullopt;
   return static_cast<std::size_t>(found - depths.begin());
 }
@@ -76,6 +76,34 @@ void add_attention(const TensorStore& file, const OriginalUNetLayout& layout, co
   std::vector<std::int64_t> heads;
   for (const auto count : channels) heads.push_back(heads_of(file, "the UNet", count));
   config["attention_head_dim"] = heads;
+}
+
+/// Whether all transformers of each level are of one depth, as in models that no layers were removed from.
+bool has_even_depths(const OriginalUNetLayout& layout) {
+  for (std::size_t level = 0; level < layout.down_depths.size(); ++level) {
+    const auto& down = layout.down_depths[level];
+    for (const auto* depths : {&down, &layout.up_depths[level]}) {
+      if (std::any_of(depths->begin(), depths->end(), [&](auto depth) { return depth != down[0]; })) return false;
+    }
+  }
+  return true;
+}
+
+/// Adds the depths of the transformers, and the kind of the middle block where it is not the usual one.
+void add_depths(const OriginalUNetLayout& layout, json& config) {
+  const bool even = has_even_depths(layout);
+  auto down = json::array(), up = json::array();
+  for (std::size_t level = 0; level < layout.down_depths.size(); ++level) {
+    const auto& depths = layout.down_depths[level];
+    down.push_back(depths.empty() ? json(1) : even ? json(depths[0]) : json(depths));
+    up.insert(up.begin(), depths.empty() ? json(1) : json(layout.up_depths[level]));
+  }
+  // The middle block has the depth that is given for the last level, even if that level has no attention.
+  if (layout.down_depths.back().empty()) down.back() = std::max<std::int64_t>(1, layout.mid_depth);
+  config["transformer_layers_per_block"] = down;
+  if (!even) config["reverse_transformer_layers_per_block"] = up;
+  if (layout.middle == OriginalUNetLayout::Middle::kResnet) config["mid_block_type"] = "UNetMidBlock2D";
+  if (layout.middle == OriginalUNetLayout::Middle::kNone) config["mid_block_type"] = nullptr;
 }
 
 /// Adds what the upscaler (a class for each noise level) and SDXL add to the timestep's embedding.
@@ -136,20 +164,16 @@ OriginalNames names_of(const OriginalTextEncoder& encoder) {
 
 json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, std::int64_t sample_size) {
   const std::string prefix = kUNetPrefix;
-  if (layout.transformer_depths.empty())
-    throw Error(ErrorCode::kCorruptData, file.where() + ": the UNet has no levels");
-  std::vector<std::int64_t> channels, depths;
+  if (layout.down_depths.empty()) throw Error(ErrorCode::kCorruptData, file.where() + ": the UNet has no levels");
+  std::vector<std::int64_t> channels;
   std::vector<std::string> down, up;
-  for (std::size_t level = 0; level < layout.transformer_depths.size(); ++level) {
+  for (std::size_t level = 0; level < layout.down_depths.size(); ++level) {
     const auto block = 1 + static_cast<std::int64_t>(level) * (layout.layers_per_block + 1);
     channels.push_back(info_of(file, concat(prefix, "input_blocks.", block, ".0.in_layers.2.weight"), 4).shape[0]);
-    const auto depth = layout.transformer_depths[level];
-    down.push_back(depth > 0 ? "CrossAttnDownBlock2D" : "DownBlock2D");
-    up.insert(up.begin(), depth > 0 ? "CrossAttnUpBlock2D" : "UpBlock2D");
-    depths.push_back(depth > 0 ? depth : 1);
+    const bool attention = !layout.down_depths[level].empty();
+    down.push_back(attention ? "CrossAttnDownBlock2D" : "DownBlock2D");
+    up.insert(up.begin(), attention ? "CrossAttnUpBlock2D" : "UpBlock2D");
   }
-  // The middle block has the depth that is given for the last level, even if that level has no attention.
-  if (layout.transformer_depths.back() == 0) depths.back() = std::max<std::int64_t>(1, layout.mid_depth);
   json config{{"_class_name", "UNet2DConditionModel"},
               {"sample_size", sample_size},
               {"in_channels", info_of(file, prefix + "input_blocks.0.0.weight", 4).shape[1]},
@@ -157,8 +181,8 @@ json unet_config_of(const TensorStore& file, const OriginalUNetLayout& layout, s
               {"layers_per_block", layout.layers_per_block},
               {"block_out_channels", channels},
               {"down_block_types", down},
-              {"up_block_types", up},
-              {"transformer_layers_per_block", depths}};
+              {"up_block_types", up}};
+  add_depths(layout, config);
   add_conditions(file, config);
   add_attention(file, layout, channels, config);
   return config;

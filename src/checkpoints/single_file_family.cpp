@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 
+#include "checkpoints/prediction_type.h"
 #include "core/text.h"
 #include "easel/error.h"
 
@@ -84,12 +85,6 @@ std::string class_of(const SafetensorsFile& file, Kind kind) {
   return family + (kind == Kind::kRefiner ? "Img2ImgPipeline" : "Pipeline");
 }
 
-/// A field of the metadata that some trainers write (Stability AI's "ModelSpec").
-std::string model_spec(const SafetensorsFile& file, const char* field) {
-  const auto found = file.metadata().find(concat("modelspec.", field));
-  return found == file.metadata().end() ? "" : found->second;
-}
-
 /// Number of training steps, which some files contain; otherwise 0.
 std::int64_t global_step(const SafetensorsFile& file) {
   const auto noted = file.metadata().find("global_step");  // by `easel convert`
@@ -101,16 +96,13 @@ std::int64_t global_step(const SafetensorsFile& file) {
 }
 
 /// SD 2.x for 512 x 512 and for 768 x 768 differ only in this, which does not follow from shapes.
-std::string prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileOverrides& overrides,
-                            Kind kind, const std::string& class_name) {
-  if (!overrides.prediction_type.empty()) return overrides.prediction_type;
-  const auto stated = model_spec(file, "prediction_type");
-  if (stated == "v" || stated == "v_prediction") return "v_prediction";
-  if (stated == "epsilon") return "epsilon";
-  if (names.has("v_pred")) return "v_prediction";
-  if (kind == Kind::kUpscaler) return "v_prediction";
-  const bool plain = class_name == "StableDiffusionPipeline";
-  return kind == Kind::kSd2 && plain && global_step(file) != kBaseSteps ? "v_prediction" : "epsilon";
+PredictionType prediction_type(const SafetensorsFile& file, const NameSet& names, const SingleFileOverrides& overrides,
+                               Kind kind, const std::string& class_name) {
+  if (auto stated = stated_prediction_type(file, names, overrides)) return std::move(*stated);
+  if (kind == Kind::kUpscaler) return {"v_prediction", "its family"};
+  if (kind != Kind::kSd2 || class_name != "StableDiffusionPipeline") return {"epsilon", "its family"};
+  const bool base = global_step(file) == kBaseSteps;
+  return {base ? "epsilon" : "v_prediction", "its family and `global_step`"};
 }
 
 json scheduler_of(const SafetensorsFile& file, const NameSet& names, Kind kind, const std::string& class_name,
@@ -196,13 +188,14 @@ std::vector<SingleFileTextEncoder> find_text_encoders(const NameSet& names, Kind
 SingleFileFamily find_single_file_family(const SafetensorsFile& file, const NameSet& names,
                                          const SingleFileOverrides& overrides) {
   const auto kind = find_kind(file, names);
-  if (names.has("edm_vpred.sigma_max") && overrides.configs.empty()) {
-    throw unsupported(file, "trained with EDM's v-prediction");
+  if (names.has_prefix("edm_vpred.") && overrides.configs.empty()) {
+    throw unsupported(file, "trained with EDM's v-prediction (`edm_vpred...`)");
   }
   SingleFileFamily family;
   family.class_name = class_of(file, kind);
   family.text_encoders = find_text_encoders(names, kind);
-  const auto prediction = prediction_type(file, names, overrides, kind, family.class_name);
+  const auto [prediction, source] = prediction_type(file, names, overrides, kind, family.class_name);
+  family.prediction_source = source;
   family.schedulers[Component::kScheduler] = scheduler_of(file, names, kind, family.class_name, prediction);
   family.sample_size = sample_size_of(kind, prediction);
   family.vae = vae_of(kind, family.sample_size);

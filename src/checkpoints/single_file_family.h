@@ -31,6 +31,7 @@ struct SingleFileFamily {
   std::int64_t sample_size = 0;                        ///< latent cells of the native image
   VaeTraits vae;
   std::map<Component, nlohmann::json> schedulers;  ///< scheduler_config.json of each
+  std::string prediction_source;                   ///< where the prediction type was found, for the user
 };
 
 /// Finds the family of a file that holds a UNet in the original layout.

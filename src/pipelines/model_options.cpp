@@ -45,7 +45,8 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
 
 ServedModel open_model(const std::string& path, const ModelOptions& options) {
   const auto id = options.id.empty() ? checkpoint_name(path) : options.id;
-  return open_model(id, path, make_pipeline_options(options), options.vae);
+  return open_model(id, path, make_pipeline_options(options),
+                    {.vae = options.vae, .variant = options.variant, .ignored_tensors = options.ignored_tensors});
 }
 
 }  // namespace easel

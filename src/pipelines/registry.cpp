@@ -15,6 +15,7 @@
 #include "pipelines/families/pipeline_builder.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
+#include "weights/format/file_names.h"
 #include "weights/loading/load_context.h"
 
 namespace easel {
@@ -56,13 +57,15 @@ bool is_checkpoint(const fs::directory_entry& entry) {
   const auto& path = entry.path();
   std::error_code unknown;
   if (!entry.is_regular_file(unknown)) return fs::exists(path / "model_index.json", unknown) || unknown;
-  if (path.extension() == ".safetensors") return is_single_file_checkpoint(path.string());
+  if (is_safetensors_name(path.string())) return is_single_file_checkpoint(path.string());
   // A pickle is listed so that it is rejected with a reason, unless it was converted.
-  return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
+  return lower_extension(path.string()) == ".ckpt" &&
+         !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
 }
 
-ServedModel open(const std::string& id, const std::string& path, PipelineOptions options, const std::string& vae) {
-  const auto folder = Checkpoint::open(path, vae);
+ServedModel open(const std::string& id, const std::string& path, PipelineOptions options,
+                 const CheckpointOptions& how) {
+  const auto folder = Checkpoint::open(path, how);
   const Family& family = find_family(folder);
   check_components(folder, family);
   if (options.choose_dtype) {
@@ -97,8 +100,8 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
 }  // namespace
 
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
-                       const std::string& vae) {
-  return with_checkpoint_errors(path, [&] { return open(id, path, options, vae); });
+                       const CheckpointOptions& how) {
+  return with_checkpoint_errors(path, [&] { return open(id, path, options, how); });
 }
 
 std::string checkpoint_name(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "checkpoints/checkpoint.h"
 #include "easel/engine.h"
 #include "easel/model.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
@@ -13,9 +14,9 @@ namespace easel {
 /// make_placement's names, or empty for that of `options`, and whose progress counts bytes of weights.
 /// @param id    the name that requests use
 /// @param path  a folder in diffusers' layout, or a safetensors file in the original one
-/// @param vae   folder or file of an autoencoder that replaces the checkpoint's own; empty: none
+/// @param how   how the checkpoint is opened
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
-                       const std::string& vae = "");
+                       const CheckpointOptions& how = {});
 
 }  // namespace easel

@@ -119,6 +119,19 @@ TEST_F(AdapterLoaderTest, TrailingOnesOfAShapeAreIgnored) {
   EXPECT_EQ(bound->bytes, 4u * (16 + 12));
 }
 
+TEST_F(AdapterLoaderTest, EightBitFloatsAreReadAsTheirValues) {
+  for (const auto type : {at::ScalarType::Float8_e4m3fn, at::ScalarType::Float8_e5m2}) {
+    auto tensors = low_rank();
+    for (auto& [name, tensor] : tensors) tensor = (tensor * 1.5).to(type);
+    tensors[std::string(kLinear) + ".alpha"] = at::full({}, 3.0).to(type);
+    const auto adapter = load(tensors)->layers.at(0).adapter;
+    EXPECT_EQ(adapter->scale, 1.5);
+    EXPECT_EQ(std::get<LowRank>(adapter->change).down[1][7].item<float>(), 1.5F);
+    tensors[std::string(kLinear) + ".lora_up.weight"] = at::full({6, 2}, NAN).to(type);
+    expect_rejected(tensors, ErrorCode::kCorruptData, "lora_up.weight` holds numbers that are not finite");
+  }
+}
+
 TEST_F(AdapterLoaderTest, MismatchedTensorsAreNamed) {
   const std::string linear = kLinear, convolution = kConvolution;
   expect_rejected(low_rank(kLinear, {2, 9}), ErrorCode::kInvalidArgument,

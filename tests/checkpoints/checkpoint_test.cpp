@@ -1,5 +1,6 @@
 #include "checkpoints/checkpoint.h"
 
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -7,6 +8,7 @@
 
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {
@@ -58,6 +60,33 @@ TEST(Checkpoint, ManifestRejectsUnknownFields) {
   EXPECT_NE(message_of([&] { Checkpoint::open(temp.path()); }).find("expected WIDTHxHEIGHT"), std::string::npos);
   temp.write("easel.json", R"({"nativ_size": "128x128"})");
   EXPECT_NE(message_of([&] { Checkpoint::open(temp.path()); }).find("`nativ_size`"), std::string::npos);
+}
+
+/// A folder whose UNet and autoencoder have weights under these names.
+void write_weights(const TemporaryFolder& folder, const std::string& variant, const std::string& component) {
+  folder.write(component + "/x", "");
+  write_safetensors(folder.path(component + "/diffusion_pytorch_model" + variant + ".safetensors"),
+                    {{"w" + variant, at::ones({1})}});
+}
+
+TEST(Checkpoint, VariantChoosesTheFilesOfWeights) {
+  TemporaryFolder temp;
+  temp.write("model_index.json", kIndex);
+  for (const std::string variant : {"", ".fp16", ".non_ema"}) write_weights(temp, variant, "unet");
+  write_weights(temp, "", "vae");
+  const auto read = [&](const CheckpointOptions& options, Component component = Component::kUnet) {
+    return Checkpoint::open(temp.path(), options).source->weights(component)->names().at(0);
+  };
+  EXPECT_EQ(read({}), "w");
+  EXPECT_EQ(read({.variant = "non_ema"}), "w.non_ema");
+  EXPECT_EQ(read({.variant = "non_ema"}, Component::kVae), "w") << "it has no other";
+  EXPECT_NE(message_of([&] {
+              read({.variant = "bf16"});
+            }).find("has no weights of the variant `bf16`; it has fp16, non_ema, the plain files"),
+            std::string::npos);
+  temp.write("easel.json", R"({"variant": "fp16"})");
+  EXPECT_EQ(read({}), "w.fp16");
+  EXPECT_EQ(read({.variant = "non_ema"}), "w.non_ema");
 }
 
 TEST(Checkpoint, LicenceComesFromManifestCardOrFile) {

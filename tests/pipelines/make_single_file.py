@@ -137,6 +137,9 @@ def make_checkpoints(out):
     made.add("sd1_half", sd1(layers_per_block=2), v1_scopes, dtype=torch.float16)
     made.add("sd1_brain", sd1(), v1_scopes, dtype=torch.bfloat16)
     made.add("sd1_inpainting", sd1(StableDiffusionInpaintPipeline, in_channels=9), v1_scopes, image=source_image(1), mask_image=source_image(2))
+    # As tiny-sd: three levels, attention in all of them, and nothing in the middle.
+    cross = dict(down_block_types=("CrossAttnDownBlock2D",) * 3, up_block_types=("CrossAttnUpBlock2D",) * 3)
+    made.add("tiny", sd1(mid_block_type=None, **cross), v1_scopes)
     # Widths that tell neither heads nor groups, and another vocabulary: only a folder of configs does.
     own = tokenizer()
     odd = StableDiffusionPipeline(vae(), text_encoder(own), own, unet(attention_head_dim=4), PNDMScheduler(**PNDM), None, None,
@@ -176,6 +179,11 @@ def make_checkpoints(out):
     second.text_projection.weight.mul_(0.1)
     xl = StableDiffusionXLPipeline(xl_vae(), clip(tok), second, tok, tok_2, xl_unet(6), EulerDiscreteScheduler(**EULER), add_watermarker=False)
     made.add("xl", xl, {"text_encoder": (FIRST, False), "text_encoder_2": (SECOND, True)})
+    # As SSD-1B: transformers of several depths in a level, deeper ones on the way up, and one block in the middle.
+    pruned = xl_unet(6, layers_per_block=2, transformer_layers_per_block=(1, (1, 2), (2, 1)), mid_block_type="UNetMidBlock2D",
+                     reverse_transformer_layers_per_block=((1, 1, 3), (2, 1, 1), 1))
+    ssd = StableDiffusionXLPipeline(xl_vae(), clip(tok), second, tok, tok_2, pruned, EulerDiscreteScheduler(**EULER), add_watermarker=False)
+    made.add("ssd", ssd, {"text_encoder": (FIRST, False), "text_encoder_2": (SECOND, True)})
     refiner_unet = xl_unet(5, block_out_channels=(64, 64, 64, 64), attention_head_dim=1, transformer_layers_per_block=2, cross_attention_dim=128,
                            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
                            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"))
@@ -260,7 +268,7 @@ def write_hollow(path, state):
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=4, guidance_scale=1.5, width=128, height=128)
     images = dict(image=source_image(1))
-    plain = ("sd1", "sd2_turbo", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl")
+    plain = ("sd1", "tiny", "sd2_turbo", "odd", "sd1_half", "sd1_brain", "vae_folder", "vae_file", "vae_no_config", "xl", "ssd")
     return {
         **{name: dict(base, folder=f"{name}.safetensors") for name in plain},
         "sd2_v": dict(base, folder="sd2_v.safetensors", prompt="a cat! on a red background", negative_prompt="a dog"),

@@ -62,11 +62,11 @@ TEST_P(SingleFile, EveryTensorMatchesDiffusers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, SingleFile,
-                         ::testing::Values("sd1", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v",
-                                           "sd2_turbo", "x4", "xl", "refiner"));
+                         ::testing::Values("sd1", "tiny", "odd", "sd1_half", "sd1_brain", "sd1_inpainting", "sd2_v",
+                                           "sd2_turbo", "x4", "xl", "ssd", "refiner"));
 
 TEST(SingleFile, ImagesMatchDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 13);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 15);
 }
 
 TEST(SingleFile, FamilyIsDetectedFromNamesAndShapes) {
@@ -131,7 +131,7 @@ TEST(SingleFile, PathsInAManifestAreUsedOrAreErrors) {
 
 TEST(SingleFile, WrongKindOfAutoencoderIsRejectedByName) {
   const auto rejection = [](const std::string& vae) {
-    return message_of([&] { open_model("m", reference("sd1.safetensors"), {}, reference(vae)); });
+    return message_of([&] { open_model("m", reference("sd1.safetensors"), {}, {.vae = reference(vae)}); });
   };
   fs::create_directories(reference("no_vae/tiny"));
   std::ofstream(reference("no_vae/tiny/config.json")) << R"({"_class_name": "AutoencoderTiny"})";
@@ -144,7 +144,7 @@ TEST(SingleFile, AutoencoderMayComeFromACheckpointFolder) {
   fs::create_directories(reference("whole"));
   fs::remove(reference("whole/vae"));
   fs::create_directory_symlink(reference("other_vae"), reference("whole/vae"));
-  const auto checkpoint = Checkpoint::open(reference("sd1.safetensors"), reference("whole"));
+  const auto checkpoint = Checkpoint::open(reference("sd1.safetensors"), {.vae = reference("whole")});
   EXPECT_EQ(checkpoint.source->config(Component::kVae).object()["scaling_factor"], 0.3);
   EXPECT_THAT(checkpoint.source->weights(Component::kVae)->where(), HasSubstr("whole/vae"));
 }
@@ -155,7 +155,7 @@ TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
   r.prompt = "a fox";
   r.num_inference_steps = 2;
   r.width = r.height = 64;
-  auto by_flag = open_model("m", reference("sd1.safetensors"), options, reference("other_vae")).load({}, {});
+  auto by_flag = open_model("m", reference("sd1.safetensors"), options, {.vae = reference("other_vae")}).load({}, {});
   EXPECT_EQ(generate_image(*by_flag, r).pixels, generate_image(*load("vae_folder.safetensors"), r).pixels);
 
   fs::create_directories(reference("damaged/vae"));
@@ -165,12 +165,14 @@ TEST(SingleFile, AutoencoderShapeMismatchNamesFileAndTensor) {
   config["block_out_channels"] = {32, 32, 64, 96};
   std::ofstream(reference("damaged/vae/config.json")) << config;
   const auto message = message_of([&] {
-    open_model("m", reference("sd1.safetensors"), options, reference("damaged/vae/vae.safetensors")).load({}, {});
+    open_model("m", reference("sd1.safetensors"), options, {.vae = reference("damaged/vae/vae.safetensors")})
+        .load({}, {});
   });
   EXPECT_THAT(message, HasSubstr("damaged/vae/vae.safetensors"));
   EXPECT_THAT(message, HasSubstr("`encoder.mid.block_1.conv1.weight` is [64, 64, 3, 3]"));
-  EXPECT_THAT(message_of([&] { open_model("m", reference("sd1.safetensors"), options, reference("nowhere")); }),
-              HasSubstr("nowhere does not exist"));
+  EXPECT_THAT(
+      message_of([&] { open_model("m", reference("sd1.safetensors"), options, {.vae = reference("nowhere")}); }),
+      HasSubstr("nowhere does not exist"));
 }
 
 /// A copy of a reference file whose tensors a test may change.
@@ -191,6 +193,58 @@ class EditedFile {
 
   std::map<std::string, at::Tensor> tensors;
 };
+
+TEST(SingleFile, AutoencoderInEightBitsGivesTheImageOfItsValues) {
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.num_inference_steps = 2;
+  r.width = r.height = 64;
+  for (const auto type : {at::ScalarType::Float8_e4m3fn, at::ScalarType::Float8_e5m2}) {
+    const auto draw = [&](at::ScalarType stored, WeightStorage storage) {
+      EditedFile vae("vae_alone");
+      for (auto& [name, tensor] : vae.tensors) tensor = tensor.to(type).to(stored);
+      const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat, .storage = storage}};
+      const auto model = open_model("m", reference("sd1.safetensors"), options, {.vae = vae.write()});
+      return generate_image(*model.load({}, {}), r).pixels;
+    };
+    // A kernel may be laid out in another way when it is converted, which changes the order of sums.
+    const auto values = draw(at::kFloat, WeightStorage::kCompute);
+    for (const auto storage : {WeightStorage::kCompute, WeightStorage::kStored}) {
+      const auto image = draw(type, storage);
+      ASSERT_EQ(image.size(), values.size());
+      for (std::size_t i = 0; i < image.size(); ++i) EXPECT_NEAR(image[i], values[i], 1) << i;
+    }
+  }
+}
+
+/// Scales are powers of two, so that the scaled numbers are those of the file.
+TEST(SingleFile, ScaledWeightsGiveTheImageOfTheirValues) {
+  GenerationRequest r;
+  r.prompt = "a fox";
+  r.num_inference_steps = 2;
+  r.width = r.height = 64;
+  EditedFile plain("sd1"), scaled("sd1");
+  for (const auto& [name, tensor] : plain.tensors) {
+    if (!name.starts_with("model.diffusion_model.") || !name.ends_with(".weight") || tensor.dim() < 2) continue;
+    const auto scale = at::full({tensor.size(0)}, 0.125F);
+    std::vector<std::int64_t> by_row(static_cast<std::size_t>(tensor.dim()), 1);
+    by_row[0] = tensor.size(0);
+    const auto stored = (tensor / scale.view(by_row)).to(at::ScalarType::Float8_e4m3fn);
+    plain.tensors[name] = stored.to(at::kFloat) * scale.view(by_row);
+    scaled.tensors[name] = stored;
+    scaled.tensors[name.substr(0, name.size() - 6) + "weight_scale"] = scale;
+  }
+  const auto draw = [&](const EditedFile& file, WeightStorage storage) {
+    const PipelineOptions options{.placement = {.device = at::kCPU, .dtype = at::kFloat, .storage = storage}};
+    const auto model = open_model("m", file.write(), options);
+    return std::pair{generate_image(*model.load({}, {}), r).pixels, model.description.weight_bytes};
+  };
+  const auto [values, bytes] = draw(plain, WeightStorage::kCompute);
+  const auto [image, scaled_bytes] = draw(scaled, WeightStorage::kCompute);
+  EXPECT_EQ(image, values);
+  EXPECT_LT(scaled_bytes, bytes) << "counted as stored";
+  EXPECT_EQ(draw(scaled, WeightStorage::kStored).first, values);
+}
 
 TEST(SingleFile, ExternalTextEncoderOfStableDiffusion2OmitsItsLastLayer) {
   EditedFile sd2("sd2_v"), text("sd2_v");

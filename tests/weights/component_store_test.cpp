@@ -52,8 +52,21 @@ TEST(OpenComponent, EveryLayoutHoldsTheSameTensors) {
 
 TEST(OpenComponent, PreferredVariantWinsWhenBothExist) {
   expect_same_tensors(*open_component(reference("both"), kStem), full());
-  expect_same_tensors(*open_component(reference("both"), kStem, WeightVariant::kHalf), half());
-  expect_same_tensors(*open_component(reference("single"), kStem, WeightVariant::kHalf), full());
+  expect_same_tensors(*open_component(reference("both"), kStem, "fp16"), half());
+  expect_same_tensors(*open_component(reference("single"), kStem, "fp16"), full());
+}
+
+TEST(OpenComponent, VariantsAreWordsInTheNamesOfFiles) {
+  const Copy folder("both");
+  std::filesystem::copy_file(folder.path("diffusion_pytorch_model.fp16.safetensors"),
+                             folder.path("diffusion_pytorch_model.non_ema.safetensors"));
+  folder.write("diffusion_pytorch_model-00001-of-00002.safetensors", "");
+  folder.write("diffusion_pytorch_model.bf16-00001-of-00002.safetensors", "");
+  folder.write("diffusion_pytorch_model.safetensors.index.bf16.json", "{}");
+  EXPECT_THAT(find_variants(folder.path(), kStem), testing::ElementsAre("", "bf16", "fp16", "non_ema"));
+  expect_same_tensors(*open_component(folder.path(), kStem, "non_ema"), half());
+  expect_same_tensors(*open_component(folder.path(), kStem, "ema_only"), full());
+  EXPECT_TRUE(find_variants(folder.path("nowhere"), kStem).empty());
 }
 
 TEST(OpenComponent, ShardedTensorsNameTheirFile) {

@@ -72,6 +72,15 @@ TEST(Convert, SingleFileGetsSafetensorsNextToIt) {
   EXPECT_TRUE(convert_checkpoint(written[0].target).empty());
 }
 
+TEST(Convert, AutoencoderNextToACheckpointKeepsItsName) {
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(reference("leftovers.ckpt"), folder.path("model.vae.pt"));
+  const auto written = convert_checkpoint(folder.path("model.vae.pt"));
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_EQ(written[0].target, folder.path("model.vae.safetensors"));
+  EXPECT_EQ(SafetensorsFile(written[0].target).names().size(), 19u);
+}
+
 TEST(Convert, GlobalStepBecomesMetadata) {
   const TemporaryFolder folder;
   std::filesystem::copy_file(reference("lightning.ckpt"), folder.path("model.ckpt"));

@@ -3,6 +3,7 @@
 Usage: make_weights.py FOLDER
 """
 
+import argparse
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import struct
 import sys
 import types
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import torch
@@ -170,6 +171,14 @@ def save_checkpoints(folder):
     torch.save({"epoch": 3, "state_dict": tricky, "lr": 0.5}, f"{folder}/nested.bin")
     torch.save(lightning_checkpoint(tricky), f"{folder}/lightning.ckpt")
     torch.save(lightning_checkpoint(tricky), f"{folder}/lightning_legacy.ckpt", _use_new_zipfile_serialization=False)
+    # What torch's restricted loader allows, or can be made to allow, along with the tensors.
+    left = dict(device=torch.device("cuda", 0), dtype=torch.bfloat16, counts=Counter("aab"), array=np.arange(6.0).reshape(2, 3),
+                number=np.float32(0.5), text=np.array(["a"]), ordered=OrderedDict(a=1), args=argparse.Namespace(lr=1e-4, size=[512, 512]),
+                complex=1 + 2j, raw=bytearray(b"abc"), nothing=None, epoch=3)
+    torch.save({"state_dict": tricky, **left}, f"{folder}/leftovers.ckpt")
+    torch.save({**tricky, **left}, f"{folder}/leftovers_between.ckpt")
+    torch.save({**tricky, **left}, f"{folder}/leftovers_legacy.ckpt", _use_new_zipfile_serialization=False)
+    torch.save({"epoch": 1, "w": torch.ones(2), "optimizer": {"m": torch.ones(2)}}, f"{folder}/two_dicts.bin")
     torch.save(tiny_vae().state_dict(), f"{folder}/with_metadata.bin")  # an OrderedDict with attributes
     torch.save({"w": torch.zeros(2, dtype=torch.complex64)}, f"{folder}/complex.bin")
     torch.save({"w": torch.ones(2).to_sparse()}, f"{folder}/sparse.bin")

@@ -39,10 +39,30 @@ TEST(OriginalUNetLayout, IsInferredFromDownsamplersAndTransformers) {
                                      "u.input_blocks.5.0.x", "u.middle_block.1.transformer_blocks.1.x"}),
                            "u.");
   EXPECT_EQ(layout.layers_per_block, 2);
-  EXPECT_THAT(layout.transformer_depths, testing::ElementsAre(0, 4));
+  EXPECT_THAT(layout.down_depths, testing::ElementsAre(testing::IsEmpty(), testing::ElementsAre(4, 4)));
+  EXPECT_THAT(layout.up_depths, testing::ElementsAre(testing::IsEmpty(), testing::ElementsAre(4, 4, 4)));
+  EXPECT_EQ(layout.middle, OriginalUNetLayout::Middle::kAttention);
   EXPECT_EQ(layout.mid_depth, 2);
   const auto empty = original_unet_layout(names_of({"else"}), "u.");
-  EXPECT_TRUE(empty.transformer_depths.empty());
+  EXPECT_TRUE(empty.down_depths.empty());
+}
+
+TEST(OriginalUNetLayout, LayersThatWereRemovedAreNotExpected) {
+  const auto layout = original_unet_layout(
+      names_of({"input_blocks.0.0.weight", "input_blocks.1.1.transformer_blocks.0.x", "input_blocks.2.0.op.bias",
+                "input_blocks.3.1.transformer_blocks.1.x", "output_blocks.0.1.transformer_blocks.3.x",
+                "output_blocks.1.1.transformer_blocks.2.x", "output_blocks.2.1.transformer_blocks.0.x",
+                "output_blocks.3.1.transformer_blocks.0.x", "middle_block.0.x"}),
+      "");
+  EXPECT_THAT(layout.down_depths, testing::ElementsAre(testing::ElementsAre(1), testing::ElementsAre(2)));
+  EXPECT_THAT(layout.up_depths, testing::ElementsAre(testing::ElementsAre(1, 1), testing::ElementsAre(4, 3)));
+  EXPECT_EQ(layout.middle, OriginalUNetLayout::Middle::kResnet);
+  const auto names = original_unet_names(layout, "");
+  EXPECT_TRUE(names.contains("up_blocks.0.attentions.1.transformer_blocks.2.norm1.weight"));
+  EXPECT_FALSE(names.contains("up_blocks.0.attentions.1.transformer_blocks.3.norm1.weight"));
+  EXPECT_TRUE(names.contains("mid_block.resnets.0.conv1.weight"));
+  EXPECT_FALSE(names.contains("mid_block.resnets.1.conv1.weight"));
+  EXPECT_EQ(original_unet_layout(names_of({"input_blocks.1.0.x"}), "").middle, OriginalUNetLayout::Middle::kNone);
 }
 
 TEST(WithDiffusersNames, FusedTensorsAreSplitAndTransposedOnesRestored) {

@@ -135,6 +135,13 @@ TEST(WriteSafetensors, WritesStridedTensorsAndEmptyMaps) {
   EXPECT_TRUE(SafetensorsFile(folder.path("none")).names().empty());
 }
 
+TEST(WriteSafetensors, TensorWithTheNameOfTheMetadataIsRefused) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { write_safetensors(folder.path("x"), {{"__metadata__", at::ones({1})}}); }),
+              testing::HasSubstr("unsupported: " + folder.path("x") + ": a tensor is called `__metadata__`"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("x")));
+}
+
 TEST(WriteSafetensors, FailedWriteLeavesNoFile) {
   const TemporaryFolder folder;
   folder.write("x", "before");

@@ -22,8 +22,9 @@ std::string fault(const std::string& name) {
 TEST(TorchCheckpoint, StridesOffsetsAndSharingArePreserved) {
   const SafetensorsFile expected(reference("tricky.safetensors"));
   EXPECT_EQ(expected.names().size(), 19u);
-  for (const std::string name : {"tricky.bin", "tricky_legacy.bin", "tricky_protocol_4.bin", "nested.bin",
-                                 "lightning.ckpt", "lightning_legacy.ckpt"}) {
+  for (const std::string name :
+       {"tricky.bin", "tricky_legacy.bin", "tricky_protocol_4.bin", "nested.bin", "lightning.ckpt",
+        "lightning_legacy.ckpt", "leftovers.ckpt", "leftovers_between.ckpt", "leftovers_legacy.ckpt"}) {
     SCOPED_TRACE(name);
     expect_same_tensors(TorchCheckpoint(reference(name)), expected);
   }
@@ -32,6 +33,10 @@ TEST(TorchCheckpoint, StridesOffsetsAndSharingArePreserved) {
 TEST(TorchCheckpoint, GlobalStepIsRead) {
   EXPECT_EQ(TorchCheckpoint(reference("lightning.ckpt")).global_step(), 875000);
   EXPECT_EQ(TorchCheckpoint(reference("nested.bin")).global_step(), std::nullopt);
+}
+
+TEST(TorchCheckpoint, TensorsThatWouldBeLostAreAnError) {
+  EXPECT_THAT(fault("two_dicts.bin"), HasSubstr("`optimizer` is not a tensor"));
 }
 
 TEST(TorchCheckpoint, ReadsAModuleStateDict) {

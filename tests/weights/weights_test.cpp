@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -161,6 +162,11 @@ TEST(Weights, AllMismatchesAreReportedInOneError) {
             "`conv.weight` is [2, 3] in unet.safetensors, expected [2, 4]; "
             "`position_ids` is Long in unet.safetensors, expected floating point; "
             "`conv.bias` in unet.safetensors is not a tensor of the model");
+  Weights left_over(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"extra", at::zeros({1})}}, "unet"),
+                    {});
+  EXPECT_EQ(error_of([&] { left_over.finish(); }),
+            "corrupt_data: unet does not fit its config: `extra` in unet is not a tensor of the model; "
+            "--ignore-tensors PATTERN leaves out tensors that do not matter");
 }
 
 TEST(Weights, ShapesMustMatchInEveryDimension) {

@@ -51,7 +51,8 @@ ComponentMemory component_memory(std::string name, const TensorStore& store, con
     std::int64_t count = 1;
     for (const auto extent : info.shape) count *= extent;
     component.parameters += count;
-    component.stored_bytes[dtype_name(info.dtype)] += count * static_cast<std::int64_t>(c10::elementSize(info.dtype));
+    const auto stored = info.stored_dtype();
+    component.stored_bytes[dtype_name(stored)] += count * static_cast<std::int64_t>(c10::elementSize(stored));
     const bool smaller = c10::elementSize(info.dtype) < c10::elementSize(placement.dtype);
     const auto kept = keeps_stored && smaller && info.shape.size() > 1 ? info.dtype : placement.dtype;
     component.memory_bytes[dtype_name(kept)] += count * static_cast<std::int64_t>(c10::elementSize(kept));

@@ -106,6 +106,9 @@ Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
 void describe_defaults(const Checkpoint& folder, const Family& family, ModelDescription& d) {
   const auto& manifest = folder.manifest;
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
+  Config fields = folder.source->config(Component::kScheduler);
+  d.prediction_type = fields.get<std::string>("prediction_type", "epsilon");
+  d.prediction_source = folder.prediction_source;
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
   d.default_scheduler =

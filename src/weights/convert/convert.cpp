@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array kStems = {"diffusion_pytorch_model", "model"};
-constexpr std::array kVariants = {WeightVariant::kFull, WeightVariant::kHalf};
+constexpr std::array kVariants = {"", kHalfVariant};
 constexpr std::array kSkippedFolders = {"safety_checker", "feature_extractor"};
 
 /// The checkpoint folder and the component folders in it, sorted.
@@ -41,7 +41,7 @@ std::vector<std::string> folders_to_visit(const std::string& folder) {
 }
 
 bool has_safetensors(const std::string& folder, const std::string& stem) {
-  return std::ranges::any_of(kVariants, [&](auto variant) {
+  return std::ranges::any_of(kVariants, [&](const char* variant) {
     return find_component_file(folder, safetensors_files(stem, variant)).has_value();
   });
 }
@@ -59,7 +59,7 @@ class FolderConversion {
   FolderConversion(std::string folder, const ConvertProgress& progress, std::vector<ConvertedFile>& written)
       : folder_(std::move(folder)), progress_(progress), written_(written) {}
 
-  void convert(const std::string& stem, WeightVariant variant) {
+  void convert(const std::string& stem, const std::string& variant) {
     const auto from = torch_bin_files(stem, variant);
     const auto to = safetensors_files(stem, variant);
     const auto found = find_component_file(folder_, from);
@@ -145,7 +145,7 @@ std::vector<ConvertedFile> convert_checkpoint(const std::string& path, const Con
   for (const auto& component : folders_to_visit(path)) {
     for (const auto* stem : kStems) {
       if (has_safetensors(component, stem)) continue;
-      for (const auto variant : kVariants) FolderConversion(component, progress, written).convert(stem, variant);
+      for (const auto* variant : kVariants) FolderConversion(component, progress, written).convert(stem, variant);
     }
   }
   return written;

@@ -341,6 +341,9 @@ class PickleMachine {
       return arguments.items[0];
     }
     if (function == "torch._utils._rebuild_tensor" || function == "torch._utils._rebuild_tensor_v2") {
+      for (const auto* argument : arguments.items) {  // one shape can be used for many tensors
+        if (const auto* sizes = argument->as<PickleList>()) count_operations(sizes->items.size());
+      }
       return make(pickled_tensor(arguments, where_));
     }
     if (is_ignored_callable(function)) return make(PickleOpaque{});

@@ -76,7 +76,8 @@ struct Pickle {
 /// A pickle is a program. This reader knows the few functions that a state dict needs (collections.OrderedDict,
 /// torch.Size, torch._utils' _rebuild_tensor, _rebuild_tensor_v2 and _rebuild_parameter, and torch's typed storages),
 /// implements what they do itself, and refuses any other by its name before it is used. Exceptions are a few names that
-/// published checkpoints hold along with their state dict, such as NumPy's numbers, whose values are ignored.
+/// published checkpoints hold along with their state dict, such as NumPy's numbers and arrays, torch's devices and
+/// dtypes, counters and argparse's namespaces, whose values are ignored.
 /// libtorch's own restricted unpickler (torch/csrc/jit/serialization/unpickler.h) will not do: it reads each
 /// OrderedDict, hence each state dict, as None, it makes tensors without checking that they lie inside their storage,
 /// and it knows nothing of the format before 1.6.
@@ -87,8 +88,9 @@ struct Pickle {
 /// @throws Error(kCorruptData)  it is cut off, contradicts itself, or a tensor reaches outside its storage
 Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where);
 
-/// The tensors of a state dict by their names: the root, or the dict under "state_dict" in it.
-/// @throws Error(kUnsupported)  it is something else, or a value is not a tensor; names it
+/// The tensors of a state dict by their names: the root, or the dict under "state_dict" in it. Other values, such as
+/// numbers that training left, are ignored.
+/// @throws Error(kUnsupported)  it is something else, no value is a tensor, or a value holds further tensors; names it
 std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, const std::string& where);
 
 /// The number of training steps that Lightning saves along with the state dict, as `global_step`; none if it is absent.

@@ -24,19 +24,44 @@ constexpr std::string_view kFunctions[] = {
     "torch._utils._rebuild_parameter",
 };
 
-/// What published checkpoints hold along with their state dict, as training saved it. This class is only named:
-/// sd-v1-4.ckpt has its callback's state under the callback's class.
-constexpr std::string_view kNamed[] = {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"};
-/// These make numbers and sets and are called; their results are not read.
+/// What published checkpoints hold along with their state dict, as training saved it. These are only named:
+/// sd-v1-4.ckpt has its callback's state under the callback's class, and torch's dtypes are pickled by name.
+constexpr std::string_view kNamed[] = {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+                                       "numpy.ndarray",
+                                       "torch.float32",
+                                       "torch.float64",
+                                       "torch.float16",
+                                       "torch.bfloat16",
+                                       "torch.float8_e4m3fn",
+                                       "torch.float8_e5m2",
+                                       "torch.int64",
+                                       "torch.int32",
+                                       "torch.int16",
+                                       "torch.int8",
+                                       "torch.uint8",
+                                       "torch.bool",
+                                       "torch.complex64",
+                                       "torch.complex128"};
+/// These make numbers, arrays and sets of plain values and are called; their results are not read. torch's own
+/// restricted loader, torch/_weights_only_unpickler.py, allows them or can be made to.
 constexpr std::string_view kUnread[] = {"numpy.core.multiarray.scalar",
                                         "numpy._core.multiarray.scalar",
+                                        "numpy.core.multiarray._reconstruct",
+                                        "numpy._core.multiarray._reconstruct",
                                         "numpy.dtype",
                                         "_codecs.encode",
                                         "__builtin__.set",
-                                        "builtins.set"};
+                                        "builtins.set",
+                                        "__builtin__.complex",
+                                        "builtins.complex",
+                                        "__builtin__.bytearray",
+                                        "builtins.bytearray",
+                                        "torch.device",
+                                        "collections.Counter",
+                                        "argparse.Namespace"};
 
-constexpr std::size_t kMaxDimensions = 64;  // torch's own limit for most operators
-constexpr std::size_t kLongestKey = 255;    // torch numbers storages, by count or by address
+constexpr std::size_t kMaxDimensions = 8;  // a weight has at most four
+constexpr std::size_t kLongestKey = 255;   // torch numbers storages, by count or by address
 
 const StoredDtype* dtype_of_storage_class(const PickleValue& value) {
   const auto* global = value.as<PickleGlobal>();
@@ -111,6 +136,14 @@ const PickleValue* item_of(const PickleDict& dict, std::string_view wanted) {
   return found;
 }
 
+/// Whether a value is a list or dict with tensors in it, such as a state dict under another name.
+bool holds_tensors(const PickleValue& value) {
+  const auto is_tensor = [](const PickleValue* item) { return item->as<PickledTensor>() != nullptr; };
+  if (const auto* list = value.as<PickleList>()) return std::ranges::any_of(list->items, is_tensor);
+  const auto* dict = value.as<PickleDict>();
+  return dict != nullptr && std::ranges::any_of(dict->items, [&](const auto& item) { return is_tensor(item.second); });
+}
+
 }  // namespace
 
 bool is_ignored_callable(const std::string& name) {
@@ -177,13 +210,21 @@ std::map<std::string, const PickledTensor*> state_dict_of(const Pickle& pickle, 
   }
   if (dict == nullptr) throw Error(ErrorCode::kUnsupported, where + " holds something else than a dict of tensors");
   std::map<std::string, const PickledTensor*> tensors;
+  std::string left_over;
+  bool lost = false;
   for (const auto& [key, value] : dict->items) {
     const auto* name = key->as<std::string>();
     if (name == nullptr) throw Error(ErrorCode::kUnsupported, where + " has a key that is not text");
-    const auto* tensor = value->as<PickledTensor>();
-    if (tensor == nullptr)
-      throw Error(ErrorCode::kUnsupported, concat(where, ": ", quote_name(*name), " is not a tensor"));
-    tensors[*name] = tensor;
+    if (const auto* tensor = value->as<PickledTensor>()) {
+      tensors[*name] = tensor;
+    } else if (left_over.empty() || holds_tensors(*value)) {
+      left_over = *name;
+      lost = lost || holds_tensors(*value);
+    }
+  }
+  // What training leaves between the tensors changes no image; a dict of nothing else is not a state dict.
+  if (!left_over.empty() && (lost || tensors.empty())) {
+    throw Error(ErrorCode::kUnsupported, concat(where, ": ", quote_name(left_over), " is not a tensor"));
   }
   return tensors;
 }

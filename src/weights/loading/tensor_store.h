@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,12 @@ class MappedFile;  // weights/format/mapped_file.h
 
 /// Where and how one tensor is stored.
 struct TensorInfo {
-  std::string file;  ///< file name without folders, for messages
-  c10::ScalarType dtype;
+  std::string file;       ///< file name without folders, for messages
+  c10::ScalarType dtype;  ///< of what TensorStore::read returns
   std::vector<std::int64_t> shape;
+  std::optional<c10::ScalarType> quantized_dtype = {};  ///< in the file, where reading applies a scale to it
+
+  c10::ScalarType stored_dtype() const { return quantized_dtype.value_or(dtype); }  ///< in the file
 };
 
 /// Named tensors, read-only: one safetensors file, several shards, or tensors in memory. Thread-safe for reading.

@@ -32,7 +32,7 @@ std::optional<std::string> fault_of(const std::string& name, const TensorInfo* s
 }
 
 std::int64_t stored_bytes(const TensorInfo& info) {
-  return static_cast<std::int64_t>(c10::elementSize(info.dtype)) * c10::multiply_integers(info.shape);
+  return static_cast<std::int64_t>(c10::elementSize(info.stored_dtype())) * c10::multiply_integers(info.shape);
 }
 
 // A single zero, expanded: a config's shapes cannot make us allocate memory before Weights::finish rejects them.
@@ -145,6 +145,7 @@ void Weights::note_files() {
 
 void Weights::finish() {
   auto faults = std::move(state_->faults);
+  const auto unfit = faults.size();
   for (const auto& name : store_->names()) {
     if (!state_->known.contains(name)) {
       faults.push_back(concat(quote_name(store_->stored_name(name)), " in ", store_->find(name)->file,
@@ -153,7 +154,8 @@ void Weights::finish() {
   }
   if (faults.empty()) return;
   const std::size_t reported = std::min(faults.size(), kMaxReportedFaults);
-  const std::string rest = faults.size() > reported ? concat("; and ", faults.size() - reported, " more") : "";
+  std::string rest = faults.size() > reported ? concat("; and ", faults.size() - reported, " more") : "";
+  if (unfit == 0) rest += "; --ignore-tensors PATTERN leaves out tensors that do not matter";
   faults.resize(reported);
   throw Error(ErrorCode::kCorruptData, concat(store_->where(), " does not fit its config: ", join(faults, "; "), rest));
 }

@@ -27,7 +27,7 @@ class Weights {
   const Placement& placement() const { return placement_; }
 
   /// @throws Error(kCorruptData)  lists the missing, wrongly shaped and unexpected tensors with their files: the first
-  ///                              twenty, and how many more there are
+  ///                              twenty, and how many more there are. Names --ignore-tensors if all are unexpected
   void finish();
 
  private:

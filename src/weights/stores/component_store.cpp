@@ -18,11 +18,11 @@ std::string checkpoint_folder_of(const std::string& folder) {
 }
 
 Error no_weights_error(const std::string& folder, const std::string& stem) {
-  const std::string wanted = safetensors_files(stem, WeightVariant::kFull).single;
+  const std::string wanted = safetensors_files(stem, "").single;
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored))
     return {ErrorCode::kNotFound, concat("folder ", folder, " is missing")};
-  for (const auto variant : {WeightVariant::kFull, WeightVariant::kHalf}) {
+  for (const auto* variant : {"", kHalfVariant}) {
     if (const auto found = find_component_file(folder, torch_bin_files(stem, variant))) {
       return {ErrorCode::kNotFound,
               concat(folder, " has no ", wanted, ", only ", *found,
@@ -36,9 +36,8 @@ Error no_weights_error(const std::string& folder, const std::string& stem) {
 }  // namespace
 
 std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem,
-                                                  WeightVariant preferred) {
-  const auto other = preferred == WeightVariant::kFull ? WeightVariant::kHalf : WeightVariant::kFull;
-  for (const auto variant : {preferred, other}) {
+                                                  const std::string& preferred) {
+  for (const auto& variant : {preferred, std::string(), std::string(kHalfVariant)}) {
     const auto files = safetensors_files(stem, variant);
     const auto found = find_component_file(folder, files);
     if (found == files.single) return std::make_shared<SafetensorsFile>(folder + "/" + files.single);

@@ -9,13 +9,13 @@
 
 namespace easel {
 
-/// The tensors of a component folder: of the preferred variant if there is one, else of the other. Of each variant, the
-/// file `stem`.safetensors is read or, without it, the shards that its index names.
+/// The tensors of a component folder: of the preferred variant, else of the plain files, else of the variant fp16. Of
+/// each variant, the file `stem`.safetensors is read or, without it, the shards that its index names.
 /// @param stem       "diffusion_pytorch_model" (diffusers) or "model" (transformers)
-/// @param preferred  kHalf reads half as many bytes where models run in float16 anyway
+/// @param preferred  a variant; empty: the plain files
 /// @throws Error(kNotFound)     none of these; if only a .bin file is there, the message names `easel convert`
 /// @throws Error(kCorruptData)  names the file and the tensor
 std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem,
-                                                  WeightVariant preferred = WeightVariant::kFull);
+                                                  const std::string& preferred = "");
 
 }  // namespace easel

@@ -71,36 +71,72 @@ struct Table {
 };
 
 void add_down_blocks(const OriginalUNetLayout& layout, Table& table) {
-  const auto levels = static_cast<std::int64_t>(layout.transformer_depths.size());
+  const auto levels = static_cast<std::int64_t>(layout.down_depths.size());
   for (std::int64_t level = 0; level < levels; ++level) {
-    const auto depth = layout.transformer_depths[static_cast<std::size_t>(level)];
+    const auto& depths = layout.down_depths[static_cast<std::size_t>(level)];
     const auto first = 1 + level * (layout.layers_per_block + 1);
     const auto block = concat("down_blocks.", level, '.');
     for (std::int64_t i = 0; i < layout.layers_per_block; ++i) {
       const auto original = concat("input_blocks.", first + i, '.');
       table.layers(kUNetResnet, original + "0.", concat(block, "resnets.", i, '.'));
-      if (depth > 0) table.transformer(original + "1", concat(block, "attentions.", i), depth);
+      if (!depths.empty()) {
+        table.transformer(original + "1", concat(block, "attentions.", i), depths[static_cast<std::size_t>(i)]);
+      }
     }
     if (level + 1 == levels) continue;
     table.layer(concat("input_blocks.", first + layout.layers_per_block, ".0.op"), block + "downsamplers.0.conv");
   }
 }
 
+void add_middle_block(const OriginalUNetLayout& layout, Table& table) {
+  if (layout.middle == OriginalUNetLayout::Middle::kNone) return;
+  table.layers(kUNetResnet, "middle_block.0.", "mid_block.resnets.0.");
+  if (layout.middle == OriginalUNetLayout::Middle::kResnet) return;
+  table.transformer("middle_block.1", "mid_block.attentions.0", layout.mid_depth);
+  table.layers(kUNetResnet, "middle_block.2.", "mid_block.resnets.1.");
+}
+
 void add_up_blocks(const OriginalUNetLayout& layout, Table& table) {
-  const auto levels = static_cast<std::int64_t>(layout.transformer_depths.size());
+  const auto levels = static_cast<std::int64_t>(layout.up_depths.size());
   for (std::int64_t up = 0; up < levels; ++up) {
-    const auto depth = layout.transformer_depths[static_cast<std::size_t>(levels - 1 - up)];
+    const auto& depths = layout.up_depths[static_cast<std::size_t>(levels - 1 - up)];
     const auto first = up * (layout.layers_per_block + 1);
     const auto block = concat("up_blocks.", up, '.');
     for (std::int64_t i = 0; i <= layout.layers_per_block; ++i) {
       const auto original = concat("output_blocks.", first + i, '.');
       table.layers(kUNetResnet, original + "0.", concat(block, "resnets.", i, '.'));
-      if (depth > 0) table.transformer(original + "1", concat(block, "attentions.", i), depth);
+      if (!depths.empty()) {
+        table.transformer(original + "1", concat(block, "attentions.", i), depths[static_cast<std::size_t>(i)]);
+      }
     }
     if (up + 1 == levels) continue;
     const auto last = concat("output_blocks.", first + layout.layers_per_block, '.');
-    table.layer(last + (depth > 0 ? "2.conv" : "1.conv"), block + "upsamplers.0.conv");
+    table.layer(last + (depths.empty() ? "1.conv" : "2.conv"), block + "upsamplers.0.conv");
   }
+}
+
+/// The depths of a level's transformers. A layer without one, where others have one, lacks tensors: it is expected to
+/// be like the deepest.
+/// @param first   number of its first block
+/// @param blocks  prefix of the blocks' names
+std::vector<std::int64_t> transformer_depths(const NameSet& names, const std::string& blocks, std::int64_t first,
+                                             std::int64_t layers) {
+  std::vector<std::int64_t> depths;
+  std::int64_t deepest = 0;
+  for (std::int64_t i = first; i < first + layers; ++i) {
+    depths.push_back(names.count(concat(blocks, i, ".1.transformer_blocks.")));
+    deepest = std::max(deepest, depths.back());
+  }
+  if (deepest == 0) return {};
+  std::replace(depths.begin(), depths.end(), std::int64_t{0}, deepest);
+  return depths;
+}
+
+OriginalUNetLayout::Middle middle_of(const NameSet& names, const std::string& prefix) {
+  using Middle = OriginalUNetLayout::Middle;
+  const bool attention = names.has_prefix(prefix + "middle_block.1.") || names.has_prefix(prefix + "middle_block.2.");
+  if (attention) return Middle::kAttention;
+  return names.has_prefix(prefix + "middle_block.0.") ? Middle::kResnet : Middle::kNone;
 }
 
 /// What encoder and decoder have in common.
@@ -148,13 +184,21 @@ OriginalUNetLayout original_unet_layout(const NameSet& names, const std::string&
   }
   OriginalUNetLayout layout;
   layout.layers_per_block = std::max<std::int64_t>(0, per_level - 1);
+  const auto layers = layout.layers_per_block;
   for (std::int64_t first = 1; first < blocks; first += per_level) {
-    std::int64_t depth = 0;
-    for (std::int64_t i = first; i < first + layout.layers_per_block; ++i) {
-      depth = std::max(depth, names.count(concat(prefix, "input_blocks.", i, ".1.transformer_blocks.")));
-    }
-    layout.transformer_depths.push_back(depth);
+    layout.down_depths.push_back(transformer_depths(names, prefix + "input_blocks.", first, layers));
   }
+  const auto levels = static_cast<std::int64_t>(layout.down_depths.size());
+  for (std::int64_t level = 0; level < levels; ++level) {
+    const auto& down = layout.down_depths[static_cast<std::size_t>(level)];
+    const auto first = (levels - 1 - level) * (layers + 1);
+    auto up = transformer_depths(names, prefix + "output_blocks.", first, layers + 1);
+    // Levels have attention in both directions.
+    if (down.empty()) up.clear();
+    if (!down.empty() && up.empty()) up.assign(static_cast<std::size_t>(layers + 1), down[0]);
+    layout.up_depths.push_back(std::move(up));
+  }
+  layout.middle = middle_of(names, prefix);
   layout.mid_depth = names.count(prefix + "middle_block.1.transformer_blocks.");
   return layout;
 }
@@ -169,9 +213,7 @@ OriginalNames original_unet_names(const OriginalUNetLayout& layout, const std::s
   table.layers(kUNetEnds, "", "");
   table.tensor("label_emb.weight", "class_embedding.weight");
   add_down_blocks(layout, table);
-  table.layers(kUNetResnet, "middle_block.0.", "mid_block.resnets.0.");
-  table.transformer("middle_block.1", "mid_block.attentions.0", layout.mid_depth);
-  table.layers(kUNetResnet, "middle_block.2.", "mid_block.resnets.1.");
+  add_middle_block(layout, table);
   add_up_blocks(layout, table);
   return std::move(table.names);
 }

@@ -30,11 +30,17 @@ struct OriginalTensor {
 /// Keys are diffusers' names.
 using OriginalNames = std::map<std::string, OriginalTensor>;
 
-/// The levels of a UNet.
+/// The levels of a UNet, as published or with layers removed.
 struct OriginalUNetLayout {
+  enum class Middle { kNone, kResnet, kAttention };
+
   std::int64_t layers_per_block = 0;
-  std::vector<std::int64_t> transformer_depths;  ///< one per level, widest first; 0: the level has no attention
-  std::int64_t mid_depth = 0;                    ///< of the transformer in the middle
+  /// Blocks in the transformer of each layer on the way down, one list per level, widest level first. The list is empty
+  /// if the level has no attention.
+  std::vector<std::vector<std::int64_t>> down_depths;
+  std::vector<std::vector<std::int64_t>> up_depths;  ///< on the way up, which has one layer more; widest level first
+  Middle middle = Middle::kAttention;
+  std::int64_t mid_depth = 0;  ///< of the transformer in the middle
 };
 
 /// The levels of an autoencoder.

@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/message_format.h"
+#include "weights/format/saved_page.h"
 #include "weights/stores/stored_tensor.h"
 
 namespace easel {
@@ -27,6 +28,7 @@ std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& sh
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(std::make_shared<MappedFile>(path)) {
+  refuse_saved_page(file_->bytes(), path);
   header_ = parse_safetensors_header(file_->bytes(), path);
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
     const auto& entry = header_.tensors[i];

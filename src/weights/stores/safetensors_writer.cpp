@@ -18,6 +18,7 @@ namespace easel {
 namespace {
 
 constexpr std::size_t kAlignment = 8;
+constexpr char kMetadataKey[] = "__metadata__";
 
 struct Item {
   std::string name;
@@ -27,6 +28,10 @@ struct Item {
 std::vector<Item> in_file_order(const TensorStore& store) {
   std::vector<Item> items;
   for (auto& name : store.names()) {
+    if (name == kMetadataKey) {
+      throw Error(ErrorCode::kUnsupported, concat(store.where(), ": a tensor is called ", quote_name(name),
+                                                  ", which is the key of the metadata in safetensors files"));
+    }
     const auto type = store.find(name)->dtype;
     const auto* dtype = stored_dtype_of(type);
     if (dtype == nullptr) {
@@ -43,7 +48,7 @@ std::vector<Item> in_file_order(const TensorStore& store) {
 
 std::string header_text(const TensorStore& store, const std::vector<Item>& items, const SafetensorsMetadata& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  if (!metadata.empty()) header[kMetadataKey] = metadata;
   std::uint64_t offset = 0;
   for (const auto& item : items) {
     const auto& shape = store.find(item.name)->shape;

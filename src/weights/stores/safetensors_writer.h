@@ -19,7 +19,8 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 /// bytes. The file appears complete or not at all: it is written under another name and then renamed. Tensors may have
 /// any device and strides; each is made contiguous on the CPU separately, so that little memory is needed.
 ///
-/// @throws Error(kUnsupported)        a tensor of a dtype that the format does not have; names it
+/// @throws Error(kUnsupported)        a tensor of a dtype that the format does not have, or called
+///                                    `__metadata__`; names it
 /// @throws Error(kResourceExhausted)  the disk is full
 /// @throws Error(kInternal)           the file cannot be written for another reason; says which
 void write_safetensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors,

@@ -7,6 +7,7 @@
 #include "easel/error.h"
 #include "weights/format/byte_reader.h"
 #include "weights/format/message_format.h"
+#include "weights/format/saved_page.h"
 #include "weights/format/zip_archive.h"
 #include "weights/stores/stored_tensor.h"
 
@@ -54,6 +55,7 @@ std::string archive_folder(const std::map<std::string, std::span<const std::byte
 TorchCheckpoint::TorchCheckpoint(const std::string& path, TensorsOf tensors_of)
     : file_(std::make_shared<MappedFile>(path)), tensors_of_(tensors_of) {
   const auto bytes = file_->bytes();
+  refuse_saved_page(bytes, path);
   if (begins_with(bytes, 0, "PK")) {
     read_zip();
   } else if (begins_with(bytes, 257, "ustar")) {

@@ -1,0 +1,17 @@
+// Names of weight files.
+#pragma once
+
+#include <string>
+
+namespace easel {
+
+/// The extension of a file's name in lower case, with its dot: ".safetensors" for "a/B.SafeTensors".
+std::string lower_extension(const std::string& path);
+
+/// Whether the name is that of a safetensors file: .safetensors or .sft, in upper or lower case.
+bool is_safetensors_name(const std::string& path);
+
+/// Whether the name is one that torch.save's files have: .ckpt, .pt, .pth or .bin, in upper or lower case.
+bool is_pickle_name(const std::string& path);
+
+}  // namespace easel
