@@ -39,9 +39,9 @@ class Scheduler {
   virtual void set_custom_timesteps(const std::vector<double>& timesteps);
 
   /// Starts a run through the given noise levels, falling. Supported where diffusers' set_timesteps takes `sigmas`;
-  /// see SchedulerCapabilities::custom_sigmas. Euler expects the last sigma (0) in the list; UniPC, which needs
-  /// `use_flow_sigmas`, expects the list without it. EDM Euler expects positions instead: 0 to 1, rising, from its
-  /// largest sigma to its smallest.
+  /// see SchedulerCapabilities::custom_sigmas. Euler expects the last sigma (0) in the list; the FlowMatch
+  /// classes, and UniPC, which needs `use_flow_sigmas`, expect the list without it, and still apply their shift. EDM
+  /// Euler expects positions instead: 0 to 1, rising, from its largest sigma to its smallest.
   /// @throws Error(kInvalidArgument)  not as this algorithm needs them, not finite, or not supported; param sigmas
   virtual void set_custom_sigmas(const std::vector<double>& sigmas);
 
@@ -103,6 +103,9 @@ struct SchedulerOptions {
   /// The share, 0 to 1, of the distillation's timesteps over which LCM and TCD spread a run; ignored by the others.
   /// It is 1 except in diffusers' LatentConsistencyModelImg2ImgPipeline, which passes its strength here too.
   double strength = 1.0;
+  /// The shift of noise levels for the size of the image, which the FlowMatch classes need where their config has
+  /// `use_dynamic_shifting`; ignored by the others.
+  std::optional<double> mu = std::nullopt;
 };
 
 /// What an algorithm supports whatever its config says: the columns of the table in docs/guide/schedulers.md.
@@ -116,7 +119,9 @@ struct SchedulerCapabilities {
   bool has_history = false;          ///< steps must be taken in order
   bool uses_eta = false;             ///< reads SchedulerOptions::eta
   bool has_sigma = false;            ///< samples are x0 + sigma * eps, and Scheduler::sigma has a value
-  std::int64_t order = 1;            ///< Scheduler::order
+  bool flow_matching = false;  ///< samples are (1 - sigma) * x0 + sigma * noise, and the model predicts a velocity;
+                               ///< only models that were trained so can use it, and they can use no other
+  std::int64_t order = 1;      ///< Scheduler::order
 };
 
 /// Names a request may use, in the table's order: "pndm", "ddim", "euler", "euler_karras", "euler_exponential",

@@ -18,7 +18,8 @@ enum class AttentionMask { kNone, kCausal };
 /// @param query  [B, L, D]
 /// @param key    [B, S, D]
 /// @param value  [B, S, D]
-/// @param bias   undefined, or added to the scores: broadcastable to [B, heads, L, S], of query's dtype
+/// @param bias   undefined, or broadcastable to [B, heads, L, S]: added to the scores where it has the dtype of query;
+///               where it is boolean, false hides a key from a query
 /// @return       [B, L, D]
 at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                 std::int64_t heads, const at::Tensor& bias = {},

@@ -30,6 +30,7 @@ struct SchedulerEntry {
   bool has_history = false;
   bool uses_eta = false;
   bool has_sigma = false;
+  bool flow_matching = false;
   std::int64_t order = 1;
 };
 
@@ -127,6 +128,29 @@ constexpr SchedulerEntry kSchedulers[] = {
      .make = &make_edm_euler,
      .custom_sigmas = true,
      .has_sigma = true},
+    {.class_name = "FlowMatchEulerDiscreteScheduler",
+     .name = "flow_euler",
+     .make = &make_flow_match_euler_discrete,
+     .aliases = {"flow_match_euler"},
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .custom_sigmas = true,
+     .flow_matching = true},
+    {.class_name = "FlowMatchHeunDiscreteScheduler",
+     .name = "flow_heun",
+     .make = &make_flow_match_heun_discrete,
+     .aliases = {"flow_match_heun"},
+     .has_history = true,
+     .flow_matching = true,
+     .order = 2},
+    {.class_name = "FlowMatchLCMScheduler",
+     .name = "flow_lcm",
+     .make = &make_flow_match_lcm,
+     .aliases = {"flow_match_lcm"},
+     .sigma_spacings = true,
+     .custom_timesteps = true,
+     .custom_sigmas = true,
+     .flow_matching = true},
 };
 
 // A suffix that can follow the name of a scheduler with a choice of sigmas, and the flag that it sets.
@@ -244,6 +268,7 @@ SchedulerCapabilities scheduler_capabilities(const std::string& name) {
                                      .has_history = entry.has_history,
                                      .uses_eta = entry.uses_eta,
                                      .has_sigma = entry.has_sigma,
+                                     .flow_matching = entry.flow_matching,
                                      .order = entry.order};
   for (const char* alias : entry.aliases) {
     if (alias != nullptr) capabilities.aliases.emplace_back(alias);

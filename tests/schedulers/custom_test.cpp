@@ -55,14 +55,26 @@ TEST(CustomTimesteps, MustDescendWithinTrainingTimesteps) {
     for (const auto& timesteps : bad) EXPECT_EQ(timesteps_param(name, timesteps), "timesteps") << name;
   }
   EXPECT_EQ(timesteps_param("euler", {40, 3}, {{"num_train_timesteps", 40}}), "timesteps");
+  // Flow matching visits the timestep 1000 of 1000, which is noise without an image.
+  EXPECT_EQ(timesteps_param("flow_euler", {1000, 3}), "accepted");
+  for (const auto& timesteps : bad) {
+    if (timesteps != std::vector<double>{1000, 3}) {
+      EXPECT_EQ(timesteps_param("flow_euler", timesteps), "timesteps");
+    }
+  }
+  EXPECT_EQ(timesteps_param("flow_euler", {1000.5, 3}), "timesteps");
 }
 
 TEST(CustomSigmas, AreAcceptedWhereDiffusersAcceptsThem) {
   EXPECT_EQ(sigmas_param("euler", {14.6, 1, 0}), "accepted");
   EXPECT_EQ(sigmas_param("unipc", {1, 0.5}, {{"use_flow_sigmas", true}}), "accepted");
   EXPECT_EQ(sigmas_param("edm_euler", {0, 0.4, 1}), "accepted");
+  EXPECT_EQ(sigmas_param("flow_euler", {1, 0.5, 0}), "accepted");
+  EXPECT_EQ(sigmas_param("flow_euler_exponential", {1, 0.5}), "accepted");
+  EXPECT_EQ(sigmas_param("flow_euler_exponential", {1, 0.5, 0}), "sigmas") << "0 has no logarithm";
   for (const auto& name : scheduler_names()) {
-    if (!name.starts_with("euler") || name == "euler_ancestral") {
+    const bool takes_flow_sigmas = scheduler_capabilities(name).flow_matching && name != "flow_heun";
+    if (!takes_flow_sigmas && (!name.starts_with("euler") || name == "euler_ancestral")) {
       EXPECT_EQ(sigmas_param(name, {14.6, 1, 0}), "sigmas") << name;
     }
   }
@@ -73,6 +85,7 @@ TEST(CustomSigmas, MustDescend) {
   for (const auto& sigmas : bad) {
     EXPECT_EQ(sigmas_param("euler", sigmas), "sigmas");
     EXPECT_EQ(sigmas_param("unipc", sigmas, {{"use_flow_sigmas", true}}), "sigmas");
+    EXPECT_EQ(sigmas_param("flow_euler", sigmas), "sigmas");
   }
   EXPECT_EQ(sigmas_param("euler", {1}), "sigmas");
   EXPECT_EQ(sigmas_param("euler", {0}), "sigmas");

@@ -62,6 +62,7 @@ def case(group, name, config, steps, **fields):
         "sigmas": [],
         "begin": None,
         "strength": 1.0,
+        "mu": None,
         **fields,
     }
 
@@ -195,6 +196,39 @@ def custom():
     for values, shift in itertools.product(([1.0, 0.75, 0.5, 0.1], [0.9, 0.3]), (1.0, 3.0)):
         config = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
         yield case("custom", "unipc", config, 0, sigmas=values)
+
+
+def flow():
+    """The config keys and inputs of the FlowMatch classes, and flow sigmas of the DPM-Solver family."""
+    extras = [{}, {"shift_terminal": 0.02}, {"invert_sigmas": True}, {"stochastic_sampling": True}]
+    shifts = [{"shift": 1.0}, {"shift": 3.0}, {"shift": 6.0}, {"shift": 1.7, "num_train_timesteps": 700}]
+    for name, shift, extra, steps in itertools.product(
+        ("flow_euler", "flow_euler_karras", "flow_euler_exponential", "flow_euler_beta", "flow_heun", "flow_lcm"),
+        shifts, extras, (1, 2, 8, 20, 50),
+    ):  # fmt: skip
+        if extra.get("shift_terminal") and steps == 1:
+            continue  # one sigma of 1 cannot be stretched
+        yield case("flow", name, {**shift, **extra}, steps, dtype="bfloat16" if steps == 8 else "float32")
+    for kind, mu, name, extra in itertools.product(
+        ("exponential", "linear"), (0.3, 0.5, 1.15, 2.0327), ("flow_euler", "flow_lcm", "flow_euler_karras"), extras
+    ):
+        config = {"use_dynamic_shifting": True, "time_shift_type": kind, "shift": 3.0, **extra}
+        for steps in (2, 4, 28):
+            yield case("flow", name, config, steps, mu=mu)
+            yield case("flow", name, config, 0, mu=mu, sigmas=np.linspace(1, 1 / steps, steps).tolist())
+    for name, shift, steps in itertools.product(("flow_euler", "flow_lcm"), (1.0, 3.0), (1, 8, 9, 50)):
+        yield case("flow", name, {"shift": shift}, 0, sigmas=np.linspace(1, 1 / steps, steps).tolist())
+        yield case("flow", name, {"shift": shift}, 0, timesteps=np.linspace(1000, 1000 / steps, steps).tolist())
+    for dtype, begin, name in itertools.product(
+        ("float32", "float16", "bfloat16"), range(6), ("flow_euler", "flow_heun", "flow_lcm")
+    ):
+        yield case("flow", name, {"shift": 3.0}, 6, begin=begin, dtype=dtype, shape=BATCH)
+    for name, shift, steps, dtype in itertools.product(
+        ("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis"), (1.0, 3.0, 5.5), (1, 4, 15), ("float32", "bfloat16")
+    ):
+        config = {"use_flow_sigmas": True, "flow_shift": shift, "prediction_type": "flow_prediction"}
+        yield case("flow", name, config, steps, dtype=dtype)
+        yield case("flow", name, {**config, "solver_order": 3}, steps, dtype=dtype)
 
 
 def written_by(cls):
@@ -356,7 +390,7 @@ def main(folder):
     cases, offset = [], 0
     with open(folder / "vectors.bin", "wb") as vectors:
         for entry in itertools.chain(
-            grid(), variants(), all_step_counts(), custom(), begun(), mappings(), refusals(), halves(), random_cases()
+            grid(), variants(), all_step_counts(), custom(), flow(), begun(), mappings(), refusals(), halves(), random_cases()
         ):
             try:
                 numbers, entry["total_steps"], entry["has_original_sample"] = run(entry)

@@ -84,7 +84,7 @@ class Comparison {
 };
 
 std::unique_ptr<Scheduler> begin(const ReferenceCase& run) {
-  auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta, .strength = run.strength});
+  auto scheduler = make_scheduler(run.name, run.config, {.eta = run.eta, .strength = run.strength, .mu = run.mu});
   if (!run.timesteps.empty()) {
     scheduler->set_custom_timesteps(run.timesteps);
   } else if (!run.sigmas.empty()) {
@@ -163,10 +163,13 @@ std::string row_of(const ReferenceCase& run) {
 
 // A figure of docs/measurements/parity.md: a row for scheduler and sigmas, a column for the prediction type.
 void record_result(const ReferenceCase& run, const Comparison& comparison) {
+  const auto name = canonical_scheduler_name(run.name.empty() ? configured_scheduler_name(run.config) : run.name);
   const auto prediction = run.config.find("prediction_type");
+  const bool is_named = prediction != run.config.end() && prediction->is_string();
+  const char* default_prediction = scheduler_capabilities(name).flow_matching ? "flow_prediction" : "epsilon";
   testing::record({.area = "schedulers",
                    .row = row_of(run),
-                   .column = prediction == run.config.end() ? "epsilon" : prediction->get<std::string>(),
+                   .column = is_named ? prediction->get<std::string>() : default_prediction,
                    .largest_difference = comparison.largest(),
                    .share_equal = comparison.share_equal()});
 }
@@ -224,8 +227,8 @@ TEST_P(Parity, RejectsWhatTheReferenceRejects) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, Parity,
-                         ::testing::Values("grid", "variants", "step counts", "custom", "begun", "mappings", "refusals",
-                                           "halves", "random"),
+                         ::testing::Values("grid", "variants", "step counts", "custom", "flow", "begun", "mappings",
+                                           "refusals", "halves", "random"),
                          [](const auto& test) {
                            std::string name = test.param;
                            return name == "step counts" ? "step_counts" : name;

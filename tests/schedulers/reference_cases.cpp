@@ -29,6 +29,7 @@ ReferenceCase parse(const nlohmann::json& entry, std::span<const float> vectors)
   run.dtype = entry.at("dtype");
   run.seed = entry.at("seed");
   run.eta = entry.at("eta");
+  if (!entry.at("mu").is_null()) run.mu = entry.at("mu").get<double>();
   run.channel_factor = entry.at("channel_factor");
   run.kind = entry.at("kind");
   run.raises = entry.at("raises");
@@ -46,8 +47,8 @@ std::string ReferenceCase::describe() const {
   auto shown = config;
   if (shown.contains("trained_betas") && shown["trained_betas"].is_array()) shown["trained_betas"] = "...";
   return concat(group, ": \"", name, "\" ", steps, " steps from ", begin.value_or(0), " strength ", strength, " ",
-                dtype, " seed ", seed, " eta ", eta, " timesteps [", timesteps.size(), "] sigmas [", sigmas.size(),
-                "] ", shown.dump());
+                dtype, " seed ", seed, " eta ", eta, " mu ", mu.value_or(0), " timesteps [", timesteps.size(),
+                "] sigmas [", sigmas.size(), "] ", shown.dump());
 }
 
 template <class Number>

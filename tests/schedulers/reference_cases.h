@@ -24,6 +24,7 @@ struct ReferenceCase {
   std::string dtype;
   std::uint64_t seed = 0;
   double eta = 0;
+  std::optional<double> mu;         ///< SchedulerOptions::mu
   std::int64_t channel_factor = 1;  ///< channels of the model output for each channel of the sample
   std::string kind;                 ///< "full", "light" (only timesteps), "final" (timesteps and the last sample)
   std::string raises;               ///< the exception of diffusers, or empty

@@ -31,11 +31,26 @@ TEST(SchedulerRegistry, NamesFollowTableOrder) {
 }
 
 TEST(SchedulerRegistry, ClassNamesAreAccepted) {
-  for (const char* name :
-       {"PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
-        "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "HeunDiscreteScheduler",
-        "LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "UniPCMultistepScheduler",
-        "DEISMultistepScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler", "EDMEulerScheduler"}) {
+  for (const char* name : {"PNDMScheduler",
+                           "DDIMScheduler",
+                           "EulerDiscreteScheduler",
+                           "EulerAncestralDiscreteScheduler",
+                           "DPMSolverMultistepScheduler",
+                           "DPMSolverSinglestepScheduler",
+                           "DPMSolverSDEScheduler",
+                           "HeunDiscreteScheduler",
+                           "LMSDiscreteScheduler",
+                           "KDPM2DiscreteScheduler",
+                           "KDPM2AncestralDiscreteScheduler",
+                           "UniPCMultistepScheduler",
+                           "DEISMultistepScheduler",
+                           "DDPMScheduler",
+                           "LCMScheduler",
+                           "TCDScheduler",
+                           "EDMEulerScheduler",
+                           "FlowMatchEulerDiscreteScheduler",
+                           "FlowMatchHeunDiscreteScheduler",
+                           "FlowMatchLCMScheduler"}) {
     EXPECT_NE(make_scheduler(name, json::object()), nullptr);
     EXPECT_NE(make_scheduler("", json{{"_class_name", name}}), nullptr);
   }
@@ -130,11 +145,12 @@ TEST(SchedulerRegistry, UnknownNamesAndClassesAreRejectedListingKnownOnes) {
     expect_rejected({name, json::object(), ErrorCode::kInvalidArgument, "scheduler",
                      "pndm, ddim, euler, euler_karras, euler_exponential, euler_beta, euler_ancestral, dpmpp_2m"});
   }
-  expect_rejected({"",
-                   {{"_class_name", "FlowMatchHeunDiscreteScheduler"}},
-                   ErrorCode::kUnsupported,
-                   "",
-                   "`_class_name` is \"FlowMatchHeunDiscreteScheduler\"; easel supports PNDMScheduler, DDIMScheduler"});
+  expect_rejected(
+      {"",
+       {{"_class_name", "CosineDPMSolverMultistepScheduler"}},
+       ErrorCode::kUnsupported,
+       "",
+       "`_class_name` is \"CosineDPMSolverMultistepScheduler\"; easel supports PNDMScheduler, DDIMScheduler"});
   expect_rejected({"", json::object(), ErrorCode::kCorruptData, "", "`_class_name`"});
   expect_rejected({"", {{"_class_name", json::array({"a"})}}, ErrorCode::kCorruptData, "", "`_class_name`"});
   expect_rejected({"", json::array(), ErrorCode::kCorruptData, "", "`_class_name`"});
@@ -172,6 +188,9 @@ TEST(SchedulerRegistry, UnsupportedValuesAreRejectedNamingTheField) {
   expect_rejected(
       {"dpmpp_2m", {{"algorithm_type", "dpmsolver"}}, unsupported, "", "`algorithm_type` is \"dpmsolver\""});
   expect_rejected({"dpmpp_2m", {{"algorithm_type", "unipc"}}, unsupported, "", "dpmsolver++"});
+  expect_rejected({"flow_euler", {{"time_shift_type", "cubic"}}, unsupported, "", "`time_shift_type` is \"cubic\""});
+  expect_rejected({"flow_euler", {{"num_train_timesteps", 1}}, unsupported, "", "`num_train_timesteps` is 1"});
+  expect_rejected({"flow_lcm", {{"scale_factors", {0.5, 1.0}}}, unsupported, "", "`scale_factors` is [0.5,1.0]"});
 }
 
 TEST(SchedulerRegistry, InvalidValuesAreRejectedNamingTheField) {
@@ -198,6 +217,21 @@ TEST(SchedulerRegistry, NewerClassesRejectInvalidNumbers) {
   expect_rejected({"edm_euler", {{"sigma_data", 0}}, corrupt, "", "`sigma_data` is 0"});
   expect_rejected({"dpmpp_sde", {{"noise_sampler_seed", -1}}, corrupt, "", "`noise_sampler_seed` is -1"});
   expect_rejected({"dpmpp_sde", {{"noise_sampler_seed", "x"}}, corrupt, "", "`noise_sampler_seed`"});
+}
+
+TEST(SchedulerRegistry, FlowMatchingClassesRejectInvalidNumbers) {
+  const auto corrupt = ErrorCode::kCorruptData;
+  expect_rejected({"flow_euler", {{"shift", 0}}, corrupt, "", "`shift` is 0"});
+  expect_rejected({"flow_heun", {{"shift", -3}}, corrupt, "", "`shift` is -3"});
+  expect_rejected({"flow_euler", {{"shift_terminal", 1}}, corrupt, "", "`shift_terminal` is 1"});
+  expect_rejected({"flow_euler_karras", {{"sigma_min", 0}}, corrupt, "", "`sigma_min` is 0"});
+}
+
+TEST(SchedulerRegistry, DynamicShiftingWithoutMuIsRejected) {
+  const json config{{"use_dynamic_shifting", true}};
+  EXPECT_THROW(make_scheduler("flow_euler", config)->set_timesteps(4), Error);
+  EXPECT_NO_THROW(make_scheduler("flow_euler", config, {.mu = 1.15})->set_timesteps(4));
+  EXPECT_NO_THROW(make_scheduler("flow_heun", config)->set_timesteps(4)) << "the class does not have the field";
 }
 
 TEST(SchedulerRegistry, UnknownFieldsAreIgnored) {

@@ -20,6 +20,8 @@ from diffusers.schedulers import (
     scheduling_dpmsolver_sde,
     scheduling_dpmsolver_singlestep,
     scheduling_euler_ancestral_discrete,
+    scheduling_flow_match_euler_discrete,
+    scheduling_flow_match_lcm,
     scheduling_k_dpm_2_ancestral_discrete,
     scheduling_lcm,
     scheduling_tcd,
@@ -49,6 +51,9 @@ PLAIN = {
     "lcm": (diffusers.LCMScheduler, {}),
     "tcd": (diffusers.TCDScheduler, {}),
     "edm_euler": (diffusers.EDMEulerScheduler, {}),
+    "flow_euler": (diffusers.FlowMatchEulerDiscreteScheduler, {}),
+    "flow_heun": (diffusers.FlowMatchHeunDiscreteScheduler, {}),
+    "flow_lcm": (diffusers.FlowMatchLCMScheduler, {}),
 }
 SUFFIXES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
 
@@ -94,7 +99,8 @@ class Float32BrownianTree(scheduling_dpmsolver_sde.BrownianTreeNoiseSampler):
 
 DRAWING_MODULES = (
     scheduling_ddim, scheduling_ddpm, scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep,
-    scheduling_euler_ancestral_discrete, scheduling_k_dpm_2_ancestral_discrete, scheduling_lcm, scheduling_tcd,
+    scheduling_euler_ancestral_discrete, scheduling_flow_match_euler_discrete, scheduling_flow_match_lcm,
+    scheduling_k_dpm_2_ancestral_discrete, scheduling_lcm, scheduling_tcd,
 )  # fmt: skip
 DIFFUSERS_NOISE = scheduling_ddim.randn_tensor
 scheduling_dpmsolver_sde.BrownianTreeNoiseSampler = Float32BrownianTree
@@ -131,8 +137,17 @@ def original_sample(scheduler, result):
     return None
 
 
+def add_noise(scheduler, image, noise, timestep):
+    """The FlowMatch classes have another name for it."""
+    function = scheduler.add_noise if hasattr(scheduler, "add_noise") else scheduler.scale_noise
+    return function(image, noise=noise, **{"timesteps" if hasattr(scheduler, "add_noise") else "timestep": timestep})
+
+
 def begin(scheduler, case):
-    if case["timesteps"]:
+    if case["mu"] is not None:
+        arguments = {"sigmas": case["sigmas"]} if case["sigmas"] else {"num_inference_steps": case["steps"]}
+        scheduler.set_timesteps(mu=case["mu"], **arguments)
+    elif case["timesteps"]:
         scheduler.set_timesteps(timesteps=case["timesteps"])
     elif case["sigmas"]:
         values = np.array(case["sigmas"])
@@ -168,7 +183,7 @@ def run(case):
             config["noise_sampler_seed"] = case["seed"]
     scheduler = construct(cls, config, overrides)
     timesteps = begin(scheduler, case)
-    numbers = [torch.tensor([float(scheduler.init_noise_sigma)]), timesteps]
+    numbers = [torch.tensor([float(getattr(scheduler, "init_noise_sigma", 1.0))]), timesteps]
     if case["kind"] == "light":
         return numbers, len(timesteps), False
 
@@ -177,10 +192,10 @@ def run(case):
     generator = torch.Generator("cpu").manual_seed(case["seed"])
     sample = torch.randn(case["shape"], generator=generator).to(dtype)
     if case["begin"] is None:
-        sample = sample * scheduler.init_noise_sigma
+        sample = sample * getattr(scheduler, "init_noise_sigma", 1.0)
     else:
         image, noise = sample, torch.randn(case["shape"], generator=generator).to(dtype)
-        sample = scheduler.add_noise(image, noise, timesteps[:1])
+        sample = add_noise(scheduler, image, noise, timesteps[:1])
         numbers.append(sample)
     parameters = inspect.signature(scheduler.step).parameters
     arguments = {"generator": generator} if "generator" in parameters else {}
@@ -188,7 +203,7 @@ def run(case):
         arguments["eta"] = case["eta"]
     has_original_sample = False
     for i, timestep in enumerate(timesteps):
-        scaled = scheduler.scale_model_input(sample, timestep)
+        scaled = scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample
         result = scheduler.step(model(scaled, timestep, case["channel_factor"]), timestep, sample, **arguments)
         sample = result.prev_sample
         numbers += [scaled, sample]
@@ -197,7 +212,7 @@ def run(case):
             has_original_sample = True
             numbers.append(original)
         if case["begin"] is not None and i + 1 < len(timesteps):
-            numbers.append(scheduler.add_noise(image, noise, timesteps[i + 1 : i + 2]))
+            numbers.append(add_noise(scheduler, image, noise, timesteps[i + 1 : i + 2]))
     if case["kind"] == "final":
         numbers = numbers[:2] + [sample]
     return numbers, len(timesteps), has_original_sample

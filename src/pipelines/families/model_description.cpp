@@ -75,12 +75,14 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Removes schedulers that reject a value of the config and, for a model with noise levels as input, those without
-/// first-order steps between noise levels.
+/// Removes schedulers that reject a value of the config, those for another kind of training than the model's own
+/// scheduler and, for a model with noise levels as input, those without first-order steps between noise levels.
 void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
+  const bool flow_matching = scheduler_capabilities(config.checkpoint_scheduler_name()).flow_matching;
   const bool needs_sigmas = noise_conditioning != NoiseConditioning::kTimestep;
   const auto unusable = [&](const std::string& name) {
     const auto capabilities = scheduler_capabilities(name);
+    if (capabilities.flow_matching != flow_matching) return true;
     if (needs_sigmas && (!capabilities.has_sigma || capabilities.order != 1)) return true;
     try {
       const auto scheduler = config.make(name, {});

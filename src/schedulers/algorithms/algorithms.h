@@ -20,6 +20,11 @@ std::unique_ptr<Scheduler> make_edm_euler(SchedulerArguments& arguments, const S
 std::unique_ptr<Scheduler> make_euler_ancestral_discrete(SchedulerArguments& arguments,
                                                          const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_euler_discrete(SchedulerArguments& arguments, const SchedulerOptions& options);
+std::unique_ptr<Scheduler> make_flow_match_euler_discrete(SchedulerArguments& arguments,
+                                                          const SchedulerOptions& options);
+std::unique_ptr<Scheduler> make_flow_match_heun_discrete(SchedulerArguments& arguments,
+                                                         const SchedulerOptions& options);
+std::unique_ptr<Scheduler> make_flow_match_lcm(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_heun_discrete(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_k_dpm_2_ancestral_discrete(SchedulerArguments& arguments,
                                                            const SchedulerOptions& options);
