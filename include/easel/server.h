@@ -59,6 +59,8 @@ struct ServerOptions {
   std::size_t max_waiting = 64;
   /// Longest time from acceptance to the response; a request may ask for less. None: no limit.
   std::optional<std::chrono::milliseconds> request_timeout = {};
+  /// SubmitOptions::queue_timeout of image requests. None: no limit.
+  std::optional<std::chrono::milliseconds> queue_timeout = {};
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

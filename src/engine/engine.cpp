@@ -51,8 +51,10 @@ void check(const SubmitOptions& options) {
                 concat("priority is ", options.priority, ", expected ", -kMaxPriority, " to ", kMaxPriority),
                 "priority");
   }
-  if ((options.timeout && options.timeout->count() <= 0) || options.preview_every < 0) {
-    throw Error(ErrorCode::kInvalidArgument, "timeout must be above 0, and preview_every must not be negative");
+  if ((options.timeout && options.timeout->count() <= 0) ||
+      (options.queue_timeout && options.queue_timeout->count() <= 0) || options.preview_every < 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "timeout and queue_timeout must be above 0, and preview_every must not be negative");
   }
 }
 
@@ -204,7 +206,7 @@ class LoopEngine final : public Engine {
     return queue_->submit(std::move(request), std::move(options));
   }
 
-  double estimated_wait() const override { return queue_->estimated_wait(); }
+  RetryAdvice advise_retry(const SubmitOptions& options) override { return queue_->advise_retry(options); }
 
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override {
