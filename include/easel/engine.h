@@ -175,6 +175,9 @@ struct EngineOptions {
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after it; none: never
   std::chrono::milliseconds load_retry{30000};  ///< a failed load ends requests for so long, then it is tried again
   std::shared_ptr<EngineObserver> observer{};   ///< may be null
+  /// Called on the thread of each loop before anything else, for example to make the threads that compute on a CPU.
+  /// make_engine() throws what it throws. May be empty.
+  std::function<void()> prepare_thread{};
 };
 
 enum class ModelState { kUnloaded, kLoading, kReady, kFailed };

@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
+#include <functional>
+#include <future>
 #include <optional>
 #include <set>
 #include <thread>
@@ -86,8 +89,20 @@ class DeviceWorker {
     if (thread_.joinable()) thread_.join();
   }
 
-  void start() {
-    thread_ = std::thread([this] { loop_.run(); });
+  /// @param prepare_thread  see EngineOptions @throws what it throws
+  void start(std::function<void()> prepare_thread) {
+    std::promise<void> promise;
+    auto prepared = promise.get_future();
+    thread_ = std::thread([this, prepare = std::move(prepare_thread), result = std::move(promise)]() mutable {
+      try {
+        if (prepare) prepare();
+      } catch (...) {
+        return result.set_exception(std::current_exception());
+      }
+      result.set_value();
+      loop_.run();
+    });
+    prepared.get();
   }
   Residency& residency() { return residency_; }
   const Residency& residency() const { return residency_; }
@@ -153,7 +168,8 @@ class LoopEngine final : public Engine {
                                                                            .load_retry = options.load_retry},
                                                         queue_, *board_, load_times, options));
     }
-    for (const auto& device : devices_) device->start();  // after all of them have published on the board
+    // After all of them have published on the board.
+    for (const auto& device : devices_) device->start(options.prepare_thread);
   }
 
   ModelList models() const override { return models_; }
