@@ -96,6 +96,10 @@ struct SubmitOptions {
   int priority = 0;
   /// From acceptance until the end; then the job ends with kDeadlineExceeded, at whatever stage it is. Above 0.
   std::optional<std::chrono::milliseconds> timeout{};
+  /// Longest time in the queue: a request that has not begun by then ends with kDeadlineExceeded. The time counts only
+  /// while the device that the request is assigned to works for other accounts, and not while the request's model is
+  /// being loaded. At least three times the request's own estimated time, whatever is given here. Above 0.
+  std::optional<std::chrono::milliseconds> queue_timeout{};
   /// Requests of the account that have not ended, this one included; 0: no limit.
   std::size_t max_pending_per_account = 0;
   ProgressListener listener{};  ///< may be empty, which costs nothing
@@ -138,12 +142,26 @@ class Job {
   virtual JobStats stats() const = 0;
 };
 
+/// When a rejected request should be sent again. In seconds, at least 1.
+struct RetryAdvice {
+  double estimated_wait = 1;  ///< until the account is likely to find a place, after requests that were rejected before
+  double retry_after = 1;     ///< the same, but at most 60, since clients do not wait for longer
+};
+
+/// All places of an engine: those for every account, and those kept for accounts that hold less than an equal part.
+constexpr std::size_t all_places(std::size_t max_waiting) {
+  return max_waiting + max_waiting / 3;
+}
+
 struct EngineOptions {
   /// Names, as loaders know them. Each device has one loop; all loops take their requests from one queue. A request is
   /// assigned to the device that is expected to complete it first by measured costs, loading its model included. Bounds
   /// that are given for a device hold for each of them.
   std::vector<std::string> devices{"cpu"};
-  std::size_t max_waiting = 64;  ///< accepted requests that have not ended; further ones are rejected
+  /// Accepted requests that have not ended; further ones are rejected. The rest of all_places() is kept for accounts
+  /// that hold fewer than all places / (accounts with requests + 1), so that one account cannot take the server from
+  /// the others.
+  std::size_t max_waiting = 64;
   /// Images in the memory of a device at once; a request with more is begun in parts. A quarter of the places is kept
   /// for the first images of later requests.
   std::int64_t max_active_generations = 16;
@@ -163,6 +181,9 @@ struct EngineOptions {
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after it; none: never
   std::chrono::milliseconds load_retry{30000};  ///< a failed load ends requests for so long, then it is tried again
   std::shared_ptr<EngineObserver> observer{};   ///< may be null
+  /// Called on the thread of each loop before anything else, for example to make the threads that compute on a CPU.
+  /// make_engine() throws what it throws. May be empty.
+  std::function<void()> prepare_thread{};
 };
 
 enum class ModelState { kUnloaded, kLoading, kReady, kFailed };
@@ -222,13 +243,15 @@ class Engine {
   /// @throws Error(kInvalidArgument)    num_images is below 1, or an option is out of its range
   /// @throws Error(kNotFound)           no such model
   /// @throws Error(kResourceExhausted)  max_waiting, max_waiting_seconds or the account's limit is reached; see
-  ///                                    estimated_wait()
+  ///                                    advise_retry()
   /// @throws Error(kUnavailable)        draining
   virtual std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) = 0;
   std::shared_ptr<Job> submit(GenerationRequest request) { return submit(std::move(request), SubmitOptions{}); }
 
-  /// Seconds until a rejected request is likely to be accepted, from measured costs. Above 0.
-  virtual double estimated_wait() const = 0;
+  /// When a request that was rejected with kResourceExhausted should be sent again, from measured costs. Each call is
+  /// taken for one rejected client: the times are spread over the time that serving these clients takes.
+  /// @param options  as they were given to submit
+  virtual RetryAdvice advise_retry(const SubmitOptions& options) = 0;
 
   /// Rejects new requests from now on, and returns when every accepted one has ended and no image is in memory. Ends
   /// requests that have not ended after `timeout` with kUnavailable. Idempotent; any number of threads may call it at

@@ -75,6 +75,8 @@ struct ServerOptions {
   bool strict = false;                         ///< fields that would be ignored are errors, as with `strict: true`
   /// The adapters that requests may select, at the moment of the call; null: there are none. Called from many threads.
   std::function<std::vector<AdapterDescription>()> list_adapters = {};
+  /// SubmitOptions::queue_timeout of image requests. None: no limit.
+  std::optional<std::chrono::milliseconds> queue_timeout = {};
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

@@ -167,11 +167,15 @@ void add_limit_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--max-pixels", "PIXELS", o.server.max_pixels, "greatest width times height of an image")
       ->check(positive);
   add(app, kLimitGroup, "--max-steps", "N", o.server.max_steps, "most steps per image")->check(CLI::Range(1, 1000));
-  add(app, kLimitGroup, "--max-waiting", "N", o.server.max_waiting, "most requests that wait or run at once")
+  add(app, kLimitGroup, "--max-waiting", "N", o.engine.max_waiting,
+      "most requests that wait or run at once; a third more for accounts with less than an equal part")
       ->check(CLI::Range(1, 4096));
   const auto seconds = CLI::Range(0.0, 1e7);
   add(app, kLimitGroup, "--request-timeout", "SECONDS", o.request_timeout_s,
       "time from a request to its response; 0 means no limit")
+      ->check(seconds);
+  add(app, kLimitGroup, "--queue-timeout", "SECONDS", o.queue_timeout_s,
+      "time that a request may wait behind other accounts' work before it begins; 0 means no limit")
       ->check(seconds);
   add(app, kLimitGroup, "--drain-timeout", "SECONDS", o.drain_timeout_s,
       "time that accepted requests have to finish after SIGTERM; 0 means no limit")
@@ -330,9 +334,10 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   check_public_url(options.server.public_url);
   options.server.early_headers_after = to_milliseconds(options.early_headers_after_s);
   options.server.image_store_seconds = std::chrono::seconds(options.image_store_seconds);
-  options.engine.max_waiting = options.server.max_waiting;
+  options.server.max_waiting = all_places(options.engine.max_waiting);
   if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
   if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
+  if (options.queue_timeout_s > 0) options.server.queue_timeout = to_milliseconds(options.queue_timeout_s);
 }
 
 /// Prints what the commands `completion` and `manual` are for. @return whether one of them was given

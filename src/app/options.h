@@ -55,6 +55,7 @@ struct Options {
   EngineOptions engine;
   bool allow_any_key = false;
   double request_timeout_s = 0;      ///< 0: none
+  double queue_timeout_s = 600;      ///< longest wait behind other accounts' work; 0: no limit
   double keep_alive_s = 0;           ///< time after which an idle model leaves memory; 0: never
   std::vector<std::string> aliases;  ///< NAME=MODEL
   std::int64_t image_store_seconds = 3600;

@@ -1,16 +1,22 @@
 // The only user of spdlog.
 #include "core/log.h"
 
-#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/details/os.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "core/background_log.h"
+#include "core/log_output.h"
 #include "core/text.h"
+#include "core/visible_text.h"
 #include "easel/error.h"
 
 namespace easel::log {
@@ -25,11 +31,54 @@ constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level"
 
 std::atomic<Format> current_format = Format::kText;
 
+// Of the lines that wait for the reader of the log: some ten thousand lines.
+constexpr std::size_t kMaxWaitingBytes = std::size_t{2} << 20;
+constexpr std::chrono::seconds kMaxFinalWait{1};
+
+void report_dropped(std::uint64_t lines) {
+  warning("log lines were dropped, because the reader of the log did not take them", {{"lines", lines}});
+}
+
+// Never destroyed, because threads may still log while the program ends.
+LogOutput& output() {
+  static auto* const instance = new LogOutput(STDERR_FILENO, kMaxWaitingBytes, &report_dropped);
+  return *instance;
+}
+
+// Formats lines for standard error; the level is coloured on a terminal.
+class ErrorSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  ErrorSink() : coloured_(spdlog::details::os::in_terminal(stderr) && spdlog::details::os::is_color_terminal()) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t buffer;
+    base_sink<std::mutex>::formatter_->format(message, buffer);
+    std::string line(buffer.data(), buffer.size());
+    if (coloured_ && message.color_range_end > message.color_range_start) {
+      line.insert(message.color_range_end, kPlain);
+      line.insert(message.color_range_start, colour_of(message.level));
+    }
+    output().write(std::move(line));
+  }
+  void flush_() override {}
+
+ private:
+  static constexpr const char* kPlain = "\033[m";
+
+  static const char* colour_of(spdlog::level::level_enum level) {
+    if (level >= spdlog::level::err) return "\033[31m\033[1m";      // bold red
+    if (level == spdlog::level::warn) return "\033[33m\033[1m";     // bold yellow
+    return level == spdlog::level::info ? "\033[32m" : "\033[36m";  // green, cyan
+  }
+
+  const bool coloured_;
+};
+
 spdlog::logger& logger() {
   static const auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>("easel", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("easel", std::make_shared<ErrorSink>());
     made->set_pattern(kTextPattern);
-    made->flush_on(spdlog::level::debug);
     return made;
   }();
   return *instance;
@@ -63,7 +112,7 @@ std::string format_value(const Field::Value& value) {
 std::string format_text_line(std::string_view message, const Fields& fields) {
   std::string line(message);
   for (const auto& field : fields) line += concat(line.empty() ? "" : " ", field.name, "=", format_value(field.value));
-  return escape_control_characters(line);
+  return visible_text(line);
 }
 
 // Without the braces, which are in the pattern together with the members that spdlog fills in.
@@ -72,9 +121,9 @@ std::string format_json_members(std::string_view message, const Fields& fields) 
   for (const auto& field : fields) {
     std::visit([&](const auto& value) { object[field.name] = value; }, field.value);
   }
-  // Invalid UTF-8 becomes U+FFFD. DEL is legal in JSON, but a terminal might act on it.
-  auto text = object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace);
-  for (auto at = text.find('\x7f'); at != std::string::npos; at = text.find('\x7f', at)) text.replace(at, 1, "\\u007f");
+  // Invalid UTF-8 becomes U+FFFD.
+  const auto text =
+      visible_json(object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace));
   return text.substr(1, text.size() - 2);
 }
 
@@ -122,6 +171,18 @@ void warning(std::string_view message, const Fields& fields) {
 }
 void error(std::string_view message, const Fields& fields) {
   write(Level::kError, message, fields);
+}
+
+BackgroundLog::BackgroundLog() {
+  output().start();
+}
+
+BackgroundLog::~BackgroundLog() {
+  output().stop(kMaxFinalWait);
+}
+
+std::uint64_t dropped_lines() {
+  return output().dropped();
 }
 
 }  // namespace easel::log

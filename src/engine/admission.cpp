@@ -12,11 +12,16 @@ constexpr std::int64_t kReserveDivisor = 4;
 // A request may park others if it needs less than this part of the time that they need on average.
 constexpr double kMuchShorter = 0.25;
 
+// The place that a request holds between two of its images, or before its first one.
+std::int64_t place_without_image(const Admission::Running& request) {
+  return request.images == 0 && request.not_begun > 0 ? 1 : 0;
+}
+
 }  // namespace
 
 Admission::Admission(Limits limits, std::vector<Running> running)
     : limits_(limits), running_(std::move(running)), free_places_(limits.max_active) {
-  for (const auto& request : running_) free_places_ -= request.images;
+  for (const auto& request : running_) free_places_ -= request.images + place_without_image(request);
 }
 
 // To begin everything at once would gain nothing: a request that is not much shorter than the running ones starts when
@@ -33,10 +38,10 @@ bool Admission::admits_first_image(double seconds) const {
   return seconds * count <= kMuchShorter * total;
 }
 
-std::int64_t Admission::images_to_begin(const Running& request, std::int64_t not_begun) const {
+std::int64_t Admission::images_to_begin(const Running& request) const {
   const auto reserve = limits_.max_active / kReserveDivisor;
-  const bool first = request.images == 0 && admits_first_image(request.remaining_seconds);
-  return std::min(not_begun, std::max<std::int64_t>(first ? 1 : 0, free_places_ - reserve));
+  const auto own = place_without_image(request);
+  return std::min(request.not_begun, std::max(own, free_places_ + own - reserve));
 }
 
 }  // namespace easel

@@ -9,8 +9,10 @@ namespace easel {
 /// Answers, for the images that are in memory at one moment, what may be begun next. A value: no threads, no clock.
 ///
 /// A device has places for `max_active` images. A quarter of them is kept for the first images of requests, so that a
-/// request with many images does not take them all. When all places are taken, a request that needs much less time than
-/// the running ones may still begin one image; others are then parked, at most `max_parked`.
+/// request with many images does not take them all. A request that has been begun holds a place until its last image
+/// is begun, also between two of its images: it is one request with the sum of its work. When all places are taken, a
+/// request that needs much less time than the running ones may still begin one image; others are then parked, at most
+/// `max_parked`.
 class Admission {
  public:
   struct Limits {
@@ -20,6 +22,7 @@ class Admission {
   /// A request that has been begun.
   struct Running {
     std::int64_t images = 0;       ///< in memory
+    std::int64_t not_begun = 0;    ///< further images
     double remaining_seconds = 0;  ///< estimated device time
   };
 
@@ -29,9 +32,8 @@ class Admission {
   std::int64_t free_places() const { return free_places_; }
   /// Whether a request may begin its first image in memory. @param seconds  estimated device time that it still needs
   bool admits_first_image(double seconds) const;
-  /// How many images a request may begin now.
-  /// @param not_begun  images of the request that were not begun
-  std::int64_t images_to_begin(const Running& request, std::int64_t not_begun) const;
+  /// How many images a request may begin now. @param request  one of the running ones
+  std::int64_t images_to_begin(const Running& request) const;
 
  private:
   const Limits limits_;

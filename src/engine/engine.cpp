@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
+#include <functional>
+#include <future>
 #include <optional>
 #include <set>
 #include <thread>
@@ -51,8 +54,10 @@ void check(const SubmitOptions& options) {
                 concat("priority is ", options.priority, ", expected ", -kMaxPriority, " to ", kMaxPriority),
                 "priority");
   }
-  if ((options.timeout && options.timeout->count() <= 0) || options.preview_every < 0) {
-    throw Error(ErrorCode::kInvalidArgument, "timeout must be above 0, and preview_every must not be negative");
+  if ((options.timeout && options.timeout->count() <= 0) ||
+      (options.queue_timeout && options.queue_timeout->count() <= 0) || options.preview_every < 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "timeout and queue_timeout must be above 0, and preview_every must not be negative");
   }
   if (options.preview_count < 0 || options.preview_count > kMaxPreviewCount) {
     throw Error(ErrorCode::kInvalidArgument, concat("preview_count must be from 0 to ", kMaxPreviewCount));
@@ -87,8 +92,20 @@ class DeviceWorker {
     if (thread_.joinable()) thread_.join();
   }
 
-  void start() {
-    thread_ = std::thread([this] { loop_.run(); });
+  /// @param prepare_thread  see EngineOptions @throws what it throws
+  void start(std::function<void()> prepare_thread) {
+    std::promise<void> promise;
+    auto prepared = promise.get_future();
+    thread_ = std::thread([this, prepare = std::move(prepare_thread), result = std::move(promise)]() mutable {
+      try {
+        if (prepare) prepare();
+      } catch (...) {
+        return result.set_exception(std::current_exception());
+      }
+      result.set_value();
+      loop_.run();
+    });
+    prepared.get();
   }
   Residency& residency() { return residency_; }
   const Residency& residency() const { return residency_; }
@@ -154,7 +171,8 @@ class LoopEngine final : public Engine {
                                                                            .load_retry = options.load_retry},
                                                         queue_, *board_, load_times, options));
     }
-    for (const auto& device : devices_) device->start();  // after all of them have published on the board
+    // After all of them have published on the board.
+    for (const auto& device : devices_) device->start(options.prepare_thread);
   }
 
   ModelList models() const override { return models_; }
@@ -207,7 +225,7 @@ class LoopEngine final : public Engine {
     return queue_->submit(std::move(request), std::move(options));
   }
 
-  double estimated_wait() const override { return queue_->estimated_wait(); }
+  RetryAdvice advise_retry(const SubmitOptions& options) override { return queue_->advise_retry(options); }
 
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override {

@@ -27,7 +27,9 @@ void InFlight::enqueue(std::unique_ptr<Work> work) {
 }
 
 void InFlight::charge_aborted(const WorkInfo& info) {
-  charge(info, seconds_between(info.enqueued_at, now_()));
+  const auto seconds = seconds_between(info.enqueued_at, now_());
+  charge(info, seconds);
+  record_done(info, seconds);
 }
 
 void InFlight::settle() {
@@ -58,6 +60,7 @@ void InFlight::settle_oldest() {
   const auto seconds = seconds_between(std::max(info.enqueued_at, settled_at_), now);
   settled_at_ = now;
   charge(info, seconds - info.estimate);
+  record_done(info, seconds);
   if (!failure) {
     record_cost(*work, seconds);
     try {
@@ -81,6 +84,12 @@ void InFlight::record_cost(const Work& work, double seconds) {
   availability_.record_success();
   residency_.used(info.shape.model);
   work.record_cost(seconds, costs_, residency_.labels(info.shape.model), observer_.get());
+}
+
+void InFlight::record_done(const WorkInfo& info, double seconds) {
+  DoneWork done{.seconds = seconds, .accounts = {}};
+  for (const auto& part : info.parts) done.accounts.insert(part.request->job->options().account);
+  done_.push_back(std::move(done));
 }
 
 void InFlight::charge(const WorkInfo& info, double seconds) {

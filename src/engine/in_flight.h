@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "easel/engine.h"
 #include "engine/availability.h"
@@ -14,6 +18,12 @@
 #include "engine/work.h"
 
 namespace easel {
+
+/// Device time, and the accounts that it was spent for.
+struct DoneWork {
+  double seconds;
+  std::set<std::string> accounts;
+};
 
 /// Owns the tickets, charges the policy for device time, and settles work: hands results to the requests, and measured
 /// times to the cost model, the observer, the residency and the device's availability. No exception leaves it: what a
@@ -35,6 +45,9 @@ class InFlight {
   /// which says nothing about what such work costs.
   void charge_aborted(const WorkInfo& info);
 
+  /// The work that has been settled or aborted since the last call.
+  std::vector<DoneWork> take_done() { return std::exchange(done_, {}); }
+
   /// Settles all work that is done, and waits for the oldest while the maximum is in flight.
   void settle();
   /// Waits for the oldest work and settles it. There must be some.
@@ -44,6 +57,7 @@ class InFlight {
   bool oldest_is_done();
   void record_cost(const Work& work, double seconds);
   void charge(const WorkInfo& info, double seconds);
+  void record_done(const WorkInfo& info, double seconds);
 
   CostModel& costs_;
   Policy& policy_;
@@ -53,7 +67,8 @@ class InFlight {
   const Clock now_;
   const std::shared_ptr<EngineObserver> observer_;
   std::deque<std::unique_ptr<Work>> works_;  // oldest first
-  TimePoint settled_at_{};                   // when the latest work was settled
+  std::vector<DoneWork> done_;
+  TimePoint settled_at_{};  // when the latest work was settled
 };
 
 }  // namespace easel

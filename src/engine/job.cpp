@@ -10,6 +10,9 @@ namespace easel {
 
 namespace {
 
+// A request may wait this many times its own estimated time, whatever the queue timeout is.
+constexpr double kMinQueueTimeout = 3;
+
 std::optional<TimePoint> deadline_of(const SubmitOptions& options, TimePoint accepted_at) {
   if (!options.timeout) return std::nullopt;
   return accepted_at + std::min(*options.timeout, kMaxWait);
@@ -77,6 +80,18 @@ bool QueuedJob::ended_or_expired() {
           {ErrorCode::kDeadlineExceeded,
            concat("the request was not done within ", static_cast<double>(options_.timeout->count()) / 1e3, " s"),
            {}});
+  return true;
+}
+
+bool QueuedJob::ended_or_queue_timed_out() {
+  if (ended()) return true;
+  if (!options_.queue_timeout) return false;
+  const std::chrono::duration<double> timeout = *options_.queue_timeout;
+  if (queue_seconds() < std::max(timeout.count(), kMinQueueTimeout * remaining_seconds())) return false;
+  fail_as(RequestOutcome::kTimedOut, {ErrorCode::kDeadlineExceeded,
+                                      concat("the request waited for ", static_cast<std::int64_t>(queue_seconds()),
+                                             " s while the server worked for other accounts, and had not begun"),
+                                      {}});
   return true;
 }
 

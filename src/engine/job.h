@@ -49,6 +49,12 @@ class QueuedJob final : public Job {
   /// Ends the job if its deadline has passed. Cheap, because stop predicates poll it. @return whether the job has
   /// ended, for whatever reason
   bool ended_or_expired();
+  /// Ends the job if it has waited for too long behind the requests of other accounts. For a job that has not begun.
+  /// @return whether the job has ended, for whatever reason
+  bool ended_or_queue_timed_out();
+  /// The device has worked this long for other accounts while the request waited.
+  void add_queue_seconds(double seconds) { queue_seconds_.store(queue_seconds() + seconds, std::memory_order_relaxed); }
+  double queue_seconds() const { return queue_seconds_.load(std::memory_order_relaxed); }
   /// Estimated device time that the request still needs, in seconds.
   double remaining_seconds() const { return remaining_seconds_.load(std::memory_order_relaxed); }
   void set_remaining_seconds(double seconds) { remaining_seconds_.store(seconds, std::memory_order_relaxed); }
@@ -79,7 +85,8 @@ class QueuedJob final : public Job {
   const TimePoint accepted_at_;
   const std::optional<TimePoint> deadline_;
   std::atomic<double> remaining_seconds_{0};
-  std::atomic<bool> listener_disabled_;  // there is no listener, or it threw
+  std::atomic<double> queue_seconds_{0};  // written by one loop at a time
+  std::atomic<bool> listener_disabled_;   // there is no listener, or it threw
 
   mutable Mutex mutex_;  // taken before the queue's mutex, never after it
   CondVar ended_changed_;

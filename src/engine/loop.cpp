@@ -14,6 +14,7 @@ constexpr std::chrono::seconds kPositionInterval{1};
 
 Admission::Running state_of(const ActiveRequest& request) {
   return {.images = static_cast<std::int64_t>(request.images.size()),
+          .not_begun = request.images_to_begin(),
           .remaining_seconds = request.job->remaining_seconds()};
 }
 
@@ -42,6 +43,7 @@ bool Loop::turn() {
   in_flight_.settle();
   sweep();
   sync_queue();
+  count_queue_time();
   update_models();
   estimate();
   notify_positions();
@@ -87,6 +89,19 @@ void Loop::sync_queue() {
                      .priority = options.priority,
                      .total_seconds = job->remaining_seconds()});
   }
+}
+
+// A request waits for as long as the device works for other accounts. The time in which its model loads does not count.
+void Loop::count_queue_time() {
+  const auto done = in_flight_.take_done();
+  std::erase_if(waiting_, [&](const auto& job) {
+    if (residency_.loading(model_of(*job))) return false;
+    for (const auto& work : done) {
+      const auto own = work.accounts.count(job->options().account);
+      if (work.accounts.size() > own) job->add_queue_seconds(work.seconds);
+    }
+    return job->ended_or_queue_timed_out();
+  });
 }
 
 // The queue may have moved a waiting request to another device.
@@ -157,7 +172,7 @@ void Loop::start(const std::vector<CandidateTarget>& targets, const std::vector<
     const auto* waiting = std::get_if<std::shared_ptr<QueuedJob>>(&first);
     const auto request = waiting ? admit(*waiting) : std::get<std::shared_ptr<ActiveRequest>>(first);
     if (!request) return;
-    dispatcher_.begin(request, admission().images_to_begin(state_of(*request), request->images_to_begin()));
+    dispatcher_.begin(request, admission().images_to_begin(state_of(*request)));
   } else if (kind == WorkKind::kFinish) {
     dispatcher_.finish(std::get<ActiveImageRef>(first));
   } else {
@@ -173,7 +188,7 @@ std::vector<Candidate> Loop::candidates(std::vector<CandidateTarget>& targets) c
   for (const auto& request : active_) {
     if (request->job->ended()) continue;
     const auto costs = costs_.of(request->shape);
-    if (places.images_to_begin(state_of(*request), request->images_to_begin()) > 0) {
+    if (places.images_to_begin(state_of(*request)) > 0) {
       found.push_back({.kind = WorkKind::kBegin,
                        .request = request->job->number(),
                        .model = request->model->id,

@@ -68,6 +68,7 @@ class Loop {
   void forget(std::uint64_t request);
   void sync_queue();
   void forget_moved_requests();
+  void count_queue_time();
   void update_models();
   void estimate();
   void notify_positions();

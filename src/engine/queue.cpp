@@ -1,7 +1,9 @@
 #include "engine/queue.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numbers>
 #include <set>
 #include <utility>
 
@@ -13,8 +15,14 @@ namespace {
 
 // Retrying sooner than this gains a client nothing, in seconds.
 constexpr double kMinWait = 1;
+// SDKs ignore longer times, in seconds.
+constexpr double kMaxRetryAfter = 60;
 // A request moves to another device for an expected completion time below this part of the present one.
 constexpr double kMoveThreshold = 0.8;
+
+TimePoint::duration duration_of(double seconds) {
+  return std::chrono::ceil<TimePoint::duration>(std::chrono::duration<double>(seconds));
+}
 
 auto is(const QueuedJob& job) {
   return [&job](const auto& entry) { return entry.job.get() == &job; };
@@ -102,10 +110,10 @@ void Queue::check_capacity(const SubmitOptions& options, double estimate, const 
   if (closed_) {
     reject(model, RejectionReason::kDraining, "the server is shutting down and takes no new requests");
   }
-  if (pending() >= limits_.max_pending) {
-    reject(
-        model, RejectionReason::kQueueFull,
-        concat(limits_.max_pending, " requests are waiting or being drawn, which is as many as may; try again later"));
+  const auto places = places_for(options.account);
+  if (pending() >= places) {
+    reject(model, RejectionReason::kQueueFull,
+           concat(pending(), " requests are waiting or running, which is the maximum; try again later"));
   }
   if (limits_.max_seconds > 0 && pending() > 0 && seconds_of_work() + estimate > limits_.max_seconds) {
     reject(model, RejectionReason::kWorkLimit,
@@ -113,14 +121,29 @@ void Queue::check_capacity(const SubmitOptions& options, double estimate, const 
                   " s of work, and with this one it would be more than ", limits_.max_seconds, " s; try again later"));
   }
   if (options.max_pending_per_account == 0) return;
-  const auto is_same_account = [&](const QueueEntry& entry) { return entry.job->options().account == options.account; };
-  const auto count = std::count_if(waiting_.begin(), waiting_.end(), is_same_account) +
-                     std::count_if(taken_.begin(), taken_.end(), is_same_account);
-  if (static_cast<std::size_t>(count) >= options.max_pending_per_account) {
-    reject(model, RejectionReason::kAccountLimit,
-           concat(count, " requests of this account are waiting or being drawn, which is as many as it may have; try ",
-                  "again when one of them is done"));
+  const auto held = held_by_account()[options.account];
+  if (held >= options.max_pending_per_account) {
+    reject(
+        model, RejectionReason::kAccountLimit,
+        concat(held, " requests of this account are waiting or running, which is the maximum; try again when one of ",
+               "them is done"));
   }
+}
+
+std::map<std::string, std::size_t> Queue::held_by_account() const {
+  std::map<std::string, std::size_t> held;
+  for (const auto* list : {&waiting_, &taken_}) {
+    for (const auto& entry : *list) ++held[entry.job->options().account];
+  }
+  return held;
+}
+
+std::size_t Queue::places_for(const std::string& account) const {
+  const auto all = all_places(limits_.max_pending);
+  const auto held = held_by_account();
+  const auto own = held.find(account);
+  const bool below_equal_part = (own == held.end() ? 0 : own->second) * (held.size() + 1) < all;
+  return below_equal_part ? all : limits_.max_pending;
 }
 
 void Queue::reject(const std::string& model, RejectionReason reason, const std::string& message) const {
@@ -137,19 +160,45 @@ double Queue::seconds_of_work() const {
   return seconds;
 }
 
-double Queue::estimated_wait() const {
-  const MutexLock lock(mutex_);
-  if (pending() == 0) return kMinWait;
-  // Requests end at this rate on average; with a limit on work, the excess must be done first.
+// How often requests end on average.
+double Queue::seconds_per_request() const {
   std::set<std::size_t> busy;
   for (const auto* list : {&waiting_, &taken_}) {
     for (const auto& entry : *list) busy.insert(entry.device);
   }
-  const auto devices = static_cast<double>(busy.size());
-  const auto work = seconds_of_work();
-  const auto until_next_end = work / static_cast<double>(pending()) / devices;
-  const auto too_much = limits_.max_seconds > 0 ? (work - limits_.max_seconds) / devices : 0;
-  return std::max({kMinWait, until_next_end, too_much});
+  return pending() == 0 ? 0 : seconds_of_work() / static_cast<double>(pending() * busy.size());
+}
+
+double Queue::seconds_until_place(const SubmitOptions& options) const {
+  const auto held = held_by_account();
+  const auto each = seconds_per_request();
+  const auto places = places_for(options.account);
+  double seconds = pending() < places ? 0 : each * static_cast<double>(pending() - places + 1);
+  if (limits_.max_seconds > 0 && pending() > 0) {
+    const auto excess = (seconds_of_work() - limits_.max_seconds) / seconds_of_work();
+    seconds = std::max(seconds, excess * each * static_cast<double>(pending()));
+  }
+  const auto own = held.find(options.account);
+  if (options.max_pending_per_account > 0 && own != held.end() && own->second >= options.max_pending_per_account) {
+    // Accounts share the devices, so one request of each account ends before the next one of this account does.
+    seconds = std::max(seconds, each * static_cast<double>(held.size()));
+  }
+  return std::max({seconds, each, kMinWait});
+}
+
+RetryAdvice Queue::advise_retry(const SubmitOptions& options) {
+  const MutexLock lock(mutex_);
+  const auto now = now_();
+  const auto place_at = now + duration_of(seconds_until_place(options));
+  const auto at = std::max(place_at, next_retry_);
+  next_retry_ =
+      std::min(at + duration_of(seconds_per_request()), std::max(place_at, now + duration_of(kMaxRetryAfter)));
+  const auto wait = seconds_between(now, at);
+  if (wait < kMaxRetryAfter) return {.estimated_wait = wait, .retry_after = wait};
+  // Clients that cannot be served within that time come back in the second half of it, evenly spread: fractions of
+  // multiples of the golden ratio (Knuth, The Art of Computer Programming, 6.4, theorem S).
+  const double fraction = std::fmod(static_cast<double>(++advised_) * std::numbers::phi, 1.0);
+  return {.estimated_wait = wait, .retry_after = kMaxRetryAfter * (1 - fraction / 2)};
 }
 
 // Requests on its device that need less time end before it.

@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/mutex.h"
@@ -18,7 +20,8 @@
 namespace easel {
 
 /// Bounded by the number of requests, by their estimated work and by account. A request counts from acceptance until it
-/// has ended, so the bounds cover waiting and running requests together. Thread-safe; jobs may outlive the queue.
+/// has ended, so the bounds cover waiting and running requests together. A third more places are kept for accounts that
+/// hold less than an equal part. Thread-safe; jobs may outlive the queue.
 ///
 /// Every waiting request is assigned to the device that is expected to complete it first, given the time until its
 /// model is ready there, its own cost, and what the other requests there still need. A request that has not started may
@@ -38,8 +41,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   /// @throws Error(kUnavailable)        the queue is closed
   std::shared_ptr<QueuedJob> submit(GenerationRequest request, SubmitOptions options);
 
-  /// Seconds until a request that is rejected now is likely to be accepted. Above 0.
-  double estimated_wait() const;
+  /// As Engine::advise_retry.
+  RetryAdvice advise_retry(const SubmitOptions& options);
 
   /// Refuses new requests from now on.
   void close();
@@ -82,6 +85,12 @@ class Queue : public std::enable_shared_from_this<Queue> {
 
   std::size_t pending() const EASEL_REQUIRES(mutex_) { return waiting_.size() + taken_.size(); }
   double seconds_of_work() const EASEL_REQUIRES(mutex_);
+  /// Number of requests by account.
+  std::map<std::string, std::size_t> held_by_account() const EASEL_REQUIRES(mutex_);
+  /// The number of places for all requests, as far as this account may use them.
+  std::size_t places_for(const std::string& account) const EASEL_REQUIRES(mutex_);
+  double seconds_per_request() const EASEL_REQUIRES(mutex_);
+  double seconds_until_place(const SubmitOptions& options) const EASEL_REQUIRES(mutex_);
   double sojourn(const QueuedJob* job, double own_seconds, std::size_t device) const EASEL_REQUIRES(mutex_);
   std::optional<std::size_t> best_device(const QueueEntry& entry) const EASEL_REQUIRES(mutex_);
   double expected_completion(const QueueEntry& entry, std::size_t device) const EASEL_REQUIRES(mutex_);
@@ -106,6 +115,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
   std::vector<QueueEntry> waiting_ EASEL_GUARDED_BY(mutex_);  // oldest first
   std::vector<QueueEntry> taken_ EASEL_GUARDED_BY(mutex_);    // until they have ended
   std::vector<Worker> workers_ EASEL_GUARDED_BY(mutex_);      // by device
+  TimePoint next_retry_ EASEL_GUARDED_BY(mutex_){};           // for the next rejected client, if it is not in the past
+  std::uint64_t advised_ EASEL_GUARDED_BY(mutex_) = 0;
   std::uint64_t next_number_ EASEL_GUARDED_BY(mutex_) = 0;
   bool closed_ EASEL_GUARDED_BY(mutex_) = false;
   bool aborted_ EASEL_GUARDED_BY(mutex_) = false;

@@ -67,6 +67,7 @@ class Residency {
   void update(DemandByModel demand);
   /// The model, if requests may be begun with it now; else null.
   ResidentModel* find(ModelId model);
+  bool loading(ModelId model) const { return loading_ == model; }
   /// Why the model's latest load failed, until it may be tried again.
   std::optional<Failure> failure(ModelId model) const;
   /// Work with the model was measured.

@@ -6,21 +6,33 @@
 namespace easel {
 namespace {
 
+constexpr Admission::Limits kEight{.max_active = 8, .max_parked = 0};
+
 TEST(Admission, AQuarterOfThePlacesIsKeptForFirstImages) {
-  const Admission empty({.max_active = 8, .max_parked = 0}, {});
-  EXPECT_EQ(empty.free_places(), 8);
-  EXPECT_EQ(empty.images_to_begin({.images = 0, .remaining_seconds = 1}, 20), 6);
-  EXPECT_EQ(empty.images_to_begin({.images = 0, .remaining_seconds = 1}, 3), 3);
-  const Admission busy({.max_active = 8, .max_parked = 0}, {{.images = 6, .remaining_seconds = 100}});
-  EXPECT_EQ(busy.images_to_begin({.images = 6, .remaining_seconds = 100}, 14), 0) << "its first image is in memory";
-  EXPECT_EQ(busy.images_to_begin({.images = 0, .remaining_seconds = 100}, 14), 1);
+  const Admission::Running large{.images = 0, .not_begun = 20, .remaining_seconds = 100};
+  EXPECT_EQ(Admission(kEight, {large}).images_to_begin(large), 6);
+  const Admission::Running small{.images = 0, .not_begun = 3, .remaining_seconds = 100};
+  EXPECT_EQ(Admission(kEight, {small}).images_to_begin(small), 3);
+  const Admission::Running begun{.images = 6, .not_begun = 14, .remaining_seconds = 100};
+  const Admission busy(kEight, {begun, large});
+  EXPECT_EQ(busy.free_places(), 1);
+  EXPECT_EQ(busy.images_to_begin(begun), 0) << "its first image is in memory";
+  EXPECT_EQ(busy.images_to_begin(large), 1);
+}
+
+TEST(Admission, ARequestHoldsItsPlaceBetweenTwoOfItsImages) {
+  const Admission::Running between{.images = 0, .not_begun = 2, .remaining_seconds = 100};
+  const Admission::Running other{.images = 7, .not_begun = 0, .remaining_seconds = 1};
+  const Admission full(kEight, {between, other});
+  EXPECT_EQ(full.free_places(), 0);
+  EXPECT_FALSE(full.admits_first_image(1)) << "a waiting request must not take the place";
+  EXPECT_EQ(full.images_to_begin(between), 1);
 }
 
 TEST(Admission, NothingBeginsWhenAllPlacesAreTakenAndNoneMayBeParked) {
   const Admission full({.max_active = 2, .max_parked = 0}, {{.images = 2, .remaining_seconds = 100}});
   EXPECT_EQ(full.free_places(), 0);
   EXPECT_FALSE(full.admits_first_image(1));
-  EXPECT_EQ(full.images_to_begin({.images = 0, .remaining_seconds = 1}, 1), 0);
 }
 
 TEST(Admission, AMuchShorterRequestParksOthers) {

@@ -138,7 +138,7 @@ TEST(Submit, WorkLimitRejectsFurtherRequests) {
   EXPECT_EQ(refused.code(), ErrorCode::kResourceExhausted)
       << "a request of four seconds is accepted as the only one, and no other one with it";
   EXPECT_THAT(refused.what(), HasSubstr("work"));
-  EXPECT_GT(fixture.engine->estimated_wait(), 1.5);
+  EXPECT_GT(fixture.engine->advise_retry({}).estimated_wait, 1.5);
   EXPECT_GT(long_one->position().wait_seconds, 1.5);
   long_one->cancel();
   EXPECT_NO_THROW(fixture.engine->submit(fake_request(4, 4)));
@@ -154,7 +154,7 @@ TEST(Submit, ReportsQueuePosition) {
   EXPECT_EQ(short_one->position().ahead, 0u) << "it will overtake the long one";
   EXPECT_EQ(long_one->position().ahead, 1u);
   EXPECT_LT(short_one->position().wait_seconds, long_one->position().wait_seconds);
-  EXPECT_GT(fixture.engine->estimated_wait(), 0);
+  EXPECT_GT(fixture.engine->advise_retry({}).estimated_wait, 0);
   gate->open();
   EXPECT_FALSE(result_of(*long_one).error);
   EXPECT_EQ(long_one->position().wait_seconds, 0);

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "harness.h"
+#include "support/message_of.h"
 
 namespace easel::testing {
 namespace {
@@ -117,6 +120,26 @@ TEST(Devices, CancelAndDrainReachAllDevices) {
   engine->drain();
   EXPECT_EQ(record->live_generations(), 0);
   EXPECT_TRUE(record->violations().empty());
+}
+
+TEST(Devices, EachLoopPreparesItsThreadBeforeItsFirstWork) {
+  std::mutex mutex;
+  std::set<std::thread::id> prepared;
+  const auto record = std::make_shared<FakeRecord>();
+  EngineOptions options{.devices = {"a", "b"}};
+  options.prepare_thread = [&] {
+    const std::lock_guard lock(mutex);
+    prepared.insert(std::this_thread::get_id());
+  };
+  auto engine = make_engine({served_fake({}, record)}, options);
+  EXPECT_EQ(prepared.size(), 2u);
+  EXPECT_FALSE(prepared.contains(std::this_thread::get_id()));
+}
+
+TEST(Devices, EngineThatCannotPrepareItsThreadsIsNotMade) {
+  EngineOptions options{.devices = {"a", "b"}};
+  options.prepare_thread = [] { throw Error(ErrorCode::kUnavailable, "no threads"); };
+  EXPECT_EQ(message_of([&] { make_engine({served_fake({}, std::make_shared<FakeRecord>())}, options); }), "no threads");
 }
 
 }  // namespace

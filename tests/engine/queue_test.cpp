@@ -179,7 +179,71 @@ TEST(QueueAssignment, PositionCountsOnlyRequestsOnTheSameDevice) {
   EXPECT_EQ(queue->waiting(0).size(), 2u);
   EXPECT_EQ(jobs[3]->position().ahead, 1u);
   EXPECT_EQ(jobs[3]->position().wait_seconds, 20);
-  EXPECT_EQ(queue->estimated_wait(), 5) << "two devices, each of which ends a request every ten seconds";
+  EXPECT_EQ(queue->advise_retry({}).estimated_wait, 5) << "two devices, each of which ends a request every ten seconds";
+}
+
+SubmitOptions of_account(const std::string& account) {
+  SubmitOptions options;
+  options.account = account;
+  return options;
+}
+
+TEST(QueuePlaces, AThirdMoreAreKeptForAccountsBelowAnEqualPart) {
+  const auto queue = make_queue({.max_pending = 6});
+  const auto submit = [&](const std::string& account) { queue->submit({}, of_account(account)); };
+  for (int i = 0; i < 6; ++i) submit("a");
+  EXPECT_THROW(submit("a"), Error) << "it holds 6 of 8, and an equal part is 8 / (1 + 1)";
+  EXPECT_NO_THROW(submit("b")) << "none of 8 / (1 + 1)";
+  EXPECT_NO_THROW(submit("b")) << "1 of 8 / (2 + 1)";
+  EXPECT_THROW(submit("b"), Error) << "all 8 places are taken";
+  EXPECT_THROW(submit("c"), Error) << "all 8 places are taken";
+}
+
+TEST(QueuePlaces, AccountWithAnEqualPartGetsNoneOfThem) {
+  const auto queue = make_queue({.max_pending = 6});
+  for (int i = 0; i < 3; ++i) queue->submit({}, of_account("a"));
+  for (int i = 0; i < 3; ++i) queue->submit({}, of_account("b"));
+  EXPECT_THROW(queue->submit({}, of_account("b")), Error) << "3 is not below 8 / (2 + 1)";
+  EXPECT_NO_THROW(queue->submit({}, of_account("c")));
+}
+
+TEST(QueuePlaces, ThereAreNoFurtherOnesAtOneAndTwo) {
+  for (const std::size_t places : {1, 2}) {
+    const auto queue = make_queue({.max_pending = places});
+    for (std::size_t i = 0; i < places; ++i) queue->submit({}, of_account("a"));
+    EXPECT_THROW(queue->submit({}, of_account("b")), Error);
+  }
+}
+
+TEST(RetryAdvice, SpreadsRejectedClientsAndIsNeverAboveAMinute) {
+  auto now = std::chrono::steady_clock::now();
+  const auto queue =
+      std::make_shared<Queue>(Queue::Limits{.max_pending = 2}, std::make_shared<FixedEstimates>(std::vector<double>{0}),
+                              [&now] { return now; });
+  for (int i = 0; i < 2; ++i) queue->submit(of_seconds(10), {});
+  for (int i = 1; i <= 5; ++i) {
+    const auto advice = queue->advise_retry({});
+    EXPECT_EQ(advice.estimated_wait, 10 * i) << "a request ends every ten seconds";
+    EXPECT_EQ(advice.retry_after, 10 * i);
+  }
+  for (int i = 0; i < 100; ++i) {
+    const auto advice = queue->advise_retry({});
+    EXPECT_GE(advice.estimated_wait, 60);
+    EXPECT_LE(advice.retry_after, 60);
+    EXPECT_GE(advice.retry_after, 30);
+  }
+  now += std::chrono::minutes(2);
+  EXPECT_EQ(queue->advise_retry({}).retry_after, 10) << "the times at which the rejected clients come back have passed";
+}
+
+TEST(RetryAdvice, WaitsForTheAccountsOwnRequestsAtItsLimit) {
+  const auto queue = make_queue({.max_pending = 64});
+  auto options = of_account("a");
+  options.max_pending_per_account = 1;
+  queue->submit(of_seconds(10), options);
+  for (int i = 0; i < 3; ++i) queue->submit(of_seconds(10), of_account("b"));
+  EXPECT_EQ(queue->advise_retry(of_account("c")).estimated_wait, 10);
+  EXPECT_EQ(queue->advise_retry(options).estimated_wait, 20) << "two accounts share the device";
 }
 
 TEST(Job, OnlyTheFirstEndTakesEffect) {

@@ -130,9 +130,10 @@ class Simulation {
     Loop loop;
   };
 
-  // A turn may move a request to a device whose turn was before, so the devices are idle only after two idle rounds.
+  // A turn may move a request to a device whose turn was before. A request that no device can run is moved by each of
+  // them, so the devices are idle only after one more idle round than there are devices.
   bool turn() {
-    for (int round = 0; round < 2; ++round) {
+    for (std::size_t round = 0; round <= devices_.size(); ++round) {
       bool any = false;
       for (const auto& device : devices_) any = device->loop.turn() || any;
       if (any) return true;

@@ -139,14 +139,25 @@ TEST(Queue, PositionAndWaitAreReportedInHeaders) {
 TEST(Queue, FullQueueReturns429WithEstimatedRetryAfter) {
   RunningServer server;
   server.engine.fail_submit(Error(ErrorCode::kResourceExhausted, "64 requests wait already"));
-  for (const auto& [wait, field] : std::vector<std::pair<double, const char*>>{
-           {12.2, "13"}, {0.001, "1"}, {0.0, "1"}, {-5.0, "1"}, {7.0, "7"}, {1e300, "86400"}, {std::nan(""), "1"}}) {
+  for (const auto& [wait, field] : std::vector<std::pair<double, const char*>>{{12.2, "13"},
+                                                                               {0.001, "1"},
+                                                                               {0.0, "1"},
+                                                                               {-5.0, "1"},
+                                                                               {7.0, "7"},
+                                                                               {61.0, "60"},
+                                                                               {1e300, "60"},
+                                                                               {std::nan(""), "1"}}) {
     server.engine.set_estimated_wait(wait);
     const auto full = server.draw(kGoodBody);
     EXPECT_EQ(full.status, 429);
     EXPECT_EQ(full.header("retry-after"), field) << wait;
     EXPECT_EQ(full.json()["error"]["code"], "rate_limit_exceeded");
+    EXPECT_TRUE(full.has("x-easel-estimated-wait"));
   }
+  server.engine.set_estimated_wait(250.5);
+  const auto full = server.draw(kGoodBody);
+  EXPECT_EQ(full.header("x-easel-estimated-wait"), "250.5") << "the header retry-after is limited, the estimate is not";
+  EXPECT_EQ(full.json()["error"]["message"], "64 requests wait already (a place is expected to be free in 251 s)");
   server.engine.fail_submit(Error(ErrorCode::kUnavailable, "draining"));
   EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "there is no estimate of when a place will be free";
 }

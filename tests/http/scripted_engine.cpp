@@ -154,9 +154,9 @@ void ScriptedEngine::unload(const std::string& id) {
   controls_.push_back("unload " + id);
 }
 
-double ScriptedEngine::estimated_wait() const {
+RetryAdvice ScriptedEngine::advise_retry(const SubmitOptions&) {
   const std::lock_guard lock(mutex_);
-  return estimated_wait_;
+  return {.estimated_wait = estimated_wait_, .retry_after = estimated_wait_};
 }
 
 std::vector<GenerationRequest> ScriptedEngine::requests() const {

@@ -51,7 +51,7 @@ class ScriptedEngine : public Engine {
   void load(const std::string& id) override;
   void unload(const std::string& id) override;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
-  double estimated_wait() const override;
+  RetryAdvice advise_retry(const SubmitOptions& options) override;
   bool drain(std::chrono::milliseconds timeout) override { return true; }
 
  private:

@@ -86,31 +86,39 @@ log::Fields request_log_fields(const GenerationRequest& request, const std::vect
       {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
-// In whole seconds, as the header requires: from one second, so that clients do not retry at once, to a day.
-std::string retry_after(double seconds) {
-  constexpr double kDay = 86400.0;
-  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kDay)));
-}
-
-HttpFailure rejection(const Engine& engine, const Error& error) {
-  const auto wait = error.code() == ErrorCode::kResourceExhausted ? std::optional(retry_after(engine.estimated_wait()))
-                                                                  : std::nullopt;
-  auto answer = http_error(error, wait);
-  // As for a name that was never served: see model_for.
-  if (error.code() == ErrorCode::kNotFound) answer.status = 400;
-  return HttpFailure(std::move(answer));
-}
-
-std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, SubmitOptions submit_options) {
-  try {
-    return engine.submit(std::move(request), std::move(submit_options));
-  } catch (const Error& error) {
-    throw rejection(engine, error);
-  }
-}
-
 double rounded_to_ms(double seconds) {
   return std::round(seconds * 1000) / 1000;
+}
+
+// In whole seconds, as the header requires: from one second, so that clients do not retry at once, to the longest time
+// that SDKs accept.
+std::string retry_after(double seconds) {
+  constexpr double kLongest = 60;
+  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kLongest)));
+}
+
+// A 429 says when to come back. The time in its header is limited, so the estimate stands in the message as well.
+HttpFailure rejection(Engine& engine, const SubmitOptions& submit_options, const Error& error) {
+  if (error.code() != ErrorCode::kResourceExhausted) {
+    auto result = http_error(error);
+    // As for a name that was never served: see model_for.
+    if (error.code() == ErrorCode::kNotFound) result.status = 400;
+    return HttpFailure(std::move(result));
+  }
+  const auto advice = engine.advise_retry(submit_options);
+  auto result = http_error(error, retry_after(advice.retry_after));
+  result.message +=
+      concat(" (a place is expected to be free in ", std::max(1.0, std::ceil(advice.estimated_wait)), " s)");
+  result.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(advice.estimated_wait)));
+  return HttpFailure(result);
+}
+
+std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& submit_options) {
+  try {
+    return engine.submit(std::move(request), submit_options);
+  } catch (const Error& error) {
+    throw rejection(engine, submit_options, error);
+  }
 }
 
 void append_log_fields(const JobStats& stats, log::Fields& fields) {
@@ -276,14 +284,16 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
+  submit_options.queue_timeout = options_.queue_timeout;
   auto request = read_request(task, read_body(task, head, client), head, default_model);
   record.log_fields = request_log_fields(request.image, engine_.models());
 
   auto permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
   if (!permit->acquired()) {
     throw rejection(
-        engine_, Error(ErrorCode::kResourceExhausted,
-                       concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
+        engine_, submit_options,
+        Error(ErrorCode::kResourceExhausted,
+              concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
   }
   if (request.stream.stream) {
     return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
