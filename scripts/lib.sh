@@ -13,7 +13,7 @@ COMPILER_MEMORY_MIB=1300
 # What is needed, as COMMAND:PACKAGE where any copy of the command will do, or PACKAGE.
 BUILD_NEEDS=(
   cmake:cmake ninja:ninja-build g++:g++ ccache:ccache pkg-config:pkg-config
-  nlohmann-json3-dev libspdlog-dev libstb-dev libcli11-dev libicu-dev libjemalloc-dev libjpeg-dev libpng-dev libssl-dev
+  nlohmann-json3-dev libcurl4-openssl-dev libspdlog-dev libstb-dev libcli11-dev libicu-dev libjemalloc-dev libjpeg-dev libpng-dev libssl-dev
   libwebp-dev prometheus-cpp-dev
 )
 TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl node:nodejs npm:npm)
