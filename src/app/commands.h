@@ -9,5 +9,7 @@ int serve(const Options& options);
 int draw(const Options& options);
 int list(const Options& options);
 int convert(const Options& options);
+int pull(const Options& options);
+int remove_model(const Options& options);
 
 }  // namespace easel

@@ -6,31 +6,14 @@
 
 #include "adapters/adapter_directory.h"
 #include "app/commands.h"
+#include "app/format.h"
 #include "app/model_list.h"
+#include "app/recipe_list.h"
 #include "core/text.h"
 #include "http/openai/openai_models.h"
 
 namespace easel {
 namespace {
-
-std::string format_with_unit(double value, double base, const char* const (&units)[4]) {
-  int unit = 0;
-  while (value >= base && unit < 3) {
-    value /= base;
-    ++unit;
-  }
-  char text[32];
-  std::snprintf(text, sizeof text, value < 10 && unit > 0 ? "%.1f %s" : "%.0f %s", value, units[unit]);
-  return text;
-}
-
-std::string format_bytes(std::int64_t bytes) {
-  return format_with_unit(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB"});
-}
-
-std::string format_count(std::int64_t count) {
-  return format_with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
-}
 
 /// E.g. "1.7 GiB float16 + 10 MiB float32".
 std::string format_by_dtype(const std::map<std::string, std::int64_t>& bytes) {
@@ -76,6 +59,10 @@ void print(const ModelDescription& m, bool is_default) {
 }  // namespace
 
 int list(const Options& options) {
+  if (options.list_available) {
+    print_recipes(options.model);
+    return 0;
+  }
   const auto models = list_models(options.model);
   for (std::size_t i = 0; i < models.size(); ++i) print(models[i].description, i == 0);
   if (!options.model.lora_dir.empty()) {

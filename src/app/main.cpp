@@ -19,6 +19,10 @@ int run(const easel::Options& options) {
       return easel::list(options);
     case easel::Command::kConvert:
       return easel::convert(options);
+    case easel::Command::kPull:
+      return easel::pull(options);
+    case easel::Command::kRemove:
+      return easel::remove_model(options);
   }
   return 1;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/models_dir.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/model.h"
@@ -125,8 +126,8 @@ std::vector<ServedModel> list_models(const ModelFlags& flags) {
     }
     models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
   }
-  const std::string directory =
-      flags.models_dir.empty() && models.empty() && fs::is_directory("models") ? "models" : flags.models_dir;
+  auto directory = flags.models_dir;
+  if (directory.empty() && models.empty() && fs::is_directory(models_dir(""))) directory = models_dir("");
   if (!directory.empty()) add_directory(directory, flags, options, models);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");

@@ -295,6 +295,32 @@ void add_program_options(CLI::App& app) {
   app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be ignored
 }
 
+void add_pull(CLI::App& app, PullFlags& o) {
+  auto* pull = app.add_subcommand("pull", "Download a model from a hub");
+  add_own(*pull, "name", "NAME", o.name,
+          "name of a recipe, ORG/NAME[/FOLDER][@REVISION][:FILE], or the https address of a file")
+      ->required();
+  auto* lora = pull->add_flag("--lora", o.is_lora, "the file is a LoRA; store it in --lora-dir");
+  pull->add_flag("--embedding", o.is_embedding, "the file is a textual inversion; store it in --embeddings-dir")
+      ->excludes(lora);
+  add_own(*pull, "--sha256", "HEX", o.sha256, "checksum that the file of an address must have")
+      ->check([](const std::string& text) {
+        const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+        return good ? "" : "expected 64 hexadecimal digits in lower case";
+      });
+  pull->add_flag("--dry-run", o.dry_run,
+                 "print the number of bytes and the files that would be fetched, and fetch none");
+  add_own(*pull, "--retry-pause", "SECONDS", o.retry_pause, "pause before the second attempt; it grows for later ones")
+      ->check(CLI::Range(0.0, 60.0))
+      ->capture_default_str();
+  add_own(*pull, "--slow-seconds", "N", o.slow_seconds,
+          "how long a transfer may be below 1 KB/s before it is tried again")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  auto* remove = app.add_subcommand("rm", "Remove a model that easel pulled");
+  add_own(*remove, "name", "NAME", o.name, "name of the model's folder or file")->required();
+}
+
 void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   app.add_subcommand("serve", "Serve the API over HTTP (the default command)");
   add_draw(app, options.draw, texts.prompt_words, texts.size);
@@ -302,6 +328,8 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   add_own(*models, "--size", "WIDTHxHEIGHT", texts.estimated_sizes,
           "also show the memory for images of this size; may be repeated")
       ->allow_extra_args(false);
+  models->add_flag("--available", options.list_available, "list the models that `easel pull` knows by name");
+  add_pull(app, options.pull);
   auto* convert = app.add_subcommand("convert", "Convert pickled weights to safetensors files");
   add_own(*convert, "path", "PATH", options.convert_path, "checkpoint folder, or .ckpt file")->required();
   auto* completion = app.add_subcommand("completion", "Print the completion script of a shell");
@@ -319,6 +347,8 @@ Command chosen_command(const CLI::App& app) {
   if (app.got_subcommand("draw")) return Command::kDraw;
   if (app.got_subcommand("models")) return Command::kModels;
   if (app.got_subcommand("convert")) return Command::kConvert;
+  if (app.got_subcommand("pull")) return Command::kPull;
+  if (app.got_subcommand("rm")) return Command::kRemove;
   return Command::kServe;
 }
 

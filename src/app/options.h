@@ -13,7 +13,7 @@
 
 namespace easel {
 
-enum class Command { kServe, kDraw, kModels, kConvert };
+enum class Command { kServe, kDraw, kModels, kConvert, kPull, kRemove };
 
 struct ModelFlags {
   std::vector<std::string> models;    ///< folder or single file, or alias=path
@@ -48,6 +48,16 @@ struct DrawOptions {
   std::string timings;  ///< JSON file for the seconds that each stage took; empty: none
 };
 
+struct PullFlags {
+  std::string name;           ///< of a model or a file; also what `easel rm` removes
+  std::string sha256;         ///< expected checksum of a file by address; empty: not checked
+  bool is_lora = false;       ///< the file goes to --lora-dir
+  bool is_embedding = false;  ///< the file goes to --embeddings-dir
+  double retry_pause = 1;     ///< seconds before the second attempt
+  bool dry_run = false;       ///< say what would be fetched
+  int slow_seconds = 15;      ///< time below 1 KB/s after which a transfer has failed
+};
+
 struct Options {
   Command command = Command::kServe;
   ModelFlags model;
@@ -62,7 +72,9 @@ struct Options {
   double early_headers_after_s = 240;
   double drain_timeout_s = 90;  ///< time that requests have to finish after SIGTERM; 0: no limit
   DrawOptions draw;
-  std::string convert_path;  ///< checkpoint folder or .ckpt file
+  PullFlags pull;
+  bool list_available = false;  ///< `easel models` lists the recipes
+  std::string convert_path;     ///< checkpoint folder or .ckpt file
   std::string log_level = "info";
   std::string log_format = "text";
 };

@@ -60,7 +60,7 @@ class Flags(unittest.TestCase):
             self.assertIn("easel --help", run(command, "--help").stdout)
 
     def test_each_help_fits_a_screen_and_has_examples(self):
-        for command in ("", "serve", "draw", "models", "convert", "completion"):
+        for command in ("", "serve", "draw", "models", "pull", "rm", "convert", "completion"):
             result = run(*command.split(), "--help")
             self.assertEqual(result.returncode, 0)
             lines = result.stdout.splitlines()

@@ -24,6 +24,7 @@ ARROWS = {
     "http/openai/streaming": ["http/wire", "engine", "image"],
     "http/openai": ["http/openai/streaming", "http/openai/responses", "http/access", "http/metrics", "engine", "image"],
     "http": ["http/openai"],
+    "hub": ["core"],
     "tensor": ["core"],
     "weights/format": ["core"],
     "weights/loading": ["weights/format", "tensor"],
@@ -42,7 +43,7 @@ ARROWS = {
     "pipelines/denoising": ["pipelines/prompts", "schedulers"],
     "pipelines/families": ["pipelines/denoising"],
     "pipelines": ["pipelines/families", "model interface"],
-    "app": ["http", "engine", "pipelines", "weights/convert"],
+    "app": ["http", "hub", "engine", "pipelines", "weights/convert"],
 }
 
 # Which node a public header speaks for.
@@ -79,14 +80,15 @@ THIRD_PARTY = [
     ("zlib", re.compile(r"^zlib\.h"), lambda layer, path: layer == "image"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
-    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: path.name == "api_keys.cpp" and layer == "http/access"),
+    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: (layer, path.name) in {("http/access", "api_keys.cpp"), ("hub", "digest.cpp")}),
+    ("libcurl", re.compile(r"^curl/"), lambda layer, path: (layer, path.name) == ("hub", "http_client.cpp")),
     ("cpp-httplib", re.compile(r"^httplib\.h"), lambda layer, path: layer == "http/transport"),
     ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),
     ("libsentencepiece", re.compile(r"^sentencepiece_"), lambda layer, path: layer == "tokenizers"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
 # What no public header may include. Tensors are the purpose of scheduler.h; a forward declaration is allowed.
-HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|CLI/|unicode/|openssl/|prometheus/|sentencepiece_|httplib\.h)")
+HIDDEN_FROM_PUBLIC = re.compile(r"^(nlohmann/(?!json_fwd)|(stb/)?stb_|png\.h|jpeglib\.h|webp/|spdlog/|curl/|CLI/|unicode/|openssl/|prometheus/|sentencepiece_|httplib\.h)")
 # These headers cost ten to thirty seconds of compile time each, the header of an operator one second.
 UMBRELLA_HEADERS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h"}
 

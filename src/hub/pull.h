@@ -1,0 +1,59 @@
+// Brings models into the models folder, and removes them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hub/http_client.h"
+#include "hub/repository.h"
+
+namespace easel::hub {
+
+struct PullProgress {
+  std::uint64_t done = 0, total = 0;  ///< bytes
+};
+
+struct PullOptions {
+  std::string folder;  ///< where models are kept; created if it does not exist
+  Endpoint endpoint = {};
+  std::string civitai_token = {};
+  bool prefer_half = false;  ///< the model will run in float16 or bfloat16
+  std::string sha256 = {};   ///< expected of a file by address; empty: not checked
+  TransferPolicy policy = {};
+  std::function<void(const PullProgress&)> on_progress = {};
+};
+
+struct PulledModel {
+  std::string path;          ///< folder or file
+  std::string licence = {};  ///< as the hub names it; empty where it does not
+  std::uint64_t bytes = 0;   ///< of all its files
+  bool was_there = false;    ///< it was complete before
+  bool has_pickles = false;  ///< `easel convert` is needed before it can be served
+};
+
+/// Fetches a model so that it is either complete in options.folder or not there. What an interrupted call has fetched
+/// is used by the next one. Calls of several processes for the same model wait for each other.
+/// @param what  a reference (see parse_reference), the name of a recipe, or the http(s) address of one file
+/// @throws Error  as read_snapshot, choose_model_files and download
+/// @throws Error(kInvalidArgument)    malformed, or the place is taken by something that easel did not pull
+/// @throws Error(kResourceExhausted)  the disk has not enough space
+PulledModel pull(const std::string& what, const PullOptions& options);
+
+/// A file that pull() would fetch.
+struct PlannedFile {
+  std::string name;  ///< in its repository
+  std::uint64_t bytes = 0;
+};
+
+/// What pull() would fetch into an empty folder. Fetches no weights and writes nothing.
+/// @throws Error  as pull()
+std::vector<PlannedFile> planned_files(const std::string& what, const PullOptions& options);
+
+/// Removes a model that pull() has brought. @param name  of its folder or file in `folder`
+/// @throws Error(kNotFound)         there is no such model
+/// @throws Error(kInvalidArgument)  easel did not pull it
+void remove_pulled(const std::string& folder, const std::string& name);
+
+}  // namespace easel::hub

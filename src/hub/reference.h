@@ -1,0 +1,30 @@
+// The names by which people ask for models.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace easel::hub {
+
+/// A repository of the hub, or a part of it: ORG/NAME[/FOLDER][@REVISION][:FILE].
+struct Reference {
+  std::string repository;         ///< "ORG/NAME"
+  std::string folder = {};        ///< in the repository; empty: its root
+  std::string revision = "main";  ///< branch, tag or commit
+  std::string file = {};          ///< in `folder`; empty: everything that a model needs
+
+  /// The last part of the name, under which the model is stored.
+  std::string name() const;
+};
+
+/// @throws Error(kInvalidArgument)  it is not written like a reference
+Reference parse_reference(std::string_view text);
+
+/// Whether a path from a server stays within the folder that it is joined to, and is not hidden: parts separated by
+/// "/", none of them empty or beginning with a dot, without control characters, backslashes and colons.
+bool is_safe_path(std::string_view path);
+
+/// `text` with every byte that is not allowed in a part of an address's path escaped; "/" is kept.
+std::string escape_path(std::string_view text);
+
+}  // namespace easel::hub

@@ -1,0 +1,154 @@
+#include "hub/repository.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/json_depth.h"
+#include "core/text.h"
+#include "easel/error.h"
+
+namespace easel::hub {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxDocumentBytes = 16 << 20;
+constexpr std::size_t kMaxFiles = 20'000;
+constexpr int kMaxPages = 100;
+
+Error corrupt(const std::string& repository, const std::string& what) {
+  return {ErrorCode::kCorruptData, concat("the hub's description of ", repository, " ", what)};
+}
+
+json parse(const std::string& text, const std::string& repository) {
+  const auto check_depth = [&](int depth, json::parse_event_t event, const json&) {
+    if (exceeds_max_json_depth(depth, event)) throw corrupt(repository, "is nested too deeply");
+    return true;
+  };
+  try {
+    return json::parse(text, check_depth);
+  } catch (const json::exception&) {
+    throw corrupt(repository, "is not JSON");
+  }
+}
+
+/// Turns a status other than 200 into an error.
+void check_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
+  if (response.status == 200) return;
+  const auto page = concat(endpoint.url, "/", repository);
+  if (response.header("x-error-code") == "GatedRepo" || response.status == 403) {
+    throw Error(ErrorCode::kUnavailable,
+                concat(repository, " is only available to users who accept its terms: accept them at ", page,
+                       " and set HF_TOKEN to a token of your account"));
+  }
+  if (response.status == 401) {
+    throw Error(ErrorCode::kNotFound, concat("the hub has no public repository ", repository, "; for a private one, ",
+                                             endpoint.token.empty() ? "set HF_TOKEN" : "check HF_TOKEN"));
+  }
+  if (response.status == 404) {
+    throw Error(ErrorCode::kNotFound, concat("the hub has no such repository, revision or folder: ", repository));
+  }
+  throw Error(ErrorCode::kUnavailable, concat("the hub responds with status ", response.status, " for ", repository));
+}
+
+bool is_hex(const std::string& text, std::size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::string string_field(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::string read_licence(const json& model) {
+  const auto card = model.find("cardData");
+  if (card == model.end() || !card->is_object()) return "";
+  const auto licence = string_field(*card, "license"), name = string_field(*card, "license_name");
+  return escape_control_characters(shortened(licence == "other" && !name.empty() ? name : licence));
+}
+
+/// Git's own files, which no model needs and whose hidden names is_safe_path() refuses.
+bool is_git_file(const std::string& path) {
+  return path == ".gitattributes" || path == ".gitignore" || path.ends_with("/.gitattributes") ||
+         path.ends_with("/.gitignore");
+}
+
+RemoteFile read_file_entry(const json& entry, const std::string& repository) {
+  RemoteFile file{.path = string_field(entry, "path")};
+  if (!is_safe_path(file.path)) {
+    throw corrupt(repository, concat("lists a file with the path ", quote(escape_control_characters(file.path)),
+                                     ", which easel does not write"));
+  }
+  const auto* source = &entry;
+  if (const auto lfs = entry.find("lfs"); lfs != entry.end() && lfs->is_object()) {
+    file.sha256 = string_field(*lfs, "oid");
+    source = &*lfs;
+  } else {
+    file.git_id = string_field(entry, "oid");
+  }
+  const auto size = source->find("size");
+  const bool has_size = size != source->end() && size->is_number_unsigned();
+  if (!has_size || !(is_hex(file.sha256, 64) || is_hex(file.git_id, 40))) {
+    throw corrupt(repository, concat("gives no size or no checksum for ", file.path));
+  }
+  file.size = size->get<std::uint64_t>();
+  return file;
+}
+
+/// The address of the next page from a header Link; empty on the last page.
+std::string next_page(const std::string& link) {
+  const auto begin = link.find('<'), end = link.find('>');
+  const bool is_next = link.find("rel=\"next\"") != std::string::npos;
+  return is_next && begin != std::string::npos && end > begin ? link.substr(begin + 1, end - begin - 1) : "";
+}
+
+std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& endpoint, const Reference& reference,
+                                   const std::string& commit) {
+  const auto& repository = reference.repository;
+  std::vector<RemoteFile> files;
+  auto url = concat(endpoint.url, "/api/models/", repository, "/tree/", commit,
+                    reference.folder.empty() ? "" : concat("/", escape_path(reference.folder)), "?recursive=true");
+  for (int page = 0; !url.empty(); ++page) {
+    // The token belongs to the hub; a next page elsewhere would receive it.
+    if (page == kMaxPages || !url.starts_with(endpoint.url + "/")) throw corrupt(repository, "has invalid pages");
+    std::string body;
+    const auto response =
+        client.get_document({.url = url, .token = endpoint.token}, repository, kMaxDocumentBytes, body);
+    check_status(response, endpoint, repository);
+    const auto entries = parse(body, repository);
+    if (!entries.is_array()) throw corrupt(repository, "has no list of files");
+    for (const auto& entry : entries) {
+      if (!entry.is_object() || string_field(entry, "type") != "file") continue;
+      if (is_git_file(string_field(entry, "path"))) continue;
+      files.push_back(read_file_entry(entry, repository));
+      if (files.size() > kMaxFiles) throw corrupt(repository, concat("lists more than ", kMaxFiles, " files"));
+    }
+    url = next_page(response.header("link"));
+  }
+  return files;
+}
+
+}  // namespace
+
+Snapshot read_snapshot(const HttpClient& client, const Endpoint& endpoint, const Reference& reference) {
+  std::string body;
+  const auto url =
+      concat(endpoint.url, "/api/models/", reference.repository, "/revision/", escape_path(reference.revision));
+  const auto response =
+      client.get_document({.url = url, .token = endpoint.token}, reference.repository, kMaxDocumentBytes, body);
+  check_status(response, endpoint, reference.repository);
+  const auto model = parse(body, reference.repository);
+  Snapshot snapshot;
+  snapshot.repository = reference.repository;
+  if (model.is_object()) snapshot.commit = string_field(model, "sha");
+  if (!is_hex(snapshot.commit, 40)) throw corrupt(reference.repository, "names no commit");
+  snapshot.licence = read_licence(model);
+  snapshot.files = list_files(client, endpoint, reference, snapshot.commit);
+  return snapshot;
+}
+
+std::string file_url(const Endpoint& endpoint, const Snapshot& snapshot, const RemoteFile& file) {
+  return concat(endpoint.url, "/", snapshot.repository, "/resolve/", snapshot.commit, "/", escape_path(file.path));
+}
+
+}  // namespace easel::hub
