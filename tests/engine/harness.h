@@ -63,12 +63,13 @@ inline void expect_images(const GenerationRequest& request, const JobResult& res
   ASSERT_FALSE(result.error) << result.message();
   ASSERT_EQ(result.images.size(), static_cast<std::size_t>(request.num_images));
   for (std::size_t i = 0; i < result.images.size(); ++i) {
-    const auto& [image, seed, prompt_cut] = result.images[i];
-    EXPECT_EQ(seed, request.seed + i);
-    EXPECT_FALSE(prompt_cut);
+    const auto& generated = result.images[i];
+    const auto& image = generated.image;
+    EXPECT_EQ(generated.seed, request.seed + i);
+    EXPECT_FALSE(generated.prompt_cut);
     EXPECT_EQ(image.width, request.width.value_or(64));
     EXPECT_EQ(image.height, request.height.value_or(64));
-    const auto color = fake_color(request.prompt, seed);
+    const auto color = fake_color(request.prompt, generated.seed);
     EXPECT_TRUE(std::equal(color.begin(), color.end(), image.pixels.begin())) << "image " << i;
   }
 }
