@@ -2,11 +2,14 @@
 
 usage: litellm_sdk.py BASE_URL FOLDER
 """
+import os
 import pathlib
 import sys
 
 import checks
-import litellm
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would ask the network for prices
+import litellm  # noqa: E402  after the setting that it reads when it is imported
 
 base_url, folder = sys.argv[1:]
 litellm.telemetry = False

@@ -135,6 +135,15 @@ TEST(Delivery, FormatsOnAllRoutes) {
   }
 }
 
+TEST(Delivery, ImagesTooLargeForTheirFormatAreRefusedBeforeTheyAreMade) {
+  const RunningServer server({.max_edge = 20'000, .max_pixels = 20'000'000});
+  const auto response = server.draw(draw_body({{"size", "16384x16"}, {"output_format", "webp"}}));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.json()["error"]["param"], "output_format");
+  EXPECT_TRUE(server.engine.requests().empty());
+  EXPECT_EQ(server.draw(draw_body({{"size", "16384x16"}, {"output_format", "jpeg"}})).status, 200);
+}
+
 TEST(Delivery, TransparencyIsRefusedOrDrawnOpaque) {
   const auto body = draw_body({{"background", "transparent"}});
   const RunningServer strict;
