@@ -82,7 +82,7 @@ TEST(Delivery, LinksServeTheImage) {
     EXPECT_EQ(missing.status, 404) << name;
     EXPECT_TRUE(missing.json()["error"]["code"].is_null());
   }
-  EXPECT_EQ(server.ask(request_text("DELETE", path_of(url))).status, 405);
+  EXPECT_EQ(server.ask(request_text("DELETE", path_of(url), "", key)).status, 405);
 }
 
 TEST(Delivery, LinksBeginAsTheClientReachedTheServer) {
