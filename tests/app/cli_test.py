@@ -311,6 +311,21 @@ class Draw(unittest.TestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("foxy-word.pt", result.stderr)
 
+    def test_options_without_use_are_named_or_refused(self):
+        flags = ("draw", "a fox", "-o", f"{self.folder.name}/x.png", "--model", MODEL, "--steps", "1", "--seed", "1", "--scheduler", "euler")
+        plain = run(*flags)
+        self.assertEqual(plain.returncode, 0, plain.stderr)
+        image = pathlib.Path(f"{self.folder.name}/x.png").read_bytes()
+        self.assertNotIn("ignored", plain.stderr)
+        said = run(*flags, "--eta", "0.5", "--denoising-end", "0.5")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("`eta` is ignored", said.stderr)
+        self.assertIn("`denoising_end` is ignored", said.stderr)
+        self.assertEqual(pathlib.Path(f"{self.folder.name}/x.png").read_bytes(), image)
+        strict = run(*flags, "--eta", "0.5", "--strict")
+        self.assertNotEqual(strict.returncode, 0)
+        self.assertIn("`eta`", strict.stderr)
+
     def test_size_count_and_timings(self):
         path = self.draw("p.png", "a whale", "--size", "333x77", "-n", "2", "--steps", "2", "--timings", f"{self.folder.name}/t.json")
         self.assertEqual(png_size(path), (333, 77))

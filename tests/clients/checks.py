@@ -2,6 +2,7 @@
 import base64
 import pathlib
 import struct
+import urllib.request
 import zlib
 
 
@@ -33,6 +34,16 @@ def mask_png(width, height, first_column):
     row = b"\0" + b"\0\0\0\xff" * first_column + b"\0\0\0\0" * (width - first_column)
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)  # 8 bits, RGB and alpha
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b"")
+
+
+def decode(b64_json):
+    return base64.b64decode(b64_json, validate=True)
+
+
+def fetch_base64(url):
+    """The file that a link leads to, as base64."""
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return base64.b64encode(response.read()).decode()
 
 
 def save(folder, name, b64_json):

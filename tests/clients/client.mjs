@@ -44,8 +44,20 @@ await expectError('an edit of what is no image', async () => edit({ image: await
   OpenAI.BadRequestError, { status: 400, param: 'image' });
 
 await expectError('bad size', () => draw({ prompt: 'a fox', size: '512' }), OpenAI.BadRequestError, { status: 400, param: 'size' });
-await expectError('unknown model', () => draw({ prompt: 'a fox', model: 'no-such-model' }), OpenAI.NotFoundError,
-  { status: 404, code: 'model_not_found' });
+await expectError('unknown model', () => draw({ prompt: 'a fox', model: 'no-such-model' }), OpenAI.BadRequestError,
+  { status: 400, code: 'model_not_found', param: 'model' });
+
+const linked = await draw({ prompt: 'a red apple', n: 2, seed: 1, response_format: 'url' });
+const fetched = await Promise.all(linked.data.map(async ({ url }) => Buffer.from(await (await fetch(url)).arrayBuffer()).toString('base64')));
+report('links lead to the images of the same seeds', fetched.join() === pair.data.map((image) => image.b64_json).join(), 'they differ');
+for (const [format, magic] of [['png', '89504e47'], ['jpeg', 'ffd8ff'], ['webp', '52494646']]) {
+  const made = await draw({ prompt: 'a fox', seed: 1, output_format: format, output_compression: 80 });
+  report(`output_format ${format}`, Buffer.from(b64(made), 'base64').toString('hex').startsWith(magic) && made.output_format === format,
+    `got ${made.output_format}`);
+}
+const several = await edit({ image: [bytes, bytes], prompt, seed: 3, strength: 0.9 });
+report('of two images the first is used', several.images_used === 1 && b64(several) === b64(edited), `got ${several.images_used}`);
+report('what is not used is listed', (await draw({ prompt: 'a fox', foo: 1 })).ignored?.join() === 'foo', 'it is not');
 
 const ids = [];
 for await (const model of client.models.list()) ids.push(model.id);

@@ -72,7 +72,11 @@ checks.expect_error("an edit of a file that is not an image", lambda: edit(b"GIF
                     code="invalid_image_file", status_code=400)
 checks.expect_error("a mask of another size", lambda: edit(small, mask=checks.mask_png(64, 64, 32)), openai.BadRequestError,
                     param="mask", code="invalid_mask_image_format", status_code=400)
-checks.expect_error("two images", lambda: edit([small, small]), openai.BadRequestError, param="image", status_code=400)
+two = edit([small, fox], size="128x128", extra_body={"seed": 5})
+checks.expect_equal("a model that begins from one image uses the first of two", two.images_used, 1)
+checks.report("two images, the first used, give the image of the first by itself",
+              two.data[0].b64_json == edit([small], size="128x128", extra_body={"seed": 5}).data[0].b64_json, "they differ")
+checks.expect_error("17 images", lambda: edit([small] * 17), openai.BadRequestError, param="image", status_code=400)
 checks.expect_error("strength beyond 1", lambda: edit(small, extra_body={"strength": 1.5}), openai.BadRequestError, param="strength",
                     status_code=400)
 if hasattr(client.images, "create_variation"):
@@ -89,9 +93,26 @@ checks.expect_error("n too small", lambda: draw("a fox", n=0), openai.BadRequest
 checks.expect_error("unknown scheduler", lambda: draw("a fox", scheduler="no-such"), openai.BadRequestError, param="scheduler",
                     status_code=400)
 checks.expect_error("unknown model", lambda: client.images.generate(prompt="a fox", model="no-such-model", response_format="b64_json"),
-                    openai.NotFoundError, code="model_not_found", status_code=404)
-checks.expect_error("a url is not to be had", lambda: client.images.generate(prompt="a fox", response_format="url"),
-                    openai.BadRequestError, param="response_format", status_code=400)
+                    openai.BadRequestError, code="model_not_found", param="model", status_code=400)
+
+# Links, and the formats of files.
+linked = client.images.generate(prompt="a red apple on a pink background", size="128x128", n=2, response_format="url", extra_body={"seed": 7})
+checks.report("links have no base64", all(image.b64_json is None for image in linked.data), "they have it")
+checks.report("a link leads to the image of the same seed", [checks.fetch_base64(image.url) for image in linked.data] ==
+              [first.b64_json, other.b64_json], "it leads to another")
+plain = client.images.generate(prompt="a red apple on a pink background", size="128x128", extra_body={"seed": 7}).data[0]
+checks.report("a request that names no model gets both", plain.b64_json == first.b64_json == checks.fetch_base64(plain.url), "it does not")
+for output_format, magic in (("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")):
+    made = draw("a fox", seed=1, output_format=output_format, output_compression=80)
+    checks.report(f"output_format {output_format}", checks.decode(made.data[0].b64_json).startswith(magic), str(made)[:200])
+    checks.expect_equal(f"the response says {output_format}", made.output_format, output_format)
+sizes = [len(draw("a fox", seed=1, output_format="jpeg", output_compression=quality).data[0].b64_json) for quality in (10, 60, 100)]
+checks.report("a lower compression makes smaller files", sizes == sorted(sizes) and len(set(sizes)) == 3, str(sizes))
+said = draw("a fox", seed=1, foo=1, cfg_scale=3)
+checks.expect_equal("what is not used is listed", said.ignored, ["foo"])
+usage = said.usage
+checks.report("usage adds up", usage.total_tokens == usage.input_tokens + usage.output_tokens and usage.input_tokens_details.text_tokens > 0, str(usage))
+checks.expect_error("strict", lambda: draw("a fox", foo=1, strict=True), openai.BadRequestError, param="foo", status_code=400)
 
 checks.expect_equal("models are listed", [model.id for model in client.models.list()], ["emoji"])
 checks.expect_equal("a model is found", client.models.retrieve("emoji").id, "emoji")

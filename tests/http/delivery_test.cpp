@@ -82,7 +82,7 @@ TEST(Delivery, LinksServeTheImage) {
     EXPECT_EQ(missing.status, 404) << name;
     EXPECT_TRUE(missing.json()["error"]["code"].is_null());
   }
-  EXPECT_EQ(server.ask(request_text("DELETE", path_of(url))).status, 405);
+  EXPECT_EQ(server.ask(request_text("DELETE", path_of(url), "", key)).status, 405);
 }
 
 TEST(Delivery, LinksBeginAsTheClientReachedTheServer) {
@@ -133,6 +133,15 @@ TEST(Delivery, FormatsOnAllRoutes) {
       EXPECT_EQ(response.json()["size"], concat(image.width, "x", image.height));
     }
   }
+}
+
+TEST(Delivery, ImagesTooLargeForTheirFormatAreRefusedBeforeTheyAreMade) {
+  const RunningServer server({.max_edge = 20'000, .max_pixels = 20'000'000});
+  const auto response = server.draw(draw_body({{"size", "16384x16"}, {"output_format", "webp"}}));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.json()["error"]["param"], "output_format");
+  EXPECT_TRUE(server.engine.requests().empty());
+  EXPECT_EQ(server.draw(draw_body({{"size", "16384x16"}, {"output_format", "jpeg"}})).status, 200);
 }
 
 TEST(Delivery, TransparencyIsRefusedOrDrawnOpaque) {

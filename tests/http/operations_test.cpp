@@ -340,6 +340,21 @@ TEST_F(RequestLog, ClientDisconnectIsLoggedAs499) {
   EXPECT_EQ(lines[0]["waited"], 0.5);
 }
 
+TEST_F(RequestLog, DoesNotHoldTheIdsOfImages) {
+  std::string id;
+  {
+    const RunningServer server;
+    const auto url = server.draw(R"({"prompt":"a cat","response_format":"url"})").json()["data"][0]["url"];
+    const auto path = url.get<std::string>().substr(std::string("http://localhost").size());
+    id = path.substr(path.rfind('/') + 1, 32);
+    EXPECT_EQ(server.get(path).status, 200);
+  }
+  const auto lines = written();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1]["path"], "/v1/images/files/{name}");
+  for (const auto& line : lines) EXPECT_EQ(line.dump().find(id), std::string::npos);
+}
+
 TEST_F(RequestLog, ServerErrorsLogTheirCause) {
   {
     RunningServer server;

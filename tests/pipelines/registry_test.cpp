@@ -87,6 +87,16 @@ TEST(OpenModel, DescribesTheShippedModelWithoutReadingIt) {
   EXPECT_EQ(d.weight_bytes, 2 * d.parameters);  // float16
   EXPECT_GT(d.memory_bytes, 4 * d.parameters);  // float32 in memory, and activations
   EXPECT_EQ(d.max_clip_skip, 3);
+  const auto has_no_use = [&](const char* field) { return std::ranges::count(d.unused_fields, field) > 0; };
+  for (const char* field : {"image_guidance_scale", "noise_level", "original_size", "negative_target_size",
+                            "aesthetic_score", "denoising_end"}) {
+    EXPECT_TRUE(has_no_use(field)) << field;
+  }
+  for (const char* field : {"strength", "guidance_rescale", "guidance_scale", "negative_prompt", "mask"}) {
+    EXPECT_FALSE(has_no_use(field)) << field;
+  }
+  EXPECT_EQ(std::ranges::count(d.eta_schedulers, "ddim"), 1);
+  EXPECT_EQ(std::ranges::count(d.eta_schedulers, "euler"), 0);
   EXPECT_FALSE(d.schedulers.empty());
 }
 

@@ -2,6 +2,7 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "pipelines/denoising/diffusion_pipeline.h"
@@ -37,6 +38,8 @@ TEST(StableDiffusionXL, DescriptionNeedsNoWeights) {
   EXPECT_EQ(d.native_width, 128);
   EXPECT_EQ(d.default_guidance_scale, 5.0);
   EXPECT_EQ(d.default_scheduler, "euler");
+  EXPECT_EQ(std::ranges::count(d.unused_fields, "original_size"), 0);
+  EXPECT_EQ(std::ranges::count(d.unused_fields, "aesthetic_score"), 1);
   EXPECT_EQ(d.max_clip_skip, 2) << "the smaller encoder has three layers, and the last is never used";
   EXPECT_EQ(d.weight_bytes, 4 * d.parameters);
   const auto half =

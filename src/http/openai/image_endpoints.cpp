@@ -18,6 +18,7 @@
 #include "http/openai/streaming/image_stream.h"
 #include "http/openai/streaming/late_response.h"
 #include "http/openai/submit_options.h"
+#include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
 
@@ -206,6 +207,16 @@ std::string link_base(const ServerOptions& options, const RequestHead& head) {
   return "http://" + (head.host.empty() ? concat(options.host, ":", options.port) : head.host);
 }
 
+// Before the image is made: an image that is too large for its format could not be sent.
+void check_format(const ImageRequest& request) {
+  const auto format = request.response.output.format;
+  const int longest = std::max(request.width.value_or(0), request.height.value_or(0));
+  if (longest <= max_edge_of(format)) return;
+  throw field_error("output_format", "invalid_value",
+                    concat("`output_format` is ", format_name(format), ", which has edges of up to ",
+                           max_edge_of(format), " pixels; the image would have ", longest, "."));
+}
+
 // How the events of a stream are filled.
 EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model) {
   const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
@@ -240,6 +251,7 @@ ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const I
     const SemaphoreGuard guard(decoding_);
     attach_input_images(upload, task, resolve_model(models, request.image.model, options_), options_, request.image);
   }
+  check_format(request.image);
   return request;
 }
 

@@ -92,7 +92,8 @@ constexpr Route kRoutes[] = {
      .name = "/v1/images/files/{name}",
      .pattern = "images/files/{}",
      .handler = &image_file,
-     .auth = Auth::kOpen},
+     .auth = Auth::kOpen,
+     .path_is_secret = true},
     // Azure's clients put the model into the path.
     {.method = "POST",
      .name = "/v1/images/generations",

@@ -50,6 +50,7 @@ struct Route {
   Handler handler = nullptr;
   Auth auth = Auth::kKey;
   Logging logging = Logging::kAlways;
+  bool path_is_secret = false;  ///< a client that knows the path may read what is there: the log has the name instead
 };
 
 /// All routes.

@@ -52,8 +52,9 @@ std::chrono::milliseconds since(Clock::time_point started) {
 }
 
 void log_request(const RequestRecord& record, const RequestHead& head, int status, std::chrono::milliseconds elapsed) {
-  log::Fields fields = {
-      {"id", record.id}, {"method", shortened(head.method)}, {"path", shortened(head.path)}, {"status", status}};
+  const bool is_secret = record.route && record.route->path_is_secret;
+  const auto path = is_secret ? std::string(record.route->name) : shortened(head.path);
+  log::Fields fields = {{"id", record.id}, {"method", shortened(head.method)}, {"path", path}, {"status", status}};
   if (!record.principal.account.empty()) fields.emplace_back("account", record.principal.account);
   fields.insert(fields.end(), record.log_fields.begin(), record.log_fields.end());
   fields.emplace_back("ms", elapsed.count());

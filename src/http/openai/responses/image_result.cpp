@@ -1,6 +1,7 @@
 #include "http/openai/responses/image_result.h"
 
 #include <cstddef>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -76,6 +77,18 @@ std::int64_t image_tokens(int width, int height, int cell) {
   constexpr std::int64_t kCellsPerToken = 4;
   const auto cells = [&](int edge) { return (std::int64_t{edge} + cell - 1) / cell; };
   return cells(width) * cells(height) / kCellsPerToken;
+}
+
+int max_edge_of(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return 65'500;
+    case ImageFormat::kWebp:
+      return 16'383;
+    case ImageFormat::kPng:
+      break;
+  }
+  return std::numeric_limits<int>::max();
 }
 
 ImageResult make_result(std::vector<GeneratedImage> images, std::int64_t created, ResultContext context) {

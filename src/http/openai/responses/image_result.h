@@ -46,6 +46,9 @@ struct ResultContext {
   std::int64_t input_image_tokens = 0;
 };
 
+/// The longest edge that an image file of the format can have, in pixels.
+int max_edge_of(ImageFormat format);
+
 /// Encodes the images. `images` are used up: each is dropped once it is encoded.
 /// @param created  Unix seconds
 /// @throws Error(kInvalidArgument, kResourceExhausted)  as encode()

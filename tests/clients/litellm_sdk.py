@@ -1,0 +1,44 @@
+"""LiteLLM's SDK: images, links, formats, edits, errors.
+
+usage: litellm_sdk.py BASE_URL FOLDER
+"""
+import os
+import pathlib
+import sys
+
+import checks
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would ask the network for prices
+import litellm  # noqa: E402  after the setting that it reads when it is imported
+
+base_url, folder = sys.argv[1:]
+litellm.telemetry = False
+
+
+def draw(prompt, model="openai/dall-e-2", size="128x128", **fields):
+    return litellm.image_generation(prompt=prompt, model=model, size=size, api_base=base_url, api_key="any key", max_retries=0, **fields)
+
+
+first = draw("a red apple on a pink background", response_format="b64_json", extra_body={"seed": 7}).data[0]
+checks.save(folder, "apple--128x128--pink", first.b64_json)
+linked = draw("a red apple on a pink background", response_format="url", n=2, extra_body={"seed": 7}).data
+checks.expect_equal("n images", len(linked), 2)
+checks.expect_equal("a link leads to the image of the same seed", checks.fetch_base64(linked[0].url), first.b64_json)
+webp = draw("a fox", model="openai/gpt-image-1", extra_body={"seed": 1, "output_format": "webp"})
+checks.report("output_format webp", checks.decode(webp.data[0].b64_json).startswith(b"RIFF"), str(webp)[:200])
+checks.report("tokens are booked", webp.usage.total_tokens > 0, str(webp.usage))
+small = pathlib.Path(folder) / "apple--128x128--pink.png"
+
+
+def edit(images):
+    return litellm.image_edit(image=images, prompt="a red apple on a blue background", model="openai/gpt-image-1", size="128x128",
+                              api_base=base_url, api_key="any key")
+
+
+checks.expect_equal("an edit", len(edit([small.open("rb")]).data), 1)
+checks.expect_equal("an edit of two images", len(edit([small.open("rb"), small.open("rb")]).data), 1)
+try:
+    draw("a fox", model="openai/no-such-model")
+    checks.report("unknown model", False, "was answered")
+except litellm.BadRequestError as error:
+    checks.report("unknown model", "no-such-model" in str(error), str(error))
