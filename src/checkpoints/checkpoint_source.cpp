@@ -33,6 +33,12 @@ class FolderSource : public CheckpointSource {
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
     return load_clip_tokenizer(concat(folder_, '/', component_name(component)));
   }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    const auto folder = concat(folder_, '/', component_name(component));
+    return kind == TextTokenizerKind::kQwen ? load_qwen_tokenizer(folder, vocab_size)
+                                            : load_t5_tokenizer(folder, vocab_size);
+  }
 
  private:
   std::string folder_;
@@ -101,6 +107,10 @@ class VaeOverrideSource : public CheckpointSource {
     return fs::is_directory(path_) ? open_component_folder(path_, Component::kVae) : open_vae_file(path_);
   }
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    return source_->text_tokenizer(component, kind, vocab_size);
+  }
 
  private:
   std::shared_ptr<const CheckpointSource> source_;
@@ -108,6 +118,12 @@ class VaeOverrideSource : public CheckpointSource {
 };
 
 }  // namespace
+
+std::unique_ptr<TextTokenizer> CheckpointSource::text_tokenizer(Component component, TextTokenizerKind,
+                                                                std::int64_t) const {
+  throw Error(ErrorCode::kUnsupported, concat("a single file has no ", component_name(component),
+                                              " for its text encoder; easel reads this family from folders"));
+}
 
 std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder) {
   return std::make_shared<FolderSource>(folder);
