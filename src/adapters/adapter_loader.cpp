@@ -155,37 +155,89 @@ std::string trained_for(const AdapterFile& file) {
   return {};
 }
 
-std::shared_ptr<const BoundAdapter> bind(const AdapterFile& file, const std::string& id, const LayerNames& names,
-                                         const Placement& placement) {
-  const AdapterScales scales(file.metadata(), file.name());
-  auto bound = std::make_shared<BoundAdapter>();
-  bound->id = id;
-  std::set<const LayerSlot*> adapted;
-  for (const auto& module : file.modules()) {
-    const auto& key = module.keys.begin()->second;
-    const auto* ref = names.find(module.name);
-    if (ref == nullptr) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  concat(file.name(), ": ", quote_name(key), " does not belong to any layer of this model"), "loras");
+/// Assigns the tensors of a file to layers.
+class AdapterBinding {
+ public:
+  AdapterBinding(const AdapterFile& file, const std::string& id, const LayerNames& names, const Placement& placement)
+      : file_(file), names_(names), placement_(placement), scales_(file.metadata(), file.name()) {
+    bound_->id = id;
+  }
+
+  std::shared_ptr<const BoundAdapter> bind() {
+    for (const auto& module : file_.modules()) {
+      if (const auto* ref = names_.find(module.name)) {
+        bind_layer(module, *ref);
+      } else if (const auto parts = names_.find_fused(module.name); !parts.empty()) {
+        bind_fused(module, parts);
+      } else {
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            concat(file_.name(), ": ", quote_name(key_of(module)), " does not belong to any layer of this model"),
+            "loras");
+      }
     }
-    if (!adapted.insert(ref->slot.get()).second) {
-      throw Error(ErrorCode::kCorruptData,
-                  concat(file.name(), ": ", quote_name(key), " and another tensor are both for ", ref->slot->name));
+    return bound_;
+  }
+
+ private:
+  static const std::string& key_of(const AdapterModule& module) { return module.keys.begin()->second; }
+
+  void add(const AdapterModule& module, const LayerNames::LayerRef& ref, LayerAdapter adapter) {
+    if (!adapted_.insert(ref.slot.get()).second) {
+      throw Error(ErrorCode::kCorruptData, concat(file_.name(), ": ", quote_name(key_of(module)),
+                                                  " and another tensor are both for ", ref.slot->name));
     }
-    AdapterTensors tensors(file, module, *ref->slot, placement);
+    bound_->layers.push_back({ref.model, ref.slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
+  }
+
+  void bind_layer(const AdapterModule& module, const LayerNames::LayerRef& ref) {
+    AdapterTensors tensors(file_, module, *ref.slot, placement_);
     auto [change, rank] = take_change(tensors);
-    LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, *ref, scales)};
+    LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, ref, scales_)};
     const bool is_difference = std::holds_alternative<Difference>(adapter.change);
     if (!is_difference && (tensors.has(Role::kPeftMagnitude) || tensors.has(Role::kDoraScale))) {
       adapter.magnitude = take_magnitude(tensors, adapter);
     }
     adapter.bias = tensors.take_optional(Role::kBiasDifference, {tensors.out()});
     tensors.finish();
-    bound->bytes += tensors.bytes();
-    bound->layers.push_back({ref->model, ref->slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
+    bound_->bytes += tensors.bytes();
+    add(module, ref, std::move(adapter));
   }
-  return bound;
-}
+
+  /// The layers share `down`, and each takes its own rows of `up`.
+  void bind_fused(const AdapterModule& module, const std::vector<LayerNames::LayerRef>& parts) {
+    LayerSlot whole = *parts[0].slot;
+    whole.shape[0] = 0;
+    for (const auto& part : parts) whole.shape[0] += part.slot->shape[0];
+    AdapterTensors tensors(file_, module, whole, placement_);
+    if (!tensors.has(Role::kDown) || tensors.has(Role::kMid)) {
+      throw Error(ErrorCode::kUnsupported, concat(file_.name(), ": ", quote_name(key_of(module)),
+                                                  " changes several layers at once; easel supports that for a LoRA "
+                                                  "with down and up"));
+    }
+    auto [change, rank] = take_low_rank(tensors);
+    const auto& low_rank = std::get<LowRank>(change);
+    const double scale = take_scale(tensors, rank, parts[0], scales_);
+    tensors.finish();
+    bound_->bytes += tensors.bytes();
+    std::int64_t first = 0;
+    for (const auto& part : parts) {
+      const auto rows = part.slot->shape[0];
+      auto own = low_rank;
+      own.up = low_rank.up.narrow(0, first, rows);
+      if (low_rank.up_bias.defined()) own.up_bias = low_rank.up_bias.narrow(0, first, rows);
+      add(module, part, {.change = std::move(own), .scale = scale});
+      first += rows;
+    }
+  }
+
+  const AdapterFile& file_;
+  const LayerNames& names_;
+  const Placement& placement_;
+  AdapterScales scales_;
+  std::shared_ptr<BoundAdapter> bound_ = std::make_shared<BoundAdapter>();
+  std::set<const LayerSlot*> adapted_;
+};
 
 }  // namespace
 
@@ -193,7 +245,7 @@ std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const 
                                                  const LayerNames& names, const Placement& placement) {
   const AdapterFile file(path);
   try {
-    return bind(file, id, names, placement);
+    return AdapterBinding(file, id, names, placement).bind();
   } catch (const Error& e) {
     const auto kind = trained_for(file);
     if (e.code() != ErrorCode::kInvalidArgument || kind.empty()) throw;

@@ -132,6 +132,8 @@ LayerNames::LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models) {
   for (const auto& model : models) {
     if (model->component == Component::kUnet) {
       add_unet(model);
+    } else if (model->component == Component::kTransformer) {
+      add_transformer(model);
     } else if (model->component) {
       add_text_encoder(model);
     }
@@ -150,6 +152,23 @@ void LayerNames::add_unet(const std::shared_ptr<LayerTable>& unet) {
     if (original.empty()) continue;
     for (const char* prefix : {"lora_unet_", "lycoris_"}) layers_.emplace(prefix + flat(original), ref);
     for (const char* prefix : {"unet.", "diffusion_model."}) layers_.emplace(prefix + original, ref);
+  }
+}
+
+void LayerNames::add_transformer(const std::shared_ptr<LayerTable>& transformer) {
+  for (const auto& [name, slot] : transformer->slots()) {
+    const LayerRef ref{transformer, slot};
+    std::vector<std::string> spellings{name};
+    // Z-Image's own name for the output layer of an attention.
+    if (name.ends_with(".to_out.0")) spellings.push_back(concat(name.substr(0, name.size() - 9), ".out"));
+    for (const auto& spelled : spellings) {
+      for (const char* prefix : {"", "transformer.", "diffusion_model.", "base_model.model."}) {
+        layers_.emplace(prefix + spelled, ref);
+      }
+      for (const char* prefix : {"lora_unet_", "lora_transformer_", "lycoris_"}) {
+        layers_.emplace(prefix + flat(spelled), ref);
+      }
+    }
   }
 }
 
@@ -180,6 +199,20 @@ void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
 const LayerNames::LayerRef* LayerNames::find(const std::string& name) const {
   const auto found = layers_.find(without(name, ".processor"));
   return found == layers_.end() ? nullptr : &found->second;
+}
+
+std::vector<LayerNames::LayerRef> LayerNames::find_fused(const std::string& name) const {
+  constexpr std::string_view kFused = "qkv";
+  const auto at = name.rfind(kFused);
+  if (at == std::string::npos) return {};
+  std::vector<LayerRef> parts;
+  for (const char* part : {"to_q", "to_k", "to_v"}) {
+    auto own = name;
+    const auto* ref = find(own.replace(at, kFused.size(), part));
+    if (ref == nullptr) return {};
+    parts.push_back(*ref);
+  }
+  return parts;
 }
 
 }  // namespace easel

@@ -19,7 +19,8 @@ std::string original_unet_name(const std::string& name, const LayerTable& unet);
 /// Finds layers by the names in files of kohya, diffusers, PEFT, OneTrainer and ComfyUI: lora_unet_mid_block_...,
 ///   lora_unet_middle_block_..., lycoris_...; lora_te_..., lora_te1_..., lora_te2_...; unet.mid_block..., mid_block...,
 ///   with or without .processor, text_encoder.text_model...; unet.middle_block..., clip_l..., clip_g...;
-///   diffusion_model.middle_block..., text_encoders.clip_l.transformer...
+///   diffusion_model.middle_block..., text_encoders.clip_l.transformer...; and of transformers: transformer.layers...,
+///   diffusion_model.layers..., base_model.model.layers..., lora_unet_layers_...
 /// Immutable; thread-safe.
 class LayerNames {
  public:
@@ -30,9 +31,13 @@ class LayerNames {
   explicit LayerNames(const std::vector<std::shared_ptr<LayerTable>>& models);
   /// Null if there is no layer of that name.
   const LayerRef* find(const std::string& name) const;
+  /// The layers whose weights, one below another, are the weight of this name in the original implementation, which
+  /// projects to queries, keys and values at once: layers.0.attention.qkv. Empty if there are none.
+  std::vector<LayerRef> find_fused(const std::string& name) const;
 
  private:
   void add_unet(const std::shared_ptr<LayerTable>& unet);
+  void add_transformer(const std::shared_ptr<LayerTable>& transformer);
   void add_text_encoder(const std::shared_ptr<LayerTable>& encoder);
 
   std::unordered_map<std::string, LayerRef> layers_;

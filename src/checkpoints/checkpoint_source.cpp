@@ -45,6 +45,12 @@ class FolderSource : public CheckpointSource {
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override {
     return load_clip_tokenizer(concat(folder_, '/', component_name(component)));
   }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    const auto folder = concat(folder_, '/', component_name(component));
+    return kind == TextTokenizerKind::kQwen ? load_qwen_tokenizer(folder, vocab_size)
+                                            : load_t5_tokenizer(folder, vocab_size);
+  }
 
  private:
   std::string folder_;
@@ -122,6 +128,10 @@ class VaeOverrideSource : public CheckpointSource {
     return without_ignored(open_component_folder(path_, Component::kVae), ignored_tensors_);
   }
   std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    return source_->text_tokenizer(component, kind, vocab_size);
+  }
 
  private:
   std::shared_ptr<const CheckpointSource> source_;
@@ -131,6 +141,12 @@ class VaeOverrideSource : public CheckpointSource {
 
 }  // namespace
 
+std::unique_ptr<TextTokenizer> CheckpointSource::text_tokenizer(Component component, TextTokenizerKind,
+                                                                std::int64_t) const {
+  throw Error(ErrorCode::kUnsupported, concat("a single file has no ", component_name(component),
+                                              " for its text encoder; easel reads this family from folders"));
+}
+
 std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& folder,
                                                            std::vector<std::string> ignored_tensors,
                                                            std::string variant) {
@@ -139,7 +155,8 @@ std::shared_ptr<const CheckpointSource> open_folder_source(const std::string& fo
 
 void require_variant(const std::string& folder, const std::string& variant) {
   std::set<std::string> found;
-  for (const auto component : {Component::kUnet, Component::kVae, Component::kTextEncoder, Component::kTextEncoder2}) {
+  for (const auto component : {Component::kUnet, Component::kTransformer, Component::kVae, Component::kTextEncoder,
+                               Component::kTextEncoder2, Component::kTextEncoder3}) {
     for (auto& name : find_variants(concat(folder, '/', component_name(component)), stem_of(component))) {
       found.insert(name.empty() ? "the plain files" : std::move(name));
     }

@@ -12,6 +12,9 @@
 
 namespace easel {
 
+/// Which tokenizer belongs to a text encoder that is not CLIP's.
+enum class TextTokenizerKind { kQwen, kT5 };
+
 /// Opens a checkpoint's components. Opening reads headers and JSON; tensors are loaded when they are read. Immutable;
 /// thread-safe.
 class CheckpointSource {
@@ -26,6 +29,11 @@ class CheckpointSource {
   virtual std::shared_ptr<const TensorStore> weights(Component component) const = 0;
 
   virtual std::unique_ptr<Tokenizer> tokenizer(Component component) const = 0;
+
+  /// @param vocab_size  rows of the encoder's embedding table
+  /// @throws Error(kUnsupported)  the checkpoint is a single file, which has no such tokenizer
+  virtual std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                        std::int64_t vocab_size) const;
 };
 
 /// Opens the components of a checkpoint folder, each in a folder of its own.

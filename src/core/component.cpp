@@ -7,10 +7,11 @@ namespace easel {
 namespace {
 
 /// In the order of the enumerators.
-const std::array<std::string, 10>& names() {
-  static const std::array<std::string, 10> names = {
-      "text_encoder", "text_encoder_2", "tokenizer",         "tokenizer_2",   "unet",
-      "vae",          "scheduler",      "low_res_scheduler", "image_encoder", "safety_checker"};
+const std::array<std::string, 13>& names() {
+  static const std::array<std::string, 13> names = {
+      "text_encoder",      "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2",
+      "tokenizer_3",       "unet",           "transformer",    "vae",       "scheduler",
+      "low_res_scheduler", "image_encoder",  "safety_checker"};
   return names;
 }
 
@@ -27,7 +28,12 @@ std::optional<Component> find_component(std::string_view name) {
 }
 
 bool is_text_encoder(Component component) {
-  return component == Component::kTextEncoder || component == Component::kTextEncoder2;
+  return component == Component::kTextEncoder || component == Component::kTextEncoder2 ||
+         component == Component::kTextEncoder3;
+}
+
+bool is_denoising_model(Component component) {
+  return component == Component::kUnet || component == Component::kTransformer;
 }
 
 bool is_scheduler(Component component) {
@@ -35,6 +41,7 @@ bool is_scheduler(Component component) {
 }
 
 Component tokenizer_of(Component text_encoder) {
+  if (text_encoder == Component::kTextEncoder3) return Component::kTokenizer3;
   return text_encoder == Component::kTextEncoder2 ? Component::kTokenizer2 : Component::kTokenizer;
 }
 

@@ -12,9 +12,12 @@ namespace easel {
 enum class Component {
   kTextEncoder,
   kTextEncoder2,
+  kTextEncoder3,
   kTokenizer,
   kTokenizer2,
+  kTokenizer3,
   kUnet,
+  kTransformer,
   kVae,
   kScheduler,
   kLowResScheduler,
@@ -29,6 +32,8 @@ const std::string& component_name(Component component);
 std::optional<Component> find_component(std::string_view name);
 
 bool is_text_encoder(Component component);
+/// The UNet or transformer that denoises latents.
+bool is_denoising_model(Component component);
 bool is_scheduler(Component component);
 
 /// The tokenizer that belongs to a text encoder.

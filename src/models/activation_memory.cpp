@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+
 #include "models/unet_2d_condition.h"
 #include "nn/meta_run.h"
 #include "weights/loading/weights.h"
@@ -66,6 +68,18 @@ UNetInput input_of(const UNet2DConditionConfig& config, const LatentSize& size, 
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement) {
   return peak_of<UNet2DConditionModel>(config, placement, [&](const auto& unet, const at::TensorOptions& options) {
     unet(input_of(config, size, options), {});
+  });
+}
+
+std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement) {
+  constexpr std::int64_t kLongestPrompt = 512;
+  return peak_of<ZImageTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    const auto tokens = std::min(kLongestPrompt, (config.axes_lens[0] - 2) / 32 * 32);
+    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+           .prompt_embeds = at::empty({size.rows, tokens, config.cap_feat_dim}, options),
+           .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), tokens)},
+          {});
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "models/autoencoder_kl.h"
 #include "models/unet_2d_condition_config.h"
+#include "models/z_image_transformer_2d.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -27,6 +28,9 @@ struct LatentSize {
 
 /// One evaluation with a prompt of 77 tokens. `rows`: 2 for an image with guidance.
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement);
+
+/// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
+std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 /// Encodes pixels that give latents of `size`.

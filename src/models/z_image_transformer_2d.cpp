@@ -7,7 +7,6 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -220,8 +219,9 @@ at::Tensor ZImageTransformer2DModel::embed_caption(const ZImageInput& input, std
   const auto known = std::min(input.prompt_embeds.size(1), length), rows = input.sample.size(0);
   auto tokens = cap_embedder_(cap_norm_(input.prompt_embeds.narrow(1, 0, known)), ctx);
   if (known < length) tokens = at::cat({tokens, cap_pad_token_.expand({rows, length - known, -1})}, /*dim=*/1);
-  const auto is_padding = count_to(length, input).ge(column(input.prompt_lengths, input));  // [B, length]
-  return at::where(is_padding.unsqueeze(2), cap_pad_token_, tokens);
+  // Adding zeros is exact, and unlike at::where it is known on tensors without memory, by which memory is estimated.
+  const auto is_own = count_to(length, input).lt(column(input.prompt_lengths, input)).unsqueeze(2).to(dtype_);
+  return tokens.mul_(is_own).add_(cap_pad_token_ * (1 - is_own));  // is_own: [B, length, 1]
 }
 
 ZImageTransformer2DModel::Sequence ZImageTransformer2DModel::image_sequence(const ZImageInput& input) const {

@@ -28,7 +28,9 @@ struct AdapterWeights {
   double unet = 1.0, text_encoders = 1.0;
 
   bool any() const { return unet != 0 || text_encoders != 0; }
-  double of(const LayerTable& model) const { return model.component == Component::kUnet ? unet : text_encoders; }
+  double of(const LayerTable& model) const {
+    return model.component && is_denoising_model(*model.component) ? unet : text_encoders;
+  }
 };
 
 /// The adapters that a request chose, in the order in which they are applied, each with a weight. All rows of a model

@@ -25,13 +25,16 @@ namespace fs = std::filesystem;
 
 void check_components(const Checkpoint& folder, const Family& family) {
   for (const auto& text : text_encoders_of(family, folder)) {
-    folder.require(text.component, text.class_name);
+    const auto encoder = folder.components.find(text.component);
+    const bool is_other =
+        encoder != folder.components.end() && text.other_class_name && encoder->second == text.other_class_name;
+    if (!is_other) folder.require(text.component, text.class_name);
     const auto tokenizer = folder.components.find(tokenizer_of(text.component));
-    if (tokenizer == folder.components.end() || !tokenizer->second.starts_with("CLIPTokenizer")) {
-      folder.require(tokenizer_of(text.component), "CLIPTokenizer");  // CLIPTokenizerFast gives the same ids
+    if (tokenizer == folder.components.end() || !tokenizer->second.starts_with(text.tokenizer_class)) {
+      folder.require(tokenizer_of(text.component), text.tokenizer_class);  // the "Fast" class gives the same ids
     }
   }
-  folder.require(Component::kUnet, "UNet2DConditionModel");
+  folder.require(family.denoising_model, family.denoising_model_class);
   folder.require(Component::kVae, "AutoencoderKL");
   if (folder.components.contains(Component::kImageEncoder)) {
     throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; it must be null");
@@ -70,7 +73,8 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
   check_components(folder, family);
   if (options.choose_dtype) {
     auto& placement = options.placement;
-    placement.dtype = automatic_dtype(placement.device, *folder.source->weights(Component::kUnet));
+    const auto model = family.denoising_model;
+    placement.dtype = automatic_dtype(placement.device, model, *folder.source->weights(model));
   }
   const auto description = describe_model(id, folder, family, options);
   return {.description = description,

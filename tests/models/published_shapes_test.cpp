@@ -7,7 +7,9 @@
 
 #include "models/autoencoder_kl.h"
 #include "models/clip_text_model.h"
+#include "models/qwen3_text_model.h"
 #include "models/unet_2d_condition.h"
+#include "models/z_image_transformer_2d.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
@@ -64,7 +66,8 @@ TEST(PublishedShapes, UNets) {
 }
 
 TEST(PublishedShapes, Autoencoders) {
-  for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix"}) {
+  for (const char* name :
+       {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix", "z-image-turbo"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
@@ -77,6 +80,20 @@ TEST(PublishedShapes, TextEncoders) {
     SCOPED_TRACE(name);
     expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
   }
+}
+
+TEST(PublishedShapes, Transformers) {
+  expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+}
+
+// Of the layers that Z-Image does not run, every tensor is known, too.
+TEST(PublishedShapes, Qwen3) {
+  const std::string name = "z-image-turbo/text_encoder";
+  const auto shapes = read_json(std::string(EASEL_REFERENCE_DIR) + "/shapes.json").at(name);
+  Config config = Config::read_file(std::string(EASEL_CONFIGS_DIR) + "/" + name + ".json", name + ".json");
+  Weights weights(std::make_shared<ShapeStore>(shapes), {.device = at::kMeta, .dtype = at::kFloat});
+  const Qwen3TextModel model(Qwen3TextConfig::from(config), 35, weights.root());
+  EXPECT_NO_THROW(weights.finish());
 }
 
 // Whatever sizes a config gives, missing tensors are reported without being allocated.

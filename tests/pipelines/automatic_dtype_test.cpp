@@ -61,14 +61,17 @@ TEST(SuitedToBfloat16, IntegersDoNotCount) {
   EXPECT_TRUE(is_suited_to_bfloat16(Tensors({{"position_ids", filled(7, c10::kLong)}, {"a.weight", filled(kExact)}})));
 }
 
-TEST(AutomaticDtype, IsFloat16OnAGpu) {
-  EXPECT_EQ(automatic_dtype(c10::Device(c10::kCUDA, 0), Tensors({{"a.weight", filled(kInexact)}})), c10::kHalf);
+TEST(AutomaticDtype, DependsOnTheKindOfModelOnAGpu) {
+  const c10::Device gpu(c10::kCUDA, 0);
+  const Tensors weights({{"a.weight", filled(kInexact)}});
+  EXPECT_EQ(automatic_dtype(gpu, Component::kUnet, weights), c10::kHalf);
+  EXPECT_EQ(automatic_dtype(gpu, Component::kTransformer, weights), c10::kBFloat16);
 }
 
 TEST(AutomaticDtype, FollowsTheCpuAndTheWeights) {
   const c10::Device cpu(c10::kCPU);
-  EXPECT_EQ(automatic_dtype(cpu, Tensors({{"a.weight", filled(kInexact)}})), c10::kFloat);
-  EXPECT_EQ(automatic_dtype(cpu, Tensors({{"a.weight", filled(kExact)}})),
+  EXPECT_EQ(automatic_dtype(cpu, Component::kUnet, Tensors({{"a.weight", filled(kInexact)}})), c10::kFloat);
+  EXPECT_EQ(automatic_dtype(cpu, Component::kUnet, Tensors({{"a.weight", filled(kExact)}})),
             cpu_multiplies_bfloat16() ? c10::kBFloat16 : c10::kFloat);
 }
 

@@ -1,16 +1,21 @@
 """The published architectures as models without memory, from the configs of tests/models/configs."""
+import diffusers
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, Qwen3Config, Qwen3ForCausalLM
 
 
 def hollow_model(component, config):
-    """@param component  "unet", "vae", "text_encoder" or "text_encoder_2"
+    """@param component  "unet", "transformer", "vae", "text_encoder" or "text_encoder_2"
     @return the reference's model on the meta device: names and shapes only"""
     with torch.device("meta"):
         if component == "unet":
             return UNet2DConditionModel.from_config(config)
+        if component == "transformer":
+            return getattr(diffusers, config["_class_name"]).from_config(config)
         if component == "vae":
             return AutoencoderKL.from_config(config)
+        if config["model_type"] == "qwen3":
+            return Qwen3ForCausalLM(Qwen3Config(**config))
         cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
         return cls(CLIPTextConfig(**config))

@@ -19,7 +19,8 @@ class DenoisingModel {
   virtual ~DenoisingModel() = default;
 
   /// One evaluation of B rows, which do not influence each other.
-  /// @param sample        [B, C, h, w]: scaled latents, and the further channels that the start strategy adds
+  /// @param sample        [B, C, h, w]: scaled latents, and the further channels that the start strategy adds; in the
+  ///                      dtype of the latents, which can be wider than the model's
   /// @param timesteps     float32 [B]
   /// @param conditioning  with B rows
   /// @return              [B, C', h, w]
@@ -50,6 +51,8 @@ struct Denoiser {
   std::unique_ptr<Conditioner> conditioner;
   SchedulerConfig scheduler_config;
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
+  DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler;
+  int pixels_per_token = 0;  ///< along each edge of the image; 0 where the model's input is not cut into tokens
 };
 
 }  // namespace easel

@@ -14,6 +14,7 @@
 #include "image/tiles.h"
 #include "nn/adapter_set.h"
 #include "pipelines/denoising/diffusion_tickets.h"
+#include "pipelines/denoising/guidance.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/prompts/conditioner.h"
 
@@ -91,8 +92,9 @@ class DiffusionGeneration : public Generation {
   Canvas canvas;
   double guidance_scale = 1.0;
   double guidance_rescale = 0.0;
-  double image_guidance_scale = 1.0;           ///< used with three rows
-  std::shared_ptr<const AdapterSet> adapters;  ///< null: none
+  GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;  ///< with two rows
+  double image_guidance_scale = 1.0;                              ///< used with three rows
+  std::shared_ptr<const AdapterSet> adapters;                     ///< null: none
 
   std::optional<PreservedRegion> kept;
   /// Further channels of the model's input, after the latents: [1, c, h, w] for all rows, or [k, c, h, w]. Undefined

@@ -38,6 +38,9 @@ at::Tensor guided(const DiffusionGeneration& generation, const at::Tensor& rows)
     case 1:
       return rows;
     case 2:
+      if (generation.guidance_rule == GuidanceRule::kFromText) {
+        return apply_guidance_from_text(rows, generation.guidance_scale);
+      }
       return apply_guidance(rows, generation.guidance_scale, generation.guidance_rescale);
     default:
       return apply_image_guidance(rows, generation.guidance_scale, generation.image_guidance_scale);
@@ -98,10 +101,13 @@ int PipelineOptions::generations_per_step() const {
 DiffusionPipeline::DiffusionPipeline(ModelDescription description, const PipelineOptions& options, DiffusionParts parts)
     : description_(std::move(description)),
       placement_(options.placement),
+      latents_placement_(options.placement),
       prompt_syntax_(options.prompt_syntax),
       max_generations_per_step_(options.generations_per_step()),
       parts_(std::move(parts)),
-      adapters_(options.adapters, parts_.adaptable_models, options.placement) {}
+      adapters_(options.adapters, parts_.adaptable_models, options.placement) {
+  latents_placement_.dtype = parts_.latents_dtype.value_or(placement_.dtype);
+}
 
 void DiffusionPipeline::check(const GenerationRequest& request) const {
   const auto& reject = reject_field;
@@ -140,15 +146,16 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
                                            .canvas = canvas,
                                            .guidance = guidance_of(conditioning[0]),
                                            .codec = parts_.codec,
-                                           .placement = placement_,
+                                           .placement = latents_placement_,
                                            .context = context});
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
       generation->guidance_scale = guidance_scale(request);
       generation->guidance_rescale = request.guidance_rescale;
+      generation->guidance_rule = parts_.guidance_rule;
       generation->adapters = adapters;
-      generation->phases = begin_phases(request, conditioning);
+      generation->phases = begin_phases(request, conditioning, canvas);
       generation->start();
       start->begin(*generation);
       generations.push_back(std::move(generation));
@@ -168,10 +175,11 @@ std::vector<DenoiserConditioning> DiffusionPipeline::encode(const GenerationRequ
 }
 
 std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& request,
-                                                   const std::vector<DenoiserConditioning>& conditioning) const {
+                                                   const std::vector<DenoiserConditioning>& conditioning,
+                                                   const Canvas& canvas) const {
   std::vector<Phase> phases;
   for (std::size_t d = 0; d < parts_.denoisers.size(); ++d) {
-    phases.push_back(begin_phase(d, request, conditioning[d]));
+    phases.push_back(begin_phase(d, request, conditioning[d], canvas));
   }
   if (phases.size() == 2) {
     hand_over(phases[0], phases[1], request.denoising_end.value_or(parts_.denoising_end),
@@ -183,24 +191,33 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
   return phases;
 }
 
-Phase DiffusionPipeline::begin_phase(std::size_t denoiser, const GenerationRequest& request,
-                                     DenoiserConditioning conditioning) const {
-  const auto& [model, conditioner, scheduler_config, noise_conditioning] = parts_.denoisers[denoiser];
+std::unique_ptr<Scheduler> DiffusionPipeline::begin_run(const Denoiser& denoiser, const std::string& default_scheduler,
+                                                        const GenerationRequest& request, const Canvas& canvas) const {
+  SchedulerOptions options{.eta = request.eta, .strength = parts_.start->scheduler_strength(request)};
+  if (const auto pixels = denoiser.pixels_per_token; pixels > 0) {
+    options.mu = denoiser.scheduler_config.mu((canvas.generated_width / pixels) * (canvas.generated_height / pixels));
+  }
+  auto scheduler = denoiser.scheduler_config.make(request.scheduler.value_or(default_scheduler), options);
+  set_request_timesteps(*scheduler, request, description_.default_steps, denoiser.default_sigmas);
+  return scheduler;
+}
+
+Phase DiffusionPipeline::begin_phase(std::size_t index, const GenerationRequest& request,
+                                     DenoiserConditioning conditioning, const Canvas& canvas) const {
+  const auto& denoiser = parts_.denoisers[index];
   Phase phase;
-  phase.denoiser = denoiser;
+  phase.denoiser = index;
   phase.conditioning = std::move(conditioning);
-  const auto name = denoiser == 0 ? description_.default_scheduler : scheduler_config.checkpoint_scheduler_name();
-  phase.scheduler = scheduler_config.make(request.scheduler.value_or(name),
-                                          {.eta = request.eta, .strength = parts_.start->scheduler_strength(request)});
-  set_request_timesteps(*phase.scheduler, request, description_.default_steps);
+  const auto name = index == 0 ? description_.default_scheduler : denoiser.scheduler_config.checkpoint_scheduler_name();
+  phase.scheduler = begin_run(denoiser, name, request, canvas);
   phase.first_step = parts_.start->first_step(request, *phase.scheduler);
   phase.end_step = phase.scheduler->timesteps().size();
-  if (noise_conditioning == NoiseConditioning::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
+  if (denoiser.noise_conditioning == NoiseConditioning::kLogSigma) phase.sigmas = run_sigmas(*phase.scheduler);
   const auto& numbers = phase.sigmas.defined() ? log_sigma_conditioning(phase.sigmas) : phase.scheduler->timesteps();
   phase.timesteps = upload(at::tensor(numbers, at::kFloat), placement_.device, at::kFloat);
-  if (model->takes_guidance_scale() && !phase.conditioning.timestep_cond.defined()) {
+  if (denoiser.model->takes_guidance_scale() && !phase.conditioning.timestep_cond.defined()) {
     phase.conditioning.timestep_cond =
-        upload(model->embed_guidance_scale(guidance_scale(request)), placement_.device, placement_.dtype);
+        upload(denoiser.model->embed_guidance_scale(guidance_scale(request)), placement_.device, placement_.dtype);
   }
   return phase;
 }
@@ -209,8 +226,11 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
   const auto& row = static_cast<const DiffusionGeneration&>(generation);
   if (row.finished_stepping()) return "finished";
   const auto& phase = row.phase();
-  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ',
-                phase.conditioning.prompt_embeds.size(1), ' ', row.adapters ? row.adapters->key() : "");
+  // Prompts that say how long they are need not be equally long.
+  const auto& conditioning = phase.conditioning;
+  const auto prompt_length = conditioning.prompt_lengths.empty() ? conditioning.prompt_embeds.size(1) : 0;
+  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ', prompt_length, ' ',
+                row.adapters ? row.adapters->key() : "");
 }
 
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,

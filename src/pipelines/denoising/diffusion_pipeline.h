@@ -47,6 +47,8 @@ struct DiffusionParts {
   std::span<const RequestField> fields;                       ///< that the family uses
   std::vector<std::shared_ptr<LayerTable>> adaptable_models;  ///< the models that adapters can change
   double denoising_end = 1.0;                                 ///< default of GenerationRequest::denoising_end
+  GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
+  std::optional<c10::ScalarType> latents_dtype = std::nullopt;  ///< if it is not that of the denoising model
 };
 
 /// See Pipeline for the contract. Tickets of finish must be taken while the pipeline exists. What families differ in is
@@ -69,13 +71,17 @@ class DiffusionPipeline : public Pipeline {
   std::vector<DenoiserConditioning> encode(const GenerationRequest& request, const Canvas& canvas,
                                            const RunContext& context);
   std::vector<Phase> begin_phases(const GenerationRequest& request,
-                                  const std::vector<DenoiserConditioning>& conditioning) const;
-  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, DenoiserConditioning conditioning) const;
+                                  const std::vector<DenoiserConditioning>& conditioning, const Canvas& canvas) const;
+  std::unique_ptr<Scheduler> begin_run(const Denoiser& denoiser, const std::string& default_scheduler,
+                                       const GenerationRequest& request, const Canvas& canvas) const;
+  Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, DenoiserConditioning conditioning,
+                    const Canvas& canvas) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
   DiffusionFinishTicket::DecodedTile decode(const at::Tensor& latents, const RunContext& context) const;
 
   ModelDescription description_;
-  Placement placement_;
+  Placement placement_;          // of the denoising model
+  Placement latents_placement_;  // its device, and the latents' dtype
   PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
   DiffusionParts parts_;

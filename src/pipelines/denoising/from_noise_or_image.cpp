@@ -106,12 +106,14 @@ class ImageStart : public RequestStart {
 
 }  // namespace
 
-std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength) {
+std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength, StrengthRounding rounding) {
   if (!(strength >= 0 && strength <= 1)) {
     throw Error(ErrorCode::kInvalidArgument, concat("`strength` is ", strength, ", expected 0 to 1"), "strength");
   }
-  const auto kept =
-      std::min(static_cast<std::int64_t>(static_cast<double>(num_inference_steps) * strength), num_inference_steps);
+  const double steps = static_cast<double>(num_inference_steps), done = steps * strength;
+  const auto kept = rounding == StrengthRounding::kStepsDone
+                        ? std::min(static_cast<std::int64_t>(done), num_inference_steps)
+                        : num_inference_steps - static_cast<std::int64_t>(std::max(steps - std::min(done, steps), 0.0));
   if (kept < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("`strength` ", strength, " of ", num_inference_steps, " steps leaves none"), "strength");
@@ -135,7 +137,8 @@ Canvas FromNoiseOrImage::canvas(const GenerationRequest& request) const {
 
 Guidance FromNoiseOrImage::guidance(const GenerationRequest&, double guidance_scale,
                                     const DenoisingModel& model) const {
-  return guidance_scale > 1.0 && !model.takes_guidance_scale() ? Guidance::kOn : Guidance::kOff;
+  const bool guides = needs_unconditional_row(settings_.guidance_rule, guidance_scale);
+  return guides && !model.takes_guidance_scale() ? Guidance::kOn : Guidance::kOff;
 }
 
 double FromNoiseOrImage::strength(const GenerationRequest& request) const {
@@ -155,7 +158,8 @@ std::size_t FromNoiseOrImage::first_step(const GenerationRequest& request, const
   const bool own_list = !request.timesteps.empty() || !request.sigmas.empty();
   const auto steps =
       own_list ? static_cast<std::int64_t>(evaluations) : request.num_inference_steps.value_or(model_.default_steps);
-  const auto first = static_cast<std::size_t>(skipped_steps(steps, strength(request)) * scheduler.order());
+  const auto first = static_cast<std::size_t>(skipped_steps(steps, strength(request), settings_.strength_rounding) *
+                                              scheduler.order());
   if (first < evaluations) return first;
   throw Error(ErrorCode::kInvalidArgument,
               concat("`strength` ", strength(request), " of ", evaluations, " model evaluations leaves none"),
@@ -165,8 +169,8 @@ std::size_t FromNoiseOrImage::first_step(const GenerationRequest& request, const
 std::unique_ptr<const RequestStart> FromNoiseOrImage::read(const StartInput& input) const {
   const auto& request = input.request;
   const LatentNoise noise{.channels = settings_.latent_channels,
-                          .height = input.canvas.generated_height / model_.cell,
-                          .width = input.canvas.generated_width / model_.cell,
+                          .height = input.canvas.generated_height / model_.cell * settings_.latent_cells,
+                          .width = input.canvas.generated_width / model_.cell * settings_.latent_cells,
                           .placement = input.placement};
   if (!request.image) return std::make_unique<NoiseStart>(noise);
   return std::make_unique<ImageStart>(encode_source(input, settings_.inpainting), strength(request),

@@ -16,9 +16,16 @@ enum class InpaintingMode {
   kModel,  ///< an inpainting model, which sees the mask and the rest of the image as further channels
 };
 
+/// What is rounded down where a strength is not a whole number of steps.
+enum class StrengthRounding {
+  kStepsDone,     ///< the steps that are done
+  kStepsSkipped,  ///< the steps that are skipped (the pipelines of flow matching)
+};
+
 /// How many inference steps a strength skips at the beginning.
 /// @throws Error(kInvalidArgument)  strength is not within 0 to 1, or no step is left; param strength
-std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength);
+std::int64_t skipped_steps(std::int64_t num_inference_steps, double strength,
+                           StrengthRounding rounding = StrengthRounding::kStepsDone);
 
 /// The start of all families whose images begin as noise and may begin as an image.
 class FromNoiseOrImage : public StartStrategy {
@@ -31,6 +38,9 @@ class FromNoiseOrImage : public StartStrategy {
     /// The strength of image to image is not a share of the run's steps: LCM and TCD spread all steps over that share
     /// of their timesteps. With other schedulers, and with a mask, it is a share of the steps nevertheless.
     bool scheduler_takes_strength = false;
+    GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
+    StrengthRounding strength_rounding = StrengthRounding::kStepsDone;
+    int latent_cells = 1;  ///< along an edge of ModelDescription::cell
   };
   FromNoiseOrImage(ModelDescription model, const Settings& settings);
 

@@ -21,6 +21,15 @@ at::Tensor deviation(const at::Tensor& row) {
 
 }  // namespace
 
+bool needs_unconditional_row(GuidanceRule rule, double guidance_scale) {
+  return guidance_scale > (rule == GuidanceRule::kFromText ? 0.0 : 1.0);
+}
+
+at::Tensor apply_guidance_from_text(const at::Tensor& model_output, double guidance_scale) {
+  const auto uncond = model_output.narrow(0, 0, 1), text = model_output.narrow(0, 1, 1);
+  return text + (text - uncond) * guidance_scale;
+}
+
 at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale) {
   const auto noise_pred_uncond = model_output.narrow(0, 0, 1);
   const auto noise_pred_text = model_output.narrow(0, 1, 1);

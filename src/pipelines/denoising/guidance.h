@@ -7,6 +7,20 @@
 
 namespace easel {
 
+/// Where the difference of the two rows is added, and above which scale the unconditional row is needed.
+enum class GuidanceRule {
+  kFromUnconditional,  ///< uncond + scale * (text - uncond), above 1
+  kFromText,           ///< text + scale * (text - uncond), above 0 (Z-Image)
+};
+
+/// Whether guidance of this scale changes the prediction.
+bool needs_unconditional_row(GuidanceRule rule, double guidance_scale);
+
+/// text + scale * (text - uncond), in diffusers' order of operations.
+/// @param model_output  [2, C, h, w]: unconditional, then text
+/// @return              [1, C, h, w]
+at::Tensor apply_guidance_from_text(const at::Tensor& model_output, double guidance_scale);
+
 /// uncond + scale * (text - uncond), in diffusers' order of operations.
 /// @param model_output      [2, C, h, w]: unconditional, then text
 /// @param guidance_rescale  0 to 1: share of the result that is rescaled to the text row's standard deviation (Lin et

@@ -1,6 +1,9 @@
 #include "pipelines/denoising/scheduler_config.h"
 
+#include <ATen/ops/linspace.h>
+
 #include "core/config.h"
+#include "core/text.h"
 #include "easel/error.h"
 
 namespace easel {
@@ -27,7 +30,32 @@ std::unique_ptr<Scheduler> SchedulerConfig::make(const std::string& name, const 
   return own ? make_scheduler("", checkpoint_config_, options) : make_scheduler(name, from_config_, options);
 }
 
-void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps) {
+double SchedulerConfig::mu(std::int64_t image_tokens) const {
+  Config config(checkpoint_config_, "scheduler_config.json");
+  const auto base_length = config.get<double>("base_image_seq_len", 256),
+             max_length = config.get<double>("max_image_seq_len", 4096);
+  const auto base_shift = config.get<double>("base_shift", 0.5), max_shift = config.get<double>("max_shift", 1.15);
+  const double slope = (max_shift - base_shift) / (max_length - base_length);
+  return static_cast<double>(image_tokens) * slope + (base_shift - slope * base_length);
+}
+
+namespace {
+
+/// In the order of operations of torch.linspace(1.0, 1 / steps, steps).
+std::vector<double> linear_sigmas(std::int64_t steps) {
+  if (steps < 1) {
+    throw Error(ErrorCode::kInvalidArgument, concat("num_inference_steps is ", steps, ", expected at least 1"),
+                "num_inference_steps");
+  }
+  const auto sigmas = at::linspace(1.0, 1.0 / static_cast<double>(steps), steps, at::kFloat);
+  const auto* first = sigmas.const_data_ptr<float>();
+  return {first, first + sigmas.numel()};
+}
+
+}  // namespace
+
+void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps,
+                           DefaultSigmas default_sigmas) {
   if (!request.timesteps.empty() && !request.sigmas.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "`sigmas` and `timesteps` cannot be combined", "sigmas");
   }
@@ -35,6 +63,8 @@ void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& reques
     scheduler.set_custom_timesteps(request.timesteps);
   } else if (!request.sigmas.empty()) {
     scheduler.set_custom_sigmas(request.sigmas);
+  } else if (default_sigmas == DefaultSigmas::kLinear) {
+    scheduler.set_custom_sigmas(linear_sigmas(request.num_inference_steps.value_or(default_steps)));
   } else {
     scheduler.set_timesteps(request.num_inference_steps.value_or(default_steps));
   }

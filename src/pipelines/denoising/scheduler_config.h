@@ -19,6 +19,12 @@ enum class SchedulerCorrections {
   kStableDiffusionInpainting,  ///< the same offset, clipping from the file, PNDM without its Runge-Kutta steps
 };
 
+/// The noise levels of a run for which a request names none.
+enum class DefaultSigmas {
+  kOfScheduler,  ///< the scheduler places them
+  kLinear,       ///< n sigmas from 1 to 1 / n in float32, which the scheduler then shifts (Z-Image)
+};
+
 /// The checkpoint's own scheduler, and the config that other schedulers are made from.
 ///
 /// If the file lacks a corrected field, only the checkpoint's own scheduler sees the correction: X.from_config uses X's
@@ -35,6 +41,9 @@ class SchedulerConfig {
     return checkpoint_config_.value("num_train_timesteps", std::int64_t{1000});
   }
 
+  /// SchedulerOptions::mu of an image of so many tokens: a straight line through the two points that the file names.
+  double mu(std::int64_t image_tokens) const;
+
   /// The checkpoint's own scheduler if `name` is its name; otherwise the scheduler of that name by X.from_config.
   /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler
   std::unique_ptr<Scheduler> make(const std::string& name, const SchedulerOptions& options) const;
@@ -49,6 +58,7 @@ class SchedulerConfig {
 /// retrieve_timesteps does: with a list of its own, a request's num_inference_steps is ignored.
 /// @throws Error(kInvalidArgument, kUnsupported)  both lists, or a list that the scheduler does not take; names the
 /// field
-void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps);
+void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& request, std::int64_t default_steps,
+                           DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler);
 
 }  // namespace easel

@@ -35,8 +35,8 @@ bool is_suited_to_bfloat16(const TensorStore& denoiser) {
   return true;
 }
 
-c10::ScalarType automatic_dtype(const c10::Device& device, const TensorStore& denoiser) {
-  if (!device.is_cpu()) return c10::kHalf;
+c10::ScalarType automatic_dtype(const c10::Device& device, Component model, const TensorStore& denoiser) {
+  if (!device.is_cpu()) return model == Component::kTransformer ? c10::kBFloat16 : c10::kHalf;
   return cpu_multiplies_bfloat16() && is_suited_to_bfloat16(denoiser) ? c10::kBFloat16 : c10::kFloat;
 }
 

@@ -138,7 +138,8 @@ class CheckedPipeline : public Pipeline {
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
                                       std::shared_ptr<const MappedFiles> files) {
   std::vector<Component> components;
-  for (const auto component : {Component::kUnet, Component::kVae, Component::kTextEncoder, Component::kTextEncoder2}) {
+  for (const auto component : {Component::kUnet, Component::kTransformer, Component::kVae, Component::kTextEncoder,
+                               Component::kTextEncoder2, Component::kTextEncoder3}) {
     if (folder.components.contains(component)) components.push_back(component);
   }
   return std::make_unique<CheckedPipeline>(

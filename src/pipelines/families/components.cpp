@@ -44,11 +44,41 @@ UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placem
   return unet;
 }
 
+ZImageTransformer2DModel load_z_image_transformer(const Checkpoint& folder, const Placement& placement) {
+  auto json = folder.source->config(Component::kTransformer);
+  auto model =
+      load_model<ZImageTransformer2DModel>(folder.source->weights(Component::kTransformer),
+                                           ZImageTransformer2DConfig::from(json), placement, folder.load_context);
+  model.layer_table()->component = Component::kTransformer;
+  return model;
+}
+
+std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& folder, const QwenPromptOptions& options,
+                                                            const Placement& placement) {
+  auto json = folder.source->config(Component::kTextEncoder);
+  const auto config = Qwen3TextConfig::from(json);
+  const auto load = [=, layers = options.states.back(), source = folder.source](const LoadContext& context) {
+    Weights weights(source->weights(Component::kTextEncoder), placement, context);
+    Qwen3TextModel model(config, layers, weights.root());
+    weights.finish();
+    return model;
+  };
+  std::function<Qwen3TextModel()> reload;
+  if (placement.release_text_encoders) {
+    reload = [load, again = folder.load_context.without_meter()] {
+      return with_load_errors([&] { return load(again); });
+    };
+  }
+  auto tokenizer = folder.source->text_tokenizer(Component::kTokenizer, TextTokenizerKind::kQwen, config.vocab_size);
+  return std::make_unique<QwenPromptEncoder>(std::move(tokenizer), load(folder.load_context), std::move(reload),
+                                             options, placement.device);
+}
+
 Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement) {
   auto config = folder.source->config(Component::kVae);
   auto own = placement;
-  if (fields != VaeFields::kScalingFactor && placement.dtype == at::kHalf &&
-      AutoencoderKLConfig::from(config).force_upcast) {
+  const bool reads_upcast = fields == VaeFields::kForceUpcast || fields == VaeFields::kAll;
+  if (reads_upcast && placement.dtype == at::kHalf && AutoencoderKLConfig::from(config).force_upcast) {
     own.dtype = at::kFloat;
   }
   return own;

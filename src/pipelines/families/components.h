@@ -8,8 +8,10 @@
 #include "checkpoints/checkpoint.h"
 #include "easel/error.h"
 #include "models/unet_2d_condition.h"
+#include "models/z_image_transformer_2d.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
+#include "pipelines/prompts/qwen_prompt_encoder.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -36,6 +38,12 @@ struct ProvidedConditioning {
 
 UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
                                ProvidedConditioning conditioning = {});
+
+ZImageTransformer2DModel load_z_image_transformer(const Checkpoint& folder, const Placement& placement);
+
+/// Of Component::kTextEncoder, with its tokenizer. @param options  its states are below the model's last one
+std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& folder, const QwenPromptOptions& options,
+                                                            const Placement& placement);
 
 /// Where the autoencoder's weights go: `placement`, but in float32 where its config asks for that and the other models
 /// run in float16, in which SDXL's autoencoder overflows.

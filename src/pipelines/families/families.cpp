@@ -18,8 +18,16 @@ constexpr TextEncoderSpec kXlRefinerText[] = {
     {Component::kTextEncoder, "CLIPTextModel", PromptState::kPenultimate, /*may_be_absent=*/true},
     {Component::kTextEncoder2, "CLIPTextModelWithProjection", PromptState::kPenultimate}};
 
+constexpr TextEncoderSpec kQwen3[] = {{.component = Component::kTextEncoder,
+                                       .class_name = "Qwen3Model",
+                                       .state = PromptState::kPenultimate,
+                                       .kind = TextEncoderKind::kQwen3,
+                                       .other_class_name = "Qwen3ForCausalLM",
+                                       .tokenizer_class = "Qwen2Tokenizer"}};
+
 constexpr RequestField kImageToImageFields[] = {RequestField::kMask, RequestField::kStrength,
                                                 RequestField::kGuidanceRescale};
+constexpr RequestField kFlowFields[] = {RequestField::kMask, RequestField::kStrength};
 constexpr RequestField kInstructionFields[] = {RequestField::kImageGuidanceScale};
 constexpr RequestField kNoiseLevelFields[] = {RequestField::kNoiseLevel};
 
@@ -30,6 +38,26 @@ struct UnsupportedFamily {
 };
 constexpr UnsupportedFamily kUnsupportedFamilies[] = {
     {"StableDiffusionDepth2ImgPipeline", "its images are guided by a depth map, and easel has no depth estimator"}};
+
+constexpr Family z_image(const char* class_name) {
+  return {.class_name = class_name,
+          .name = "z-image",
+          .text_encoders = kQwen3,
+          .denoising_model = Component::kTransformer,
+          .denoising_model_class = "ZImageTransformer2DModel",
+          .patch_size = 2,
+          .default_sigmas = DefaultSigmas::kLinear,
+          .guidance_rule = GuidanceRule::kFromText,
+          .strength_rounding = StrengthRounding::kStepsSkipped,
+          .latents_dtype = at::kFloat,
+          .vae_fields = VaeFields::kShift,
+          .default_steps = 50,
+          .default_guidance_scale = 5.0,
+          .default_strength = 0.6,
+          .default_sample_size = 128,
+          .fields = kFlowFields,
+          .load = &load_z_image};
+}
 
 constexpr Family kFamilies[] = {
     {.class_name = "StableDiffusionPipeline",
@@ -138,6 +166,9 @@ constexpr Family kFamilies[] = {
      .image_conditioned = true,
      .upscale_factor = 2,
      .load = &load_latent_upscale},
+    z_image("ZImagePipeline"),
+    z_image("ZImageImg2ImgPipeline"),
+    z_image("ZImageInpaintPipeline"),
 };
 
 }  // namespace

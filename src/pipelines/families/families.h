@@ -11,6 +11,8 @@
 #include "core/component.h"
 #include "easel/pipeline.h"
 #include "pipelines/denoising/denoiser.h"
+#include "pipelines/denoising/from_noise_or_image.h"
+#include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/denoising/scheduler_config.h"
 #include "pipelines/images/image_codec.h"
@@ -20,12 +22,17 @@ namespace easel {
 
 class PipelineBuilder;
 
+enum class TextEncoderKind { kClip, kQwen3 };
+
 /// A text encoder that a family's checkpoints have, together with its tokenizer.
 struct TextEncoderSpec {
   Component component;
-  const char* class_name;  ///< in model_index.json
-  PromptState state;
+  const char* class_name;      ///< in model_index.json
+  PromptState state;           ///< of kClip
   bool may_be_absent = false;  ///< null in some of the family's checkpoints
+  TextEncoderKind kind = TextEncoderKind::kClip;
+  const char* other_class_name = nullptr;         ///< another class with the same tensors
+  const char* tokenizer_class = "CLIPTokenizer";  ///< with or without "Fast" at the end
 };
 
 /// What is common to the checkpoints of one `_class_name`. Numbers are those of that pipeline in diffusers.
@@ -33,8 +40,15 @@ struct Family {
   const char* class_name;
   const char* name;  ///< ModelDescription::family
   std::span<const TextEncoderSpec> text_encoders;
+  Component denoising_model = Component::kUnet;
+  const char* denoising_model_class = "UNet2DConditionModel";
+  int patch_size = 1;  ///< latent cells along an edge of what the denoising model takes as one token
   SchedulerCorrections scheduler_corrections = SchedulerCorrections::kNone;
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
+  DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler;
+  GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
+  StrengthRounding strength_rounding = StrengthRounding::kStepsDone;
+  std::optional<c10::ScalarType> latents_dtype = std::nullopt;  ///< see DiffusionParts
   VaeFields vae_fields = VaeFields::kScalingFactor;
   std::optional<double> vae_scaling_factor = std::nullopt;  ///< replaces the one in the autoencoder's config
 
@@ -43,7 +57,7 @@ struct Family {
   double default_strength = 1.0;          ///< of image to image
   double inpainting_strength = 1.0;       ///< default strength of requests with a mask
   bool scheduler_takes_strength = false;  ///< see FromNoiseOrImage::Settings
-  /// Latent cells along an edge of the native image, where unet/config.json has no `sample_size`.
+  /// Latent cells along an edge of the native image, where the denoising model's config has no `sample_size`.
   std::int64_t default_sample_size = 64;
 
   std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
@@ -87,6 +101,10 @@ std::unique_ptr<Pipeline> load_image_upscale(PipelineBuilder& builder);
 /// The upscaler of Stable Diffusion 2 that enlarges twice. Its UNet sees the low-resolution image's latents, and takes
 /// noise levels in place of timesteps.
 std::unique_ptr<Pipeline> load_latent_upscale(PipelineBuilder& builder);
+
+/// Z-Image (arXiv:2511.22699), Turbo and base, which differ in their weights and in the scheduler's shift: a
+/// transformer trained by flow matching, whose text encoder is a language model.
+std::unique_ptr<Pipeline> load_z_image(PipelineBuilder& builder);
 
 /// The refiner that a base checkpoint's manifest names, if any.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  the checkpoint does not exist or is not a refiner

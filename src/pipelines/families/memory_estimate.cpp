@@ -1,6 +1,7 @@
 #include "pipelines/families/memory_estimate.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,11 @@ struct ModelCalls {
   Placement placement;
 };
 
+/// The bytes of one call of a denoising model.
+using StepBytes = std::function<std::int64_t(const LatentSize&)>;
+
 struct Runners {
-  std::vector<ModelCalls<UNet2DConditionConfig>> unets;
+  std::vector<StepBytes> steps;  ///< of each denoising model
   ModelCalls<AutoencoderKLConfig> vae;
   int guided_rows = 2;  ///< of one image with guidance
 };
@@ -69,15 +73,28 @@ Placement placement_of(const ComponentMemory& component, Placement placement) {
   return placement;
 }
 
-ModelCalls<UNet2DConditionConfig> unet_runner(const Checkpoint& folder, const ComponentMemory& component,
-                                              const Placement& placement) {
+UNet2DConditionConfig unet_config(const Checkpoint& folder) {
   auto config = folder.source->config(Component::kUnet);
-  return {.config = UNet2DConditionConfig::from(config), .placement = placement_of(component, placement)};
+  return UNet2DConditionConfig::from(config);
+}
+
+StepBytes step_runner(const Family& family, const Checkpoint& folder, const ComponentMemory& component,
+                      const Placement& placement) {
+  const auto where = placement_of(component, placement);
+  if (family.denoising_model == Component::kUnet) {
+    return [config = unet_config(folder), where](const LatentSize& size) { return step_bytes(config, size, where); };
+  }
+  auto json = folder.source->config(family.denoising_model);
+  return [config = ZImageTransformer2DConfig::from(json), where](const LatentSize& size) {
+    return step_bytes(config, size, where);
+  };
 }
 
 /// A distilled UNet takes the guidance scale as an input and needs no unconditional row. The latent upscaler's UNet
 /// uses the same input for something else.
-int guided_rows(const Family& family, const UNet2DConditionConfig& unet) {
+int guided_rows(const Family& family, const Checkpoint& folder) {
+  if (family.denoising_model != Component::kUnet) return family.guided_rows;
+  const auto unet = unet_config(folder);
   return unet.time_cond_proj_dim && !family.image_conditioned ? 1 : family.guided_rows;
 }
 
@@ -93,7 +110,7 @@ std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
   std::int64_t resident = 0, largest_call = 0, largest_component = 0;
   for (const auto& [component, memory] : components) {
     const auto weights = sum(memory.memory_bytes);
-    const auto call = component == Component::kUnet ? step : component == Component::kVae ? decode : 0;
+    const auto call = is_denoising_model(component) ? step : component == Component::kVae ? decode : 0;
     const bool leaves = placement.release_text_encoders && is_text_encoder(component);
     if (!leaves) resident += weights;
     largest_call = std::max(largest_call, leaves ? weights : call);
@@ -115,9 +132,9 @@ Canvas canvas_per_call(const Canvas& canvas, const ModelDescription& d, const Ch
   return tile;
 }
 
-ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing, int cell,
-                                   const PipelineOptions& options) {
+ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing, const PipelineOptions& options) {
   ActivationMemory memory;
+  const auto cell = runners.vae.config.scale();
   LatentSize size{.rows = 1, .height = drawing.generated_height / cell, .width = drawing.generated_width / cell};
   const auto& [vae, vae_placement] = runners.vae;
   const auto tile = choose_tile(options.vae_tiling == VaeTiling::kOn ? VaeTiling::kOn : VaeTiling::kOff,
@@ -127,7 +144,7 @@ ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing
   for (const int rows : {1, runners.guided_rows, runners.guided_rows * options.generations_per_step()}) {
     size.rows = rows;
     auto& most = memory.step_bytes[rows];
-    for (const auto& [unet, placement] : runners.unets) most = std::max(most, step_bytes(unet, size, placement));
+    for (const auto& step : runners.steps) most = std::max(most, step(size));
   }
   return memory;
 }
@@ -144,7 +161,7 @@ void estimate_activations(const Runners& runners, const Checkpoint& folder, cons
       return a.width == canvas.generated_width && a.height == canvas.generated_height;
     };
     if (std::any_of(d.activations.begin(), d.activations.end(), described)) continue;
-    auto memory = activation_memory(runners, canvas_per_call(canvas, d, folder), d.cell, options);
+    auto memory = activation_memory(runners, canvas_per_call(canvas, d, folder), options);
     memory.width = canvas.generated_width;
     memory.height = canvas.generated_height;
     d.activations.push_back(std::move(memory));
@@ -165,11 +182,11 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
   };
   for (const auto& text : text_encoders_of(family, folder)) measure(folder, text.component, placement);
   Runners runners;
-  runners.unets.push_back(unet_runner(folder, measure(folder, Component::kUnet, placement), placement));
-  runners.guided_rows = guided_rows(family, runners.unets[0].config);
+  runners.steps.push_back(step_runner(family, folder, measure(folder, family.denoising_model, placement), placement));
+  runners.guided_rows = guided_rows(family, folder);
   if (const auto refiner = find_refiner(folder)) {
     const auto& memory = measure(*refiner, Component::kUnet, placement, "refiner/");
-    runners.unets.push_back(unet_runner(*refiner, memory, placement));
+    runners.steps.push_back(step_runner(family, *refiner, memory, placement));
   }
   const auto vae_own_placement = vae_placement(folder, family.vae_fields, placement);
   const auto& vae_memory = measure(folder, Component::kVae, vae_own_placement);

@@ -46,26 +46,30 @@ std::int64_t unix_seconds(const fs::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-/// The number of layers that every text encoder can skip.
+/// The number of layers that every text encoder of CLIP can skip; 0 without any.
 std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  bool any = false;
   for (const auto& text : text_encoders_of(family, folder)) {
+    if (text.kind != TextEncoderKind::kClip) continue;
+    any = true;
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
     Config config = folder.source->config(text.component);
     const auto layers = config.get<std::int64_t>("num_hidden_layers", kDefaultLayers);
     least = std::min(least, text.state == PromptState::kPenultimate ? layers - 1 : layers);
   }
-  return least;
+  return any ? least : 0;
 }
 
 void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, Config& vae,
                                const std::vector<std::int64_t>& channels, ModelDescription& d) {
-  Config unet = folder.source->config(Component::kUnet);
-  d.cell = 1 << (channels.size() - 1);
+  Config unet = folder.source->config(family.denoising_model);
+  const int scale = 1 << (channels.size() - 1);  // pixels per latent cell
+  d.cell = scale * family.patch_size;
   const auto [rows, columns] = native_cells(unet, family);
   const auto native = folder.manifest.native_size;
-  d.native_width = native ? native->first : static_cast<int>(columns) * d.cell;
-  d.native_height = native ? native->second : static_cast<int>(rows) * d.cell;
+  d.native_width = native ? native->first : static_cast<int>(columns) * scale;
+  d.native_height = native ? native->second : static_cast<int>(rows) * scale;
   d.native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
   d.needs_mask = !family.image_conditioned && unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
@@ -77,15 +81,17 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
 
 /// Removes schedulers that reject a value of the config, those for another kind of training than the model's own
 /// scheduler and, for a model with noise levels as input, those without first-order steps between noise levels.
-void keep_usable_schedulers(const SchedulerConfig& config, NoiseConditioning noise_conditioning, ModelDescription& d) {
+void keep_usable_schedulers(const SchedulerConfig& config, const Family& family, const SchedulerOptions& options,
+                            ModelDescription& d) {
   const bool flow_matching = scheduler_capabilities(config.checkpoint_scheduler_name()).flow_matching;
-  const bool needs_sigmas = noise_conditioning != NoiseConditioning::kTimestep;
+  const bool needs_sigmas = family.noise_conditioning != NoiseConditioning::kTimestep;
   const auto unusable = [&](const std::string& name) {
     const auto capabilities = scheduler_capabilities(name);
     if (capabilities.flow_matching != flow_matching) return true;
+    if (family.default_sigmas == DefaultSigmas::kLinear && !capabilities.custom_sigmas) return true;
     if (needs_sigmas && (!capabilities.has_sigma || capabilities.order != 1)) return true;
     try {
-      const auto scheduler = config.make(name, {});
+      const auto scheduler = config.make(name, options);
       if (needs_sigmas) scheduler->set_timesteps(d.default_steps);
       return false;
     } catch (const Error&) {
@@ -117,13 +123,15 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
       manifest.scheduler.empty() ? scheduler.checkpoint_scheduler_name() : canonical_scheduler_name(manifest.scheduler);
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
+  SchedulerOptions options;
+  if (family.patch_size > 1) options.mu = scheduler.mu((d.native_width / d.cell) * (d.native_height / d.cell));
   try {
     // A default that does not work is reported now and not with every request.
-    scheduler.make(d.default_scheduler, {})->set_timesteps(d.default_steps);
+    set_request_timesteps(*scheduler.make(d.default_scheduler, options), {}, d.default_steps, family.default_sigmas);
   } catch (const Error& e) {
     throw in_scheduler_file(e, folder);
   }
-  keep_usable_schedulers(scheduler, family.noise_conditioning, d);
+  keep_usable_schedulers(scheduler, family, options, d);
 }
 
 /// Which fields of requests change nothing with this model, and which schedulers use `eta`.

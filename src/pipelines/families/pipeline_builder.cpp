@@ -41,6 +41,7 @@ std::vector<std::shared_ptr<PromptEncoder>> load_text_encoders(const Family& fam
                                                                const PipelineOptions& options) {
   std::vector<std::shared_ptr<PromptEncoder>> encoders;
   for (const auto& text : text_encoders_of(family, folder)) {
+    if (text.kind != TextEncoderKind::kClip) continue;
     encoders.push_back(load_prompt_encoder(folder, text.component, text.state, options.placement, options.embeddings));
   }
   return encoders;
@@ -57,6 +58,8 @@ PipelineBuilder::PipelineBuilder(const Family& family, const Checkpoint& folder,
       text_encoders_(load_text_encoders(family, folder, options)),
       codec_(load_codec(folder, family.vae_fields, options.placement, family.vae_scaling_factor)) {
   codec_.set_tiling(options.vae_tiling);
+  // The server's default syntax is for CLIP's encoders; others read prompts as they are.
+  if (text_encoders_.empty()) options_.prompt_syntax = PromptSyntax::kPlain;
 }
 
 const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,
@@ -64,6 +67,7 @@ const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,
                                                        ProvidedConditioning provided) {
   auto unet = load_unet(folder, options_.placement, provided);
   unets_.push_back(unet.config());
+  in_channels_.push_back(unet.config().in_channels);
   denoisers_.push_back({.model = std::make_unique<UNetDenoisingModel>(std::move(unet)),
                         .conditioner = std::move(conditioner),
                         .scheduler_config = SchedulerConfig(folder, family_.scheduler_corrections),
@@ -71,33 +75,47 @@ const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,
   return unets_.back();
 }
 
+void PipelineBuilder::add_denoiser(std::int64_t in_channels, std::unique_ptr<const DenoisingModel> model,
+                                   std::unique_ptr<Conditioner> conditioner) {
+  in_channels_.push_back(in_channels);
+  denoisers_.push_back({.model = std::move(model),
+                        .conditioner = std::move(conditioner),
+                        .scheduler_config = SchedulerConfig(folder_, family_.scheduler_corrections),
+                        .noise_conditioning = family_.noise_conditioning,
+                        .default_sigmas = family_.default_sigmas,
+                        .pixels_per_token = description_.cell});
+}
+
 std::unique_ptr<Pipeline> PipelineBuilder::build() {
   const FromNoiseOrImage::Settings settings{.latent_channels = latent_channels(),
                                             .inpainting = inpainting_mode(),
                                             .inpainting_strength = family_.inpainting_strength,
-                                            .scheduler_takes_strength = family_.scheduler_takes_strength};
+                                            .scheduler_takes_strength = family_.scheduler_takes_strength,
+                                            .guidance_rule = family_.guidance_rule,
+                                            .strength_rounding = family_.strength_rounding,
+                                            .latent_cells = family_.patch_size};
   return assemble(std::make_unique<FromNoiseOrImage>(description_, settings));
 }
 
 std::unique_ptr<Pipeline> PipelineBuilder::build(std::unique_ptr<const StartStrategy> start,
                                                  std::int64_t extra_channels) {
   const auto expected = latent_channels() + extra_channels;
-  if (unets_[0].in_channels != expected) reject_channels(concat(expected, " in this family"));
+  if (in_channels_[0] != expected) reject_channels(concat(expected, " in this family"));
   return assemble(std::move(start));
 }
 
 void PipelineBuilder::reject_channels(const std::string& supported) const {
-  throw Error(ErrorCode::kUnsupported, concat(folder_.source->config(Component::kUnet).where(), ": `in_channels` is ",
-                                              unets_[0].in_channels, "; easel supports ", supported));
+  throw Error(ErrorCode::kUnsupported, concat(folder_.source->config(family_.denoising_model).where(),
+                                              ": `in_channels` is ", in_channels_[0], "; easel supports ", supported));
 }
 
 InpaintingMode PipelineBuilder::inpainting_mode() const {
-  const auto latents = latent_channels(), channels = unets_[0].in_channels, with_mask = 2 * latents + 1;
+  const auto latents = latent_channels(), channels = in_channels_[0], with_mask = 2 * latents + 1;
   const auto mode = channels == latents ? InpaintingMode::kBlend : InpaintingMode::kModel;
-  if (mode == InpaintingMode::kModel && (channels != with_mask || unets_.size() > 1)) {
+  if (mode == InpaintingMode::kModel && (channels != with_mask || in_channels_.size() > 1)) {
     reject_channels(concat("the autoencoder's latent_channels, ", latents, ", and for inpainting ", with_mask));
   }
-  if (unets_.back().in_channels != channels) {
+  if (in_channels_.back() != channels) {
     throw Error(ErrorCode::kUnsupported,
                 folder_.path + ": the refiner's UNet has another number of input channels than the base's");
   }
@@ -116,7 +134,9 @@ std::unique_ptr<Pipeline> PipelineBuilder::assemble(std::unique_ptr<const StartS
                      .start = std::move(start),
                      .fields = family_.fields,
                      .adaptable_models = std::move(adaptable),
-                     .denoising_end = folder_.manifest.denoising_end.value_or(kDefaultDenoisingEnd)});
+                     .denoising_end = folder_.manifest.denoising_end.value_or(kDefaultDenoisingEnd),
+                     .guidance_rule = family_.guidance_rule,
+                     .latents_dtype = family_.latents_dtype});
 }
 
 }  // namespace easel

@@ -15,7 +15,7 @@ namespace easel {
 
 /// Loads what families have in common, and is configured by Family::load.
 ///
-/// Call order: (add_unet)+ build. Every function that reads weights throws
+/// Call order: (add_unet | add_denoiser)+ build. Every function that reads weights throws
 /// Error(kNotFound, kCorruptData, kUnsupported), which names the file and what is wrong with it.
 class PipelineBuilder {
  public:
@@ -27,7 +27,7 @@ class PipelineBuilder {
   const Checkpoint& folder() const { return folder_; }
   const ModelDescription& description() const { return description_; }
   const Placement& placement() const { return options_.placement; }
-  /// In the order of the family's row; at least one.
+  /// Those of CLIP, in the order of the family's row.
   const std::vector<std::shared_ptr<PromptEncoder>>& text_encoders() const { return text_encoders_; }
   std::int64_t latent_channels() const { return codec_.config().latent_channels; }
 
@@ -37,6 +37,10 @@ class PipelineBuilder {
   /// @return             the UNet's config
   const UNet2DConditionConfig& add_unet(const Checkpoint& folder, std::unique_ptr<Conditioner> conditioner,
                                         ProvidedConditioning provided = {});
+
+  /// Adds a denoiser of the checkpoint that is not a UNet. @param in_channels  of the model's input
+  void add_denoiser(std::int64_t in_channels, std::unique_ptr<const DenoisingModel> model,
+                    std::unique_ptr<Conditioner> conditioner);
 
   /// The pipeline of a family whose images start from noise or from an image under noise. Decides by the channels of
   /// the UNet's input how masks are used.
@@ -58,7 +62,8 @@ class PipelineBuilder {
   std::vector<std::shared_ptr<PromptEncoder>> text_encoders_;
   ImageCodec codec_;
   std::vector<Denoiser> denoisers_;
-  std::vector<UNet2DConditionConfig> unets_;  // configs of the denoisers
+  std::vector<UNet2DConditionConfig> unets_;  // configs of the UNets
+  std::vector<std::int64_t> in_channels_;     // of the denoisers
 };
 
 }  // namespace easel

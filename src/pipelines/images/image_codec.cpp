@@ -35,7 +35,8 @@ at::Tensor ImageCodec::unscale(const at::Tensor& latents) const {
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
   }
-  return latents / c.scaling_factor;
+  const auto scaled = latents / c.scaling_factor;
+  return fields_ == VaeFields::kShift && c.shift_factor ? scaled + *c.shift_factor : scaled;
 }
 
 std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
@@ -65,11 +66,13 @@ at::Tensor ImageCodec::scale(const at::Tensor& latents) const {
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return (latents - per_channel(*c.latents_mean, latents)) * c.scaling_factor / per_channel(*c.latents_std, latents);
   }
-  return latents * c.scaling_factor;
+  return scale_masked(latents);
 }
 
 at::Tensor ImageCodec::scale_masked(const at::Tensor& latents) const {
-  return latents * config().scaling_factor;
+  const auto& c = config();
+  const bool shifts = fields_ == VaeFields::kShift && c.shift_factor;
+  return (shifts ? latents - *c.shift_factor : latents) * c.scaling_factor;
 }
 
 at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& context) const {

@@ -17,6 +17,7 @@ namespace easel {
 enum class VaeFields {
   kScalingFactor,  ///< SD 1.x and 2.x
   kForceUpcast,    ///< the upscaler on pixels: also force_upcast
+  kShift,          ///< Z-Image: also shift_factor
   kAll,            ///< SDXL: also force_upcast, and latents_mean and latents_std if both are present
 };
 

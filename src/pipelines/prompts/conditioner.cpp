@@ -1,8 +1,28 @@
 #include "pipelines/prompts/conditioner.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace easel {
+namespace {
+
+/// [k, T, D] with zeros after the last token. @param length  at least T
+at::Tensor filled_up(const at::Tensor& embeds, std::int64_t length) {
+  return embeds.size(1) == length ? embeds : at::constant_pad_nd(embeds, {0, 0, 0, length - embeds.size(1)});
+}
+
+at::Tensor stack_prompts(const std::vector<const DenoiserConditioning*>& images) {
+  std::int64_t longest = 0;
+  for (const auto* image : images) longest = std::max(longest, image->prompt_embeds.size(1));
+  std::vector<at::Tensor> parts;
+  for (const auto* image : images) parts.push_back(filled_up(image->prompt_embeds, longest));
+  return stack_rows(parts);
+}
+
+}  // namespace
 
 at::Tensor stack_rows(const std::vector<at::Tensor>& parts) {
   if (parts.empty()) return {};
@@ -17,7 +37,11 @@ DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& 
     }
     return stack_rows(parts);
   };
-  return {.prompt_embeds = stacked(&DenoiserConditioning::prompt_embeds),
+  std::vector<std::int64_t> lengths;
+  for (const auto* image : images)
+    lengths.insert(lengths.end(), image->prompt_lengths.begin(), image->prompt_lengths.end());
+  return {.prompt_embeds = stack_prompts(images),
+          .prompt_lengths = std::move(lengths),
           .text_embeds = stacked(&DenoiserConditioning::text_embeds),
           .time_ids = stacked(&DenoiserConditioning::time_ids),
           .class_labels = stacked(&DenoiserConditioning::class_labels),

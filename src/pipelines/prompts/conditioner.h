@@ -18,7 +18,10 @@ enum class Guidance { kOff, kOn };
 /// k rows: 1 without guidance; 2 with it, the negative prompt's first; 3 where an image guides as well (see
 /// guidance.h). A tensor is undefined where the model has no such input.
 struct DenoiserConditioning {
-  at::Tensor prompt_embeds;        ///< [k, T, D]
+  at::Tensor prompt_embeds;  ///< [k, T, D]
+  /// The tokens that each row has, where rows have different numbers of them; the rest of a row is filled with zeros.
+  /// Empty for models that see all T tokens of each row.
+  std::vector<std::int64_t> prompt_lengths = {};
   at::Tensor text_embeds;          ///< [k, P]: the pooled prompt
   at::Tensor time_ids;             ///< [k, n]: sizes, crops, scores
   at::Tensor class_labels = {};    ///< int64 [k]
@@ -30,8 +33,8 @@ struct DenoiserConditioning {
 /// Rows of several images, one below another; undefined when there are none.
 at::Tensor stack_rows(const std::vector<at::Tensor>& parts);
 
-/// The same for all tensors of a DenoiserConditioning. @param images  of one model, so that the same tensors are
-/// defined in each
+/// The same for all of a DenoiserConditioning; prompts with lengths of their own are filled up to the longest.
+/// @param images  of one model, so that the same tensors are defined in each
 DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& images);
 
 /// Turns requests into conditioning for one denoising model. Not thread-safe: it may cache prompts.

@@ -22,6 +22,8 @@ constexpr Suffix kSuffixes[] = {
     {".lora_mid.weight", AdapterTensorRole::kMid},
     {".lora_A.weight", AdapterTensorRole::kDown},
     {".lora_B.weight", AdapterTensorRole::kUp},
+    {".lora_A.default.weight", AdapterTensorRole::kDown},
+    {".lora_B.default.weight", AdapterTensorRole::kUp},
     {".lora_B.bias", AdapterTensorRole::kUpBias},
     {".lora.down.weight", AdapterTensorRole::kDown},
     {".lora.up.weight", AdapterTensorRole::kUp},
