@@ -1,6 +1,7 @@
 // The HTTP server: OpenAI's Images API in front of an engine.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,14 @@ class ServerMetrics : public EngineObserver {
 /// @param version  of the program; the label of easel_build_info
 std::shared_ptr<ServerMetrics> make_metrics(const std::string& version);
 
+/// A model that is downloaded before the server can generate images. Thread-safe: one thread writes, others read.
+struct PendingDownload {
+  std::string model;                         ///< as it was asked for; does not change
+  std::atomic<std::uint64_t> done_bytes{0};  ///< downloaded so far
+  std::atomic<std::uint64_t> total_bytes{0};
+  std::atomic<bool> finished{false};
+};
+
 struct ServerOptions {
   std::string host = "127.0.0.1";  ///< name or address to listen on
   int port = 9225;                 ///< 0: any free port
@@ -77,6 +86,8 @@ struct ServerOptions {
   std::function<std::vector<AdapterDescription>()> list_adapters = {};
   /// SubmitOptions::queue_timeout of image requests. None: no limit.
   std::optional<std::chrono::milliseconds> queue_timeout = {};
+  /// Until it is finished /ready reports its progress and image requests get 503. Null: nothing is downloaded.
+  std::shared_ptr<const PendingDownload> download = {};
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/model.h"
+#include "hub/pull.h"
 #include "pipelines/model_options.h"
 #include "pipelines/registry.h"
 #include "tensor/placement.h"
@@ -28,6 +29,29 @@ std::pair<std::string, std::string> split_alias(const std::string& text) {
   auto [id, path] = split_name(text);
   if (id.empty()) id = checkpoint_name(path);
   return {std::move(id), std::move(path)};
+}
+
+/// Where a model that was given by its name is, or would be; empty where the text is a path. A path wins over a name,
+/// and so does a misspelt path inside an existing folder.
+std::string path_of_name(const std::string& text, const std::string& folder) {
+  if (fs::exists(text) || folder.empty()) return "";
+  const auto slash = text.find('/');
+  if (slash != std::string::npos && fs::exists(text.substr(0, slash))) return "";
+  const auto target = hub::target_name(text);
+  return target.empty() ? "" : concat(folder, "/", target);
+}
+
+/// split_alias() for a text that may contain a model's name in place of its path.
+/// @throws Error(kNotFound)  no model of that name was downloaded
+std::pair<std::string, std::string> locate(const std::string& text, const std::string& folder) {
+  const auto [alias, name] = split_name(text);
+  const auto path = path_of_name(name, folder);
+  if (path.empty()) return split_alias(text);
+  if (!fs::exists(path)) {
+    throw Error(ErrorCode::kNotFound, concat("there is no file or folder ", name, ", and no model of that name in ",
+                                             folder, "; to download it: easel pull ", name));
+  }
+  return {alias.empty() ? checkpoint_name(path) : alias, path};
 }
 
 /// The value of --vae or --variant for a model: the one given for its id, else the one given for all models.
@@ -116,11 +140,21 @@ std::vector<std::string> list_devices(const ModelFlags& flags) {
   return names;
 }
 
+std::vector<std::string> names_to_pull(const ModelFlags& flags) {
+  std::vector<std::string> names;
+  for (const auto& text : flags.models) {
+    const auto name = split_name(text).second;
+    const auto path = path_of_name(name, models_dir(flags.models_dir));
+    if (!path.empty() && !fs::exists(path)) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<ServedModel> list_models(const ModelFlags& flags) {
   const auto options = make_pipeline_options(to_model_options(flags));
   std::vector<ServedModel> models;
   for (const auto& text : flags.models) {
-    const auto [id, path] = split_alias(text);
+    const auto [id, path] = locate(text, models_dir(flags.models_dir));
     if (find_id(models, id) != models.end()) {
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
     }

@@ -9,11 +9,16 @@
 
 namespace easel {
 
-/// The models that the flags name, the default one first. A checkpoint that --model names must be usable; an
+/// The models that the flags name, the default one first. --model takes a path, or the name of a
+/// model that was pulled into the models folder. A checkpoint that it names must be usable; an
 /// unusable checkpoint in --models-dir is skipped with a warning.
 /// @throws Error  an unusable checkpoint, two models with one id, no model at all, or an unknown default or pinned
 ///                model, device or dtype
 std::vector<ServedModel> list_models(const ModelFlags& flags);
+
+/// What --model names that is neither a path nor in the models folder, but could be pulled into it: names of recipes
+/// and references to repositories.
+std::vector<std::string> names_to_pull(const ModelFlags& flags);
 
 /// The devices that the flags name, in full: "cpu", or "cuda:0" and so on.
 /// @throws Error(kInvalidArgument)  no device, one named twice, a CPU together with a GPU, or an unknown name

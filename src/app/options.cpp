@@ -53,7 +53,8 @@ void add_flag(CLI::App& app, const char* group, const std::string& flag, bool& t
 
 void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--model", "PATH", o.models,
-      "checkpoint folder or .safetensors file; ALIAS=PATH gives it a name; may be repeated");
+      "checkpoint folder or .safetensors file, or a name as for `easel pull`; ALIAS=PATH gives it a name; may be "
+      "repeated");
   add(app, kModelGroup, "--models-dir", "FOLDER", o.models_dir,
       "serve every checkpoint in this folder; their names are those of their folders or files");
   add(app, kModelGroup, "--default-model", "ID", o.default_model, "the model of requests that name none");

@@ -5,10 +5,11 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "app/commands.h"
+#include "app/format.h"
+#include "app/hub_options.h"
 #include "app/models_dir.h"
 #include "core/text.h"
 #include "easel/error.h"
@@ -17,28 +18,6 @@ namespace easel {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-hub::Endpoint make_endpoint() {
-  hub::Endpoint endpoint;
-  auto url = environment("HF_ENDPOINT");
-  while (url.ends_with('/')) url.pop_back();
-  if (!url.empty()) endpoint.url = url;
-  endpoint.token = environment("HF_TOKEN");
-  return endpoint;
-}
-
-std::string format_size(std::uint64_t bytes) {
-  const bool large = bytes >= std::uint64_t{1} << 30;
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %s", static_cast<double>(bytes) / (large ? 1 << 30 : 1 << 20),
-                large ? "GiB" : "MiB");
-  return text;
-}
 
 /// A line that is redrawn on a terminal; elsewhere a line every few seconds.
 class PullDisplay {
@@ -58,8 +37,9 @@ class PullDisplay {
     const auto seconds = std::chrono::duration<double>(now - begin_).count();
     const double rate = seconds > 0 ? static_cast<double>(progress.done - first_done_) / seconds : 0;
     const auto line =
-        concat(name_, ": ", format_size(progress.done), " of ", format_size(progress.total),
-               rate > 0 ? concat(", ", format_size(static_cast<std::uint64_t>(rate)), "/s, ",
+        concat(name_, ": ", format_bytes(static_cast<std::int64_t>(progress.done)), " of ",
+               format_bytes(static_cast<std::int64_t>(progress.total)),
+               rate > 0 ? concat(", ", format_bytes(static_cast<std::int64_t>(rate)), "/s, ",
                                  format_time(static_cast<double>(progress.total - progress.done) / rate), " left")
                         : "");
     std::fprintf(stderr, is_terminal_ ? "\r\x1b[K%s" : "%s\n", line.c_str());
@@ -111,14 +91,7 @@ void print_plan(const std::vector<hub::PlannedFile>& files) {
 }  // namespace
 
 int pull(const Options& options) {
-  hub::PullOptions pull_options{.folder = target_folder(options),
-                                .endpoint = make_endpoint(),
-                                .civitai_token = environment("CIVITAI_TOKEN"),
-                                .prefer_half = options.model.dtype == "float16" || options.model.dtype == "bfloat16",
-                                .sha256 = options.pull.sha256};
-  pull_options.policy.first_pause =
-      std::chrono::milliseconds(static_cast<std::int64_t>(options.pull.retry_pause * 1000));
-  pull_options.policy.slow_time = std::chrono::seconds(options.pull.slow_seconds);
+  auto pull_options = make_pull_options(options, target_folder(options));
   if (options.pull.dry_run) {
     print_plan(hub::planned_files(options.pull.name, pull_options));
     return 0;
@@ -130,7 +103,8 @@ int pull(const Options& options) {
     model = hub::pull(options.pull.name, pull_options);
   }
   std::printf("%s%s (%s, licence: %s)\n", model.path.c_str(), model.was_there ? " is complete already" : "",
-              format_size(model.bytes).c_str(), model.licence.empty() ? "not stated" : model.licence.c_str());
+              format_bytes(static_cast<std::int64_t>(model.bytes)).c_str(),
+              model.licence.empty() ? "not stated" : model.licence.c_str());
   if (model.has_pickles) {
     std::printf("its weights are pickles, which easel does not load: run `easel convert %s`\n", model.path.c_str());
   }

@@ -7,12 +7,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <thread>
 
 #include "adapters/adapter_catalog.h"
 #include "app/commands.h"
+#include "app/late_engine.h"
 #include "app/model_list.h"
+#include "app/startup_download.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/server.h"
@@ -74,7 +77,9 @@ std::string url_host(const std::string& host) {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }
 
-void log_startup(const ModelDescription& model, std::size_t others, const std::string& host, int port) {
+void log_startup(const ModelList& models, const std::string& host, int port) {
+  const auto& model = models.front();
+  const auto others = models.size() - 1;
   const auto base = concat("http://", url_host(host), ":", port);
   log::info(concat("listening on ", base));
   log::info(concat("default model: ", model.id, " (", model.family, ", ", model.native_width, "x", model.native_height,
@@ -84,6 +89,40 @@ void log_startup(const ModelDescription& model, std::size_t others, const std::s
       concat("try: curl ", base, "/v1/images/generations -H 'Content-Type: application/json' -d '{\"prompt\": \"a red ",
              "apple on a blue background\", \"size\": \"512x512\"}' | python3 -c 'import sys, json, base64; ",
              "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
+}
+
+/// @throws Error  as list_models() and make_engine()
+void start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics, LateEngine& engine) {
+  auto engine_options = options.engine;
+  engine_options.devices = list_devices(options.model);
+  engine_options.observer = metrics;
+  engine.set(make_engine(list_models(options.model), engine_options));
+}
+
+/// Downloads the models and starts the engine. A failure ends the server in the same way as a signal from outside.
+/// @throws Error  as download_models() and start_engine(); nothing where the server shuts down meanwhile
+void start_after_download(const Options& options, const std::vector<std::string>& names, PendingDownload& download,
+                          const std::shared_ptr<ServerMetrics>& metrics, LateEngine& engine) {
+  try {
+    download_models(options, names, download, [&] { return engine.is_draining(); });
+    start_engine(options, metrics, engine);
+    download.finished = !engine.is_draining();
+  } catch (const Error&) {
+    if (engine.is_draining()) return;
+    kill(getpid(), SIGTERM);
+    throw;
+  }
+}
+
+/// @throws Error  why the download failed
+void finish_download(std::future<void>& downloading) {
+  constexpr std::chrono::seconds kTimeout{2};
+  if (downloading.wait_for(kTimeout) == std::future_status::timeout) {
+    // It waits for its server. It can be ended at any moment, because the next download continues it.
+    log::info("bye; the download is not complete");
+    _exit(0);
+  }
+  downloading.get();
 }
 
 }  // namespace
@@ -96,26 +135,34 @@ int serve(const Options& options) {
   raise_descriptor_limit();
   if (options.model.threads > 0) at::set_num_threads(options.model.threads);
 
-  auto models = list_models(options.model);
-  const auto default_model = models[0].description;
-  const auto others = models.size() - 1;
-  auto engine_options = options.engine;
-  engine_options.devices = list_devices(options.model);
+  const auto names = names_to_pull(options.model);
   auto server_options = options.server;
   server_options.metrics = make_metrics(server_options.version);
-  engine_options.observer = server_options.metrics;
   if (!options.model.lora_dir.empty()) {
     const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
     server_options.list_adapters = [catalog] { return catalog->list(); };
   }
-  auto engine = make_engine(std::move(models), engine_options);
-  auto server = make_http_server(*engine, server_options);
+  const auto download = std::make_shared<PendingDownload>();
+  download->model = names.empty() ? "" : names.front();
+  if (!names.empty()) server_options.download = download;
+  LateEngine engine(download->model);
+  if (names.empty()) start_engine(options, server_options.metrics, engine);
+  auto server = make_http_server(engine, server_options);
   const int port = server->bind();
-  log_startup(default_model, others, options.server.host, port);
+  if (names.empty()) log_startup(engine.models(), options.server.host, port);
 
-  std::thread shutdown([&] { await_shutdown(*engine, *server, options.drain_timeout_s); });
+  std::thread shutdown([&] { await_shutdown(engine, *server, options.drain_timeout_s); });
+  std::future<void> downloading;
+  if (!names.empty()) {
+    log::info(concat("listening on http://", url_host(options.server.host), ":", port, " while models are downloaded"));
+    downloading = std::async(std::launch::async, [&] {
+      start_after_download(options, names, *download, server_options.metrics, engine);
+      if (download->finished) log_startup(engine.models(), options.server.host, port);
+    });
+  }
   server->run();
   shutdown.join();
+  if (downloading.valid()) finish_download(downloading);
   log::info("bye");
   return 0;
 }

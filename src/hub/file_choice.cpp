@@ -22,7 +22,7 @@ bool contains(const Names& names, const std::string& name) {
 
 bool is_kept_root_file(const std::string& name) {
   return name == "model_index.json" || name == "README.md" || name.starts_with("LICENSE") ||
-         name.starts_with("LICENCE");
+         name.starts_with("LICENCE") || name.starts_with("NOTICE");
 }
 
 /// One way to store the weights of a component.

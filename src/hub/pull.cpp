@@ -11,6 +11,7 @@
 #include "easel/error.h"
 #include "hub/download.h"
 #include "hub/plan.h"
+#include "hub/recipes.h"
 #include "hub/reference.h"
 #include "hub/staging.h"
 
@@ -117,6 +118,16 @@ PulledModel pull(const std::string& what, const PullOptions& options) {
   }
   staging.publish(plan.single_file);
   return model;
+}
+
+std::string target_name(const std::string& what) {
+  if (find_recipe(what) != nullptr) return what;
+  try {
+    const auto reference = parse_reference(what);
+    return reference.file.empty() ? reference.name() : reference.file.substr(reference.file.rfind('/') + 1);
+  } catch (const Error&) {
+    return "";
+  }
 }
 
 std::vector<PlannedFile> planned_files(const std::string& what, const PullOptions& options) {

@@ -41,6 +41,10 @@ struct PulledModel {
 /// @throws Error(kResourceExhausted)  the disk has not enough space
 PulledModel pull(const std::string& what, const PullOptions& options);
 
+/// The name that pull() gives to the model's folder or file; empty where `what` is neither the name of a recipe nor a
+/// reference. The name of a file by its address comes from its server, so it is empty, too.
+std::string target_name(const std::string& what);
+
 /// A file that pull() would fetch.
 struct PlannedFile {
   std::string name;  ///< in its repository

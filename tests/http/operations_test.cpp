@@ -55,6 +55,27 @@ TEST(Health, ReportsTheProcessWhileReadyReportsTheModel) {
   }
 }
 
+TEST(Health, ReadyReportsTheProgressOfADownload) {
+  const auto download = std::make_shared<PendingDownload>();
+  download->model = "org/model";
+  download->done_bytes = 3 << 20;
+  download->total_bytes = 8 << 20;
+  RunningServer server({.download = download});
+  server.engine.set_state(ModelState::kReady);
+  const auto ready = server.get("/ready");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(
+      ready.body,
+      R"({"ready":false,"status":"downloading","model":"org/model","downloaded_bytes":3145728,"total_bytes":8388608})");
+  EXPECT_EQ(server.get("/health").status, 200);
+  const auto refused = server.draw(R"({"prompt": "a cat"})");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_NE(refused.body.find("org/model is still being downloaded: 3 of 8 MiB"), std::string::npos) << refused.body;
+  download->finished = true;
+  EXPECT_EQ(server.get("/ready").status, 200);
+  EXPECT_EQ(server.draw(R"({"prompt": "a cat"})").status, 200);
+}
+
 TEST(Metrics, RequireAKeyWhenKeysAreConfigured) {
   const RunningServer server({.api_keys = {"key"}});
   EXPECT_EQ(server.get("/metrics").status, 401);

@@ -53,8 +53,8 @@ TEST(FileChoice, TakesTheShardsOfOneVariant) {
 TEST(FileChoice, LeavesOutWhatEaselDoesNotRead) {
   EXPECT_THAT(choose({"sample.png", "v1-5.ckpt", "v1-5.safetensors", "safety_checker/config.json",
                       "safety_checker/model.safetensors", "unet/model.onnx", "unet/flax_model.msgpack",
-                      "text_encoder/tf_model.h5", "easel.json", "LICENSE.md"}),
-              UnorderedElementsAre("LICENSE.md"));
+                      "text_encoder/tf_model.h5", "easel.json", "LICENSE.md", "NOTICE"}),
+              UnorderedElementsAre("LICENSE.md", "NOTICE"));
 }
 
 TEST(FileChoice, NamesFilesThatMayBePulledInstead) {

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 from hostile_hub import COMMIT, Hub, Proxy, checkpoint
 
-EASEL = sys.argv[1]
+EASEL = os.path.abspath(sys.argv[1])
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLAIN = {"model_index.json", "README.md", "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
          "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt", "text_encoder/config.json",
@@ -492,6 +495,112 @@ class Faults(PullTest):
         self.assertEqual(self.hub.bytes_sent, 0)
 
 
+class Serving(PullTest):
+    """easel serve and easel draw with models by name."""
+
+    def setUp(self):
+        super().setUp()
+        emoji = ROOT / "models/emoji"
+        self.hub.files = {str(path.relative_to(emoji)): path.read_bytes() for path in emoji.rglob("*") if path.is_file()}
+
+    def serve(self, *args):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        process = subprocess.Popen(self.command("serve", "--port", str(self.port), *args), env=self.environment(), stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body and json.dumps(body).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except urllib.error.URLError:
+            return 0, {}
+
+    def await_status(self, wanted):
+        for _ in range(600):
+            status, body = self.ask("/ready")
+            if body.get("status") == wanted:
+                return status, body
+            time.sleep(0.05)
+        self.fail(f"/ready does not become {wanted}: {body}")
+
+    def test_a_missing_model_is_downloaded_while_ready_reports_the_progress(self):
+        release = threading.Event()
+        self.hub.fault = lambda handler, kind: kind == "file" and handler.path.endswith(".safetensors") and release.wait(60) and False
+        process = self.serve("--model", "org/model")
+        status, body = self.await_status("downloading")
+        self.assertEqual((status, body["model"], body["ready"]), (503, "org/model", False))
+        status, body = self.ask("/v1/images/generations", {"prompt": "a cat"})
+        self.assertEqual(status, 503)
+        self.assertIn("org/model is still being downloaded", body["error"]["message"])
+        self.assertEqual(self.ask("/health")[0], 200)
+        release.set()
+        self.await_status("ready")
+        status, body = self.ask("/v1/images/generations", {"prompt": "a cat", "num_inference_steps": 1})
+        self.assertEqual(status, 200, body)
+        self.assertEqual([model["id"] for model in self.ask("/v1/models")[1]["data"]], ["model"])
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 0)
+
+    def test_what_was_pulled_is_found_by_its_name_without_the_hub(self):
+        self.assert_pulled("org/model")
+        self.hub.requests.clear()
+        image = self.models.parent / "cat.png"
+        result = self.run_easel("draw", "a cat", "-o", str(image), "--steps", "1", "--model", "org/model")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(image.read_bytes().startswith(b"\x89PNG"))
+        self.serve("--model", "other=org/model")
+        self.await_status("ready")
+        self.assertEqual(self.ask("/v1/models")[1]["data"][0]["id"], "other")
+        self.assertEqual(self.hub.requests, [])
+
+    def test_commands_that_do_not_download_say_how_to(self):
+        result = self.run_easel("models", "--model", "org/model")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("easel pull org/model", result.stderr)
+
+    def test_a_misspelt_path_is_not_asked_for(self):
+        (self.models / "known").mkdir(parents=True)
+        result = subprocess.run([EASEL, "serve", "--model", "models/knwon"], capture_output=True, text=True, timeout=60, env=self.environment(),
+                                cwd=self.models.parent, check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(self.hub.requests, [])
+
+    def test_a_failed_download_ends_the_server_with_its_reason(self):
+        self.hub.fault = lambda handler, kind: handler.respond(404) or True
+        process = self.serve("--model", "org/model")
+        self.assertEqual(process.wait(60), 1)
+        self.assertIn("no such repository", process.stderr.read())
+
+    def test_a_signal_ends_a_download_that_waits(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+        self.hub.fault = lambda handler, kind: kind == "file" and release.wait(60) and False
+        process = self.serve("--model", "org/model")
+        self.await_status("downloading")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 0)
+
+    def test_models_are_found_in_the_data_folder_of_the_user(self):
+        home = self.models.parent / "home"
+        work = self.models.parent / "work"
+        work.mkdir()
+        environment = self.environment(XDG_DATA_HOME=str(home))
+        result = subprocess.run([EASEL, "pull", "org/model"], capture_output=True, text=True, timeout=60, env=environment, cwd=work, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((home / "easel/models/model/model_index.json").is_file())
+        listed = subprocess.run([EASEL, "models"], capture_output=True, text=True, timeout=60, env=environment, cwd=work, check=False)
+        self.assertIn(f"folder      {home}/easel/models/model", listed.stdout)
+        (work / "models").mkdir()
+        subprocess.run([EASEL, "pull", "org/model"], capture_output=True, timeout=60, env=environment, cwd=work, check=True)
+        self.assertTrue((work / "models/model/model_index.json").is_file(), "./models comes first where it exists")
+
+
 class Killed(PullTest):
     def test_kill_at_random_moments_leaves_the_model_absent_or_whole(self):
         size, kills = 50_000_000, 20
@@ -523,4 +632,4 @@ class Killed(PullTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=1)
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=1)

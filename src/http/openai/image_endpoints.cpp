@@ -233,6 +233,15 @@ EventFormat event_format(ImageTask task, const ImageRequest& request, const Mode
               }};
 }
 
+/// @throws HttpFailure  503: the model that the server starts with is still being downloaded
+void check_download(const PendingDownload& download) {
+  if (download.finished) return;
+  throw HttpFailure(
+      http_error(Error(ErrorCode::kUnavailable,
+                       concat("The model ", download.model, " is still being downloaded: ", download.done_bytes >> 20,
+                              " of ", download.total_bytes >> 20, " MiB. GET /ready shows the progress."))));
+}
+
 }  // namespace
 
 ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, Client& client) const {
@@ -294,6 +303,7 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
                                                const std::string& default_model, Client& client,
                                                RequestRecord& record) {
   if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
+  if (options_.download) check_download(*options_.download);
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
   submit_options.queue_timeout = options_.queue_timeout;

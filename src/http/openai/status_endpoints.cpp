@@ -49,6 +49,7 @@ Response StatusEndpoints::root(const Headers& headers) const {
 
 std::string StatusEndpoints::default_model_status() const {
   if (shutting_down_) return "shutting_down";
+  if (options_.download && !options_.download->finished) return "downloading";
   const auto model = engine_.status(engine_.models().front().id);
   switch (model.state) {
     case ModelState::kReady:
@@ -74,7 +75,13 @@ Response StatusEndpoints::health() const {
 Response StatusEndpoints::ready() const {
   const auto status = default_model_status();
   const bool ready = status == "ready" || status == "idle";
-  return json_response(ready ? 200 : 503, json_text({{"ready", ready}, {"status", status}}));
+  nlohmann::ordered_json body = {{"ready", ready}, {"status", status}};
+  if (status == "downloading") {
+    body["model"] = options_.download->model;
+    body["downloaded_bytes"] = options_.download->done_bytes.load();
+    body["total_bytes"] = options_.download->total_bytes.load();
+  }
+  return json_response(ready ? 200 : 503, json_text(body));
 }
 
 Response StatusEndpoints::metrics() const {

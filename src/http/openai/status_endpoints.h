@@ -29,7 +29,7 @@ class StatusEndpoints {
   Response metrics() const;
 
  private:
-  /// "ready", "idle", "loading", "failed" or "shutting_down".
+  /// "ready", "idle", "downloading", "loading", "failed" or "shutting_down".
   std::string default_model_status() const;
 
   Engine& engine_;
