@@ -83,6 +83,23 @@ if hasattr(client.images, "create_variation"):
     varied = client.images.create_variation(image=small, response_format="b64_json", size="128x128")
     checks.expect_equal("a variation", len(varied.data), 1)
 
+# Streams. The same image as without; a stream that breaks off in the middle does not disturb the next request.
+streamed = list(client.images.generate(prompt="a red apple on a pink background", size="128x128", stream=True, partial_images=2,
+                                       extra_body={"seed": 7}))
+checks.expect_equal("a stream's events", [event.type for event in streamed],
+                    ["image_generation.partial_image"] * 2 + ["image_generation.completed"])
+checks.expect_equal("partial images are numbered", [event.partial_image_index for event in streamed[:-1]], [0, 1])
+checks.report("a streamed image is the same image", streamed[-1].b64_json == first.b64_json, "they differ")
+checks.expect_equal("a stream says its size", streamed[-1].size, "128x128")
+edit_stream = list(edit(small, stream=True, extra_body={"seed": 5}))
+checks.expect_equal("the events of a streamed edit", [event.type for event in edit_stream], ["image_edit.completed"])
+for event in client.images.generate(prompt="a fox", size="128x128", stream=True, partial_images=3):
+    break
+checks.expect_error("a stream of two images", lambda: client.images.generate(prompt="a fox", n=2, stream=True), openai.BadRequestError,
+                    param="n", status_code=400)
+checks.expect_error("a streamed request that is not valid", lambda: client.images.generate(prompt="a fox", size="512", stream=True),
+                    openai.BadRequestError, param="size", status_code=400)
+
 odd = draw("a fox on a blue background", size="200x100", seed=1)
 checks.save(folder, "fox--200x100--blue", odd.data[0].b64_json)
 

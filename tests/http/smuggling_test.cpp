@@ -32,7 +32,7 @@ std::string many_fields() {
   return fields;
 }
 
-class AmbiguousRequest : public testing::TestWithParam<std::string> {};
+class AmbiguousRequest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(AmbiguousRequest, EndsItsConnection) {
   RunningServer server;
@@ -56,7 +56,7 @@ TEST_P(AmbiguousRequest, EndsItsConnection) {
 
 INSTANTIATE_TEST_SUITE_P(
     Framing, AmbiguousRequest,
-    testing::Values(post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+    ::testing::Values(post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
                     post_with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
                     post_with("Transfer-Encoding: chunked\r\nContent-Length: abc\r\n"),
                     post_with("Transfer-Encoding: chunked\r\nContent-Length: 5, 5\r\n"),
@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "POST /v1/images/generations HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"s));
 
 INSTANTIATE_TEST_SUITE_P(Heads, AmbiguousRequest,
-                         testing::Values("GET /health\r\n\r\n"s, "GET  /health HTTP/1.1\r\nHost: localhost\r\n\r\n"s,
+                         ::testing::Values("GET /health\r\n\r\n"s, "GET  /health HTTP/1.1\r\nHost: localhost\r\n\r\n"s,
                                          "GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n"s, get_with("No colon\r\n"),
                                          get_with("Space : x\r\n"), get_with("Folded: x\r\n y\r\n"),
                                          get_with("Nul: x\0y\r\n"s), get_with("Cr: x\ry\r\n"), get_with("Lf: x\ny\r\n"),
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(Heads, AmbiguousRequest,
                                          "GET /" + std::string(60'000, 'x') + " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
 
 INSTANTIATE_TEST_SUITE_P(Chunks, AmbiguousRequest,
-                         testing::Values(chunks("-2\r\n{}\r\n0\r\n\r\n"), chunks("0x2\r\n{}\r\n0\r\n\r\n"),
+                         ::testing::Values(chunks("-2\r\n{}\r\n0\r\n\r\n"), chunks("0x2\r\n{}\r\n0\r\n\r\n"),
                                          chunks(" 2\r\n{}\r\n0\r\n\r\n"), chunks("2 junk\r\n{}\r\n0\r\n\r\n"),
                                          chunks("2\n{}\r\n0\r\n\r\n"), chunks("2\r\n{}\n0\r\n\r\n"),
                                          chunks("2;a\nb\r\n{}\r\n0\r\n\r\n"), chunks("2;a\rb\r\n{}\r\n0\r\n\r\n"),

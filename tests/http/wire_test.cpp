@@ -248,7 +248,7 @@ TEST(Wire, AllowedOriginsGetCorsHeadersOnErrorsToo) {
   const auto asked = server.ask(request_text("OPTIONS", "/v1/images/generations", "", preflight));
   EXPECT_EQ(asked.status, 204) << "without a key";
   EXPECT_EQ(asked.header("access-control-allow-headers"), "authorization,content-type,x-stainless-os");
-  EXPECT_EQ(asked.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+  EXPECT_EQ(asked.header("access-control-allow-methods"), "GET, POST, DELETE, OPTIONS");
   EXPECT_TRUE(asked.has("access-control-max-age"));
   EXPECT_FALSE(asked.has("content-length"));
   auto with_key = origin;

@@ -22,7 +22,7 @@ namespace {
 
 constexpr char kExposedHeaders[] =
     "x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, x-easel-queue-position, "
-    "x-easel-estimated-wait, x-easel-waited";
+    "x-easel-estimated-wait, x-easel-waited, location, idempotent-replayed";
 constexpr char kPreflightSeconds[] = "600";
 
 HttpFailure forbidden(std::string message, const char* code) {
@@ -178,7 +178,7 @@ bool Access::is_preflight(const RequestHead& head) {
 Response Access::preflight_response(const RequestHead& head) const {
   Response response;
   response.status = 204;
-  response.headers.add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  response.headers.add("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
   response.headers.add("Access-Control-Max-Age", kPreflightSeconds);
   // Echoed, since "*" would not cover Authorization.
   if (const auto* names = head.headers.find("Access-Control-Request-Headers")) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "http/openai/image_endpoints.h"
+#include "http/openai/job_endpoints.h"
 #include "http/openai/model_endpoints.h"
 #include "http/openai/status_endpoints.h"
 
@@ -12,6 +13,7 @@ struct Endpoints {
   StatusEndpoints status;
   ModelEndpoints models;
   ImageEndpoints images;
+  JobEndpoints jobs;
 };
 
 }  // namespace easel::http

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -11,12 +10,12 @@
 #include <vector>
 
 #include "core/text.h"
-#include "easel/image.h"
+#include "http/openai/delivery.h"
 #include "http/openai/input_images.h"
+#include "http/openai/jobs/fingerprint.h"
+#include "http/openai/link_base.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
-#include "http/openai/streaming/image_stream.h"
-#include "http/openai/streaming/late_response.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
@@ -24,9 +23,6 @@
 
 namespace easel::http {
 namespace {
-
-// How often to check whether the client has left. The end of a job ends the wait at once.
-constexpr std::chrono::milliseconds kDisconnectPollInterval{100};
 
 // Holds one of the places of a semaphore.
 template <class Semaphore>
@@ -39,22 +35,6 @@ class SemaphoreGuard {
 
  private:
   Semaphore& semaphore_;
-};
-
-// Counts a request as in flight, up to a limit: image requests must never occupy every thread.
-class RequestPermit {
- public:
-  RequestPermit(std::atomic<std::size_t>& taken, std::size_t limit)
-      : taken_(taken), acquired_(taken_.fetch_add(1) < limit) {}
-  ~RequestPermit() { taken_.fetch_sub(1); }
-  RequestPermit(const RequestPermit&) = delete;
-  RequestPermit& operator=(const RequestPermit&) = delete;
-
-  bool acquired() const { return acquired_; }
-
- private:
-  std::atomic<std::size_t>& taken_;
-  const bool acquired_;
 };
 
 void check_encoding(const RequestHead& head) {
@@ -87,126 +67,6 @@ log::Fields request_log_fields(const GenerationRequest& request, const std::vect
       {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
-double rounded_to_ms(double seconds) {
-  return std::round(seconds * 1000) / 1000;
-}
-
-// In whole seconds, as the header requires: from one second, so that clients do not retry at once, to the longest time
-// that SDKs accept.
-std::string retry_after(double seconds) {
-  constexpr double kLongest = 60;
-  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kLongest)));
-}
-
-// A 429 says when to come back. The time in its header is limited, so the estimate stands in the message as well.
-HttpFailure rejection(Engine& engine, const SubmitOptions& submit_options, const Error& error) {
-  if (error.code() != ErrorCode::kResourceExhausted) {
-    auto result = http_error(error);
-    // As for a name that was never served: see model_for.
-    if (error.code() == ErrorCode::kNotFound) result.status = 400;
-    return HttpFailure(std::move(result));
-  }
-  const auto advice = engine.advise_retry(submit_options);
-  auto result = http_error(error, retry_after(advice.retry_after));
-  result.message +=
-      concat(" (a place is expected to be free in ", std::max(1.0, std::ceil(advice.estimated_wait)), " s)");
-  result.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(advice.estimated_wait)));
-  return HttpFailure(result);
-}
-
-std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& submit_options) {
-  try {
-    return engine.submit(std::move(request), submit_options);
-  } catch (const Error& error) {
-    throw rejection(engine, submit_options, error);
-  }
-}
-
-void append_log_fields(const JobStats& stats, log::Fields& fields) {
-  fields.emplace_back("waited", rounded_to_ms(stats.queued_seconds));
-  fields.emplace_back("drawn", rounded_to_ms(stats.run_seconds));
-  fields.emplace_back("device_seconds", rounded_to_ms(stats.device_seconds));
-  fields.emplace_back("rows", stats.max_rows);
-  if (!stats.device.empty()) fields.emplace_back("device", stats.device);
-}
-
-// Where in the queue the request was when it was accepted.
-void add_queue_headers(const QueuePosition& position, Response& response) {
-  response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
-  response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
-}
-
-// What a streamed response keeps until it has ended.
-struct OpenStream {
-  OpenStream(std::shared_ptr<Job> its_job, std::shared_ptr<void> its_permit)
-      : job(std::move(its_job)), permit(std::move(its_permit)) {}
-  ~OpenStream() { job->cancel(); }  // does nothing once it has ended
-  OpenStream(const OpenStream&) = delete;
-  OpenStream& operator=(const OpenStream&) = delete;
-
-  const std::shared_ptr<Job> job;
-  const std::shared_ptr<void> permit;
-  std::optional<std::vector<GeneratedImage>> images;  // of a job that ended before the response began
-};
-
-enum class Wait { kEnded, kClientLeft, kTooLong };
-
-// Waits for the end of a job. A client that leaves before it cancels the job.
-// @param limit  the longest wait; 0: no limit
-Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds limit) {
-  const auto until = std::chrono::steady_clock::now() + limit;
-  while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-    const bool is_limited = limit.count() > 0;
-    if (is_limited && left.count() <= 0) return Wait::kTooLong;
-    if (job.wait_for(is_limited ? std::min(left, kDisconnectPollInterval) : kDisconnectPollInterval)) {
-      return Wait::kEnded;
-    }
-    if (!client.gone()) continue;
-    job.cancel();
-    return Wait::kClientLeft;
-  }
-}
-
-std::vector<GeneratedImage> take(Job& job) {
-  try {
-    return job.take();
-  } catch (const Error& error) {
-    throw HttpFailure(generation_error(error));
-  }
-}
-
-std::int64_t unix_seconds() {
-  using std::chrono::system_clock;
-  return std::chrono::duration_cast<std::chrono::seconds>(system_clock::now().time_since_epoch()).count();
-}
-
-ImageResult take_result(Job& job, ResultContext context) {
-  try {
-    return make_result(job.take(), unix_seconds(), std::move(context));
-  } catch (const Error& error) {
-    throw HttpFailure(generation_error(error));
-  }
-}
-
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
-  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
-  const auto add = [&](const std::shared_ptr<const Image>& image) {
-    if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
-  };
-  add(request.image);
-  std::for_each(request.more_images.begin(), request.more_images.end(), add);
-  return context;
-}
-
-// Where links to this server begin, as the client reached it.
-std::string link_base(const ServerOptions& options, const RequestHead& head) {
-  if (!options.public_url.empty()) {
-    return options.public_url.substr(0, options.public_url.find_last_not_of('/') + 1);
-  }
-  return "http://" + (head.host.empty() ? concat(options.host, ":", options.port) : head.host);
-}
-
 // Before the image is made: an image that is too large for its format could not be sent.
 void check_format(const ImageRequest& request) {
   const auto format = request.response.output.format;
@@ -217,20 +77,10 @@ void check_format(const ImageRequest& request) {
                            max_edge_of(format), " pixels; the image would have ", longest, "."));
 }
 
-// How the events of a stream are filled.
-EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model) {
-  const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
-  const auto context = result_context(request, model);
-  return {.prefix = task == ImageTask::kGenerate ? "image_generation" : "image_edit",
-          .partial_image =
-              [=](const Image& preview, std::int64_t index) {
-                return concat(R"("partial_image_index":)", index, ',',
-                              partial_image_members(resize(preview, width, height), unix_seconds(), context.options));
-              },
-          .completed =
-              [context](const std::vector<GeneratedImage>& images) {
-                return completed_image_members(make_result(images, unix_seconds(), context));
-              }};
+std::string fingerprint(ImageTask task, const std::string& default_model, const ImageUpload& body) {
+  std::vector<std::string_view> files(body.images.begin(), body.images.end());
+  files.push_back(body.mask ? std::string_view(*body.mask) : std::string_view());
+  return request_fingerprint(concat(static_cast<int>(task), ' ', default_model), body.fields, files);
 }
 
 /// @throws HttpFailure  503: the model that the server starts with is still being downloaded
@@ -250,77 +100,65 @@ ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, C
   return {.fields = parse_json_object(client.read_body(options_.max_body_bytes)), .images = {}, .mask = {}};
 }
 
-ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload,
-                                                         const RequestHead& head, const std::string& default_model) {
+ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model) {
   const auto models = engine_.models();
-  ReadRequest request{.image = read_image_request(upload.fields, models, options_, default_model, task),
-                      .stream = read_stream_fields(Fields(upload.fields), head.headers)};
-  if (request.stream.stream) check_one_image(request.image.num_images);
+  auto request = read_image_request(upload.fields, models, options_, default_model, task);
   if (task != ImageTask::kGenerate) {
     const SemaphoreGuard guard(decoding_);
-    attach_input_images(upload, task, resolve_model(models, request.image.model, options_), options_, request.image);
+    attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request);
   }
-  check_format(request.image);
+  check_format(request);
   return request;
 }
 
-// The response to a request whose images are made at once. None when the client has left.
-std::optional<Response> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options,
-                                            std::shared_ptr<void> permit, const RequestHead& head, Client& client,
-                                            RequestRecord& record) {
+void ImageEndpoints::check_accepting(const RequestHead& head) const {
+  if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
+  if (options_.download) check_download(*options_.download);
+  check_encoding(head);
+}
+
+PreparedRequest ImageEndpoints::prepare(ImageTask task, const ImageUpload& body, const Headers& headers,
+                                        const std::string& default_model, RequestRecord& record) {
+  PreparedRequest prepared;
+  prepared.task = task;
+  prepared.keeping = read_keeping(headers);
+  prepared.options = read_submit_options(headers, record.principal, options_.request_timeout);
+  // The result of a job is read later, so that nobody waits for it.
+  if (!prepared.keeping.as_job) prepared.options.queue_timeout = options_.queue_timeout;
+  const bool progress = read_progress_header(headers);
+  prepared.request = read_request(task, body, default_model);
+  if (prepared.keeping.key) prepared.keeping.fingerprint = fingerprint(task, default_model, body);
+  auto& stream = prepared.request.stream;
+  stream.progress = stream.progress.value_or(progress);
+  if (stream.enabled) check_one_image(prepared.request.num_images);
   const auto models = engine_.models();
-  const auto context = result_context(request, resolve_model(models, request.model, options_));
-  const auto job = submit(engine_, std::move(request), std::move(submit_options));
-  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
-  const auto position = job->position();
-  // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
-  const auto limit = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
-  const auto wait = wait_while_connected(*job, client, limit);
-  const auto body_of = [this, job, context, base = link_base(options_, head)] {
-    return image_response_body(take_result(*job, context), store_, base);
-  };
-  const auto log_fields = record.log_fields;
-  append_log_fields(job->stats(), record.log_fields);
-  if (wait == Wait::kClientLeft) return std::nullopt;
-  auto response = json_response(200, wait == Wait::kEnded ? body_of() : "");
-  add_queue_headers(position, response);
-  if (wait == Wait::kEnded) {
-    response.headers.add("x-easel-waited", concat(rounded_to_ms(job->stats().queued_seconds)));
-    return response;
+  record.log_fields = request_log_fields(prepared.request, models);
+  prepared.context = result_context(prepared.request, resolve_model(models, prepared.request.model, options_));
+  prepared.permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
+  if (!prepared.permit->acquired()) {
+    throw rejection(
+        engine_, prepared.options,
+        Error(ErrorCode::kResourceExhausted,
+              concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
   }
-  response.close = true;  // a failure is then at the end of the connection, where no client looks for another response
-  response.stream = [open, body_of, log_fields, &record](BodyWriter& body) {
-    const auto end = write_late_body(*open->job, body_of, body);
-    record.log_fields = log_fields;
-    append_log_fields(open->job->stats(), record.log_fields);
-    record.client_left = end.client_left;
-    record.stream_error = end.error;
-  };
-  return response;
+  return prepared;
 }
 
 std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead& head,
                                                const std::string& default_model, Client& client,
                                                RequestRecord& record) {
-  if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
-  if (options_.download) check_download(*options_.download);
-  check_encoding(head);
-  auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
-  submit_options.queue_timeout = options_.queue_timeout;
-  auto request = read_request(task, read_body(task, head, client), head, default_model);
-  record.log_fields = request_log_fields(request.image, engine_.models());
-
-  auto permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
-  if (!permit->acquired()) {
-    throw rejection(
-        engine_, submit_options,
-        Error(ErrorCode::kResourceExhausted,
-              concat("All ", options_.max_waiting, " places for image requests are taken; try again later.")));
+  check_accepting(head);
+  auto prepared = prepare(task, read_body(task, head, client), head.headers, default_model, record);
+  if (prepared.keeping.wanted()) {
+    return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, head), client, record);
   }
-  if (request.stream.stream) {
-    return stream(task, std::move(request), std::move(submit_options), std::move(permit), client, record);
+  if (prepared.request.stream.enabled) {
+    auto source = submit_stream(engine_, prepared);
+    return deliver_stream(engine_, std::move(prepared), std::move(source), client, record);
   }
-  return run(std::move(request.image), std::move(submit_options), std::move(permit), head, client, record);
+  // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
+  const auto early = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
+  return deliver_plain(engine_, store_, std::move(prepared), link_base(options_, head), early, client, record);
 }
 
 Response ImageEndpoints::file(const std::string& name) const {
@@ -333,35 +171,6 @@ Response ImageEndpoints::file(const std::string& name) const {
   response.headers.add("Content-Type", std::string(media_type(image->format)));
   response.headers.add("Cache-Control", "private, immutable");
   response.body = image->bytes;
-  return response;
-}
-
-std::optional<Response> ImageEndpoints::stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
-                                               std::shared_ptr<void> permit, Client& client, RequestRecord& record) {
-  const auto models = engine_.models();
-  const auto format = event_format(task, request.image, resolve_model(models, request.image.model, options_));
-  const auto feed = std::make_shared<ProgressFeed>();
-  listen(feed, request.stream, submit_options);
-  const auto job = submit(engine_, std::move(request.image), std::move(submit_options));
-  const auto open = std::make_shared<OpenStream>(job, std::move(permit));
-  const auto position = job->position();
-  const bool connected = wait_for_start(*job, *feed, client);
-  const auto log_fields = record.log_fields;
-  append_log_fields(job->stats(), record.log_fields);
-  if (!connected) return std::nullopt;
-  // A failure before the response has begun is answered with its own status.
-  if (job->wait_for(std::chrono::milliseconds(0))) open->images = take(*job);
-  const auto write = [open, feed, format, log_fields, with_progress = request.stream.progress,
-                      &record](BodyWriter& body) {
-    EventWriter events(body);
-    const auto end = stream_job(*open->job, *feed, format, with_progress, events, std::move(open->images));
-    record.log_fields = log_fields;
-    append_log_fields(open->job->stats(), record.log_fields);
-    record.client_left = end.client_left;
-    record.stream_error = end.error;
-  };
-  auto response = event_stream_response(write);
-  add_queue_headers(position, response);
   return response;
 }
 

@@ -3,19 +3,18 @@
 
 #include <atomic>
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <semaphore>
 #include <string>
 
 #include "easel/engine.h"
 #include "easel/server.h"
+#include "http/openai/delivery.h"
 #include "http/openai/image_upload.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/request_record.h"
 #include "http/openai/responses/image_result.h"
 #include "http/openai/responses/image_store.h"
-#include "http/openai/streaming/stream_fields.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
@@ -25,9 +24,9 @@ namespace easel::http {
 /// Thread-safe. What it is made of must outlive it.
 class ImageEndpoints {
  public:
-  ImageEndpoints(Engine& engine, const ServerOptions& options, ImageStore& store,
+  ImageEndpoints(Engine& engine, const ServerOptions& options, ImageStore& store, KeptRequests& kept,
                  const std::atomic<bool>& shutting_down)
-      : engine_(engine), options_(options), store_(store), shutting_down_(shutting_down) {}
+      : engine_(engine), options_(options), store_(store), kept_(kept), shutting_down_(shutting_down) {}
 
   /// Generates what the request asks for. Blocks until the images are finished, or until a stream of events begins; a
   /// client that leaves cancels them.
@@ -38,6 +37,15 @@ class ImageEndpoints {
   std::optional<Response> handle(ImageTask task, const RequestHead& head, const std::string& default_model,
                                  Client& client, RequestRecord& record);
 
+  /// @throws HttpFailure  503: the server shuts down; 415: the body of the request is compressed
+  void check_accepting(const RequestHead& head) const;
+
+  /// Reads and checks a request whose body was received, and takes a place for it.
+  /// @param headers  for the options of the request, such as its timeout
+  /// @throws HttpFailure  400: it is not valid; 429: no place is free
+  PreparedRequest prepare(ImageTask task, const ImageUpload& body, const Headers& headers,
+                          const std::string& default_model, RequestRecord& record);
+
   /// GET /v1/images/files/{name}: an image that a response linked to.
   /// @param name  the image's id with the ending of its format
   /// @throws HttpFailure(404)  there is no such image, or no longer
@@ -47,23 +55,12 @@ class ImageEndpoints {
   /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
 
-  /// What the body of a request asks for.
-  struct ReadRequest {
-    ImageRequest image;
-    StreamFields stream;
-  };
-
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
-  ReadRequest read_request(ImageTask task, const ImageUpload& upload, const RequestHead& head,
-                           const std::string& default_model);
-  std::optional<Response> run(ImageRequest request, SubmitOptions submit_options, std::shared_ptr<void> permit,
-                              const RequestHead& head, Client& client, RequestRecord& record);
-  std::optional<Response> stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
-                                 std::shared_ptr<void> permit, Client& client, RequestRecord& record);
-
+  ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model);
   Engine& engine_;
   const ServerOptions& options_;
   ImageStore& store_;
+  KeptRequests& kept_;
   const std::atomic<bool>& shutting_down_;
   std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end

@@ -9,7 +9,6 @@
 
 #include "core/text.h"
 #include "http/openai/field_values.h"
-#include "http/openai/streaming/stream_fields.h"
 #include "http/openai/unused_fields.h"
 
 namespace easel::http {
@@ -57,6 +56,18 @@ void set_output_format(Request& request, const std::string& name) {
 
 void set_output_compression(Request& request, std::int64_t quality) {
   request.response.output.compression = static_cast<int>(quality);
+}
+
+void set_stream(Request& request, bool stream) {
+  request.stream.enabled = stream;
+}
+
+void set_partial_images(Request& request, std::int64_t count) {
+  request.stream.partial_images = count;
+}
+
+void set_progress(Request& request, bool progress) {
+  request.stream.progress = progress;
 }
 
 void set_num_images(Request& request, std::int64_t count) {
@@ -119,10 +130,11 @@ const RequestField kFields[] = {
      "Quality of `jpeg` and `webp`; lower makes smaller files. Default: 100. `png` ignores it."},
     {"response_format", CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format},
      "Links to the images, or the images themselves. Without it: see [clients.md](clients.md#links-and-base64)."},
-    {"stream", BooleanField{}, "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
-    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}},
+    {"stream", BooleanField{&set_stream},
+     "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
+    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}, &set_partial_images},
      "How many rough images a stream has before the finished one. Default: 0."},
-    {"progress", BooleanField{}, "`true`: a stream has events that tell the progress, too."},
+    {"progress", BooleanField{&set_progress}, "`true`: a stream has events that tell the progress, too."},
     {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
      "Size of the images. Without it the model's own size; where there is an input image, that image's."},
     {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},

@@ -14,6 +14,7 @@
 #include "easel/generation.h"
 #include "easel/server.h"
 #include "http/openai/responses/response_options.h"
+#include "http/openai/streaming/stream_options.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {
@@ -29,6 +30,7 @@ enum class ImageTask {
 /// A request as the image routes read it: what to generate, and how to answer.
 struct ImageRequest : GenerationRequest {
   ResponseOptions response;
+  StreamOptions stream;
 };
 
 /// What the values of a request depend on besides its body.

@@ -48,6 +48,14 @@ MaybeResponse draw(Endpoints& endpoints, const RouteRequest& request) {
   return endpoints.images.handle(task, request.head, percent_decode(request.parameter), request.client, request.record);
 }
 
+MaybeResponse show_job(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.jobs.get(request.head, request.parameter, request.record.principal);
+}
+
+MaybeResponse cancel_job(Endpoints& endpoints, const RouteRequest& request) {
+  return endpoints.jobs.cancel(request.head, request.parameter, request.record.principal);
+}
+
 MaybeResponse load_model(Endpoints& endpoints, const RouteRequest& request) {
   check_operator(request.record.principal, "Loading a model");
   return endpoints.models.load(request.parameter);
@@ -113,6 +121,8 @@ constexpr Route kRoutes[] = {
      .name = "/v1/images/upscale",
      .pattern = "images/upscale",
      .handler = &draw<ImageTask::kUpscale>},
+    {.method = "GET", .name = "/v1/images/jobs/{id}", .pattern = "images/jobs/{}", .handler = &show_job},
+    {.method = "DELETE", .name = "/v1/images/jobs/{id}", .pattern = "images/jobs/{}", .handler = &cancel_job},
 };
 
 using Segments = std::vector<std::string_view>;
@@ -186,10 +196,14 @@ std::span<const Route> routes() {
 }
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
+  return find_route(kRoutes, method, path);
+}
+
+RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path) {
   const auto wanted = method == "HEAD" ? "GET" : method;
   const auto segments = without_version(split(path));
   RouteMatch match;
-  for (const auto& route : kRoutes) {
+  for (const auto& route : table) {
     std::string parameter;
     if (!serves(route, segments, parameter)) continue;
     const bool is_get = std::string_view(route.method) == "GET";

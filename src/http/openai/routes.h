@@ -67,6 +67,9 @@ struct RouteMatch {
 /// HEAD is served where GET is. Letters of fixed segments may be percent-encoded. Thread-safe.
 RouteMatch find_route(std::string_view method, std::string_view path);
 
+/// The same in another table.
+RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path);
+
 /// Decodes %XX once; an escape that is not valid stays as it is.
 std::string percent_decode(std::string_view text);
 

@@ -63,21 +63,10 @@ void log_request(const RequestRecord& record, const RequestHead& head, int statu
 }
 
 // A fault of the server is logged as an error; a fault of the client is only in its response and its request line.
-Response failed(const std::string& id, const HttpError& error) {
+void log_failure(const std::string& id, const HttpError& error) {
   const bool refused_for_now = error.headers.find("retry-after");
   if (error.status >= 500 && !refused_for_now) {
     log::error(concat("request failed: ", error.detail.empty() ? error.message : error.detail), {{"id", id}});
-  }
-  return to_response(error);
-}
-
-void check_model_aliases(const std::vector<std::pair<std::string, std::string>>& aliases, const ModelList& models) {
-  for (const auto& [name, id] : aliases) {
-    const bool served = std::any_of(models.begin(), models.end(), [&id](const auto& model) { return model.id == id; });
-    if (name.empty() || !served) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  concat("the alias ", quote(name), " stands for ", quote(id), ", which is not a served model"));
-    }
   }
 }
 
@@ -105,7 +94,7 @@ class RequestEnd {
  private:
   // The status that the request ended with.
   int log_stream_error() const {
-    if (record.stream_error) failed(record.id, *record.stream_error);
+    if (record.stream_error) log_failure(record.id, *record.stream_error);
     if (record.client_left) return kClientClosedRequest;
     return record.stream_error ? record.stream_error->status : status;
   }
@@ -115,18 +104,43 @@ class RequestEnd {
   const Clock::time_point started_ = Clock::now();
 };
 
+void check_model_aliases(const std::vector<std::pair<std::string, std::string>>& aliases, const ModelList& models) {
+  for (const auto& [name, id] : aliases) {
+    const bool served = std::any_of(models.begin(), models.end(), [&id](const auto& model) { return model.id == id; });
+    if (name.empty() || !served) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat("the alias ", quote(name), " stands for ", quote(id), ", which is not a served model"));
+    }
+  }
+}
+
 }  // namespace
 
-Service::Service(Engine& engine, ServerOptions options)
+Service::Service(Engine& engine, ServerOptions options, const ExtensionFactory& make_extension)
     : options_(std::move(options)),
       metrics_(options_.metrics ? options_.metrics : make_metrics(options_.version)),
       keys_(options_.api_keys, options_.api_keys_file),
       access_({.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = true}, keys_),
       store_(options_.image_store_bytes, options_.image_store_seconds),
+      kept_(store_),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
                  .models = ModelEndpoints(engine, options_),
-                 .images = ImageEndpoints(engine, options_, store_, shutting_down_)} {
+                 .images = ImageEndpoints(engine, options_, store_, kept_, shutting_down_),
+                 .jobs = JobEndpoints(options_, kept_, store_)},
+      extension_(make_extension ? make_extension({engine, options_, endpoints_.images}) : nullptr) {
   check_model_aliases(options_.aliases, engine.models());
+}
+
+Response Service::failed(const RequestRecord& record, const HttpError& error) const {
+  log_failure(record.id, error);
+  const bool is_extended = record.route && !record.route->handler;
+  return is_extended ? extension_->error_response(error) : to_response(error);
+}
+
+RouteMatch Service::match(const RequestHead& head) const {
+  auto found = find_route(head.method, head.path);
+  if (found.allow.empty() && extension_) found = find_route(extension_->routes(), head.method, head.path);
+  return found;
 }
 
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
@@ -136,11 +150,11 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   try {
     response = dispatch(head, client, record);
   } catch (const HttpFailure& failure) {
-    response = failed(record.id, failure.error());
+    response = failed(record, failure.error());
   } catch (const ProtocolError& refused) {
-    response = failed(record.id, protocol_error(refused));
+    response = failed(record, protocol_error(refused));
   } catch (const std::exception& error) {
-    response = failed(record.id, unexpected_error(error.what()));
+    response = failed(record, unexpected_error(error.what()));
   }
   if (!response) return std::nullopt;
   add_common_headers(*response, record.id, end->elapsed());
@@ -171,14 +185,15 @@ std::optional<Response> Service::dispatch(const RequestHead& head, Client& clien
   if (Access::is_preflight(head)) return access_.preflight_response(head);
   if (head.path == "*") return allowed_methods("GET, HEAD, POST, OPTIONS");
 
-  const auto match = find_route(head.method, head.path);
-  record.route = match.route;
-  if (match.allow.empty()) throw unknown_path(head);
-  if (head.method == "OPTIONS") return allowed_methods(match.allow);
-  const bool open = match.route && match.route->auth == Auth::kOpen;
+  const auto found = match(head);
+  record.route = found.route;
+  if (found.allow.empty()) throw unknown_path(head);
+  if (head.method == "OPTIONS") return allowed_methods(found.allow);
+  const bool open = found.route && found.route->auth == Auth::kOpen;
   if (!open) record.principal = access_.identify(head, client.address());
-  if (!match.route) throw wrong_method(head, match.allow);
-  return match.route->handler(endpoints_, {head, match.parameter, client, record});
+  if (!found.route) throw wrong_method(head, found.allow);
+  const RouteRequest request{head, found.parameter, client, record};
+  return found.route->handler ? found.route->handler(endpoints_, request) : extension_->handle(*found.route, request);
 }
 
 }  // namespace easel::http

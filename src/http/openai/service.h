@@ -14,6 +14,7 @@
 #include "http/openai/endpoints.h"
 #include "http/openai/request_record.h"
 #include "http/openai/responses/image_store.h"
+#include "http/openai/route_extension.h"
 #include "http/openai/routes.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
@@ -26,7 +27,8 @@ namespace easel::http {
 class Service {
  public:
   /// @throws Error  an option is not valid, e.g. an empty API key, or the key file cannot be read
-  Service(Engine& engine, ServerOptions options);
+  /// @param make_extension  of further routes; may be empty
+  Service(Engine& engine, ServerOptions options, const ExtensionFactory& make_extension = {});
 
   /// Says whether only this machine can call the address listened on; true until it is called. On loopback, foreign
   /// host names are refused. Call it before the first request.
@@ -45,6 +47,8 @@ class Service {
   const ServerOptions& options() const { return options_; }
 
  private:
+  RouteMatch match(const RequestHead& head) const;
+  Response failed(const RequestRecord& record, const HttpError& error) const;
   std::optional<Response> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
 
   const ServerOptions options_;
@@ -53,7 +57,9 @@ class Service {
   ApiKeys keys_;
   Access access_;
   ImageStore store_;
+  KeptRequests kept_;
   Endpoints endpoints_;
+  const std::unique_ptr<RouteExtension> extension_;  // may be null
 };
 
 }  // namespace easel::http

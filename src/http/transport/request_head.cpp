@@ -48,6 +48,7 @@ void read_target(std::string_view target, RequestHead& head) {
     break;
   }
   const auto path = target.substr(0, target.find('?'));
+  if (path.size() < target.size()) head.query = std::string(target.substr(path.size() + 1));
   if (!path.empty()) head.path = std::string(path);
   if (head.path.empty() || head.path.front() != '/') throw malformed("The request target must be a path.");
 }

@@ -38,13 +38,14 @@ std::string members_text(const ordered_json& object) {
   return text.substr(1, text.size() - 2);
 }
 
-// The link to a file that is now in the store; none when the file does not fit and is still in `file`.
-std::optional<std::string> keep(std::string& file, ImageFormat format, ImageStore& store,
+// The link to a file that is now in the store; none when the file does not fit and is still in the item.
+std::optional<std::string> keep(ImageResult::Item& item, ImageFormat format, ImageStore& store,
                                 const std::string& link_base) {
-  StoredImage image{.bytes = std::move(file), .format = format};
+  if (!item.stored_id.empty()) return link_base + stored_image_path(item.stored_id, format);
+  StoredImage image{.bytes = std::move(item.file), .format = format};
   const auto id = store.add(std::move(image));
   if (id) return link_base + stored_image_path(*id, format);
-  file = std::move(image.bytes);
+  item.file = std::move(image.bytes);
   return std::nullopt;
 }
 
@@ -56,7 +57,7 @@ void append_item(ImageResult::Item& item, const ResponseOptions& options, ImageS
   if (base64) encoded = base64_encode(item.file);
   if (options.link) {
     const auto bytes = item.file.size();
-    if (const auto link = keep(item.file, options.output.format, store, link_base)) {
+    if (const auto link = keep(item, options.output.format, store, link_base)) {
       text += concat(R"("url":)", json_text(*link), ',');
     } else {
       log::warning("an image does not fit into the store for links; it was sent as base64", {{"bytes", bytes}});

@@ -25,7 +25,8 @@ std::int64_t image_tokens(int width, int height, int cell);
 /// Everything that the response to a finished request says.
 struct ImageResult {
   struct Item {
-    std::string file;  ///< the image in the request's format
+    std::string file;            ///< the image in the request's format
+    std::string stored_id = {};  ///< of the same file in the image store; empty: it was not put there
     std::uint64_t seed = 0;
     bool prompt_cut = false;
   };

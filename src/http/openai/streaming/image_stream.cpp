@@ -27,22 +27,20 @@ std::string without_braces(const std::string& object) {
 // One thread's view of a stream.
 class Streamer {
  public:
-  Streamer(Job& job, ProgressFeed& feed, const EventFormat& format, bool with_progress, EventWriter& events)
-      : job_(job), feed_(feed), format_(format), with_progress_(with_progress), events_(events) {}
+  Streamer(Job& job, ProgressFeed& feed, const StreamFormat& format, EventWriter& events)
+      : job_(job), feed_(feed), format_(format), events_(events) {}
 
   /// @return false when the client has left
   bool send_news(bool ended) {
     const auto news = feed_.take();
-    if (with_progress_ && (news.changed || !progress_sent_) && !ended && !send_progress(news.step)) return false;
+    if (format_.with_progress && (news.changed || !progress_sent_) && !ended && !send_progress(news.step)) return false;
     for (const auto& preview : news.previews) {
       if (!events_.send(format_.prefix + ".partial_image", format_.partial_image(preview, index_++))) return false;
     }
     return true;
   }
 
-  bool send_completed(const std::vector<GeneratedImage>& images) {
-    return events_.send(format_.prefix + ".completed", format_.completed(images));
-  }
+  bool send_completed() { return events_.send(format_.prefix + ".completed", format_.completed()); }
 
  private:
   bool send_progress(const std::optional<StepProgress>& step) {
@@ -57,8 +55,7 @@ class Streamer {
 
   Job& job_;
   ProgressFeed& feed_;
-  const EventFormat& format_;
-  const bool with_progress_;
+  const StreamFormat& format_;
   EventWriter& events_;
   std::int64_t index_ = 0;
   bool progress_sent_ = false;
@@ -79,9 +76,9 @@ HttpError current_error() {
 
 }  // namespace
 
-void listen(const std::shared_ptr<ProgressFeed>& feed, const StreamFields& fields, SubmitOptions& options) {
+void listen(const std::shared_ptr<ProgressFeed>& feed, const StreamOptions& stream, SubmitOptions& options) {
   options.listener = [feed](const ProgressEvent& event) { feed->receive(event); };
-  options.preview_count = fields.partial_images;
+  options.preview_count = stream.partial_images;
 }
 
 bool wait_for_start(Job& job, const ProgressFeed& feed, Client& client) {
@@ -94,21 +91,17 @@ bool wait_for_start(Job& job, const ProgressFeed& feed, Client& client) {
   return true;
 }
 
-StreamEnd stream_job(Job& job, ProgressFeed& feed, const EventFormat& format, bool with_progress, EventWriter& events,
-                     std::optional<std::vector<GeneratedImage>> images) {
-  Streamer streamer(job, feed, format, with_progress, events);
+StreamEnd stream_job(Job& job, ProgressFeed& feed, const StreamFormat& format, EventWriter& events) {
+  Streamer streamer(job, feed, format, events);
   try {
     bool ended = false;
     while (!ended) {
       ended = job.wait_for(kPollInterval);
-      if (streamer.send_news(ended) && (ended || events.keep_alive())) continue;
-      job.cancel();
-      return {.client_left = true};
+      if (!streamer.send_news(ended) || (!ended && !events.keep_alive())) return {.client_left = true};
     }
-    return {.client_left = !streamer.send_completed(images ? *images : job.take())};
+    return {.client_left = !streamer.send_completed()};
   } catch (...) {
     auto error = current_error();
-    job.cancel();
     const bool sent = events.send_error(error);
     return {.client_left = !sent, .error = std::move(error)};
   }

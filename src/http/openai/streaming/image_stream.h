@@ -6,23 +6,24 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "easel/engine.h"
 #include "http/openai/streaming/event_writer.h"
 #include "http/openai/streaming/progress_feed.h"
-#include "http/openai/streaming/stream_fields.h"
+#include "http/openai/streaming/stream_options.h"
 #include "http/transport/client.h"
 
 namespace easel::http {
 
-/// How the events of one request are named and filled. The functions return the members of an event's JSON object after
-/// its `type`: see EventWriter::send.
-struct EventFormat {
-  std::string prefix;  ///< of the types of OpenAI's events: "image_generation" or "image_edit"
+/// How the events of one request are named and filled. The functions that return texts return the members of an event's
+/// JSON object after its `type`: see EventWriter::send.
+struct StreamFormat {
+  std::string prefix;          ///< of the types of OpenAI's events: "image_generation" or "image_edit"
+  bool with_progress = false;  ///< progress events, too
   /// @param preview  as the engine gave it; @param index  of the partial image, from 0
   std::function<std::string(const Image& preview, std::int64_t index)> partial_image;
-  std::function<std::string(const std::vector<GeneratedImage>& images)> completed;
+  /// Called once the job has ended. @throws HttpFailure, Error  it failed
+  std::function<std::string()> completed;
 };
 
 /// How a stream ended, for the log and the metrics.
@@ -37,11 +38,9 @@ struct StreamEnd {
 bool wait_for_start(Job& job, const ProgressFeed& feed, Client& client);
 
 /// Makes `options` ask for what a stream needs.
-void listen(const std::shared_ptr<ProgressFeed>& feed, const StreamFields& fields, SubmitOptions& options);
+void listen(const std::shared_ptr<ProgressFeed>& feed, const StreamOptions& stream, SubmitOptions& options);
 
-/// Writes the events of a job until it has ended. A client that leaves cancels it.
-/// @param images  what Job::take() gave, if it was called already
-StreamEnd stream_job(Job& job, ProgressFeed& feed, const EventFormat& format, bool with_progress, EventWriter& events,
-                     std::optional<std::vector<GeneratedImage>> images = std::nullopt);
+/// Writes the events of a job until it has ended or the client has left. It does not cancel the job.
+StreamEnd stream_job(Job& job, ProgressFeed& feed, const StreamFormat& format, EventWriter& events);
 
 }  // namespace easel::http

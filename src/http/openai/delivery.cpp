@@ -1,0 +1,99 @@
+#include "http/openai/delivery.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "core/text.h"
+#include "http/wire/unix_time.h"
+
+namespace easel::http {
+namespace {
+
+// In whole seconds, as the header requires: from one second, so that clients do not retry at once, to the longest time
+// that SDKs accept.
+std::string retry_after(double seconds) {
+  constexpr double kLongest = 60;
+  return std::to_string(std::llround(std::min(std::max(1.0, std::ceil(seconds)), kLongest)));
+}
+
+}  // namespace
+
+HttpFailure rejection(Engine& engine, const SubmitOptions& options, const Error& error) {
+  if (error.code() != ErrorCode::kResourceExhausted) {
+    auto result = http_error(error);
+    // As for a name that was never served: see model_for.
+    if (error.code() == ErrorCode::kNotFound) result.status = 400;
+    return HttpFailure(std::move(result));
+  }
+  // The time in the header is limited, so the estimate stands in the message as well.
+  const auto advice = engine.advise_retry(options);
+  auto result = http_error(error, retry_after(advice.retry_after));
+  result.message +=
+      concat(" (a place is expected to be free in ", std::max(1.0, std::ceil(advice.estimated_wait)), " s)");
+  result.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(advice.estimated_wait)));
+  return HttpFailure(std::move(result));
+}
+
+std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& options) {
+  try {
+    return engine.submit(std::move(request), options);
+  } catch (const Error& error) {
+    throw rejection(engine, options, error);
+  }
+}
+
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
+  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
+  const auto add = [&](const std::shared_ptr<const Image>& image) {
+    if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
+  };
+  add(request.image);
+  std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  return context;
+}
+
+Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds limit) {
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    const bool is_limited = limit.count() > 0;
+    if (is_limited && left.count() <= 0) return Wait::kTooLong;
+    if (job.wait_for(is_limited ? std::min(left, kDisconnectPollInterval) : kDisconnectPollInterval)) {
+      return Wait::kEnded;
+    }
+    if (!client.gone()) continue;
+    job.cancel();
+    return Wait::kClientLeft;
+  }
+}
+
+ImageResult take_result(Job& job, ResultContext context) {
+  try {
+    return make_result(job.take(), unix_seconds(), std::move(context));
+  } catch (const Error& error) {
+    throw HttpFailure(generation_error(error));
+  }
+}
+
+double rounded_to_ms(double seconds) {
+  return std::round(seconds * 1000) / 1000;
+}
+
+void append_log_fields(const JobStats& stats, log::Fields& fields) {
+  fields.emplace_back("waited", rounded_to_ms(stats.queued_seconds));
+  fields.emplace_back("drawn", rounded_to_ms(stats.run_seconds));
+  fields.emplace_back("device_seconds", rounded_to_ms(stats.device_seconds));
+  fields.emplace_back("rows", stats.max_rows);
+  if (!stats.device.empty()) fields.emplace_back("device", stats.device);
+}
+
+void add_queue_headers(const QueuePosition& position, Response& response) {
+  response.headers.add("x-easel-queue-position", std::to_string(position.ahead));
+  response.headers.add("x-easel-estimated-wait", concat(rounded_to_ms(position.wait_seconds)));
+}
+
+}  // namespace easel::http

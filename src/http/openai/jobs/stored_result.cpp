@@ -1,0 +1,40 @@
+#include "http/openai/jobs/stored_result.h"
+
+#include <utility>
+
+#include "core/log.h"
+
+namespace easel::http {
+
+StoredResult::StoredResult(ImageResult result, ImageStore& store, bool keep_unstored)
+    : store_(store), result_(std::move(result)) {
+  for (auto& item : result_.items) {
+    StoredImage image{.bytes = std::move(item.file), .format = result_.options.output.format};
+    if (auto id = store_.add(std::move(image))) {
+      item.file = {};
+      item.stored_id = std::move(*id);
+    } else {
+      log::warning("an image does not fit into the store for images", {{"bytes", image.bytes.size()}});
+      item.file = keep_unstored ? std::move(image.bytes) : std::string();
+    }
+  }
+}
+
+std::optional<ImageResult> StoredResult::load() {
+  const MutexLock lock(mutex_);
+  auto result = result_;
+  for (std::size_t i = 0; i < result.items.size(); ++i) {
+    auto& item = result.items[i];
+    if (item.stored_id.empty()) {
+      result_.items[i].file = {};
+      if (item.file.empty()) return std::nullopt;
+      continue;
+    }
+    const auto image = store_.find(item.stored_id);
+    if (!image) return std::nullopt;
+    item.file = image->bytes;
+  }
+  return result;
+}
+
+}  // namespace easel::http

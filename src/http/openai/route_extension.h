@@ -1,0 +1,39 @@
+// Another API in front of the same engine.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "easel/engine.h"
+#include "easel/server.h"
+#include "http/openai/image_endpoints.h"
+#include "http/openai/routes.h"
+#include "http/transport/message.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http {
+
+/// Thread-safe.
+class RouteExtension {
+ public:
+  virtual ~RouteExtension() = default;
+  /// Rows without handlers: handle() is called for them.
+  virtual std::span<const Route> routes() const = 0;
+  /// As Route::Handler.
+  virtual std::optional<Response> handle(const Route& route, const RouteRequest& request) = 0;
+  /// An error in the form that the clients of this API read.
+  virtual Response error_response(const HttpError& error) const = 0;
+};
+
+/// What an extension works with; all of it outlives the extension.
+struct ExtensionParts {
+  Engine& engine;
+  const ServerOptions& options;
+  ImageEndpoints& images;
+};
+
+using ExtensionFactory = std::function<std::unique_ptr<RouteExtension>(const ExtensionParts& parts)>;
+
+}  // namespace easel::http
