@@ -15,16 +15,18 @@ base_url, folder = sys.argv[1:]
 litellm.telemetry = False
 
 
-def draw(prompt, model="openai/dall-e-2", size="128x128", **fields):
-    return litellm.image_generation(prompt=prompt, model=model, size=size, api_base=base_url, api_key="any key", max_retries=0, **fields)
+def draw(prompt, model="openai/dall-e-2", n=1, **fields):
+    """LiteLLM refuses `response_format` for names that its list of models does not have, so the fields go around it."""
+    return litellm.image_generation(prompt=prompt, model=model, size="128x128", n=n, api_base=base_url, api_key="any key", max_retries=0,
+                                    extra_body=fields)
 
 
-first = draw("a red apple on a pink background", response_format="b64_json", extra_body={"seed": 7}).data[0]
+first = draw("a red apple on a pink background", response_format="b64_json", seed=7).data[0]
 checks.save(folder, "apple--128x128--pink", first.b64_json)
-linked = draw("a red apple on a pink background", response_format="url", n=2, extra_body={"seed": 7}).data
+linked = draw("a red apple on a pink background", response_format="url", n=2, seed=7).data
 checks.expect_equal("n images", len(linked), 2)
 checks.expect_equal("a link leads to the image of the same seed", checks.fetch_base64(linked[0].url), first.b64_json)
-webp = draw("a fox", model="openai/gpt-image-1", extra_body={"seed": 1, "output_format": "webp"})
+webp = draw("a fox", model="openai/gpt-image-1", seed=1, output_format="webp")
 checks.report("output_format webp", checks.decode(webp.data[0].b64_json).startswith(b"RIFF"), str(webp)[:200])
 checks.report("tokens are booked", webp.usage.total_tokens > 0, str(webp.usage))
 small = pathlib.Path(folder) / "apple--128x128--pink.png"
