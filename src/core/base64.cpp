@@ -55,4 +55,28 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return bytes;
 }
 
+std::optional<std::string> base64_decode_any(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3 + 3);
+  std::uint32_t bits = 0;
+  std::size_t digits = 0, padding = 0;
+  for (char c : text) {
+    if (c == ' ' || (c >= '\t' && c <= '\r')) continue;
+    if (c == '=' && padding < 2) {
+      ++padding;
+      continue;
+    }
+    c = c == '-' ? '+' : c == '_' ? '/' : c;
+    const auto value = kValues[static_cast<unsigned char>(c)];
+    if (value == kNoDigit || padding != 0) return std::nullopt;
+    bits = bits << 6 | value;
+    ++digits;
+    // Four digits of 6 bits hold three bytes: each digit but the first of four completes one.
+    if (digits % 4 != 1) bytes += static_cast<char>(bits >> (digits * 6 % 8) & 255);
+  }
+  const bool padded_wrongly = padding != 0 && (digits + padding) % 4 != 0;
+  if (digits % 4 == 1 || padded_wrongly) return std::nullopt;
+  return bytes;
+}
+
 }  // namespace easel

@@ -14,4 +14,8 @@ std::string base64_encode(std::string_view bytes);
 /// characters outside the alphabet (white space included) are refused, and unused bits must be 0. Thread-safe.
 std::optional<std::string> base64_decode(std::string_view text);
 
+/// As base64_decode(), for text from people's programs: also with white space anywhere, without the padding, and in the
+/// URL-safe alphabet of RFC 4648 section 5; unused bits may have any value. Thread-safe.
+std::optional<std::string> base64_decode_any(std::string_view text);
+
 }  // namespace easel

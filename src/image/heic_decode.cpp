@@ -15,7 +15,8 @@ namespace {
 
 void check_heif(const heif_error& error) {
   if (error.code == heif_error_Ok) return;
-  if (error.code == heif_error_Memory_allocation_error)
+  // libheif reports sizes beyond its limits as failed allocations, too.
+  if (error.code == heif_error_Memory_allocation_error && error.subcode != heif_suberror_Security_limit_exceeded)
     throw Error(ErrorCode::kResourceExhausted, "out of memory when reading a HEIC file");
   throw Error(ErrorCode::kInvalidArgument,
               concat("the HEIC file is damaged: ", error.message != nullptr ? error.message : "its data is invalid"));

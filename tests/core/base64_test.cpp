@@ -56,5 +56,28 @@ TEST(Base64, NonCanonicalEncodingsAreRejected) {
   }
 }
 
+TEST(Base64, CustomarySpellingsAreDecoded) {
+  const std::string bytes = "\xFB\xEF\xBE\xFF\xFF\xFF and more text than fits into one line of 76 characters";
+  const auto text = base64_encode(bytes);
+  EXPECT_EQ(base64_decode_any(text), bytes);
+  std::string url_safe, lines;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    url_safe += text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
+    lines += text.substr(i, 1) + (i % 20 == 19 ? "\r\n" : "");
+  }
+  EXPECT_NE(url_safe, text);
+  EXPECT_EQ(base64_decode_any(url_safe), bytes);
+  EXPECT_EQ(base64_decode_any(lines), bytes);
+  for (std::size_t size = 0; size < 20; ++size) {
+    auto padded = base64_encode(bytes.substr(0, size));
+    EXPECT_EQ(base64_decode_any(padded), bytes.substr(0, size));
+    EXPECT_EQ(base64_decode_any(padded.substr(0, padded.find('='))), bytes.substr(0, size)) << "without padding";
+  }
+  EXPECT_EQ(base64_decode_any("AB=="), std::string(1, '\0')) << "with unused bits";
+  EXPECT_EQ(base64_decode_any(" \t\n\v\f\r"), "");
+  for (const char* wrong : {"A", "AAAAA", "=", "====", "AAA==", "AA=", "AA==AA", "A=AA", "AA.A", "AA\x80\x80"})
+    EXPECT_EQ(base64_decode_any(wrong), std::nullopt) << wrong;
+}
+
 }  // namespace
 }  // namespace easel
