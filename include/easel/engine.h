@@ -34,6 +34,9 @@ struct ServedModel {
   /// Loaded at the start, and unloaded only by Engine::unload. Where there are several devices each pinned model is
   /// pinned to one of them, so that they are spread out; another device loads a copy when that serves requests sooner.
   bool pinned = false;
+  /// Looks at a request before it is queued, so that a client learns at once of what would fail on the device. Cheap
+  /// and thread-safe; may be empty. @throws Error  becomes that of Engine::submit
+  std::function<void(const GenerationRequest&)> check{};
 };
 
 /// The served models at one moment. Copies are cheap: they share the descriptions, which stay valid for as long as any
@@ -218,6 +221,7 @@ class Engine {
   /// @throws Error(kResourceExhausted)  max_waiting, max_waiting_seconds or the account's limit is reached; see
   ///                                    estimated_wait()
   /// @throws Error(kUnavailable)        draining
+  /// @throws Error                      what ServedModel::check threw
   virtual std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) = 0;
   std::shared_ptr<Job> submit(GenerationRequest request) { return submit(std::move(request), SubmitOptions{}); }
 

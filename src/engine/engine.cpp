@@ -196,11 +196,13 @@ class LoopEngine final : public Engine {
 
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
-    devices_.front()->residency().id_of(request.model);  // throws if there is no such model
+    const auto& residency = devices_.front()->residency();
+    const auto& model = residency.served(residency.id_of(request.model));  // throws if there is no such model
     if (request.num_images < 1) {
       throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " images were asked for"), "n");
     }
     check(options);
+    if (model.check) model.check(request);
     return queue_->submit(std::move(request), std::move(options));
   }
 

@@ -55,6 +55,7 @@ class Residency {
   const std::string& device() const { return options_.device; }
   /// @throws Error(kNotFound)  no model of this name
   ModelId id_of(const std::string& name) const { return ids_.find(name); }
+  const ServedModel& served(ModelId model) const { return *served_.at(model); }
   ModelStatus status(ModelId model) const;
   void request_load(ModelId model) { mailbox_.post(model, ModelWish::kLoad); }
   void request_unload(ModelId model) { mailbox_.post(model, ModelWish::kUnload); }
