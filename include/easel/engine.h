@@ -34,6 +34,9 @@ struct ServedModel {
   /// Loaded at the start, and unloaded only by Engine::unload. Where there are several devices each pinned model is
   /// pinned to one of them, so that they are spread out; another device loads a copy when that serves requests sooner.
   bool pinned = false;
+  /// Looks at a request before it is queued, so that a client learns at once of what would fail on the device. Cheap
+  /// and thread-safe; may be empty. @throws Error  becomes that of Engine::submit
+  std::function<void(const GenerationRequest&)> check{};
 };
 
 /// The served models at one moment. Copies are cheap: they share the descriptions, which stay valid for as long as any
@@ -239,12 +242,29 @@ class Engine {
   /// @throws Error(kNotFound)  no such id
   virtual void unload(const std::string& id) = 0;
 
+  /// Serves a further model from now on, as the last of models(); or, where a model of that id is served, a new one in
+  /// its place. Then images in progress are completed with the old one, and requests that wait use the new one, which
+  /// is loaded anew.
+  /// @throws Error(kUnsupported)  this engine's models do not change; make_engine's do
+  virtual void put(ServedModel model) {
+    throw Error(ErrorCode::kUnsupported, model.description.id + ": the models of this engine do not change");
+  }
+  /// Serves the model no more. Images in progress are completed; requests that wait end with kNotFound, as do later
+  /// ones.
+  /// @throws Error(kNotFound)         no such id
+  /// @throws Error(kInvalidArgument)  it is the only model
+  /// @throws Error(kUnsupported)      as put
+  virtual void remove(const std::string& id) {
+    throw Error(ErrorCode::kUnsupported, id + ": the models of this engine do not change");
+  }
+
   /// Queues a request.
   /// @throws Error(kInvalidArgument)    num_images is below 1, or an option is out of its range
   /// @throws Error(kNotFound)           no such model
   /// @throws Error(kResourceExhausted)  max_waiting, max_waiting_seconds or the account's limit is reached; see
   ///                                    advise_retry()
   /// @throws Error(kUnavailable)        draining
+  /// @throws Error                      what ServedModel::check threw
   virtual std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) = 0;
   std::shared_ptr<Job> submit(GenerationRequest request) { return submit(std::move(request), SubmitOptions{}); }
 

@@ -7,6 +7,7 @@
 
 #include "adapters/adapter_scales.h"
 #include "adapters/adapter_tensors.h"
+#include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/message_format.h"
@@ -244,6 +245,11 @@ class AdapterBinding {
 std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
                                                  const LayerNames& names, const Placement& placement) {
   const AdapterFile file(path);
+  if (const auto& words = file.bundled_words(); !words.empty()) {
+    log::warning(concat(file.name(), ": the embeddings of ", join({words.begin(), words.end()}),
+                        ", which are bundled with the adapter, are not used; save them as files of their own in the ",
+                        "folder of --embeddings-dir"));
+  }
   try {
     return AdapterBinding(file, id, names, placement).bind();
   } catch (const Error& e) {

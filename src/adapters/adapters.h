@@ -20,6 +20,7 @@ struct AdapterOptions {
   std::string directory;  ///< of the adapter files; empty: none
   std::size_t memory_bytes = std::size_t{512}
                              << 20;  ///< for cached adapters; beyond it, the least recently used are dropped
+  std::shared_ptr<AdapterDirectory> index = {};  ///< of that directory, shared by several models; null: one's own
 };
 
 /// Loads adapters when a request names them, and caches the most recently used on the models' device. A file that has
@@ -32,11 +33,16 @@ class Adapters {
            const Placement& placement);
 
   /// The adapters of a request; null if there are none or all weights are 0.
-  /// @throws Error(kInvalidArgument)  param loras: a name that is unknown or occurs twice, a weight outside -100 to
-  /// 100,
-  ///                                  too many adapters, or an adapter for another model
-  /// @throws Error(kCorruptData, kUnsupported)  the file cannot be used; names file and tensor
+  /// An adapter that is named several times is applied once, with the sum of its weights.
+  /// @throws Error(kInvalidArgument)  param loras: an unknown name, a weight outside -100 to 100, too many adapters, an
+  ///                                  adapter for another model, or a file that cannot be used; names file and tensor
   std::shared_ptr<const AdapterSet> resolve(const std::vector<AdapterSelection>& uses);
+
+  /// Checks names and weights without reading a file, as resolve does. Thread-safe.
+  /// @throws Error(kInvalidArgument)  as resolve
+  static void check(const std::vector<AdapterSelection>& uses, const AdapterDirectory& directory);
+  /// The index of `options`, or a new one of its directory.
+  static std::shared_ptr<AdapterDirectory> directory_of(const AdapterOptions& options);
 
   std::size_t loaded_bytes() const { return loaded_.weight(); }  ///< of the adapters in the cache
   std::size_t loads() const { return loads_; }
@@ -48,7 +54,10 @@ class Adapters {
   };
   std::shared_ptr<const BoundAdapter> get(const std::string& path);
 
-  AdapterDirectory directory_;
+  std::string without_folder(std::string message) const;
+
+  AdapterOptions options_;
+  std::shared_ptr<AdapterDirectory> directory_;
   LayerNames names_;
   Placement placement_;
   LruCache<Loaded> loaded_;  // by path; weights are bytes

@@ -66,6 +66,14 @@ void LateEngine::unload(const std::string& id) {
   ready_engine().unload(id);
 }
 
+void LateEngine::put(ServedModel model) {
+  ready_engine().put(std::move(model));
+}
+
+void LateEngine::remove(const std::string& id) {
+  ready_engine().remove(id);
+}
+
 std::shared_ptr<Job> LateEngine::submit(GenerationRequest request, SubmitOptions options) {
   return ready_engine().submit(std::move(request), std::move(options));
 }

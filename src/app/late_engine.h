@@ -26,6 +26,8 @@ class LateEngine final : public Engine {
   ModelStatus status(const std::string& id) const override;
   void load(const std::string& id) override;
   void unload(const std::string& id) override;
+  void put(ServedModel model) override;
+  void remove(const std::string& id) override;
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
   RetryAdvice advise_retry(const SubmitOptions& options) override;

@@ -32,6 +32,7 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
       .estimated_sizes = options.estimated_sizes,
       .prompt_syntax = options.prompt_syntax,
       .adapters = {.directory = options.lora_dir, .memory_bytes = static_cast<std::size_t>(options.lora_memory)}};
+  if (!options.lora_dir.empty()) made.adapters.index = std::make_shared<AdapterDirectory>(options.lora_dir);
   if (options.keep_stored_dtype) made.placement.storage = WeightStorage::kStored;
   made.placement.release_text_encoders = options.release_text_encoders;
   if (!options.embeddings_dir.empty()) made.embeddings = std::make_shared<EmbeddingFolder>(options.embeddings_dir);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "adapters/adapters.h"
+#include "adapters/prompt_adapters.h"
 #include "checkpoints/single_file.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -78,27 +80,35 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
   }
   const auto description = describe_model(id, folder, family, options);
   return {.description = description,
-          .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {
-            auto loading = folder;
-            loading.load_context = {.meter = std::make_shared<LoadMeter>(description.weight_bytes, progress),
-                                    .files = std::make_shared<MappedFiles>()};
-            auto there = options;
-            if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
-            if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
-            if (there.placement.device.is_cpu() && !cpu_supports(there.placement.dtype)) {
-              log::warning(concat(id, ": this CPU has no native arithmetic for ", dtype_name(there.placement.dtype),
-                                  ", which is many times slower than float32; --weights-dtype stored saves memory ",
-                                  "without that cost"));
-            }
-            if (folder.components.contains(Component::kSafetyChecker)) {
-              log::info(concat(id, ": this checkpoint has a safety checker, which easel does not run"));
-            }
-            auto pipeline = with_load_errors([&] {
-              PipelineBuilder builder(*family, loading, description, there);
-              return family->load(builder);
-            });
-            return with_checks(std::move(pipeline), folder, loading.load_context.files);
-          }};
+          .load =
+              [=, family = &family](const std::string& device, const LoadProgress& progress) {
+                auto loading = folder;
+                loading.load_context = {.meter = std::make_shared<LoadMeter>(description.weight_bytes, progress),
+                                        .files = std::make_shared<MappedFiles>()};
+                auto there = options;
+                if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
+                if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
+                if (there.placement.device.is_cpu() && !cpu_supports(there.placement.dtype)) {
+                  log::warning(concat(id, ": this CPU has no native arithmetic for ", dtype_name(there.placement.dtype),
+                                      ", which is many times slower than float32; --weights-dtype stored saves memory ",
+                                      "without that cost"));
+                }
+                if (folder.components.contains(Component::kSafetyChecker)) {
+                  log::info(concat(id, ": this checkpoint has a safety checker, which easel does not run"));
+                }
+                auto pipeline = with_load_errors([&] {
+                  PipelineBuilder builder(*family, loading, description, there);
+                  return family->load(builder);
+                });
+                return with_checks(std::move(pipeline), folder, loading.load_context.files);
+              },
+          .check =
+              [adapters = Adapters::directory_of(options.adapters)](const GenerationRequest& request) {
+                GenerationRequest names;  // without the images of the request
+                names.prompt = request.prompt;
+                names.loras = request.loras;
+                Adapters::check(with_prompt_adapters(std::move(names)).loras, *adapters);
+              }};
 }
 
 }  // namespace

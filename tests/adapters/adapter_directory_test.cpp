@@ -1,12 +1,15 @@
 #include "adapters/adapter_directory.h"
 
+#include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
 #include "easel/error.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {
@@ -73,6 +76,36 @@ TEST_F(AdapterDirectoryTest, FollowsLinksButNotCycles) {
   EXPECT_THAT(AdapterDirectory(path_.string()).names(),
               ElementsAre("a style v1.5", "b", "inside/again/d", "inside/b", "inside/c", "linked/f", "other/d"));
   fs::remove_all(elsewhere);
+}
+
+TEST_F(AdapterDirectoryTest, AdapterMayBeCalledByTheNameInItsMetadata) {
+  const auto write = [&](const char* name, const char* own) {
+    write_safetensors((path_ / name).string(), {{"w", at::ones({1})}}, {{"ss_output_name", own}});
+  };
+  write("other/e-000010.safetensors", "My Style");
+  const AdapterDirectory adapters(path_.string());
+  EXPECT_EQ(adapters.file("My Style"), (path_ / "other/e-000010.safetensors").string());
+  write("f.safetensors", "c");
+  EXPECT_EQ(adapters.file("c"), (path_ / "inside/c.safetensors").string()) << "names of files come first";
+  write("g.SFT", "My Style");
+  EXPECT_THAT(rejection("My Style"), HasSubstr("several files call themselves; name one of them: g, other/e-000010"));
+  EXPECT_EQ(adapters.file("g"), (path_ / "g.SFT").string()) << "added since";
+  fs::remove(path_ / "g.SFT");
+  EXPECT_EQ(adapters.file("My Style"), (path_ / "other/e-000010.safetensors").string());
+}
+
+// A flood of unknown names must not walk through the folder each time.
+TEST_F(AdapterDirectoryTest, FoldersAreReadAgainOnlyWhenTheyHaveChanged) {
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const char* folder : {"inside/again", "inside", "other", ".git", "folder.safetensors", "."}) {
+    fs::last_write_time(path_ / folder, long_ago);
+  }
+  const AdapterDirectory adapters(path_.string());
+  for (int i = 0; i < 100; ++i) EXPECT_THROW(adapters.file("nobody" + std::to_string(i)), Error);
+  EXPECT_EQ(adapters.scans(), 1u);
+  std::ofstream(path_ / "inside/new.safetensors") << "x";
+  EXPECT_EQ(adapters.file("new"), (path_ / "inside/new.safetensors").string());
+  EXPECT_EQ(adapters.scans(), 2u);
 }
 
 TEST_F(AdapterDirectoryTest, NamesCannotEscapeTheFolder) {

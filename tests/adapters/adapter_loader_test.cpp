@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "easel/error.h"
+#include "weights/stores/adapter_file.h"
 #include "weights/stores/safetensors_writer.h"
 
 namespace easel {
@@ -117,6 +118,27 @@ TEST_F(AdapterLoaderTest, TrailingOnesOfAShapeAreIgnored) {
   const auto bound = load(low_rank(kLinear, {2, 8, 1, 1}, {6, 2, 1, 1}));
   EXPECT_EQ(std::get<LowRank>(bound->layers.at(0).adapter->change).down.sizes(), at::IntArrayRef({2, 8}));
   EXPECT_EQ(bound->bytes, 4u * (16 + 12));
+}
+
+TEST_F(AdapterLoaderTest, NamesWithPeftsWrappingAreUnderstood) {
+  const std::string layer = "mid_block.attentions.0.proj_in";
+  for (const auto& wrapped : {"base_model.model." + layer, "base_model.model.unet." + layer, layer}) {
+    for (const std::string infix : {"", ".default"}) {
+      const Tensors tensors = {{wrapped + ".lora_A" + infix + ".weight", at::ones({2, 8})},
+                               {wrapped + ".lora_B" + infix + ".weight", at::ones({6, 2})},
+                               {wrapped + ".lora_magnitude_vector" + infix + ".weight", at::ones({6})}};
+      EXPECT_EQ(load(tensors)->layers.at(0).slot->name, layer) << wrapped << infix;
+    }
+  }
+  expect_rejected({{"base_model.model.conv_out.lora_A.default.weight", at::ones({2, 8})}}, ErrorCode::kInvalidArgument,
+                  "`base_model.model.conv_out.lora_A.default.weight` does not belong to any layer");
+}
+
+TEST_F(AdapterLoaderTest, WhatOneTrainerAddsIsNotAnAdapter) {
+  auto tensors = with(low_rank(), "global_step", at::ones({1}, at::kLong));
+  tensors["bundle_emb.word.clip_l"] = at::ones({2, 8});
+  EXPECT_EQ(load(tensors)->layers.size(), 1u);
+  EXPECT_THAT(AdapterFile(path()).bundled_words(), ::testing::ElementsAre("word"));
 }
 
 TEST_F(AdapterLoaderTest, EightBitFloatsAreReadAsTheirValues) {

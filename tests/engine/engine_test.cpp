@@ -73,6 +73,21 @@ TEST(Engine, ListsItsModels) {
   EXPECT_EQ(engine->models()[1].id, "two");
 }
 
+TEST(Engine, RequestsAreCheckedBeforeTheyAreQueued) {
+  auto record = std::make_shared<FakeRecord>();
+  std::vector<ServedModel> models;
+  models.push_back(served_fake({.description = fake_description("fake")}, record));
+  models[0].check = [](const GenerationRequest& request) {
+    if (request.seed == 13) throw Error(ErrorCode::kInvalidArgument, "not that seed", "seed");
+  };
+  const auto engine = make_engine(std::move(models), {});
+  const auto refused = error_of([&] { engine->submit(fake_request(13)); });
+  EXPECT_EQ(refused.code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused.param(), "seed");
+  expect_images(fake_request(14), result_of(*engine->submit(fake_request(14))));
+  for (const auto& call : record->calls(FakeCallKind::kBegin)) EXPECT_EQ(call.seeds.at(0), 14u);
+}
+
 TEST(Engine, RejectsUnknownModelsAndBadCounts) {
   EngineFixture fixture;
   const auto unknown = error_of([&] { fixture.engine->submit(fake_request_of("nobody", 1)); });

@@ -163,6 +163,25 @@ TEST(Adapters, WorkWithReleasedAndOffloadedModels) {
   }
 }
 
+TEST(Adapters, WeightsOfAnAdapterThatIsNamedTwiceAreAdded) {
+  const auto pipeline = load("sd");
+  const auto once = begin(*pipeline, request({{"peft", 1.5}, {"kohya", 0.5}}));
+  const auto twice = begin(*pipeline, request({{"peft", 1.0}, {"kohya", 0.5}}, "a fox <lora:peft:0.5>"));
+  EXPECT_EQ(set_of(*twice)->key(), set_of(*once)->key());
+  EXPECT_EQ(set_of(*begin(*pipeline, request({{"peft", 1.0}, {"peft", -1.0}}))), nullptr);
+}
+
+TEST(Adapters, UnknownNamesAreRejectedBeforeARequestIsQueued) {
+  PipelineOptions options;
+  options.adapters.directory = reference("adapters");
+  const auto model = open_model("m", reference("sd"), options);
+  EXPECT_NO_THROW(model.check(request({{"peft", 1.0}}, "a fox <lora:kohya:1>")));
+  const auto rejection = [&](const GenerationRequest& asked) { return message_of([&] { model.check(asked); }); };
+  EXPECT_THAT(rejection(request({{"nobody", 1.0}})), ::testing::HasSubstr("there is no adapter `nobody`"));
+  EXPECT_THAT(rejection(request({}, "a fox <lora:nobody:1>")), ::testing::HasSubstr("there is no adapter `nobody`"));
+  EXPECT_THAT(rejection(request({{"peft", 1e9}})), ::testing::HasSubstr("expected -100 to 100"));
+}
+
 TEST(Adapters, UnusableAdaptersAreRejectedByName) {
   auto pipeline = load("sd");
   expect_rejected(*pipeline, request({{"nobody", 1.0}}), "`nobody`; there are: diffusers, dora, full");
@@ -170,7 +189,6 @@ TEST(Adapters, UnusableAdaptersAreRejectedByName) {
   expect_rejected(*pipeline, request({{"../sd/unet/diffusion_pytorch_model", 1.0}}), "there is no adapter");
   expect_rejected(*pipeline, request({{reference("adapters/peft"), 1.0}}), "there is no adapter");
   expect_rejected(*pipeline, request({{"", 1.0}}), "there is no adapter");
-  expect_rejected(*pipeline, request({{"peft", 1.0}, {"peft", 0.5}}), "`peft` is named twice");
   expect_rejected(*pipeline, request({{"peft", std::numeric_limits<double>::infinity()}}), "expected -100 to 100");
   expect_rejected(*pipeline, request({{"peft", -1e30}}), "is -1e+30, expected");
   expect_rejected(*pipeline, request({{"peft", 1.0, 101.0}}), "is 101, expected");
@@ -204,7 +222,7 @@ TEST(Adapters, FoundInSubfoldersByPathSuffix) {
   const auto pipeline = folder.load();
   const auto by_path = begin(*pipeline, request({{"inside/style", 1.0}}));
   EXPECT_EQ(set_of(*by_path)->key(), set_of(*begin(*pipeline, request({{"style", 1.0}})))->key());
-  expect_rejected(*pipeline, request({{"inside/style", 1.0}, {"style", 0.0}}), "`style` is named twice");
+  EXPECT_EQ(by_path->batch_key, begin(*pipeline, request({{"inside/style", 1.0}, {"style", 0.0}}))->batch_key);
 }
 
 TEST(Adapters, ChangedAndNewFilesAreLoaded) {

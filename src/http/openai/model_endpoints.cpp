@@ -15,12 +15,19 @@ namespace easel::http {
 Response ModelEndpoints::list() const {
   std::vector<ListedModel> listed;
   const auto models = engine_.models();
-  for (const auto& model : models) listed.push_back({model.id, model, engine_.status(model.id)});
+  const auto list = [&](const std::string& name, const ModelDescription& model) {
+    try {
+      listed.push_back({name, model, engine_.status(model.id)});
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;  // else it was removed meanwhile
+    }
+  };
+  for (const auto& model : models) list(model.id, model);
   if (options_.list_aliases) {
     for (const auto& [name, id] : options_.aliases) {
       const auto served = [&id](const ModelDescription& model) { return model.id == id; };
       const auto model = std::find_if(models.begin(), models.end(), served);
-      if (model != models.end()) listed.push_back({name, *model, engine_.status(id)});
+      if (model != models.end()) list(name, *model);
     }
   }
   return json_response(200, model_list(listed));

@@ -52,6 +52,29 @@ constexpr Suffix kSuffixes[] = {
     {".diff_b", AdapterTensorRole::kBiasDifference},
 };
 
+/// Without what PEFT adds to the names of the layers and parts of a model that it wraps: "base_model.model." at the
+/// beginning, and the name of the adapter, which is "default" unless a trainer chose another.
+std::string without_peft_wrapping(std::string key) {
+  constexpr std::string_view kWrapper = "base_model.model.", kName = ".default";
+  if (key.starts_with(kWrapper)) key.erase(0, kWrapper.size());
+  for (const std::string_view part : {".lora_A", ".lora_B", ".lora_magnitude_vector"}) {
+    const auto at = key.find(concat(part, kName));
+    if (at != std::string::npos) key.erase(at + part.size(), kName.size());
+  }
+  return key;
+}
+
+/// What OneTrainer adds to an adapter: the step of training, and embeddings of words, which are not adapters.
+bool is_left_over(const std::string& key) {
+  return key == "global_step" || key.starts_with("bundle_emb.");
+}
+
+/// The word that an embedding is for, from "bundle_emb.WORD.clip_l".
+std::string word_of(const std::string& key) {
+  const auto begin = key.find('.') + 1;
+  return key.substr(begin, key.find('.', begin) - begin);
+}
+
 const Suffix* suffix_of(std::string_view key) {
   for (const auto& suffix : kSuffixes) {
     if (key.size() > suffix.text.size() && key.ends_with(suffix.text)) return &suffix;
@@ -62,19 +85,24 @@ const Suffix* suffix_of(std::string_view key) {
 }  // namespace
 
 bool is_adapter_tensor(const std::string& name) {
-  return suffix_of(name) != nullptr;
+  return suffix_of(without_peft_wrapping(name)) != nullptr;
 }
 
 AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind('/') + 1)), store_(path) {
   std::map<std::string, AdapterModule> by_name;
   for (const auto& key : store_.names()) {
-    const auto* suffix = suffix_of(key);
+    if (is_left_over(key)) {
+      if (key != "global_step") words_.insert(word_of(key));
+      continue;
+    }
+    const auto plain = without_peft_wrapping(key);
+    const auto* suffix = suffix_of(plain);
     if (suffix == nullptr) {
       throw Error(ErrorCode::kUnsupported,
                   concat(name_, ": ", quote_name(key),
                          " is not a tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
     }
-    const auto name = key.substr(0, key.size() - suffix->text.size());
+    const auto name = plain.substr(0, plain.size() - suffix->text.size());
     auto& module = by_name[name];
     module.name = name;
     if (!module.keys.emplace(suffix->part, key).second) {

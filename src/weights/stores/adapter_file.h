@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ bool is_adapter_tensor(const std::string& name);
 
 /// The tensors of one layer.
 struct AdapterModule {
-  std::string name;                               ///< as the file writes it: "lora_unet_mid_block_attentions_0_proj_in"
+  std::string name;  ///< as the file writes it, without PEFT's wrapping: "lora_unet_mid_block_attentions_0_proj_in"
   std::map<AdapterTensorRole, std::string> keys;  ///< role to the name of the tensor in the file
 };
 
@@ -56,6 +57,8 @@ class AdapterFile {
 
   const std::string& name() const { return name_; }  ///< without folders, for messages
   const std::vector<AdapterModule>& modules() const { return modules_; }
+  /// Words whose embeddings OneTrainer bundled with the adapter (`bundle_emb.WORD...`). They are not read.
+  const std::set<std::string>& bundled_words() const { return words_; }
   const std::map<std::string, std::string>& metadata() const { return store_.metadata(); }
   const TensorInfo& info(const std::string& key) const { return *store_.find(key); }
   /// @throws Error(kCorruptData)  the file has changed
@@ -65,6 +68,7 @@ class AdapterFile {
   std::string name_;
   SafetensorsFile store_;
   std::vector<AdapterModule> modules_;
+  std::set<std::string> words_;
 };
 
 }  // namespace easel
