@@ -1,16 +1,18 @@
 // easel serve: starts the engine and the HTTP server, and shuts them down in order.
-#include <ATen/Parallel.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
 #include "app/commands.h"
+#include "app/compute_threads.h"
 #include "app/model_list.h"
+#include "core/background_log.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/server.h"
@@ -91,8 +93,10 @@ int serve(const Options& options) {
   // Blocks the signals before any thread exists, so that all threads inherit this and only await_shutdown gets them.
   const sigset_t signals = shutdown_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // the reader of the log may end
+  const log::BackgroundLog background_log;
   raise_descriptor_limit();
-  if (options.model.threads > 0) at::set_num_threads(options.model.threads);
+  set_compute_threads(options.model.threads);
 
   auto models = list_models(options.model);
   const auto default_model = models[0].description;
@@ -102,6 +106,7 @@ int serve(const Options& options) {
   auto server_options = options.server;
   server_options.metrics = make_metrics(server_options.version);
   engine_options.observer = server_options.metrics;
+  engine_options.prepare_thread = &make_compute_threads;
   auto engine = make_engine(std::move(models), engine_options);
   auto server = make_http_server(*engine, server_options);
   const int port = server->bind();
