@@ -9,5 +9,6 @@ int serve(const Options& options);
 int draw(const Options& options);
 int list(const Options& options);
 int convert(const Options& options);
+int check_health(const Options& options);
 
 }  // namespace easel

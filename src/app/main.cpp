@@ -32,6 +32,8 @@ int run(const easel::Options& options) {
       return easel::list(options);
     case easel::Command::kConvert:
       return easel::convert(options);
+    case easel::Command::kHealth:
+      return easel::check_health(options);
   }
   return 1;
 }

@@ -31,6 +31,21 @@ void check_exposure(const Options& options) {
   }
 }
 
+/// What a server does that its operator may not intend.
+void warn_about_access(const ServerOptions& options) {
+  constexpr std::size_t kLongEnough = 16;
+  for (const auto& key : options.api_keys) {
+    if (key.size() < kLongEnough) {
+      log::warning(concat("an API key has fewer than ", kLongEnough, " characters and could be guessed; ",
+                          "`openssl rand -hex 32` makes a good one"));
+    }
+  }
+  const bool has_keys = !options.api_keys.empty() || !options.api_keys_file.empty();
+  if (!has_keys && !http::is_loopback(options.host)) {
+    log::warning(concat("everybody who can reach ", options.host, " can use this server, because it has no API keys"));
+  }
+}
+
 /// Every connection takes a descriptor, and the usual soft limit of 1,024 is a convention for programs that use
 /// select().
 void raise_descriptor_limit() {
@@ -98,6 +113,7 @@ int serve(const Options& options) {
   raise_descriptor_limit();
   set_compute_threads(options.model.threads);
 
+  warn_about_access(options.server);
   auto models = list_models(options.model);
   const auto default_model = models[0].description;
   const auto others = models.size() - 1;

@@ -15,6 +15,7 @@
 #include "http/openai/input_images.h"
 #include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
+#include "http/openai/public_text.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
@@ -24,6 +25,9 @@ namespace {
 
 // How often to check whether the client has left. The end of a job ends the wait at once.
 constexpr std::chrono::milliseconds kDisconnectPollInterval{100};
+
+// How long a request waits for memory for its body.
+constexpr std::chrono::seconds kMaxMemoryWait{30};
 
 // Holds one of the places of a semaphore.
 template <class Semaphore>
@@ -139,11 +143,15 @@ bool wait_while_connected(Job& job, Client& client) {
   return true;
 }
 
-std::vector<GeneratedImage> take(Job& job) {
+// The log has the whole text of an error, clients the one without the server's folders.
+std::vector<GeneratedImage> take(Job& job, const std::vector<ModelDescription>& models) {
   try {
     return job.take();
   } catch (const Error& error) {
-    throw HttpFailure(generation_error(error));
+    auto result = generation_error(error);
+    if (result.detail.empty()) result.detail = result.message;
+    result.message = without_folders(std::move(result.message), models);
+    throw HttpFailure(std::move(result));
   }
 }
 
@@ -154,8 +162,23 @@ std::int64_t unix_seconds() {
 
 }  // namespace
 
+ImageEndpoints::ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down)
+    : engine_(engine),
+      options_(options),
+      shutting_down_(shutting_down),
+      upload_memory_(options.upload_memory, kMaxMemoryWait) {
+  const auto least = options.max_body_bytes + options.max_upload_bytes;
+  if (upload_memory_.max_body() < least) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--upload-memory ", options.upload_memory, " is too small: three quarters of it must hold one ",
+                       "request of --max-upload-bytes and --max-body-bytes, which is ", least, " bytes"));
+  }
+}
+
 GenerationRequest ImageEndpoints::read_request(ImageTask task, const RequestHead& head,
-                                               const std::string& default_model, Client& client) {
+                                               const std::string& default_model, const std::string& account,
+                                               Client& connection) {
+  BudgetedClient client(connection, head, upload_memory_, account);
   const auto models = engine_.models();
   if (task == ImageTask::kGenerate) {
     check_json(head);
@@ -176,7 +199,7 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   check_encoding(head);
   auto submit_options = read_submit_options(head.headers, record.principal, options_.request_timeout);
   submit_options.queue_timeout = options_.queue_timeout;
-  auto request = read_request(task, head, default_model, client);
+  auto request = read_request(task, head, default_model, record.principal.account, client);
   record.log_fields = request_log_fields(request, engine_.models());
 
   const RequestPermit permit(in_flight_, options_.max_waiting);
@@ -193,7 +216,7 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   const auto stats = job->stats();
   append_log_fields(stats, record.log_fields);
   if (!ended) return std::nullopt;
-  auto response = json_response(200, image_response_body(take(*job), unix_seconds(), seed));
+  auto response = json_response(200, image_response_body(take(*job, engine_.models()), unix_seconds(), seed));
   add_queue_headers(position, stats, response);
   return response;
 }

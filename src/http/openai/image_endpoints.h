@@ -14,14 +14,15 @@
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
+#include "http/transport/upload_memory.h"
 
 namespace easel::http {
 
 /// Thread-safe. What it is made of must outlive it.
 class ImageEndpoints {
  public:
-  ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down)
-      : engine_(engine), options_(options), shutting_down_(shutting_down) {}
+  /// @throws Error(kInvalidArgument)  ServerOptions::upload_memory is too small for one body
+  ImageEndpoints(Engine& engine, const ServerOptions& options, const std::atomic<bool>& shutting_down);
 
   /// Generates what the request asks for. Blocks until the images are finished; a client that leaves cancels them.
   /// @param default_model  the model of a body that names none; empty: the engine's first
@@ -36,11 +37,12 @@ class ImageEndpoints {
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 4;
 
   GenerationRequest read_request(ImageTask task, const RequestHead& head, const std::string& default_model,
-                                 Client& client);
+                                 const std::string& account, Client& connection);
 
   Engine& engine_;
   const ServerOptions& options_;
   const std::atomic<bool>& shutting_down_;
+  UploadMemory upload_memory_;
   std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };

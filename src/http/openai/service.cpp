@@ -73,17 +73,23 @@ Service::Service(Engine& engine, ServerOptions options)
     : options_(std::move(options)),
       metrics_(options_.metrics ? options_.metrics : make_metrics(options_.version)),
       keys_(options_.api_keys, options_.api_keys_file),
-      access_({.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = true}, keys_),
+      access_({.allowed_origins = options_.allowed_origins,
+               .own_host = options_.host,
+               .allowed_hosts = options_.allowed_hosts,
+               .trusted_proxies = options_.trusted_proxies,
+               .local_operator = options_.local_operator},
+              keys_),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
                  .models = ModelEndpoints(engine),
                  .images = ImageEndpoints(engine, options_, shutting_down_)} {}
 
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
   const auto started = Clock::now();
+  const auto source = access_.source_of(head, client.address());
   RequestRecord record{.id = request_id(head.headers)};
   std::optional<Response> response;
   try {
-    response = dispatch(head, client, record);
+    response = dispatch(head, source, client, record);
   } catch (const HttpFailure& failure) {
     response = failed(record.id, failure.error());
   } catch (const ProtocolError& refused) {
@@ -98,7 +104,7 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   log_request(record, head, status, elapsed);
   if (!response) return std::nullopt;
   add_common_headers(*response, record.id, elapsed);
-  access_.add_cors(head, *response);
+  access_.add_cors(head, source, *response);
   if (shutting_down_) response->close = true;
   return response;
 }
@@ -112,17 +118,19 @@ Response Service::error_response(const HttpError& error) {
   return response;
 }
 
-std::optional<Response> Service::dispatch(const RequestHead& head, Client& client, RequestRecord& record) {
-  access_.check_source(head);
+std::optional<Response> Service::dispatch(const RequestHead& head, const RequestSource& source, Client& client,
+                                          RequestRecord& record) {
+  access_.check_origin(head, source);
+  const auto match = find_route(head.method, head.path);
+  const bool open = match.route && match.route->auth == Auth::kOpen;
+  if (!open) access_.check_host(source);  // health checks may use any name
   if (Access::is_preflight(head)) return access_.preflight_response(head);
   if (head.path == "*") return allowed_methods("GET, HEAD, POST, OPTIONS");
 
-  const auto match = find_route(head.method, head.path);
   record.route = match.route;
   if (match.allow.empty()) throw unknown_path(head);
   if (head.method == "OPTIONS") return allowed_methods(match.allow);
-  const bool open = match.route && match.route->auth == Auth::kOpen;
-  if (!open) record.principal = access_.identify(head, client.address());
+  if (!open) record.principal = access_.identify(head, source);
   if (!match.route) throw wrong_method(head, match.allow);
   return match.route->handler(endpoints_, {head, match.parameter, client, record});
 }

@@ -1,0 +1,16 @@
+// What clients may read of the texts of errors.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "easel/generation.h"
+
+namespace easel::http {
+
+/// `text` with the files of models named relative to their model's folder, so that no client learns where the models
+/// are. A folder by itself becomes its name.
+std::string without_folders(std::string text, const std::vector<ModelDescription>& models);
+std::string without_folder(std::string text, const ModelDescription& model);
+
+}  // namespace easel::http
