@@ -26,7 +26,7 @@ BUILD_NEEDS=(
   nlohmann-json3-dev libspdlog-dev libstb-dev libavif-dev libcli11-dev libcurl4-openssl-dev libgif-dev libheif-dev libicu-dev
   libjemalloc-dev libjpeg-dev libpng-dev libsentencepiece-dev libssl-dev libwebp-dev prometheus-cpp-dev zlib1g-dev
 )
-TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libimage-exiftool-perl git:git mold:mold node:nodejs npm:npm)
+TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libimage-exiftool-perl git:git mold:mold node:nodejs npm:npm openssl:openssl)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
 CLANG_NEEDS=(clang++-19:clang-19 clang-tidy-19:clang-tidy-19 libclang-rt-19-dev)
 

@@ -60,8 +60,17 @@ struct ServerOptions {
   bool list_aliases = false;  ///< GET /v1/models lists the aliases, too
   /// Web origins whose pages may call, e.g. "https://chat.example"; "*" for all.
   std::vector<std::string> allowed_origins = {};
+  /// Names by which clients may call a server without keys, in addition to IP addresses and local names.
+  std::vector<std::string> allowed_hosts = {};
+  /// Addresses, or blocks of addresses like 10.0.0.0/8, of reverse proxies: X-Forwarded-For, -Proto and -Host of
+  /// requests from there say who the client is.
+  std::vector<std::string> trusted_proxies = {};
+  /// Without keys, clients on the server's own machine may load and unload models and set priorities.
+  bool local_operator = false;
   std::size_t max_body_bytes = 1u << 20;        ///< of a JSON body without its images, and of a form's text parts
   std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; an edit has up to 16 images and a mask
+  std::size_t max_upload_bytes = 128u << 20;    ///< of all files of one request
+  std::size_t upload_memory = 512u << 20;       ///< of the bodies of all requests that are being received or decoded
   std::int64_t max_image_pixels = 8000 * 8000;  ///< of an uploaded image, width times height
   std::int64_t max_images = 10;                 ///< of one request: the largest `n`
   int min_edge = 16;                            ///< pixels of a generated image's shorter edge, at least

@@ -11,5 +11,6 @@ int list(const Options& options);
 int convert(const Options& options);
 int pull(const Options& options);
 int remove_model(const Options& options);
+int check_health(const Options& options);
 
 }  // namespace easel

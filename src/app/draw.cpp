@@ -1,5 +1,4 @@
 // easel draw: runs one request without engine or server, with a progress bar.
-#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,10 +10,12 @@
 #include <random>
 
 #include "app/commands.h"
+#include "app/compute_threads.h"
 #include "app/model_list.h"
 #include "core/text.h"
 #include "easel/image_file.h"
 #include "http/openai/unused_fields.h"
+#include "weights/format/atomic_file.h"
 
 namespace easel {
 namespace {
@@ -41,18 +42,16 @@ std::int64_t peak_memory_bytes() {
   return 0;
 }
 
-void write_timings(const std::string& path, const Timings& timings) {
-  std::ofstream file(path);
-  file << nlohmann::json{{"load_s", timings.load_s},
-                         {"encode_s", timings.encode_s},
-                         {"first_step_clock", timings.first_step_clock},
-                         {"step_s", timings.step_s},
-                         {"decode_s", timings.decode_s},
-                         {"total_s", timings.total_s},
-                         {"vm_hwm_bytes", peak_memory_bytes()}}
-              .dump(2)
-       << '\n';
-  if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
+std::string timings_text(const Timings& timings) {
+  return nlohmann::json{{"load_s", timings.load_s},
+                        {"encode_s", timings.encode_s},
+                        {"first_step_clock", timings.first_step_clock},
+                        {"step_s", timings.step_s},
+                        {"decode_s", timings.decode_s},
+                        {"total_s", timings.total_s},
+                        {"vm_hwm_bytes", peak_memory_bytes()}}
+             .dump(2) +
+         "\n";
 }
 
 /// A line that is redrawn on a terminal. Prints nothing elsewhere.
@@ -98,8 +97,24 @@ void check_writable(const std::string& path) {
   }
 }
 
+/// Whether the file can be written under another name in its folder and then renamed. False for devices and pipes, and
+/// where only the file itself is writable.
+bool replaceable(const std::filesystem::path& path) {
+  const auto folder = path.parent_path();
+  const bool regular = !std::filesystem::exists(path) || std::filesystem::is_regular_file(path);
+  return regular && access(folder.empty() ? "." : folder.c_str(), W_OK) == 0;
+}
+
+/// Where possible, the file appears complete or not at all, and one that was there before stays until then.
 void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary);
+  const auto target = std::filesystem::exists(path) ? std::filesystem::canonical(path).string() : path;
+  if (replaceable(target)) {
+    AtomicFile file(target);
+    file.write(bytes);
+    file.commit();
+    return;
+  }
+  std::ofstream file(target, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
@@ -168,7 +183,7 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
 
 int draw(const Options& options) {
   const auto start = Clock::now();
-  if (options.model.threads > 0) at::set_num_threads(options.model.threads);
+  set_compute_threads(options.model.threads);
   auto request = options.draw.request;
   for (std::int64_t i = 0; i < request.num_images; ++i) {
     check_writable(numbered_path(options.draw.output, static_cast<std::size_t>(i)));
@@ -194,7 +209,7 @@ int draw(const Options& options) {
                 images[i].prompt_cut ? "; a prompt was too long and its end was cut off" : "");
   }
   timings.total_s = seconds_since(start);
-  if (!options.draw.timings.empty()) write_timings(options.draw.timings, timings);
+  if (!options.draw.timings.empty()) write_file(options.draw.timings, timings_text(timings));
   return 0;
 }
 

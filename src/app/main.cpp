@@ -1,4 +1,8 @@
 // The program: reads the options, runs one command, and reports an error as one sentence.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 
 #include "app/commands.h"
@@ -8,6 +12,15 @@
 #include "weights/format/page_guard.h"
 
 namespace {
+
+// The system gives a new file or connection the lowest descriptor that is free. If that were one of the standard ones,
+// messages would be written into it.
+void open_standard_descriptors() {
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; ++descriptor) {
+    if (fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
+    if (open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY) < 0) return;
+  }
+}
 
 int run(const easel::Options& options) {
   switch (options.command) {
@@ -23,6 +36,8 @@ int run(const easel::Options& options) {
       return easel::pull(options);
     case easel::Command::kRemove:
       return easel::remove_model(options);
+    case easel::Command::kHealth:
+      return easel::check_health(options);
   }
   return 1;
 }
@@ -30,6 +45,7 @@ int run(const easel::Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   int exit_code = 1;
   const auto options = easel::parse_options(argc, argv, exit_code);
   if (!options) return exit_code;

@@ -112,13 +112,23 @@ void add_server_options(CLI::App& app, Options& o) {
   add(app, kServerGroup, "--port", "N", o.server.port, "port to listen on; 0 takes a free one")
       ->check(CLI::Range(0, 65535));
   add(app, kServerGroup, "--api-key", "KEY", o.server.api_keys,
-      "key that clients must send; may be repeated; without keys, clients may send any key or none");
+      "key that clients must send; may be repeated; without keys, clients may send any key or none; other users of the "
+      "machine can see options, so prefer EASEL_API_KEY or --api-keys-file")
+      ->delimiter('\0');  // a comma is refused as part of a key
   add(app, kServerGroup, "--api-keys-file", "FILE", o.server.api_keys_file,
       "JSON file with hashed keys, their names and limits; read again when it changes");
   add_flag(app, kServerGroup, "--allow-any-key", o.allow_any_key,
            "listen on addresses that other machines can reach although there are no keys");
   add(app, kServerGroup, "--allow-origin", "ORIGIN", o.server.allowed_origins,
       "web origin whose pages may call the API; e.g. https://chat.example, or * for all; may be repeated");
+  add(app, kServerGroup, "--allow-host", "NAME", o.server.allowed_hosts,
+      "name by which clients may call a server without keys, in addition to addresses and local names; may be "
+      "repeated");
+  add(app, kServerGroup, "--trusted-proxies", "CIDR", o.server.trusted_proxies,
+      "addresses of reverse proxies, e.g. 10.0.0.0/8, whose X-Forwarded-For, -Proto and -Host headers count; may be "
+      "repeated");
+  add_flag(app, kServerGroup, "--local-operator", o.server.local_operator,
+           "without keys, let clients on this machine load and unload models and set priorities");
   add(app, kServerGroup, "--log-level", "debug|info|warning|error|off", o.log_level, "least severe messages to log");
   add(app, kServerGroup, "--log-format", "text|json", o.log_format, "json writes one object per line");
 }
@@ -202,6 +212,14 @@ void add_limit_options(CLI::App& app, Options& o) {
       ->check(positive);
   add(app, kLimitGroup, "--max-image-bytes", "SIZE", o.server.max_image_bytes,
       "largest uploaded image file, e.g. 20MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(positive);
+  add(app, kLimitGroup, "--max-upload-bytes", "SIZE", o.server.max_upload_bytes,
+      "largest sum of the uploaded files of one request, e.g. 128MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(positive);
+  add(app, kLimitGroup, "--upload-memory", "SIZE", o.server.upload_memory,
+      "memory for the bodies of all requests that are being received, e.g. 512MiB; others wait up to 30 seconds")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->check(positive);
   add(app, kLimitGroup, "--max-image-pixels", "PIXELS", o.server.max_image_pixels,
@@ -333,6 +351,7 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   add_pull(app, options.pull);
   auto* convert = app.add_subcommand("convert", "Convert pickled weights to safetensors files");
   add_own(*convert, "path", "PATH", options.convert_path, "checkpoint folder, or .ckpt file")->required();
+  app.add_subcommand("health", "Ask the server at --host and --port whether it is ready");
   auto* completion = app.add_subcommand("completion", "Print the completion script of a shell");
   add_own(*completion, "shell", "bash|zsh", texts.shell, "shell to complete commands for")
       ->required()
@@ -350,12 +369,25 @@ Command chosen_command(const CLI::App& app) {
   if (app.got_subcommand("convert")) return Command::kConvert;
   if (app.got_subcommand("pull")) return Command::kPull;
   if (app.got_subcommand("rm")) return Command::kRemove;
+  if (app.got_subcommand("health")) return Command::kHealth;
   return Command::kServe;
 }
 
-/// Completes the options after parsing. @throws CLI::ValidationError  a size, an alias or a URL is malformed
+/// CLI11 takes an empty variable for an unset one, and the server would then ask for no key.
+void check_environment() {
+  for (const char* name : {"EASEL_API_KEY", "EASEL_API_KEYS_FILE"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value == '\0') {
+      throw CLI::ValidationError(name, "is set to an empty text; give it a value, or unset it to ask for no key");
+    }
+  }
+}
+
+/// Completes the options after parsing. @throws CLI::ValidationError  a size, an alias or a URL is malformed, or a
+/// variable is empty
 void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& options) {
   options.command = chosen_command(app);
+  if (options.command == Command::kServe) check_environment();
   auto& draw = options.draw;
   if (!texts.size.empty()) std::tie(draw.request.width, draw.request.height) = read_size(texts.size);
   for (const auto& text : texts.estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));

@@ -13,7 +13,7 @@
 
 namespace easel {
 
-enum class Command { kServe, kDraw, kModels, kConvert, kPull, kRemove };
+enum class Command { kServe, kDraw, kModels, kConvert, kPull, kRemove, kHealth };
 
 struct ModelFlags {
   std::vector<std::string> models;    ///< folder or single file, or alias=path

@@ -1,11 +1,11 @@
 // easel serve: starts the engine and the HTTP server, and shuts them down in order.
-#include <ATen/Parallel.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <future>
 #include <memory>
@@ -13,9 +13,11 @@
 
 #include "adapters/adapter_catalog.h"
 #include "app/commands.h"
+#include "app/compute_threads.h"
 #include "app/late_engine.h"
 #include "app/model_list.h"
 #include "app/startup_download.h"
+#include "core/background_log.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/server.h"
@@ -31,6 +33,21 @@ void check_exposure(const Options& options) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("--host ", options.server.host, " can be reached by other machines: give --api-key KEY or ",
                        "--api-keys-file FILE, or --allow-any-key to accept requests from everyone"));
+  }
+}
+
+/// What a server does that its operator may not intend.
+void warn_about_access(const ServerOptions& options) {
+  constexpr std::size_t kLongEnough = 16;
+  for (const auto& key : options.api_keys) {
+    if (key.size() < kLongEnough) {
+      log::warning(concat("an API key has fewer than ", kLongEnough, " characters and could be guessed; ",
+                          "`openssl rand -hex 32` makes a good one"));
+    }
+  }
+  const bool has_keys = !options.api_keys.empty() || !options.api_keys_file.empty();
+  if (!has_keys && !http::is_loopback(options.host)) {
+    log::warning(concat("everybody who can reach ", options.host, " can use this server, because it has no API keys"));
   }
 }
 
@@ -96,6 +113,7 @@ void start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& 
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   engine_options.observer = metrics;
+  engine_options.prepare_thread = &make_compute_threads;
   engine.set(make_engine(list_models(options.model), engine_options));
 }
 
@@ -132,9 +150,12 @@ int serve(const Options& options) {
   // Blocks the signals before any thread exists, so that all threads inherit this and only await_shutdown gets them.
   const sigset_t signals = shutdown_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // the reader of the log may end
+  const log::BackgroundLog background_log;
   raise_descriptor_limit();
-  if (options.model.threads > 0) at::set_num_threads(options.model.threads);
+  set_compute_threads(options.model.threads);
 
+  warn_about_access(options.server);
   const auto names = names_to_pull(options.model);
   auto server_options = options.server;
   server_options.metrics = make_metrics(server_options.version);

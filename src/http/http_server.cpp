@@ -23,9 +23,7 @@ class Server final : public HttpServer, private RequestHandler {
 
   int bind() override {
     const auto& options = service_.options();
-    const int port = reactor_.listen(options.host, options.port, options.max_waiting + kSpareThreads, kSpareThreads);
-    service_.set_loopback(reactor_.is_loopback());
-    return port;
+    return reactor_.listen(options.host, options.port, options.max_waiting + kSpareThreads, kSpareThreads);
   }
   void run() override { reactor_.run(); }
   void begin_shutdown() override { service_.begin_shutdown(); }

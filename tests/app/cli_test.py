@@ -60,7 +60,7 @@ class Flags(unittest.TestCase):
             self.assertIn("easel --help", run(command, "--help").stdout)
 
     def test_each_help_fits_a_screen_and_has_examples(self):
-        for command in ("", "serve", "draw", "models", "pull", "rm", "convert", "completion"):
+        for command in ("", "serve", "draw", "models", "pull", "rm", "convert", "health", "completion"):
             result = run(*command.split(), "--help")
             self.assertEqual(result.returncode, 0)
             lines = result.stdout.splitlines()
@@ -174,6 +174,19 @@ class Flags(unittest.TestCase):
 
     def test_non_loopback_host_requires_key_or_allow_any_key(self):
         self.assert_rejected("serve", "--model", MODEL, "--host", "0.0.0.0", "--port", "0", says="--allow-any-key")
+
+    def test_keys_that_would_not_protect_are_rejected(self):
+        serve = ("serve", "--model", MODEL, "--port", "0")
+        self.assert_rejected(*serve, "--api-key", "x,0123456789abcdef", says="--api-keys-file")
+        self.assert_rejected(*serve, env={"EASEL_API_KEY": "x,0123456789abcdef"}, says="--api-keys-file")
+        self.assert_rejected(*serve, env={"EASEL_API_KEY": ""}, says="EASEL_API_KEY")
+        self.assert_rejected(*serve, env={"EASEL_API_KEYS_FILE": ""}, says="EASEL_API_KEYS_FILE")
+        self.assert_rejected(*serve, "--trusted-proxies", "proxy", says="--trusted-proxies")
+
+    def test_health_of_a_server_that_is_not_there(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))  # bound, but not listening
+            self.assert_rejected("health", "--port", str(probe.getsockname()[1]), says="no response")
 
     def test_duplicate_model_names_are_rejected(self):
         self.assert_rejected("models", "--model", f"a={MODEL}", "--model", f"a={MODEL}", says="two models are called a")

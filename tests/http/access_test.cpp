@@ -24,7 +24,11 @@ RequestHead head_with(const std::string& host, const Fields& fields) {
 int source_status(const AccessRules& rules, const std::string& host, const std::string& origin) {
   try {
     ApiKeys none({}, "");
-    Access(rules, none).check_source(head_with(host, origin.empty() ? Fields{} : Fields{{"Origin", origin}}));
+    const Access access(rules, none);
+    const auto head = head_with(host, origin.empty() ? Fields{} : Fields{{"Origin", origin}});
+    const auto source = access.source_of(head, "192.0.2.1");
+    access.check_origin(head, source);
+    access.check_host(source);
   } catch (const HttpFailure& failure) {
     return failure.error().status;
   }
@@ -34,7 +38,7 @@ int source_status(const AccessRules& rules, const std::string& host, const std::
 HttpError key_refusal(const std::vector<std::string>& keys, const Fields& fields) {
   ApiKeys ring(keys, "");
   try {
-    Access({}, ring).identify(head_with("localhost", fields), "192.0.2.1");
+    Access({}, ring).identify(head_with("localhost", fields), {.address = "192.0.2.1"});
   } catch (const HttpFailure& failure) {
     return failure.error();
   }
@@ -44,25 +48,49 @@ HttpError key_refusal(const std::vector<std::string>& keys, const Fields& fields
 Principal without_keys(const std::string& address, const std::string& host = "localhost:9225",
                        const Fields& fields = {}) {
   ApiKeys none({}, "");
-  return Access({}, none).identify(head_with(host, fields), address);
+  const Access access({.local_operator = true}, none);
+  const auto head = head_with(host, fields);
+  return access.identify(head, access.source_of(head, address));
 }
 
-TEST(Access, LoopbackRejectsForeignHosts) {
-  const AccessRules rules{.own_host = "127.0.0.1", .loopback = true};
-  for (const char* host :
-       {"localhost", "LOCALHOST:9225", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9225", "127.8.9.1", ""}) {
+// A web page can make its own name stand for the server's address, but not one of these.
+TEST(Access, WithoutKeysForeignHostsAreRefused) {
+  const AccessRules rules{.own_host = "studio.example", .allowed_hosts = {"pics.example"}};
+  for (const char* host : {"localhost",
+                           "LOCALHOST:9225",
+                           "localhost.",
+                           "127.0.0.1",
+                           "127.0.0.1:1",
+                           "[::1]",
+                           "[::1]:9225",
+                           "127.8.9.1",
+                           "192.168.1.5:9225",
+                           "[2001:db8::1]",
+                           "",
+                           "easel:9225",
+                           "a.localhost",
+                           "printer.local",
+                           "gpu.internal:9225",
+                           "gpu.lan",
+                           "gpu.home.arpa",
+                           "gpu.localdomain",
+                           "easel.default.svc",
+                           "studio.example:9225",
+                           "Pics.Example",
+                           "pics.example.:9225"}) {
     EXPECT_EQ(source_status(rules, host, ""), 0) << host;
   }
   for (const char* host : {"evil.example",
                            "evil.example:9225",
+                           "evil.example.",
                            "127.0.0.1.evil.example",
                            "localhost.evil.example",
-                           "128.0.0.1",
-                           "0.0.0.0",
-                           "[::2]",
+                           "evillocal.example",
+                           "a.pics.example",
                            "[::1",
                            "127.1",
-                           "192.168.1.5:9225",
+                           ".local",
+                           ".",
                            "127.0.0.1:9225.evil.example",
                            "localhost:9225.evil.example",
                            "[::1].evil.example",
@@ -77,17 +105,31 @@ TEST(Access, LoopbackRejectsForeignHosts) {
                            ":9225"}) {
     EXPECT_EQ(source_status(rules, host, ""), 403) << host;
   }
-  EXPECT_EQ(source_status({.loopback = false}, "evil.example", ""), 0);
-  EXPECT_EQ(source_status({.own_host = "workstation", .loopback = true}, "workstation:9225", ""), 0);
+}
+
+TEST(Access, WithKeysNoHostIsRefused) {
+  ApiKeys keys({"a-key-that-pages-do-not-know"}, "");
+  EXPECT_NO_THROW(Access({}, keys).check_host({.host = "evil.example"}));
+}
+
+TEST(Access, RefusalOfAHostNamesTheFlag) {
+  ApiKeys none({}, "");
+  try {
+    Access({}, none).check_host({.host = "pics.example"});
+    FAIL();
+  } catch (const HttpFailure& failure) {
+    EXPECT_NE(failure.error().message.find("--allow-host"), std::string::npos);
+    EXPECT_EQ(failure.error().code, "host_not_allowed");
+  }
 }
 
 TEST(Access, AllowedOriginImpliesAllowedHost) {
-  const AccessRules rules{.allowed_origins = {"https://pics.example"}, .loopback = true};
+  const AccessRules rules{.allowed_origins = {"https://pics.example"}};
   EXPECT_EQ(source_status(rules, "pics.example", "https://pics.example"), 0) << "behind a proxy on this machine";
   EXPECT_EQ(source_status(rules, "pics.example:443", ""), 0);
   EXPECT_EQ(source_status(rules, "pics.example:443.evil.example", ""), 403);
   EXPECT_EQ(source_status(rules, "other.example", "https://pics.example"), 403);
-  EXPECT_EQ(source_status({.allowed_origins = {"*"}, .loopback = true}, "any.example", ""), 0);
+  EXPECT_EQ(source_status({.allowed_origins = {"*"}}, "any.example", ""), 0);
 }
 
 TEST(Access, ForeignOriginsAreRefused) {
@@ -125,15 +167,16 @@ TEST(Access, PagesOfThisMachineMayCallALoopbackServerWithoutKeys) {
 }
 
 TEST(Access, DefaultPortMayBeLeftOut) {
-  EXPECT_EQ(source_status({}, "studio.example", "http://studio.example"), 0);
-  EXPECT_EQ(source_status({}, "studio.example:80", "http://studio.example"), 0);
-  EXPECT_EQ(source_status({}, "studio.example:81", "http://studio.example"), 403);
+  const AccessRules rules{.allowed_hosts = {"studio.example"}};
+  EXPECT_EQ(source_status(rules, "studio.example", "http://studio.example"), 0);
+  EXPECT_EQ(source_status(rules, "studio.example:80", "http://studio.example"), 0);
+  EXPECT_EQ(source_status(rules, "studio.example:81", "http://studio.example"), 403);
 }
 
 TEST(Access, EveryOriginHeaderIsChecked) {
   const auto head = head_with("localhost", {{"Origin", "http://localhost"}, {"Origin", "https://evil.example"}});
   ApiKeys none({}, "");
-  EXPECT_THROW(Access({}, none).check_source(head), HttpFailure);
+  EXPECT_THROW(Access({}, none).check_origin(head, {.host = "localhost"}), HttpFailure);
 }
 
 TEST(Access, AnyKeyIsAcceptedWhenNoneIsConfigured) {
@@ -185,6 +228,12 @@ TEST(Access, InvalidKeysReturn401) {
   }
 }
 
+TEST(Access, NobodyIsAnOperatorByAddressUnlessAskedFor) {
+  ApiKeys none({}, "");
+  const auto head = head_with("localhost", {});
+  EXPECT_FALSE(Access({}, none).identify(head, {.address = "127.0.0.1", .host = "localhost"}).is_operator);
+}
+
 TEST(Access, WithoutKeysOnlyLocalClientsAreOperators) {
   for (const char* address : {"192.0.2.1", "10.0.0.1", "2001:db8::1", "::2", "unknown", "", "fe80::1"}) {
     EXPECT_FALSE(without_keys(address).is_operator) << address;
@@ -210,8 +259,8 @@ TEST(Access, WithoutKeysTheAddressIsTheAccount) {
 
 TEST(Access, CheckOperatorReturns403ForOtherPrincipals) {
   ApiKeys keys({"key"}, "");
-  const Access access({}, keys);
-  const auto principal = access.identify(head_with("localhost", {{"api-key", "key"}}), "127.0.0.1");
+  const Access access({.local_operator = true}, keys);
+  const auto principal = access.identify(head_with("localhost", {{"api-key", "key"}}), {.address = "127.0.0.1"});
   EXPECT_EQ(principal.account, "api-key-1");
   try {
     check_operator(principal, "This");
@@ -233,7 +282,7 @@ TEST(Access, PreflightResponseCarriesCorsHeaders) {
   head.method = "OPTIONS";
   ASSERT_TRUE(Access::is_preflight(head));
   auto answer = access.preflight_response(head);
-  access.add_cors(head, answer);
+  access.add_cors(head, {.host = "localhost"}, answer);
   EXPECT_EQ(answer.status, 204);
   EXPECT_EQ(*answer.headers.find("access-control-allow-headers"), "authorization,content-type,x-stainless-os");
   EXPECT_EQ(*answer.headers.find("access-control-allow-methods"), "GET, POST, OPTIONS");

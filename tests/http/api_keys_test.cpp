@@ -10,6 +10,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "support/message_of.h"
 
 namespace easel::http {
 namespace {
@@ -161,6 +162,10 @@ TEST(ApiKeys, NotRequiredWhenNoneIsConfigured) {
 
 TEST(ApiKeys, RejectsKeysNotWritableInAHeader) {
   for (const char* key : {"", " ", "a b", "a\n", "caf\xc3\xa9"}) EXPECT_THROW(ApiKeys({"good", key}, ""), Error) << key;
+}
+
+TEST(ApiKeys, KeyWithACommaIsAnErrorThatNamesTheFile) {
+  EXPECT_NE(message_of([] { ApiKeys({"x,long-secret"}, ""); }).find("--api-keys-file"), std::string::npos);
 }
 
 }  // namespace

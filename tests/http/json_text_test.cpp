@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "http/wire/http_error.h"
 
 namespace easel::http {
@@ -105,6 +107,32 @@ TEST(JsonBody, NestingDepthIsBounded) {
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
   EXPECT_TRUE(refused(objects));
+}
+
+std::string list_of(std::size_t count, const std::string& value) {
+  std::string text = "{\"a\":[";
+  for (std::size_t i = 0; i < count; ++i) text += (i > 0 ? "," : "") + value;
+  return text + "]}";
+}
+
+TEST(JsonBody, NumberOfValuesIsBounded) {
+  EXPECT_EQ(parse_json_object(list_of(kMaxJsonValues - 2, "1"))["a"].size(), kMaxJsonValues - 2);
+  for (const char* value : {"1", "{}", "[]", "\"\"", "{\"b\":null}"}) {
+    EXPECT_TRUE(refused(list_of(kMaxJsonValues - 1, value))) << value;
+  }
+}
+
+// nlohmann's parser with a callback took minutes for this.
+TEST(JsonBody, ManyEmptyObjectsAreRefusedInLinearTime) {
+  const auto text = list_of(1'000'000, "{}");
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(refused(text));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+}
+
+TEST(JsonBody, NestedListsAndObjectsKeepTheirOrder) {
+  const char* text = R"({"a":[1,[2,{"b":[3,4],"c":{}}],5],"d":{"e":[{"f":6},{"f":-7}]},"g":true,"h":1.5})";
+  EXPECT_EQ(parse_json_object(text), json::parse(text));
 }
 
 TEST(JsonBody, SurvivesHugeKeysAndNumbers) {

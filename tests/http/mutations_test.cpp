@@ -86,15 +86,17 @@ TEST(Mutations, HeadsAreReadOrRejected) {
       "Connection: keep-alive, x\r\nOrigin: http://localhost:9225\r\nAuthorization: Bearer key\r\nExpect: "
       "100-continue\r\n\r\n";
   ApiKeys keys({"key"}, "");
-  const Access access({.loopback = true}, keys);
+  const Access access({.trusted_proxies = {"127.0.0.1"}}, keys);
   const auto outcomes = try_mutants(head, [&](const std::string& text) {
     HeadScanner scanner;
     const auto end = scanner.find_end(text);
     if (!end) return;
     const auto parsed = parse_request_head(std::string_view(text).substr(0, *end));
     percent_decode(find_route(parsed.method, parsed.path).parameter);
-    access.check_source(parsed);
-    access.identify(parsed, "127.0.0.1");
+    const auto source = access.source_of(parsed, "127.0.0.1");
+    access.check_origin(parsed, source);
+    access.check_host(source);
+    access.identify(parsed, source);
   });
   EXPECT_GT(outcomes.read, 1000);
   EXPECT_GT(outcomes.refused, 1000);

@@ -32,7 +32,8 @@ def main():
         parser.error(str(error))
     with tempfile.TemporaryDirectory() as scratch:
         log = pathlib.Path(scratch) / "server.log"
-        with Server(options.easel, f"a={options.model}", 0, log, "--model", f"b={options.model}", "--log-format", "json") as server:
+        with Server(options.easel, f"a={options.model}", 0, log, "--model", f"b={options.model}", "--log-format", "json",
+                    "--local-operator") as server:
             faults = driver.drive(server.port, mix, slack_mib=MEMORY_SLACK_MIB)
             server.terminate()
             code = server.exit_code(END_SECONDS)

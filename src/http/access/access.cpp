@@ -46,15 +46,23 @@ std::string_view without_scheme(std::string_view origin) {
   return separator == std::string_view::npos ? origin : origin.substr(separator + 3);
 }
 
-std::string_view without_http_port(std::string_view authority) {
-  if (authority.ends_with(":80")) authority.remove_suffix(3);
+std::string_view without_port(std::string_view authority, std::string_view port) {
+  if (authority.ends_with(port)) authority.remove_suffix(port.size());
   return authority;
 }
 
-// Headers in which a proxy names the client it forwards for.
-bool is_forwarded(const Headers& headers) {
-  return headers.find("Forwarded") || headers.find("X-Forwarded-For") || headers.find("X-Real-IP") ||
-         headers.find("Via");
+bool ends_with_ignoring_case(std::string_view text, std::string_view end) {
+  return text.size() > end.size() && equal_ignoring_case(text.substr(text.size() - end.size()), end);
+}
+
+// Names that only a local resolver knows: a web page cannot have one. RFC 6761, RFC 6762, RFC 8375, ICANN's .internal,
+// and domains of routers and of Kubernetes.
+bool is_local_name(std::string_view host) {
+  constexpr std::string_view kLocalDomains[] = {".localhost", ".local",       ".internal", ".lan",
+                                                ".home.arpa", ".localdomain", ".svc"};
+  return host.find('.') == std::string_view::npos ||
+         std::any_of(std::begin(kLocalDomains), std::end(kLocalDomains),
+                     [&](std::string_view domain) { return ends_with_ignoring_case(host, domain); });
 }
 
 std::string account_of(const std::string& address) {
@@ -99,58 +107,72 @@ void check_operator(const Principal& principal, const char* what) {
   if (principal.is_operator) return;
   throw forbidden(
       concat(what,
-             " is for operators only: clients whose key is marked \"operator\" in the server's key file, or, on a ",
-             "server without keys, clients on its own machine."),
+             " is for operators only: clients whose key is marked \"operator\" in the file of --api-keys-file, or, on ",
+             "a server without keys that was started with --local-operator, clients on its own machine."),
       "operator_needed");
 }
 
-Access::Access(AccessRules rules, ApiKeys& keys) : rules_(std::move(rules)), keys_(keys) {
+Access::Access(AccessRules rules, ApiKeys& keys)
+    : rules_(std::move(rules)), proxies_(rules_.trusted_proxies), keys_(keys) {
   for (auto& origin : rules_.allowed_origins) {
     if (origin.ends_with('/')) origin.pop_back();
   }
 }
 
-bool Access::host_allowed(const std::string& host) const {
-  // An HTTP/1.0 client may send no Host; a browser always sends one.
-  if (host.empty()) return true;
-  const auto authority = parse_authority(host);
-  if (authority && (is_loopback(authority->host) || equal_ignoring_case(authority->host, rules_.own_host))) return true;
-  // A reverse proxy on the same machine passes on the public name.
-  return std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), [&](const std::string& origin) {
-    if (origin == "*") return true;
-    const auto allowed = parse_authority(without_scheme(origin));
-    return allowed && authority && equal_ignoring_case(allowed->host, authority->host);
-  });
+/// @param host  without port and brackets
+bool Access::host_allowed(std::string_view host) const {
+  if (is_ip_address(host) || is_local_name(host) || equal_ignoring_case(host, rules_.own_host)) return true;
+  const auto same = [&](std::string_view name) { return equal_ignoring_case(name, host); };
+  if (std::any_of(rules_.allowed_hosts.begin(), rules_.allowed_hosts.end(), same)) return true;
+  const auto same_host = [&](const std::string& url) {
+    const auto address = without_scheme(url);
+    const auto allowed = parse_authority(address.substr(0, address.find('/')));
+    return allowed && same(allowed->host);
+  };
+  if (same_host(rules_.public_url)) return true;
+  return std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(),
+                     [&](const std::string& origin) { return origin == "*" || same_host(origin); });
 }
 
-bool Access::origin_allowed(const std::string& origin, const std::string& host) const {
+void Access::check_host(const RequestSource& source) const {
+  // An HTTP/1.0 client may send no Host; a browser always sends one.
+  if (keys_.required() || source.host.empty()) return;
+  const auto authority = parse_authority(source.host);
+  auto host = authority ? authority->host : std::string_view();
+  if (host.ends_with('.')) host.remove_suffix(1);  // a name that is written as complete
+  if (!host.empty() && host_allowed(host)) return;
+  throw forbidden(
+      concat("This server does not know the name ", quote(source.host), " of the Host header as its own. If ",
+             "it is, start the server with --allow-host NAME, or with API keys."),
+      "host_not_allowed");
+}
+
+bool Access::origin_allowed(const std::string& origin, const RequestSource& source) const {
   const auto listed = [&](const std::string& allowed) {
     return allowed == "*" || equal_ignoring_case(allowed, origin);
   };
   if (std::any_of(rules_.allowed_origins.begin(), rules_.allowed_origins.end(), listed)) return true;
-  if (rules_.loopback && !keys_.required() && is_local_origin(origin)) return true;
-  constexpr std::string_view kScheme = "http://";
-  return origin.starts_with(kScheme) && !host.empty() &&
-         equal_ignoring_case(without_http_port(origin.substr(kScheme.size())), without_http_port(host));
+  if (is_loopback(rules_.own_host) && !keys_.required() && is_local_origin(origin)) return true;
+  const std::string_view scheme = source.https ? "https://" : "http://";
+  const std::string_view port = source.https ? ":443" : ":80";
+  return origin.starts_with(scheme) && !source.host.empty() &&
+         equal_ignoring_case(without_port(origin.substr(scheme.size()), port), without_port(source.host, port));
 }
 
-void Access::check_source(const RequestHead& head) const {
-  if (rules_.loopback && !host_allowed(head.host)) {
-    throw forbidden("This server listens on loopback only; the Host header must name localhost or 127.0.0.1.",
-                    "host_not_allowed");
-  }
+void Access::check_origin(const RequestHead& head, const RequestSource& source) const {
   for (const auto& field : head.headers) {
-    if (equal_ignoring_case(field.name, "Origin") && !origin_allowed(field.value, head.host)) {
+    if (equal_ignoring_case(field.name, "Origin") && !origin_allowed(field.value, source)) {
       throw forbidden("Web pages of this origin may not call this server: it is not one of the allowed origins.",
                       "origin_not_allowed");
     }
   }
 }
 
-Principal Access::identify(const RequestHead& head, const std::string& address) const {
+Principal Access::identify(const RequestHead& head, const RequestSource& source) const {
   if (!keys_.required()) {
-    return {.account = account_of(address),
-            .is_operator = is_loopback(address) && is_local_authority(head.host) && !is_forwarded(head.headers)};
+    return {.account = account_of(source.address),
+            .is_operator = rules_.local_operator && !source.proxied && is_loopback(source.address) &&
+                           is_local_authority(source.host)};
   }
   const auto* authorization = head.headers.find("Authorization");
   const auto* azure_key = head.headers.find("api-key");
@@ -190,10 +212,10 @@ Response Access::preflight_response(const RequestHead& head) const {
   return response;
 }
 
-void Access::add_cors(const RequestHead& head, Response& response) const {
+void Access::add_cors(const RequestHead& head, const RequestSource& source, Response& response) const {
   response.headers.add("Vary", "Origin");
   const auto* origin = head.headers.find("Origin");
-  if (!origin || !origin_allowed(*origin, head.host)) return;
+  if (!origin || !origin_allowed(*origin, source)) return;
   response.headers.add("Access-Control-Allow-Origin", *origin);
   response.headers.add("Access-Control-Expose-Headers", kExposedHeaders);
 }

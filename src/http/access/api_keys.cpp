@@ -102,6 +102,12 @@ ApiKeys::ApiKeys(const std::vector<std::string>& keys, std::string file, std::ch
     if (!is_visible_ascii(key)) {
       throw Error(ErrorCode::kInvalidArgument, "an API key must be visible ASCII characters without spaces");
     }
+    // Earlier versions took it for two keys, of which one could be short.
+    if (key.find(',') != std::string::npos) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "an API key must not contain a comma: give --api-key once for each key, or list their hashes in a "
+                  "file and give --api-keys-file FILE");
+    }
     option_keys_.push_back({digest_of(key), {.account = concat("api-key-", option_keys_.size() + 1)}});
   }
   if (file_.empty()) return;

@@ -30,7 +30,7 @@ class ApiKeys {
   /// @param keys        as clients send them; their accounts are "api-key-1" and so on, and none is an operator
   /// @param file        path; empty: none
   /// @param reload_interval  the shortest time between two looks at whether the file has changed
-  /// @throws Error(kInvalidArgument)  a key is empty, or has characters other than visible ASCII
+  /// @throws Error(kInvalidArgument)  a key is empty, or has a comma or characters other than visible ASCII
   /// @throws Error                    the file cannot be read, is not as described above, or contains no key
   ApiKeys(const std::vector<std::string>& keys, std::string file,
           std::chrono::milliseconds reload_interval = std::chrono::seconds(1));

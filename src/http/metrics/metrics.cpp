@@ -13,6 +13,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/background_log.h"
+#include "core/mutex.h"
+
 namespace easel::http {
 namespace {
 
@@ -52,11 +55,25 @@ struct PrometheusMetrics::HttpFamilies {
                      .Name("process_resident_memory_bytes")
                      .Help("Host memory that the process holds.")
                      .Register(registry)
-                     .Add({})) {}
+                     .Add({})),
+        dropped_log_lines(prometheus::BuildCounter()
+                              .Name("easel_log_lines_dropped_total")
+                              .Help("Log lines that were dropped because the reader of the log did not take them.")
+                              .Register(registry)
+                              .Add({})) {}
+
+  // The log counts for itself, because it is below this layer.
+  void count_dropped_log_lines() {
+    const MutexLock lock(mutex);
+    const auto total = static_cast<double>(log::dropped_lines());
+    dropped_log_lines.Increment(std::max(0.0, total - dropped_log_lines.Value()));
+  }
 
   prometheus::Family<prometheus::Counter>& requests;
   prometheus::Family<prometheus::Histogram>& seconds;
   prometheus::Gauge& resident;
+  prometheus::Counter& dropped_log_lines;
+  Mutex mutex;  // of the step from one count to the next
 };
 
 PrometheusMetrics::PrometheusMetrics(const std::string& version)
@@ -82,6 +99,7 @@ void PrometheusMetrics::count_request(std::string_view route, std::string_view m
 
 std::string PrometheusMetrics::text() {
   http_->resident.Set(resident_bytes());
+  http_->count_dropped_log_lines();
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_->Collect());
   return out.str();

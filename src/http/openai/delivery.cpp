@@ -47,7 +47,8 @@ std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const Sub
 }
 
 ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
-  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
+  ResultContext context{
+      .options = request.response, .seed = request.seed, .cell = model.cell, .model_folder = model.folder};
   const auto add = [&](const std::shared_ptr<const Image>& image) {
     if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
   };
@@ -73,9 +74,9 @@ Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds li
 
 ImageResult take_result(Job& job, ResultContext context) {
   try {
-    return make_result(job.take(), unix_seconds(), std::move(context));
+    return make_result(job.take(), unix_seconds(), context);
   } catch (const Error& error) {
-    throw HttpFailure(generation_error(error));
+    throw HttpFailure(result_error(error, context));
   }
 }
 

@@ -24,6 +24,9 @@
 namespace easel::http {
 namespace {
 
+// Longest wait of a request for the memory of its body.
+constexpr std::chrono::seconds kMaxMemoryWait{30};
+
 // Holds one of the places of a semaphore.
 template <class Semaphore>
 class SemaphoreGuard {
@@ -94,6 +97,22 @@ void check_download(const PendingDownload& download) {
 
 }  // namespace
 
+ImageEndpoints::ImageEndpoints(Engine& engine, const ServerOptions& options, ImageStore& store, KeptRequests& kept,
+                               const std::atomic<bool>& shutting_down)
+    : engine_(engine),
+      options_(options),
+      store_(store),
+      kept_(kept),
+      shutting_down_(shutting_down),
+      upload_memory_(options.upload_memory, kMaxMemoryWait) {
+  const auto least = options.max_body_bytes + options.max_upload_bytes;
+  if (upload_memory_.max_body() < least) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--upload-memory ", options.upload_memory, " is too small: three quarters of it must hold one ",
+                       "request of --max-upload-bytes and --max-body-bytes, which is ", least, " bytes"));
+  }
+}
+
 ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, Client& client) const {
   if (task != ImageTask::kGenerate) return read_upload(head, client, options_);
   check_json(head);
@@ -148,9 +167,14 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
                                                const std::string& default_model, Client& client,
                                                RequestRecord& record) {
   check_accepting(head);
-  auto prepared = prepare(task, read_body(task, head, client), head.headers, default_model, record);
+  auto prepared = [&] {
+    // Gives the memory of the body back once its images are decoded.
+    BudgetedClient budgeted(client, head, upload_memory_, record.principal.account);
+    return prepare(task, read_body(task, head, budgeted), head.headers, default_model, record);
+  }();
   if (prepared.keeping.wanted()) {
-    return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, head), client, record);
+    return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, record.source), client,
+                        record);
   }
   if (prepared.request.stream.enabled) {
     auto source = submit_stream(engine_, prepared);
@@ -158,7 +182,7 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   }
   // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
   const auto early = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
-  return deliver_plain(engine_, store_, std::move(prepared), link_base(options_, head), early, client, record);
+  return deliver_plain(engine_, store_, std::move(prepared), link_base(options_, record.source), early, client, record);
 }
 
 Response ImageEndpoints::file(const std::string& name) const {

@@ -18,15 +18,16 @@
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
+#include "http/transport/upload_memory.h"
 
 namespace easel::http {
 
 /// Thread-safe. What it is made of must outlive it.
 class ImageEndpoints {
  public:
+  /// @throws Error(kInvalidArgument)  ServerOptions::upload_memory is too small for one body
   ImageEndpoints(Engine& engine, const ServerOptions& options, ImageStore& store, KeptRequests& kept,
-                 const std::atomic<bool>& shutting_down)
-      : engine_(engine), options_(options), store_(store), kept_(kept), shutting_down_(shutting_down) {}
+                 const std::atomic<bool>& shutting_down);
 
   /// Generates what the request asks for. Blocks until the images are finished, or until a stream of events begins; a
   /// client that leaves cancels them.
@@ -62,6 +63,7 @@ class ImageEndpoints {
   ImageStore& store_;
   KeptRequests& kept_;
   const std::atomic<bool>& shutting_down_;
+  UploadMemory upload_memory_;
   std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };

@@ -23,6 +23,11 @@ using nlohmann::json;
 constexpr std::size_t kMaxFiles = kMaxUploadedImages + 1;  // and the mask
 constexpr std::size_t kFramingBytes = 64 * 1024;           // boundaries and part headers of an ordinary form
 
+// Of all files of one request together.
+std::size_t max_file_bytes(const ServerOptions& limits) {
+  return std::min(kMaxFiles * limits.max_image_bytes, limits.max_upload_bytes);
+}
+
 HttpFailure wrong_content_type() {
   return HttpFailure({.status = 400,
                       .message = "The Content-Type of this request must be multipart/form-data or application/json.",
@@ -78,16 +83,15 @@ ImageUpload read_form(const std::string& boundary, Client& client, const ServerO
       FormLimits{
           .max_text_bytes = limits.max_body_bytes, .max_file_bytes = limits.max_image_bytes, .is_file = &is_file});
   std::optional<ProtocolError> failure;
-  client.receive_body(limits.max_body_bytes + kMaxFiles * limits.max_image_bytes + kFramingBytes,
-                      [&](std::string_view piece) {
-                        if (!reader) return;
-                        try {
-                          reader->feed(piece);
-                        } catch (const ProtocolError& refused) {
-                          failure = refused;
-                          reader.reset();
-                        }
-                      });
+  client.receive_body(limits.max_body_bytes + max_file_bytes(limits) + kFramingBytes, [&](std::string_view piece) {
+    if (!reader) return;
+    try {
+      reader->feed(piece);
+    } catch (const ProtocolError& refused) {
+      failure = refused;
+      reader.reset();
+    }
+  });
   if (failure) throw *failure;
   return upload_of(reader->finish());
 }
@@ -178,10 +182,9 @@ void read_json_images(const char* field, const json& value, std::size_t max_byte
 }
 
 ImageUpload read_json(Client& client, const ServerOptions& limits) {
-  const auto base64_bytes = (limits.max_image_bytes / 3 + 1) * 4;
+  const auto base64_bytes = (max_file_bytes(limits) / 3 + kMaxFiles) * 4;
   ImageUpload upload;
-  upload.fields =
-      parse_json_with_images(client.read_body(limits.max_body_bytes + kMaxFiles * base64_bytes), limits.max_body_bytes);
+  upload.fields = parse_json_with_images(client.read_body(limits.max_body_bytes + base64_bytes), limits.max_body_bytes);
   const Fields fields(upload.fields);
   if (const auto* image = fields.find("image")) read_json_images("image", *image, limits.max_image_bytes, upload);
   if (const auto* images = fields.find("images")) {

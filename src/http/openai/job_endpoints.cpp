@@ -4,6 +4,7 @@
 
 #include "http/openai/jobs/job_json.h"
 #include "http/openai/link_base.h"
+#include "http/openai/request_record.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {
@@ -31,15 +32,15 @@ std::shared_ptr<KeptRequest> JobEndpoints::find(const std::string& id, const Pri
                      .code = "job_not_found"});
 }
 
-Response JobEndpoints::get(const RequestHead& head, const std::string& id, const Principal& principal) const {
-  const auto job = find(id, principal);
-  return json_response(200, job_json(*job, asks_for_preview(head.query), store_, link_base(options_, head)));
+Response JobEndpoints::get(const RequestHead& head, const std::string& id, const RequestRecord& record) const {
+  const auto job = find(id, record.principal);
+  return json_response(200, job_json(*job, asks_for_preview(head.query), store_, link_base(options_, record.source)));
 }
 
-Response JobEndpoints::cancel(const RequestHead& head, const std::string& id, const Principal& principal) const {
-  const auto job = find(id, principal);
+Response JobEndpoints::cancel(const std::string& id, const RequestRecord& record) const {
+  const auto job = find(id, record.principal);
   job->cancel();
-  return json_response(200, job_json(*job, /*with_preview=*/false, store_, link_base(options_, head)));
+  return json_response(200, job_json(*job, /*with_preview=*/false, store_, link_base(options_, record.source)));
 }
 
 }  // namespace easel::http

@@ -13,6 +13,8 @@
 
 namespace easel::http {
 
+struct RequestRecord;  // http/openai/request_record.h
+
 /// Thread-safe. What it is made of must outlive it.
 class JobEndpoints {
  public:
@@ -21,9 +23,9 @@ class JobEndpoints {
 
   /// The state of a job, and its result once it is completed. `?preview=1` adds a rough image of the running job.
   /// @throws HttpFailure(404)  there is no such job, or no longer, or it is another account's
-  Response get(const RequestHead& head, const std::string& id, const Principal& principal) const;
+  Response get(const RequestHead& head, const std::string& id, const RequestRecord& record) const;
   /// Ends a job that is queued or running; does nothing to a job that has ended. @throws as get()
-  Response cancel(const RequestHead& head, const std::string& id, const Principal& principal) const;
+  Response cancel(const std::string& id, const RequestRecord& record) const;
 
  private:
   std::shared_ptr<KeptRequest> find(const std::string& id, const Principal& principal) const;

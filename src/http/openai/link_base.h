@@ -4,11 +4,11 @@
 #include <string>
 
 #include "easel/server.h"
-#include "http/transport/request_head.h"
+#include "http/access/proxies.h"
 
 namespace easel::http {
 
 /// ServerOptions::public_url, or else the server as the client reached it; without a slash at its end.
-std::string link_base(const ServerOptions& options, const RequestHead& head);
+std::string link_base(const ServerOptions& options, const RequestSource& source);
 
 }  // namespace easel::http

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/text.h"
+#include "http/openai/responses/public_text.h"
 #include "http/wire/json_text.h"
 
 namespace easel::http {
@@ -25,13 +26,13 @@ const char* name_of(ModelState state) {
   return "unloaded";
 }
 
-ordered_json devices_of(const ModelStatus& status) {
+ordered_json devices_of(const ModelDescription& model, const ModelStatus& status) {
   auto devices = ordered_json::array();
   for (const auto& there : status.devices) {
     ordered_json object = {
         {"device", there.device}, {"state", name_of(there.state)}, {"memory_bytes", there.memory_bytes}};
     if (there.state == ModelState::kLoading) object["loading_progress"] = there.loading_progress;
-    if (there.state == ModelState::kFailed) object["failure"] = there.failure;
+    if (there.state == ModelState::kFailed) object["failure"] = without_folder(there.failure, model.folder);
     devices.push_back(std::move(object));
   }
   return devices;
@@ -40,11 +41,11 @@ ordered_json devices_of(const ModelStatus& status) {
 void add_status(const ModelDescription& model, const ModelStatus& status, ordered_json& object) {
   object["state"] = name_of(status.state);
   if (status.state == ModelState::kLoading) object["loading_progress"] = status.loading_progress;
-  if (status.state == ModelState::kFailed) object["failure"] = status.failure;
+  if (status.state == ModelState::kFailed) object["failure"] = without_folder(status.failure, model.folder);
   object["memory_bytes"] = status.memory_bytes;
   object["memory_needed_bytes"] = model.memory_bytes;
   object["pinned"] = status.pinned;
-  object["devices"] = devices_of(status);
+  object["devices"] = devices_of(model, status);
   if (status.last_used) {
     object["last_used"] =
         std::chrono::duration_cast<std::chrono::seconds>(status.last_used->time_since_epoch()).count();

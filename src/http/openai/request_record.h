@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "http/access/principal.h"
+#include "http/access/proxies.h"
 #include "http/openai/routes.h"
 #include "http/wire/http_error.h"
 
@@ -14,6 +15,7 @@ namespace easel::http {
 /// Used by one thread. Holds no prompt text.
 struct RequestRecord {
   std::string id;                ///< the value of x-request-id in the response
+  RequestSource source = {};     ///< where it comes from
   Principal principal = {};      ///< the sender; without an account on routes that ask for no key
   const Route* route = nullptr;  ///< null: an unknown path, or a wrong method
   log::Fields log_fields = {};   ///< of an image request: model, size, steps, ...

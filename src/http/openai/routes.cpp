@@ -49,11 +49,11 @@ MaybeResponse draw(Endpoints& endpoints, const RouteRequest& request) {
 }
 
 MaybeResponse show_job(Endpoints& endpoints, const RouteRequest& request) {
-  return endpoints.jobs.get(request.head, request.parameter, request.record.principal);
+  return endpoints.jobs.get(request.head, request.parameter, request.record);
 }
 
 MaybeResponse cancel_job(Endpoints& endpoints, const RouteRequest& request) {
-  return endpoints.jobs.cancel(request.head, request.parameter, request.record.principal);
+  return endpoints.jobs.cancel(request.parameter, request.record);
 }
 
 MaybeResponse load_model(Endpoints& endpoints, const RouteRequest& request) {

@@ -120,7 +120,13 @@ Service::Service(Engine& engine, ServerOptions options, const ExtensionFactory& 
     : options_(std::move(options)),
       metrics_(options_.metrics ? options_.metrics : make_metrics(options_.version)),
       keys_(options_.api_keys, options_.api_keys_file),
-      access_({.allowed_origins = options_.allowed_origins, .own_host = options_.host, .loopback = true}, keys_),
+      access_({.allowed_origins = options_.allowed_origins,
+               .own_host = options_.host,
+               .allowed_hosts = options_.allowed_hosts,
+               .public_url = options_.public_url,
+               .trusted_proxies = options_.trusted_proxies,
+               .local_operator = options_.local_operator},
+              keys_),
       store_(options_.image_store_bytes, options_.image_store_seconds),
       kept_(store_),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
@@ -146,9 +152,10 @@ RouteMatch Service::match(const RequestHead& head) const {
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
   const auto end = std::make_shared<RequestEnd>(*metrics_, head, RequestRecord{.id = request_id(head.headers)});
   auto& record = end->record;
+  const auto source = record.source = access_.source_of(head, client.address());
   std::optional<Response> response;
   try {
-    response = dispatch(head, client, record);
+    response = dispatch(head, source, client, record);
   } catch (const HttpFailure& failure) {
     response = failed(record, failure.error());
   } catch (const ProtocolError& refused) {
@@ -158,7 +165,7 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   }
   if (!response) return std::nullopt;
   add_common_headers(*response, record.id, end->elapsed());
-  access_.add_cors(head, *response);
+  access_.add_cors(head, source, *response);
   if (shutting_down_) response->close = true;
   if (!response->stream) {
     end->status = response->status;
@@ -180,17 +187,19 @@ Response Service::error_response(const HttpError& error) {
   return response;
 }
 
-std::optional<Response> Service::dispatch(const RequestHead& head, Client& client, RequestRecord& record) {
-  access_.check_source(head);
+std::optional<Response> Service::dispatch(const RequestHead& head, const RequestSource& source, Client& client,
+                                          RequestRecord& record) {
+  access_.check_origin(head, source);
+  const auto found = match(head);
+  const bool open = found.route && found.route->auth == Auth::kOpen;
+  if (!open) access_.check_host(source);  // health checks may use any name
   if (Access::is_preflight(head)) return access_.preflight_response(head);
   if (head.path == "*") return allowed_methods("GET, HEAD, POST, OPTIONS");
 
-  const auto found = match(head);
   record.route = found.route;
   if (found.allow.empty()) throw unknown_path(head);
   if (head.method == "OPTIONS") return allowed_methods(found.allow);
-  const bool open = found.route && found.route->auth == Auth::kOpen;
-  if (!open) record.principal = access_.identify(head, client.address());
+  if (!open) record.principal = access_.identify(head, source);
   if (!found.route) throw wrong_method(head, found.allow);
   const RouteRequest request{head, found.parameter, client, record};
   return found.route->handler ? found.route->handler(endpoints_, request) : extension_->handle(*found.route, request);

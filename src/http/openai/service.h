@@ -23,16 +23,12 @@
 
 namespace easel::http {
 
-/// Thread-safe, set_loopback() excepted. The engine must outlive it.
+/// Thread-safe. The engine must outlive it.
 class Service {
  public:
   /// @throws Error  an option is not valid, e.g. an empty API key, or the key file cannot be read
   /// @param make_extension  of further routes; may be empty
   Service(Engine& engine, ServerOptions options, const ExtensionFactory& make_extension = {});
-
-  /// Says whether only this machine can call the address listened on; true until it is called. On loopback, foreign
-  /// host names are refused. Call it before the first request.
-  void set_loopback(bool loopback) { access_.set_loopback(loopback); }
 
   /// Whatever a client did wrong becomes an error response; it is never thrown.
   /// @return none when the client has left and nobody reads the response
@@ -49,7 +45,8 @@ class Service {
  private:
   RouteMatch match(const RequestHead& head) const;
   Response failed(const RequestRecord& record, const HttpError& error) const;
-  std::optional<Response> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
+  std::optional<Response> dispatch(const RequestHead& head, const RequestSource& source, Client& client,
+                                   RequestRecord& record);
 
   const ServerOptions options_;
   const std::shared_ptr<ServerMetrics> metrics_;

@@ -68,8 +68,7 @@ std::string StatusEndpoints::default_model_status() const {
 
 Response StatusEndpoints::health() const {
   const auto status = default_model_status();
-  return json_response(status == "failed" ? 503 : 200,
-                       json_text({{"status", status}, {"model", engine_.models().front().id}}));
+  return json_response(status == "failed" ? 503 : 200, json_text({{"status", status}}));
 }
 
 Response StatusEndpoints::ready() const {

@@ -48,6 +48,11 @@ std::optional<Authority> parse_authority(std::string_view text) {
   return authority;
 }
 
+bool is_ip_address(std::string_view text) {
+  in_addr address{};
+  return inet_pton(AF_INET, std::string(text).c_str(), &address) == 1 || is_ipv6(text);
+}
+
 bool is_loopback(std::string_view host) {
   if (equal_ignoring_case(host, "localhost") || host == "::1") return true;
   in_addr address{};

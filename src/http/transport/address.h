@@ -21,6 +21,9 @@ struct Authority {
 /// refers to `text`.
 std::optional<Authority> parse_authority(std::string_view text);
 
+/// True for an IPv4 address in four decimal parts and for an IPv6 address, without brackets, port and zone.
+bool is_ip_address(std::string_view text);
+
 /// True for "localhost" in any case, "::1" and the IPv4 addresses 127.0.0.0/8: what only this machine can reach.
 /// @param host  a name or an address without brackets and port
 bool is_loopback(std::string_view host);

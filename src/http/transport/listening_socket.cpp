@@ -67,7 +67,6 @@ int ListeningSocket::bind(const std::string& host, int port) {
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   getsockname(socket_, reinterpret_cast<sockaddr*>(&bound), &length);
-  loopback_ = http::is_loopback(address_text(bound));
   return port_of(bound);
 }
 

@@ -23,12 +23,9 @@ class ListeningSocket {
 
   /// Non-blocking; negative once closed.
   int descriptor() const { return socket_; }
-  /// True when only this machine can connect.
-  bool is_loopback() const { return loopback_; }
 
  private:
   int socket_ = -1;
-  bool loopback_ = false;
 };
 
 }  // namespace easel::http

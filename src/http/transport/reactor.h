@@ -39,7 +39,6 @@ class Reactor {
   /// @return the port listened on
   /// @throws Error(kUnavailable)  the address cannot be taken, or the system has no more threads
   int listen(const std::string& host, int port, std::size_t threads, std::size_t reserved);
-  bool is_loopback() const { return listening_.is_loopback(); }
 
   /// Accepts until stop(), then returns when every connection has ended.
   void run();

@@ -99,7 +99,14 @@ HttpError unexpected_error(std::string detail) {
 
 HttpError protocol_error(const ProtocolError& error) {
   const auto& reason = error.reason();
-  return {.status = reason.status, .message = reason.message, .param = reason.part, .close = reason.close};
+  HttpError result{.status = reason.status, .message = reason.message, .param = reason.part, .close = reason.close};
+  if (reason.status == 429) {
+    const auto& row = kRows[static_cast<std::size_t>(ErrorCode::kResourceExhausted)];
+    result.type = row.type;
+    result.code = row.wire_code;
+    result.headers.add("retry-after", kRetryAfterSeconds);
+  }
+  return result;
 }
 
 std::string error_body(const HttpError& error) {

@@ -129,10 +129,10 @@ bool KeptRequest::finish(ImageStore& store, std::chrono::milliseconds grace) {
   if (abandoned(grace)) cancel();
   if (!running->wait_for(std::chrono::milliseconds(0))) return false;
   try {
-    auto result = make_result(running->take(), unix_seconds(), std::move(context_));
+    auto result = make_result(running->take(), unix_seconds(), context_);
     end(std::make_shared<StoredResult>(std::move(result), store, /*keep_unstored=*/!detached()), std::nullopt);
   } catch (const Error& error) {
-    end(nullptr, generation_error(error));
+    end(nullptr, result_error(error, context_));
   } catch (const std::exception& error) {
     end(nullptr, unexpected_error(error.what()));
   }

@@ -80,6 +80,13 @@ std::int64_t image_tokens(int width, int height, int cell) {
   return cells(width) * cells(height) / kCellsPerToken;
 }
 
+HttpError result_error(const Error& error, const ResultContext& context) {
+  auto result = generation_error(error);
+  if (result.detail.empty()) result.detail = result.message;
+  result.message = without_folder(std::move(result.message), context.model_folder);
+  return result;
+}
+
 int max_edge_of(ImageFormat format) {
   switch (format) {
     case ImageFormat::kJpeg:

@@ -45,7 +45,11 @@ struct ResultContext {
   std::uint64_t seed = 0;
   int cell = 8;  ///< ModelDescription::cell
   std::int64_t input_image_tokens = 0;
+  std::string model_folder = {};  ///< ModelDescription::folder
 };
+
+/// The error of a job that failed. The log gets the whole text, and clients the one without the server's folders.
+HttpError result_error(const Error& error, const ResultContext& context);
 
 /// The longest edge that an image file of the format can have, in pixels.
 int max_edge_of(ImageFormat format);

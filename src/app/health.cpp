@@ -1,0 +1,18 @@
+// easel health: asks the server on this machine whether it is ready, for the health checks of containers.
+#include <chrono>
+#include <cstdio>
+
+#include "app/commands.h"
+#include "http/transport/probe.h"
+
+namespace easel {
+
+int check_health(const Options& options) {
+  constexpr std::chrono::seconds kTimeout{4};
+  const int status = http::status_of(options.server.host, options.server.port, "/ready", kTimeout);
+  constexpr int kOk = 200;
+  std::printf(status == kOk ? "ready\n" : "not ready: status %d\n", status);
+  return status == kOk ? 0 : 1;
+}
+
+}  // namespace easel

@@ -1,0 +1,96 @@
+#include "http/transport/upload_memory.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+
+#include "core/text.h"
+#include "http/transport/protocol_error.h"
+
+namespace easel::http {
+namespace {
+
+// Taken at a time by a body whose length is not declared.
+constexpr std::size_t kPortion = std::size_t{8} << 20;
+
+ProtocolError no_memory(bool close) {
+  return ProtocolError({.status = 429,
+                        .message = "The server is receiving as many uploads as it has memory for; try again later.",
+                        .close = close});
+}
+
+}  // namespace
+
+bool UploadMemory::fits(const Waiting& request) const {
+  const auto reserve = request.small ? 0 : bytes_ / 4;
+  if (used_ + request.bytes + reserve > bytes_) return false;
+  const auto held = held_.find(request.account);
+  const auto own = held == held_.end() ? 0 : held->second;
+  if (own == 0 || own + request.bytes <= bytes_ / 2) return true;
+  return std::none_of(waiting_.begin(), waiting_.end(),
+                      [&](const Waiting& other) { return other.account != request.account; });
+}
+
+// An earlier request that does not fit holds back the later ones of its size, so that large ones are not starved by
+// smaller ones, unless only its account is at fault.
+bool UploadMemory::is_next(std::list<Waiting>::const_iterator request) const {
+  if (!fits(*request)) return false;
+  return std::none_of(waiting_.begin(), request, [&](const Waiting& earlier) {
+    const auto held = held_.find(earlier.account);
+    const bool own_fault = held != held_.end() && held->second + earlier.bytes > bytes_ / 2;
+    return earlier.small == request->small && !own_fault;
+  });
+}
+
+bool UploadMemory::take(const std::string& account, std::size_t held, std::size_t bytes) {
+  const auto until = std::chrono::steady_clock::now() + wait_;
+  const MutexLock lock(mutex_);
+  waiting_.push_back({account, bytes, held + bytes <= kSmallBody});
+  const auto own = std::prev(waiting_.end());
+  bool next = is_next(own);
+  while (!next && changed_.wait_until(mutex_, until)) next = is_next(own);
+  waiting_.erase(own);
+  if (next) {
+    used_ += bytes;
+    held_[account] += bytes;
+  }
+  changed_.notify_all();  // whether it got memory or has left, another one may be the next
+  return next;
+}
+
+void UploadMemory::give_back(const std::string& account, std::size_t bytes) {
+  if (bytes == 0) return;
+  const MutexLock lock(mutex_);
+  used_ -= bytes;
+  const auto held = held_.find(account);
+  held->second -= bytes;
+  if (held->second == 0) held_.erase(held);
+  changed_.notify_all();
+}
+
+bool BudgetedClient::take(std::size_t bytes) {
+  if (!memory_.take(account_, held_, bytes)) return false;
+  held_ += bytes;
+  return true;
+}
+
+void BudgetedClient::receive_body(std::size_t max_bytes, const Sink& sink) {
+  const auto limit = std::min(max_bytes, memory_.max_body());
+  // A declared length above the limit is refused by the client, before anything is read.
+  if (!head_.chunked && head_.body_bytes > 0 && head_.body_bytes <= limit) {
+    if (!take(static_cast<std::size_t>(head_.body_bytes))) throw no_memory(/*close=*/true);
+  }
+  if (!head_.chunked) return client_.receive_body(limit, sink);
+  std::size_t received = 0;
+  bool short_of_memory = !take(std::min(kPortion, limit));
+  if (short_of_memory) throw no_memory(/*close=*/true);
+  client_.receive_body(limit, [&](std::string_view piece) {
+    received += piece.size();
+    if (short_of_memory) return;
+    if (received > held_ && !take(std::min(kPortion, limit - held_))) short_of_memory = true;
+    if (!short_of_memory) sink(piece);
+  });
+  if (short_of_memory) throw no_memory(/*close=*/false);
+}
+
+}  // namespace easel::http

@@ -1,0 +1,82 @@
+// A bound on the memory of all request bodies together.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <map>
+#include <string>
+
+#include "core/mutex.h"
+#include "http/transport/client.h"
+#include "http/transport/request_head.h"
+
+namespace easel::http {
+
+/// Memory that requests take before their bodies are read, and give back when the bodies have been used. Thread-safe.
+///
+/// A quarter of it is only for small bodies, so that uploads do not keep out requests for images from text. No account
+/// holds more than half of it while another account waits. Apart from that, requests get memory in the order in which
+/// they ask for it.
+class UploadMemory {
+ public:
+  static constexpr std::size_t kSmallBody = std::size_t{1} << 20;
+
+  /// @param bytes  in all
+  /// @param wait   longest time that a request waits
+  UploadMemory(std::size_t bytes, std::chrono::milliseconds wait) : bytes_(bytes), wait_(wait) {}
+
+  /// The largest body that can be received.
+  std::size_t max_body() const { return bytes_ - bytes_ / 4; }
+  /// Waits until the account gets so much more.
+  /// @param held  by the same request already
+  /// @return false if it got none within the time
+  bool take(const std::string& account, std::size_t held, std::size_t bytes);
+  void give_back(const std::string& account, std::size_t bytes);
+
+ private:
+  struct Waiting {
+    const std::string& account;
+    std::size_t bytes;
+    bool small;
+  };
+  bool fits(const Waiting& request) const EASEL_REQUIRES(mutex_);
+  bool is_next(std::list<Waiting>::const_iterator request) const EASEL_REQUIRES(mutex_);
+
+  const std::size_t bytes_;
+  const std::chrono::milliseconds wait_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::size_t used_ EASEL_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::size_t> held_ EASEL_GUARDED_BY(mutex_);  // by account
+  std::list<Waiting> waiting_ EASEL_GUARDED_BY(mutex_);               // longest first
+};
+
+/// A client whose body takes memory before it is received. The memory is given back with the object. Used by one
+/// thread.
+class BudgetedClient final : public Client {
+ public:
+  /// All of them must outlive the object.
+  BudgetedClient(Client& client, const RequestHead& head, UploadMemory& memory, const std::string& account)
+      : client_(client), head_(head), memory_(memory), account_(account) {}
+  ~BudgetedClient() override { memory_.give_back(account_, held_); }
+  BudgetedClient(const BudgetedClient&) = delete;
+  BudgetedClient& operator=(const BudgetedClient&) = delete;
+
+  /// A body whose length is not declared takes 8 MiB at a time.
+  /// @throws ProtocolError  as Client; 429: there was no memory within the time
+  void receive_body(std::size_t max_bytes, const Sink& sink) override;
+  const std::string& address() const override { return client_.address(); }
+  bool gone() override { return client_.gone(); }
+
+ private:
+  bool take(std::size_t bytes);
+
+  Client& client_;
+  const RequestHead& head_;
+  UploadMemory& memory_;
+  const std::string& account_;
+  std::size_t held_ = 0;
+};
+
+}  // namespace easel::http
