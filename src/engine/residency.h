@@ -57,7 +57,7 @@ class Residency {
   std::optional<ModelId> find_id(const std::string& name) const { return ids_.find_optional(name); }
   /// A model that was removed meanwhile has the status of one that is not in memory.
   ModelStatus status(ModelId model) const;
-  /// Serves a further model, or a new one in place of the one of that name, from the next update on. The old one leaves
+  /// Serves a further model, or replaces the model of that name, from the next update on. The old one leaves
   /// memory when the requests that run on it have ended.
   void put(ServedModel model);
   /// Serves the model no more from the next update on. It leaves memory when the requests that run on it have ended.
@@ -106,7 +106,7 @@ class Residency {
   void take_changes();
   void forget_removed();
 
-  /// A model that was added, or the number of one that was removed.
+  /// A model that was added, or the number of a removed model.
   struct Change {
     ModelId id;
     std::shared_ptr<const ServedModel> added;  // null: removed
