@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "http/openai/service.h"
+#include "http/sdapi/sdapi.h"
 #include "http/transport/reactor.h"
 #include "http/transport/request_handler.h"
 #include "http/wire/http_error.h"
@@ -19,7 +20,7 @@ constexpr std::size_t kSpareThreads = 32;
 class Server final : public HttpServer, private RequestHandler {
  public:
   Server(Engine& engine, ServerOptions options, const ConnectionTimeouts& timeouts)
-      : service_(engine, std::move(options)), reactor_(timeouts, *this) {}
+      : service_(engine, std::move(options), &sdapi::make_extension), reactor_(timeouts, *this) {}
 
   int bind() override {
     const auto& options = service_.options();

@@ -1,0 +1,211 @@
+#include "http/sdapi/answers.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "core/base64.h"
+#include "core/text.h"
+#include "easel/image.h"
+#include "easel/image_metadata.h"
+#include "http/sdapi/spellings.h"
+#include "http/wire/json_text.h"
+
+namespace easel::http::sdapi {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+struct ImageFacts {
+  const Translation& translation;
+  std::int64_t steps = 0;
+  double guidance_scale = 0;
+  std::string size;
+  std::string model;
+};
+
+std::string infotext(const ImageFacts& facts, std::uint64_t seed) {
+  ParametersText text{.prompt = facts.translation.prompt,
+                      .negative_prompt = facts.translation.negative_prompt,
+                      .settings = {{"Steps", std::to_string(facts.steps)},
+                                   {"Sampler", facts.translation.sampler},
+                                   {"Schedule type", facts.translation.spacing},
+                                   {"CFG scale", concat(facts.guidance_scale)},
+                                   {"Seed", std::to_string(seed)},
+                                   {"Size", facts.size},
+                                   {"Model", facts.model}}};
+  if (facts.translation.clip_skip > 1) {
+    text.settings.emplace_back("Clip skip", std::to_string(facts.translation.clip_skip));
+  }
+  return write_parameters(text);
+}
+
+ordered_json info_json(const ImageFacts& facts, const ImageResult& result) {
+  const auto& translation = facts.translation;
+  ordered_json info = {{"prompt", translation.prompt},
+                       {"negative_prompt", translation.negative_prompt},
+                       {"seed", result.seed},
+                       {"width", result.width},
+                       {"height", result.height},
+                       {"sampler_name", translation.sampler},
+                       {"cfg_scale", facts.guidance_scale},
+                       {"steps", facts.steps},
+                       {"batch_size", result.items.size()},
+                       {"sd_model_name", facts.model},
+                       {"sd_model_hash", ""},
+                       {"clip_skip", translation.clip_skip},
+                       {"index_of_first_image", 0}};
+  for (const auto& item : result.items) {
+    info["all_prompts"].push_back(translation.prompt);
+    info["all_negative_prompts"].push_back(translation.negative_prompt);
+    info["all_seeds"].push_back(item.seed);
+    info["infotexts"].push_back(infotext(facts, item.seed));
+  }
+  if (!translation.ignored.empty()) info["ignored"] = translation.ignored;
+  return info;
+}
+
+// What was asked for, without the files.
+ordered_json parameters_json(const json& body, const Translation& translation) {
+  ordered_json parameters = ordered_json::object();
+  for (const auto& [name, value] : body.items()) {
+    const bool has_files = name == "init_images" || name == "mask" || name == "alwayson_scripts";
+    parameters[name] = has_files ? ordered_json(nullptr) : ordered_json(value);
+  }
+  if (!translation.ignored.empty()) parameters["ignored"] = translation.ignored;
+  return parameters;
+}
+
+double rounded(double number) {
+  return std::round(number * 10000) / 10000;
+}
+
+}  // namespace
+
+std::string images_answer(const json& body, const Translation& translation, const GenerationRequest& request,
+                          const ModelDescription& model, ImageResult result) {
+  const ImageFacts facts{.translation = translation,
+                         .steps = request.requested_steps(model.default_steps),
+                         .guidance_scale = request.guidance_scale.value_or(model.default_guidance_scale),
+                         .size = concat(result.width, 'x', result.height),
+                         .model = model.id};
+  const auto info = json_text(info_json(facts, result));
+  // Base64 needs no escaping, so it does not pass through the JSON library.
+  std::string text = R"({"images":[)";
+  for (auto& item : result.items) {
+    if (&item != &result.items.front()) text += ',';
+    text.append("\"").append(base64_encode(item.file)).append("\"");
+    item.file = {};
+  }
+  text += R"(],"parameters":)" + json_text(parameters_json(body, translation));
+  text += R"(,"info":)" + json_text(info) + '}';
+  return text;
+}
+
+std::string progress_answer(const std::vector<Call>& calls, bool with_image) {
+  StepProgress progress;
+  double seconds = 0;
+  std::optional<Image> preview;
+  if (!calls.empty()) {
+    const auto& call = calls.front();
+    progress = call.job->progress();
+    seconds = call.job->position().wait_seconds;
+    if (with_image) preview = call.feed->newest_preview();
+  }
+  const auto share = progress.steps_total > 0
+                         ? static_cast<double>(progress.steps_done) / static_cast<double>(progress.steps_total)
+                         : 0.0;
+  const ordered_json state = {{"skipped", false},
+                              {"interrupted", false},
+                              {"stopping_generation", false},
+                              {"job", calls.empty() ? "" : "scripts_txt2img"},
+                              {"job_count", calls.size()},
+                              {"job_timestamp", "0"},
+                              {"job_no", 0},
+                              {"sampling_step", progress.steps_done},
+                              {"sampling_steps", progress.steps_total}};
+  return json_text({{"progress", rounded(share)},
+                    {"eta_relative", rounded(seconds)},
+                    {"state", state},
+                    {"current_image", preview ? ordered_json(base64_encode(encode_png(*preview))) : ordered_json()},
+                    {"textinfo", nullptr}});
+}
+
+std::string error_answer(const HttpError& error) {
+  const bool is_name = !error.code.empty() && error.code.find(' ') != std::string::npos;
+  return json_text({{"error", is_name ? error.code : "HTTPException"},
+                    {"detail", is_name ? error.code : error.message},
+                    {"body", ""},
+                    {"errors", error.message}});
+}
+
+std::string model_titles(const std::vector<ModelDescription>& models) {
+  auto list = ordered_json::array();
+  for (const auto& model : models) {
+    if (model.upscale_factor > 0) continue;
+    list.push_back({{"title", model.id},
+                    {"model_name", model.id},
+                    {"hash", nullptr},
+                    {"sha256", nullptr},
+                    {"filename", model.id},
+                    {"config", nullptr}});
+  }
+  return json_text(list);
+}
+
+std::string sampler_names() {
+  auto list = ordered_json::array();
+  for (const auto& sampler : samplers()) {
+    if (!sampler.listed) continue;
+    list.push_back({{"name", sampler.name}, {"aliases", {sampler.scheduler}}, {"options", ordered_json::object()}});
+  }
+  return json_text(list);
+}
+
+std::string spacing_names() {
+  ordered_json list = {{{"name", "automatic"},
+                        {"label", "Automatic"},
+                        {"aliases", nullptr},
+                        {"default_rho", -1.0},
+                        {"need_inner_model", false}}};
+  for (const auto& spacing : spacings()) {
+    if (!spacing.listed) continue;
+    list.push_back({{"name", spacing.name},
+                    {"label", spacing.label},
+                    {"aliases", nullptr},
+                    {"default_rho", std::string_view(spacing.name) == "karras" ? 7.0 : -1.0},
+                    {"need_inner_model", false}});
+  }
+  return json_text(list);
+}
+
+std::string upscaler_names(const std::vector<ModelDescription>& models) {
+  auto list = ordered_json::array();
+  const auto add = [&](const std::string& name, double scale) {
+    list.push_back(
+        {{"name", name}, {"model_name", nullptr}, {"model_path", nullptr}, {"model_url", nullptr}, {"scale", scale}});
+  };
+  add("None", 4);  // A1111's first one, and its scale
+  for (const auto& model : models) {
+    if (model.upscale_factor > 0) add(model.id, model.upscale_factor);
+  }
+  return json_text(list);
+}
+
+std::string adapter_names(const std::vector<AdapterDescription>& adapters) {
+  auto list = ordered_json::array();
+  for (const auto& adapter : adapters) {
+    const auto& alias = adapter.alias.empty() ? adapter.name : adapter.alias;
+    list.push_back({{"name", adapter.name},
+                    {"alias", alias},
+                    {"path", adapter.name},
+                    {"metadata", {{"family", adapter.family}, {"trigger_words", adapter.trigger_words}}}});
+  }
+  return json_text(list);
+}
+
+}  // namespace easel::http::sdapi

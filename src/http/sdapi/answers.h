@@ -1,0 +1,35 @@
+// A1111's answers.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "easel/engine.h"
+#include "http/openai/request_fields.h"
+#include "http/openai/responses/image_result.h"
+#include "http/sdapi/calls.h"
+#include "http/sdapi/translation.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http::sdapi {
+
+/// {"images": [base64], "parameters": {...}, "info": "JSON as text"}
+/// @param body     of the request; @param request  as it was submitted
+/// @param model    that generated the images
+std::string images_answer(const nlohmann::json& body, const Translation& translation, const GenerationRequest& request,
+                          const ModelDescription& model, ImageResult result);
+
+/// {"progress", "eta_relative", "state", "current_image", "textinfo"} of an account's calls.
+std::string progress_answer(const std::vector<Call>& calls, bool with_image);
+
+/// {"error", "detail", "body", "errors"}
+std::string error_answer(const HttpError& error);
+
+std::string model_titles(const std::vector<ModelDescription>& models);
+std::string sampler_names();
+std::string spacing_names();
+std::string adapter_names(const std::vector<AdapterDescription>& adapters);
+std::string upscaler_names(const std::vector<ModelDescription>& models);
+
+}  // namespace easel::http::sdapi

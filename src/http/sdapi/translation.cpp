@@ -1,0 +1,289 @@
+#include "http/sdapi/translation.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "core/text.h"
+#include "http/openai/model_choice.h"
+#include "http/sdapi/body.h"
+#include "http/sdapi/source_images.h"
+#include "http/sdapi/spellings.h"
+#include "http/wire/http_error.h"
+
+namespace easel::http::sdapi {
+namespace {
+
+using nlohmann::json;
+
+// The text encoders of SD 1.x have 12 layers, those of SD 2.x 23.
+constexpr std::int64_t kMostLayersOfSd1 = 12;
+
+// What A1111's clients send and what changes nothing here, whatever its value is: files that A1111 would write, other
+// programs' own members, and details of members that have an effect only together with another one.
+constexpr const char* kInert[] = {"do_not_save_samples",
+                                  "do_not_save_grid",
+                                  "save_images",
+                                  "override_settings_restore_afterwards",
+                                  "url",
+                                  "auth",
+                                  "force_task_id",
+                                  "infotext",
+                                  "send_images",
+                                  "include_init_images",
+                                  "comments",
+                                  "script_args",
+                                  "disable_extra_networks",
+                                  "hr_scale",
+                                  "hr_upscaler",
+                                  "hr_second_pass_steps",
+                                  "hr_resize_x",
+                                  "hr_resize_y",
+                                  "hr_sampler_name",
+                                  "hr_scheduler",
+                                  "hr_prompt",
+                                  "hr_negative_prompt",
+                                  "hr_checkpoint_name",
+                                  "hr_additional_modules",
+                                  "hr_cfg",
+                                  "hr_distilled_cfg",
+                                  "firstphase_width",
+                                  "firstphase_height",
+                                  "s_noise",
+                                  "s_tmin",
+                                  "s_tmax",
+                                  "refiner_switch_at"};
+
+class Translator {
+ public:
+  Translator(const json& body, bool from_image, const TranslationContext& context)
+      : body_(body), from_image_(from_image), context_(context) {}
+
+  Translation run() {
+    fields_ = {{"prompt_syntax", "a1111"}, {"response_format", "b64_json"}};
+    read_settings();
+    read_model();
+    read_prompts();
+    read_numbers();
+    read_sampler();
+    read_clip_skip();
+    read_size();
+    if (from_image_) read_images();
+    note_what_is_left();
+    result_.upload.fields = std::move(fields_);
+    result_.ignored.assign(ignored_.begin(), ignored_.end());
+    return std::move(result_);
+  }
+
+ private:
+  void read_settings() {
+    const auto* settings = body_.find("override_settings");
+    if (settings && settings->is_object()) settings_ = *settings;
+  }
+
+  std::string setting_text(const char* name) {
+    const auto found = settings_.find(name);
+    return found != settings_.end() && found->is_string() ? found->get<std::string>() : std::string();
+  }
+
+  void read_model() {
+    const auto own = setting_text("sd_model_checkpoint");
+    const auto named = body_.text("model").value_or("");
+    const auto& title = !own.empty() ? own : !named.empty() ? named : context_.chosen_model;
+    model_ = title.empty() ? &model_for(from_image_ ? ImageTask::kEdit : ImageTask::kGenerate, context_.models, "",
+                                        context_.options)
+                           : &model_titled(title, context_);
+    fields_["model"] = model_->id;
+  }
+
+  void read_prompts() {
+    result_.prompt = body_.text("prompt").value_or("");
+    result_.negative_prompt = body_.text("negative_prompt").value_or("");
+    // A1111 draws without a prompt; easel's own routes take an empty one for a mistake. To a text encoder a space is
+    // the same.
+    fields_["prompt"] = result_.prompt.empty() ? " " : result_.prompt;
+    if (!result_.negative_prompt.empty()) fields_["negative_prompt"] = result_.negative_prompt;
+  }
+
+  void read_numbers() {
+    if (const auto steps = body_.integer("steps"); steps.value_or(0) > 0) fields_["num_inference_steps"] = *steps;
+    const auto seed = body_.integer("seed").value_or(-1);
+    if (seed >= 0) fields_["seed"] = seed;
+    const auto batch = body_.integer("batch_size").value_or(1), iterations = body_.integer("n_iter").value_or(1);
+    const auto limit = context_.options.max_images;
+    const bool fits = batch <= limit && iterations <= limit;
+    fields_["n"] = fits ? std::max<std::int64_t>(batch, 1) * std::max<std::int64_t>(iterations, 1) : limit + 1;
+    if (body_.number("subseed_strength").value_or(0) != 0) {
+      ignored_.insert("subseed_strength");
+    }
+    static_cast<void>(body_.find("subseed"));
+    for (const char* name : {"seed_resize_from_w", "seed_resize_from_h"}) {
+      if (body_.integer(name).value_or(0) > 0) ignored_.insert(name);
+    }
+    const auto noise = body_.number("initial_noise_multiplier").value_or(0);
+    if (noise != 0 && noise != 1) ignored_.insert("initial_noise_multiplier");
+    read_guidance();
+  }
+
+  // FLUX.1 is distilled: Forge's `distilled_cfg_scale` is what its model is given, and `cfg_scale` a second prediction,
+  // which counts only with a negative prompt.
+  void read_guidance() {
+    const auto scale = body_.number("cfg_scale");
+    const auto distilled = body_.number("distilled_cfg_scale");
+    if (model_->family == "flux") {
+      if (distilled) fields_["guidance_scale"] = *distilled;
+      const bool counts = scale && *scale != 1 && !result_.negative_prompt.empty();
+      if (!counts) return;
+      if (find_request_field("true_cfg_scale")) {
+        fields_["true_cfg_scale"] = *scale;
+      } else {
+        ignored_.insert("cfg_scale");
+      }
+      return;
+    }
+    if (scale) fields_["guidance_scale"] = *scale;
+  }
+
+  bool knows(const std::string& scheduler) const {
+    const auto in = [&](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), scheduler) != names.end();
+    };
+    return in(model_->schedulers) || in(model_->scheduler_aliases);
+  }
+
+  void read_sampler() {
+    const auto name = body_.text("sampler_name"), older = body_.text("sampler_index");
+    const auto choice = find_sampler(name ? *name : older.value_or(""), body_.text("scheduler").value_or(""));
+    const auto eta = body_.number("eta");
+    std::string scheduler = model_->default_scheduler;
+    result_.sampler = scheduler;
+    if (choice.sampler) {
+      if (choice.sampler->approximate) ignored_.insert("sampler_name");
+      if (knows(choice.sampler->scheduler)) {
+        scheduler = choice.sampler->scheduler;
+        result_.sampler = choice.sampler->name;
+      } else {
+        ignored_.insert("sampler_name");
+      }
+    }
+    if (choice.spacing) {
+      const auto spaced = scheduler + choice.spacing->suffix;
+      const bool can = choice.spacing->honoured && knows(spaced);
+      can ? scheduler = spaced : *ignored_.insert("scheduler").first;
+      if (can) result_.spacing = choice.spacing->label;
+    }
+    if (!scheduler.empty()) fields_["scheduler"] = scheduler;
+    const auto& with_eta = model_->eta_schedulers;
+    const bool uses_eta = std::find(with_eta.begin(), with_eta.end(), scheduler) != with_eta.end();
+    if (eta && uses_eta) fields_["eta"] = std::clamp(*eta, 0.0, 1.0);
+  }
+
+  // A1111 counts the layers from 1; diffusers counts the layers that are left out. SD 2.x and SDXL stop at the last but
+  // one layer anyway.
+  void read_clip_skip() {
+    auto asked = body_.integer("clip_skip").value_or(0);
+    const char* name = "clip_skip";
+    const auto found = settings_.find("CLIP_stop_at_last_layers");
+    if (found != settings_.end() && found->is_number()) {
+      asked = static_cast<std::int64_t>(std::clamp(found->get<double>(), -1.0, 1000.0));
+      name = "override_settings.CLIP_stop_at_last_layers";
+    }
+    if (asked <= 0) return;
+    const bool is_sd1 = model_->family == "stable-diffusion" && model_->max_clip_skip <= kMostLayersOfSd1;
+    auto left_out = is_sd1 ? asked - 1 : std::max<std::int64_t>(asked, 2) - 2;
+    if (left_out > model_->max_clip_skip) {
+      left_out = model_->max_clip_skip;
+      ignored_.insert(name);
+    }
+    result_.clip_skip = asked;
+    if (left_out > 0) fields_["clip_skip"] = left_out;
+  }
+
+  void read_size() {
+    auto width = body_.integer("width").value_or(0), height = body_.integer("height").value_or(0);
+    if (width <= 0 && height <= 0) return;
+    if (width <= 0) width = model_->native_width;
+    if (height <= 0) height = model_->native_height;
+    fields_["size"] = concat(width, "x", height);
+    size_ = {width, height};
+  }
+
+  void read_images() {
+    result_.task = ImageTask::kEdit;
+    fields_["strength"] = std::clamp(body_.number("denoising_strength").value_or(0.75), 0.0, 1.0);
+    SourceImages sources{.limits = context_.options, .width = size_.first, .height = size_.second};
+    const auto resize_mode = body_.integer("resize_mode").value_or(0);
+    if (resize_mode >= 2) ignored_.insert("resize_mode");
+    sources.crop = resize_mode == 1;
+    sources.inverted = body_.integer("inpainting_mask_invert").value_or(0) != 0;
+    const auto* images = body_.find("init_images");
+    const auto* mask = body_.find("mask");
+    sources.read(images, mask && !is_neutral(*mask) ? mask : nullptr, result_.upload);
+    read_inpainting(result_.upload.mask.has_value());
+  }
+
+  void read_inpainting(bool masked) {
+    const auto fill = body_.integer("inpainting_fill").value_or(1);
+    const auto padding = body_.integer("inpaint_full_res_padding").value_or(32);
+    const bool only_masked = body_.flag("inpaint_full_res", true);
+    const auto blur = body_.number("mask_blur").value_or(4);
+    for (const char* name : {"mask_blur_x", "mask_blur_y", "mask_round"}) static_cast<void>(body_.find(name));
+    if (!masked) return;
+    if (fill != 1) ignored_.insert("inpainting_fill");
+    honour("padding_mask_crop", only_masked, padding, "inpaint_full_res");
+    honour("mask_blur", blur > 0, static_cast<std::int64_t>(blur), "mask_blur");
+  }
+
+  // Sends a field of easel's, or names A1111's where this server has none.
+  void honour(const char* field, bool wanted, std::int64_t value, const char* name) {
+    if (!wanted) return;
+    if (find_request_field(field)) {
+      fields_[field] = value;
+    } else {
+      ignored_.insert(name);
+    }
+  }
+
+  void note_what_is_left() {
+    for (const char* name : kInert) static_cast<void>(body_.find(name));
+    if (!from_image_) static_cast<void>(body_.find("denoising_strength"));
+    if (body_.flag("enable_hr", false)) ignored_.insert("enable_hr");
+    for (const auto& name : body_.unread()) ignored_.insert(name);
+    for (const auto& [name, value] : settings_.items()) {
+      const bool read = name == "sd_model_checkpoint" || name == "CLIP_stop_at_last_layers";
+      const bool automatic = name == "sd_vae" && (value == "Automatic" || value == "None" || value == "automatic");
+      if (!read && !automatic && !is_neutral(value)) ignored_.insert("override_settings." + name);
+    }
+  }
+
+  Body body_;
+  const bool from_image_;
+  const TranslationContext& context_;
+  const ModelDescription* model_ = nullptr;
+  json settings_ = json::object();
+  json fields_;
+  std::pair<std::int64_t, std::int64_t> size_{0, 0};
+  std::set<std::string> ignored_;
+  Translation result_;
+};
+
+}  // namespace
+
+Translation translate(const json& body, bool from_image, const TranslationContext& context) {
+  return Translator(body, from_image, context).run();
+}
+
+const ModelDescription& model_titled(const std::string& title, const TranslationContext& context) {
+  const auto name = title.substr(0, title.find(" ["));
+  try {
+    return resolve_model(context.models, name, context.options);
+  } catch (const HttpFailure& failure) {
+    auto error = failure.error();
+    error.status = 404;
+    throw HttpFailure(std::move(error));
+  }
+}
+
+}  // namespace easel::http::sdapi
