@@ -137,6 +137,7 @@ TEST(RequestFields, InvalidValuesAreReportedWithParam) {
       {{{"loras", json::array({json{{"name", 1}}})}}, "loras[0].name", "invalid_type"},
       {{{"loras", json::array({json{{"name", std::string(256, 'x')}}})}}, "loras[0].name", "string_above_max_length"},
       {{{"loras", json::array({json{{"name", "a"}, {"weight", "1"}}})}}, "loras[0].weight", "invalid_type"},
+      {{{"loras", json::array({json{{"name", "a"}, {"scale", 1}}})}}, "loras[0].scale", "unknown_parameter"},
       {{{"loras", json(std::vector<std::string>(17, "a"))}}, "loras", "array_above_max_length"}};
   for (const auto& expected : refusals) {
     SCOPED_TRACE(expected.object.dump().substr(0, 100));

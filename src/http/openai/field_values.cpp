@@ -68,6 +68,17 @@ bool needs_prompt(ImageTask task) {
   return task == ImageTask::kGenerate || task == ImageTask::kEdit;
 }
 
+// A member that would be passed over may be a misspelt weight.
+void check_adapter_members(const json& object, const std::string& name) {
+  for (const auto& [member, value] : object.items()) {
+    const bool is_known = member == "name" || member == "weight" || member == "text_encoder_weight";
+    if (is_known || value.is_null()) continue;
+    throw field_error(concat(name, '.', shortened(member)), "unknown_parameter",
+                      concat("`", name, "` has the member ", quote(member),
+                             "; an adapter has `name`, `weight` and `text_encoder_weight`."));
+  }
+}
+
 AdapterSelection read_adapter(const json& entry, const std::string& name) {
   const json object = entry.is_string() ? json{{"name", entry}} : entry;
   if (!object.is_object()) throw wrong_type(name, "a string or an object", entry);
@@ -75,6 +86,7 @@ AdapterSelection read_adapter(const json& entry, const std::string& name) {
     const auto found = object.find(member);
     return found == object.end() || found->is_null() ? nullptr : &*found;
   };
+  check_adapter_members(object, name);
   AdapterSelection adapter;
   const auto* written = find("name");
   if (!written) throw field_error(name + ".name", "missing_required_parameter", concat("`", name, "` has no `name`."));
