@@ -215,6 +215,22 @@ class Engine {
   /// @throws Error(kNotFound)  no such id
   virtual void unload(const std::string& id) = 0;
 
+  /// Serves a further model from now on, as the last of models(); or, where a model of that id is served, a new one in
+  /// its place. Then images in progress are completed with the old one, and requests that wait use the new one, which
+  /// is loaded anew.
+  /// @throws Error(kUnsupported)  this engine's models do not change; make_engine's do
+  virtual void put(ServedModel model) {
+    throw Error(ErrorCode::kUnsupported, model.description.id + ": the models of this engine do not change");
+  }
+  /// Serves the model no more. Images in progress are completed; requests that wait end with kNotFound, as do later
+  /// ones.
+  /// @throws Error(kNotFound)         no such id
+  /// @throws Error(kInvalidArgument)  it is the only model
+  /// @throws Error(kUnsupported)      as put
+  virtual void remove(const std::string& id) {
+    throw Error(ErrorCode::kUnsupported, id + ": the models of this engine do not change");
+  }
+
   /// Queues a request.
   /// @throws Error(kInvalidArgument)    num_images is below 1, or an option is out of its range
   /// @throws Error(kNotFound)           no such model

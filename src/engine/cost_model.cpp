@@ -35,14 +35,25 @@ void RunningMean::add(double sample) {
 }
 
 CostModel::CostModel(const std::vector<ModelDescription>& models, CostModel* shared) : shared_(shared) {
-  for (const auto& model : models) models_.emplace(models_.size(), model);
+  for (ModelId id = 0; id < models.size(); ++id) add(id, models[id]);
+}
+
+void CostModel::add(ModelId model, const ModelDescription& description) {
+  auto kept = std::make_shared<const ModelDescription>(description);
+  const MutexLock lock(mutex_);
+  models_.insert_or_assign(model, std::move(kept));
+}
+
+std::shared_ptr<const ModelDescription> CostModel::description_of(ModelId model) const {
+  const MutexLock lock(mutex_);
+  return models_.at(model);
 }
 
 CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& request) const {
-  const auto& description = models_.at(model);
-  const bool native = description.native_size_only || !request.width || !request.height;
-  return {model, native ? description.native_width : *request.width,
-          native ? description.native_height : *request.height};
+  const auto description = description_of(model);
+  const bool native = description->native_size_only || !request.width || !request.height;
+  return {model, native ? description->native_width : *request.width,
+          native ? description->native_height : *request.height};
 }
 
 void CostModel::add_begin(const Shape& shape, double seconds) {
@@ -66,7 +77,7 @@ void CostModel::add_step(const Shape& shape, std::string_view batch_key, int row
   if (curves.size() >= kMaxCurves && !curves.contains(batch_key)) curves.clear();
   measured_[shape].row.add(seconds / rows);
   curves[std::string(batch_key)][rows].add(seconds);
-  seconds_per_unit_.add(seconds / rows / units(models_.at(shape.model), shape));
+  seconds_per_unit_.add(seconds / rows / units(*models_.at(shape.model), shape));
 }
 
 CostModel::Measured CostModel::measured(const Shape& shape) const {
@@ -83,7 +94,7 @@ std::optional<double> CostModel::seconds_per_unit() const {
 double CostModel::guess_row_seconds(const Shape& shape) const {
   auto per_unit = seconds_per_unit();
   if (!per_unit && shared_) per_unit = shared_->seconds_per_unit();
-  return per_unit.value_or(kGuessedSecondsPerUnit) * units(models_.at(shape.model), shape);
+  return per_unit.value_or(kGuessedSecondsPerUnit) * units(*description_of(shape.model), shape);
 }
 
 CostModel::PerImage CostModel::of(const Shape& shape) const {
@@ -99,10 +110,10 @@ CostModel::PerImage CostModel::of(const Shape& shape) const {
 }
 
 double CostModel::request_seconds(ModelId model, const GenerationRequest& request) const {
-  const auto& description = models_.at(model);
+  const auto description = description_of(model);
   const auto each = of(shape_of(model, request));
-  const auto steps = static_cast<double>(request.requested_steps(description.default_steps));
-  const bool guided = request.guidance_scale.value_or(description.default_guidance_scale) > 1;
+  const auto steps = static_cast<double>(request.requested_steps(description->default_steps));
+  const bool guided = request.guidance_scale.value_or(description->default_guidance_scale) > 1;
   const auto image = steps * (guided ? 2 : 1) * each.row + each.decode;
   return each.begin + image * static_cast<double>(request.num_images);
 }

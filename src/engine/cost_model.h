@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ class CostModel {
   ///                otherwise outlives this object
   explicit CostModel(const std::vector<ModelDescription>& models, CostModel* shared = nullptr);
 
+  /// Estimates a further model from now on.
+  void add(ModelId model, const ModelDescription& description);
+
   Shape shape_of(ModelId model, const GenerationRequest& request) const;
 
   void add_begin(const Shape& shape, double seconds);
@@ -76,10 +80,11 @@ class CostModel {
   Measured measured(const Shape& shape) const;
   std::optional<double> seconds_per_unit() const;
   double guess_row_seconds(const Shape& shape) const;
+  std::shared_ptr<const ModelDescription> description_of(ModelId model) const EASEL_EXCLUDES(mutex_);
 
-  std::map<ModelId, ModelDescription> models_;  // not changed after construction
   CostModel* const shared_;
   mutable Mutex mutex_;
+  std::map<ModelId, std::shared_ptr<const ModelDescription>> models_ EASEL_GUARDED_BY(mutex_);
   std::map<Shape, Measured> measured_ EASEL_GUARDED_BY(mutex_);
   std::map<ModelId, Curves> curves_ EASEL_GUARDED_BY(mutex_);
   RunningMean seconds_per_unit_ EASEL_GUARDED_BY(mutex_);  // a unit is one pixel times one parameter

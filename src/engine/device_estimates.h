@@ -33,6 +33,11 @@ class DeviceBoard final : public DeviceEstimates {
  public:
   DeviceBoard(const std::vector<ModelDescription>& models, std::size_t devices);
 
+  /// A further model, or a new one in place of the one of that name.
+  void put(const ModelDescription& model);
+  /// Requests for the model count as no work from now on.
+  void remove(const std::string& model) { ids_.remove(model); }
+
   std::size_t count() const override { return costs_.size(); }
   double seconds_of(std::size_t device, const GenerationRequest& request) const override;
   double ready_in(std::size_t device, const std::string& model) const override;
@@ -42,7 +47,9 @@ class DeviceBoard final : public DeviceEstimates {
   void publish(std::size_t device, std::map<ModelId, double> ready_in);
 
  private:
-  const ModelIds ids_;
+  ModelIds ids_;
+  Mutex put_mutex_;
+  ModelId next_ EASEL_GUARDED_BY(put_mutex_);
   CostModel shared_costs_;
   std::vector<std::unique_ptr<CostModel>> costs_;  // by device
   mutable Mutex mutex_;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <thread>
@@ -133,10 +135,11 @@ class LoopEngine final : public Engine {
  public:
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
       : models_(descriptions_of(models)),
-        board_(std::make_shared<DeviceBoard>(models_, options.devices.size())),
+        board_(std::make_shared<DeviceBoard>(descriptions_of(models), options.devices.size())),
         queue_(std::make_shared<Queue>(
             Queue::Limits{.max_pending = options.max_waiting, .max_seconds = options.max_waiting_seconds}, board_,
             kClock, options.observer)) {
+    for (const auto& model : models) checks_[model.description.id] = model.check;
     const auto load_times = std::make_shared<LoadTimes>();
     const auto pinned_to = pinned_devices(models, options.devices.size());
     for (std::size_t device = 0; device < options.devices.size(); ++device) {
@@ -154,7 +157,50 @@ class LoopEngine final : public Engine {
     for (const auto& device : devices_) device->start();  // after all of them have published on the board
   }
 
-  ModelList models() const override { return models_; }
+  ModelList models() const override {
+    const MutexLock lock(models_mutex_);
+    return models_;
+  }
+
+  void put(ServedModel model) override {
+    {
+      const MutexLock lock(models_mutex_);
+      std::vector<ModelDescription> listed(models_.begin(), models_.end());
+      const auto& id = model.description.id;
+      const auto known = std::ranges::find(listed, id, &ModelDescription::id);
+      if (known == listed.end()) {
+        listed.push_back(model.description);
+      } else {
+        *known = model.description;
+      }
+      models_ = ModelList(std::move(listed));
+      checks_[id] = model.check;
+      board_->put(model.description);
+      for (std::size_t i = 0; i < devices_.size(); ++i) {
+        auto there = model;
+        there.pinned = model.pinned && i == 0;
+        devices_[i]->residency().put(std::move(there));
+      }
+    }
+    queue_->wake();
+  }
+
+  void remove(const std::string& id) override {
+    {
+      const MutexLock lock(models_mutex_);
+      std::vector<ModelDescription> listed(models_.begin(), models_.end());
+      if (std::erase_if(listed, [&](const auto& model) { return model.id == id; }) == 0) throw ModelIds::unknown(id);
+      if (listed.empty()) {
+        throw Error(ErrorCode::kInvalidArgument, concat("\"", id, "\" is the only model and cannot be removed"),
+                    "model");
+      }
+      models_ = ModelList(std::move(listed));
+      checks_.erase(id);
+      board_->remove(id);
+      for (const auto& device : devices_) device->residency().remove(id);
+    }
+    queue_->wake();
+  }
 
   ModelStatus status(const std::string& id) const override {
     const auto model = devices_.front()->residency().id_of(id);
@@ -190,19 +236,18 @@ class LoopEngine final : public Engine {
   }
 
   void unload(const std::string& id) override {
-    for (const auto& device : devices_) device->residency().request_unload(device->residency().id_of(id));
+    for (const auto& device : devices_) device->residency().request_unload(devices_.front()->residency().id_of(id));
     queue_->wake();
   }
 
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override {
-    const auto& residency = devices_.front()->residency();
-    const auto& model = residency.served(residency.id_of(request.model));  // throws if there is no such model
+    const auto look = check_of(request.model);  // throws if there is no such model
     if (request.num_images < 1) {
       throw Error(ErrorCode::kInvalidArgument, concat(request.num_images, " images were asked for"), "n");
     }
     check(options);
-    if (model.check) model.check(request);
+    if (look) look(request);
     return queue_->submit(std::move(request), std::move(options));
   }
 
@@ -219,7 +264,17 @@ class LoopEngine final : public Engine {
   }
 
  private:
-  const ModelList models_;
+  using RequestCheck = std::function<void(const GenerationRequest&)>;
+  RequestCheck check_of(const std::string& model) const {
+    const MutexLock lock(models_mutex_);
+    const auto found = checks_.find(model);
+    if (found == checks_.end()) throw ModelIds::unknown(model);
+    return found->second;
+  }
+
+  mutable Mutex models_mutex_;  // held while the models of all devices are changed, so that all number them alike
+  ModelList models_ EASEL_GUARDED_BY(models_mutex_);
+  std::map<std::string, RequestCheck> checks_ EASEL_GUARDED_BY(models_mutex_);  // by model
   const std::shared_ptr<DeviceBoard> board_;
   const std::shared_ptr<Queue> queue_;
   std::vector<std::unique_ptr<DeviceWorker>> devices_;  // last: they use all of the above

@@ -69,6 +69,22 @@ void Loop::sweep() {
   });
 }
 
+/// Models are found by name in every turn, because they may be added, replaced and removed at any time.
+void Loop::find_models() {
+  models_of_waiting_.clear();
+  std::erase_if(waiting_, [this](const auto& job) {
+    const auto& name = job->request().model;
+    const auto id = residency_.find_id(name);
+    if (id) {
+      models_of_waiting_[job->number()] = *id;
+      return false;
+    }
+    const auto unknown = ModelIds::unknown(name);
+    job->fail({unknown.code(), unknown.what(), unknown.param()});
+    return true;
+  });
+}
+
 void Loop::forget(std::uint64_t request) {
   policy_.left(request);
   notified_.erase(request);
@@ -77,6 +93,7 @@ void Loop::forget(std::uint64_t request) {
 void Loop::sync_queue() {
   waiting_ = queue_.waiting(limits_.device);
   std::erase_if(waiting_, [](const auto& job) { return job->ended_or_expired(); });
+  find_models();
   forget_moved_requests();
   for (const auto& job : waiting_) {
     if (!claims_.try_emplace(job->number(), job).second) continue;
@@ -108,6 +125,7 @@ void Loop::update_models() {
   residency_.update(std::move(demand));
   availability_.publish();
   std::erase_if(waiting_, [this](const auto& job) {
+    if (residency_.removed(model_of(*job))) return true;  // it is given another one in the next turn, or fails
     const auto failure = residency_.failure(model_of(*job));
     if (!failure) return false;
     if (!queue_.reassign_from(*job, limits_.device)) job->fail(*failure);

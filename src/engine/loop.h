@@ -63,7 +63,9 @@ class Loop {
     std::size_t ahead;
   };
 
-  ModelId model_of(const QueuedJob& job) const { return residency_.id_of(job.request().model); }
+  /// The model of a request that waits, the same for the whole turn.
+  ModelId model_of(const QueuedJob& job) const { return models_of_waiting_.at(job.number()); }
+  void find_models();
   void sweep();
   void forget(std::uint64_t request);
   void sync_queue();
@@ -89,6 +91,7 @@ class Loop {
   Availability availability_;
 
   std::vector<std::shared_ptr<QueuedJob>> waiting_;             // as the queue had it at the beginning of the turn
+  std::map<std::uint64_t, ModelId> models_of_waiting_;          // by request
   std::map<std::uint64_t, std::shared_ptr<QueuedJob>> claims_;  // the requests that the policy knows
   std::map<std::uint64_t, NotifiedPosition> notified_;          // by request
   std::vector<std::shared_ptr<ActiveRequest>> active_;          // in order of admission

@@ -15,21 +15,75 @@ std::vector<ModelDescription> descriptions_of(const std::vector<ServedModel>& mo
 }
 
 Residency::Residency(std::vector<ServedModel> models, Options options, Dependencies dependencies)
-    : options_(std::move(options)),
-      dependencies_(std::move(dependencies)),
-      descriptions_(descriptions_of(models)),
-      ids_(descriptions_) {
-  const auto now = dependencies_.now();
+    : options_(std::move(options)), dependencies_(std::move(dependencies)), ids_(descriptions_of(models)) {
   for (auto& model : models) {
     const auto id = ids_.find(model.description.id);
-    auto& entry = entries_[id];
-    entry.bytes = model.description.memory_bytes;
-    entry.pinned = model.pinned;
-    if (model.pinned || (options_.load_first_model && entries_.size() == 1)) entry.load_requested(now);
-    const MutexLock lock(status_mutex_);
-    statuses_[id].pinned = model.pinned;
-    served_[id] = std::make_shared<const ServedModel>(std::move(model));
+    register_model(id, std::make_shared<const ServedModel>(std::move(model)));
+    if (options_.load_first_model && id == 0) entries_.at(id).load_requested(dependencies_.now());
   }
+}
+
+void Residency::register_model(ModelId id, std::shared_ptr<const ServedModel> model) {
+  auto& entry = entries_[id];
+  entry.bytes = model->description.memory_bytes;
+  entry.pinned = model->pinned;
+  if (model->pinned) entry.load_requested(dependencies_.now());
+  {
+    const MutexLock lock(status_mutex_);
+    statuses_[id].pinned = model->pinned;
+  }
+  names_[id] = model->description.id;
+  served_[id] = std::move(model);
+}
+
+void Residency::put(ServedModel model) {
+  const auto name = model.description.id;
+  auto added = std::make_shared<const ServedModel>(std::move(model));
+  const MutexLock lock(changes_mutex_);
+  const auto replaced = ids_.find_optional(name);
+  // Both are posted before the name means the new number, so that the loop knows the number of every request.
+  if (replaced) changes_.push_back({*replaced, nullptr});
+  changes_.push_back({ids_.put(name), std::move(added)});
+}
+
+void Residency::remove(const std::string& name) {
+  const MutexLock lock(changes_mutex_);
+  if (const auto id = ids_.remove(name)) changes_.push_back({*id, nullptr});
+}
+
+void Residency::take_changes() {
+  std::vector<Change> changes;
+  {
+    const MutexLock lock(changes_mutex_);
+    changes = std::exchange(changes_, {});
+  }
+  for (auto& change : changes) {
+    if (change.added) {
+      register_model(change.id, std::move(change.added));
+      continue;
+    }
+    auto& entry = entries_.at(change.id);
+    entry.pinned = false;
+    entry.unload_requested();
+    removed_.insert(change.id);
+  }
+  // Requests that still wait for a removed model do not keep it in memory.
+  for (const auto id : removed_) {
+    if (const auto found = demand_.find(id); found != demand_.end()) found->second.waiting = 0;
+  }
+}
+
+void Residency::forget_removed() {
+  std::erase_if(removed_, [&](ModelId id) {
+    const auto& entry = entries_.at(id);
+    const bool idle = entry.as<presence::Absent>() != nullptr || entry.as<presence::Failed>() != nullptr;
+    if (!idle || demand_for(demand_, id).any()) return false;
+    entries_.erase(id);
+    served_.erase(id);
+    const MutexLock lock(status_mutex_);
+    statuses_.erase(id);
+    return true;
+  });
 }
 
 RoomRules Residency::rules() const {
@@ -39,12 +93,14 @@ RoomRules Residency::rules() const {
 
 ModelStatus Residency::status(ModelId model) const {
   const MutexLock lock(status_mutex_);
-  return statuses_.at(model);
+  const auto found = statuses_.find(model);
+  return found == statuses_.end() ? ModelStatus{} : found->second;
 }
 
 void Residency::update(DemandByModel demand) {
   demand_ = std::move(demand);
   for (auto& [id, entry] : entries_) entry.update_began();
+  take_changes();
   take_load_result();
   take_wishes();
   bool acted = true;
@@ -53,6 +109,7 @@ void Residency::update(DemandByModel demand) {
     for (auto& [id, entry] : entries_) entry.demand_changed(demand_for(demand_, id), now, options_.load_retry);
     acted = execute(plan(entries_, demand_, rules(), now));
   }
+  forget_removed();
 }
 
 bool Residency::execute(const RoomPlan& plan) {
@@ -74,11 +131,12 @@ void Residency::take_load_result() {
 
 void Residency::take_wishes() {
   for (const auto& [model, wish] : mailbox_.take_wishes()) {
-    auto& entry = entries_.at(model);
+    const auto found = entries_.find(model);
+    if (found == entries_.end() || removed_.contains(model)) continue;
     if (wish == ModelWish::kLoad) {
-      entry.load_requested(dependencies_.now());
+      found->second.load_requested(dependencies_.now());
     } else {
-      entry.unload_requested();
+      found->second.unload_requested();
     }
   }
 }
@@ -99,7 +157,9 @@ std::optional<Failure> Residency::failure(ModelId model) const {
 }
 
 void Residency::used(ModelId model) {
-  entries_.at(model).used_at = dependencies_.now();
+  const auto found = entries_.find(model);
+  if (found == entries_.end()) return;  // it was removed, and this was its last work
+  found->second.used_at = dependencies_.now();
   const MutexLock lock(status_mutex_);
   statuses_.at(model).last_used = std::chrono::system_clock::now();
 }
@@ -136,7 +196,7 @@ LoadResult Residency::run_load(ModelId model, const ServedModel& served) {
     if (!served.load) throw Error(ErrorCode::kInternal, "it has no loader");
     result.pipeline = served.load(options_.device, [this, model](double part) {
       const MutexLock lock(status_mutex_);
-      auto& status = statuses_.at(model);
+      auto& status = statuses_[model];
       if (status.state == ModelState::kLoading) status.loading_progress = std::clamp(part, 0.0, 1.0);
     });
     if (!result.pipeline) throw Error(ErrorCode::kInternal, "its loader returned no pipeline");

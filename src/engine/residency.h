@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,22 +51,28 @@ class Residency {
 
   // Thread-safe.
 
-  /// In order of registration.
-  const std::vector<ModelDescription>& descriptions() const { return descriptions_; }
   const std::string& device() const { return options_.device; }
   /// @throws Error(kNotFound)  no model of this name
   ModelId id_of(const std::string& name) const { return ids_.find(name); }
-  const ServedModel& served(ModelId model) const { return *served_.at(model); }
+  std::optional<ModelId> find_id(const std::string& name) const { return ids_.find_optional(name); }
+  /// A model that was removed meanwhile has the status of a model that is not in memory.
   ModelStatus status(ModelId model) const;
+  /// Serves a further model, or a new one in place of the one of that name, from the next update on. The old one leaves
+  /// memory when the requests that run on it have ended.
+  void put(ServedModel model);
+  /// Serves the model no more from the next update on. It leaves memory when the requests that run on it have ended.
+  void remove(const std::string& name);
   void request_load(ModelId model) { mailbox_.post(model, ModelWish::kLoad); }
   void request_unload(ModelId model) { mailbox_.post(model, ModelWish::kUnload); }
 
   // For the loop.
 
   std::vector<ModelId> models() const;
-  /// Takes what other threads have posted, unloads what should leave, starts the next load. The demand holds for the
-  /// methods below until the next update.
+  /// Takes what other threads have posted, removes and adds models, unloads what should leave, starts the next load.
+  /// The demand holds for the methods below until the next update.
   void update(DemandByModel demand);
+  /// Whether the model was removed. Requests that wait for it are to be given the model that has its name now, if any.
+  bool removed(ModelId model) const { return removed_.contains(model) || !entries_.contains(model); }
   /// The model, if requests may be begun with it now; else null.
   ResidentModel* find(ModelId model);
   /// Why the model's latest load failed, until it may be tried again.
@@ -81,7 +88,7 @@ class Residency {
   std::optional<TimePoint> next_change() const;
   /// Waits for a load under way and destroys all pipelines.
   void unload_all();
-  ModelLabels labels(ModelId model) const { return {served_.at(model)->description.id, options_.device}; }
+  ModelLabels labels(ModelId model) const { return {names_.at(model), options_.device}; }
 
  private:
   RoomRules rules() const;
@@ -94,17 +101,29 @@ class Residency {
   void fail(ModelId model, Failure failure);
   void unload(ModelId model, bool evicted);
   void publish(ModelId model, ModelState state, const std::string& failure = {});
+  void register_model(ModelId id, std::shared_ptr<const ServedModel> model);
+  void take_changes();
+  void forget_removed();
+
+  /// A model that was added, or the number of a removed model.
+  struct Change {
+    ModelId id;
+    std::shared_ptr<const ServedModel> added;  // null: removed
+  };
 
   const Options options_;
   const Dependencies dependencies_;
-  std::vector<ModelDescription> descriptions_;  // not changed after construction
-  const ModelIds ids_;
-  std::map<ModelId, std::shared_ptr<const ServedModel>> served_;  // not changed after construction
+  ModelIds ids_;
+  std::map<ModelId, std::shared_ptr<const ServedModel>> served_;
+  std::map<ModelId, std::string> names_;  // of removed models, too: their last work is reported by name
   ModelEntries entries_;
+  std::set<ModelId> removed_;  // of entries_: they leave when nothing needs them
   DemandByModel demand_;
   std::optional<ModelId> loading_;
 
   ResidencyMailbox mailbox_;
+  Mutex changes_mutex_;
+  std::vector<Change> changes_ EASEL_GUARDED_BY(changes_mutex_);
   mutable Mutex status_mutex_;
   std::map<ModelId, ModelStatus> statuses_ EASEL_GUARDED_BY(status_mutex_);
 };

@@ -241,7 +241,7 @@ void schedule_events(Simulation& simulation, std::vector<SubmittedRequest>& all,
   }
   if (!dice.chance(30)) return;
   const auto model =
-      static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency().descriptions().size()) - 1));
+      static_cast<std::size_t>(dice.roll(0, static_cast<int>(simulation.residency().models().size()) - 1));
   simulation.at(dice.seconds(60), [&simulation, model] { simulation.residency().request_unload(model); });
   if (dice.chance(50)) simulation.at(dice.seconds(60), [&, model] { simulation.residency().request_load(model); });
 }

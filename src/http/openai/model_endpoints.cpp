@@ -12,9 +12,16 @@
 namespace easel::http {
 
 Response ModelEndpoints::list() const {
+  std::vector<ModelDescription> models;
   std::vector<ModelStatus> states;
-  const auto models = engine_.models();
-  for (const auto& model : models) states.push_back(engine_.status(model.id));
+  for (const auto& model : engine_.models()) {
+    try {
+      states.push_back(engine_.status(model.id));
+      models.push_back(model);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;  // else it was removed meanwhile
+    }
+  }
   return json_response(200, model_list(models, states));
 }
 
