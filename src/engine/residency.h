@@ -55,7 +55,7 @@ class Residency {
   /// @throws Error(kNotFound)  no model of this name
   ModelId id_of(const std::string& name) const { return ids_.find(name); }
   std::optional<ModelId> find_id(const std::string& name) const { return ids_.find_optional(name); }
-  /// A model that was removed meanwhile has the status of one that is not in memory.
+  /// A model that was removed meanwhile has the status of a model that is not in memory.
   ModelStatus status(ModelId model) const;
   /// Serves a further model, or replaces the model of that name, from the next update on. The old one leaves
   /// memory when the requests that run on it have ended.
