@@ -9,9 +9,13 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding, get_timestep_embedding
+from diffusers.models.normalization import RMSNorm
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.transformers.transformer_z_image import FeedForward as GatedMlp
+from diffusers.models.transformers.transformer_z_image import RopeEmbedder
 from diffusers.models.upsampling import Upsample2D
+from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 sys.dont_write_bytecode = True
@@ -102,7 +106,19 @@ def activations(folder):
     save(folder, "activations", {}, {"none": torch.zeros(1)}, io)
 
 
+def rotary(folder):
+    block(folder, "rms_norm", RMSNorm(12, eps=0.3), [randn(2, 5, 12)])
+    block(folder, "gated_mlp", GatedMlp(12, 20), [randn(2, 5, 12)])
+    x, positions = randn(2, 7, 3, 20), torch.randint(0, 40, (7, 3), generator=GENERATOR)
+    table = RopeEmbedder(256.0, [4, 6, 10], [40, 40, 40])(positions)
+    pairs = torch.view_as_real(torch.view_as_complex(x.reshape(2, 7, 3, 10, 2)) * table[None, :, None]).flatten(3)
+    angles = torch.arange(7.0)[:, None] / 900.0 ** (torch.arange(0, 20, 2).float() / 20)
+    angles = torch.cat([angles, angles], -1)
+    halves, _ = apply_rotary_pos_emb(x, x, angles.cos()[None], angles.sin()[None], unsqueeze_dim=2)
+    save(folder, "rotary", {}, {"none": torch.zeros(1)}, {"x": x, "positions": positions, "pairs": pairs, "halves": halves})
+
+
 if __name__ == "__main__":
     FOLDER = output_folder()
-    for make in (resnets, transformers, resampling, embeddings, activations):
+    for make in (resnets, transformers, resampling, embeddings, activations, rotary):
         make(FOLDER)

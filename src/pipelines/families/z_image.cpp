@@ -1,6 +1,5 @@
 // Family::load of Z-Image.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 
 #include <utility>
 
