@@ -18,6 +18,7 @@ import time
 
 import images
 import readme
+import streams
 from server import Server, is_free
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,6 +225,7 @@ def main():
             (scratch / "readme").mkdir()
             test_readme(tally, server, clients, scratch / "readme")
             test_curl(tally, server)
+            streams.test(tally, server)
             test_garbage(tally, server)
             test_port_in_use(tally, options.easel, options.model, server)
             tally.add("the server is still there", server.process.poll() is None and server.health() == 200)

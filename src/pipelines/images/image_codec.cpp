@@ -93,10 +93,14 @@ at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents) const {
 }
 
 at::Tensor ImageCodec::fit_preview_map() const {
-  // Colour is close to linear in the latents, so a least-squares fit over one decoded patch of noise is enough.
+  // Colour is close to linear in the latents of an image, so a least-squares fit over one decoded patch is enough. The
+  // patch consists of flat blocks: to white noise the decoder responds differently, which made the error of a preview
+  // as large as the difference between an early and a late one. More channels need more blocks, so smaller ones.
   constexpr std::int64_t kEdge = 16;
-  const std::int64_t cell = config().scale();
-  const auto latents = NoiseSource(0).normal({1, config().latent_channels, kEdge, kEdge});
+  const std::int64_t cell = config().scale(), channels = config().latent_channels;
+  const std::int64_t block = channels > 4 ? 2 : 4;
+  const auto blocks = NoiseSource(0).normal({1, channels, kEdge / block, kEdge / block});
+  const auto latents = blocks.repeat_interleave(block, 2).repeat_interleave(block, 3);
   const auto pixels = at::avg_pool2d(decode(latents, {}).to(at::kCPU, at::kFloat), {cell, cell});
   const auto rows = latents.flatten(2).squeeze(0).t();  // [h * w, C]
   const auto design = at::cat(at::TensorList({rows, at::ones({rows.size(0), 1})}), 1);
