@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "easel/engine.h"
+#include "easel/image_metadata.h"
 #include "easel/observer.h"
 
 namespace easel {
@@ -68,6 +69,7 @@ struct ServerOptions {
   /// Scheme and authority of links to images, e.g. "https://images.example"; empty: as the request's Host has them.
   std::string public_url = {};
   bool opaque_instead_of_transparent = false;   ///< requests for a transparent background get an opaque one
+  MetadataOptions metadata = {};                ///< of the images that are sent
   bool strict = false;                          ///< fields that would be ignored are errors, as with `strict: true`
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself

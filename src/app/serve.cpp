@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "app/metadata_options.h"
 #include "app/model_list.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -100,6 +101,7 @@ int serve(const Options& options) {
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   auto server_options = options.server;
+  server_options.metadata = metadata_options(options);
   server_options.metrics = make_metrics(server_options.version);
   engine_options.observer = server_options.metrics;
   auto engine = make_engine(std::move(models), engine_options);

@@ -19,6 +19,7 @@
 #include "http/openai/submit_options.h"
 #include "http/wire/http_error.h"
 #include "http/wire/json_text.h"
+#include "provenance/image_record.h"
 
 namespace easel::http {
 namespace {
@@ -170,13 +171,16 @@ ImageResult take_result(Job& job, ResultContext context) {
   }
 }
 
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model, const ServerOptions& options) {
   ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
   const auto add = [&](const std::shared_ptr<const Image>& image) {
     if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
   };
   add(request.image);
   std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  auto metadata = options.metadata;
+  metadata.embed = metadata.embed && request.response.embed_metadata;
+  if (metadata.embed || metadata.mark) context.metadata = metadata_of_request(request, model, metadata);
   return context;
 }
 
@@ -189,9 +193,10 @@ std::string link_base(const ServerOptions& options, const RequestHead& head) {
 }
 
 // How the events of a stream are filled.
-EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model) {
+EventFormat event_format(ImageTask task, const ImageRequest& request, const ModelDescription& model,
+                         const ServerOptions& options) {
   const int width = request.width.value_or(model.native_width), height = request.height.value_or(model.native_height);
-  const auto context = result_context(request, model);
+  const auto context = result_context(request, model, options);
   return {.prefix = task == ImageTask::kGenerate ? "image_generation" : "image_edit",
           .partial_image =
               [=](const Image& preview, std::int64_t index) {
@@ -229,7 +234,7 @@ ImageEndpoints::ReadRequest ImageEndpoints::read_request(ImageTask task, const I
 std::optional<ImageResult> ImageEndpoints::run(ImageRequest request, SubmitOptions submit_options, Client& client,
                                                RequestRecord& record, Response& response) {
   const auto models = engine_.models();
-  auto context = result_context(request, resolve_model(models, request.model, options_));
+  auto context = result_context(request, resolve_model(models, request.model, options_), options_);
   const auto job = submit(engine_, std::move(request), std::move(submit_options));
   const auto position = job->position();
   const bool ended = wait_while_connected(*job, client);
@@ -283,7 +288,7 @@ Response ImageEndpoints::file(const std::string& name) const {
 std::optional<Response> ImageEndpoints::stream(ImageTask task, ReadRequest request, SubmitOptions submit_options,
                                                std::shared_ptr<void> permit, Client& client, RequestRecord& record) {
   const auto models = engine_.models();
-  const auto format = event_format(task, request.image, resolve_model(models, request.image.model, options_));
+  const auto format = event_format(task, request.image, resolve_model(models, request.image.model, options_), options_);
   const auto feed = std::make_shared<ProgressFeed>();
   listen(feed, request.stream, submit_options);
   const auto job = submit(engine_, std::move(request.image), std::move(submit_options));

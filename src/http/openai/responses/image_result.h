@@ -8,6 +8,7 @@
 #include "easel/generation.h"
 #include "http/openai/responses/image_store.h"
 #include "http/openai/responses/response_options.h"
+#include "provenance/image_record.h"
 
 namespace easel::http {
 
@@ -44,6 +45,7 @@ struct ResultContext {
   std::uint64_t seed = 0;
   int cell = 8;  ///< ModelDescription::cell
   std::int64_t input_image_tokens = 0;
+  MetadataOf metadata = {};  ///< of each file; null: none
 };
 
 /// Encodes the images. `images` are used up: each is dropped once it is encoded.
