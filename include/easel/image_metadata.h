@@ -22,6 +22,17 @@ struct ImageMetadata {
   std::optional<DigitalSource> source = std::nullopt;
 };
 
+/// What is written into image files, and what their records say about the program.
+struct MetadataOptions {
+  bool embed = false;                   ///< how the image was made: `parameters` and `record`
+  bool mark = false;                    ///< that it was made by a machine: `source`
+  std::string version = {};             ///< of easel
+  std::string libtorch = {};            ///< its version
+  std::string device = {};              ///< "cpu", or "cuda:0" and so on
+  std::string dtype = {};               ///< of models that do not say what they compute in
+  std::string prompt_syntax = "plain";  ///< of requests that name none; or "a1111"
+};
+
 /// AUTOMATIC1111's `parameters` text: the prompt, a line "Negative prompt: ...", and a line of settings, for example
 /// "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512".
 struct ParametersText {

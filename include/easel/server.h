@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "easel/engine.h"
+#include "easel/image_metadata.h"
 #include "easel/observer.h"
 
 namespace easel {
@@ -90,6 +91,7 @@ struct ServerOptions {
   /// Scheme and authority of links to images, e.g. "https://images.example"; empty: as the request's Host has them.
   std::string public_url = {};
   bool opaque_instead_of_transparent = false;  ///< requests for a transparent background get an opaque one
+  MetadataOptions metadata = {};               ///< of the images that are sent
   bool strict = false;                         ///< fields that would be ignored are errors, as with `strict: true`
   /// The adapters that requests may select, at the moment of the call; null: there are none. Called from many threads.
   std::function<std::vector<AdapterDescription>()> list_adapters = {};

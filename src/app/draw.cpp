@@ -11,10 +11,14 @@
 
 #include "app/commands.h"
 #include "app/compute_threads.h"
+#include "app/like.h"
+#include "app/metadata_options.h"
 #include "app/model_list.h"
 #include "core/text.h"
 #include "easel/image_file.h"
+#include "easel/image_output.h"
 #include "http/openai/unused_fields.h"
+#include "provenance/image_record.h"
 #include "weights/format/atomic_file.h"
 
 namespace easel {
@@ -179,6 +183,16 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
   return images;
 }
 
+void save(const std::vector<GeneratedImage>& images, const MetadataOf& metadata, const std::string& output) {
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const auto path = numbered_path(output, i);
+    write_file(path, encode(images[i].image, {}, metadata(images[i])));
+    std::printf("%s: %dx%d, seed %llu%s\n", path.c_str(), images[i].image.width, images[i].image.height,
+                static_cast<unsigned long long>(images[i].seed),
+                images[i].prompt_cut ? "; a prompt was too long and its end was cut off" : "");
+  }
+}
+
 }  // namespace
 
 int draw(const Options& options) {
@@ -196,18 +210,14 @@ int draw(const Options& options) {
   auto model_options = options.model;
   model_options.estimate_activations = false;
   auto models = list_models(model_options);
+  const auto metadata = metadata_options(options);
+  if (!options.draw.like.empty()) follow_record(options, request, metadata, models);
   drop_fields_without_use(request, models[0].description, options.server.strict);
   Timings timings;
   auto pipeline = models[0].load({}, {});
   timings.load_s = seconds_since(start);
   const auto images = generate(*pipeline, request, timings);
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    const auto path = numbered_path(options.draw.output, i);
-    write_file(path, encode_png(images[i].image));
-    std::printf("%s: %dx%d, seed %llu%s\n", path.c_str(), images[i].image.width, images[i].image.height,
-                static_cast<unsigned long long>(images[i].seed),
-                images[i].prompt_cut ? "; a prompt was too long and its end was cut off" : "");
-  }
+  save(images, metadata_of_request(request, models[0].description, metadata), options.draw.output);
   timings.total_s = seconds_since(start);
   if (!options.draw.timings.empty()) write_file(options.draw.timings, timings_text(timings));
   return 0;

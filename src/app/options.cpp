@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "app/help.h"
+#include "app/like.h"
 #include "core/text.h"
 
 #ifndef EASEL_VERSION
@@ -140,6 +141,8 @@ void add_client_options(CLI::App& app, Options& o) {
   add_flag(app, kServerGroup, "--list-aliases", o.server.list_aliases, "list the aliases among the models");
   add(app, kServerGroup, "--public-url", "URL", o.server.public_url,
       "where links to images begin, e.g. https://images.example; by default as the client reached the server");
+  add_flag(app, kServerGroup, "--no-metadata", o.no_metadata, "write no prompt and no settings into the image files");
+  add_flag(app, kServerGroup, "--no-ai-mark", o.no_ai_mark, "do not mark the image files as made by a machine");
   add_flag(app, kServerGroup, "--strict", o.server.strict,
            "reject fields that the image would be made without, instead of listing them in `ignored`");
   add_flag(app, kServerGroup, "--opaque-instead-of-transparent", o.server.opaque_instead_of_transparent,
@@ -253,7 +256,19 @@ CLI::Option* add_own(CLI::App& command, const std::string& flags, const char* va
 void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
   auto* draw = app.add_subcommand("draw", "Generate images into files, without a server");
   auto& r = o.request;
-  add_own(*draw, "prompt", "TEXT", words, "what the image should show")->required();
+  // First, because options are read in this order and the others change what the file says.
+  draw->add_option_function<std::string>(
+          "--like",
+          [&o](const std::string& path) {
+            try {
+              load_like(path, o);
+            } catch (const Error& e) {
+              throw CLI::ValidationError(std::string("--like: ") + e.what());
+            }
+          },
+          "make the image of this file again: its record has the prompt and all settings, which other options change")
+      ->type_name("FILE");
+  add_own(*draw, "prompt", "TEXT", words, "what the image should show; required without --like");
   add_own(*draw, "-o,--output", "FILE", o.output, "PNG file to write")->required();
   add_own(*draw, "-n,--num-images", "N", r.num_images, "number of images; image i is generated with seed + i")
       ->check(CLI::Range(1, 1000));
@@ -391,8 +406,10 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   auto& draw = options.draw;
   if (!texts.size.empty()) std::tie(draw.request.width, draw.request.height) = read_size(texts.size);
   for (const auto& text : texts.estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
-  draw.seed_given = app.get_subcommand("draw")->count("--seed") > 0;
-  draw.request.prompt = join(texts.prompt_words, " ");
+  draw.seed_given = app.get_subcommand("draw")->count("--seed") > 0 || !draw.like.empty();
+  if (!texts.prompt_words.empty()) draw.request.prompt = join(texts.prompt_words, " ");
+  const bool needs_prompt = options.command == Command::kDraw && draw.like.empty();
+  if (needs_prompt && texts.prompt_words.empty()) throw CLI::RequiredError("prompt");
   for (const auto& text : options.aliases) options.server.aliases.push_back(read_alias(text));
   check_public_url(options.server.public_url);
   options.server.early_headers_after = to_milliseconds(options.early_headers_after_s);

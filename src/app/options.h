@@ -44,8 +44,10 @@ struct DrawOptions {
   std::string image;  ///< image file to start from; empty: none
   std::string mask;   ///< image file that marks the area of `image` to redraw; empty: none
   bool seed_given = false;
-  std::string output;   ///< PNG file; further images get a number before the extension
-  std::string timings;  ///< JSON file for the seconds that each stage took; empty: none
+  std::string output;       ///< PNG file; further images get a number before the extension
+  std::string like;         ///< file whose image is made again; empty: none. `request` has what the flags say
+  std::string like_record;  ///< of that file: how its image was made
+  std::string timings;      ///< JSON file for the seconds that each stage took; empty: none
 };
 
 struct PullFlags {
@@ -64,6 +66,8 @@ struct Options {
   ServerOptions server;
   EngineOptions engine;
   bool allow_any_key = false;
+  bool no_metadata = false;          ///< files do not say how their image was made
+  bool no_ai_mark = false;           ///< files do not say that a machine made their image
   double request_timeout_s = 0;      ///< 0: none
   double queue_timeout_s = 600;      ///< longest wait behind other accounts' work; 0: no limit
   double keep_alive_s = 0;           ///< time after which an idle model leaves memory; 0: never

@@ -15,6 +15,7 @@
 #include "app/commands.h"
 #include "app/compute_threads.h"
 #include "app/late_engine.h"
+#include "app/metadata_options.h"
 #include "app/model_list.h"
 #include "app/startup_download.h"
 #include "core/background_log.h"
@@ -158,6 +159,7 @@ int serve(const Options& options) {
   warn_about_access(options.server);
   const auto names = names_to_pull(options.model);
   auto server_options = options.server;
+  server_options.metadata = metadata_options(options);
   server_options.metrics = make_metrics(server_options.version);
   if (!options.model.lora_dir.empty()) {
     const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);

@@ -300,10 +300,38 @@ class Draw(unittest.TestCase):
         self.assertEqual(pathlib.Path(one).read_bytes(), pathlib.Path(two).read_bytes())
         self.assertNotEqual(pathlib.Path(one).read_bytes(), pathlib.Path(other).read_bytes())
 
+    def test_like_makes_an_image_again(self):
+        first = self.draw("first.png", "a fox", "--seed", "3", "--steps", "3", "--size", "64x48", "--guidance-scale", "3.5")
+        again = self.draw("again.png", "--like", first)
+        self.assertEqual(pathlib.Path(first).read_bytes(), pathlib.Path(again).read_bytes())
+        other = self.draw("other.png", "--like", first, "--seed", "4")
+        self.assertEqual(png_size(other), (64, 48))
+        self.assertNotEqual(pathlib.Path(first).read_bytes(), pathlib.Path(other).read_bytes())
+        said = run("draw", "--like", first, "-o", f"{self.folder.name}/x.png", "--model", MODEL, "--steps", "2", "--dtype", "bfloat16").stderr
+        self.assertIn('the dtype was "float32" and is now "bfloat16"', said)
+        self.assertIn('num_inference_steps was "3" and is now "2"', said)
+        edited = self.draw("edited.png", "a cat", "--image", first, "--seed", "3", "--steps", "2")
+        said = run("draw", "--like", edited, "-o", f"{self.folder.name}/x.png", "--model", MODEL)
+        self.assertNotEqual(said.returncode, 0)
+        self.assertIn("was made from an image; give it with --image", said.stderr)
+        self.assertEqual(pathlib.Path(self.draw("y.png", "--like", edited, "--image", first)).read_bytes(), pathlib.Path(edited).read_bytes())
+
+    def test_metadata_and_the_mark_can_be_left_out(self):
+        for flags, text, mark in (((), True, True), (("--no-metadata",), False, True), (("--no-ai-mark",), True, False),
+                                  (("--no-metadata", "--no-ai-mark"), False, False)):
+            content = pathlib.Path(self.draw("x.png", "a fox", "--steps", "1", *flags)).read_bytes()
+            self.assertEqual(b"a fox" in content, text, flags)
+            self.assertEqual(b"trainedAlgorithmicMedia" in content, mark, flags)
+        without = f"{self.folder.name}/without.png"
+        self.draw("without.png", "a fox", "--steps", "1", "--no-metadata")
+        said = run("draw", "--like", without, "-o", f"{self.folder.name}/y.png", "--model", MODEL)
+        self.assertNotEqual(said.returncode, 0)
+        self.assertIn("has no record of how easel made it", said.stderr)
+
     def test_reports_truncated_prompts_and_parses_weights_with_a1111_syntax(self):
         def draw(*args, env=None):
             path = f"{self.folder.name}/x.png"
-            result = run("draw", *args, "-o", path, "--model", MODEL, "--seed", "1", "--steps", "1", env=env)
+            result = run("draw", *args, "-o", path, "--model", MODEL, "--seed", "1", "--steps", "1", "--no-metadata", env=env)
             self.assertEqual(result.returncode, 0, result.stderr)
             return pathlib.Path(path).read_bytes(), result.stdout
 

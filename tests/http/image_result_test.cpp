@@ -122,6 +122,18 @@ TEST(ImageResult, ImagesThatDoNotFitIntoTheStoreAreSentAsBase64) {
   }
 }
 
+TEST(ImageResult, FilesHaveTheMetadataOfTheirOwnImages) {
+  const auto images = two_images();
+  ResultContext context;
+  context.metadata = [](const GeneratedImage& image) {
+    EXPECT_FALSE(image.image.pixels.empty());
+    return ImageMetadata{.parameters = std::to_string(image.seed)};
+  };
+  const auto result = make_result(images, 0, context);
+  for (std::size_t i = 0; i < images.size(); ++i)
+    EXPECT_EQ(read_metadata(result.items[i].file).parameters, std::to_string(images[i].seed));
+}
+
 TEST(ImageResult, LowerCompressionMakesSmallerFiles) {
   GenerationRequest request;
   request.width = request.height = 128;

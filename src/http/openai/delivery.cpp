@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "http/wire/unix_time.h"
+#include "provenance/image_record.h"
 
 namespace easel::http {
 namespace {
@@ -46,7 +47,7 @@ std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const Sub
   }
 }
 
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model) {
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model, const ServerOptions& options) {
   ResultContext context{
       .options = request.response, .seed = request.seed, .cell = model.cell, .model_folder = model.folder};
   const auto add = [&](const std::shared_ptr<const Image>& image) {
@@ -54,6 +55,9 @@ ResultContext result_context(const ImageRequest& request, const ModelDescription
   };
   add(request.image);
   std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  auto metadata = options.metadata;
+  metadata.embed = metadata.embed && request.response.embed_metadata;
+  if (metadata.embed || metadata.mark) context.metadata = metadata_of_request(request, model, metadata);
   return context;
 }
 

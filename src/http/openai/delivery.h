@@ -70,7 +70,7 @@ HttpFailure rejection(Engine& engine, const SubmitOptions& options, const Error&
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& options);
 
 /// What the result of a request says besides its images.
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model);
+ResultContext result_context(const ImageRequest& request, const ModelDescription& model, const ServerOptions& options);
 
 enum class Wait { kEnded, kClientLeft, kTooLong };
 

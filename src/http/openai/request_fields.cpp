@@ -128,6 +128,8 @@ const RequestField kFields[] = {
      "Format of the image files. Default: `png`. `gif` and `svg` are refused."},
     {"output_compression", IntegerField{0, {.number = 100}, &set_output_compression},
      "Quality of `jpeg` and `webp`; lower makes smaller files. Default: 100. `png` ignores it."},
+    {"embed_metadata", BooleanField{[](Request& r, bool embed) { r.response.embed_metadata = embed; }},
+     "`false`: the files do not say how they were made. See [metadata.md](metadata.md)."},
     {"response_format", CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format},
      "Links to the images, or the images themselves. Without it: see [clients.md](clients.md#links-and-base64)."},
     {"stream", BooleanField{&set_stream},

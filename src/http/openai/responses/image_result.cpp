@@ -108,10 +108,12 @@ ImageResult make_result(std::vector<GeneratedImage> images, std::int64_t created
     result.usage.text_tokens = images.front().prompt_tokens;
   }
   for (auto& generated : images) {
+    const auto metadata = context.metadata ? context.metadata(generated) : ImageMetadata();
     const auto image = std::exchange(generated.image, {});
     result.usage.output_image_tokens += image_tokens(image.width, image.height, context.cell);
-    result.items.push_back(
-        {.file = encode(image, result.options.output), .seed = generated.seed, .prompt_cut = generated.prompt_cut});
+    result.items.push_back({.file = encode(image, result.options.output, metadata),
+                            .seed = generated.seed,
+                            .prompt_cut = generated.prompt_cut});
   }
   return result;
 }

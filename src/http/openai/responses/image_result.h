@@ -8,6 +8,7 @@
 #include "easel/generation.h"
 #include "http/openai/responses/image_store.h"
 #include "http/openai/responses/response_options.h"
+#include "provenance/image_record.h"
 
 namespace easel::http {
 
@@ -46,6 +47,7 @@ struct ResultContext {
   int cell = 8;  ///< ModelDescription::cell
   std::int64_t input_image_tokens = 0;
   std::string model_folder = {};  ///< ModelDescription::folder
+  MetadataOf metadata = {};       ///< of each file; null: none
 };
 
 /// The error of a job that failed. The log gets the whole text, and clients the one without the server's folders.

@@ -15,6 +15,7 @@ struct ResponseOptions {
   bool base64 = true;  ///< each image has `b64_json`
   bool link = false;   ///< each image has `url`
   OutputFormat output = {};
+  bool embed_metadata = true;    ///< where the server embeds any
   const char* quality = "high";  ///< as the response names it: low, medium or high
   /// Names of fields, as the client sent them, that the image was made without.
   std::vector<std::string> ignored = {};

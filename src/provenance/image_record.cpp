@@ -1,0 +1,171 @@
+#include "provenance/image_record.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/text.h"
+#include "easel/error.h"
+#include "provenance/hashes.h"
+#include "provenance/request_json.h"
+
+namespace easel {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr std::string_view kSoftware = "easel ";
+
+bool uses_guidance(const ModelDescription& model) {
+  const auto& unused = model.unused_fields;
+  return std::find(unused.begin(), unused.end(), "guidance_scale") == unused.end();
+}
+
+/// With the model's defaults where the request has no value, so that later defaults change nothing.
+GenerationRequest with_defaults(GenerationRequest request, const ModelDescription& model,
+                                const MetadataOptions& options) {
+  if (request.timesteps.empty() && request.sigmas.empty() && !request.num_inference_steps)
+    request.num_inference_steps = model.default_steps;
+  if (!request.scheduler && !model.default_scheduler.empty()) request.scheduler = model.default_scheduler;
+  if (!request.guidance_scale && uses_guidance(model)) request.guidance_scale = model.default_guidance_scale;
+  if (!request.prompt_syntax)
+    request.prompt_syntax = options.prompt_syntax == "a1111" ? PromptSyntax::kA1111 : PromptSyntax::kPlain;
+  return request;
+}
+
+std::string hash_of(const std::shared_ptr<const Image>& image) {
+  return image ? image_hash(*image) : std::string();
+}
+
+/// The layers that A1111's "Clip skip" counts. Text encoders of Stable Diffusion 2 and SDXL stop at the layer before
+/// the last by default, which A1111 counts, too.
+std::int64_t a1111_clip_skip(std::int64_t clip_skip, const ModelDescription& model) {
+  constexpr std::int64_t kLayersOfSd1 = 12;
+  return clip_skip + (model.family == "stable-diffusion" && model.max_clip_skip <= kLayersOfSd1 ? 1 : 2);
+}
+
+std::string parameters_of(const GenerationRequest& request, const ModelDescription& model, const std::string& version,
+                          int width, int height) {
+  ParametersText text{.prompt = request.prompt, .negative_prompt = request.negative_prompt};
+  for (const auto& adapter : request.loras) text.prompt += concat(" <lora:", adapter.name, ':', adapter.weight, '>');
+  const auto add = [&](const char* name, const auto& value) { text.settings.emplace_back(name, concat(value)); };
+  add("Steps", request.requested_steps(model.default_steps));
+  if (request.scheduler) add("Sampler", *request.scheduler);
+  if (request.guidance_scale) add("CFG scale", *request.guidance_scale);
+  add("Seed", request.seed);
+  add("Size", concat(width, 'x', height));
+  add("Model", model.id);
+  if (request.image && model.upscale_factor == 0)
+    add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (request.clip_skip.value_or(0) != 0) add("Clip skip", a1111_clip_skip(*request.clip_skip, model));
+  add("Version", concat(kSoftware, version));
+  return write_parameters(text);
+}
+
+/// What the images of one request have in common.
+struct RequestOrigin {
+  GenerationRequest request;  ///< without images
+  ModelDescription model;
+  MetadataOptions options;
+  ordered_json record;
+  bool edited = false;
+};
+
+ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& image) {
+  ImageMetadata metadata;
+  if (origin.options.mark) {
+    metadata.source =
+        origin.edited ? DigitalSource::kCompositeWithTrainedAlgorithmicMedia : DigitalSource::kTrainedAlgorithmicMedia;
+  }
+  if (!origin.options.embed) return metadata;
+  auto request = origin.request;
+  request.seed = image.seed;
+  request.width = image.image.width;
+  request.height = image.image.height;
+  metadata.parameters =
+      parameters_of(request, origin.model, origin.options.version, image.image.width, image.image.height);
+  auto record = origin.record;
+  record["request"] = request_to_json(request);
+  metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
+  return metadata;
+}
+
+// A model may compute in another dtype than the one that was asked for: see ModelOptions::dtype.
+const std::string& dtype_of(const ModelDescription& model, const MetadataOptions& options) {
+  return model.dtype.empty() ? options.dtype : model.dtype;
+}
+
+}  // namespace
+
+MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDescription& model,
+                               const MetadataOptions& options) {
+  const auto origin = std::make_shared<RequestOrigin>();
+  origin->request = with_defaults(request, model, options);
+  origin->model = model;
+  origin->options = options;
+  origin->edited = request.image != nullptr;
+  if (options.embed) {
+    auto& record = origin->record;
+    record = {{"software", concat(kSoftware, options.version)},
+              {"libtorch", options.libtorch},
+              {"device", options.device},
+              {"dtype", dtype_of(model, options)},
+              {"model", model.id},
+              {"model_hash", model_hash(model.folder)}};
+    if (request.image) record["image_hash"] = hash_of(request.image);
+    if (request.mask) record["mask_hash"] = hash_of(request.mask);
+  }
+  return [origin](const GeneratedImage& image) { return metadata_of(*origin, image); };
+}
+
+ImageRecord read_image_record(const std::string& record) {
+  const auto object = json::parse(record, nullptr, /*allow_exceptions=*/false);
+  const auto text_of = [&](const char* name) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  if (!object.is_object() || !text_of("software").starts_with(kSoftware) || !object.contains("request") ||
+      !object["request"].is_object()) {
+    throw Error(ErrorCode::kInvalidArgument, "the file has no record of how easel made it");
+  }
+  ImageRecord found;
+  request_from_json(object["request"], found.request);
+  found.model = text_of("model");
+  found.model_hash = text_of("model_hash");
+  found.image_hash = text_of("image_hash");
+  found.mask_hash = text_of("mask_hash");
+  found.made_with.version = text_of("software").substr(kSoftware.size());
+  found.made_with.libtorch = text_of("libtorch");
+  found.made_with.device = text_of("device");
+  found.made_with.dtype = text_of("dtype");
+  return found;
+}
+
+std::vector<std::string> differences(const ImageRecord& record, const GenerationRequest& request,
+                                     const ModelDescription& model, const MetadataOptions& options) {
+  std::vector<std::string> found;
+  const auto compare = [&](const char* what, const std::string& then, const std::string& now) {
+    if (then != now) found.push_back(concat(what, " was ", quote(then), " and is now ", quote(now)));
+  };
+  const auto& then = record.made_with;
+  compare("the version of easel", then.version, options.version);
+  compare("the version of libtorch", then.libtorch, options.libtorch);
+  compare("the device", then.device, options.device);
+  compare("the dtype", then.dtype, dtype_of(model, options));
+  compare("the model's hash", record.model_hash, model_hash(model.folder));
+  compare("the hash of the input image", record.image_hash, hash_of(request.image));
+  compare("the hash of the mask", record.mask_hash, hash_of(request.mask));
+  const auto requested = request_to_json(with_defaults(request, model, options)),
+             recorded = request_to_json(record.request);
+  for (const auto& [name, value] : recorded.items()) {
+    const auto now = requested.find(name);
+    const auto text = now == requested.end() ? std::string() : now->dump();
+    compare(name.c_str(), value.dump(), text);
+  }
+  return found;
+}
+
+}  // namespace easel
