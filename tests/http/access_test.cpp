@@ -285,7 +285,7 @@ TEST(Access, PreflightResponseCarriesCorsHeaders) {
   access.add_cors(head, {.host = "localhost"}, answer);
   EXPECT_EQ(answer.status, 204);
   EXPECT_EQ(*answer.headers.find("access-control-allow-headers"), "authorization,content-type,x-stainless-os");
-  EXPECT_EQ(*answer.headers.find("access-control-allow-methods"), "GET, POST, OPTIONS");
+  EXPECT_EQ(*answer.headers.find("access-control-allow-methods"), "GET, POST, DELETE, OPTIONS");
   EXPECT_EQ(*answer.headers.find("access-control-allow-origin"), "https://chat.example");
   EXPECT_EQ(*answer.headers.find("vary"), "Origin");
   EXPECT_NE(answer.headers.find("access-control-max-age"), nullptr);

@@ -117,12 +117,22 @@ TEST(Routes, HaveOneCanonicalPath) {
   }
 }
 
-TEST(Routes, EveryRowHasAHandlerAndItsOwnName) {
+TEST(Routes, EveryRowHasAHandlerAndItsOwnMethodAndName) {
   std::set<std::string> names;
   for (const auto& route : routes()) {
     EXPECT_NE(route.handler, nullptr) << route.name;
-    EXPECT_TRUE(names.insert(route.name).second) << route.name;
+    EXPECT_TRUE(names.insert(std::string(route.method) + ' ' + route.name).second) << route.name;
   }
+}
+
+TEST(Routes, JobsAreReadAndCancelledAtOnePath) {
+  const auto read = find_route("GET", "/v1/images/jobs/0123"), cancel = find_route("DELETE", "/images/jobs/0123/");
+  ASSERT_TRUE(read.route && cancel.route);
+  EXPECT_STREQ(read.route->name, cancel.route->name);
+  EXPECT_NE(read.route, cancel.route);
+  EXPECT_EQ(cancel.parameter, "0123");
+  EXPECT_EQ(cancel.allow, "GET, HEAD, DELETE, OPTIONS");
+  EXPECT_FALSE(find_route("POST", "/v1/images/jobs/0123").route);
 }
 
 TEST(Routes, OnlyProbesAndLinksNeedNoKeyAndOnlyProbesAreNotLoggedWhenOk) {

@@ -104,13 +104,19 @@ std::optional<HttpError> KeptRequest::error() const {
   return error_;
 }
 
+std::shared_ptr<StoredResult> KeptRequest::result() const {
+  const MutexLock lock(mutex_);
+  return result_;
+}
+
+bool KeptRequest::has_result() const {
+  const auto stored = result();
+  return stored && stored->is_complete();
+}
+
 std::optional<ImageResult> KeptRequest::load() const {
-  std::shared_ptr<StoredResult> result;
-  {
-    const MutexLock lock(mutex_);
-    result = result_;
-  }
-  return result ? result->load() : std::nullopt;
+  const auto stored = result();
+  return stored ? stored->load() : std::nullopt;
 }
 
 std::optional<KeptRequest::Clock::time_point> KeptRequest::ended_at() const {

@@ -65,6 +65,8 @@ class KeptRequest {
   std::shared_ptr<ProgressFeed> feed() const;
   /// After the end: why there is no result; none if there is one.
   std::optional<HttpError> error() const;
+  /// Whether load() would give a result now.
+  bool has_result() const;
   /// The result; none before the end, after a failure, or when its images are no longer kept.
   std::optional<ImageResult> load() const;
   /// None before the end.
@@ -78,6 +80,7 @@ class KeptRequest {
  private:
   void end(std::shared_ptr<StoredResult> result, std::optional<HttpError> error);
   std::shared_ptr<Job> job() const;
+  std::shared_ptr<StoredResult> result() const;
   bool abandoned(std::chrono::milliseconds grace) const;
 
   const std::string id_;

@@ -53,8 +53,7 @@ KeptRequests::Keyed KeptRequests::add_or_join(const std::string& account, const 
   if (found != keys_.end()) {
     if (found->second.fingerprint != fingerprint) throw key_reused();
     const auto& request = found->second.request;
-    const bool ended = request->wait_for(std::chrono::milliseconds(0));
-    const bool lost = ended && (request->error() || !request->load());
+    const bool lost = request->ended_at() && !request->has_result();
     const bool cancelled = request->status() == KeptRequest::Status::kCancelled;
     if (!lost && !cancelled) {
       if (detached) make_job(request);

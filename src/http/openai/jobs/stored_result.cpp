@@ -1,5 +1,6 @@
 #include "http/openai/jobs/stored_result.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/log.h"
@@ -18,6 +19,13 @@ StoredResult::StoredResult(ImageResult result, ImageStore& store, bool keep_unst
       item.file = keep_unstored ? std::move(image.bytes) : std::string();
     }
   }
+}
+
+bool StoredResult::is_complete() {
+  const MutexLock lock(mutex_);
+  return std::all_of(result_.items.begin(), result_.items.end(), [&](const ImageResult::Item& item) {
+    return item.stored_id.empty() ? !item.file.empty() : store_.find(item.stored_id) != nullptr;
+  });
 }
 
 std::optional<ImageResult> StoredResult::load() {

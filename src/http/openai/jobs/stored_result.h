@@ -18,6 +18,8 @@ class StoredResult {
   /// Moves the images into the store. Images that do not fit are kept here for the first load(), if `keep_unstored`.
   StoredResult(ImageResult result, ImageStore& store, bool keep_unstored);
 
+  /// Whether load() would give a result now.
+  bool is_complete();
   /// The result with its images; none when one of them is no longer kept.
   std::optional<ImageResult> load();
 
