@@ -9,6 +9,7 @@
 #include "core/base64.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "http/openai/responses/public_text.h"
 #include "http/wire/json_text.h"
 
 namespace easel::http {

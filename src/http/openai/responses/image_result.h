@@ -8,6 +8,7 @@
 #include "easel/generation.h"
 #include "http/openai/responses/image_store.h"
 #include "http/openai/responses/response_options.h"
+#include "http/wire/http_error.h"
 #include "provenance/image_record.h"
 
 namespace easel::http {
