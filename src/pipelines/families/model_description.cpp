@@ -180,7 +180,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   describe_sizes_and_inputs(folder, family, vae, channels, d);
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
-  describe_unused_fields(folder, family, folder.source->config(Component::kUnet), d);
+  describe_unused_fields(folder, family, folder.source->config(family.denoising_model), d);
 
   describe_memory(folder, family, options, d);
   return d;
