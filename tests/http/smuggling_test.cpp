@@ -32,7 +32,7 @@ std::string many_fields() {
   return fields;
 }
 
-class AmbiguousRequest : public testing::TestWithParam<std::string> {};
+class AmbiguousRequest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(AmbiguousRequest, EndsItsConnection) {
   RunningServer server;
