@@ -29,6 +29,7 @@ enum class ImageTask {
 /// A request as the image routes read it: what to generate, and how to answer.
 struct ImageRequest : GenerationRequest {
   ResponseOptions response;
+  int mask_blur = 0;  ///< radius in pixels of the blur of the mask
 };
 
 /// What the values of a request depend on besides its body.
