@@ -205,7 +205,7 @@ TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
   auto upload = upload_of(png_file(gradient(40, 24)), png_file(flat(40, 24, 255, 255, 255)));
   upload.images.push_back(jpeg_file(gradient(32, 16)));
   upload.images.push_back(webp_file(gradient(16, 48)));
-  auto model = test::tiny_model("references");
+  auto model = ordinary_model();
   const auto first = with(upload, ImageTask::kEdit, model);
   EXPECT_EQ(first.image->width, 40);
   EXPECT_TRUE(first.more_images.empty());
