@@ -109,7 +109,7 @@ TEST(Delivery, FormatsOnAllRoutes) {
   auto larger = tiny_model("larger");
   larger.upscale_factor = 2;
   const RunningServer server({}, {}, {tiny_model("tiny"), larger});
-  const auto png = easel::testing::png_file(easel::testing::gradient(40, 24));
+  const auto png = easel::testing::png_file(easel::testing::gradient(32, 24));
   const std::pair<const char*, const char*> formats[] = {
       {"png", "\x89PNG"}, {"jpeg", "\xff\xd8\xff"}, {"webp", "RIFF"}};
   for (const auto& [format, magic] : formats) {

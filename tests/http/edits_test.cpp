@@ -16,7 +16,7 @@ using easel::testing::gradient;
 using easel::testing::jpeg_file;
 using easel::testing::png_file;
 
-const std::string kPng = png_file(gradient(40, 24));
+const std::string kPng = png_file(gradient(32, 24));
 
 std::string edit_request(const std::string& body, const std::string& path = "/v1/images/edits",
                          const std::string& type = form_type(), const Fields& more = {}) {
@@ -60,7 +60,7 @@ std::vector<ModelDescription> with_upscaler() {
 
 TEST(Edits, ImageAndMaskReachTheEngine) {
   const RunningServer server;
-  const auto mask = png_file(gradient(40, 24), std::vector<std::uint8_t>(960, 0));
+  const auto mask = png_file(gradient(32, 24), std::vector<std::uint8_t>(768, 0));
   const auto response = edit(server, {{"prompt", "a\r\ncat"},
                                       {"image", kPng, true},
                                       {"mask", mask, true},
@@ -77,16 +77,16 @@ TEST(Edits, ImageAndMaskReachTheEngine) {
   EXPECT_EQ(request.num_images, 2);
   EXPECT_EQ(request.seed, 41u);
   EXPECT_EQ(request.strength, 0.5);
-  EXPECT_EQ(request.width, 40);
+  EXPECT_EQ(request.width, 32);
   EXPECT_EQ(request.height, 24);
-  EXPECT_EQ(request.image->pixels, gradient(40, 24).pixels);
+  EXPECT_EQ(request.image->pixels, gradient(32, 24).pixels);
   ASSERT_TRUE(request.mask);
-  EXPECT_EQ(request.mask->pixels, std::vector<std::uint8_t>(40 * 24 * 3, 255));
+  EXPECT_EQ(request.mask->pixels, std::vector<std::uint8_t>(32 * 24 * 3, 255));
   ASSERT_EQ(request.loras.size(), 1u);
   EXPECT_EQ(request.loras[0].weight, 0.5);
   EXPECT_EQ(request.loras[0].text_encoder_weight, 0.2);
   const auto body = response.json();
-  EXPECT_EQ(body["size"], "40x24");
+  EXPECT_EQ(body["size"], "32x24");
   EXPECT_EQ(body["data"].size(), 2u);
   EXPECT_EQ(body["data"][1]["seed"], 42);
   EXPECT_EQ(body["data"][1]["prompt_cut"], false);
@@ -112,7 +112,7 @@ TEST(Edits, SeveralImagesArriveInTheirOrder) {
     ASSERT_EQ(response.status, 200) << response.body;
     EXPECT_EQ(response.json()["images_used"], 2);
     const auto request = server.engine.requests().back();
-    EXPECT_EQ(request.image->width, 40);
+    EXPECT_EQ(request.image->width, 32);
     ASSERT_EQ(request.more_images.size(), 1u);
     EXPECT_EQ(request.more_images[0]->width, 32);
   }
@@ -164,7 +164,7 @@ TEST(Edits, ChunkedBodiesAreAccepted) {
   const auto request = edit_request(form_text({{"image", kPng, true}, {"prompt", "a cat"}}));
   for (const std::size_t chunk : {1u, 7u, 1000u, 100000u}) {
     EXPECT_EQ(server.ask(chunked(request, chunk)).status, 200) << chunk;
-    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(40, 24).pixels);
+    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(32, 24).pixels);
   }
   RawClient client(server.port);
   const auto body = form_text({{"image", kPng, true}, {"prompt", "a cat"}});
@@ -188,7 +188,7 @@ TEST(Edits, JsonBodiesCarryBase64Images) {
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", {{"image_url", url}}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", nullptr}}}) {
     EXPECT_EQ(edit_json(server, body).status, 200) << body.dump().substr(0, 100);
-    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(40, 24).pixels);
+    EXPECT_EQ(server.engine.requests().back().image->pixels, gradient(32, 24).pixels);
   }
   struct Case {
     nlohmann::json body;
@@ -228,8 +228,8 @@ TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
       {{prompt, {"image", "", true}}, "image", "invalid_image_file"},
       {{prompt, {"image", "not an image", true}}, "image", "invalid_image_file"},
       {{prompt, {"image", kPng.substr(0, 70), true}}, "image", "invalid_image_file"},
-      {{prompt, image, {"mask", png_file(gradient(41, 24)), true}}, "mask", "invalid_mask_image_format"},
-      {{prompt, image, {"mask", jpeg_file(gradient(40, 24)).substr(0, 400), true}}, "mask", "invalid_image_file"},
+      {{prompt, image, {"mask", png_file(gradient(33, 24)), true}}, "mask", "invalid_mask_image_format"},
+      {{prompt, image, {"mask", jpeg_file(gradient(32, 24)).substr(0, 400), true}}, "mask", "invalid_image_file"},
       {{prompt, image, {"n", "0"}}, "n", "integer_below_min_value"},
       {{prompt, image, {"n", "abc"}}, "n", "invalid_type"},
       {{prompt, image, {"n", "2.5"}}, "n", "invalid_type"},
@@ -331,7 +331,7 @@ TEST(Edits, UpscalersAreServedOnlyByTheUpscaleRoute) {
     EXPECT_EQ(edit(server, parts, path).status, 200);
     const auto request = server.engine.requests().back();
     EXPECT_EQ(request.model, "larger");
-    EXPECT_EQ(request.width, 80);
+    EXPECT_EQ(request.width, 64);
     EXPECT_EQ(request.height, 48);
   }
   EXPECT_EQ(edit(server, {{"image", kPng, true}}, "/v1/images/upscale").status, 200) << "a prompt is optional";

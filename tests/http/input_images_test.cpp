@@ -7,6 +7,7 @@
 
 #include "http/scripted_engine.h"
 #include "http/wire/http_error.h"
+#include "image/pillow_blur.h"
 #include "support/image_files.h"
 
 namespace easel::http {
@@ -30,8 +31,15 @@ ImageUpload upload_of(std::optional<std::string> image, std::optional<std::strin
   return upload;
 }
 
+/// Larger than the images of most tests, which are therefore used at their own size.
+ModelDescription ordinary_model() {
+  auto model = test::tiny_model("tiny");
+  model.native_width = model.native_height = 512;
+  return model;
+}
+
 ImageRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
-                  const ModelDescription& model = test::tiny_model("tiny"), const ServerOptions& limits = {},
+                  const ModelDescription& model = ordinary_model(), const ServerOptions& limits = {},
                   std::optional<int> width = {}, std::optional<int> height = {}) {
   ImageRequest request;
   request.width = width;
@@ -86,6 +94,18 @@ TEST(InputImages, MaskIsTransparencyOrWhite) {
   EXPECT_EQ(marks(with(upload_of(image, jpeg_file(half))).mask), "1111111100000000");
 }
 
+TEST(InputImages, MaskIsBlurredAsPillowBlursIt) {
+  auto mask = flat(16, 16, 0, 0, 0);
+  std::fill_n(mask.pixels.begin(), 16 * 8 * 3, std::uint8_t{255});
+  ImageRequest request;
+  request.mask_blur = 4;
+  attach_input_images(upload_of(png_file(gradient(16, 16)), png_file(mask)), ImageTask::kEdit, ordinary_model(), {},
+                      request);
+  ASSERT_TRUE(request.mask);
+  EXPECT_EQ(request.mask->pixels, pillow_gaussian_blur(mask, 4).pixels);
+  EXPECT_NE(request.mask->pixels, mask.pixels);
+}
+
 TEST(InputImages, TransparentPartsOfTheImageAreTheMask) {
   std::vector<std::uint8_t> alpha(256, 255);
   EXPECT_EQ(marks(with(upload_of(png_file(gradient(16, 16), alpha))).mask), "none");
@@ -121,8 +141,50 @@ TEST(InputImages, ErrorsNameTheField) {
   EXPECT_EQ(refusal(upload_of(good, good), ImageTask::kEdit, inpainting).status, 0);
 }
 
-TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
+std::string resized_from(const ImageRequest& request) {
+  const auto& size = request.response.resized_from;
+  return size ? std::to_string(size->first) + "x" + std::to_string(size->second) : "none";
+}
+
+// The model's own size is 24 x 16, and its cells have 8 pixels.
+TEST(InputImages, PhotographsAreScaledToTheModelsArea) {
   const auto model = test::tiny_model("tiny");
+  ASSERT_EQ(model.native_width * model.native_height, 384);
+  for (const auto task : {ImageTask::kEdit, ImageTask::kVary}) {
+    const auto twice = with(upload_of(png_file(gradient(32, 24))), task, model);
+    EXPECT_EQ(twice.width, 32) << "not more than twice the area";
+    EXPECT_EQ(resized_from(twice), "none");
+    const auto photograph = with(upload_of(png_file(gradient(200, 100))), task, model);
+    EXPECT_EQ(photograph.width, 24) << "27.7 pixels are nearest to three cells";
+    EXPECT_EQ(photograph.height, 16) << "13.9 pixels are nearest to two cells";
+    EXPECT_EQ(resized_from(photograph), "200x100");
+    EXPECT_EQ(photograph.image->width, 200) << "the pipeline resamples it";
+    const auto asked = with(upload_of(png_file(gradient(200, 100))), task, model, {}, 64, 32);
+    EXPECT_EQ(asked.width, 64);
+    EXPECT_EQ(resized_from(asked), "none");
+  }
+  const auto larger = with(upload_of(png_file(gradient(200, 100))), ImageTask::kUpscale, upscaler());
+  EXPECT_EQ(larger.width, 800) << "an upscaler enlarges the whole image";
+  EXPECT_EQ(resized_from(larger), "none");
+}
+
+// As Pillow's Image.draft chooses: 200 // 24 = 8 and 100 // 16 = 6 allow a quarter.
+TEST(InputImages, LargeJpegFilesAreDecodedAtAFraction) {
+  const auto model = test::tiny_model("tiny");
+  const auto file = jpeg_file(gradient(200, 100));
+  const auto photograph = with(upload_of(file, png_file(flat(200, 100, 255, 255, 255))), ImageTask::kEdit, model);
+  EXPECT_EQ(photograph.image->width, 50);
+  EXPECT_EQ(photograph.image->height, 25);
+  EXPECT_EQ(photograph.mask->width, 200);
+  EXPECT_EQ(resized_from(photograph), "200x100");
+  const auto asked = with(upload_of(file), ImageTask::kEdit, model, {}, 64, 48);
+  EXPECT_EQ(asked.image->width, 100);
+  EXPECT_EQ(with(upload_of(file), ImageTask::kEdit, model, {}, 150, 80).image->width, 200);
+  EXPECT_EQ(with(upload_of(file), ImageTask::kUpscale, upscaler()).image->width, 200);
+}
+
+TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
+  const auto model = ordinary_model();
   const auto file = png_file(gradient(100, 50));
   const ServerOptions small{.max_edge = 64, .max_pixels = 64 * 64};
   const auto error = refusal(upload_of(file), ImageTask::kEdit, model, small);
@@ -143,7 +205,7 @@ TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
   auto upload = upload_of(png_file(gradient(40, 24)), png_file(flat(40, 24, 255, 255, 255)));
   upload.images.push_back(jpeg_file(gradient(32, 16)));
   upload.images.push_back(webp_file(gradient(16, 48)));
-  auto model = test::tiny_model("references");
+  auto model = ordinary_model();
   const auto first = with(upload, ImageTask::kEdit, model);
   EXPECT_EQ(first.image->width, 40);
   EXPECT_TRUE(first.more_images.empty());

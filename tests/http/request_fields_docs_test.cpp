@@ -41,7 +41,7 @@ struct Values {
   std::string operator()(const PixelsField& field) const {
     return concat("two integers, ", field.min, " to ", field.max);
   }
-  std::string operator()(const FileField&) const { return "PNG, JPEG or WebP; in JSON as base64 or a data URL"; }
+  std::string operator()(const FileField&) const { return "image file; in JSON as base64 or a data URL"; }
   std::string operator()(const CustomField& field) const { return field.values; }
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "easel/generation.h"
 #include "easel/server.h"
@@ -12,6 +13,10 @@ namespace easel::http {
 
 /// Whether the server generates images of that size.
 bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits);
+/// The size of that shape, in whole latent cells, whose area is nearest to the model's own.
+/// @param width, height  any positive numbers of that ratio
+std::pair<std::int64_t, std::int64_t> native_area_size(std::int64_t width, std::int64_t height,
+                                                       const ModelDescription& model);
 /// Which sizes those are, as the second half of a sentence.
 std::string describe_size_limits(const ServerOptions& limits);
 

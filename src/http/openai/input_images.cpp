@@ -12,41 +12,58 @@
 #include "http/openai/field_values.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
+#include "image/pillow_blur.h"
 
 namespace easel::http {
 namespace {
 
 constexpr int kMaxUploadedEdge = 16384;  // pixels: WebP's own limit
 
-DecodedImage decode(const char* field, const std::string& bytes, const ServerOptions& limits) {
+DecodedImage decode(const char* field, const std::string& bytes, const ServerOptions& limits,
+                    const UsedSize& used_size) {
   try {
     return decode_image(
         bytes,
-        {.max_bytes = limits.max_image_bytes, .max_edge = kMaxUploadedEdge, .max_pixels = limits.max_image_pixels});
+        {.max_bytes = limits.max_image_bytes, .max_edge = kMaxUploadedEdge, .max_pixels = limits.max_image_pixels},
+        used_size);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInvalidArgument) throw HttpFailure(http_error(error));
     throw field_error(field, "invalid_image_file", concat("`", field, "` cannot be used: ", error.what(), "."));
   }
 }
 
-std::string size_of(const Image& image) {
-  return concat(image.width, "x", image.height);
+std::string size_of(const std::pair<int, int>& size) {
+  return concat(size.first, "x", size.second);
 }
 
-Image read_mask(const std::string& bytes, const Image& image, const ServerOptions& limits) {
-  auto mask = decode("mask", bytes, limits);
-  if (mask.image.width != image.width || mask.image.height != image.height) {
+// The size at which a request uses images of some size: its own one, or where it has none, that of the image. Of an
+// image with more than twice the pixels of the model's own size, for example a photograph, it is that area.
+UsedSize used_size_of(ImageTask task, const GenerationRequest& request, const ModelDescription& model) {
+  if (task == ImageTask::kUpscale) return {};
+  if (request.width) return [size = std::pair(*request.width, *request.height)](int, int) { return size; };
+  return [&model](int width, int height) -> std::pair<int, int> {
+    const auto native = std::int64_t{model.native_width} * model.native_height;
+    if (std::int64_t{width} * height <= 2 * native) return {width, height};
+    const auto size = native_area_size(width, height, model);
+    return {static_cast<int>(size.first), static_cast<int>(size.second)};
+  };
+}
+
+Image read_mask(const std::string& bytes, const DecodedImage& image, const ServerOptions& limits,
+                const UsedSize& used_size) {
+  auto mask = decode("mask", bytes, limits, used_size);
+  if (mask.original_size != image.original_size) {
     throw field_error("mask", "invalid_mask_image_format",
-                      concat("`mask` is ", size_of(mask.image), ", but `image` is ", size_of(image),
-                             "; both must have the same size."));
+                      concat("`mask` is ", size_of(mask.original_size), ", but `image` is ",
+                             size_of(image.original_size), "; both must have the same size."));
   }
   return mask_from_file(std::move(mask));
 }
 
 std::optional<Image> resolve_mask(const ImageUpload& upload, ImageTask task, const DecodedImage& decoded,
-                                  const ServerOptions& limits) {
+                                  const ServerOptions& limits, const UsedSize& used_size) {
   if (task == ImageTask::kEdit) {
-    return upload.mask ? read_mask(*upload.mask, decoded.image, limits) : mask_from_alpha(decoded);
+    return upload.mask ? read_mask(*upload.mask, decoded, limits, used_size) : mask_from_alpha(decoded);
   }
   if (!upload.mask) return std::nullopt;
   throw field_error("mask", "unsupported_parameter",
@@ -54,8 +71,11 @@ std::optional<Image> resolve_mask(const ImageUpload& upload, ImageTask task, con
 }
 
 // For a request without a size.
-void default_size_from(const Image& image, int factor, const ServerOptions& limits, GenerationRequest& request) {
-  const auto width = std::int64_t{image.width} * factor, height = std::int64_t{image.height} * factor;
+// @param image  its own size
+// @param used   the size at which it is used
+void default_size_from(const std::pair<int, int>& image, const std::pair<int, int>& used, int factor,
+                       const ServerOptions& limits, ImageRequest& request) {
+  const auto width = std::int64_t{used.first} * factor, height = std::int64_t{used.second} * factor;
   if (!is_allowed_size(width, height, limits)) {
     throw field_error("image", "invalid_value",
                       concat("`image` is ", size_of(image), "; without `size` the result would be ", width, "x", height,
@@ -63,6 +83,7 @@ void default_size_from(const Image& image, int factor, const ServerOptions& limi
   }
   request.width = static_cast<int>(width);
   request.height = static_cast<int>(height);
+  if (used != image) request.response.resized_from = image;
 }
 
 // An upscaler multiplies the size of its input by its factor, so the input is resized to the size asked for divided by
@@ -84,12 +105,12 @@ void check_image_count(std::size_t count, ImageTask task) {
 }
 
 void attach_more_images(const ImageUpload& upload, const ModelDescription& model, const ServerOptions& limits,
-                        ImageRequest& request) {
+                        const UsedSize& used_size, ImageRequest& request) {
   const auto sent = upload.images.size();
   if (sent == 1) return;
   const auto used = std::min(sent, static_cast<std::size_t>(model.max_input_images));
   for (std::size_t i = 1; i < used; ++i) {
-    request.more_images.push_back(std::make_shared<Image>(decode("image", upload.images[i], limits).image));
+    request.more_images.push_back(std::make_shared<Image>(decode("image", upload.images[i], limits, used_size).image));
   }
   request.response.images_used = static_cast<std::int64_t>(used);
 }
@@ -99,21 +120,24 @@ void attach_more_images(const ImageUpload& upload, const ModelDescription& model
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
                          const ServerOptions& limits, ImageRequest& request) {
   check_image_count(upload.images.size(), task);
-  auto decoded = decode("image", upload.images.front(), limits);
-  auto mask = resolve_mask(upload, task, decoded, limits);
+  const auto used_size = used_size_of(task, request, model);
+  auto decoded = decode("image", upload.images.front(), limits, used_size);
+  auto mask = resolve_mask(upload, task, decoded, limits, used_size);
   if (model.needs_mask && !mask) {
     throw field_error("mask", "missing_required_parameter",
                       concat("`mask` is missing: the model ", quote(model.id), " redraws parts of images."));
   }
   const int factor = task == ImageTask::kUpscale ? model.upscale_factor : 1;
   if (!request.width) {
-    default_size_from(decoded.image, factor, limits, request);
+    const auto [width, height] = decoded.original_size;
+    default_size_from(decoded.original_size, used_size ? used_size(width, height) : decoded.original_size, factor,
+                      limits, request);
   } else if (task == ImageTask::kUpscale) {
     decoded.image = fit_to_factor(std::move(decoded.image), factor, request);
   }
   request.image = std::make_shared<Image>(std::move(decoded.image));
-  attach_more_images(upload, model, limits, request);
-  if (mask) request.mask = std::make_shared<Image>(std::move(*mask));
+  attach_more_images(upload, model, limits, used_size, request);
+  if (mask) request.mask = std::make_shared<Image>(pillow_gaussian_blur(*mask, request.mask_blur));
 }
 
 }  // namespace easel::http

@@ -12,9 +12,15 @@ namespace easel::http {
 /// gets that of the first image, times the model's factor on upscale. On edits there may be several images: the model
 /// uses as many of the first ones as it can, which the response says, and the others are not decoded.
 ///
+/// Except on upscale, an image without a `size` that has more than twice the pixels of the model's own size gives a
+/// result of that area, with the image's shape and in whole latent cells; `request.response.resized_from` is then the
+/// image's size. JPEG files that are much larger than the result are decoded at a fraction of their size.
+///
 /// A mask marks what to redraw. OpenAI's masks are transparent there; a mask without transparent pixels is white there.
 /// An image with transparent parts that is edited without a mask is its own mask. A pixel is transparent when its
 /// opacity is below one half.
+///
+/// The mask is blurred by `request.mask_blur`, as Pillow's GaussianBlur does it.
 ///
 /// @param request  as read_image_request gave it
 /// @throws HttpFailure  400 with param image or mask: missing, damaged, too large, of different sizes, several where

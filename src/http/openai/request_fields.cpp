@@ -19,6 +19,7 @@ using Pixels = MicroConditioning::Pixels;
 
 constexpr double kMaxGuidanceScale = 100;
 constexpr double kMaxAestheticScore = 100;
+constexpr std::int64_t kMaxMaskBlur = 64;            // pixels
 constexpr std::int64_t kMaxNoiseLevel = 999;         // the last timestep of training
 constexpr std::int64_t kMaxConditionPixels = 65536;  // sizes and corners that condition the model only
 // Larger than in any noise schedule: published ones end at timestep 999 and near sigma 160.
@@ -115,6 +116,10 @@ const RequestField kFields[] = {
     {"images", FileField{}, "OpenAI's spelling: a list of up to 16 objects `{\"image_url\": \"data:...\"}`.",
      FieldRoutes::kWithImage, FieldBodies::kJson},
     {"mask", FileField{}, "Where to redraw the first image; of the same size. Edits only.", FieldRoutes::kWithImage},
+    {"mask_blur",
+     IntegerField{
+         0, {.number = kMaxMaskBlur}, [](Request& r, std::int64_t blur) { r.mask_blur = static_cast<int>(blur); }},
+     "Radius, in pixels of the mask, of a Gaussian blur of the mask. Default: 0.", FieldRoutes::kWithImage},
     {"n", IntegerField{1, kMaxImages, &set_num_images},
      "How many images. Image i, counted from 0, has the seed `seed` + i."},
     {"quality", ChoiceField{kQualities, &set_quality},
@@ -138,7 +143,8 @@ const RequestField kFields[] = {
      "How many rough images a stream has before the finished one. Default: 0."},
     {"progress", BooleanField{&set_progress}, "`true`: a stream has events that tell the progress, too."},
     {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
-     "Size of the images. Without it the model's own size; where there is an input image, that image's."},
+     "Size of the images. Without it the model's own size; where there is an input image, that image's, or less: see "
+     "[large images](#large-images)."},
     {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},
     {"seed", CustomField{FieldType::kString, "integer, 0 to 9223372036854775807, or as text; -1", &read_seed},
      "The same seed gives the same image. -1, or none: a random seed, which the response reports."},

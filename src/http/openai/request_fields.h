@@ -31,6 +31,7 @@ enum class ImageTask {
 struct ImageRequest : GenerationRequest {
   ResponseOptions response;
   StreamOptions stream;
+  int mask_blur = 0;  ///< radius in pixels of the blur of the mask
 };
 
 /// What the values of a request depend on besides its body.

@@ -73,21 +73,21 @@ std::optional<Size> ratio_field(const Fields& fields, const char* field) {
       concat("`", field, "` is ", quote(text), "; expected two integers with a colon between them, such as 16:9."));
 }
 
-// The size of that shape, in whole latent cells, whose area is nearest to the model's own.
-Size at_native_area(const Size& ratio, const ModelDescription& model) {
-  const auto area = static_cast<double>(std::int64_t{model.native_width} * model.native_height);
-  const auto shape = static_cast<double>(ratio.first) / static_cast<double>(ratio.second);
-  const auto edge = [&](double pixels) {
-    return std::max<std::int64_t>(1, std::llround(pixels / model.cell)) * model.cell;
-  };
-  return {edge(std::sqrt(area * shape)), edge(std::sqrt(area / shape))};
-}
-
 bool has_shape(const Size& size, const Size& ratio) {
   return size.first * ratio.second == size.second * ratio.first;
 }
 
 }  // namespace
+
+std::pair<std::int64_t, std::int64_t> native_area_size(std::int64_t width, std::int64_t height,
+                                                       const ModelDescription& model) {
+  const auto area = static_cast<double>(std::int64_t{model.native_width} * model.native_height);
+  const auto shape = static_cast<double>(width) / static_cast<double>(height);
+  const auto edge = [&](double pixels) {
+    return std::max<std::int64_t>(1, std::llround(pixels / model.cell)) * model.cell;
+  };
+  return {edge(std::sqrt(area * shape)), edge(std::sqrt(area / shape))};
+}
 
 bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits) {
   const auto [shorter, longer] = std::minmax(width, height);
@@ -115,7 +115,7 @@ void read_size(const Fields& fields, FieldContext& context, ImageRequest& reques
   if (ratio && other && !has_shape(*ratio, *other)) throw names_with_different_values("aspect_ratio", "aspectRatio");
   if (!ratio) ratio = other;
   if (!size && ratio) {
-    size = at_native_area(*ratio, *context.model);
+    size = native_area_size(ratio->first, ratio->second, *context.model);
     check_size(fields.find("aspect_ratio") ? "aspect_ratio" : "aspectRatio", *size, context.limits);
   }
   if (!size) return;

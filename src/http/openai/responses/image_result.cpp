@@ -123,6 +123,8 @@ std::string result_members(const ImageResult& result) {
   const auto& options = result.options;
   auto members = image_members(result.width, result.height, options);
   members["usage"] = usage_json(result.usage);
+  if (options.resized_from)
+    members["resized_from"] = concat(options.resized_from->first, "x", options.resized_from->second);
   if (options.images_used) members["images_used"] = *options.images_used;
   if (!options.ignored.empty()) members["ignored"] = options.ignored;
   return members_text(members);

@@ -63,7 +63,8 @@ int max_edge_of(ImageFormat format);
 ImageResult make_result(std::vector<GeneratedImage> images, std::int64_t created, ResultContext context);
 
 /// The members of a response that do not depend on how its images are delivered, as JSON without braces: `size`,
-/// `quality`, `background`, `output_format`, `usage`, and, where they say something, `images_used` and `ignored`.
+/// `quality`, `background`, `output_format`, `usage`, and, where they say something, `resized_from`, `images_used` and
+/// `ignored`.
 std::string result_members(const ImageResult& result);
 
 // The members of a stream's event that has an image, after its `type`: see EventWriter::send.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/image_output.h"
@@ -19,6 +20,8 @@ struct ResponseOptions {
   const char* quality = "high";  ///< as the response names it: low, medium or high
   /// Names of fields, as the client sent them, that the image was made without.
   std::vector<std::string> ignored = {};
+  /// Width and height of the input image, where the result is smaller because the request named no size.
+  std::optional<std::pair<int, int>> resized_from = {};
   std::optional<std::int64_t> images_used = {};  ///< of the images that the client sent; none: it sent at most one
 };
 
