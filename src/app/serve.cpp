@@ -103,6 +103,9 @@ int serve(const Options& options) {
   server_options.metrics = make_metrics(server_options.version);
   engine_options.observer = server_options.metrics;
   auto engine = make_engine(std::move(models), engine_options);
+  const auto watched = watch_actions(options.model);
+  ModelWatch watch(*engine, watched, watched.find());
+  watch.start();
   auto server = make_http_server(*engine, server_options);
   const int port = server->bind();
   log_startup(default_model, others, options.server.host, port);
