@@ -56,7 +56,8 @@ struct ModelOptions {
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
 ServedModel open_model(const std::string& path, const ModelOptions& options = {});
 
-/// What a checkpoint is called when no name is given: its folder's name, or its file's name without the extension.
+/// What a checkpoint is called when no name is given: its folder's name, or its file's name without the extension. A
+/// folder of Hugging Face's cache, models--ORG--NAME or a snapshot in it, is called ORG/NAME.
 std::string checkpoint_name(const std::string& path);
 
 /// The checkpoints directly in `directory`, sorted by path: folders with a model_index.json, .safetensors files that

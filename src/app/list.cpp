@@ -63,8 +63,13 @@ int list(const Options& options) {
     print_recipes(options.model);
     return 0;
   }
-  const auto models = list_models(options.model);
+  std::vector<PassedOver> passed_over;
+  const auto models = list_models(options.model, &passed_over);
   for (std::size_t i = 0; i < models.size(); ++i) print(models[i].description, i == 0);
+  if (options.model.list_all && !passed_over.empty()) {
+    std::printf("passed over\n");
+    for (const auto& [path, reason] : passed_over) std::printf("  %s: %s\n", path.c_str(), reason.c_str());
+  }
   if (!options.model.lora_dir.empty()) {
     std::printf("adapters in %s\n  %s\n", options.model.lora_dir.c_str(),
                 join(AdapterDirectory(options.model.lora_dir).names()).c_str());

@@ -75,22 +75,37 @@ CheckpointOptions checkpoint_options(const std::string& id, const ModelFlags& fl
           .ignored_tensors = flags.ignored_tensors};
 }
 
+/// The folder that is searched; empty: none.
+std::string models_directory(const ModelFlags& flags) {
+  if (!flags.models_dir.empty() || !flags.models.empty()) return flags.models_dir;
+  const auto usual = models_dir("");
+  return fs::is_directory(usual) ? usual : "";
+}
+
+/// Says once what is not offered, and keeps it for `easel models --all`.
+/// @param what  what the message calls it
+void pass_over(const std::string& what, PassedOver item, std::vector<PassedOver>* passed_over) {
+  log::warning(concat(what, " is left out: ", item.reason));
+  if (passed_over != nullptr) passed_over->push_back(std::move(item));
+}
+
 void add_directory(const std::string& directory, const ModelFlags& flags, const PipelineOptions& options,
-                   std::vector<ServedModel>& models) {
-  for (const auto& path : find_checkpoints(directory)) {
-    const auto id = checkpoint_name(path);
+                   std::vector<ServedModel>& models, std::vector<PassedOver>* passed_over) {
+  const auto search = search_models(directory);
+  for (const auto& [path, reason] : search.passed_over) pass_over(path, {path, "it " + reason}, passed_over);
+  for (const auto& [id, path] : search.found) {
     const auto known = find_id(models, id);
     if (known != models.end()) {
       // --model may name a checkpoint of this directory.
       if (!fs::equivalent(known->description.folder, path)) {
-        log::warning(concat(path, " is left out: another model is called ", id));
+        pass_over(path, {path, "another model is called " + id}, passed_over);
       }
       continue;
     }
     try {
       models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
     } catch (const Error& e) {
-      log::warning(concat("model ", id, " is left out: ", e.what()));
+      pass_over("model " + id, {path, e.what()}, passed_over);
     }
   }
 }
@@ -150,7 +165,7 @@ std::vector<std::string> names_to_pull(const ModelFlags& flags) {
   return names;
 }
 
-std::vector<ServedModel> list_models(const ModelFlags& flags) {
+std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<PassedOver>* passed_over) {
   const auto options = make_pipeline_options(to_model_options(flags));
   std::vector<ServedModel> models;
   for (const auto& text : flags.models) {
@@ -160,9 +175,9 @@ std::vector<ServedModel> list_models(const ModelFlags& flags) {
     }
     models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
   }
-  auto directory = flags.models_dir;
-  if (directory.empty() && models.empty() && fs::is_directory(models_dir(""))) directory = models_dir("");
-  if (!directory.empty()) add_directory(directory, flags, options, models);
+  if (const auto directory = models_directory(flags); !directory.empty()) {
+    add_directory(directory, flags, options, models, passed_over);
+  }
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");
   }
@@ -180,6 +195,30 @@ std::vector<ServedModel> list_models(const ModelFlags& flags) {
     std::rotate(models.begin(), chosen, chosen + 1);
   }
   return models;
+}
+
+ModelWatch::Actions watch_actions(const ModelFlags& flags) {
+  const auto find = [flags] {
+    std::vector<WatchedModel> found;
+    for (const auto& text : flags.models) {
+      try {
+        auto [id, path] = locate(text, models_dir(flags.models_dir));
+        if (fs::exists(path)) found.push_back({std::move(id), std::move(path)});
+      } catch (const Error&) {
+        // A model that is given by its name was removed.
+      }
+    }
+    if (const auto directory = models_directory(flags); fs::is_directory(directory)) {
+      for (auto& [id, path] : search_models(directory).found) found.push_back({std::move(id), std::move(path)});
+    }
+    return found;
+  };
+  const auto open = [flags, options = make_pipeline_options(to_model_options(flags))](const WatchedModel& model) {
+    auto opened = open_model(model.id, model.path, options, checkpoint_options(model.id, flags));
+    opened.pinned = std::ranges::find(flags.pinned, model.id) != flags.pinned.end();
+    return opened;
+  };
+  return {.find = find, .open = open};
 }
 
 }  // namespace easel

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "app/model_watch.h"
 #include "app/options.h"
+#include "checkpoints/model_search.h"
 #include "easel/engine.h"
 
 namespace easel {
@@ -14,7 +16,12 @@ namespace easel {
 /// unusable checkpoint in --models-dir is skipped with a warning.
 /// @throws Error  an unusable checkpoint, two models with one id, no model at all, or an unknown default or pinned
 ///                model, device or dtype
-std::vector<ServedModel> list_models(const ModelFlags& flags);
+/// @param passed_over  receives what is in --models-dir and is not served, with the reasons; may be null
+std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<PassedOver>* passed_over = nullptr);
+
+/// What a ModelWatch does for these flags: finds the checkpoints as list_models does, and opens them. The models that
+/// it opens share their embeddings and their places on a device among themselves.
+ModelWatch::Actions watch_actions(const ModelFlags& flags);
 
 /// What --model names that is neither a path nor in the models folder, but could be pulled into it: names of recipes
 /// and references to repositories.

@@ -57,7 +57,7 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
       "checkpoint folder or .safetensors file, or a name as for `easel pull`; ALIAS=PATH gives it a name; may be "
       "repeated");
   add(app, kModelGroup, "--models-dir", "FOLDER", o.models_dir,
-      "serve every checkpoint in this folder; their names are those of their folders or files");
+      "serve every checkpoint in this folder and its subfolders; their names are their paths in it");
   add(app, kModelGroup, "--default-model", "ID", o.default_model, "the model of requests that name none");
   add(app, kModelGroup, "--vae", "PATH", o.vaes,
       "autoencoder to use in place of the models' own: a folder or a .safetensors file, or MODEL=PATH; may be "
@@ -364,6 +364,8 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
       ->allow_extra_args(false);
   models->add_flag("--available", options.list_available, "list the models that `easel pull` knows by name");
   add_pull(app, options.pull);
+  models->add_flag("--all", options.model.list_all,
+                   "also list what is in the models folder and is not served, and why");
   auto* convert = app.add_subcommand("convert", "Convert pickled weights to safetensors files");
   add_own(*convert, "path", "PATH", options.convert_path, "checkpoint folder, or .ckpt file")->required();
   app.add_subcommand("health", "Ask the server at --host and --port whether it is ready");

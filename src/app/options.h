@@ -32,6 +32,7 @@ struct ModelFlags {
   std::string offload = "none";
   bool release_text_encoders = false;
   bool estimate_activations = true;                   ///< fill ModelDescription::activations
+  bool list_all = false;                              ///< `easel models` lists what is passed over, too
   std::vector<std::pair<int, int>> estimated_sizes;   ///< width, height; `easel models` shows the memory for these, too
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;  ///< of requests that name none
   std::string embeddings_dir;                         ///< folder of textual inversions; empty: none

@@ -17,6 +17,7 @@
 #include "app/late_engine.h"
 #include "app/metadata_options.h"
 #include "app/model_list.h"
+#include "app/model_watch.h"
 #include "app/startup_download.h"
 #include "core/background_log.h"
 #include "core/log.h"
@@ -109,25 +110,34 @@ void log_startup(const ModelList& models, const std::string& host, int port) {
              "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
 }
 
+/// @return notices models that are added, replaced or removed from now on; null if the server shuts down already
 /// @throws Error  as list_models() and make_engine()
-void start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics, LateEngine& engine) {
+std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics,
+                                         LateEngine& engine) {
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   engine_options.observer = metrics;
   engine_options.prepare_thread = &make_compute_threads;
-  engine.set(make_engine(list_models(options.model), engine_options));
+  const auto actions = watch_actions(options.model);
+  const auto found = actions.find();
+  if (!engine.set(make_engine(list_models(options.model), engine_options))) return nullptr;
+  auto watch = std::make_unique<ModelWatch>(engine, actions, found);
+  watch->start();
+  return watch;
 }
 
 /// Downloads the models and starts the engine. A failure ends the server in the same way as a signal from outside.
 /// @throws Error  as download_models() and start_engine(); nothing where the server shuts down meanwhile
-void start_after_download(const Options& options, const std::vector<std::string>& names, PendingDownload& download,
-                          const std::shared_ptr<ServerMetrics>& metrics, LateEngine& engine) {
+std::unique_ptr<ModelWatch> start_after_download(const Options& options, const std::vector<std::string>& names,
+                                                 PendingDownload& download,
+                                                 const std::shared_ptr<ServerMetrics>& metrics, LateEngine& engine) {
   try {
     download_models(options, names, download, [&] { return engine.is_draining(); });
-    start_engine(options, metrics, engine);
+    auto watch = start_engine(options, metrics, engine);
     download.finished = !engine.is_draining();
+    return watch;
   } catch (const Error&) {
-    if (engine.is_draining()) return;
+    if (engine.is_draining()) return nullptr;
     kill(getpid(), SIGTERM);
     throw;
   }
@@ -169,7 +179,8 @@ int serve(const Options& options) {
   download->model = names.empty() ? "" : names.front();
   if (!names.empty()) server_options.download = download;
   LateEngine engine(download->model);
-  if (names.empty()) start_engine(options, server_options.metrics, engine);
+  std::unique_ptr<ModelWatch> watch;
+  if (names.empty()) watch = start_engine(options, server_options.metrics, engine);
   auto server = make_http_server(engine, server_options);
   const int port = server->bind();
   if (names.empty()) log_startup(engine.models(), options.server.host, port);
@@ -179,7 +190,7 @@ int serve(const Options& options) {
   if (!names.empty()) {
     log::info(concat("listening on http://", url_host(options.server.host), ":", port, " while models are downloaded"));
     downloading = std::async(std::launch::async, [&] {
-      start_after_download(options, names, *download, server_options.metrics, engine);
+      watch = start_after_download(options, names, *download, server_options.metrics, engine);
       if (download->finished) log_startup(engine.models(), options.server.host, port);
     });
   }

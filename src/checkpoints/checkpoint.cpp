@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "checkpoints/model_search.h"
 #include "checkpoints/single_file.h"
 #include "core/config.h"
 #include "core/text.h"
@@ -102,7 +103,8 @@ Checkpoint open_file(const std::string& path, const CheckpointOptions& options) 
   return open_single_file(path, manifest, options.ignored_tensors);
 }
 
-Checkpoint open_folder(const std::string& path, const CheckpointOptions& options) {
+Checkpoint open_folder(const std::string& given, const CheckpointOptions& options) {
+  const auto path = hub_snapshot(given);
   if (!fs::is_directory(path)) throw Error(ErrorCode::kNotFound, concat("model ", path, " does not exist"));
   Checkpoint folder;
   folder.path = path;

@@ -6,6 +6,7 @@
 
 #include "adapters/adapters.h"
 #include "adapters/prompt_adapters.h"
+#include "checkpoints/model_search.h"
 #include "checkpoints/single_file.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -119,6 +120,7 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
 }
 
 std::string checkpoint_name(const std::string& path) {
+  if (auto name = hub_name(path); !name.empty()) return name;
   auto normal = fs::path(path).lexically_normal();
   if (!normal.has_filename()) normal = normal.parent_path();
   if (normal.filename() == "." || normal.filename() == "..") normal = fs::canonical(normal);

@@ -9,6 +9,7 @@
 #include "easel/error.h"
 #include "easel/scheduler.h"
 #include "schedulers/algorithms/algorithms.h"
+#include "schedulers/customary_names.h"
 #include "schedulers/schedule/scheduler_arguments.h"
 
 namespace easel {
@@ -207,6 +208,7 @@ NamedScheduler find_scheduler(const std::string& written) {
     const auto* entry = find_entry(std::string_view(plain).substr(0, plain.size() - suffix.size()));
     if (entry != nullptr && entry->sigma_spacings) return NamedScheduler{entry, flag};
   }
+  if (const auto known = customary_scheduler_name(plain); !known.empty()) return find_scheduler(std::string(known));
   throw Error(ErrorCode::kInvalidArgument,
               concat("there is no scheduler \"", written, "\", expected one of ", join(scheduler_names())),
               "scheduler");
@@ -248,6 +250,7 @@ const std::vector<std::string>& scheduler_aliases() {
       }
       last_class = entry.class_name;
     }
+    for (const auto& customary : customary_scheduler_names()) list.emplace_back(customary.written);
     return list;
   }();
   return aliases;

@@ -266,10 +266,25 @@ class Models(unittest.TestCase):
             self.assertIn("good (default)", result.stdout)
             self.assertIn(f"easel convert {folder}/old.ckpt", result.stderr)
             self.assertIn("cut is left out", result.stderr)
-            self.assertNotIn("vae", result.stderr)
+            self.assertIn("vae.safetensors is left out: it holds an autoencoder", result.stderr)
             self.assertNotIn("notes", result.stderr)
+            self.assertNotIn("passed over", result.stdout)
+            listed = run("models", "--models-dir", folder, "--all").stdout.split("passed over\n")[1]
+            for name in ("old.ckpt: it is a pickle", "cut.safetensors: ", "vae.safetensors: it holds an autoencoder"):
+                self.assertIn(name, listed)
             pathlib.Path(f"{folder}/old.safetensors").write_bytes(b"\x09")
             self.assertNotIn("easel convert", run("models", "--models-dir", folder).stderr, "a converted file is not reported again")
+
+    def test_subfolders_and_the_cache_of_the_hub_are_searched(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.makedirs(f"{folder}/style")
+            os.makedirs(f"{folder}/hub/models--org--name/snapshots")
+            os.symlink(MODEL, f"{folder}/style/small")
+            os.symlink(MODEL, f"{folder}/hub/models--org--name/snapshots/1234")
+            listed = run("models", "--models-dir", folder).stdout
+            self.assertIn("style/small", listed)
+            self.assertIn("org/name", listed)
+            self.assertIn("org/name (default)", run("models", "--model", f"{folder}/hub/models--org--name").stdout)
 
     def test_two_of_one_name_in_models_dir(self):
         with tempfile.TemporaryDirectory() as folder:

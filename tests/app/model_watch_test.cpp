@@ -1,0 +1,142 @@
+// Models that appear, change and go while the server runs, with fake pipelines.
+#include "app/model_watch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/fake_pipeline.h"
+#include "support/temporary_folder.h"
+
+namespace easel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+class ModelWatchTest : public ::testing::Test {
+ protected:
+  ModelWatchTest() {
+    write("first");
+    engine_ = make_engine({open({.id = "first", .path = path("first")})}, {});
+    opened_.clear();
+    watch_ =
+        std::make_unique<ModelWatch>(*engine_,
+                                     ModelWatch::Actions{.find = [this] { return find(); },
+                                                         .open = [this](const auto& model) { return open(model); }},
+                                     find());
+  }
+  std::string path(const std::string& id) const { return folder_.path(id + ".safetensors"); }
+  void write(const std::string& id, const std::string& contents = "x") const {
+    folder_.write(id + ".safetensors", contents);
+  }
+  void remove(const std::string& id) const { std::filesystem::remove(path(id)); }
+
+  std::vector<WatchedModel> find() const {
+    std::vector<WatchedModel> found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      if (entry.path().extension() != ".safetensors") continue;
+      found.push_back({.id = entry.path().stem().string(), .path = entry.path().string()});
+    }
+    return found;
+  }
+  ServedModel open(const WatchedModel& model) {
+    opened_.push_back(model.id);
+    if (std::ifstream file(model.path); file.get() == 'b') throw Error(ErrorCode::kCorruptData, "broken");
+    return testing::served_fake({.description = testing::fake_description(model.id)}, record_);
+  }
+  std::vector<std::string> served() const {
+    std::vector<std::string> ids;
+    for (const auto& model : engine_->models()) ids.push_back(model.id);
+    return ids;
+  }
+  void look_twice() {
+    watch_->look();
+    watch_->look();
+  }
+
+  TemporaryFolder folder_;
+  std::shared_ptr<testing::FakeRecord> record_ = std::make_shared<testing::FakeRecord>();
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ModelWatch> watch_;
+  std::vector<std::string> opened_;
+};
+
+TEST_F(ModelWatchTest, NewFileIsServedOnceItHasSettled) {
+  write("second");
+  watch_->look();
+  EXPECT_THAT(served(), ElementsAre("first")) << "it may still be being written";
+  write("second", "xx");
+  watch_->look();
+  EXPECT_THAT(served(), ElementsAre("first"));
+  watch_->look();
+  EXPECT_THAT(served(), ElementsAre("first", "second"));
+  look_twice();
+  EXPECT_THAT(opened_, ElementsAre("second"));
+}
+
+TEST_F(ModelWatchTest, ReplacedFileAndChangedNeighboursAreOpenedAnew) {
+  write("first", "longer");
+  look_twice();
+  EXPECT_THAT(opened_, ElementsAre("first"));
+  folder_.write("first.easel.json", "{}");
+  look_twice();
+  folder_.write("first.yaml", "");
+  look_twice();
+  EXPECT_THAT(opened_, ElementsAre("first", "first", "first"));
+  EXPECT_THAT(served(), ElementsAre("first"));
+}
+
+TEST_F(ModelWatchTest, RemovedFileIsServedNoMore) {
+  write("second");
+  look_twice();
+  remove("second");
+  look_twice();
+  EXPECT_THAT(served(), ElementsAre("first"));
+  remove("first");
+  look_twice();
+  EXPECT_THAT(served(), ElementsAre("first")) << "an engine has a model";
+  write("first");
+  look_twice();
+  EXPECT_THAT(opened_, ElementsAre("second", "first"));
+}
+
+TEST_F(ModelWatchTest, BrokenFileIsOpenedOnceAndServedWhenItIsMended) {
+  write("second", "broken");
+  look_twice();
+  look_twice();
+  EXPECT_THAT(opened_, ElementsAre("second"));
+  EXPECT_THAT(served(), ElementsAre("first"));
+  write("second", "mended");
+  look_twice();
+  EXPECT_THAT(served(), UnorderedElementsAre("first", "second"));
+  write("second", "broken again");
+  look_twice();
+  EXPECT_THAT(served(), ElementsAre("first")) << "its old files are not there any more";
+}
+
+TEST_F(ModelWatchTest, FoldersAreWatchedToTheirFiles) {
+  const auto at = [this](const std::string& name) { return folder_.path("folder/" + name); };
+  folder_.write("folder/unet/weights", "1");
+  ModelWatch watch(*engine_,
+                   {.find = [&] { return std::vector<WatchedModel>{{.id = "first", .path = at("")}}; },
+                    .open = [this](const auto& model) { return open(model); }},
+                   {{.id = "first", .path = at("")}});
+  watch.look();
+  watch.look();
+  EXPECT_THAT(opened_, ElementsAre());
+  folder_.write("folder/unet/weights", "22");
+  watch.look();
+  watch.look();
+  EXPECT_THAT(opened_, ElementsAre("first"));
+}
+
+TEST_F(ModelWatchTest, ThreadLooksUntilTheEnd) {
+  watch_->start(std::chrono::milliseconds(5));
+  write("second");
+  for (int i = 0; i < 1000 && served().size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_THAT(served(), ElementsAre("first", "second"));
+  watch_.reset();
+}
+
+}  // namespace
+}  // namespace easel
