@@ -46,6 +46,7 @@ constexpr Family z_image(const char* class_name) {
           .denoising_model = Component::kTransformer,
           .denoising_model_class = "ZImageTransformer2DModel",
           .patch_size = 2,
+          .flow_matching = true,
           .default_sigmas = DefaultSigmas::kLinear,
           .guidance_rule = GuidanceRule::kFromText,
           .strength_rounding = StrengthRounding::kStepsSkipped,

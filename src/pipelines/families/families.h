@@ -45,6 +45,7 @@ struct Family {
   int patch_size = 1;  ///< latent cells along an edge of what the denoising model takes as one token
   SchedulerCorrections scheduler_corrections = SchedulerCorrections::kNone;
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
+  bool flow_matching = false;  ///< trained by flow matching, so that only schedulers for it fit
   DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler;
   GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
   StrengthRounding strength_rounding = StrengthRounding::kStepsDone;

@@ -79,15 +79,14 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.upscale_factor = family.upscale_factor;
 }
 
-/// Removes schedulers that reject a value of the config, those for another kind of training than the model's own
-/// scheduler and, for a model with noise levels as input, those without first-order steps between noise levels.
+/// Removes schedulers that reject a value of the config, those for another kind of training than the family's and, for
+/// a model with noise levels as input, those without first-order steps between noise levels.
 void keep_usable_schedulers(const SchedulerConfig& config, const Family& family, const SchedulerOptions& options,
                             ModelDescription& d) {
-  const bool flow_matching = scheduler_capabilities(config.checkpoint_scheduler_name()).flow_matching;
   const bool needs_sigmas = family.noise_conditioning != NoiseConditioning::kTimestep;
   const auto unusable = [&](const std::string& name) {
     const auto capabilities = scheduler_capabilities(name);
-    if (capabilities.flow_matching != flow_matching) return true;
+    if (capabilities.flow_matching != family.flow_matching) return true;
     if (family.default_sigmas == DefaultSigmas::kLinear && !capabilities.custom_sigmas) return true;
     if (needs_sigmas && (!capabilities.has_sigma || capabilities.order != 1)) return true;
     try {
@@ -111,12 +110,24 @@ Error in_scheduler_file(const Error& e, const Checkpoint& folder) {
   return {e.code(), message.starts_with(name) ? file + message.substr(name.size()) : file + ": " + message, e.param()};
 }
 
+/// @throws Error(kUnsupported)  the checkpoint's own scheduler is for another kind of training than the family's
+void check_scheduler_kind(const SchedulerConfig& config, const Checkpoint& folder, const Family& family) {
+  const auto own = scheduler_capabilities(config.checkpoint_scheduler_name());
+  if (own.flow_matching == family.flow_matching) return;
+  throw Error(ErrorCode::kUnsupported,
+              concat(folder.source->config(Component::kScheduler).where(), ": `_class_name` is ", own.class_name,
+                     own.flow_matching ? ", which only fits models that were trained by flow matching"
+                                       : ", which does not fit models that were trained by flow matching"));
+}
+
 void describe_defaults(const Checkpoint& folder, const Family& family, ModelDescription& d) {
   const auto& manifest = folder.manifest;
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   Config fields = folder.source->config(Component::kScheduler);
-  d.prediction_type = fields.get<std::string>("prediction_type", "epsilon");
+  const bool is_flow = family.denoising_model == Component::kTransformer;  // whose schedulers know no other prediction
+  d.prediction_type = is_flow ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
   d.prediction_source = folder.prediction_source;
+  check_scheduler_kind(scheduler, folder, family);
   d.schedulers = scheduler_names();
   d.scheduler_aliases = scheduler_aliases();
   d.default_scheduler =
