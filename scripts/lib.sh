@@ -27,6 +27,10 @@ BUILD_NEEDS=(
   libjemalloc-dev libjpeg-dev libpng-dev libsentencepiece-dev libssl-dev libwebp-dev prometheus-cpp-dev zlib1g-dev
 )
 TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libimage-exiftool-perl git:git mold:mold node:nodejs npm:npm openssl:openssl)
+# For scripts/package.
+PACKAGE_NEEDS=(patchelf:patchelf lintian:lintian)
+# For scripts/package-check.
+PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl setpriv:util-linux)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
 CLANG_NEEDS=(clang++-19:clang-19 clang-tidy-19:clang-tidy-19 libclang-rt-19-dev)
 
