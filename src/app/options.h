@@ -54,8 +54,10 @@ struct Options {
   bool allow_any_key = false;
   double request_timeout_s = 0;  ///< 0: none
   double queue_timeout_s = 600;  ///< longest wait behind other accounts' work; 0: no limit
-  double keep_alive_s = 0;       ///< time after which an idle model leaves memory; 0: never
-  double drain_timeout_s = 90;   ///< time that requests have to finish after SIGTERM; 0: no limit
+  double stall_s = 600;          ///< time after which a loop that does not turn is stalled; 0: never
+  bool exit_on_stall = false;
+  double keep_alive_s = 0;      ///< time after which an idle model leaves memory; 0: never
+  double drain_timeout_s = 90;  ///< time that requests have to finish after SIGTERM; 0: no limit
   DrawOptions draw;
   std::string convert_path;  ///< checkpoint folder or .ckpt file
   std::string log_level = "info";

@@ -42,7 +42,8 @@ Response StatusEndpoints::health() const {
 }
 
 Response StatusEndpoints::ready() const {
-  const auto status = default_model_status();
+  auto status = default_model_status();
+  if (!engine_.stalled_loops().empty()) status = "stalled";
   const bool ready = status == "ready" || status == "idle";
   return json_response(ready ? 200 : 503, json_text({{"ready", ready}, {"status", status}}));
 }
