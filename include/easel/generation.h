@@ -126,6 +126,7 @@ struct ModelDescription {
   std::vector<ComponentMemory> components;
   std::vector<ActivationMemory> activations;  ///< at the native size, then at further requested sizes
   std::int64_t created = 0;                   ///< Unix seconds; the files' modification time
+  std::string dtype;                          ///< that it computes in: "float32", "float16" or "bfloat16"
   int native_width = 512;                     ///< pixels, for requests without a size
   int native_height = 512;
   int cell = 8;                   ///< pixels per latent cell; sizes are rounded up to a multiple and cropped

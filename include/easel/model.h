@@ -19,7 +19,9 @@ struct ModelOptions {
 
   /// "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
   std::string device = "auto";
-  /// What the model computes in: "auto" (float32 on a CPU, float16 on a GPU), "float32", "float16" or "bfloat16".
+  /// What the model computes in: "float32", "float16", "bfloat16", or "auto": float16 on a GPU; on a CPU float32, or
+  /// bfloat16 if the CPU multiplies bfloat16 matrices (AVX512-BF16, AMX) and the denoiser's weights are stored in 16 or
+  /// fewer bits or are exact in bfloat16.
   std::string dtype = "auto";
   /// On a CPU: keep large weights in the dtype of the file where that is smaller, and convert them whenever they are
   /// used. Saves memory and changes no image.

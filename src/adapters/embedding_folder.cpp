@@ -44,10 +44,11 @@ std::shared_ptr<const EmbeddingFolder::Files> EmbeddingFolder::files() {
   auto files = read_folder();
   if (files != *files_) {
     log::info("the embeddings folder was read", {{"words", files.size()}});
-    files_ = std::make_shared<Files>(std::move(files));
+    const auto current = std::make_shared<const Files>(std::move(files));
     std::erase_if(cache_, [&](const auto& cached) {
-      return std::ranges::find(*files_, cached.first, &File::path) == files_->end();
+      return std::ranges::find(*current, cached.first, &File::path) == current->end();
     });
+    files_ = current;
   }
   return files_;
 }

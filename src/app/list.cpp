@@ -63,6 +63,7 @@ void print(const ModelDescription& m, bool is_default) {
   std::printf("  size        %s on disk, about %s of memory for one image\n", format_bytes(m.weight_bytes).c_str(),
               format_bytes(m.memory_bytes).c_str());
   print_memory(m);
+  std::printf("  dtype       %s\n", m.dtype.c_str());
   std::printf("  modes       %s%s\n", join(http::modes_of(m)).c_str(),
               m.upscale_factor > 0 ? concat(", ", m.upscale_factor, " times").c_str() : "");
   std::printf("  draws       %dx%d%s, %lld steps, guidance %g, scheduler %s\n", m.native_width, m.native_height,

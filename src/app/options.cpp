@@ -64,7 +64,9 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--device", "NAME", o.devices,
       "auto, cpu, cuda or cuda:N; of several GPUs (cuda:0,cuda:1) each runs its own requests; may be repeated");
   add(app, kModelGroup, "--dtype", "auto|float32|float16|bfloat16", o.dtype,
-      "precision; auto is float32 on a CPU and float16 on a GPU");
+      "precision; auto is float16 on a GPU, and on a CPU float32, or bfloat16 where the CPU has instructions for it "
+      "and "
+      "the weights lose nothing by it");
   add(app, kModelGroup, "--threads", "N", o.threads, "CPU threads; 0 means one per core")->check(CLI::Range(0, 1024));
   add(app, kModelGroup, "--max-batch", "N", o.max_generations_per_step,
       "images that may share a step; 0 means 1 on a CPU and 8 on a GPU")

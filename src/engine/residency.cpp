@@ -157,8 +157,9 @@ void Residency::succeed(ModelId model, std::unique_ptr<Pipeline> pipeline) {
   publish(model, ModelState::kReady);
   used(model);
   dependencies_.load_times->add(model, entry.bytes, entry.load_seconds);
-  log::info(
-      concat("model ", labels(model).model, " is ready on ", options_.device, " after ", entry.load_seconds, " s"));
+  const auto& dtype = served_.at(model)->description.dtype;
+  log::info(concat("model ", labels(model).model, " is ready on ", options_.device, dtype.empty() ? "" : " in ", dtype,
+                   " after ", entry.load_seconds, " s"));
   if (dependencies_.observer) dependencies_.observer->on_loaded(labels(model), entry.load_seconds, entry.bytes);
 }
 

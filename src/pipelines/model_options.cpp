@@ -25,6 +25,7 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
   }
   PipelineOptions made{
       .placement = make_placement(options.device, options.dtype),
+      .choose_dtype = options.dtype == "auto",
       .max_generations_per_step = options.max_generations_per_step,
       .vae_tiling = to_vae_tiling(options.vae_tiling),
       .estimate_activations = options.estimate_activations,

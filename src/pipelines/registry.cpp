@@ -7,6 +7,7 @@
 #include "checkpoints/single_file.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "pipelines/families/automatic_dtype.h"
 #include "pipelines/families/checked_pipeline.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/families.h"
@@ -60,11 +61,14 @@ bool is_checkpoint(const fs::directory_entry& entry) {
   return path.extension() == ".ckpt" && !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
 }
 
-ServedModel open(const std::string& id, const std::string& path, const PipelineOptions& options,
-                 const std::string& vae) {
+ServedModel open(const std::string& id, const std::string& path, PipelineOptions options, const std::string& vae) {
   const auto folder = Checkpoint::open(path, vae);
   const Family& family = find_family(folder);
   check_components(folder, family);
+  if (options.choose_dtype) {
+    auto& placement = options.placement;
+    placement.dtype = automatic_dtype(placement.device, *folder.source->weights(Component::kUnet));
+  }
   const auto description = describe_model(id, folder, family, options);
   return {.description = description,
           .load = [=, family = &family](const std::string& device, const LoadProgress& progress) {

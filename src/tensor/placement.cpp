@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/cpu/Utils.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <charconv>
@@ -67,6 +68,16 @@ bool cpu_supports(c10::ScalarType dtype) {
   if (asks == nullptr) return true;
   const auto op = c10::Dispatcher::singleton().findSchema({asks, ""});
   return op && op->typed<bool()>().call();
+}
+
+bool cpu_multiplies_bfloat16() {
+  if (!cpu_supports(c10::kBFloat16)) return false;
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  const auto has = [&](const char* name) {
+    const auto found = capabilities.find(name);
+    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
+  };
+  return has("avx512_bf16") || has("amx_bf16");
 }
 
 std::string dtype_name(c10::ScalarType dtype) {

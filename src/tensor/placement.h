@@ -28,7 +28,9 @@ struct Placement {
 };
 
 /// @param device  "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:N"
-/// @param dtype   "auto" (float32 on a CPU, float16 on a GPU), "float32", "float16", "bfloat16"
+/// @param dtype   "float32", "float16", "bfloat16", or "auto": float32 on a CPU, float16 on a GPU. open_model chooses
+/// for
+///                each model by its weights; see automatic_dtype
 /// @throws Error(kInvalidArgument)  another name
 /// @throws Error(kUnavailable)      the machine or the build has no such device; says which it has
 Placement make_placement(const std::string& device, const std::string& dtype);
@@ -36,6 +38,10 @@ Placement make_placement(const std::string& device, const std::string& dtype);
 /// Whether this machine's CPU has instructions for a dtype. Without them libtorch still computes in it, but many times
 /// slower than in float32 and with far more memory.
 bool cpu_supports(c10::ScalarType dtype);
+
+/// Whether this machine's CPU has instructions that multiply bfloat16 matrices (AVX512-BF16 or AMX), with which it is
+/// faster in bfloat16 than in float32. cpu_supports is also true for CPUs that convert to float32 first.
+bool cpu_multiplies_bfloat16();
 
 /// "float32", "float16" or "bfloat16"; torch's own name for any other dtype
 std::string dtype_name(c10::ScalarType dtype);

@@ -208,7 +208,7 @@ class Models(unittest.TestCase):
         plain = run("models", "--model", MODEL, "--device", "cpu", "--dtype", "float32").stdout
         for word in ("weights     unet: ", "MiB float32, stored as ", "MiB float16", "at 128x128", "for 2 rows; a decode "):
             self.assertIn(word, plain)
-        stored = run("models", "--model", MODEL, "--device", "cpu", "--weights-dtype", "stored", "--vae-tiling", "on",
+        stored = run("models", "--model", MODEL, "--device", "cpu", "--dtype", "float32", "--weights-dtype", "stored", "--vae-tiling", "on",
                      "--offload", "components", "--release-text-encoders")
         self.assertEqual(stored.returncode, 0, stored.stderr)
         self.assertIn("MiB float16 + ", stored.stdout)

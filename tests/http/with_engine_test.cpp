@@ -118,7 +118,7 @@ TEST(WithEngine, ClientDisconnectIsDetectedAtEveryStage) {
     Drawing drawing(options);
     RawClient client(drawing.port);
     client.send(image_request(kGoodBody));
-    ASSERT_TRUE(eventually([&, kind = kind] { return !drawing.record->calls(kind).empty(); }));
+    ASSERT_TRUE(eventually([&, wanted = kind] { return !drawing.record->calls(wanted).empty(); }));
     RawClient queued(drawing.port);
     queued.send(image_request(kGoodBody));
     ASSERT_TRUE(

@@ -149,7 +149,7 @@ TEST(MetaRun, CountsOnlyTensorsOfItsThread) {
     EXPECT_EQ(run.peak_bytes(), 600);
     run.reset_peak();
     EXPECT_EQ(run.peak_bytes(), 400);
-    EXPECT_THROW(MetaRun(at::kCPU), Error);
+    EXPECT_THROW(MetaRun{at::kCPU}, Error);
   }
   survivor.reset();
   MetaRun another(at::kCPU);

@@ -62,7 +62,9 @@ void expect_same(const std::string& name, const std::string& class_name, const j
   json config{{"_class_name", class_name}, {"beta_schedule", "scaled_linear"}};
   config.update(flags);
   const auto expected = make_scheduler("", config);
-  EXPECT_EQ(typeid(*named), typeid(*expected));
+  const Scheduler& named_class = *named;
+  const Scheduler& expected_class = *expected;
+  EXPECT_EQ(typeid(named_class), typeid(expected_class));
   named->set_timesteps(9);
   expected->set_timesteps(9);
   EXPECT_EQ(named->timesteps(), expected->timesteps());

@@ -75,6 +75,7 @@ ordered_json model_json(const ModelDescription& model, const ModelStatus& status
   ordered_json object = {
       {"id", id}, {"object", "model"}, {"created", model.created}, {"owned_by", "easel"}, {"family", model.family}};
   if (!model.licence.empty()) object["licence"] = model.licence;
+  if (!model.dtype.empty()) object["dtype"] = model.dtype;
   object["modes"] = modes_of(model);
   object["native_size"] = concat(model.native_width, "x", model.native_height);
   if (model.upscale_factor > 0) object["upscale_factor"] = model.upscale_factor;

@@ -25,6 +25,7 @@ namespace easel {
 
 struct PipelineOptions {
   Placement placement = {};
+  bool choose_dtype = false;         ///< replaces placement.dtype by automatic_dtype's choice for the model
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
   bool estimate_activations = true;  ///< false leaves ModelDescription::activations empty, which takes less time

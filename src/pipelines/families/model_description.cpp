@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/memory_estimate.h"
+#include "tensor/placement.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
@@ -127,6 +128,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   d.family = family.name;
   d.licence = find_licence(folder);
   d.folder = folder.path;
+  d.dtype = dtype_name(options.placement.dtype);
   d.created = unix_seconds(folder.index);
 
   Config vae = folder.source->config(Component::kVae);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "easel/error.h"
+#include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"
 #include "schedulers/numerics/tensor_math.h"
