@@ -184,6 +184,8 @@ struct EngineOptions {
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after it; none: never
   std::chrono::milliseconds load_retry{30000};  ///< a failed load ends requests for so long, then it is tried again
   std::shared_ptr<EngineObserver> observer{};   ///< may be null
+  /// A loop that has been in one turn for longer is in Engine::stalled_loops(). None: no loop is.
+  std::optional<std::chrono::milliseconds> stall_after{};
   /// Called on the thread of each loop before anything else, for example to make the threads that compute on a CPU.
   /// make_engine() throws what it throws. May be empty.
   std::function<void()> prepare_thread{};
@@ -211,6 +213,13 @@ struct ModelStatus {
   std::vector<ModelOnDevice> devices{};  ///< one for each, in the order of EngineOptions::devices
   /// When work with it was last completed, or when it was loaded; none if it was never in memory.
   std::optional<std::chrono::system_clock::time_point> last_used{};
+};
+
+/// A loop that has work and makes no progress with it.
+struct StalledLoop {
+  std::string device{};
+  double seconds = 0;  ///< since its latest turn began
+  std::string work{};  ///< what it does, e.g. "step of model emoji"
 };
 
 /// Accepts requests, generates their images, and ends each request exactly once.
@@ -272,6 +281,10 @@ class Engine {
   /// taken for one rejected client: the times are spread over the time that serving these clients takes.
   /// @param options  as they were given to submit
   virtual RetryAdvice advise_retry(const SubmitOptions& options) = 0;
+
+  /// The loops that have been in one turn for longer than EngineOptions::stall_after, e.g. because a driver does not
+  /// return.
+  virtual std::vector<StalledLoop> stalled_loops() const = 0;
 
   /// Rejects new requests from now on, and returns when every accepted one has ended and no image is in memory. Ends
   /// requests that have not ended after `timeout` with kUnavailable. Idempotent; any number of threads may call it at

@@ -85,6 +85,11 @@ RetryAdvice LateEngine::advise_retry(const SubmitOptions& options) {
   return ready->advise_retry(options);
 }
 
+std::vector<StalledLoop> LateEngine::stalled_loops() const {
+  const auto* ready = engine();
+  return ready == nullptr ? std::vector<StalledLoop>() : ready->stalled_loops();
+}
+
 bool LateEngine::drain(std::chrono::milliseconds timeout) {
   Engine* ready = nullptr;
   {

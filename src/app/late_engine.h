@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/mutex.h"
 #include "easel/engine.h"
@@ -31,6 +32,7 @@ class LateEngine final : public Engine {
   using Engine::submit;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
   RetryAdvice advise_retry(const SubmitOptions& options) override;
+  std::vector<StalledLoop> stalled_loops() const override;
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override;
 

@@ -191,6 +191,11 @@ void add_limit_options(CLI::App& app, Options& o) {
   add(app, kLimitGroup, "--queue-timeout", "SECONDS", o.queue_timeout_s,
       "time that a request may wait behind other accounts' work before it begins; 0 means no limit")
       ->check(seconds);
+  add(app, kLimitGroup, "--stall-seconds", "SECONDS", o.stall_s,
+      "time without progress of a device's work after which it is logged and /ready fails; 0 means no limit")
+      ->check(seconds);
+  add_flag(app, kLimitGroup, "--exit-on-stall", o.exit_on_stall,
+           "end the program then, so that its supervisor starts it again");
   add(app, kLimitGroup, "--drain-timeout", "SECONDS", o.drain_timeout_s,
       "time that accepted requests have to finish after SIGTERM; 0 means no limit")
       ->check(seconds);
@@ -419,6 +424,7 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   options.server.max_waiting = all_places(options.engine.max_waiting);
   if (options.keep_alive_s > 0) options.engine.keep_alive = to_milliseconds(options.keep_alive_s);
   if (options.request_timeout_s > 0) options.server.request_timeout = to_milliseconds(options.request_timeout_s);
+  if (options.stall_s > 0) options.engine.stall_after = to_milliseconds(options.stall_s);
   if (options.queue_timeout_s > 0) options.server.queue_timeout = to_milliseconds(options.queue_timeout_s);
 }
 

@@ -67,10 +67,12 @@ struct Options {
   ServerOptions server;
   EngineOptions engine;
   bool allow_any_key = false;
-  bool no_metadata = false;          ///< files do not say how their image was made
-  bool no_ai_mark = false;           ///< files do not say that a machine made their image
-  double request_timeout_s = 0;      ///< 0: none
-  double queue_timeout_s = 600;      ///< longest wait behind other accounts' work; 0: no limit
+  bool no_metadata = false;      ///< files do not say how their image was made
+  bool no_ai_mark = false;       ///< files do not say that a machine made their image
+  double request_timeout_s = 0;  ///< 0: none
+  double queue_timeout_s = 600;  ///< longest wait behind other accounts' work; 0: no limit
+  double stall_s = 600;          ///< time after which a loop that does not turn is stalled; 0: never
+  bool exit_on_stall = false;
   double keep_alive_s = 0;           ///< time after which an idle model leaves memory; 0: never
   std::vector<std::string> aliases;  ///< NAME=MODEL
   std::int64_t image_store_seconds = 3600;

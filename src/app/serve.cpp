@@ -18,7 +18,9 @@
 #include "app/metadata_options.h"
 #include "app/model_list.h"
 #include "app/model_watch.h"
+#include "app/service_manager.h"
 #include "app/startup_download.h"
+#include "app/watchdog.h"
 #include "core/background_log.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -78,6 +80,7 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
   sigwait(&signals, &signal);
   log::info("shutting down: accepted requests are finished, new ones are refused",
             {{"drain_timeout", drain_timeout_s}});
+  notify_service_manager("STOPPING=1");
   server.begin_shutdown();
   std::thread([signals] {
     int second = 0;
@@ -184,6 +187,8 @@ int serve(const Options& options) {
   auto server = make_http_server(engine, server_options);
   const int port = server->bind();
   if (names.empty()) log_startup(engine.models(), options.server.host, port);
+  notify_service_manager("READY=1");
+  const Watchdog watchdog(engine, options.exit_on_stall);
 
   std::thread shutdown([&] { await_shutdown(engine, *server, options.drain_timeout_s); });
   std::future<void> downloading;

@@ -16,6 +16,10 @@ class BackgroundLog {
   BackgroundLog& operator=(const BackgroundLog&) = delete;
 };
 
+/// For the end of the process within the lifetime of a BackgroundLog: waits as its destructor does, and writes further
+/// lines directly.
+void flush_background();
+
 /// Lines dropped since the program started. Thread-safe.
 std::uint64_t dropped_lines();
 

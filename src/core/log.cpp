@@ -178,6 +178,10 @@ BackgroundLog::BackgroundLog() {
 }
 
 BackgroundLog::~BackgroundLog() {
+  flush_background();
+}
+
+void flush_background() {
   output().stop(kMaxFinalWait);
 }
 

@@ -110,6 +110,7 @@ class DeviceWorker {
   }
   Residency& residency() { return residency_; }
   const Residency& residency() const { return residency_; }
+  const Activity& activity() const { return loop_.activity(); }
 
  private:
   const std::shared_ptr<Queue> queue_;
@@ -153,7 +154,8 @@ int rank(ModelState state) {
 class LoopEngine final : public Engine {
  public:
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
-      : models_(descriptions_of(models)),
+      : stall_after_(options.stall_after),
+        models_(descriptions_of(models)),
         board_(std::make_shared<DeviceBoard>(descriptions_of(models), options.devices.size())),
         queue_(std::make_shared<Queue>(
             Queue::Limits{.max_pending = options.max_waiting, .max_seconds = options.max_waiting_seconds}, board_,
@@ -273,6 +275,17 @@ class LoopEngine final : public Engine {
 
   RetryAdvice advise_retry(const SubmitOptions& options) override { return queue_->advise_retry(options); }
 
+  std::vector<StalledLoop> stalled_loops() const override {
+    std::vector<StalledLoop> stalled;
+    if (!stall_after_) return stalled;
+    for (const auto& device : devices_) {
+      const auto busy = device->activity().busy();
+      if (!busy || busy->seconds <= std::chrono::duration<double>(*stall_after_).count()) continue;
+      stalled.push_back({.device = device->residency().device(), .seconds = busy->seconds, .work = busy->what});
+    }
+    return stalled;
+  }
+
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override {
     const auto queue = queue_;  // outlives this object if it is destroyed meanwhile
@@ -292,6 +305,7 @@ class LoopEngine final : public Engine {
     return found->second;
   }
 
+  const std::optional<std::chrono::milliseconds> stall_after_;
   mutable Mutex models_mutex_;  // held while the models of all devices are changed, so that all number them alike
   ModelList models_ EASEL_GUARDED_BY(models_mutex_);
   std::map<std::string, RequestCheck> checks_ EASEL_GUARDED_BY(models_mutex_);  // by model

@@ -5,12 +5,19 @@
 #include <set>
 #include <utility>
 
+#include "core/text.h"
+
 namespace easel {
 
 namespace {
 
 // A listener receives its queue position at most this often.
 constexpr std::chrono::seconds kPositionInterval{1};
+
+std::string describe(WorkKind kind, const std::string& model) {
+  const char* const name = kind == WorkKind::kBegin ? "begin" : kind == WorkKind::kStep ? "step" : "decode";
+  return concat(name, " of model ", model);
+}
 
 Admission::Running state_of(const ActiveRequest& request) {
   return {.images = static_cast<std::int64_t>(request.images.size()),
@@ -30,12 +37,16 @@ Loop::Loop(Queue& queue, Residency& residency, DeviceBoard& board, Policy& polic
       now_(std::move(now)),
       observer_(std::move(observer)),
       availability_(board, limits.device, residency, now_),
+      activity_(now_),
       in_flight_(costs_, policy, residency, availability_, limits.max_steps_in_flight, now_, observer_),
       dispatcher_(costs_, residency, availability_, in_flight_, now_, observer_) {}
 
 void Loop::run() {
-  while (turn() || queue_.wait_for_work(limits_.device, next_wakeup())) {
-  }
+  do {
+    activity_.turned();
+    while (turn()) activity_.turned();
+    activity_.rested();
+  } while (queue_.wait_for_work(limits_.device, next_wakeup()));
   residency_.unload_all();
 }
 
@@ -190,8 +201,12 @@ void Loop::start(const std::vector<CandidateTarget>& targets, const std::vector<
     const auto* waiting = std::get_if<std::shared_ptr<QueuedJob>>(&first);
     const auto request = waiting ? admit(*waiting) : std::get<std::shared_ptr<ActiveRequest>>(first);
     if (!request) return;
+    activity_.doing(describe(kind, request->job->request().model));
     dispatcher_.begin(request, admission().images_to_begin(state_of(*request)));
-  } else if (kind == WorkKind::kFinish) {
+    return;
+  }
+  activity_.doing(describe(kind, std::get<ActiveImageRef>(first).request->job->request().model));
+  if (kind == WorkKind::kFinish) {
     dispatcher_.finish(std::get<ActiveImageRef>(first));
   } else {
     std::vector<ActiveImageRef> images;

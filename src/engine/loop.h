@@ -12,6 +12,7 @@
 
 #include "easel/engine.h"
 #include "engine/active_request.h"
+#include "engine/activity.h"
 #include "engine/admission.h"
 #include "engine/availability.h"
 #include "engine/clock.h"
@@ -53,6 +54,8 @@ class Loop {
   /// When turn() should be called again although nothing has happened: a deadline passes, a model is to be unloaded, or
   /// the circuit breaker closes.
   std::optional<TimePoint> next_wakeup() const;
+  /// May be read by any thread.
+  const Activity& activity() const { return activity_; }
 
  private:
   /// What a candidate for the policy is about: a request that waits, a request with images to begin, or an image.
@@ -90,6 +93,7 @@ class Loop {
   const Clock now_;
   const std::shared_ptr<EngineObserver> observer_;
   Availability availability_;
+  Activity activity_;
 
   std::vector<std::shared_ptr<QueuedJob>> waiting_;             // as the queue had it at the beginning of the turn
   std::map<std::uint64_t, ModelId> models_of_waiting_;          // by request

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <future>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -140,6 +141,29 @@ TEST(Devices, EngineThatCannotPrepareItsThreadsIsNotMade) {
   EngineOptions options{.devices = {"a", "b"}};
   options.prepare_thread = [] { throw Error(ErrorCode::kUnavailable, "no threads"); };
   EXPECT_EQ(message_of([&] { make_engine({served_fake({}, std::make_shared<FakeRecord>())}, options); }), "no threads");
+}
+
+TEST(Devices, LoopThatDoesNotTurnIsStalled) {
+  std::promise<void> release;
+  const auto released = release.get_future().share();
+  FakeOptions model;
+  model.on_call = [released](const FakeCall& call) {
+    if (call.kind == FakeCallKind::kStep && call.steps.front() == 0) released.wait();
+  };
+  auto engine = make_engine({served_fake(std::move(model), std::make_shared<FakeRecord>())},
+                            {.stall_after = std::chrono::milliseconds(50)});
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_TRUE(engine->stalled_loops().empty()) << "it has no work";
+  const auto job = engine->submit(fake_request(1));
+  wait_for([&] { return !engine->stalled_loops().empty(); });
+  const auto stalled = engine->stalled_loops();
+  ASSERT_EQ(stalled.size(), 1u);
+  EXPECT_EQ(stalled[0].device, "cpu");
+  EXPECT_EQ(stalled[0].work, "step of model fake");
+  EXPECT_GT(stalled[0].seconds, 0.05);
+  release.set_value();
+  EXPECT_FALSE(result_of(*job).error);
+  wait_for([&] { return engine->stalled_loops().empty(); });
 }
 
 }  // namespace

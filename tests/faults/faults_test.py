@@ -1,9 +1,11 @@
 """Faults of the machine: readers of the log, closed descriptors, full disks, no threads.  usage: faults_test.py EASEL MODEL_FOLDER"""
+import concurrent.futures
 import os
 import pathlib
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -108,6 +110,47 @@ class Threads(unittest.TestCase):
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertIn("threads that compute", result.stderr)
         self.assertNotIn("libgomp", result.stderr)
+
+
+class Supervisor(unittest.TestCase):
+    def test_systemd_gets_ready_watchdog_and_stopping(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(f"{folder}/notify")
+            manager.settimeout(30)
+            environment = {"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "200000"}
+            with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, environment=environment) as program:
+                self.assertEqual(manager.recv(100), b"READY=1")
+                for _ in range(3):
+                    self.assertEqual(manager.recv(100), b"WATCHDOG=1")
+                program.process.send_signal(signal.SIGTERM)
+                messages = set()
+                while b"STOPPING=1" not in messages:
+                    messages.add(manager.recv(100))
+                self.assertEqual(program.process.wait(30), 0)
+
+    def test_watchdog_of_another_process_gets_nothing(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(f"{folder}/notify")
+            environment = {"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"}
+            with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, environment=environment):
+                manager.settimeout(2)
+                self.assertEqual(manager.recv(100), b"READY=1")
+                with self.assertRaises(socket.timeout):
+                    manager.recv(100)
+
+
+class Shutdown(unittest.TestCase):
+    def test_sigterm_while_the_model_loads(self):
+        with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, wait=False) as program:
+            self.assertEqual(program.exit_code(), 0)
+
+    def test_sigterm_while_requests_run_and_wait(self):
+        with Program(EASEL, MODEL, stderr=subprocess.DEVNULL) as program, concurrent.futures.ThreadPoolExecutor(8) as clients:
+            body = {"prompt": "a fox", "size": "64x64", "steps": 25}
+            answers = [clients.submit(program.ask, "/v1/images/generations", body, timeout=120) for _ in range(8)]
+            program.wait_until(lambda: program.metric('easel_queue_requests{state="waiting"}') + program.metric('easel_queue_requests{state="drawing"}') == 8)
+            self.assertEqual(program.exit_code(120), 0)
+            self.assertEqual([answer.result()[0] for answer in answers], [200] * 8)
 
 
 if __name__ == "__main__":

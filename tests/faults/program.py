@@ -19,12 +19,14 @@ def clean_environment():
 class Program:
     """`easel serve` on a free port. Its log goes to the descriptor `stderr`, so the port is read from /proc."""
 
-    def __init__(self, easel, model, *flags, stderr, prepare=None):
+    def __init__(self, easel, model, *flags, stderr, prepare=None, environment=None, wait=True):
         self.process = subprocess.Popen([easel, "serve", "--model", model, "--port", "0", *flags], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=stderr, env=clean_environment(), preexec_fn=prepare)
+                                        stdout=subprocess.DEVNULL, stderr=stderr, env={**clean_environment(), **(environment or {})},
+                                        preexec_fn=prepare)
         try:
             self.port = self.find_port()
-            self.wait_until(lambda: self.get("/ready")[0] == 200)
+            if wait:
+                self.wait_until(lambda: self.get("/ready")[0] == 200)
         except BaseException:
             self.process.kill()
             raise
@@ -83,7 +85,7 @@ class Program:
 
     def metric(self, name):
         text = self.get("/metrics")[1].decode()
-        return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE).group(1))
+        return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE).group(1))
 
     def exit_code(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)

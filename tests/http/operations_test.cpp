@@ -133,6 +133,18 @@ TEST(Metrics, AreInPrometheusFormat) {
   }
 }
 
+TEST(Health, ServerWithAStalledDeviceIsNotReady) {
+  RunningServer server;
+  server.engine.set_state(ModelState::kReady);
+  server.engine.set_stalled({{.device = "cuda:0", .seconds = 601, .work = "step of model tiny"}});
+  const auto ready = server.get("/ready");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.json()["status"], "stalled");
+  EXPECT_EQ(server.get("/health").status, 200);
+  server.engine.set_stalled({});
+  EXPECT_EQ(server.get("/ready").status, 200);
+}
+
 TEST(SubmitOptions, ReachTheEngine) {
   RunningServer server({.local_operator = true, .request_timeout = std::chrono::seconds(60)});
   EXPECT_EQ(server.draw(kGoodBody).status, 200);

@@ -154,6 +154,16 @@ void ScriptedEngine::unload(const std::string& id) {
   controls_.push_back("unload " + id);
 }
 
+void ScriptedEngine::set_stalled(std::vector<StalledLoop> loops) {
+  const std::lock_guard lock(mutex_);
+  stalled_ = std::move(loops);
+}
+
+std::vector<StalledLoop> ScriptedEngine::stalled_loops() const {
+  const std::lock_guard lock(mutex_);
+  return stalled_;
+}
+
 RetryAdvice ScriptedEngine::advise_retry(const SubmitOptions&) {
   const std::lock_guard lock(mutex_);
   return {.estimated_wait = estimated_wait_, .retry_after = estimated_wait_};

@@ -30,6 +30,7 @@ class ScriptedEngine : public Engine {
   /// While held, jobs do not end unless they are cancelled.
   void hold(bool held);
   void set_state(ModelState state) { set_status({.state = state}); }
+  void set_stalled(std::vector<StalledLoop> loops);
   /// Sets the state of every model.
   void set_status(ModelStatus status);
   /// Sends an event to the listener of the latest request.
@@ -52,6 +53,7 @@ class ScriptedEngine : public Engine {
   void unload(const std::string& id) override;
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
   RetryAdvice advise_retry(const SubmitOptions& options) override;
+  std::vector<StalledLoop> stalled_loops() const override;
   bool drain(std::chrono::milliseconds timeout) override { return true; }
 
  private:
@@ -72,6 +74,7 @@ class ScriptedEngine : public Engine {
   ModelStatus status_{.state = ModelState::kReady};
   QueuePosition position_;
   JobStats stats_;
+  std::vector<StalledLoop> stalled_;
   double estimated_wait_ = 1;
 };
 

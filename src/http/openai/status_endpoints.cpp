@@ -72,7 +72,8 @@ Response StatusEndpoints::health() const {
 }
 
 Response StatusEndpoints::ready() const {
-  const auto status = default_model_status();
+  auto status = default_model_status();
+  if (!engine_.stalled_loops().empty()) status = "stalled";
   const bool ready = status == "ready" || status == "idle";
   nlohmann::ordered_json body = {{"ready", ready}, {"status", status}};
   if (status == "downloading") {

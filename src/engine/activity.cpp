@@ -1,0 +1,27 @@
+#include "engine/activity.h"
+
+namespace easel {
+
+void Activity::turned() {
+  const MutexLock lock(mutex_);
+  turned_at_ = now_();
+  what_ = "wait for the device";
+}
+
+void Activity::rested() {
+  const MutexLock lock(mutex_);
+  turned_at_.reset();
+}
+
+void Activity::doing(std::string what) {
+  const MutexLock lock(mutex_);
+  what_ = std::move(what);
+}
+
+std::optional<Activity::Busy> Activity::busy() const {
+  const MutexLock lock(mutex_);
+  if (!turned_at_) return std::nullopt;
+  return Busy{.seconds = seconds_between(*turned_at_, now_()), .what = what_};
+}
+
+}  // namespace easel
