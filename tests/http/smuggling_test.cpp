@@ -56,38 +56,38 @@ TEST_P(AmbiguousRequest, EndsItsConnection) {
 
 INSTANTIATE_TEST_SUITE_P(
     Framing, AmbiguousRequest,
-    ::testing::Values(post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
-                    post_with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
-                    post_with("Transfer-Encoding: chunked\r\nContent-Length: abc\r\n"),
-                    post_with("Transfer-Encoding: chunked\r\nContent-Length: 5, 5\r\n"),
-                    post_with("Content-Length: 5\r\nContent-Length: 6\r\n"),
-                    post_with("Content-Length: 5\r\nContent-Length: 5\r\n"), post_with("Content-Length: 5, 5\r\n"),
-                    post_with("Content-Length: +5\r\n"), post_with("Content-Length: -5\r\n"),
-                    post_with("Content-Length: 0x5\r\n"), post_with("Content-Length: \r\n"),
-                    get_with("Content-Length: abc\r\n"), post_with("Transfer-Encoding: gzip, chunked\r\n"),
-                    post_with("Transfer-Encoding: chunked, chunked\r\n"), post_with("Transfer-Encoding: identity\r\n"),
-                    post_with("Transfer-Encoding: xchunked\r\n"), post_with("Transfer-Encoding: \r\n"),
-                    post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
-                    post_with("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n"),
-                    "POST /v1/images/generations HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"s));
+    ::testing::Values(
+        post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+        post_with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
+        post_with("Transfer-Encoding: chunked\r\nContent-Length: abc\r\n"),
+        post_with("Transfer-Encoding: chunked\r\nContent-Length: 5, 5\r\n"),
+        post_with("Content-Length: 5\r\nContent-Length: 6\r\n"),
+        post_with("Content-Length: 5\r\nContent-Length: 5\r\n"), post_with("Content-Length: 5, 5\r\n"),
+        post_with("Content-Length: +5\r\n"), post_with("Content-Length: -5\r\n"), post_with("Content-Length: 0x5\r\n"),
+        post_with("Content-Length: \r\n"), get_with("Content-Length: abc\r\n"),
+        post_with("Transfer-Encoding: gzip, chunked\r\n"), post_with("Transfer-Encoding: chunked, chunked\r\n"),
+        post_with("Transfer-Encoding: identity\r\n"), post_with("Transfer-Encoding: xchunked\r\n"),
+        post_with("Transfer-Encoding: \r\n"), post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        post_with("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n"),
+        "POST /v1/images/generations HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"s));
 
-INSTANTIATE_TEST_SUITE_P(Heads, AmbiguousRequest,
-                         ::testing::Values("GET /health\r\n\r\n"s, "GET  /health HTTP/1.1\r\nHost: localhost\r\n\r\n"s,
-                                         "GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n"s, get_with("No colon\r\n"),
-                                         get_with("Space : x\r\n"), get_with("Folded: x\r\n y\r\n"),
-                                         get_with("Nul: x\0y\r\n"s), get_with("Cr: x\ry\r\n"), get_with("Lf: x\ny\r\n"),
-                                         get_with("Bare: x\n"), get_with("Host: localhost\r\n"),
-                                         "GET /health HTTP/1.1\r\n\r\n"s, get_with(many_fields()),
-                                         get_with("Large: " + std::string(60'000, 'x') + "\r\n"),
-                                         "GET /" + std::string(60'000, 'x') + " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+INSTANTIATE_TEST_SUITE_P(
+    Heads, AmbiguousRequest,
+    ::testing::Values("GET /health\r\n\r\n"s, "GET  /health HTTP/1.1\r\nHost: localhost\r\n\r\n"s,
+                      "GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n"s, get_with("No colon\r\n"),
+                      get_with("Space : x\r\n"), get_with("Folded: x\r\n y\r\n"), get_with("Nul: x\0y\r\n"s),
+                      get_with("Cr: x\ry\r\n"), get_with("Lf: x\ny\r\n"), get_with("Bare: x\n"),
+                      get_with("Host: localhost\r\n"), "GET /health HTTP/1.1\r\n\r\n"s, get_with(many_fields()),
+                      get_with("Large: " + std::string(60'000, 'x') + "\r\n"),
+                      "GET /" + std::string(60'000, 'x') + " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
 
 INSTANTIATE_TEST_SUITE_P(Chunks, AmbiguousRequest,
                          ::testing::Values(chunks("-2\r\n{}\r\n0\r\n\r\n"), chunks("0x2\r\n{}\r\n0\r\n\r\n"),
-                                         chunks(" 2\r\n{}\r\n0\r\n\r\n"), chunks("2 junk\r\n{}\r\n0\r\n\r\n"),
-                                         chunks("2\n{}\r\n0\r\n\r\n"), chunks("2\r\n{}\n0\r\n\r\n"),
-                                         chunks("2;a\nb\r\n{}\r\n0\r\n\r\n"), chunks("2;a\rb\r\n{}\r\n0\r\n\r\n"),
-                                         chunks("10000000000000002\r\n{}\r\n0\r\n\r\n"),
-                                         chunks("2\r\n{}GET\r\n0\r\n\r\n")));
+                                           chunks(" 2\r\n{}\r\n0\r\n\r\n"), chunks("2 junk\r\n{}\r\n0\r\n\r\n"),
+                                           chunks("2\n{}\r\n0\r\n\r\n"), chunks("2\r\n{}\n0\r\n\r\n"),
+                                           chunks("2;a\nb\r\n{}\r\n0\r\n\r\n"), chunks("2;a\rb\r\n{}\r\n0\r\n\r\n"),
+                                           chunks("10000000000000002\r\n{}\r\n0\r\n\r\n"),
+                                           chunks("2\r\n{}GET\r\n0\r\n\r\n")));
 
 }  // namespace
 }  // namespace easel::test
