@@ -2,6 +2,7 @@
 #include "adapters/adapters.h"
 
 #include <ATen/ops/equal.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,4 +1,5 @@
 // Single-file checkpoints against diffusers' from_single_file: see make_single_file.py.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
