@@ -28,20 +28,20 @@ namespace {
 
 using nlohmann::json;
 
-Error malformed(const std::string& where, const std::string& what) {
+Error malformed_recipe(const std::string& where, const std::string& what) {
   return {ErrorCode::kCorruptData, concat(where, " ", what)};
 }
 
 std::string get_text(Config& object, const std::string& key) {
   auto text = object.get<std::string>(key);
-  if (text.empty()) throw malformed(object.where(), concat("has an empty `", key, "`"));
+  if (text.empty()) throw malformed_recipe(object.where(), concat("has an empty `", key, "`"));
   return text;
 }
 
 /// A recipe's name is that of a folder, and never one that a repository could have.
 void check_name(const std::string& name) {
   if (is_safe_path(name) && name.find('/') == std::string::npos) return;
-  throw malformed("models/recipes.json", concat("has a recipe with the name ", quote(name)));
+  throw malformed_recipe("models/recipes.json", concat("has a recipe with the name ", quote(name)));
 }
 
 RecipePart parse_part(const json& value, const std::string& where) {
@@ -49,12 +49,12 @@ RecipePart parse_part(const json& value, const std::string& where) {
   RecipePart part{.source = get_text(object, "source")};
   part.folder = object.get<std::string>("folder", "");
   if (const auto bytes = object.find<std::int64_t>("bytes")) {
-    if (*bytes <= 0) throw malformed(where, "has a size that is not positive");
+    if (*bytes <= 0) throw malformed_recipe(where, "has a size that is not positive");
     part.bytes = static_cast<std::uint64_t>(*bytes);
   }
   object.finish();
   parse_reference(part.source);
-  if (!part.folder.empty() && !is_safe_path(part.folder)) throw malformed(where, "has a folder that climbs out");
+  if (!part.folder.empty() && !is_safe_path(part.folder)) throw malformed_recipe(where, "has a folder that climbs out");
   return part;
 }
 
@@ -70,17 +70,18 @@ Recipe parse_recipe(const json& value) {
                 .parameters = object.find<std::int64_t>("parameters"),
                 .parts = {}};
   const auto& parts = object.raw("parts");
-  if (!parts.is_array() || parts.empty()) throw malformed(where, "has no parts");
+  if (!parts.is_array() || parts.empty()) throw malformed_recipe(where, "has no parts");
   for (const auto& part : parts) recipe.parts.push_back(parse_part(part, where));
   const auto& manifest = object.raw("manifest");
-  if (!manifest.is_null() && !manifest.is_object()) throw malformed(where, "has a manifest that is not an object");
+  if (!manifest.is_null() && !manifest.is_object())
+    throw malformed_recipe(where, "has a manifest that is not an object");
   if (manifest.is_object()) recipe.manifest = manifest.dump();
   recipe.verified = object.get<bool>("verified", false);
   object.finish();
   if (!recipe.verified) return recipe;
   for (const auto& part : recipe.parts) {
     const bool has_commit = parse_reference(part.source).revision.size() == 40;
-    if (!has_commit || !part.bytes) throw malformed(where, "is verified, but a part has no commit or no size");
+    if (!has_commit || !part.bytes) throw malformed_recipe(where, "is verified, but a part has no commit or no size");
   }
   return recipe;
 }
@@ -100,13 +101,14 @@ std::vector<Recipe> parse_recipes(std::string_view text) {
   const auto file = json::parse(text, nullptr, /*allow_exceptions=*/false);
   Config object(file, "models/recipes.json");
   const auto& list = object.raw("recipes");
-  if (!list.is_array()) throw malformed("models/recipes.json", "has no list of recipes");
+  if (!list.is_array()) throw malformed_recipe("models/recipes.json", "has no list of recipes");
   std::vector<Recipe> parsed;
   std::set<std::string> names;
   for (const auto& value : list) {
     parsed.push_back(parse_recipe(value));
     const auto& name = parsed.back().name;
-    if (!names.insert(name).second) throw malformed("models/recipes.json", concat("has two recipes called ", name));
+    if (!names.insert(name).second)
+      throw malformed_recipe("models/recipes.json", concat("has two recipes called ", name));
   }
   object.finish();
   return parsed;

@@ -33,7 +33,7 @@ json parse(const std::string& text, const std::string& repository) {
 }
 
 /// Turns a status other than 200 into an error.
-void check_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
+void check_listing_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
   if (response.status == 200) return;
   const auto page = concat(endpoint.url, "/", repository);
   if (response.header("x-error-code") == "GatedRepo" || response.status == 403) {
@@ -114,7 +114,7 @@ std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& end
     std::string body;
     const auto response =
         client.get_document({.url = url, .token = endpoint.token}, repository, kMaxDocumentBytes, body);
-    check_status(response, endpoint, repository);
+    check_listing_status(response, endpoint, repository);
     const auto entries = parse(body, repository);
     if (!entries.is_array()) throw corrupt(repository, "has no list of files");
     for (const auto& entry : entries) {
@@ -136,7 +136,7 @@ Snapshot read_snapshot(const HttpClient& client, const Endpoint& endpoint, const
       concat(endpoint.url, "/api/models/", reference.repository, "/revision/", escape_path(reference.revision));
   const auto response =
       client.get_document({.url = url, .token = endpoint.token}, reference.repository, kMaxDocumentBytes, body);
-  check_status(response, endpoint, reference.repository);
+  check_listing_status(response, endpoint, reference.repository);
   const auto model = parse(body, reference.repository);
   Snapshot snapshot;
   snapshot.repository = reference.repository;

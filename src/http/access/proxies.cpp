@@ -34,7 +34,7 @@ std::vector<std::string_view> all_elements(const Headers& headers, std::string_v
 }
 
 // Some proxies append the client's port: "192.0.2.1:5678", "[2001:db8::1]:5678".
-std::string_view without_port(std::string_view element) {
+std::string_view address_of_element(std::string_view element) {
   const bool bare_ipv6 = !element.starts_with('[') && std::count(element.begin(), element.end(), ':') > 1;
   const auto authority = bare_ipv6 ? std::nullopt : parse_authority(element);
   return authority ? authority->host : element;
@@ -110,7 +110,7 @@ RequestSource TrustedProxies::source_of(const RequestHead& head, const std::stri
   source.proxied = true;
   const auto forwarded = all_elements(head.headers, "X-Forwarded-For");
   for (auto element = forwarded.rbegin(); element != forwarded.rend() && trusted(source.address); ++element) {
-    const auto before = without_port(*element);
+    const auto before = address_of_element(*element);
     if (!is_ip_address(before)) break;
     source.address = before;
   }

@@ -46,7 +46,7 @@ StreamFormat stream_format(const PreparedRequest& prepared, PixelSize size, std:
               }};
 }
 
-PixelSize size_of(const ImageRequest& request, const Engine& engine) {
+PixelSize response_size(const ImageRequest& request, const Engine& engine) {
   const auto models = engine.models();
   const auto& model = resolve_model(models, request.model, /*options=*/{});
   return {request.width.value_or(model.native_width), request.height.value_or(model.native_height)};
@@ -66,7 +66,7 @@ StreamSource submit_stream(Engine& engine, PreparedRequest& prepared) {
 std::optional<Response> deliver_stream(const Engine& engine, PreparedRequest prepared, StreamSource source,
                                        Client& client, RequestRecord& record) {
   const auto open = std::make_shared<OpenStream>(std::move(source), std::move(prepared.permit));
-  const auto format = stream_format(prepared, size_of(prepared.request, engine), open);
+  const auto format = stream_format(prepared, response_size(prepared.request, engine), open);
   auto& job = *open->source.job;
   const auto position = job.position();
   const bool connected = wait_for_start(job, *open->source.feed, client);

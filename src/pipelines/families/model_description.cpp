@@ -124,7 +124,8 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   const auto& manifest = folder.manifest;
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   Config fields = folder.source->config(Component::kScheduler);
-  const bool is_flow = family.denoising_model == Component::kTransformer;  // whose schedulers know no other prediction
+  // The schedulers of flow matching know no other prediction.
+  const bool is_flow = family.denoising_model == Component::kTransformer;
   d.prediction_type = is_flow ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
   d.prediction_source = folder.prediction_source;
   check_scheduler_kind(scheduler, folder, family);
