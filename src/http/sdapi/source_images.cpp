@@ -24,7 +24,7 @@ HttpFailure unreadable(const char* name, const std::string& why) {
       {.status = 422, .message = concat("`", name, "` ", why, "."), .param = name, .code = "invalid_value"});
 }
 
-DecodedImage decode(const char* name, const std::string& bytes, const ServerOptions& limits) {
+DecodedImage decode_source(const char* name, const std::string& bytes, const ServerOptions& limits) {
   try {
     return decode_image(
         bytes, {.max_bytes = limits.max_image_bytes, .max_edge = kMaxEdge, .max_pixels = limits.max_image_pixels});
@@ -88,11 +88,11 @@ void SourceImages::read(const json* images, const json* mask, ImageUpload& uploa
     const bool in_range = width <= limits.max_edge && height <= limits.max_edge;
     return shaped && in_range ? cover(image, static_cast<int>(width), static_cast<int>(height)) : image;
   };
-  const auto source = decode("init_images", bytes, limits);
+  const auto source = decode_source("init_images", bytes, limits);
   const auto decoded = flattened(source);
   upload.images = {shaped || !source.alpha.empty() ? encode_png(fit(decoded)) : bytes};
   if (!mask) return;
-  auto gray = gray_of(decode("mask", decode_file("mask", *mask), limits));
+  auto gray = gray_of(decode_source("mask", decode_file("mask", *mask), limits));
   gray = fit(resize(gray, decoded.width, decoded.height));
   if (inverted) {
     for (auto& value : gray.pixels) value = static_cast<std::uint8_t>(255 - value);

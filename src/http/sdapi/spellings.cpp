@@ -80,7 +80,7 @@ const Spacing* spacing_named(std::string_view normalized) {
   return found == std::end(kSpacings) ? nullptr : found;
 }
 
-HttpFailure not_found(std::string_view name) {
+HttpFailure spelling_not_found(std::string_view name) {
   return HttpFailure({.status = 404,
                       .message = concat("Sampler not found: ", quote(name),
                                         "; GET /sdapi/v1/samplers and /sdapi/v1/schedulers list the names."),
@@ -102,7 +102,7 @@ SamplerChoice find_sampler(std::string_view sampler_name, std::string_view sched
   const auto spacing = normalize_name(scheduler);
   if (!spacing.empty() && spacing != "automatic") {
     choice.spacing = spacing_named(spacing);
-    if (!choice.spacing) throw not_found(scheduler);
+    if (!choice.spacing) throw spelling_not_found(scheduler);
   }
   const auto name = normalize_name(sampler_name);
   if (name.empty() || name == "automatic") return choice;
@@ -114,7 +114,7 @@ SamplerChoice find_sampler(std::string_view sampler_name, std::string_view sched
     choice.sampler = sampler_named(name.substr(0, name.size() - suffix.size()));
     if (choice.sampler && !choice.spacing) choice.spacing = &candidate;
   }
-  if (!choice.sampler) throw not_found(sampler_name);
+  if (!choice.sampler) throw spelling_not_found(sampler_name);
   return choice;
 }
 
