@@ -10,9 +10,9 @@
 namespace easel::http {
 namespace {
 
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using HeaderFields = std::vector<std::pair<std::string, std::string>>;
 
-RequestHead head_with(const std::string& host, const Fields& fields) {
+RequestHead head_with(const std::string& host, const HeaderFields& fields) {
   RequestHead head;
   head.method = "POST";
   head.host = host;
@@ -25,7 +25,7 @@ int source_status(const AccessRules& rules, const std::string& host, const std::
   try {
     ApiKeys none({}, "");
     const Access access(rules, none);
-    const auto head = head_with(host, origin.empty() ? Fields{} : Fields{{"Origin", origin}});
+    const auto head = head_with(host, origin.empty() ? HeaderFields{} : HeaderFields{{"Origin", origin}});
     const auto source = access.source_of(head, "192.0.2.1");
     access.check_origin(head, source);
     access.check_host(source);
@@ -35,7 +35,7 @@ int source_status(const AccessRules& rules, const std::string& host, const std::
   return 0;
 }
 
-HttpError key_refusal(const std::vector<std::string>& keys, const Fields& fields) {
+HttpError key_refusal(const std::vector<std::string>& keys, const HeaderFields& fields) {
   ApiKeys ring(keys, "");
   try {
     Access({}, ring).identify(head_with("localhost", fields), {.address = "192.0.2.1"});
@@ -46,7 +46,7 @@ HttpError key_refusal(const std::vector<std::string>& keys, const Fields& fields
 }
 
 Principal without_keys(const std::string& address, const std::string& host = "localhost:9225",
-                       const Fields& fields = {}) {
+                       const HeaderFields& fields = {}) {
   ApiKeys none({}, "");
   const Access access({.local_operator = true}, none);
   const auto head = head_with(host, fields);
@@ -149,13 +149,15 @@ TEST(Access, ForeignOriginsAreRefused) {
 }
 
 TEST(Access, PagesOfThisMachineMayCallALoopbackServerWithoutKeys) {
-  const AccessRules loopback{.loopback = true};
+  const AccessRules loopback{.own_host = "127.0.0.1"};
   for (const char* origin : {"http://localhost", "http://localhost:3000", "https://LOCALHOST:3000",
                              "http://127.0.0.1:8080", "http://127.8.9.1", "http://[::1]:5173"}) {
     EXPECT_EQ(source_status(loopback, "localhost:9225", origin), 0) << origin;
-    EXPECT_EQ(source_status({.loopback = false}, "localhost:9225", origin), 403) << origin;
+    EXPECT_EQ(source_status({.own_host = "0.0.0.0"}, "localhost:9225", origin), 403) << origin;
     ApiKeys keys({"key"}, "");
-    EXPECT_THROW(Access(loopback, keys).check_source(head_with("localhost:9225", {{"Origin", origin}})), HttpFailure)
+    const Access with_keys(loopback, keys);
+    const auto head = head_with("localhost:9225", {{"Origin", origin}});
+    EXPECT_THROW(with_keys.check_origin(head, with_keys.source_of(head, "127.0.0.1")), HttpFailure)
         << "with keys, pages have to be allowed: " << origin;
   }
   for (const char* origin :
@@ -187,16 +189,19 @@ TEST(Access, AnyKeyIsAcceptedWhenNoneIsConfigured) {
 
 TEST(Access, AcceptsBearerAndAzureKeyHeaders) {
   const std::vector<std::string> keys{"first%2B", "second"};
-  for (const Fields& fields : {Fields{{"Authorization", "Bearer first%2B"}}, Fields{{"authorization", "bearer second"}},
-                               Fields{{"Authorization", "BEARER  second"}}, Fields{{"api-key", "second"}},
-                               Fields{{"Api-Key", "second"}, {"Authorization", "Bearer wrong"}}}) {
+  for (const HeaderFields& fields :
+       {HeaderFields{{"Authorization", "Bearer first%2B"}}, HeaderFields{{"authorization", "bearer second"}},
+        HeaderFields{{"Authorization", "BEARER  second"}}, HeaderFields{{"api-key", "second"}},
+        HeaderFields{{"Api-Key", "second"}, {"Authorization", "Bearer wrong"}}}) {
     EXPECT_EQ(key_refusal(keys, fields).status, 0) << fields[0].second;
   }
 }
 
 TEST(Access, TakesThePasswordOfBasicForTheKey) {
   const std::vector<std::string> keys{"se:cret"};
-  const auto basic = [](const std::string& text) { return Fields{{"Authorization", "Basic " + base64_encode(text)}}; };
+  const auto basic = [](const std::string& text) {
+    return HeaderFields{{"Authorization", "Basic " + base64_encode(text)}};
+  };
   EXPECT_EQ(key_refusal(keys, basic("ann:se:cret")).status, 0);
   EXPECT_EQ(key_refusal(keys, basic(":se:cret")).status, 0) << "without a user";
   EXPECT_EQ(key_refusal(keys, {{"Authorization", "bAsIc  " + base64_encode("x:se:cret")}}).status, 0);
@@ -213,13 +218,14 @@ TEST(Access, InvalidKeysReturn401) {
   EXPECT_EQ(none.status, 401);
   EXPECT_EQ(none.code, "");
   ASSERT_NE(none.headers.find("www-authenticate"), nullptr);
-  for (const Fields& fields :
-       {Fields{{"Authorization", "Bearer wrong!"}}, Fields{{"Authorization", "Bearer"}},
-        Fields{{"Authorization", "Bearer "}}, Fields{{"Authorization", "Basic secret"}},
-        Fields{{"Authorization", "secret"}}, Fields{{"Authorization", ""}}, Fields{{"Authorization", "Bearer Secret"}},
-        Fields{{"Authorization", "Bearer secretsecret"}}, Fields{{"Authorization", "Bearer secre"}},
-        Fields{{"api-key", ""}}, Fields{{"api-key", "Bearer secret"}},
-        Fields{{"Authorization", "Bearer secret"}, {"Authorization", "Bearer secret"}}}) {
+  for (const HeaderFields& fields :
+       {HeaderFields{{"Authorization", "Bearer wrong!"}}, HeaderFields{{"Authorization", "Bearer"}},
+        HeaderFields{{"Authorization", "Bearer "}}, HeaderFields{{"Authorization", "Basic secret"}},
+        HeaderFields{{"Authorization", "secret"}}, HeaderFields{{"Authorization", ""}},
+        HeaderFields{{"Authorization", "Bearer Secret"}}, HeaderFields{{"Authorization", "Bearer secretsecret"}},
+        HeaderFields{{"Authorization", "Bearer secre"}}, HeaderFields{{"api-key", ""}},
+        HeaderFields{{"api-key", "Bearer secret"}},
+        HeaderFields{{"Authorization", "Bearer secret"}, {"Authorization", "Bearer secret"}}}) {
     const auto refusal = key_refusal(keys, fields);
     EXPECT_EQ(refusal.status, 401) << fields[0].second;
     EXPECT_EQ(refusal.code, "invalid_api_key");

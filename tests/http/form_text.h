@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/text.h"
+
 namespace easel::test {
 
 inline constexpr char kBoundary[] = "xYzZY";
@@ -27,7 +29,7 @@ inline std::string form_text(const std::vector<Part>& parts) {
 }
 
 inline std::string form_type() {
-  return std::string("multipart/form-data; boundary=") + kBoundary;
+  return concat("multipart/form-data; boundary=", kBoundary);
 }
 
 }  // namespace easel::test

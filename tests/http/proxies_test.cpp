@@ -10,16 +10,16 @@
 namespace easel::http {
 namespace {
 
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using HeaderFields = std::vector<std::pair<std::string, std::string>>;
 
-RequestHead proxied_head(const Fields& fields) {
+RequestHead proxied_head(const HeaderFields& fields) {
   RequestHead head;
   head.host = "inner:9225";
   for (const auto& [name, value] : fields) head.headers.add(name, value);
   return head;
 }
 
-RequestSource source_behind(const std::string& address, const Fields& fields) {
+RequestSource source_behind(const std::string& address, const HeaderFields& fields) {
   return TrustedProxies({"10.0.0.0/8", "192.0.2.7", "2001:db8::/32"}).source_of(proxied_head(fields), address);
 }
 
@@ -62,7 +62,7 @@ TEST(TrustedProxies, HeadersOfOtherClientsDoNotCount) {
 }
 
 TEST(TrustedProxies, ClientIsTheLastAddressThatIsNotAProxy) {
-  const auto client = [](const Fields& fields) { return source_behind("10.0.0.1", fields).address; };
+  const auto client = [](const HeaderFields& fields) { return source_behind("10.0.0.1", fields).address; };
   EXPECT_EQ(client({}), "10.0.0.1");
   EXPECT_EQ(client({{"X-Forwarded-For", "203.0.113.1"}}), "203.0.113.1");
   EXPECT_EQ(client({{"X-Forwarded-For", "127.0.0.1, 203.0.113.1"}}), "203.0.113.1") << "the first one is a claim";

@@ -23,12 +23,12 @@ TEST(PublicText, NamesFilesRelativeToTheirModel) {
       {"/srv/models/emoji2", "/srv/models/emoji2"},
       {"no path here", "no path here"},
       {"", ""}};
-  for (const auto& [text, expected] : cases) EXPECT_EQ(without_folder(text, model), expected);
-  EXPECT_EQ(without_folder("a/b", model_in("")), "a/b");
-  EXPECT_EQ(without_folder("/a/b", model_in("/")), "/a/b");
-  EXPECT_EQ(without_folder("models/x/unet", model_in("models/x/")), "unet");
-  EXPECT_EQ(without_folder("x", model_in("x")), "x");
-  EXPECT_EQ(without_folder("/m/a.safetensors: truncated", model_in("/m/a.safetensors")), "a.safetensors: truncated");
+  for (const auto& [text, expected] : cases) EXPECT_EQ(without_folder(text, model.folder), expected);
+  EXPECT_EQ(without_folder("a/b", ""), "a/b");
+  EXPECT_EQ(without_folder("/a/b", "/"), "/a/b");
+  EXPECT_EQ(without_folder("models/x/unet", "models/x/"), "unet");
+  EXPECT_EQ(without_folder("x", "x"), "x");
+  EXPECT_EQ(without_folder("/m/a.safetensors: truncated", "/m/a.safetensors"), "a.safetensors: truncated");
 }
 
 TEST(PublicText, LongestFolderCounts) {
