@@ -176,7 +176,10 @@ TEST(Sdapi, LorasAreTheServersAdapters) {
 }
 
 TEST(Sdapi, OnlyOperatorsMoveModels) {
-  const RunningServer server;
+  const RunningServer for_anybody;
+  EXPECT_EQ(post(for_anybody, "unload-checkpoint", json::object()).body, "{}");
+  EXPECT_TRUE(for_anybody.engine.controls().empty());
+  const RunningServer server({.local_operator = true});
   EXPECT_EQ(post(server, "unload-checkpoint", json::object()).body, "{}");
   EXPECT_EQ(server.engine.controls(), std::vector<std::string>{"unload tiny"});
   const RunningServer with_key({.api_keys = {"key"}});
