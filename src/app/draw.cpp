@@ -17,7 +17,7 @@
 #include "core/text.h"
 #include "easel/image_file.h"
 #include "easel/image_output.h"
-#include "http/openai/unused_fields.h"
+#include "http/openai/fields/unused_fields.h"
 #include "provenance/image_record.h"
 #include "weights/format/atomic_file.h"
 

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "fuzz_target.h"
-#include "http/openai/form_fields.h"
+#include "http/openai/fields/form_fields.h"
 #include "http/openai/openai_images.h"
 #include "http/transport/multipart.h"
 #include "http/transport/protocol_error.h"

@@ -1,12 +1,12 @@
 // Names that are neither OpenAI's nor easel's, and fields that a model cannot use: honoured, refused, or listed.
-#include "http/openai/foreign_fields.h"
+#include "http/openai/fields/foreign_fields.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
+#include "http/openai/fields/unused_fields.h"
 #include "http/openai/openai_images.h"
-#include "http/openai/unused_fields.h"
 #include "http/scripted_engine.h"
 #include "http/wire/http_error.h"
 

@@ -1,5 +1,5 @@
 // The text parts of a form, compared with equivalent JSON.
-#include "http/openai/form_fields.h"
+#include "http/openai/fields/form_fields.h"
 
 #include <gtest/gtest.h>
 

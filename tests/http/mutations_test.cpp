@@ -9,7 +9,7 @@
 
 #include "http/access/access.h"
 #include "http/form_text.h"
-#include "http/openai/form_fields.h"
+#include "http/openai/fields/form_fields.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/routes.h"
 #include "http/scripted_engine.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/text.h"
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 
 namespace easel::http {
 namespace {

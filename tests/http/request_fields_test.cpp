@@ -1,5 +1,5 @@
 // The rows of the request fields: what fills the request, what is refused and under which name.
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 
 #include <gtest/gtest.h>
 

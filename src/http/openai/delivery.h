@@ -12,8 +12,8 @@
 
 #include "core/log.h"
 #include "easel/engine.h"
+#include "http/openai/fields/request_fields.h"
 #include "http/openai/jobs/kept_requests.h"
-#include "http/openai/request_fields.h"
 #include "http/openai/request_record.h"
 #include "http/openai/responses/image_result.h"
 #include "http/openai/responses/image_store.h"

@@ -11,10 +11,10 @@
 
 #include "core/text.h"
 #include "http/openai/delivery.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/openai/input_images.h"
 #include "http/openai/jobs/fingerprint.h"
 #include "http/openai/link_base.h"
-#include "http/openai/model_choice.h"
 #include "http/openai/openai_images.h"
 #include "http/openai/submit_options.h"
 #include "http/wire/fields.h"

@@ -8,8 +8,8 @@
 
 #include "core/base64.h"
 #include "core/text.h"
-#include "http/openai/form_fields.h"
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/form_fields.h"
+#include "http/openai/fields/request_fields.h"
 #include "http/transport/multipart.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"

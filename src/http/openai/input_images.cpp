@@ -9,7 +9,7 @@
 
 #include "core/text.h"
 #include "easel/image_file.h"
-#include "http/openai/field_values.h"
+#include "http/openai/fields/field_values.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 #include "image/pillow_blur.h"

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/openai/openai_models.h"
 #include "http/openai/routes.h"
 #include "http/wire/fields.h"

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "http/openai/foreign_fields.h"
+#include "http/openai/fields/foreign_fields.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {

@@ -7,7 +7,7 @@
 #include "core/text.h"
 #include "easel/image.h"
 #include "http/openai/delivery.h"
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/openai/streaming/image_stream.h"
 #include "http/wire/unix_time.h"
 

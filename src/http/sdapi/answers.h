@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "easel/engine.h"
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 #include "http/openai/responses/image_result.h"
 #include "http/sdapi/calls.h"
 #include "http/sdapi/translation.h"

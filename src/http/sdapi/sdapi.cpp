@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "easel/image_metadata.h"
 #include "http/openai/delivery.h"
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/sdapi/answers.h"
 #include "http/sdapi/body.h"
 #include "http/sdapi/calls.h"

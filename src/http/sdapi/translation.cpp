@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/text.h"
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/sdapi/body.h"
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/spellings.h"

@@ -1,5 +1,5 @@
 // Readers of the fields whose values are neither plain numbers nor plain texts.
-#include "http/openai/field_values.h"
+#include "http/openai/fields/field_values.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "core/text.h"
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/text.h"
-#include "http/openai/field_values.h"
+#include "http/openai/fields/field_values.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {

@@ -1,4 +1,4 @@
-#include "http/openai/unused_fields.h"
+#include "http/openai/fields/unused_fields.h"
 
 #include <algorithm>
 #include <string_view>

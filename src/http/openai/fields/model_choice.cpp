@@ -1,5 +1,5 @@
 // Names of models, and what each model can do.
-#include "http/openai/model_choice.h"
+#include "http/openai/fields/model_choice.h"
 
 #include <algorithm>
 #include <utility>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 
 namespace easel::http {
 

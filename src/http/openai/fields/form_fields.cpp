@@ -1,5 +1,5 @@
 // Text parts become the JSON values of their fields' types.
-#include "http/openai/form_fields.h"
+#include "http/openai/fields/form_fields.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "core/text.h"
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 #include "http/wire/fields.h"
 #include "http/wire/json_text.h"
 

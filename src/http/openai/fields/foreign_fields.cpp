@@ -1,4 +1,4 @@
-#include "http/openai/foreign_fields.h"
+#include "http/openai/fields/foreign_fields.h"
 
 #include <algorithm>
 #include <iterator>

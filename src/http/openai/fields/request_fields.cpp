@@ -1,5 +1,5 @@
 // The table of fields, and what reads them by their kinds.
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "core/text.h"
-#include "http/openai/field_values.h"
-#include "http/openai/unused_fields.h"
+#include "http/openai/fields/field_values.h"
+#include "http/openai/fields/unused_fields.h"
 
 namespace easel::http {
 namespace {

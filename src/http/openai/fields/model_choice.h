@@ -6,7 +6,7 @@
 
 #include "easel/generation.h"
 #include "easel/server.h"
-#include "http/openai/request_fields.h"
+#include "http/openai/fields/request_fields.h"
 
 namespace easel::http {
 

@@ -6,7 +6,7 @@
 
 #include "core/normalize_name.h"
 #include "core/text.h"
-#include "http/openai/field_values.h"
+#include "http/openai/fields/field_values.h"
 #include "http/wire/fields.h"
 
 namespace easel::http {
