@@ -66,8 +66,8 @@ TEST(ChunkedBody, RejectsMalformedChunks) {
   for (const std::string_view text :
        {"zz\r\n", "-1\r\n", "+5\r\n", "0x5\r\n", "\r\n", ";ext\r\n", "5 5\r\n", "5\nhello", "5\r\nhello!\r\n",
         "5\r\nhello\n", "{\"prompt\":1}\r\n", "5;a\rb\r\nhello\r\n", "5;a\nb\r\nhello\r\n", " 5\r\nhello\r\n",
-        "0\r\nTrailer: x\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "5\t\r\nhello\r\n0\r\n\r\n",
-        "1\r\na\r\n0  \r\n\r\n", "0 \r\n\r\n"}) {
+        "0\r\nTrailer: x\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "5\t\r\nhello\r\n0\r\n\r\n", "1\r\na\r\n0  \r\n\r\n",
+        "0 \r\n\r\n"}) {
     EXPECT_EQ(refusal_of(text), 400) << text;
     EXPECT_EQ(refusal_of(text, 1), 400) << text;
     EXPECT_EQ(refusal_of(text, kOnePiece), 400) << text;

@@ -38,12 +38,12 @@ TEST(ImageResult, ContainsImagesSeedsAndSize) {
   const auto body = body_of(images, {.options = {}, .seed = kSeed});
   EXPECT_EQ(body["created"], 1700000000);
   EXPECT_EQ(body["size"], "24x16");
-  EXPECT_EQ(body["seed"], 9223372036854775807u);
+  EXPECT_EQ(body["seed"], "9223372036854775807") << "not exact as a floating-point number";
   ASSERT_EQ(body["data"].size(), 2u);
   EXPECT_EQ(body["data"][0]["b64_json"], base64_encode(encode_png(images[0].image)));
   EXPECT_EQ(body["data"][1]["b64_json"], base64_encode(encode_png(images[1].image)));
-  EXPECT_EQ(body["data"][0]["seed"], 9223372036854775807u);
-  EXPECT_EQ(body["data"][1]["seed"], 9223372036854775808u);
+  EXPECT_EQ(body["data"][0]["seed"], "9223372036854775807");
+  EXPECT_EQ(body["data"][1]["seed"], "9223372036854775808");
   EXPECT_FALSE(body["data"][0].contains("url"));
 }
 

@@ -211,6 +211,8 @@ TEST(RequestFields, SeedsAreTakenAsGiven) {
   EXPECT_EQ(read({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
   EXPECT_EQ(read({{"seed", "9223372036854775807"}}).seed, 9223372036854775807u);
   EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
+  EXPECT_EQ(read({{"seed", 18446744073709551615u}}).seed, 18446744073709551615u);
+  EXPECT_EQ(read({{"seed", "18446744073709551615"}}).seed, 18446744073709551615u);
 }
 
 TEST(RequestFields, RandomSeedsFitIn32Bits) {

@@ -102,6 +102,23 @@ TEST(Sdapi, WhatIsNotHonouredNeverFailsAndIsNamed) {
   EXPECT_EQ(json::parse(response.json()["info"].get<std::string>())["ignored"], ignored);
 }
 
+TEST(Sdapi, StrictServersDrawTheSame) {
+  const RunningServer server({.strict = true});
+  const auto response = post(server, "txt2img", {{"prompt", "a cat"}, {"tiling", true}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.json()["parameters"]["ignored"][0], "tiling");
+  const auto own = server.draw(R"({"prompt": "a cat", "foo": 1, "strict": false})");
+  EXPECT_EQ(own.status, 200) << own.body;
+}
+
+TEST(Sdapi, SeedsHave64Bits) {
+  const RunningServer server;
+  const auto response = post(server, "txt2img", {{"prompt", "a cat"}, {"seed", 18446744073709551615u}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(server.engine.requests().back().seed, 18446744073709551615u);
+  EXPECT_EQ(json::parse(response.json()["info"].get<std::string>())["seed"], 18446744073709551615u);
+}
+
 TEST(Sdapi, SamplersAreThoseOfTheTable) {
   const auto server = server_with_samplers();
   const auto scheduler_of = [&](const json& names) {

@@ -96,6 +96,7 @@ class Translator {
                                         context_.options)
                            : &model_titled(title, context_);
     fields_["model"] = model_->id;
+    fields_["strict"] = false;  // no field that is left out fails a request here, whatever --strict says
   }
 
   void read_prompts() {
@@ -109,8 +110,12 @@ class Translator {
 
   void read_numbers() {
     if (const auto steps = body_.integer("steps"); steps.value_or(0) > 0) fields_["num_inference_steps"] = *steps;
-    const auto seed = body_.integer("seed").value_or(-1);
-    if (seed >= 0) fields_["seed"] = seed;
+    const auto* seed = body_.find("seed");
+    if (seed != nullptr && seed->is_number_unsigned()) {
+      fields_["seed"] = *seed;
+    } else if (const auto number = body_.integer("seed").value_or(-1); number >= 0) {
+      fields_["seed"] = number;
+    }
     const auto batch = body_.integer("batch_size").value_or(1), iterations = body_.integer("n_iter").value_or(1);
     const auto limit = context_.options.max_images;
     const bool fits = batch <= limit && iterations <= limit;

@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kMaxSeed = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t kMaxSeed = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kMaxAdapters = 16;
 constexpr std::size_t kMaxAdapterNameChars = 255;
 
@@ -43,12 +43,12 @@ std::uint64_t parse_seed(const char* field, const std::string& text) {
   if (!all_digits) {
     throw field_error(field, "invalid_value", concat("`", field, "` is ", quote(text), "; expected an integer."));
   }
-  std::int64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc()) throw seed_out_of_range(field, /*below=*/text.front() == '-');
-  if (seed == -1) return random_seed();
-  if (seed < 0) throw seed_out_of_range(field, /*below=*/true);
-  return static_cast<std::uint64_t>(seed);
+  if (text == "-1") return random_seed();
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seed);
+  const bool is_negative = text.starts_with('-');
+  if (error != std::errc() || (is_negative && seed > 0)) throw seed_out_of_range(field, is_negative);
+  return seed;
 }
 
 // None where the field is absent.
@@ -56,7 +56,7 @@ std::optional<std::uint64_t> find_seed(const Fields& fields, const char* field) 
   const auto* value = fields.find(field);
   if (!value) return std::nullopt;
   if (value->is_string()) return parse_seed(field, value->get<std::string>());
-  if (value->is_number_float() && std::abs(value->get<double>()) >= 0x1p63) {
+  if (value->is_number_float() && std::abs(value->get<double>()) >= 0x1p64) {
     throw seed_out_of_range(field, /*below=*/value->get<double>() < 0);
   }
   if (!value->is_number_integer()) throw wrong_type(field, "an integer", *value);

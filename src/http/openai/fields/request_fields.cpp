@@ -121,7 +121,7 @@ const RequestField kFields[] = {
          0, {.number = kMaxMaskBlur}, [](Request& r, std::int64_t blur) { r.mask_blur = static_cast<int>(blur); }},
      "Radius, in pixels of the mask, of a Gaussian blur of the mask. Default: 0.", FieldRoutes::kWithImage},
     {"n", IntegerField{1, kMaxImages, &set_num_images},
-     "How many images. Image i, counted from 0, has the seed `seed` + i."},
+     "How many images. Image i, counted from 0, has the seed (`seed` + i) modulo 2^64."},
     {"quality", ChoiceField{kQualities, &set_quality},
      "Changes nothing but the `quality` of the response: `low`, `medium` (also for `standard`) or `high`."},
     {"style", ChoiceField{kStyles}, "Changes nothing."},
@@ -146,8 +146,10 @@ const RequestField kFields[] = {
      "Size of the images. Without it the model's own size; where there is an input image, that image's, or less: see "
      "[large images](#large-images)."},
     {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},
-    {"seed", CustomField{FieldType::kString, "integer, 0 to 9223372036854775807, or as text; -1", &read_seed},
-     "The same seed gives the same image. -1, or none: a random seed, which the response reports."},
+    {"seed", CustomField{FieldType::kString, "integer, 0 to 18446744073709551615, or as text; -1", &read_seed},
+     "The same seed gives the same image. -1, or none: a random seed below 2^32. The response reports the seed, above "
+     "2^53 "
+     "as text. On a CPU, images depend on the low 32 bits only, as with torch's generator."},
     {"guidance_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale},
      "How closely to follow the prompt; up to 1 turns guidance off. Default: the model's."},
     {"steps", IntegerField{1, kMaxSteps, &set_steps}, "Another name of `num_inference_steps`.", FieldRoutes::kAll,
@@ -353,7 +355,7 @@ FieldType type_of(const RequestField& field) {
 }
 
 bool is_strict(const Fields& fields, const ServerOptions& options) {
-  return fields.boolean("strict").value_or(false) || options.strict;
+  return fields.boolean("strict").value_or(options.strict);
 }
 
 bool counts_as_absent(const nlohmann::json& value) {

@@ -26,6 +26,12 @@ ordered_json usage_json(const Usage& usage) {
           {"output_tokens_details", {{"image_tokens", usage.output_image_tokens}, {"text_tokens", 0}}}};
 }
 
+// Programs that read JSON numbers as floating point know them exactly up to 2^53.
+std::string seed_text(std::uint64_t seed) {
+  constexpr std::uint64_t kLargestExactNumber = std::uint64_t{1} << 53;
+  return seed <= kLargestExactNumber ? std::to_string(seed) : concat('"', seed, '"');
+}
+
 // What every response and every event says about its images.
 ordered_json image_members(int width, int height, const ResponseOptions& options) {
   return {{"size", concat(width, "x", height)},
@@ -70,7 +76,7 @@ void append_item(ImageResult::Item& item, const ResponseOptions& options, ImageS
   // library.
   if (base64) text.append(R"("b64_json":")").append(encoded).append(R"(",)");
   item.file = {};
-  text += concat(R"("seed":)", item.seed, R"(,"prompt_cut":)", item.prompt_cut ? "true" : "false", '}');
+  text += concat(R"("seed":)", seed_text(item.seed), R"(,"prompt_cut":)", item.prompt_cut ? "true" : "false", '}');
 }
 
 }  // namespace
@@ -138,15 +144,15 @@ std::string partial_image_members(const Image& image, std::int64_t created, cons
 std::string completed_image_members(ImageResult result) {
   auto& item = result.items.at(0);
   return concat(R"("b64_json":")", base64_encode(std::exchange(item.file, {})), R"(","created_at":)", result.created,
-                ',', result_members(result), R"(,"seed":)", item.seed, R"(,"prompt_cut":)",
+                ',', result_members(result), R"(,"seed":)", seed_text(item.seed), R"(,"prompt_cut":)",
                 item.prompt_cut ? "true" : "false");
 }
 
 std::string image_response_body(ImageResult result, ImageStore& store, const std::string& link_base) {
   std::size_t file_bytes = 0;
   for (const auto& item : result.items) file_bytes += item.file.size();
-  std::string text =
-      concat(R"({"created":)", result.created, ',', result_members(result), R"(,"seed":)", result.seed, R"(,"data":[)");
+  std::string text = concat(R"({"created":)", result.created, ',', result_members(result), R"(,"seed":)",
+                            seed_text(result.seed), R"(,"data":[)");
   constexpr std::size_t kJsonBytesPerImage = 256;
   const auto base64_bytes = result.options.base64 ? file_bytes / 3 * 4 : 0;
   text.reserve(text.size() + base64_bytes + kJsonBytesPerImage * (result.items.size() + 1));
