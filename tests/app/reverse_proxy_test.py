@@ -16,7 +16,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
-from server import Server  # noqa: E402
+from server import Server
 
 EASEL, MODEL, PAGE, NGINX, CADDY = sys.argv[1:6]
 NAME = "pics.example"

@@ -9,7 +9,7 @@ import sys
 import checks
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would ask the network for prices
-import litellm  # noqa: E402  after the setting that it reads when it is imported
+import litellm  # after the setting that it reads when it is imported
 
 base_url, folder = sys.argv[1:]
 litellm.telemetry = False

@@ -93,7 +93,7 @@ checks.report("a streamed image is the same image", streamed[-1].b64_json == fir
 checks.expect_equal("a stream says its size", streamed[-1].size, "128x128")
 edit_stream = list(edit(small, stream=True, extra_body={"seed": 5}))
 checks.expect_equal("the events of a streamed edit", [event.type for event in edit_stream], ["image_edit.completed"])
-for event in client.images.generate(prompt="a fox", size="128x128", stream=True, partial_images=3):
+for _event in client.images.generate(prompt="a fox", size="128x128", stream=True, partial_images=3):
     break
 checks.expect_error("a stream of two images", lambda: client.images.generate(prompt="a fox", n=2, stream=True), openai.BadRequestError,
                     param="n", status_code=400)

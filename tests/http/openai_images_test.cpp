@@ -269,7 +269,7 @@ TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
       {"seed", "-", "invalid_value"},
       {"seed", "0x1", "invalid_value"},
       {"seed", "-2", "integer_below_min_value"},
-      {"seed", "9223372036854775808", "integer_above_max_value"},
+      {"seed", "18446744073709551616", "integer_above_max_value"},
       {"seed", std::string(400, '9'), "integer_above_max_value"},
       {"seed", "-99999999999999999999", "integer_below_min_value"},
   };

@@ -24,7 +24,8 @@ int main() {
                                   .finish_time = 500us}));
   }
   const auto engine = easel::make_engine(std::move(models), {.max_waiting = 32, .observer = metrics});
-  const auto server = easel::make_http_server(*engine, {.port = 0, .local_operator = true, .max_waiting = 32, .metrics = metrics});
+  const auto server =
+      easel::make_http_server(*engine, {.port = 0, .local_operator = true, .max_waiting = 32, .metrics = metrics});
   std::printf("port %d\n", server->bind());
   std::fflush(stdout);
   std::thread serving([&] { server->run(); });

@@ -19,7 +19,6 @@ import os
 import pathlib
 import random
 import shutil
-import struct
 import sys
 
 import numpy as np

@@ -20,7 +20,7 @@ inline constexpr std::size_t kMaxHeaderFields = 100;       ///< more: 431
 
 struct RequestHead {
   std::string method;
-  std::string path;  ///< of the target, still percent-encoded, without query; "*" for OPTIONS *
+  std::string path;   ///< of the target, still percent-encoded, without query; "*" for OPTIONS *
   std::string query;  ///< of the target, after the "?", still percent-encoded
   bool http_1_0 = false;
   Headers headers;
