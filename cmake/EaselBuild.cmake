@@ -56,6 +56,9 @@ endfunction()
 # Kernels add numbers in an order that depends on the number of threads, and the parity tests allow less than that
 # changes. So the reference and the tests use the same number, with which tests also run side by side.
 set(EASEL_TEST_ENVIRONMENT OMP_NUM_THREADS=1)
+if(EASEL_SANITIZE MATCHES "address")
+  list(APPEND EASEL_TEST_ENVIRONMENT LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/leaks.supp)
+endif()
 
 # easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
 # transformers) before the tests that require it. The script's only argument is the folder that it writes its vectors into,
