@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -10,6 +11,9 @@
 #include <vector>
 
 namespace easel {
+
+/// Programs that read JSON numbers as floating point know all integers up to this one exactly.
+inline constexpr std::uint64_t kLargestExactJsonInteger = std::uint64_t{1} << 53;
 
 /// All arguments as operator<< prints them, one after the other.
 template <class... Args>

@@ -11,10 +11,10 @@
 #include <memory>
 #include <string_view>
 
+#include "core/digest.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
-#include "hub/digest.h"
 
 namespace easel::hub {
 namespace {
@@ -72,7 +72,7 @@ class PartialFile {
   bool is_good() {
     if (file_.size && size_ != *file_.size) return false;
     const auto expected = !file_.sha256.empty() ? file_.sha256 : file_.git_id;
-    return expected.empty() || digest_->finish() == expected;
+    return expected.empty() || digest_->finish_hex() == expected;
   }
 
   void finish() {
@@ -87,8 +87,10 @@ class PartialFile {
             concat("cannot write ", file_.path, ": ", std::strerror(reason))};
   }
   void restart_digest() {
-    const auto kind = file_.sha256.empty() && !file_.git_id.empty() ? DigestKind::kGitBlob : DigestKind::kSha256;
-    digest_ = std::make_unique<Digest>(kind, file_.size.value_or(0));
+    const bool by_git_id = file_.sha256.empty() && !file_.git_id.empty();
+    digest_ = std::make_unique<Digest>(by_git_id ? DigestKind::kSha1 : DigestKind::kSha256);
+    // Git's id of a file is the SHA-1 of "blob SIZE\0" and the contents.
+    if (by_git_id) digest_->update(concat("blob ", file_.size.value_or(0), '\0'));
   }
   void read_existing() {
     std::array<char, 1 << 16> buffer;

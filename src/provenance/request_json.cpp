@@ -16,8 +16,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr std::uint64_t kLargestExactNumber = std::uint64_t{1} << 53;
-
 /// Calls `visit` with the name and the value of every field.
 template <class Request, class Visitor>
 void visit_request(Request& r, Visitor&& visit) {
@@ -58,7 +56,7 @@ ordered_json value_json(const T& value) {
   return value;
 }
 ordered_json value_json(std::uint64_t seed) {
-  return seed <= kLargestExactNumber ? ordered_json(seed) : ordered_json(std::to_string(seed));
+  return seed <= kLargestExactJsonInteger ? ordered_json(seed) : ordered_json(std::to_string(seed));
 }
 ordered_json value_json(PromptSyntax syntax) {
   return syntax == PromptSyntax::kPlain ? "plain" : "a1111";

@@ -84,7 +84,7 @@ THIRD_PARTY = [
     ("zlib", re.compile(r"^zlib\.h"), lambda layer, path: layer == "image"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app"),
-    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: layer == "provenance" or (layer, path.name) in {("http/access", "api_keys.cpp"), ("http/openai/jobs", "fingerprint.cpp"), ("hub", "digest.cpp")}),
+    ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: (layer, path.name) in {("core", "digest.cpp"), ("http/access", "api_keys.cpp")}),
     ("libcurl", re.compile(r"^curl/"), lambda layer, path: (layer, path.name) == ("hub", "http_client.cpp")),
     ("cpp-httplib", re.compile(r"^httplib\.h"), lambda layer, path: layer == "http/transport"),
     ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),

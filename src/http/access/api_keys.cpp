@@ -2,7 +2,6 @@
 #include "http/access/api_keys.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "core/config.h"
+#include "core/digest.h"
 #include "core/log.h"
 #include "core/text.h"
 
@@ -117,11 +117,11 @@ ApiKeys::ApiKeys(const std::vector<std::string>& keys, std::string file, std::ch
 }
 
 ApiKeys::Digest ApiKeys::digest_of(std::string_view key) {
+  easel::Digest hash;
+  hash.update(key);
+  const auto bytes = hash.finish();
   Digest digest{};
-  unsigned int length = 0;
-  if (EVP_Digest(key.data(), key.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
-    throw Error(ErrorCode::kInternal, "OpenSSL could not compute a SHA-256");
-  }
+  std::copy(bytes.begin(), bytes.end(), digest.begin());
   return digest;
 }
 
