@@ -47,6 +47,15 @@ TEST(ImageResult, ContainsImagesSeedsAndSize) {
   EXPECT_FALSE(body["data"][0].contains("url"));
 }
 
+// A model's refiner may be in the folder of another model.
+TEST(ImageResult, ErrorsNameNoFolderOfAnyModel) {
+  const ResultContext context{.options = {}, .model_folders = {"/srv/models/base", "/srv/models/refiner"}};
+  const auto error = result_error(
+      Error(ErrorCode::kCorruptData, "/srv/models/base/unet and /srv/models/refiner/unet differ"), context);
+  EXPECT_EQ(error.message.find("/srv"), std::string::npos) << error.message;
+  EXPECT_NE(error.detail.find("/srv/models/refiner/unet"), std::string::npos) << "for the log: " << error.detail;
+}
+
 TEST(ImageResult, ReportsPromptTruncation) {
   auto images = two_images();
   images[1].prompt_cut = true;

@@ -6,14 +6,8 @@
 namespace easel::http {
 namespace {
 
-ModelDescription model_in(const std::string& folder) {
-  ModelDescription model;
-  model.folder = folder;
-  return model;
-}
-
 TEST(PublicText, NamesFilesRelativeToTheirModel) {
-  const auto model = model_in("/srv/models/emoji");
+  const std::string folder = "/srv/models/emoji";
   const std::pair<const char*, const char*> cases[] = {
       {"/srv/models/emoji/unet has no weights", "unet has no weights"},
       {"`/srv/models/emoji/unet/config.json`: bad; /srv/models/emoji/vae, too", "`unet/config.json`: bad; vae, too"},
@@ -23,7 +17,7 @@ TEST(PublicText, NamesFilesRelativeToTheirModel) {
       {"/srv/models/emoji2", "/srv/models/emoji2"},
       {"no path here", "no path here"},
       {"", ""}};
-  for (const auto& [text, expected] : cases) EXPECT_EQ(without_folder(text, model.folder), expected);
+  for (const auto& [text, expected] : cases) EXPECT_EQ(without_folder(text, folder), expected);
   EXPECT_EQ(without_folder("a/b", ""), "a/b");
   EXPECT_EQ(without_folder("/a/b", "/"), "/a/b");
   EXPECT_EQ(without_folder("models/x/unet", "models/x/"), "unet");
@@ -32,7 +26,7 @@ TEST(PublicText, NamesFilesRelativeToTheirModel) {
 }
 
 TEST(PublicText, LongestFolderCounts) {
-  EXPECT_EQ(without_folders("/m/a/b/unet and /m/a/vae", {model_in("/m/a"), model_in("/m/a/b")}), "unet and vae");
+  EXPECT_EQ(without_folders("/m/a/b/unet and /m/a/vae", {"/m/a", "/m/a/b"}), "unet and vae");
 }
 
 }  // namespace

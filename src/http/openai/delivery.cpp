@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "http/openai/fields/model_choice.h"
 #include "http/wire/unix_time.h"
 #include "provenance/image_record.h"
 
@@ -47,14 +48,16 @@ std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const Sub
   }
 }
 
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model, const ServerOptions& options) {
-  ResultContext context{
-      .options = request.response, .seed = request.seed, .cell = model.cell, .model_folder = model.folder};
+ResultContext result_context(const ImageRequest& request, const std::vector<ModelDescription>& models,
+                             const ServerOptions& options) {
+  const auto& model = resolve_model(models, request.model, options);
+  ResultContext context{.options = request.response, .seed = request.seed, .cell = model.cell};
   const auto add = [&](const std::shared_ptr<const Image>& image) {
     if (image) context.input_image_tokens += image_tokens(image->width, image->height, model.cell);
   };
   add(request.image);
   std::for_each(request.more_images.begin(), request.more_images.end(), add);
+  for (const auto& served : models) context.model_folders.push_back(served.folder);
   auto metadata = options.metadata;
   metadata.embed = metadata.embed && request.response.embed_metadata;
   if (metadata.embed || metadata.mark) context.metadata = metadata_of_request(request, model, metadata);

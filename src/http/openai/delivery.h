@@ -70,7 +70,9 @@ HttpFailure rejection(Engine& engine, const SubmitOptions& options, const Error&
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& options);
 
 /// What the result of a request says besides its images.
-ResultContext result_context(const ImageRequest& request, const ModelDescription& model, const ServerOptions& options);
+/// @param models  that are served; the request's own is one of them
+ResultContext result_context(const ImageRequest& request, const std::vector<ModelDescription>& models,
+                             const ServerOptions& options);
 
 enum class Wait { kEnded, kClientLeft, kTooLong };
 

@@ -153,7 +153,7 @@ PreparedRequest ImageEndpoints::prepare(ImageTask task, const ImageUpload& body,
   const auto models = engine_.models();
   record.log_fields = request_log_fields(prepared.request, models);
   prepared.context =
-      result_context(prepared.request, resolve_model(models, prepared.request.model, options_), options_);
+      result_context(prepared.request, models, options_);
   prepared.permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
   if (!prepared.permit->acquired()) {
     throw rejection(

@@ -152,10 +152,10 @@ RouteMatch Service::match(const RequestHead& head) const {
 std::optional<Response> Service::handle(const RequestHead& head, Client& client) {
   const auto end = std::make_shared<RequestEnd>(*metrics_, head, RequestRecord{.id = request_id(head.headers)});
   auto& record = end->record;
-  const auto source = record.source = access_.source_of(head, client.address());
+  record.source = access_.source_of(head, client.address());
   std::optional<Response> response;
   try {
-    response = dispatch(head, source, client, record);
+    response = dispatch(head, client, record);
   } catch (const HttpFailure& failure) {
     response = failed(record, failure.error());
   } catch (const ProtocolError& refused) {
@@ -165,7 +165,7 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   }
   if (!response) return std::nullopt;
   add_common_headers(*response, record.id, end->elapsed());
-  access_.add_cors(head, source, *response);
+  access_.add_cors(head, record.source, *response);
   if (shutting_down_) response->close = true;
   if (!response->stream) {
     end->status = response->status;
@@ -187,8 +187,8 @@ Response Service::error_response(const HttpError& error) {
   return response;
 }
 
-std::optional<Response> Service::dispatch(const RequestHead& head, const RequestSource& source, Client& client,
-                                          RequestRecord& record) {
+std::optional<Response> Service::dispatch(const RequestHead& head, Client& client, RequestRecord& record) {
+  const auto& source = record.source;
   access_.check_origin(head, source);
   const auto found = match(head);
   const bool open = found.route && found.route->auth == Auth::kOpen;

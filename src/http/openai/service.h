@@ -45,8 +45,7 @@ class Service {
  private:
   RouteMatch match(const RequestHead& head) const;
   Response failed(const RequestRecord& record, const HttpError& error) const;
-  std::optional<Response> dispatch(const RequestHead& head, const RequestSource& source, Client& client,
-                                   RequestRecord& record);
+  std::optional<Response> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
 
   const ServerOptions options_;
   const std::shared_ptr<ServerMetrics> metrics_;

@@ -26,10 +26,9 @@ ordered_json usage_json(const Usage& usage) {
           {"output_tokens_details", {{"image_tokens", usage.output_image_tokens}, {"text_tokens", 0}}}};
 }
 
-// Programs that read JSON numbers as floating point know them exactly up to 2^53.
+// As text where some clients would not read the number exactly.
 std::string seed_text(std::uint64_t seed) {
-  constexpr std::uint64_t kLargestExactNumber = std::uint64_t{1} << 53;
-  return seed <= kLargestExactNumber ? std::to_string(seed) : concat('"', seed, '"');
+  return seed <= kLargestExactJsonInteger ? std::to_string(seed) : concat('"', seed, '"');
 }
 
 // What every response and every event says about its images.
@@ -90,7 +89,7 @@ std::int64_t image_tokens(int width, int height, int cell) {
 HttpError result_error(const Error& error, const ResultContext& context) {
   auto result = generation_error(error);
   if (result.detail.empty()) result.detail = result.message;
-  result.message = without_folder(std::move(result.message), context.model_folder);
+  result.message = without_folders(std::move(result.message), context.model_folders);
   return result;
 }
 

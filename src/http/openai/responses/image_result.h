@@ -47,8 +47,8 @@ struct ResultContext {
   std::uint64_t seed = 0;
   int cell = 8;  ///< ModelDescription::cell
   std::int64_t input_image_tokens = 0;
-  std::string model_folder = {};  ///< ModelDescription::folder
-  MetadataOf metadata = {};       ///< of each file; null: none
+  std::vector<std::string> model_folders = {};  ///< ModelDescription::folder of each served model
+  MetadataOf metadata = {};                     ///< of each file; null: none
 };
 
 /// The error of a job that failed. The log gets the whole text, and clients the one without the server's folders.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -38,13 +39,10 @@ std::string without_folder(std::string text, std::string_view folder) {
   return text;
 }
 
-std::string without_folders(std::string text, const std::vector<ModelDescription>& models) {
+std::string without_folders(std::string text, std::vector<std::string> folders) {
   // The longest first: the folder of one model may be in that of another.
-  std::vector<const ModelDescription*> ordered;
-  for (const auto& model : models) ordered.push_back(&model);
-  std::stable_sort(ordered.begin(), ordered.end(),
-                   [](const auto* a, const auto* b) { return a->folder.size() > b->folder.size(); });
-  for (const auto* model : ordered) text = without_folder(std::move(text), model->folder);
+  std::ranges::stable_sort(folders, std::ranges::greater(), [](const auto& folder) { return folder.size(); });
+  for (const auto& folder : folders) text = without_folder(std::move(text), folder);
   return text;
 }
 

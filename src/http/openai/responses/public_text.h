@@ -11,8 +11,8 @@ namespace easel::http {
 
 /// `text` with the files of models named relative to their model's folder, so that no client learns where the models
 /// are. A folder by itself becomes its name.
-std::string without_folders(std::string text, const std::vector<ModelDescription>& models);
-/// @param folder  ModelDescription::folder
+/// @param folders  ModelDescription::folder of each of them
+std::string without_folders(std::string text, std::vector<std::string> folders);
 std::string without_folder(std::string text, std::string_view folder);
 
 }  // namespace easel::http
