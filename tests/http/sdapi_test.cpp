@@ -111,6 +111,17 @@ TEST(Sdapi, StrictServersDrawTheSame) {
   EXPECT_EQ(own.status, 200) << own.body;
 }
 
+// A quarter of the memory is only for small bodies.
+TEST(Sdapi, BodiesTakeUploadMemory) {
+  const RunningServer server({.max_upload_bytes = 1 << 20, .upload_memory = 4 << 20});
+  const auto status_of = [&](std::size_t bytes) {
+    return post(server, "txt2img", {{"prompt", "a cat"}, {"script_args", std::string(bytes, 'x')}}).status;
+  };
+  EXPECT_EQ(status_of(2 << 20), 200);
+  EXPECT_EQ(status_of(4 << 20), 413);
+  EXPECT_EQ(status_of(2 << 20), 200) << "the memory was not given back";
+}
+
 TEST(Sdapi, SeedsHave64Bits) {
   const RunningServer server;
   const auto response = post(server, "txt2img", {{"prompt", "a cat"}, {"seed", 18446744073709551615u}});

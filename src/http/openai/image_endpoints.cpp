@@ -27,19 +27,6 @@ namespace {
 // Longest wait of a request for the memory of its body.
 constexpr std::chrono::seconds kMaxMemoryWait{30};
 
-// Holds one of the places of a semaphore.
-template <class Semaphore>
-class SemaphoreGuard {
- public:
-  explicit SemaphoreGuard(Semaphore& semaphore) : semaphore_(semaphore) { semaphore_.acquire(); }
-  ~SemaphoreGuard() { semaphore_.release(); }
-  SemaphoreGuard(const SemaphoreGuard&) = delete;
-  SemaphoreGuard& operator=(const SemaphoreGuard&) = delete;
-
- private:
-  Semaphore& semaphore_;
-};
-
 void check_encoding(const RequestHead& head) {
   const auto* encoding = head.headers.find("Content-Encoding");
   if (encoding && !equal_ignoring_case(*encoding, "identity")) {
@@ -123,8 +110,8 @@ ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upl
   const auto models = engine_.models();
   auto request = read_image_request(upload.fields, models, options_, default_model, task);
   if (task != ImageTask::kGenerate) {
-    const SemaphoreGuard guard(decoding_);
-    attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request);
+    with_decoding_place(
+        [&] { attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request); });
   }
   check_format(request);
   return request;
@@ -152,8 +139,7 @@ PreparedRequest ImageEndpoints::prepare(ImageTask task, const ImageUpload& body,
   if (stream.enabled) check_one_image(prepared.request.num_images);
   const auto models = engine_.models();
   record.log_fields = request_log_fields(prepared.request, models);
-  prepared.context =
-      result_context(prepared.request, models, options_);
+  prepared.context = result_context(prepared.request, models, options_);
   prepared.permit = std::make_shared<RequestPermit>(in_flight_, options_.max_waiting);
   if (!prepared.permit->acquired()) {
     throw rejection(
@@ -168,11 +154,9 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
                                                const std::string& default_model, Client& client,
                                                RequestRecord& record) {
   check_accepting(head);
-  auto prepared = [&] {
-    // Gives the memory of the body back once its images are decoded.
-    BudgetedClient budgeted(client, head, upload_memory_, record.principal.account);
+  auto prepared = with_upload_memory(head, client, record, [&](Client& budgeted) {
     return prepare(task, read_body(task, head, budgeted), head.headers, default_model, record);
-  }();
+  });
   if (prepared.keeping.wanted()) {
     return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, record.source), client,
                         record);

@@ -47,6 +47,21 @@ class ImageEndpoints {
   PreparedRequest prepare(ImageTask task, const ImageUpload& body, const Headers& headers,
                           const std::string& default_model, RequestRecord& record);
 
+  /// Calls `read` with a client whose body takes its place in ServerOptions::upload_memory. The place is given back
+  /// when `read` returns, so `read` must keep neither the body nor the files in it.
+  template <class Read>
+  auto with_upload_memory(const RequestHead& head, Client& client, const RequestRecord& record, const Read& read) {
+    BudgetedClient budgeted(client, head, upload_memory_, record.principal.account);
+    return read(budgeted);
+  }
+
+  /// Calls `decode`, which decodes uploaded images, when one of the places for that is free. Not to be nested.
+  template <class Decode>
+  auto with_decoding_place(const Decode& decode) {
+    const SemaphoreGuard guard(decoding_);
+    return decode();
+  }
+
   /// GET /v1/images/files/{name}: an image that a response linked to.
   /// @param name  the image's id with the ending of its format
   /// @throws HttpFailure(404)  there is no such image, or no longer
@@ -55,6 +70,19 @@ class ImageEndpoints {
  private:
   /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
   static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
+  using DecodingPlaces = std::counting_semaphore<kMaxConcurrentDecodes>;
+
+  // Holds one of the places of a semaphore.
+  class SemaphoreGuard {
+   public:
+    explicit SemaphoreGuard(DecodingPlaces& places) : places_(places) { places_.acquire(); }
+    ~SemaphoreGuard() { places_.release(); }
+    SemaphoreGuard(const SemaphoreGuard&) = delete;
+    SemaphoreGuard& operator=(const SemaphoreGuard&) = delete;
+
+   private:
+    DecodingPlaces& places_;
+  };
 
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
   ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model);
@@ -64,7 +92,7 @@ class ImageEndpoints {
   KeptRequests& kept_;
   const std::atomic<bool>& shutting_down_;
   UploadMemory upload_memory_;
-  std::counting_semaphore<kMaxConcurrentDecodes> decoding_{kMaxConcurrentDecodes};
+  DecodingPlaces decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };
 

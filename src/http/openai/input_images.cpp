@@ -17,21 +17,6 @@
 namespace easel::http {
 namespace {
 
-constexpr int kMaxUploadedEdge = 16384;  // pixels: WebP's own limit
-
-DecodedImage decode(const char* field, const std::string& bytes, const ServerOptions& limits,
-                    const UsedSize& used_size) {
-  try {
-    return decode_image(
-        bytes,
-        {.max_bytes = limits.max_image_bytes, .max_edge = kMaxUploadedEdge, .max_pixels = limits.max_image_pixels},
-        used_size);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) throw HttpFailure(http_error(error));
-    throw field_error(field, "invalid_image_file", concat("`", field, "` cannot be used: ", error.what(), "."));
-  }
-}
-
 std::string size_of(const std::pair<int, int>& size) {
   return concat(size.first, "x", size.second);
 }
@@ -51,7 +36,7 @@ UsedSize used_size_of(ImageTask task, const GenerationRequest& request, const Mo
 
 Image read_mask(const std::string& bytes, const DecodedImage& image, const ServerOptions& limits,
                 const UsedSize& used_size) {
-  auto mask = decode("mask", bytes, limits, used_size);
+  auto mask = decode_upload("mask", bytes, limits, used_size);
   if (mask.original_size != image.original_size) {
     throw field_error("mask", "invalid_mask_image_format",
                       concat("`mask` is ", size_of(mask.original_size), ", but `image` is ",
@@ -110,18 +95,33 @@ void attach_more_images(const ImageUpload& upload, const ModelDescription& model
   if (sent == 1) return;
   const auto used = std::min(sent, static_cast<std::size_t>(model.max_input_images));
   for (std::size_t i = 1; i < used; ++i) {
-    request.more_images.push_back(std::make_shared<Image>(decode("image", upload.images[i], limits, used_size).image));
+    request.more_images.push_back(
+        std::make_shared<Image>(decode_upload("image", upload.images[i], limits, used_size).image));
   }
   request.response.images_used = static_cast<std::int64_t>(used);
 }
 
 }  // namespace
 
+DecodedImage decode_upload(const char* field, const std::string& bytes, const ServerOptions& limits,
+                           const UsedSize& used_size) {
+  constexpr int kMaxUploadedEdge = 16384;  // pixels: WebP's own limit
+  try {
+    return decode_image(
+        bytes,
+        {.max_bytes = limits.max_image_bytes, .max_edge = kMaxUploadedEdge, .max_pixels = limits.max_image_pixels},
+        used_size);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw HttpFailure(http_error(error));
+    throw field_error(field, "invalid_image_file", concat("`", field, "` cannot be used: ", error.what(), "."));
+  }
+}
+
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
                          const ServerOptions& limits, ImageRequest& request) {
   check_image_count(upload.images.size(), task);
   const auto used_size = used_size_of(task, request, model);
-  auto decoded = decode("image", upload.images.front(), limits, used_size);
+  auto decoded = decode_upload("image", upload.images.front(), limits, used_size);
   auto mask = resolve_mask(upload, task, decoded, limits, used_size);
   if (model.needs_mask && !mask) {
     throw field_error("mask", "missing_required_parameter",

@@ -1,7 +1,10 @@
 // The images of a request: decodes them and checks them against each other and against the model.
 #pragma once
 
+#include <string>
+
 #include "easel/generation.h"
+#include "easel/image_file.h"
 #include "easel/server.h"
 #include "http/openai/fields/request_fields.h"
 #include "http/openai/image_upload.h"
@@ -29,5 +32,12 @@ namespace easel::http {
 ///                      upscaler's factor; 429: out of memory
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
                          const ServerOptions& limits, ImageRequest& request);
+
+/// Decodes one uploaded file within the limits of the server.
+/// @param field      names the file in errors
+/// @param used_size  as decode_image() takes it
+/// @throws HttpFailure  400: not an image that this server reads; 429: out of memory
+DecodedImage decode_upload(const char* field, const std::string& bytes, const ServerOptions& limits,
+                           const UsedSize& used_size = {});
 
 }  // namespace easel::http

@@ -69,25 +69,24 @@ ordered_json info_json(const ImageFacts& facts, const ImageResult& result) {
   return info;
 }
 
-// What was asked for, without the files.
-ordered_json parameters_json(const json& body, const Translation& translation) {
-  ordered_json parameters = ordered_json::object();
-  for (const auto& [name, value] : body.items()) {
-    const bool has_files = name == "init_images" || name == "mask" || name == "alwayson_scripts";
-    parameters[name] = has_files ? ordered_json(nullptr) : ordered_json(value);
-  }
-  if (!translation.ignored.empty()) parameters["ignored"] = translation.ignored;
-  return parameters;
-}
-
 double rounded(double number) {
   return std::round(number * 10000) / 10000;
 }
 
 }  // namespace
 
-std::string images_answer(const json& body, const Translation& translation, const GenerationRequest& request,
-                          const ModelDescription& model, ImageResult result) {
+std::string parameters_answer(const json& body, const Translation& translation) {
+  ordered_json parameters = ordered_json::object();
+  for (const auto& [name, value] : body.items()) {
+    const bool has_files = name == "init_images" || name == "mask" || name == "alwayson_scripts";
+    parameters[name] = has_files ? ordered_json(nullptr) : ordered_json(value);
+  }
+  if (!translation.ignored.empty()) parameters["ignored"] = translation.ignored;
+  return json_text(parameters);
+}
+
+std::string images_answer(const std::string& parameters, const Translation& translation,
+                          const GenerationRequest& request, const ModelDescription& model, ImageResult result) {
   const ImageFacts facts{.translation = translation,
                          .steps = request.requested_steps(model.default_steps),
                          .guidance_scale = request.guidance_scale.value_or(model.default_guidance_scale),
@@ -101,7 +100,7 @@ std::string images_answer(const json& body, const Translation& translation, cons
     text.append("\"").append(base64_encode(item.file)).append("\"");
     item.file = {};
   }
-  text += R"(],"parameters":)" + json_text(parameters_json(body, translation));
+  text += R"(],"parameters":)" + parameters;
   text += R"(,"info":)" + json_text(info) + '}';
   return text;
 }

@@ -14,11 +14,15 @@
 
 namespace easel::http::sdapi {
 
+/// The JSON text of what a request asked for, without its files, and of what was ignored.
+std::string parameters_answer(const nlohmann::json& body, const Translation& translation);
+
 /// {"images": [base64], "parameters": {...}, "info": "JSON as text"}
-/// @param body     of the request; @param request  as it was submitted
-/// @param model    that generated the images
-std::string images_answer(const nlohmann::json& body, const Translation& translation, const GenerationRequest& request,
-                          const ModelDescription& model, ImageResult result);
+/// @param parameters  as parameters_answer() made them
+/// @param request     as it was submitted
+/// @param model       that generated the images
+std::string images_answer(const std::string& parameters, const Translation& translation,
+                          const GenerationRequest& request, const ModelDescription& model, ImageResult result);
 
 /// {"progress", "eta_relative", "state", "current_image", "textinfo"} of an account's calls.
 std::string progress_answer(const std::vector<Call>& calls, bool with_image);

@@ -52,13 +52,21 @@ class Extension final : public RouteExtension {
   static const std::vector<Row>& rows();
 
   /// JSON whatever the Content-Type says, as large as an upload: some programs send images that are not used.
-  json read_body(const RouteRequest& request) const {
+  json read_body(Client& client) const {
     constexpr std::size_t kMaxImages = 3;
     const auto base64_bytes = (options_.max_image_bytes / 3 + 1) * 4;
-    const auto text = request.client.read_body(options_.max_body_bytes + kMaxImages * base64_bytes);
+    const auto text = client.read_body(options_.max_body_bytes + kMaxImages * base64_bytes);
     return text.empty() ? json::object() : parse_json_object(text);
   }
 
+  /// A request to draw, read and checked; it holds neither the body nor the files in it.
+  struct Drawing {
+    Translation translation;
+    PreparedRequest prepared;
+    std::string parameters;  ///< as parameters_answer() made them
+    ModelDescription model;  ///< as it was when the request was read
+  };
+  Drawing read_drawing(const json& body, bool from_image, const RouteRequest& request);
   template <bool from_image>
   MaybeResponse draw(const RouteRequest& request);
   MaybeResponse png_info(const RouteRequest& request);
@@ -91,35 +99,49 @@ class Extension final : public RouteExtension {
   Calls calls_;
 };
 
+Extension::Drawing Extension::read_drawing(const json& body, bool from_image, const RouteRequest& request) {
+  const auto models = engine_.models();
+  const auto chosen = calls_.chosen_model(request.record.principal.account);
+  Drawing drawing;
+  auto& translation = drawing.translation;
+  const auto translated = [&] {
+    return translate(body, from_image, {.models = models, .options = options_, .chosen_model = chosen});
+  };
+  translation = from_image ? images_.with_decoding_place(translated) : translated();
+  drawing.prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
+  translation.upload = {};  // the files are decoded
+  drawing.model = resolve_model(models, drawing.prepared.request.model, options_);
+  for (const auto& name : drawing.prepared.request.response.ignored) translation.ignored.push_back(name);
+  std::sort(translation.ignored.begin(), translation.ignored.end());
+  if (!translation.ignored.empty()) request.record.log_fields.emplace_back("ignored", join(translation.ignored));
+  drawing.parameters = parameters_answer(body, translation);
+  return drawing;
+}
+
 template <bool from_image>
 MaybeResponse Extension::draw(const RouteRequest& request) {
   images_.check_accepting(request.head);
-  const auto body = read_body(request);
-  const auto models = engine_.models();
-  const auto& account = request.record.principal.account;
-  const auto chosen = calls_.chosen_model(account);
-  auto translation = translate(body, from_image, {.models = models, .options = options_, .chosen_model = chosen});
-  auto prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
-  for (const auto& name : prepared.request.response.ignored) translation.ignored.push_back(name);
-  std::sort(translation.ignored.begin(), translation.ignored.end());
-  if (!translation.ignored.empty()) request.record.log_fields.emplace_back("ignored", join(translation.ignored));
+  auto [translation, prepared, parameters, model] =
+      images_.with_upload_memory(request.head, request.client, request.record,
+                                 [&](Client& client) { return read_drawing(read_body(client), from_image, request); });
   const auto feed = std::make_shared<ProgressFeed>();
   prepared.options.listener = [feed](const ProgressEvent& event) { feed->receive(event); };
   prepared.options.preview_count = kPreviews;
   const GenerationRequest generation = prepared.request;
   const auto job = submit(engine_, generation, std::move(prepared.options));
-  const Calls::Listed listed(calls_, account, {.job = job, .feed = feed});
+  const Calls::Listed listed(calls_, request.record.principal.account, {.job = job, .feed = feed});
   const auto wait = wait_while_connected(*job, request.client);
   append_log_fields(job->stats(), request.record.log_fields);
   if (wait == Wait::kClientLeft) return std::nullopt;
-  const auto& model = resolve_model(models, generation.model, options_);
-  return ok(images_answer(body, translation, generation, model, take_result(*job, std::move(prepared.context))));
+  return ok(images_answer(parameters, translation, generation, model, take_result(*job, std::move(prepared.context))));
 }
 
 MaybeResponse Extension::png_info(const RouteRequest& request) {
-  const auto body = read_body(request);
-  const auto found = body.find("image");
-  const auto metadata = read_metadata(found == body.end() ? std::string() : decode_file("image", *found));
+  const auto metadata = images_.with_upload_memory(request.head, request.client, request.record, [&](Client& client) {
+    const auto body = read_body(client);
+    const auto found = body.find("image");
+    return read_metadata(found == body.end() ? std::string() : decode_file("image", *found));
+  });
   ordered_json parameters = ordered_json::object();
   if (!metadata.parameters.empty()) {
     const auto parsed = parse_parameters(metadata.parameters);
@@ -144,8 +166,10 @@ MaybeResponse Extension::show_options(const RouteRequest& request) {
 }
 
 MaybeResponse Extension::set_options(const RouteRequest& request) {
-  const auto body = read_body(request);
-  const auto title = Body(body).text("sd_model_checkpoint").value_or("");
+  const auto title = images_.with_upload_memory(request.head, request.client, request.record, [&](Client& client) {
+    const auto body = read_body(client);
+    return Body(body).text("sd_model_checkpoint").value_or("");
+  });
   if (!title.empty()) {
     const auto models = engine_.models();
     const std::string none;

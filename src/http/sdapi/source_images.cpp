@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "easel/image.h"
 #include "easel/image_file.h"
-#include "http/wire/fields.h"
+#include "http/openai/input_images.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http::sdapi {
@@ -17,21 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxEdge = 16384;  // pixels: WebP's own limit
-
 HttpFailure unreadable(const char* name, const std::string& why) {
   return HttpFailure(
       {.status = 422, .message = concat("`", name, "` ", why, "."), .param = name, .code = "invalid_value"});
-}
-
-DecodedImage decode_source(const char* name, const std::string& bytes, const ServerOptions& limits) {
-  try {
-    return decode_image(
-        bytes, {.max_bytes = limits.max_image_bytes, .max_edge = kMaxEdge, .max_pixels = limits.max_image_pixels});
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) throw HttpFailure(http_error(error));
-    throw field_error(name, "invalid_image_file", concat("`", name, "` cannot be used: ", error.what(), "."));
-  }
 }
 
 // Scaled so that it covers the size, then cut in the middle.
@@ -88,11 +76,11 @@ void SourceImages::read(const json* images, const json* mask, ImageUpload& uploa
     const bool in_range = width <= limits.max_edge && height <= limits.max_edge;
     return shaped && in_range ? cover(image, static_cast<int>(width), static_cast<int>(height)) : image;
   };
-  const auto source = decode_source("init_images", bytes, limits);
+  const auto source = decode_upload("init_images", bytes, limits);
   const auto decoded = flattened(source);
   upload.images = {shaped || !source.alpha.empty() ? encode_png(fit(decoded)) : bytes};
   if (!mask) return;
-  auto gray = gray_of(decode_source("mask", decode_file("mask", *mask), limits));
+  auto gray = gray_of(decode_upload("mask", decode_file("mask", *mask), limits));
   gray = fit(resize(gray, decoded.width, decoded.height));
   if (inverted) {
     for (auto& value : gray.pixels) value = static_cast<std::uint8_t>(255 - value);
