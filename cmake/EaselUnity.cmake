@@ -12,12 +12,12 @@ set(EASEL_UNITY_BATCH 12 CACHE STRING "How many files a translation unit of a un
 set(EASEL_SEPARATE_SOURCES
   src/adapters/prompt_adapters.cpp
   src/app/allocator.cpp
-  src/engine/queue.cpp
+  src/engine/waiting/queue.cpp
   src/http/metrics/metrics.cpp
   src/http/openai/image_endpoints.cpp
   src/http/transport/multipart.cpp
   src/http/wire/json_text.cpp
-  src/models/k_unet_blocks.cpp
+  src/models/unet/k_unet_blocks.cpp
   src/tokenizers/clip_vocabulary.cpp
   src/tokenizers/precompiled_charsmap.cpp
   src/tokenizers/t5_tokenizer.cpp
@@ -31,13 +31,13 @@ set(EASEL_SEPARATE_SOURCES
   tests/http/delivery_test.cpp
   tests/http/edits_test.cpp
   tests/http/input_images_test.cpp
-  tests/http/multipart_test.cpp
+  tests/http/transport/multipart_test.cpp
   tests/http/openai_images_test.cpp
   tests/http/operations_test.cpp
-  tests/http/request_head_test.cpp
+  tests/http/transport/request_head_test.cpp
   tests/http/request_fields_test.cpp
   tests/http/submit_options_test.cpp
-  tests/http/transport_test.cpp
+  tests/http/transport/transport_test.cpp
   tests/http/with_engine_test.cpp
   tests/image/png_test.cpp
   tests/tokenizers/tokenizer_folder_test.cpp)

@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "app/commands.h"
+#include "app/command_line/commands.h"
+#include "app/command_line/like.h"
 #include "app/compute_threads.h"
-#include "app/like.h"
 #include "app/metadata_options.h"
-#include "app/model_list.h"
+#include "app/models/model_list.h"
 #include "core/text.h"
 #include "easel/image_file.h"
 #include "easel/image_output.h"

@@ -2,7 +2,7 @@
 #include <chrono>
 #include <cstdio>
 
-#include "app/commands.h"
+#include "app/command_line/commands.h"
 #include "http/transport/probe.h"
 
 namespace easel {

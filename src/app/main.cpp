@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "app/commands.h"
+#include "app/command_line/commands.h"
 #include "core/log.h"
 #include "easel/error.h"
 #include "nn/meta_run.h"

@@ -2,7 +2,7 @@
 
 #include <torch/headeronly/version.h>
 
-#include "app/model_list.h"
+#include "app/models/model_list.h"
 #include "core/text.h"
 #include "tensor/placement.h"
 

@@ -1,7 +1,7 @@
 // What the program writes into image files.
 #pragma once
 
-#include "app/options.h"
+#include "app/command_line/options.h"
 #include "easel/image_metadata.h"
 
 namespace easel {

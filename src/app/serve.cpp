@@ -12,14 +12,14 @@
 #include <thread>
 
 #include "adapters/adapter_catalog.h"
-#include "app/commands.h"
+#include "app/command_line/commands.h"
 #include "app/compute_threads.h"
 #include "app/late_engine.h"
 #include "app/metadata_options.h"
-#include "app/model_list.h"
-#include "app/model_watch.h"
+#include "app/models/model_list.h"
+#include "app/models/model_watch.h"
+#include "app/models/startup_download.h"
 #include "app/service_manager.h"
-#include "app/startup_download.h"
 #include "app/watchdog.h"
 #include "core/background_log.h"
 #include "core/log.h"

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "easel/pipeline.h"
-#include "engine/cost_model.h"
-#include "engine/job.h"
-#include "engine/model_entry.h"
+#include "engine/device/cost_model.h"
+#include "engine/residency/model_entry.h"
+#include "engine/waiting/job.h"
 
 namespace easel {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/mutex.h"
-#include "engine/clock.h"
+#include "engine/device/clock.h"
 
 namespace easel {
 

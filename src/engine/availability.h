@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <optional>
 
-#include "engine/circuit_breaker.h"
-#include "engine/clock.h"
-#include "engine/device_estimates.h"
-#include "engine/failure.h"
-#include "engine/job.h"
-#include "engine/residency.h"
+#include "engine/device/circuit_breaker.h"
+#include "engine/device/clock.h"
+#include "engine/device/device_estimates.h"
+#include "engine/device/failure.h"
+#include "engine/residency/residency.h"
+#include "engine/waiting/job.h"
 
 namespace easel {
 

@@ -8,10 +8,10 @@
 #include "easel/engine.h"
 #include "engine/active_request.h"
 #include "engine/availability.h"
-#include "engine/clock.h"
-#include "engine/cost_model.h"
+#include "engine/device/clock.h"
+#include "engine/device/cost_model.h"
 #include "engine/in_flight.h"
-#include "engine/residency.h"
+#include "engine/residency/residency.h"
 
 namespace easel {
 

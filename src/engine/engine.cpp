@@ -14,12 +14,12 @@
 #include <utility>
 
 #include "core/text.h"
-#include "engine/device_estimates.h"
-#include "engine/loader.h"
+#include "engine/device/device_estimates.h"
 #include "engine/loop.h"
-#include "engine/policy.h"
-#include "engine/queue.h"
-#include "engine/residency.h"
+#include "engine/residency/loader.h"
+#include "engine/residency/residency.h"
+#include "engine/waiting/policy.h"
+#include "engine/waiting/queue.h"
 
 namespace easel {
 

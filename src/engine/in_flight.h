@@ -11,10 +11,10 @@
 
 #include "easel/engine.h"
 #include "engine/availability.h"
-#include "engine/clock.h"
-#include "engine/cost_model.h"
-#include "engine/policy.h"
-#include "engine/residency.h"
+#include "engine/device/clock.h"
+#include "engine/device/cost_model.h"
+#include "engine/residency/residency.h"
+#include "engine/waiting/policy.h"
 #include "engine/work.h"
 
 namespace easel {

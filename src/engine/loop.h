@@ -13,16 +13,16 @@
 #include "easel/engine.h"
 #include "engine/active_request.h"
 #include "engine/activity.h"
-#include "engine/admission.h"
 #include "engine/availability.h"
-#include "engine/clock.h"
-#include "engine/cost_model.h"
-#include "engine/device_estimates.h"
+#include "engine/device/clock.h"
+#include "engine/device/cost_model.h"
+#include "engine/device/device_estimates.h"
 #include "engine/dispatcher.h"
 #include "engine/in_flight.h"
-#include "engine/policy.h"
-#include "engine/queue.h"
-#include "engine/residency.h"
+#include "engine/residency/residency.h"
+#include "engine/waiting/admission.h"
+#include "engine/waiting/policy.h"
+#include "engine/waiting/queue.h"
 
 namespace easel {
 

@@ -9,8 +9,8 @@
 #include "easel/engine.h"
 #include "easel/pipeline.h"
 #include "engine/active_request.h"
-#include "engine/clock.h"
-#include "engine/cost_model.h"
+#include "engine/device/clock.h"
+#include "engine/device/cost_model.h"
 
 namespace easel {
 

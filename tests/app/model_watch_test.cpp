@@ -1,5 +1,5 @@
 // Models that appear, change and go while the server runs, with fake pipelines.
-#include "app/model_watch.h"
+#include "app/models/model_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // How many images may be in memory: arithmetic on values.
-#include "engine/admission.h"
+#include "engine/waiting/admission.h"
 
 #include <gtest/gtest.h>
 

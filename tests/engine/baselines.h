@@ -5,7 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include "engine/policy.h"
+#include "engine/waiting/policy.h"
 
 namespace easel::testing {
 

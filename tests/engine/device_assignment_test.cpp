@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "engine/circuit_breaker.h"
+#include "engine/device/circuit_breaker.h"
 #include "simulation.h"
 
 namespace easel::testing {

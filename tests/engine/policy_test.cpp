@@ -1,10 +1,10 @@
-#include "engine/policy.h"
+#include "engine/waiting/policy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/batch_limit.h"
-#include "engine/fair_sojourn.h"
+#include "engine/device/batch_limit.h"
+#include "engine/waiting/fair_sojourn.h"
 
 namespace easel {
 namespace {

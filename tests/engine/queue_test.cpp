@@ -1,4 +1,4 @@
-#include "engine/queue.h"
+#include "engine/waiting/queue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

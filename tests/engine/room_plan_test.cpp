@@ -1,5 +1,5 @@
 // Which models share a device's memory, decided from values: no threads, no clock, no pipeline.
-#include "engine/room_plan.h"
+#include "engine/residency/room_plan.h"
 
 #include <gmock/gmock.h>
 
@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/model_entry.h"
+#include "engine/residency/model_entry.h"
 
 namespace easel {
 namespace {

@@ -15,11 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "engine/device_estimates.h"
+#include "engine/device/device_estimates.h"
 #include "engine/loop.h"
-#include "engine/policy.h"
-#include "engine/queue.h"
-#include "engine/residency.h"
+#include "engine/residency/residency.h"
+#include "engine/waiting/policy.h"
+#include "engine/waiting/queue.h"
 #include "support/fake_clock.h"
 #include "support/fake_pipeline.h"
 

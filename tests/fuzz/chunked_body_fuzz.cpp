@@ -3,7 +3,7 @@
 #include <string>
 
 #include "fuzz_target.h"
-#include "http/served_bytes.h"
+#include "http/support/served_bytes.h"
 
 namespace {
 

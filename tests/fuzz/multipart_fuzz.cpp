@@ -8,7 +8,7 @@
 
 #include "fuzz_target.h"
 #include "http/openai/fields/form_fields.h"
-#include "http/openai/openai_images.h"
+#include "http/openai/requests/openai_images.h"
 #include "http/transport/multipart.h"
 #include "http/transport/protocol_error.h"
 #include "http/wire/http_error.h"

@@ -7,7 +7,7 @@
 #include "core/base64.h"
 #include "core/text.h"
 #include "easel/image.h"
-#include "http/running_server.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

@@ -6,8 +6,8 @@
 #include "core/base64.h"
 #include "core/text.h"
 #include "easel/image_file.h"
-#include "http/form_text.h"
-#include "http/running_server.h"
+#include "http/support/form_text.h"
+#include "http/support/running_server.h"
 #include "support/image_files.h"
 
 namespace easel::test {

@@ -5,8 +5,8 @@
 
 #include "core/base64.h"
 #include "core/text.h"
-#include "http/form_text.h"
-#include "http/running_server.h"
+#include "http/support/form_text.h"
+#include "http/support/running_server.h"
 #include "support/image_files.h"
 
 namespace easel::test {

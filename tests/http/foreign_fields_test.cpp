@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "http/openai/fields/unused_fields.h"
-#include "http/openai/openai_images.h"
-#include "http/scripted_engine.h"
+#include "http/openai/requests/openai_images.h"
+#include "http/support/scripted_engine.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {

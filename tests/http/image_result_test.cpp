@@ -8,7 +8,7 @@
 #include "core/base64.h"
 #include "easel/image.h"
 #include "easel/image_file.h"
-#include "http/scripted_engine.h"
+#include "http/support/scripted_engine.h"
 
 namespace easel::http {
 namespace {

@@ -1,11 +1,11 @@
 // Uploaded files become a request's image and mask, and determine the size of the result.
-#include "http/openai/input_images.h"
+#include "http/openai/requests/input_images.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "http/scripted_engine.h"
+#include "http/support/scripted_engine.h"
 #include "http/wire/http_error.h"
 #include "image/pillow_blur.h"
 #include "support/image_files.h"

@@ -10,9 +10,9 @@
 #include "core/base64.h"
 #include "core/text.h"
 #include "easel/image.h"
-#include "http/form_text.h"
 #include "http/openai/jobs/kept_requests.h"
-#include "http/running_server.h"
+#include "http/support/form_text.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-#include "http/running_server.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

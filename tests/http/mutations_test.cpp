@@ -8,12 +8,12 @@
 #include <string>
 
 #include "http/access/access.h"
-#include "http/form_text.h"
 #include "http/openai/fields/form_fields.h"
-#include "http/openai/openai_images.h"
+#include "http/openai/requests/openai_images.h"
 #include "http/openai/routes.h"
-#include "http/scripted_engine.h"
-#include "http/served_bytes.h"
+#include "http/support/form_text.h"
+#include "http/support/scripted_engine.h"
+#include "http/support/served_bytes.h"
 #include "http/transport/multipart.h"
 #include "http/transport/request_head.h"
 #include "http/wire/http_error.h"

@@ -1,11 +1,11 @@
 // Every field of an image request: valid values, and the errors of others.
-#include "http/openai/openai_images.h"
+#include "http/openai/requests/openai_images.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "http/scripted_engine.h"
+#include "http/support/scripted_engine.h"
 #include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 

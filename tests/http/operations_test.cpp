@@ -10,7 +10,7 @@
 
 #include "core/log.h"
 #include "core/text.h"
-#include "http/running_server.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

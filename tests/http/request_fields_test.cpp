@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "http/scripted_engine.h"
+#include "http/support/scripted_engine.h"
 
 namespace easel::http {
 namespace {

@@ -8,7 +8,7 @@
 #include "core/text.h"
 #include "easel/image_file.h"
 #include "easel/image_output.h"
-#include "http/running_server.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

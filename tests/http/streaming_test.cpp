@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "easel/image_file.h"
 #include "http/openai/streaming/event_writer.h"
-#include "http/running_server.h"
+#include "http/support/running_server.h"
 
 namespace easel::test {
 namespace {

@@ -1,5 +1,5 @@
 // The headers x-easel-timeout and x-easel-priority: valid values, and which clients may send them.
-#include "http/openai/submit_options.h"
+#include "http/openai/requests/submit_options.h"
 
 #include <gtest/gtest.h>
 

@@ -11,8 +11,8 @@
 #include "core/text.h"
 #include "easel/image.h"
 #include "easel/server.h"
-#include "http/raw_client.h"
-#include "http/running_server.h"
+#include "http/support/raw_client.h"
+#include "http/support/running_server.h"
 #include "support/fake_pipeline.h"
 
 namespace easel::test {

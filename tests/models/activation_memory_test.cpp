@@ -1,5 +1,5 @@
 // Compares the estimate from a config with what a call really allocates.
-#include "models/activation_memory.h"
+#include "models/memory/activation_memory.h"
 
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
@@ -9,7 +9,7 @@
 #include <functional>
 
 #include "core/text.h"
-#include "models/unet_2d_condition.h"
+#include "models/unet/unet_2d_condition.h"
 #include "nn/meta_run.h"
 #include "support/counting_allocator.h"
 #include "weights/loading/weights.h"

@@ -1,5 +1,5 @@
 // Against diffusers: see make_models.py.
-#include "models/autoencoder_kl.h"
+#include "models/autoencoders/autoencoder_kl.h"
 
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Against transformers: see make_models.py.
-#include "models/clip_text_model.h"
+#include "models/text_encoders/clip_text_model.h"
 
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>

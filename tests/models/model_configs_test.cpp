@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "models/autoencoder_kl.h"
-#include "models/clip_text_model.h"
-#include "models/unet_2d_condition_config.h"
+#include "models/autoencoders/autoencoder_kl.h"
+#include "models/text_encoders/clip_text_model.h"
+#include "models/unet/unet_2d_condition_config.h"
 
 namespace easel {
 namespace {

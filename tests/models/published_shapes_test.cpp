@@ -5,11 +5,11 @@
 #include <fstream>
 #include <map>
 
-#include "models/autoencoder_kl.h"
-#include "models/clip_text_model.h"
-#include "models/qwen3_text_model.h"
-#include "models/unet_2d_condition.h"
-#include "models/z_image_transformer_2d.h"
+#include "models/autoencoders/autoencoder_kl.h"
+#include "models/text_encoders/clip_text_model.h"
+#include "models/text_encoders/qwen3_text_model.h"
+#include "models/transformers/z_image_transformer_2d.h"
+#include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
 
 namespace easel {

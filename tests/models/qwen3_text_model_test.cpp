@@ -1,5 +1,5 @@
 // Against transformers: see make_transformers.py.
-#include "models/qwen3_text_model.h"
+#include "models/text_encoders/qwen3_text_model.h"
 
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>

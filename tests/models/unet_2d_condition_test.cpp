@@ -1,5 +1,5 @@
 // Against diffusers: see make_models.py and unet_cases.py.
-#include "models/unet_2d_condition.h"
+#include "models/unet/unet_2d_condition.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

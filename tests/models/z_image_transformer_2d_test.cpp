@@ -1,5 +1,5 @@
 // Against diffusers: see make_transformers.py.
-#include "models/z_image_transformer_2d.h"
+#include "models/transformers/z_image_transformer_2d.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

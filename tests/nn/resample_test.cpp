@@ -1,4 +1,4 @@
-#include "nn/resample.h"
+#include "nn/unet/resample.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "nn/resnet.h"
+#include "nn/unet/resnet.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What language models and the transformers that follow them are built of, against diffusers and transformers.
-#include "nn/rotary.h"
+#include "nn/transformer/rotary.h"
 
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <array>
 
 #include "nn/block_vectors.h"
-#include "nn/gated_mlp.h"
-#include "nn/rms_norm.h"
+#include "nn/transformer/gated_mlp.h"
+#include "nn/transformer/rms_norm.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "nn/transformer_2d.h"
+#include "nn/unet/transformer_2d.h"
 
 #include <gtest/gtest.h>
 

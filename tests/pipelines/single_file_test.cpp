@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "checkpoints/checkpoint.h"
-#include "models/unet_2d_condition.h"
+#include "models/unet/unet_2d_condition.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/message_of.h"

@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "easel/image.h"
 #include "easel/image_file.h"
-#include "http/openai/input_images.h"
+#include "http/openai/requests/input_images.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http::sdapi {

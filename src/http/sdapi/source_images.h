@@ -5,7 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "easel/server.h"
-#include "http/openai/image_upload.h"
+#include "http/openai/requests/image_upload.h"
 
 namespace easel::http::sdapi {
 

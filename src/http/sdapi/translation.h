@@ -8,7 +8,7 @@
 #include "easel/generation.h"
 #include "easel/server.h"
 #include "http/openai/fields/request_fields.h"
-#include "http/openai/image_upload.h"
+#include "http/openai/requests/image_upload.h"
 
 namespace easel::http::sdapi {
 

@@ -10,7 +10,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "models/autoencoder_kl.h"
+#include "models/autoencoders/autoencoder_kl.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/images/pixels.h"
 #include "tensor/upload.h"

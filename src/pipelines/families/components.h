@@ -7,8 +7,8 @@
 
 #include "checkpoints/checkpoint.h"
 #include "easel/error.h"
-#include "models/unet_2d_condition.h"
-#include "models/z_image_transformer_2d.h"
+#include "models/transformers/z_image_transformer_2d.h"
+#include "models/unet/unet_2d_condition.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
 #include "pipelines/prompts/qwen_prompt_encoder.h"

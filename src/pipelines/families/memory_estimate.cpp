@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/text.h"
-#include "models/activation_memory.h"
+#include "models/memory/activation_memory.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/upscale_tiles.h"
 #include "pipelines/images/canvas.h"

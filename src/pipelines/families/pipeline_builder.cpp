@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "core/text.h"
-#include "models/unet_2d_condition.h"
+#include "models/unet/unet_2d_condition.h"
 #include "pipelines/denoising/guidance.h"
 
 namespace easel {

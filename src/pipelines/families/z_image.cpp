@@ -5,7 +5,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "models/z_image_transformer_2d.h"
+#include "models/transformers/z_image_transformer_2d.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/prompts/qwen_prompt_encoder.h"

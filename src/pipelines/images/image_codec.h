@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "easel/image.h"
-#include "models/autoencoder_kl.h"
+#include "models/autoencoders/autoencoder_kl.h"
 #include "nn/run_context.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "tensor/placement.h"

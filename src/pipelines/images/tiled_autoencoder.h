@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <functional>
 
-#include "models/activation_memory.h"
-#include "models/autoencoder_kl.h"
+#include "models/autoencoders/autoencoder_kl.h"
+#include "models/memory/activation_memory.h"
 #include "nn/run_context.h"
 
 namespace easel {
@@ -25,7 +25,7 @@ std::int64_t reference_tile(const AutoencoderKLConfig& config);
 
 // Memory in bytes that tiled_decode and tiled_encode need in addition to the weights: for the tile that is processed,
 // the tiles that are still to be blended, and the result. decode_bytes and encode_bytes are the same for whole images
-// (models/activation_memory.h).
+// (models/memory/activation_memory.h).
 // @param whole  size of the whole image
 // @param tile   pixels along a tile's edge; 0: the whole image at once
 

@@ -16,7 +16,7 @@
 #include "core/lru_cache.h"
 #include "easel/generation.h"
 #include "easel/tokenizer.h"
-#include "models/clip_text_model.h"
+#include "models/text_encoders/clip_text_model.h"
 #include "nn/run_context.h"
 #include "tokenizers/token_chunks.h"
 

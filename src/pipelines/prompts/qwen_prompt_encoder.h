@@ -13,7 +13,7 @@
 
 #include "core/lru_cache.h"
 #include "easel/tokenizer.h"
-#include "models/qwen3_text_model.h"
+#include "models/text_encoders/qwen3_text_model.h"
 #include "nn/run_context.h"
 #include "pipelines/prompts/prompt_encoder.h"
 

@@ -1,0 +1,43 @@
+#include "app/models/hub_options.h"
+
+#include <c10/core/ScalarType.h>
+
+#include <chrono>
+#include <cstdlib>
+
+#include "app/models/model_list.h"
+#include "tensor/placement.h"
+
+namespace easel {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+hub::Endpoint make_endpoint() {
+  hub::Endpoint endpoint;
+  auto url = environment("HF_ENDPOINT");
+  while (url.ends_with('/')) url.pop_back();
+  if (!url.empty()) endpoint.url = url;
+  endpoint.token = environment("HF_TOKEN");
+  return endpoint;
+}
+
+}  // namespace
+
+hub::PullOptions make_pull_options(const Options& options, const std::string& folder) {
+  const auto placement = make_placement(list_devices(options.model).front(), options.model.dtype);
+  hub::PullOptions pull_options{.folder = folder,
+                                .endpoint = make_endpoint(),
+                                .civitai_token = environment("CIVITAI_TOKEN"),
+                                .prefer_half = placement.dtype != c10::kFloat,
+                                .sha256 = options.pull.sha256};
+  pull_options.policy.first_pause =
+      std::chrono::milliseconds(static_cast<std::int64_t>(options.pull.retry_pause * 1000));
+  pull_options.policy.slow_time = std::chrono::seconds(options.pull.slow_seconds);
+  return pull_options;
+}
+
+}  // namespace easel

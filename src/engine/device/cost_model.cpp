@@ -1,0 +1,139 @@
+#include "engine/device/cost_model.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace easel {
+
+namespace {
+
+// The mean covers about this many of the latest samples.
+constexpr int kMeanWindow = 8;
+// A sample above this many times the mean counts as this many times: it may be a single slow call.
+constexpr double kOutlierFactor = 4;
+// A prompt of 77 tokens is encoded in a fraction of a UNet row's time, and often cached.
+constexpr double kBeginRows = 1;
+// A decode takes about as long as two to three steps with guidance, of two rows each.
+constexpr double kDecodeRows = 5;
+// Used until the first step has been measured; lies between a laptop's processor and a large GPU.
+constexpr double kGuessedSecondsPerUnit = 1e-15;
+// Clients choose sizes, so the number of keys must be bounded; this is more than are in use at any one time.
+constexpr std::size_t kMaxCurves = 512;
+
+double units(const ModelDescription& model, const CostModel::Shape& shape) {
+  const auto pixels = std::max(static_cast<double>(shape.width) * shape.height, 1.0);
+  return pixels * static_cast<double>(std::max<std::int64_t>(model.parameters, 1));
+}
+
+}  // namespace
+
+void RunningMean::add(double sample) {
+  if (!(sample >= 0)) return;
+  if (samples_ > 1 && value_ > 0) sample = std::min(sample, kOutlierFactor * value_);
+  samples_ = std::min(samples_ + 1, kMeanWindow);
+  value_ += (sample - value_) / samples_;
+}
+
+CostModel::CostModel(const std::vector<ModelDescription>& models, CostModel* shared) : shared_(shared) {
+  for (ModelId id = 0; id < models.size(); ++id) add(id, models[id]);
+}
+
+void CostModel::add(ModelId model, const ModelDescription& description) {
+  auto kept = std::make_shared<const ModelDescription>(description);
+  const MutexLock lock(mutex_);
+  models_.insert_or_assign(model, std::move(kept));
+}
+
+std::shared_ptr<const ModelDescription> CostModel::description_of(ModelId model) const {
+  const MutexLock lock(mutex_);
+  return models_.at(model);
+}
+
+CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& request) const {
+  const auto description = description_of(model);
+  const bool native = description->native_size_only || !request.width || !request.height;
+  return {model, native ? description->native_width : *request.width,
+          native ? description->native_height : *request.height};
+}
+
+void CostModel::add_begin(const Shape& shape, double seconds) {
+  if (shared_) shared_->add_begin(shape, seconds);
+  const MutexLock lock(mutex_);
+  measured_[shape].begin.add(seconds);
+}
+
+void CostModel::add_decode(const Shape& shape, double seconds) {
+  if (shared_) shared_->add_decode(shape, seconds);
+  const MutexLock lock(mutex_);
+  measured_[shape].decode.add(seconds);
+}
+
+void CostModel::add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds) {
+  if (shared_) shared_->add_step(shape, batch_key, rows, seconds);
+  const MutexLock lock(mutex_);
+  rows = std::max(rows, 1);
+  if (measured_.size() >= kMaxCurves && !measured_.contains(shape)) measured_.clear();
+  auto& curves = curves_[shape.model];
+  if (curves.size() >= kMaxCurves && !curves.contains(batch_key)) curves.clear();
+  measured_[shape].row.add(seconds / rows);
+  curves[std::string(batch_key)][rows].add(seconds);
+  seconds_per_unit_.add(seconds / rows / units(*models_.at(shape.model), shape));
+}
+
+CostModel::Measured CostModel::measured(const Shape& shape) const {
+  const MutexLock lock(mutex_);
+  const auto found = measured_.find(shape);
+  return found == measured_.end() ? Measured{} : found->second;
+}
+
+std::optional<double> CostModel::seconds_per_unit() const {
+  const MutexLock lock(mutex_);
+  return seconds_per_unit_.known() ? std::optional(seconds_per_unit_.value()) : std::nullopt;
+}
+
+double CostModel::guess_row_seconds(const Shape& shape) const {
+  auto per_unit = seconds_per_unit();
+  if (!per_unit && shared_) per_unit = shared_->seconds_per_unit();
+  return per_unit.value_or(kGuessedSecondsPerUnit) * units(*description_of(shape.model), shape);
+}
+
+CostModel::PerImage CostModel::of(const Shape& shape) const {
+  const auto here = measured(shape), anywhere = shared_ ? shared_->measured(shape) : Measured{};
+  const auto known = [&](RunningMean Measured::* which) {
+    const auto& estimate = (here.*which).known() ? here.*which : anywhere.*which;
+    return estimate.known() ? std::optional(estimate.value()) : std::nullopt;
+  };
+  const auto row = known(&Measured::row).value_or(guess_row_seconds(shape));
+  return {.begin = known(&Measured::begin).value_or(kBeginRows * row),
+          .row = row,
+          .decode = known(&Measured::decode).value_or(kDecodeRows * row)};
+}
+
+double CostModel::request_seconds(ModelId model, const GenerationRequest& request) const {
+  const auto description = description_of(model);
+  const auto each = of(shape_of(model, request));
+  const auto steps = static_cast<double>(request.requested_steps(description->default_steps));
+  const bool guided = request.guidance_scale.value_or(description->default_guidance_scale) > 1;
+  const auto image = steps * (guided ? 2 : 1) * each.row + each.decode;
+  return each.begin + image * static_cast<double>(request.num_images);
+}
+
+std::optional<double> CostModel::step(ModelId model, std::string_view batch_key, int rows) const {
+  const MutexLock lock(mutex_);
+  const auto curves = curves_.find(model);
+  if (curves == curves_.end()) return std::nullopt;
+  const auto found = curves->second.find(batch_key);
+  if (found == curves->second.end()) return std::nullopt;
+  const auto& curve = found->second;
+  const auto above = curve.lower_bound(rows);
+  if (above == curve.end() || above == curve.begin()) {
+    const auto& [nearest_rows, nearest] = above == curve.end() ? *curve.rbegin() : *above;
+    return nearest.value() * rows / nearest_rows;
+  }
+  const auto& [low, cost_low] = *std::prev(above);
+  const auto& [high, cost_high] = *above;
+  const auto part = static_cast<double>(rows - low) / (high - low);
+  return cost_low.value() + part * (cost_high.value() - cost_low.value());
+}
+
+}  // namespace easel

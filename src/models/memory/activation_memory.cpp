@@ -1,0 +1,99 @@
+#include "models/memory/activation_memory.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "models/unet/unet_2d_condition.h"
+#include "nn/meta_run.h"
+#include "weights/loading/weights.h"
+#include "weights/stores/memory_store.h"
+
+namespace easel {
+namespace {
+
+constexpr std::int64_t kPromptLength = 77;
+
+/// Runs `call` on a model without weights and returns the peak above what was alive before.
+template <class Model, class ModelConfig, class Call>
+std::int64_t peak_of(const ModelConfig& config, const Placement& placement, const Call& call) {
+  const c10::InferenceMode inference;
+  MetaRun run(placement.device.type());
+  const auto storage = placement.device.is_cpu() ? placement.storage : WeightStorage::kCompute;
+  const Placement meta{.device = at::kMeta, .dtype = placement.dtype, .storage = storage};
+  // Every tensor is missing, so it is replaced by one without memory. finish(), which would throw, is not called.
+  Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), meta);
+  const Model model(config, weights.root());
+  const auto held = run.live_bytes();
+  run.reset_peak();
+  call(model, at::TensorOptions().device(at::kMeta).dtype(placement.dtype));
+  return run.peak_bytes() - held;
+}
+
+UNetInput input_of(const UNet2DConditionConfig& config, const LatentSize& size, const at::TensorOptions& options) {
+  UNetInput input;
+  const auto rows = size.rows;
+  input.sample = at::empty({rows, config.in_channels, size.height, size.width}, options);
+  input.timesteps = at::empty({rows}, options.dtype(at::kFloat));
+  input.encoder_hidden_states = at::empty({rows, kPromptLength, config.levels[0].cross_attention_dim}, options);
+  if (config.addition_embed_type == AdditionEmbedType::kTextTime) {
+    // The config does not tell how many numbers accompany the pooled prompt, only their total width.
+    input.added_time_ids = at::empty({rows, 1}, options.dtype(at::kFloat));
+    input.added_text_embeds =
+        at::empty({rows, config.projection_class_embeddings_input_dim - config.addition_time_embed_dim}, options);
+  }
+  switch (config.class_embed_type) {
+    case ClassEmbedType::kNone:
+      break;
+    case ClassEmbedType::kEmbedding:
+      input.class_labels = at::empty({rows}, options.dtype(at::kLong));
+      break;
+    case ClassEmbedType::kTimestep:
+      input.class_labels = at::empty({rows}, options.dtype(at::kFloat));
+      break;
+    case ClassEmbedType::kIdentity:
+      input.class_labels = at::empty({rows, config.time_embedding_dim}, options);
+      break;
+    case ClassEmbedType::kProjection:
+    case ClassEmbedType::kSimpleProjection:
+      input.class_labels = at::empty({rows, config.projection_class_embeddings_input_dim}, options);
+      break;
+  }
+  return input;
+}
+
+}  // namespace
+
+std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement) {
+  return peak_of<UNet2DConditionModel>(config, placement, [&](const auto& unet, const at::TensorOptions& options) {
+    unet(input_of(config, size, options), {});
+  });
+}
+
+std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement) {
+  constexpr std::int64_t kLongestPrompt = 512;
+  return peak_of<ZImageTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    const auto tokens = std::min(kLongestPrompt, (config.axes_lens[0] - 2) / 32 * 32);
+    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+           .prompt_embeds = at::empty({size.rows, tokens, config.cap_feat_dim}, options),
+           .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), tokens)},
+          {});
+  });
+}
+
+std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement) {
+  return peak_of<AutoencoderKL>(config, placement, [&](const auto& vae, const at::TensorOptions& options) {
+    vae.decode(at::empty({size.rows, config.latent_channels, size.height, size.width}, options), {});
+  });
+}
+
+std::int64_t encode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement) {
+  const auto scale = config.scale();
+  return peak_of<AutoencoderKL>(config, placement, [&](const auto& vae, const at::TensorOptions& options) {
+    vae.encode(at::empty({size.rows, config.in_channels, size.height * scale, size.width * scale}, options), {});
+  });
+}
+
+}  // namespace easel

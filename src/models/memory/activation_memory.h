@@ -1,0 +1,39 @@
+// How much memory a model's calls take in addition to its weights, estimated from its config.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+
+#include "models/autoencoders/autoencoder_kl.h"
+#include "models/transformers/z_image_transformer_2d.h"
+#include "models/unet/unet_2d_condition_config.h"
+#include "tensor/placement.h"
+
+namespace easel {
+
+/// The size of a batch of latents: rows, and cells along each edge.
+struct LatentSize {
+  std::int64_t rows = 1;
+  std::int64_t height = 64;
+  std::int64_t width = 64;
+};
+
+// Each function returns the largest sum of bytes of all tensors that are alive at once during a call, including its
+// input and output but not the weights. The call is made on meta tensors (MetaRun), so it follows the architecture of
+// any config. On a CPU the result includes oneDNN's scratch memory for this processor and number of threads
+// (onednn_scratch.h). Takes milliseconds, up to a few tens for SDXL. Thread-safe.
+// @param placement  where and in which dtype the call would run. With WeightStorage::kStored, weights are assumed to be
+//                   stored in half precision, and the weight that a layer converts for its call is included
+
+/// One evaluation with a prompt of 77 tokens. `rows`: 2 for an image with guidance.
+std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement);
+
+/// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
+std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+
+std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
+/// Encodes pixels that give latents of `size`.
+std::int64_t encode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
+
+}  // namespace easel
