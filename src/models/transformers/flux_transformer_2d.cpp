@@ -33,7 +33,7 @@ JointAttentionOptions flux_attention(const FluxTransformer2DConfig& config) {
 }
 
 /// Patches of 2 x 2 cells as tokens, row by row; a token's channels in the order c, dy, dx.
-at::Tensor to_tokens(const at::Tensor& latents) {  // [B, C, h, w] -> [B, h w / 4, 4 C]
+at::Tensor pack(const at::Tensor& latents) {  // [B, C, h, w] -> [B, h w / 4, 4 C]
   const auto batch = latents.size(0), channels = latents.size(1);
   const auto rows = latents.size(2) / kFluxPatch, columns = latents.size(3) / kFluxPatch;
   return latents.reshape({batch, channels, rows, kFluxPatch, columns, kFluxPatch})
@@ -223,8 +223,8 @@ at::Tensor FluxTransformer2DModel::operator()(const FluxInput& input, const RunC
   offload_handle_.make_resident();
   const auto embedding = embed(input, ctx);
   const auto sequence = sequence_of(input);
-  auto image = to_tokens(input.sample);
-  if (input.reference.defined()) image = at::cat({image, to_tokens(input.reference)}, /*dim=*/1);
+  auto image = pack(input.sample);
+  if (input.reference.defined()) image = at::cat({image, pack(input.reference)}, /*dim=*/1);
   TokenStreams streams{.image = x_embedder_(image, ctx), .text = context_embedder_(input.prompt_embeds, ctx)};
   for (const auto& block : transformer_blocks_) {
     ctx.throw_if_cancelled();
