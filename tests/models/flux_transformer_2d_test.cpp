@@ -93,7 +93,7 @@ TEST(FluxTransformer2DModel, RejectsWhatDoesNotFit) {
   EXPECT_THAT(with([](FluxInput& i) { i.sample = i.sample.narrow(1, 0, 3); }), HasSubstr("`sample`"));
   EXPECT_THAT(with([](FluxInput& i) { i.reference = i.reference.narrow(0, 0, 1); }), HasSubstr("`reference`"));
   EXPECT_THAT(with([](FluxInput& i) { i.prompt_embeds = i.prompt_embeds.narrow(0, 0, 2); }), HasSubstr("prompts"));
-  EXPECT_THAT(with([](FluxInput& i) { i.guidance = {}; }), HasSubstr("`guidance` is missing"));
+  EXPECT_THAT(with([](FluxInput& i) { i.guidance = at::Tensor(); }), HasSubstr("`guidance` is missing"));
 }
 
 TEST(FluxTransformer2DModel, UnsupportedFieldsAreNamed) {

@@ -103,6 +103,7 @@ GenerationRequest request_of(const json& c) {
     if (use.contains("text_encoder_weight")) r.loras.back().text_encoder_weight = use.at("text_encoder_weight");
   }
   if (c.contains("image_guidance_scale")) r.image_guidance_scale = c.at("image_guidance_scale");
+  if (c.contains("true_cfg_scale")) r.true_cfg_scale = c.at("true_cfg_scale");
   if (c.contains("noise_level")) r.noise_level = c.at("noise_level");
   if (c.contains("denoising_end")) r.denoising_end = c.at("denoising_end");
   if (c.contains("timesteps")) r.timesteps = c.at("timesteps").get<std::vector<double>>();

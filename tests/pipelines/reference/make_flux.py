@@ -1,0 +1,155 @@
+"""FLUX.1: see checkpoints.py. Usage: make_flux.py OUT"""
+import copy
+import pathlib
+import random
+import sys
+
+import numpy as np
+import torch
+from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxImg2ImgPipeline, FluxInpaintPipeline, FluxPipeline,
+                       FluxTransformer2DModel)
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1] / "support"), str(HERE.parents[1] / "tokenizers")]
+sys.dont_write_bytecode = True
+import checkpoints  # noqa: E402
+from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
+from make_text_tokenizers import train_sentencepiece  # noqa: E402
+from reference_vectors import randomize  # noqa: E402
+
+FOLDER = pathlib.Path(sys.argv[1])
+MODES = {"text": FluxPipeline, "image": FluxImg2ImgPipeline, "inpaint": FluxInpaintPipeline}
+checkpoints.SCHEDULERS.update({"flow_euler_karras": (FlowMatchEulerDiscreteScheduler, {"use_karras_sigmas": True})})
+CELL = 16
+# Of the sentences from which the vocabulary is made.
+VOCABULARY_SEED = 1808
+
+
+def vae():
+    return AutoencoderKL(block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8, latent_channels=4,
+                         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=128,
+                         scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
+
+
+def parts(out, generator, **transformer):
+    train_sentencepiece(out / "t5_files", random.Random(VOCABULARY_SEED))
+    tok, tok2 = checkpoints.tokenizer(), T5Tokenizer.from_pretrained(out / "t5_files")
+    clip = checkpoints.text_encoder(tok)
+    t5 = T5EncoderModel(T5Config(vocab_size=len(tok2) + 3, d_model=40, d_kv=8, d_ff=48, num_layers=3, num_heads=5,
+                                 feed_forward_proj="gated-gelu", tie_word_embeddings=False))
+    model = FluxTransformer2DModel(in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=24, num_attention_heads=3,
+                                   joint_attention_dim=40, pooled_projection_dim=48, axes_dims_rope=[4, 8, 12], **transformer)
+    return dict(tokenizer=tok, text_encoder=randomize(clip, generator), tokenizer_2=tok2, text_encoder_2=randomize(t5, generator),
+                transformer=randomize(model, generator), vae=vae())
+
+
+def calibrate(pipe):
+    """Predictions of unit variance, images of natural contrast, latents of images of about unit variance."""
+    pixels = torch.from_numpy(np.array(source_image(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
+    gain = 1 / (pipe.vae.encode(pixels).latent_dist.mean.std() * pipe.vae.config.scaling_factor)
+    pipe.vae.encoder.conv_out.weight[: pipe.vae.config.latent_channels].mul_(gain)
+    pipe.vae.encoder.conv_out.bias[: pipe.vae.config.latent_channels].mul_(gain)
+    base = dict(prompt=PROMPT, height=128, width=128)
+    outputs, images = [], []
+    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
+    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
+    hook.remove()
+    pipe.transformer.proj_out.weight.mul_(1 / outputs[0].std())
+    pipe.transformer.proj_out.bias.mul_(0.2)
+    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
+    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
+    hook.remove()
+    pipe.vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
+    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+
+
+def make_checkpoints(out):
+    generator = torch.Generator().manual_seed(41)
+    torch.manual_seed(41)
+    # As schnell is published: a static schedule, no guidance input.
+    schnell = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0), **parts(out, generator))
+    schnell.set_progress_bar_config(disable=True)
+    calibrate(schnell)
+    schnell.save_pretrained(out / "flux_schnell")
+    # As dev is: dynamic shift, and the guidance scale as an input.
+    dev = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+                       **{**parts(out / "dev", generator, guidance_embeds=True), "vae": schnell.vae})
+    dev.set_progress_bar_config(disable=True)
+    calibrate(dev)
+    dev.save_pretrained(out / "flux_dev")
+
+
+def make_cases():
+    base = dict(prompt=PROMPT, seed=7, steps=5, guidance_scale=3.5, width=128, height=128, folder="flux_dev")
+    schnell = dict(base, folder="flux_schnell", steps=4)
+    true_cfg = dict(base, true_cfg_scale=3.0, negative_prompt="a cat on a red background, " * 3)
+    image = dict(base, mode="image", image=source_image(1))
+    inpaint = dict(base, mode="inpaint", image=source_image(1), mask_image=source_image(2))
+    cases = {
+        "dev": base,
+        "schnell": schnell,
+        "guidance_1": dict(base, guidance_scale=1.0),
+        "guidance_0": dict(base, guidance_scale=0.0),
+        "true_cfg": true_cfg,
+        "true_cfg_schnell": dict(true_cfg, folder="flux_schnell"),
+        "true_cfg_1": dict(true_cfg, true_cfg_scale=1.0),
+        "not_square": dict(base, width=208, height=112, steps=4),
+        "rounded_down": dict(base, width=150, height=127, steps=4),
+        "long_prompt": dict(base, prompt="a fox and a whale on a green background, " * 40),
+        "typed_tokens": dict(base, prompt="a fox</s> on <extra_id_0> a <unk> blue background"),
+        "empty_prompt": dict(base, prompt="", seed=0),
+        "one_step": dict(schnell, steps=1),
+        "many_steps": dict(base, steps=12, seed=2**40 + 3),
+        "karras": dict(base, scheduler="flow_euler_karras"),
+        "image": dict(image, strength=0.6, steps=9),  # of 9 steps, 3 are skipped and 6 done
+        "image_schnell": dict(image, strength=0.75, folder="flux_schnell", steps=4),
+        "image_true_cfg": dict(image, strength=0.8, true_cfg_scale=2.5, negative_prompt="a cat"),
+        "image_not_square": dict(image, strength=0.7, width=96, height=144),
+        "inpaint": dict(inpaint, strength=0.6, steps=9),
+        "inpaint_all_steps": dict(inpaint, strength=1.0),
+        "inpaint_true_cfg": dict(inpaint, strength=0.85, true_cfg_scale=2.5, negative_prompt="a cat"),
+    }
+    return cases, base
+
+
+def unpack(tokens, case):
+    """[steps, 1, tokens, channels] as latents [steps, 1, C, h, w]."""
+    rows, columns = case["height"] // CELL, case["width"] // CELL
+    patches = tokens.reshape(*tokens.shape[:2], rows, columns, tokens.shape[-1] // 4, 2, 2).permute(0, 1, 4, 2, 5, 3, 6)
+    return patches.reshape(*tokens.shape[:2], tokens.shape[-1] // 4, rows * 2, columns * 2)
+
+
+def draw_case(pipe, case, generator=None):
+    cls = MODES[case.get("mode", "text")]
+    of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components)
+    of_mode.set_progress_bar_config(disable=True)
+    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    with sdpa_kernel(backends):
+        latents, pixels = draw(of_mode, case, generator)
+    return unpack(latents, case), pixels
+
+
+def load(folder):
+    pipe = FluxPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    other = copy.deepcopy(pipe)
+    other.vae.to(memory_format=torch.channels_last)
+    other.other_rounding = True
+    return pipe, other
+
+
+def main():
+    writer = Writer(FOLDER, draw=draw_case)
+    make_checkpoints(writer.out)
+    cases, base = make_cases()
+    pipes = {folder: load(writer.out / folder) for folder in sorted({case["folder"] for case in cases.values()})}
+    for name, case in cases.items():
+        writer.add(name, *pipes[case["folder"]], case, contrast=name not in ("one_step",))
+    writer.check_sensitivity("flux_dev", pipes["flux_dev"][0], base, guidance_scale=7.0)
+    writer.check_changes("true_cfg", pipes["flux_dev"][0], cases["true_cfg"], true_cfg_scale=1.0, negative_prompt="a whale")
+    writer.finish()
+
+
+main()
