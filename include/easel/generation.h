@@ -146,9 +146,9 @@ struct ModelDescription {
   std::string dtype;                          ///< that it computes in: "float32", "float16" or "bfloat16"
   int native_width = 512;                     ///< pixels, for requests without a size
   int native_height = 512;
-  int cell = 8;                    ///< pixels per latent cell; sizes are rounded up to a multiple and cropped
-  bool rounds_sizes_down = false;  ///< sizes are rounded down to whole cells instead, and images have that size
-  bool native_size_only = false;   ///< images of other sizes are generated at the native size and resized
+  int cell = 8;                   ///< pixels per latent cell; sizes are rounded up to a multiple and cropped
+  bool rounds_size_down = false;  ///< sizes are rounded down to whole cells instead, and images have that size
+  bool native_size_only = false;  ///< images of other sizes are generated at the native size and resized
   std::int64_t default_steps = 50;
   double default_guidance_scale = 7.5;
   double guides_above = 1.0;                   ///< the guidance scale above which the negative prompt counts
@@ -171,7 +171,7 @@ struct ModelDescription {
 
   /// The size of images for which a request asks for this one.
   std::pair<int, int> output_size(int width, int height) const {
-    if (!rounds_sizes_down) return {width, height};
+    if (!rounds_size_down) return {width, height};
     return {std::max(width / cell, 1) * cell, std::max(height / cell, 1) * cell};
   }
 };

@@ -145,7 +145,7 @@ TEST(FluxPipeline, DescriptionSaysWhatRequestsMaySet) {
   EXPECT_EQ(d.default_steps, 28);
   EXPECT_EQ(d.default_guidance_scale, 3.5);
   EXPECT_EQ(d.max_clip_skip, 0);
-  EXPECT_TRUE(d.rounds_sizes_down);
+  EXPECT_TRUE(d.rounds_size_down);
   EXPECT_TRUE(d.separate_guidance);
   using ::testing::Contains;
   using ::testing::Not;

@@ -49,7 +49,7 @@ std::vector<double> linear_sigmas(std::int64_t steps, DefaultSigmas kind) {
                 "num_inference_steps");
   }
   const double last = 1.0 / static_cast<double>(steps);
-  if (kind == DefaultSigmas::kLinearInDouble) return numpy::linspace(1.0, last, steps);
+  if (kind == DefaultSigmas::kLinearFloat64) return numpy::linspace(1.0, last, steps);
   const auto sigmas = at::linspace(1.0, last, steps, at::kFloat);
   const auto* first = sigmas.const_data_ptr<float>();
   return {first, first + sigmas.numel()};

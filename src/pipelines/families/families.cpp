@@ -78,7 +78,7 @@ constexpr Family flux(const char* class_name) {
           .step_estimate = &flux_step_estimate,
           .patch_size = 2,
           .flow_matching = true,
-          .default_sigmas = DefaultSigmas::kLinearInDouble,
+          .default_sigmas = DefaultSigmas::kLinearFloat64,
           .guidance_rule = GuidanceRule::kTrueCfg,
           .strength_rounding = StrengthRounding::kStepsSkipped,
           .vae_fields = VaeFields::kShift,
@@ -89,7 +89,7 @@ constexpr Family flux(const char* class_name) {
           .default_sample_size = 128,
           .fields = kFluxFields,
           .takes_clip_skip = false,
-          .rounds_sizes_down = true,
+          .rounds_size_down = true,
           .describe = &describe_flux,
           .load = &load_flux};
 }

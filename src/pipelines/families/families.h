@@ -75,7 +75,7 @@ struct Family {
 
   std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
   bool takes_clip_skip = true;           ///< where an encoder is CLIP's
-  bool rounds_sizes_down = false;        ///< ModelDescription::rounds_sizes_down
+  bool rounds_size_down = false;         ///< ModelDescription::rounds_size_down
   /// Completes the description of a checkpoint by what only this family knows; may be null.
   void (*describe)(const Checkpoint& folder, ModelDescription& d) = nullptr;
   int guided_rows = 2;  ///< of the denoising model, for one image with guidance

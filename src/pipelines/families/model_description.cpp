@@ -77,7 +77,7 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
                      vae.get<std::int64_t>("latent_channels", kDefaultChannels);
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
-  d.rounds_sizes_down = family.rounds_sizes_down;
+  d.rounds_size_down = family.rounds_size_down;
   d.upscale_factor = family.upscale_factor;
 }
 
