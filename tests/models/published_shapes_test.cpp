@@ -8,6 +8,9 @@
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
+#include "models/text_encoders/t5_encoder_model.h"
+#include "models/transformers/pixart_transformer_2d.h"
+#include "models/transformers/sd3_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
@@ -66,17 +69,18 @@ TEST(PublishedShapes, UNets) {
 }
 
 TEST(PublishedShapes, Autoencoders) {
-  for (const char* name :
-       {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix", "z-image-turbo"}) {
+  for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
+                           "z-image-turbo", "sd35-medium", "pixart-sigma"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
 }
 
 TEST(PublishedShapes, TextEncoders) {
-  for (const char* name : {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder",
-                           "sdxl-base/text_encoder_2", "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder",
-                           "x2-latent-upscaler/text_encoder", "instruct-pix2pix/text_encoder"}) {
+  for (const char* name :
+       {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder", "sdxl-base/text_encoder_2",
+        "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder", "x2-latent-upscaler/text_encoder",
+        "instruct-pix2pix/text_encoder", "sd35-medium/text_encoder", "sd35-medium/text_encoder_2"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
   }
@@ -84,6 +88,14 @@ TEST(PublishedShapes, TextEncoders) {
 
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+  expect_same_tensors<SD3Transformer2DModel, SD3Transformer2DConfig>("sd35-medium/transformer");
+  expect_same_tensors<SD3Transformer2DModel, SD3Transformer2DConfig>("sd35-large/transformer");
+  expect_same_tensors<PixArtTransformer2DModel, PixArtTransformer2DConfig>("pixart-sigma/transformer");
+}
+
+TEST(PublishedShapes, T5) {
+  expect_same_tensors<T5EncoderModel, T5EncoderConfig>("sd35-medium/text_encoder_3");
+  expect_same_tensors<T5EncoderModel, T5EncoderConfig>("pixart-sigma/text_encoder");
 }
 
 // Of the layers that Z-Image does not run, every tensor is known, too.
