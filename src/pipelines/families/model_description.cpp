@@ -79,6 +79,7 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
   d.upscale_factor = family.upscale_factor;
+  d.max_input_images = family.max_input_images;
 }
 
 /// Removes schedulers that reject a value of the config, those for another kind of training than the family's and, for
@@ -127,8 +128,7 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   Config fields = folder.source->config(Component::kScheduler);
   // The schedulers of flow matching know no other prediction.
-  const bool is_flow = family.denoising_model == Component::kTransformer;
-  d.prediction_type = is_flow ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
+  d.prediction_type = family.flow_matching ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
   d.prediction_source = folder.prediction_source;
   check_scheduler_kind(scheduler, folder, family);
   d.schedulers = scheduler_names();
