@@ -94,6 +94,17 @@ constexpr Family flux(const char* class_name) {
           .load = &load_flux};
 }
 
+constexpr Family flux_kontext(const char* class_name) {
+  auto family = flux(class_name);
+  family.name = "flux-kontext";
+  family.step_estimate = &flux_kontext_step_estimate;
+  family.default_strength = 1.0;
+  family.inpainting_strength = 1.0;
+  family.keeps_input_sizes = true;
+  family.load = &load_flux_kontext;
+  return family;
+}
+
 constexpr Family kFamilies[] = {
     {.class_name = "StableDiffusionPipeline",
      .name = "stable-diffusion",
@@ -207,6 +218,8 @@ constexpr Family kFamilies[] = {
     flux("FluxPipeline"),
     flux("FluxImg2ImgPipeline"),
     flux("FluxInpaintPipeline"),
+    flux_kontext("FluxKontextPipeline"),
+    flux_kontext("FluxKontextInpaintPipeline"),
 };
 
 }  // namespace
