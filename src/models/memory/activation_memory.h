@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/transformers/flux_transformer_2d.h"
@@ -34,7 +35,9 @@ std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& s
 
 /// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
 std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
-std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+/// @param reference  of an image that each row sees; its number of rows does not count
+std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        const std::optional<LatentSize>& reference = std::nullopt);
 
 /// One evaluation with a prompt of 77 tokens for CLIP and 256 for T5 in each row.
 std::int64_t step_bytes(const SD3Transformer2DConfig& config, const LatentSize& size, const Placement& placement);

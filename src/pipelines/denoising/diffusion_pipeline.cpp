@@ -241,7 +241,11 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
   // Prompts that say how long they are need not be equally long.
   const auto& conditioning = phase.conditioning;
   const auto prompt_length = conditioning.prompt_lengths.empty() ? conditioning.prompt_embeds.size(1) : 0;
-  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ', prompt_length, ' ',
+  std::string references;
+  for (const auto& latents : conditioning.references) {
+    references += concat(latents.size(2), 'x', latents.size(3), ' ');
+  }
+  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ', prompt_length, ' ', references,
                 row.adapters ? row.adapters->key() : "");
 }
 

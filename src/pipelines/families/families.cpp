@@ -112,6 +112,17 @@ constexpr Family flux(const char* class_name) {
           .load = &load_flux};
 }
 
+constexpr Family flux_kontext(const char* class_name) {
+  auto family = flux(class_name);
+  family.name = "flux-kontext";
+  family.step_estimate = &flux_kontext_step_estimate;
+  family.default_strength = 1.0;
+  family.inpainting_strength = 1.0;
+  family.keeps_input_sizes = true;
+  family.load = &load_flux_kontext;
+  return family;
+}
+
 /// @param default_steps  which differ among the reference's pipelines
 constexpr Family stable_diffusion_3(const char* class_name, std::int64_t default_steps) {
   return {.class_name = class_name,
@@ -251,6 +262,8 @@ constexpr Family kFamilies[] = {
     flux("FluxPipeline"),
     flux("FluxImg2ImgPipeline"),
     flux("FluxInpaintPipeline"),
+    flux_kontext("FluxKontextPipeline"),
+    flux_kontext("FluxKontextInpaintPipeline"),
     stable_diffusion_3("StableDiffusion3Pipeline", 28),
     stable_diffusion_3("StableDiffusion3Img2ImgPipeline", 50),
     stable_diffusion_3("StableDiffusion3InpaintPipeline", 50),

@@ -78,6 +78,7 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
+  d.keeps_input_sizes = family.keeps_input_sizes;
   d.upscale_factor = family.upscale_factor;
   d.max_input_images = family.max_input_images;
 }

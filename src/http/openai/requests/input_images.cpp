@@ -24,7 +24,7 @@ std::string size_of(const std::pair<int, int>& size) {
 // The size at which a request uses images of some size: its own one, or where it has none, that of the image. Of an
 // image with more than twice the pixels of the model's own size, for example a photograph, it is that area.
 UsedSize used_size_of(ImageTask task, const GenerationRequest& request, const ModelDescription& model) {
-  if (task == ImageTask::kUpscale) return {};
+  if (task == ImageTask::kUpscale || model.keeps_input_sizes) return {};
   if (request.width) return [size = std::pair(*request.width, *request.height)](int, int) { return size; };
   return [&model](int width, int height) -> std::pair<int, int> {
     const auto native = std::int64_t{model.native_width} * model.native_height;
