@@ -9,6 +9,8 @@ DEPS=$EASEL_ROOT/.deps
 TORCH_VERSION=2.13.0
 # Where PyTorch publishes CPU-only wheels. On PyPI the same version is a CUDA build of several GB.
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# The same version for older drivers and cards.
+TORCH_CU126_INDEX=https://download.pytorch.org/whl/cu126
 # cpp-httplib is taken from this source package, the only one on PyPI with a version that is new enough. Its files are
 # checked again by cmake/EaselHttplib.cmake.
 HTTPLIB_VERSION=0.58.0
@@ -196,16 +198,27 @@ install_checkers() {
 
 # install_libtorch cpu|cuda: puts the wheel into .deps/libtorch-cpu or .deps/libtorch-cuda, once.
 install_libtorch() {
-  local kind=$1 target=$DEPS/libtorch-$1
-  if [ "$(cat "$target/.complete" 2>/dev/null)" = "$TORCH_VERSION" ]; then
+  local kind=$1 target=$DEPS/libtorch-$1 version=$TORCH_VERSION cuda=
+  if [ "$kind" = cuda ]; then
+    cuda=$(cuda_build) || exit 1
+    version=$TORCH_VERSION+$cuda
+  fi
+  # The CUDA build that PyPI has was installed under its plain version before.
+  if [ "$(cat "$target/.complete" 2>/dev/null)" = "$version" ] ||
+    { [ "$cuda" = cu130 ] && [ "$(cat "$target/.complete" 2>/dev/null)" = "$TORCH_VERSION" ]; }; then
     return
   fi
   # An interrupted installation must not look like a complete one to a later run.
   rm -rf "$target"
   if [ "$kind" = cuda ]; then
-    note "downloading the CUDA build with NVIDIA's libraries, about 3 GB; it needs a driver of version 580 or newer"
-    # Three equal signs exclude the CPU build, whose version is 2.13.0+cpu.
-    pip_to "$target" "torch===$TORCH_VERSION"
+    if [ "$cuda" = cu126 ]; then
+      note "downloading the CUDA 12.6 build with NVIDIA's libraries, about 3 GB, for cards up to compute capability 9.0 and drivers from 525"
+      pip_to "$target" --index-url "$TORCH_CU126_INDEX" "torch==$TORCH_VERSION"
+    else
+      note "downloading the CUDA 13 build with NVIDIA's libraries, about 3 GB; it needs a driver of version 580 or newer and a card of compute capability 7.5 or higher"
+      # Three equal signs exclude the CPU build, whose version is 2.13.0+cpu.
+      pip_to "$target" "torch===$TORCH_VERSION"
+    fi
     is_cuda_libtorch "$target/torch" || die "pip installed a CPU build of torch $TORCH_VERSION; set EASEL_LIBTORCH to a CUDA build"
   elif ! pip_to "$target" --no-deps --index-url "$TORCH_CPU_INDEX" --retries 0 --timeout 8 "torch==$TORCH_VERSION"; then
     note "PyTorch's index of CPU wheels cannot be reached; trying pip's default index"
@@ -217,7 +230,7 @@ install_libtorch() {
     fi
   fi
   is_libtorch "$target/torch" || die "the torch wheel in $target contains no libtorch"
-  printf '%s\n' "$TORCH_VERSION" >"$target/.complete"
+  printf '%s\n' "$version" >"$target/.complete"
 }
 
 # install_httplib: puts httplib.h, httplib.cpp and their licence into .deps/httplib, once, unless EASEL_HTTPLIB names a
@@ -274,6 +287,37 @@ given_libtorch() {
 }
 
 has_nvidia_card() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
+
+# cuda_build: prints which of PyTorch's CUDA builds suits the cards and the driver of this machine: cu130, or cu126 for a
+# driver older than 580 or a card older than compute capability 7.5. Fails, with a sentence, where neither does. Where
+# nvidia-smi says nothing, as on a machine that only builds, it is cu130.
+cuda_build() {
+  local cards driver=0 version capability oldest=999 newest=0 major=0
+  cards=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null) || cards=
+  if [ -z "$cards" ]; then
+    printf 'cu130\n'
+    return
+  fi
+  while IFS=', ' read -r version capability; do
+    driver=$version
+    major=${driver%%.*}
+    capability=${capability/./}
+    if [ "$capability" -lt "$oldest" ]; then oldest=$capability; fi
+    if [ "$capability" -gt "$newest" ]; then newest=$capability; fi
+  done <<<"$cards"
+  if [ "$major" -lt 525 ]; then
+    die "NVIDIA's driver $driver is too old for every build of PyTorch $TORCH_VERSION: install version 580 or newer (525 for the build with CUDA 12.6), or build for the CPU with scripts/build release"
+  fi
+  if [ "$major" -ge 580 ] && [ "$oldest" -ge 75 ]; then
+    printf 'cu130\n'
+  elif [ "$newest" -lt 100 ]; then
+    printf 'cu126\n'
+  elif [ "$major" -lt 580 ]; then
+    die "a card of compute capability ${newest%?}.${newest: -1} needs CUDA 13, and that needs NVIDIA's driver 580 or newer; this is $driver"
+  else
+    die "no build of PyTorch $TORCH_VERSION has kernels for all cards of this machine, whose compute capabilities are ${oldest%?}.${oldest: -1} to ${newest%?}.${newest: -1}: take the oldest out, or set EASEL_LIBTORCH to a build of your own"
+  fi
+}
 
 # choose_libtorch [cpu|cuda]: sets and exports EASEL_LIBTORCH: to the folder that the user has set, or to a libtorch that it
 # installs. Without an argument it installs the CUDA build where there is an NVIDIA card.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -181,11 +182,17 @@ struct EngineOptions {
   /// Upper bound on ModelDescription::memory_bytes of the models in a device's memory and of the one that loads,
   /// together; 0: no limit. When it is reached the least recently used model is unloaded, never during a request.
   std::int64_t memory_budget = 0;
+  /// Replaces memory_budget for the devices that are in it, by their names. In contrast to memory_budget, a model that
+  /// needs more than this is loaded where it has the device to itself: these bounds are estimates, and not a promise to
+  /// other users of the device.
+  std::map<std::string, std::int64_t> estimated_memory_budgets{};
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after it; none: never
   std::chrono::milliseconds load_retry{30000};  ///< a failed load ends requests for so long, then it is tried again
   std::shared_ptr<EngineObserver> observer{};   ///< may be null
   /// A loop that has been in one turn for longer is in Engine::stalled_loops(). None: no loop is.
   std::optional<std::chrono::milliseconds> stall_after{};
+  /// How long Engine::drain waits for what devices still do after it has ended the requests.
+  std::chrono::milliseconds abort_timeout{20000};
   /// Called on the thread of each loop before anything else, for example to make the threads that compute on a CPU.
   /// make_engine() throws what it throws. May be empty.
   std::function<void()> prepare_thread{};
@@ -286,12 +293,20 @@ class Engine {
   /// return.
   virtual std::vector<StalledLoop> stalled_loops() const = 0;
 
+  /// Whether every device is lost (kDeviceLost), so that no request can succeed until the process is started again. A
+  /// device that is lost while there are others is not used any more.
+  virtual bool all_devices_lost() const { return false; }
+
   /// Rejects new requests from now on, and returns when every accepted one has ended and no image is in memory. Ends
-  /// requests that have not ended after `timeout` with kUnavailable. Idempotent; any number of threads may call it at
-  /// the same time.
+  /// requests that have not ended after `timeout` with kUnavailable, and then waits at most
+  /// EngineOptions::abort_timeout for the work that devices have begun; at_rest() tells whether it was done by then.
+  /// Idempotent; any number of threads may call it at the same time.
   /// @return whether no request was ended by the timeout
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
   void drain() { drain(std::chrono::milliseconds::max()); }
+  /// Whether every request has ended and no device works for one. If this is false after drain(), a device does not
+  /// return from its work, and the engine's destructor would wait for it without limit.
+  virtual bool at_rest() const { return true; }
 };
 
 /// Starts the loops.

@@ -18,6 +18,7 @@ enum class ErrorCode {
   kDeadlineExceeded,   ///< the time limit has passed
   kCancelled,          ///< the caller gave the work up
   kInternal,           ///< a bug in easel, or a device that failed
+  kDeviceLost,         ///< a device that fails every call until the process is started again
 };
 
 /// Printable name, e.g. "invalid_argument". Thread-safe.

@@ -37,7 +37,7 @@ class Ticket {
   /// True if wait would not block.
   virtual bool done() const = 0;
   /// Blocks until the work has finished.
-  /// @throws Error(kInternal, kResourceExhausted)  the device failed
+  /// @throws Error(kInternal, kResourceExhausted, kDeviceLost)  the device failed
   virtual void wait() = 0;
 };
 
@@ -92,6 +92,7 @@ class Pipeline {
   /// its batch (bit for bit on a CPU, if called with one generation at a time).
   /// @throws Error(kInvalidArgument)    no generations, different keys, or a generation without steps left
   /// @throws Error(kResourceExhausted)  out of device memory
+  /// @throws Error(kDeviceLost)         the device fails this and every later call
   /// @throws Error(kCancelled)          stop returned true
   virtual std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 

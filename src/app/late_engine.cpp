@@ -90,6 +90,16 @@ std::vector<StalledLoop> LateEngine::stalled_loops() const {
   return ready == nullptr ? std::vector<StalledLoop>() : ready->stalled_loops();
 }
 
+bool LateEngine::all_devices_lost() const {
+  const auto* ready = engine();
+  return ready != nullptr && ready->all_devices_lost();
+}
+
+bool LateEngine::at_rest() const {
+  const auto* ready = engine();
+  return ready == nullptr || ready->at_rest();
+}
+
 bool LateEngine::drain(std::chrono::milliseconds timeout) {
   Engine* ready = nullptr;
   {

@@ -33,8 +33,10 @@ class LateEngine final : public Engine {
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
   RetryAdvice advise_retry(const SubmitOptions& options) override;
   std::vector<StalledLoop> stalled_loops() const override;
+  bool all_devices_lost() const override;
   using Engine::drain;
   bool drain(std::chrono::milliseconds timeout) override;
+  bool at_rest() const override;
 
  private:
   /// Null until set(). It lives as long as this object.

@@ -22,6 +22,8 @@ const char* to_string(ErrorCode code) {
       return "cancelled";
     case ErrorCode::kInternal:
       return "internal";
+    case ErrorCode::kDeviceLost:
+      return "device_lost";
   }
   return "unknown";
 }

@@ -13,7 +13,7 @@ constexpr double kOpenCircuitSeconds = 1e9;
 
 }  // namespace
 
-Availability::Availability(DeviceBoard& board, std::size_t device, const Residency& residency, Clock now)
+Availability::Availability(DeviceBoard& board, std::size_t device, Residency& residency, Clock now)
     : board_(board), device_(device), residency_(residency), now_(std::move(now)) {
   publish();
 }
@@ -26,6 +26,7 @@ void Availability::publish() {
 }
 
 void Availability::record_failure(const QueuedJob& job, const Failure& failure) {
+  if (failure.code == ErrorCode::kDeviceLost) residency_.lose_device(failure);
   breaker_.failed(job.number(), failure.code, now_());
   publish();
 }

@@ -18,10 +18,11 @@ namespace easel {
 class Availability {
  public:
   /// The board and the residency must outlive this object. Publishes at once.
-  Availability(DeviceBoard& board, std::size_t device, const Residency& residency, Clock now);
+  Availability(DeviceBoard& board, std::size_t device, Residency& residency, Clock now);
 
   void publish();
-  /// Work of this request failed here. Publishes at once, before another request can be assigned to the device.
+  /// Work of this request failed here. Publishes at once, before another request can be assigned to the device. After
+  /// kDeviceLost none ever is where there is another device.
   void record_failure(const QueuedJob& job, const Failure& failure);
   void record_success() { breaker_.succeeded(); }
   /// When the circuit breaker closes again; none while it is closed.
@@ -30,7 +31,7 @@ class Availability {
  private:
   DeviceBoard& board_;
   const std::size_t device_;
-  const Residency& residency_;
+  Residency& residency_;
   const Clock now_;
   CircuitBreaker breaker_;
 };

@@ -103,7 +103,9 @@ void Dispatcher::step(const std::vector<ActiveImageRef>& images) {
 // No generation has moved, so all of them can be tried again.
 void Dispatcher::step_failed(const std::vector<ActiveImageRef>& images, const Failure& failure) {
   const auto& first = images.front();
-  if (images.size() == 1) {
+  if (failure.code == ErrorCode::kDeviceLost) {
+    for (const auto& each : images) fail(*each.request, failure);
+  } else if (images.size() == 1) {
     if (!evict_for_retry(failure, *first.request, first.image->retried)) fail(*first.request, failure);
   } else if (failure.code == ErrorCode::kResourceExhausted) {
     auto& model = *first.request->model;
@@ -143,7 +145,8 @@ bool Dispatcher::evict_for_retry(const Failure& failure, const ActiveRequest& re
 }
 
 void Dispatcher::fail(ActiveRequest& request, const Failure& failure) {
-  if (!request.job->ended()) availability_.record_failure(*request.job, failure);
+  const bool lost = failure.code == ErrorCode::kDeviceLost;
+  if (lost || !request.job->ended()) availability_.record_failure(*request.job, failure);
   request.fail(failure);
 }
 

@@ -37,11 +37,11 @@ void check(const EngineOptions& options) {
                        options.max_active_generations, " and ", options.max_steps_in_flight, ", expected 1 or more"));
   }
   if (!(options.max_waiting_seconds >= 0) || !(options.max_step_seconds >= 0) || options.memory_budget < 0 ||
-      options.load_retry.count() < 0 || options.max_parked_generations < 0 ||
+      options.load_retry.count() < 0 || options.abort_timeout.count() < 0 || options.max_parked_generations < 0 ||
       (options.keep_alive && options.keep_alive->count() < 0)) {
     throw Error(ErrorCode::kInvalidArgument,
-                "max_parked_generations, max_waiting_seconds, max_step_seconds, memory_budget, load_retry and "
-                "keep_alive must not be negative");
+                "max_parked_generations, max_waiting_seconds, max_step_seconds, memory_budget, load_retry, "
+                "abort_timeout and keep_alive must not be negative");
   }
 }
 
@@ -135,6 +135,18 @@ std::vector<std::optional<std::size_t>> pinned_devices(const std::vector<ServedM
   return pinned_to;
 }
 
+Residency::Options residency_options(const EngineOptions& options, std::size_t device) {
+  const auto& name = options.devices[device];
+  const auto estimated = options.estimated_memory_budgets.find(name);
+  const bool is_estimated = estimated != options.estimated_memory_budgets.end();
+  return {.device = name,
+          .load_first_model = device == 0,
+          .memory_budget = is_estimated ? estimated->second : options.memory_budget,
+          .budget_is_estimated = is_estimated,
+          .keep_alive = options.keep_alive,
+          .load_retry = options.load_retry};
+}
+
 // The better the state, the higher the rank.
 int rank(ModelState state) {
   switch (state) {
@@ -155,6 +167,7 @@ class LoopEngine final : public Engine {
  public:
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
       : stall_after_(options.stall_after),
+        abort_timeout_(options.abort_timeout),
         models_(descriptions_of(models)),
         board_(std::make_shared<DeviceBoard>(descriptions_of(models), options.devices.size())),
         queue_(std::make_shared<Queue>(
@@ -167,13 +180,8 @@ class LoopEngine final : public Engine {
       auto own_models = models;
       for (std::size_t i = 0; i < own_models.size(); ++i)
         own_models[i].pinned = own_models[i].pinned && pinned_to[i] == device;
-      devices_.push_back(std::make_unique<DeviceWorker>(device, std::move(own_models),
-                                                        Residency::Options{.device = options.devices[device],
-                                                                           .load_first_model = device == 0,
-                                                                           .memory_budget = options.memory_budget,
-                                                                           .keep_alive = options.keep_alive,
-                                                                           .load_retry = options.load_retry},
-                                                        queue_, *board_, load_times, options));
+      devices_.push_back(std::make_unique<DeviceWorker>(
+          device, std::move(own_models), residency_options(options, device), queue_, *board_, load_times, options));
     }
     // After all of them have published on the board.
     for (const auto& device : devices_) device->start(options.prepare_thread);
@@ -292,8 +300,14 @@ class LoopEngine final : public Engine {
     queue->close();
     if (queue->wait_until_idle(timeout)) return true;
     const bool any = queue->end_all({ErrorCode::kUnavailable, "the server shut down before the request was done", {}});
-    queue->wait_until_idle(std::chrono::milliseconds::max());
+    queue->wait_until_idle(abort_timeout_);
     return !any;
+  }
+
+  bool at_rest() const override { return queue_->wait_until_idle(std::chrono::milliseconds(0)); }
+
+  bool all_devices_lost() const override {
+    return std::ranges::all_of(devices_, [](const auto& device) { return device->residency().device_lost(); });
   }
 
  private:
@@ -306,6 +320,7 @@ class LoopEngine final : public Engine {
   }
 
   const std::optional<std::chrono::milliseconds> stall_after_;
+  const std::chrono::milliseconds abort_timeout_;
   mutable Mutex models_mutex_;  // held while the models of all devices are changed, so that all number them alike
   ModelList models_ EASEL_GUARDED_BY(models_mutex_);
   std::map<std::string, RequestCheck> checks_ EASEL_GUARDED_BY(models_mutex_);  // by model

@@ -67,6 +67,9 @@ void InFlight::settle_oldest() {
       work->settle();
     } catch (...) {
       failure = current_failure();
+      if (failure->code == ErrorCode::kDeviceLost) {
+        availability_.record_failure(*info.parts.front().request->job, *failure);
+      }
     }
   }
   if (!failure) return;

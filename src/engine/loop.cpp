@@ -52,6 +52,7 @@ void Loop::run() {
 
 bool Loop::turn() {
   in_flight_.settle();
+  end_requests_of_lost_device();
   sweep();
   sync_queue();
   count_queue_time();
@@ -66,6 +67,11 @@ bool Loop::turn() {
   // Requests that have ended since the sweep are dropped by the next turn.
   return !active_.empty() ||
          std::any_of(claims_.begin(), claims_.end(), [](const auto& claim) { return claim.second->ended(); });
+}
+
+void Loop::end_requests_of_lost_device() {
+  if (!residency_.lost()) return;
+  for (const auto& request : active_) request->fail(*residency_.lost());
 }
 
 void Loop::sweep() {

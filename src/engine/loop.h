@@ -69,6 +69,7 @@ class Loop {
   /// The model of a request that waits, the same for the whole turn.
   ModelId model_of(const QueuedJob& job) const { return models_of_waiting_.at(job.number()); }
   void find_models();
+  void end_requests_of_lost_device();
   void sweep();
   void forget(std::uint64_t request);
   void sync_queue();

@@ -45,10 +45,13 @@ void StepWork::settle() {
     if (finite[i]) {
       request.record_steps(*parts[i].image, steps_done_[i]);
     } else {
-      request.fail({ErrorCode::kCorruptData,
-                    concat("the model produced infinities or NaN in step ", steps_done_[i], " of the image with seed ",
-                           parts[i].image->generation->seed()),
-                    {}});
+      const bool small_range = request.model->pipeline->description().dtype == "float16";
+      request.fail(
+          {ErrorCode::kCorruptData,
+           concat("the model produced infinities or NaN in step ", steps_done_[i], " of the image with seed ",
+                  parts[i].image->generation->seed(),
+                  small_range ? "; if they come from float16's small range, the server needs --dtype bfloat16" : ""),
+           {}});
     }
   }
 }

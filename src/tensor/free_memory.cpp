@@ -3,6 +3,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -80,6 +81,23 @@ std::int64_t free_host_memory(std::int64_t wanted) {
 void release_cached_host_memory() {
   if (mallctl == nullptr) return;
   mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096 is all arenas (MALLCTL_ARENAS_ALL)
+}
+
+std::int64_t default_memory_budget(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  constexpr std::int64_t kKept = std::int64_t{3} << 29;
+  const auto total =
+      static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second);
+  return std::max(total - kKept, total / 2);
+}
+
+void release_cached_memory(c10::Device device) noexcept {
+  try {
+    release_cached_host_memory();
+    if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
+  } catch (const std::exception&) {
+    // A lost device has nothing to give back.
+  }
 }
 
 std::int64_t free_memory_in_cgroups(const std::string& mount, const std::string& processes) {

@@ -19,6 +19,16 @@ std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
 /// is unloaded, since other models may have no tensors of the same sizes. Does nothing without jemalloc.
 void release_cached_host_memory();
 
+/// Bytes of a device's memory that models may take if nobody said how many: all but 1.5 GiB, which the driver's
+/// context, the workspaces of libraries and the images in progress need. 0 for a CPU, where the system can swap: no
+/// limit.
+std::int64_t default_memory_budget(c10::Device device);
+
+/// Returns the memory that libtorch's allocator retains for future tensors to the device, and so to other programs, or
+/// to the host's system as release_cached_host_memory() does. Called when a model is unloaded. A device that fails is
+/// left as it is.
+void release_cached_memory(c10::Device device) noexcept;
+
 /// Bytes that the control groups of a process, v2 or v1, and their ancestors leave free.
 /// @param mount      where they are mounted: /sys/fs/cgroup
 /// @param processes  the text of /proc/self/cgroup, which names the process's groups

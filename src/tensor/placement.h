@@ -28,13 +28,29 @@ struct Placement {
   bool release_text_encoders = false;  ///< frees them once a prompt is encoded; the next prompt loads them again
 };
 
+/// What a program can compute on.
+struct Machine {
+  int cuda_devices = 0;        ///< GPUs that this build can use
+  bool cuda_build = false;     ///< whether libtorch is a CUDA build
+  bool nvidia_driver = false;  ///< whether the kernel has NVIDIA's driver, whatever its version
+};
+Machine this_machine();
+
+/// The device of a name, as for make_placement. Where "auto" is the CPU although the machine has a GPU that the build
+/// is for, the log says so as an error.
+/// @throws as make_placement
+c10::Device choose_device(const std::string& name, const Machine& machine);
+
 /// @param device  "auto" (the first CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:N"
-/// @param dtype   "float32", "float16", "bfloat16", or "auto": float32 on a CPU, float16 on a GPU. open_model chooses
-/// for
-///                each model by its weights; see automatic_dtype
+/// @param dtype   "float32", "float16", "bfloat16", or "auto": float32 on a CPU, automatic_gpu_dtype() on a GPU.
+///                open_model chooses for each model by its weights; see automatic_dtype
 /// @throws Error(kInvalidArgument)  another name
 /// @throws Error(kUnavailable)      the machine or the build has no such device; says which it has
 Placement make_placement(const std::string& device, const std::string& dtype);
+
+/// Whether GPUs may round the operands of float32 convolutions to 10 bits of mantissa (TF32). For the whole process; to
+/// be called before models are loaded. libtorch's own default, and diffusers', is true.
+void allow_tf32(bool allowed);
 
 /// Whether this machine's CPU has instructions for a dtype. Without them libtorch still computes in it, but many times
 /// slower than in float32 and with far more memory.

@@ -41,6 +41,20 @@ TEST(CostModel, ArePositiveWithoutAnyInformation) {
   EXPECT_GT(costs.request_seconds(0, sized(0, 0)), 0);
 }
 
+TEST(CostModel, FirstSampleThatTheSecondDisprovesDoesNotCount) {
+  CostModel costs({described(1000)});
+  const auto shape = costs.shape_of(0, {});
+  costs.add_decode(shape, 30);
+  EXPECT_DOUBLE_EQ(costs.of(shape).decode, 30);
+  costs.add_decode(shape, 1);
+  EXPECT_DOUBLE_EQ(costs.of(shape).decode, 1) << "the first call of a cold device was 30 times as slow";
+  costs.add_decode(shape, 2);
+  EXPECT_DOUBLE_EQ(costs.of(shape).decode, 1.5);
+  costs.add_begin(shape, 3);
+  costs.add_begin(shape, 1);
+  EXPECT_DOUBLE_EQ(costs.of(shape).begin, 2) << "not slower by enough to be disproved";
+}
+
 TEST(CostModel, FollowMeasurements) {
   CostModel costs({described(1000)});
   const auto shape = costs.shape_of(0, {});

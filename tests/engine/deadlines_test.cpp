@@ -174,6 +174,23 @@ TEST(Drain, TimeoutFailsUnfinishedRequests) {
   EXPECT_TRUE(fixture.engine->drain(milliseconds(0))) << "there was nothing to end";
 }
 
+TEST(Drain, ReturnsAlthoughADeviceDoesNot) {
+  const auto gate = std::make_shared<Gate>();
+  FakeOptions hanging;
+  hanging.on_call = [gate](const FakeCall& call) {
+    if (call.kind == FakeCallKind::kStep) gate->pass();
+  };
+  EngineFixture fixture(std::move(hanging), {.abort_timeout = milliseconds(30)});
+  const auto job = fixture.engine->submit(fake_request(1));
+  while (fixture.record->calls(FakeCallKind::kStep).empty()) std::this_thread::yield();
+  EXPECT_FALSE(fixture.engine->drain(milliseconds(30)));
+  EXPECT_EQ(result_of(*job).code(), ErrorCode::kUnavailable);
+  EXPECT_FALSE(fixture.engine->at_rest()) << "the step has not returned";
+  gate->open();
+  EXPECT_TRUE(fixture.engine->drain(kTestTimeout));
+  EXPECT_TRUE(fixture.engine->at_rest());
+}
+
 TEST(Drain, ReturnsTrueWhenAllRequestsFinished) {
   EngineFixture fixture;
   const auto job = fixture.engine->submit(fake_request(1));

@@ -76,6 +76,16 @@ TEST(Faults, NonFiniteLatentsFailTheirRequestAndNameTheSeed) {
   }
 }
 
+TEST(Faults, NonFiniteLatentsInFloat16NameTheRemedy) {
+  for (const std::string dtype : {"float16", "float32"}) {
+    FakeOptions options{.faults = {{.seed = kGuilty, .step = 1, .how = How::kNotFinite}}};
+    options.description.dtype = dtype;
+    EngineFixture fixture(std::move(options));
+    const auto message = result_of(*fixture.engine->submit(fake_request(kGuilty))).message();
+    EXPECT_EQ(message.find("--dtype bfloat16") != std::string::npos, dtype == "float16") << message;
+  }
+}
+
 TEST(Faults, OutOfMemoryShrinksTheBatch) {
   const auto gate = std::make_shared<Gate>();
   EngineFixture fixture(gated(gate, {.max_generations_per_step = 8, .step_memory = 3}));

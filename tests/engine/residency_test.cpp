@@ -75,6 +75,42 @@ TEST(Residency, FailedLoadFailsOnlyItsOwnRequests) {
   }
 }
 
+// A card has no swap: what is left over from other models must leave it before one that does not fit is given up.
+TEST(Residency, LoadThatRunsOutOfMemoryIsTriedAgainWithoutIdleModels) {
+  const auto record = std::make_shared<FakeRecord>();
+  std::atomic<int> resident = 0;
+  const auto counted = [&](const std::string& id, int most) {
+    ServedModel served{.description = fake_description(id), .load = nullptr};
+    served.load = [&resident, most, record, id](const std::string& device, const LoadProgress&) {
+      struct Counted final : FakePipeline {
+        Counted(FakeOptions options, std::shared_ptr<FakeRecord> calls, std::string where, std::atomic<int>& number)
+            : FakePipeline(std::move(options), std::move(calls), std::move(where)), count(number) {
+          ++count;
+        }
+        ~Counted() override { --count; }
+        std::atomic<int>& count;
+      };
+      record->add({FakeCallKind::kLoad, id, {}, {}, device});
+      if (resident >= most) throw Error(ErrorCode::kResourceExhausted, "device memory is used up");
+      return std::make_unique<Counted>(model(id), record, device, resident);
+    };
+    return served;
+  };
+  auto engine = make_engine({counted("a", 9), counted("b", 9), counted("c", 2), counted("d", 0)}, {});
+  for (const auto* id : {"a", "b", "c"}) {
+    EXPECT_FALSE(result_of(*engine->submit(fake_request_of(id, 1))).error) << id;
+  }
+  EXPECT_EQ(engine->model_state("a"), ModelState::kUnloaded);
+  EXPECT_EQ(engine->model_state("c"), ModelState::kReady);
+  EXPECT_EQ(record->calls(FakeCallKind::kLoad).size(), 4u) << "c took two attempts, after which one model was there";
+  const auto too_large = result_of(*engine->submit(fake_request_of("d", 1)));
+  EXPECT_EQ(too_large.code(), ErrorCode::kResourceExhausted) << "there is nothing left to unload";
+  EXPECT_EQ(engine->model_state("d"), ModelState::kFailed);
+  EXPECT_FALSE(result_of(*engine->submit(fake_request_of("a", 2))).error) << "the others are loaded again";
+  engine.reset();
+  EXPECT_EQ(resident, 0);
+}
+
 // A device library may keep state for each thread, so a pipeline must be destroyed on the thread that used it.
 TEST(Residency, ModelsAreDestroyedOnTheLoopThread) {
   struct Watched final : FakePipeline {

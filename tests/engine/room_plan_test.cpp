@@ -246,5 +246,19 @@ TEST(ModelEntry, EventsWithoutAMeaningChangeNothing) {
   EXPECT_TRUE(absent.as<Absent>());
 }
 
+TEST(RoomPlan, ModelBeyondAnEstimatedBudgetHasTheMemoryToItself) {
+  RoomRules rules{.memory_budget = kBytes / 2, .budget_is_estimated = true};
+  EXPECT_THAT(plan(entries(wanted_since(0)), {}, rules, at(1)).load, Optional(0u));
+  const auto beside = plan(entries(wanted_since(0), resident_since(0)), {}, rules, at(1));
+  EXPECT_THAT(beside.unload, ElementsAre(RoomPlan::Unload{1, /*evicted=*/true}));
+  EXPECT_THAT(beside.load, Optional(0u));
+  EXPECT_FALSE(plan(entries(wanted_since(0), resident_since(0)), {{1, kRuns}}, rules, at(1)).load);
+  const auto with_pinned = plan(entries(wanted_since(0), pinned(resident_since(0))), {}, rules, at(1));
+  ASSERT_TRUE(with_pinned.refuse) << "the pinned model never leaves";
+  EXPECT_EQ(with_pinned.refuse->why.code, ErrorCode::kResourceExhausted);
+  rules.budget_is_estimated = false;
+  EXPECT_TRUE(plan(entries(wanted_since(0)), {}, rules, at(1)).refuse) << "an explicit budget is a promise";
+}
+
 }  // namespace
 }  // namespace easel

@@ -1,12 +1,16 @@
 #include "tensor/placement.h"
 
 #include <ATen/Context.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "easel/error.h"
+#include "support/message_of.h"
+#include "tensor/compute_capability.h"
 
 namespace easel {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST(Placement, AutoIsFloat32OnACpuAndFloat16OnAGpu) {
   EXPECT_EQ(make_placement("cpu", "auto").dtype, c10::kFloat);
@@ -32,6 +36,52 @@ TEST(Placement, UnknownNamesAndAbsentDevicesGiveDistinctErrors) {
     EXPECT_EQ(e.code(), ErrorCode::kUnavailable);
     EXPECT_NE(std::string(e.what()).find("CUDA"), std::string::npos) << "says what there is";
   }
+}
+
+TEST(Placement, DeviceFollowsFromWhatTheMachineHas) {
+  const Machine none{}, one{.cuda_devices = 1, .cuda_build = true, .nvidia_driver = true};
+  const Machine old_driver{.cuda_devices = 0, .cuda_build = true, .nvidia_driver = true};
+  EXPECT_EQ(choose_device("auto", one).str(), "cuda:0");
+  EXPECT_EQ(choose_device("auto", none).str(), "cpu");
+  EXPECT_EQ(choose_device("auto", old_driver).str(), "cpu");
+  EXPECT_EQ(choose_device("cuda", one).str(), "cuda:0");
+  EXPECT_EQ(choose_device("cpu", one).str(), "cpu");
+  const auto why = [](const char* name, const Machine& machine) {
+    return message_of([&] { choose_device(name, machine); });
+  };
+  EXPECT_THAT(why("cuda", none), HasSubstr("no CUDA"));
+  EXPECT_THAT(why("cuda", old_driver), HasSubstr("driver"));
+  EXPECT_THAT(why("cuda:1", one), HasSubstr("1 CUDA devices"));
+}
+
+TEST(Placement, UnusedGpuIsAnErrorInTheLog) {
+  ::testing::internal::CaptureStderr();
+  choose_device("auto", {.cuda_devices = 0, .cuda_build = true, .nvidia_driver = true});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("NVIDIA's driver"));
+  ::testing::internal::CaptureStderr();
+  choose_device("auto", {.cuda_devices = 0, .cuda_build = false, .nvidia_driver = true});
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "") << "a CPU build was chosen on purpose";
+}
+
+TEST(ComputeCapability, GenerationsThatAreSlowInFloat16ComputeInFloat32) {
+  for (const auto slow : {ComputeCapability{5, 2}, ComputeCapability{6, 1}}) {
+    EXPECT_EQ(automatic_gpu_dtype(slow), c10::kFloat);
+  }
+  for (const auto fast : {ComputeCapability{6, 0}, ComputeCapability{7, 5}, ComputeCapability{8, 9}}) {
+    EXPECT_EQ(automatic_gpu_dtype(fast), c10::kHalf);
+  }
+  EXPECT_EQ(automatic_gpu_dtype(std::nullopt), c10::kHalf);
+}
+
+TEST(ComputeCapability, FusedAttentionForBFloat16BeginsWithAmpere) {
+  EXPECT_FALSE(has_fused_attention(c10::kBFloat16, ComputeCapability{7, 5}));
+  EXPECT_TRUE(has_fused_attention(c10::kHalf, ComputeCapability{7, 5}));
+  EXPECT_TRUE(has_fused_attention(c10::kBFloat16, ComputeCapability{8, 0}));
+  EXPECT_TRUE(has_fused_attention(c10::kBFloat16, std::nullopt));
+}
+
+TEST(ComputeCapability, ACpuHasNone) {
+  EXPECT_FALSE(compute_capability(c10::Device(c10::kCPU)));
 }
 
 }  // namespace

@@ -11,6 +11,9 @@ namespace {
 constexpr int kMeanWindow = 8;
 // A sample above this many times the mean counts as this many times: it may be a single slow call.
 constexpr double kOutlierFactor = 4;
+// The first call of a cold device loads kernels and chooses algorithms. If the second one takes less than this part of
+// its time, the first says nothing about later ones.
+constexpr double kDisprovingPart = 0.25;
 // A prompt of 77 tokens is encoded in a fraction of a UNet row's time, and often cached.
 constexpr double kBeginRows = 1;
 // A decode takes about as long as two to three steps with guidance, of two rows each.
@@ -29,6 +32,7 @@ double units(const ModelDescription& model, const CostModel::Shape& shape) {
 
 void RunningMean::add(double sample) {
   if (!(sample >= 0)) return;
+  if (samples_ == 1 && sample < kDisprovingPart * value_) samples_ = 0;
   if (samples_ > 1 && value_ > 0) sample = std::min(sample, kOutlierFactor * value_);
   samples_ = std::min(samples_ + 1, kMeanWindow);
   value_ += (sample - value_) / samples_;

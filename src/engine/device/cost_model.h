@@ -15,8 +15,8 @@
 
 namespace easel {
 
-/// The running mean of the latest few samples. The slow first call of a cold device soon counts little, and a device
-/// that becomes slower is noticed.
+/// The running mean of the latest few samples. A first sample that the second one disproves, as that of a cold device,
+/// does not count; a device that becomes slower is noticed.
 class RunningMean {
  public:
   void add(double sample);

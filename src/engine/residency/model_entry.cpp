@@ -40,6 +40,7 @@ void ModelEntry::load_requested(TimePoint now) {
     wanted->requested = true;
   } else if (auto* loading = std::get_if<Loading>(&presence)) {
     loading->unload_when_loaded = false;
+    loading->requested = true;
   } else if (auto* draining = std::get_if<Draining>(&presence)) {
     if (draining->reason == DrainReason::kRoom) {
       draining->load_again = true;  // its memory is promised to another model
@@ -79,7 +80,7 @@ void ModelEntry::demand_changed(const Demand& demand, TimePoint now, std::chrono
 }
 
 void ModelEntry::load_started(TimePoint now) {
-  if (as<Wanted>()) presence = Loading{.since = now};
+  if (const auto* wanted = as<Wanted>()) presence = Loading{.since = now, .requested = wanted->requested};
 }
 
 void ModelEntry::load_succeeded(std::unique_ptr<ResidentModel> model, TimePoint now) {
@@ -98,6 +99,11 @@ void ModelEntry::load_succeeded(std::unique_ptr<ResidentModel> model, TimePoint 
 void ModelEntry::load_failed(Failure why, TimePoint now) {
   if (const auto* loading = as<Loading>()) load_seconds = seconds_between(loading->since, now);
   presence = Failed{.at = now, .why = std::move(why)};
+}
+
+void ModelEntry::load_found_no_room() {
+  const auto* loading = as<Loading>();
+  if (loading) presence = Wanted{.since = loading->since, .requested = loading->requested};
 }
 
 void ModelEntry::room_needed() {

@@ -54,6 +54,7 @@ struct Wanted {
 /// Being loaded on the loader's thread. Counts as held memory.
 struct Loading {
   TimePoint since;
+  bool requested = false;           ///< as Wanted::requested
   bool unload_when_loaded = false;  ///< Engine::unload was called meanwhile
 };
 /// In memory; requests may be begun with it.
@@ -104,6 +105,8 @@ struct ModelEntry {
   void load_started(TimePoint now);
   void load_succeeded(std::unique_ptr<ResidentModel> model, TimePoint now);
   void load_failed(Failure why, TimePoint now);
+  /// Memory ran out while it was loaded, and another model has left memory since: it is wanted as before.
+  void load_found_no_room();
   void room_needed();
   void room_not_needed();
   void unloaded(TimePoint now);

@@ -1,6 +1,7 @@
 #include "engine/residency/residency.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "core/log.h"
@@ -34,6 +35,7 @@ void Residency::register_model(ModelId id, std::shared_ptr<const ServedModel> mo
   }
   names_[id] = model->description.id;
   served_[id] = std::move(model);
+  if (lost_) publish(id, ModelState::kFailed, lost_->message);
 }
 
 void Residency::put(ServedModel model) {
@@ -87,8 +89,10 @@ void Residency::forget_removed() {
 }
 
 RoomRules Residency::rules() const {
-  return {
-      .memory_budget = options_.memory_budget, .keep_alive = options_.keep_alive, .load_retry = options_.load_retry};
+  return {.memory_budget = options_.memory_budget,
+          .budget_is_estimated = options_.budget_is_estimated,
+          .keep_alive = options_.keep_alive,
+          .load_retry = options_.load_retry};
 }
 
 ModelStatus Residency::status(ModelId model) const {
@@ -103,7 +107,7 @@ void Residency::update(DemandByModel demand) {
   take_changes();
   take_load_result();
   take_wishes();
-  bool acted = true;
+  bool acted = !lost_;
   while (acted) {
     const auto now = dependencies_.now();
     for (auto& [id, entry] : entries_) entry.demand_changed(demand_for(demand_, id), now, options_.load_retry);
@@ -125,8 +129,35 @@ void Residency::take_load_result() {
   auto result = mailbox_.take_result();
   if (!result) return;
   loading_.reset();
-  if (result->failure) return fail(result->model, std::move(*result->failure));
+  if (result->failure) {
+    if (make_room_after(*result)) return;
+    if (result->failure->code == ErrorCode::kDeviceLost) lose_device(*result->failure);
+    return fail(result->model, std::move(*result->failure));
+  }
+  if (lost_) return fail(result->model, *lost_);
   succeed(result->model, std::move(result->pipeline));
+}
+
+// Estimates of what models need can be too low, and other programs may use the device: a load that runs out of memory
+// is tried again each time that another model has made room.
+bool Residency::make_room_after(const LoadResult& result) {
+  auto& entry = entries_.at(result.model);
+  const auto* loading = entry.as<presence::Loading>();
+  if (result.failure->code != ErrorCode::kResourceExhausted || !loading || loading->unload_when_loaded) return false;
+  if (!evict_for(result.model)) return false;
+  log::warning(concat("memory ran out while model ", labels(result.model).model, " was loaded on ", options_.device,
+                      "; it is loaded again, since another model has left memory"));
+  entry.load_found_no_room();
+  publish(result.model, ModelState::kUnloaded);
+  return true;
+}
+
+void Residency::lose_device(const Failure& why) {
+  if (lost_) return;
+  lost_ = why;
+  log::error(concat(options_.device, " is lost and is not used until the program is started again: ", why.message));
+  for (const auto& [id, entry] : entries_) publish(id, ModelState::kFailed, why.message);
+  device_lost_ = true;
 }
 
 void Residency::take_wishes() {
@@ -148,11 +179,13 @@ std::vector<ModelId> Residency::models() const {
 }
 
 ResidentModel* Residency::find(ModelId model) {
+  if (lost_) return nullptr;
   const auto* resident = entries_.at(model).as<presence::Resident>();
   return resident ? resident->model.get() : nullptr;
 }
 
 std::optional<Failure> Residency::failure(ModelId model) const {
+  if (lost_) return lost_;
   return entries_.at(model).failure(dependencies_.now(), options_.load_retry);
 }
 
@@ -165,16 +198,19 @@ void Residency::used(ModelId model) {
 }
 
 bool Residency::evict_for(ModelId requester) {
+  if (lost_) return false;
   const auto victim = model_to_evict_for(requester, entries_, demand_);
   if (victim) unload(*victim, /*evicted=*/true);
   return victim.has_value();
 }
 
 double Residency::ready_in(ModelId model) const {
+  if (lost_) return std::numeric_limits<double>::infinity();
   return seconds_until_ready(model, entries_, demand_, rules(), *dependencies_.load_times, dependencies_.now());
 }
 
 std::optional<TimePoint> Residency::next_change() const {
+  if (lost_) return std::nullopt;
   return plan(entries_, demand_, rules(), dependencies_.now()).next_change;
 }
 

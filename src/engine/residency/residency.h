@@ -1,6 +1,7 @@
 // Which of the served models are in the memory of a device.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,7 +36,8 @@ class Residency {
   struct Options {
     std::string device = "cpu";      ///< as loaders and observers know it
     bool load_first_model = true;    ///< load the first model at the start, pinned or not
-    std::int64_t memory_budget = 0;  ///< as RoomRules has it, like the next two
+    std::int64_t memory_budget = 0;  ///< as RoomRules has it, like the next three
+    bool budget_is_estimated = false;
     std::optional<std::chrono::milliseconds> keep_alive{};
     std::chrono::milliseconds load_retry{30000};
   };
@@ -62,6 +64,8 @@ class Residency {
   void put(ServedModel model);
   /// Serves the model no more from the next update on. It leaves memory when the requests that run on it have ended.
   void remove(const std::string& name);
+  /// Whether lose_device() was called.
+  bool device_lost() const { return device_lost_; }
   void request_load(ModelId model) { mailbox_.post(model, ModelWish::kLoad); }
   void request_unload(ModelId model) { mailbox_.post(model, ModelWish::kUnload); }
 
@@ -83,6 +87,11 @@ class Residency {
   /// Unloads the least recently used model on which no request runs, other than `requester`. Waiting requests load it
   /// again. @return whether there was one
   bool evict_for(ModelId requester);
+  /// The device fails every call from now on: its models can neither be used nor unloaded, and every later load fails
+  /// with this.
+  void lose_device(const Failure& why);
+  /// What lose_device() was called with, if it was.
+  const std::optional<Failure>& lost() const { return lost_; }
   /// As seconds_until_ready() of room_plan.h.
   double ready_in(ModelId model) const;
   /// When update should be called although nothing has happened; none: never.
@@ -95,6 +104,7 @@ class Residency {
   RoomRules rules() const;
   bool execute(const RoomPlan& plan);
   void take_load_result();
+  bool make_room_after(const LoadResult& result);
   void take_wishes();
   void start_load(ModelId model);
   LoadResult run_load(ModelId model, const ServedModel& served);
@@ -121,6 +131,8 @@ class Residency {
   std::set<ModelId> removed_;  // of entries_: they leave when nothing needs them
   DemandByModel demand_;
   std::optional<ModelId> loading_;
+  std::optional<Failure> lost_;  // why
+  std::atomic<bool> device_lost_ = false;
 
   ResidencyMailbox mailbox_;
   Mutex changes_mutex_;

@@ -73,15 +73,20 @@ std::int64_t bytes_held(const ModelEntries& entries) {
   return bytes;
 }
 
+// Whether models of so many bytes may be in memory together. `others`: all but one of them.
+bool within_budget(std::int64_t others, std::int64_t one, const RoomRules& rules) {
+  if (rules.memory_budget == 0 || (rules.budget_is_estimated && others == 0)) return true;
+  return others + one <= rules.memory_budget;
+}
+
 // None where the model fits into memory with the pinned models.
 std::optional<Failure> never_fits(ModelId model, const ModelEntries& entries, const RoomRules& rules) {
-  if (rules.memory_budget == 0) return std::nullopt;
   std::int64_t pinned = 0;
   for (const auto& [id, entry] : entries) {
     if (entry.pinned && id != model) pinned += entry.bytes;
   }
   const auto& entry = entries.at(model);
-  if (entry.bytes + (entry.pinned ? 0 : pinned) <= rules.memory_budget) return std::nullopt;
+  if (within_budget(entry.pinned ? 0 : pinned, entry.bytes, rules)) return std::nullopt;
   return Failure{ErrorCode::kResourceExhausted,
                  concat("it needs ", entry.bytes, " bytes; the memory budget is ", rules.memory_budget,
                         " bytes, of which pinned models take ", pinned),
@@ -109,9 +114,7 @@ void plan_room_for(ModelId model, const ModelEntries& entries, const DemandByMod
   const auto needed = entries.at(model).bytes;
   auto held = bytes_held(entries);  // when everything that drains has left
   auto held_by_running = held;      // when this plan has been carried out
-  const auto fits = [&](std::int64_t bytes) {
-    return rules.memory_budget == 0 || bytes + needed <= rules.memory_budget;
-  };
+  const auto fits = [&](std::int64_t bytes) { return within_budget(bytes, needed, rules); };
   const auto order = least_recently_used_first(entries);
   for (const auto id : order) {
     if (fits(held) || demand_for(demand, id).any()) continue;
@@ -149,13 +152,12 @@ std::optional<TimePoint> next_change(const ModelEntries& entries, const DemandBy
 
 bool fits_with_models_in_demand(ModelId model, const ModelEntries& entries, const DemandByModel& demand,
                                 const RoomRules& rules) {
-  if (rules.memory_budget == 0) return true;
-  auto bytes = entries.at(model).bytes;
+  std::int64_t others = 0;
   for (const auto& [id, entry] : entries) {
     const bool stays = entry.resident() && (entry.pinned || demand_for(demand, id).any());
-    if (id != model && (entry.as<presence::Loading>() || stays)) bytes += entry.bytes;
+    if (id != model && (entry.as<presence::Loading>() || stays)) others += entry.bytes;
   }
-  return bytes <= rules.memory_budget;
+  return within_budget(others, entries.at(model).bytes, rules);
 }
 
 }  // namespace

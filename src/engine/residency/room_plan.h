@@ -14,7 +14,8 @@
 namespace easel {
 
 struct RoomRules {
-  std::int64_t memory_budget = 0;                         ///< bytes; 0: no limit
+  std::int64_t memory_budget = 0;    ///< bytes; 0: no limit
+  bool budget_is_estimated = false;  ///< then a model that needs more may have the memory to itself
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after this time; none: never
   std::chrono::milliseconds load_retry{30000};            ///< from a failed load until it may be tried again
 };

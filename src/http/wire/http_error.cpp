@@ -35,6 +35,8 @@ constexpr Row kRows[] = {
     {ErrorCode::kDeadlineExceeded, 504, kServerError, "deadline_exceeded", Retry::kNever},
     {ErrorCode::kCancelled, 503, kServerError, "cancelled", Retry::kNever},
     {ErrorCode::kInternal, 500, kServerError, "image_generation_failed", Retry::kNever},
+    // The process ends, or other devices go on; either way the request can be sent again.
+    {ErrorCode::kDeviceLost, 503, kServerError, "server_unavailable", Retry::kLater},
 };
 
 // The engine uses diffusers' names; a client knows only the names that it sent.
