@@ -14,7 +14,7 @@ const char* malloc_conf =
     "oversize_threshold:0,"        // large blocks are in the same arena as others
     "lg_extent_max_active_fit:4,"  // and are not split for much smaller ones
     "narenas:1,"                   // memory freed by one thread serves the others
-    "dirty_decay_ms:300000,"       // memory unused for five minutes is returned
+    "dirty_decay_ms:45000,"        // memory unused for 45 seconds is returned, so all of it within a minute
     "muzzy_decay_ms:0,"
     "background_thread:true";  // also while no request runs
 

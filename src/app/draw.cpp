@@ -209,7 +209,7 @@ int draw(const Options& options) {
 
   auto model_options = options.model;
   model_options.estimate_activations = false;
-  auto models = list_models(model_options);
+  auto models = list_models(model_options, find_models(model_options));
   const auto metadata = metadata_options(options);
   if (!options.draw.like.empty()) follow_record(options, request, metadata, models);
   drop_fields_without_use(request, models[0].description, options.server.strict);

@@ -10,6 +10,8 @@
 #include <future>
 #include <memory>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "adapters/adapter_catalog.h"
 #include "app/command_line/commands.h"
@@ -114,17 +116,22 @@ void log_startup(const ModelList& models, const std::string& host, int port) {
 }
 
 /// @return notices models that are added, replaced or removed from now on; null if the server shuts down already
-/// @throws Error  as list_models() and make_engine()
+/// @throws Error  as find_models(), list_models() and make_engine()
 std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics,
                                          LateEngine& engine) {
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   engine_options.observer = metrics;
   engine_options.prepare_thread = &make_compute_threads;
-  const auto actions = watch_actions(options.model);
-  const auto found = actions.find();
-  if (!engine.set(make_engine(list_models(options.model), engine_options))) return nullptr;
-  auto watch = std::make_unique<ModelWatch>(engine, actions, found);
+  const auto found = find_models(options.model);
+  const auto failed_loads = std::make_shared<FailedLoads>();
+  std::vector<ServedModel> models;
+  for (auto& model : list_models(options.model, found)) {
+    const auto path = model.description.folder;
+    models.push_back(failed_loads->watched(std::move(model), path));
+  }
+  if (!engine.set(make_engine(std::move(models), engine_options))) return nullptr;
+  auto watch = std::make_unique<ModelWatch>(engine, watch_actions(options.model), found.all(), failed_loads);
   watch->start();
   return watch;
 }

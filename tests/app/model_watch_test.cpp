@@ -4,6 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
 #include "support/fake_pipeline.h"
 #include "support/temporary_folder.h"
 
@@ -112,6 +118,59 @@ TEST_F(ModelWatchTest, BrokenFileIsOpenedOnceAndServedWhenItIsMended) {
   write("second", "broken again");
   look_twice();
   EXPECT_THAT(served(), ElementsAre("first")) << "its old files are not there any more";
+}
+
+/// A model whose load fails while its file is away.
+ServedModel needing_file(ServedModel model, const std::string& path) {
+  model.load = [path, load = model.load](const std::string& device, const LoadProgress& progress) {
+    if (!std::filesystem::exists(path)) throw Error(ErrorCode::kNotFound, path + " is missing");
+    return load(device, progress);
+  };
+  return model;
+}
+
+TEST_F(ModelWatchTest, FailedModelIsLoadedAgainWhenItsUnchangedFilesHaveReturned) {
+  const auto away = folder_.path("away");
+  const auto failed_loads = std::make_shared<FailedLoads>();
+  const auto first = needing_file(open({.id = "first", .path = path("first")}), path("first"));
+  std::filesystem::rename(path("first"), away);
+  const auto engine = make_engine({failed_loads->watched(first, path("first"))}, {});
+  const auto wait_for = [&](ModelState state) {
+    for (int i = 0; i < 1000 && engine->model_state("first") != state; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(engine->model_state("first"), state);
+  };
+  wait_for(ModelState::kFailed);
+  std::filesystem::rename(away, path("first"));
+  ModelWatch watch(*engine,
+                   {.find = [this] { return find(); }, .open = [this](const auto& model) { return open(model); }},
+                   find(), failed_loads);
+  opened_.clear();
+  watch.look();
+  wait_for(ModelState::kReady);
+  EXPECT_THAT(opened_, ElementsAre()) << "its files are the ones that it was opened with";
+}
+
+TEST_F(ModelWatchTest, FailedModelIsNotLoadedAgainWhileNothingChanges) {
+  const auto failed_loads = std::make_shared<FailedLoads>();
+  auto loads = std::make_shared<std::atomic<int>>(0);
+  auto first = open({.id = "first", .path = path("first")});
+  first.load = [loads](const std::string&, const LoadProgress&) -> std::unique_ptr<Pipeline> {
+    ++*loads;
+    throw Error(ErrorCode::kCorruptData, "broken");
+  };
+  const auto engine = make_engine({failed_loads->watched(first, path("first"))}, {});
+  for (int i = 0; i < 1000 && engine->model_state("first") != ModelState::kFailed; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ModelWatch watch(*engine,
+                   {.find = [this] { return find(); }, .open = [this](const auto& model) { return open(model); }},
+                   find(), failed_loads);
+  watch.look();
+  watch.look();
+  EXPECT_EQ(engine->model_state("first"), ModelState::kFailed);
+  EXPECT_EQ(*loads, 1);
 }
 
 TEST_F(ModelWatchTest, FoldersAreWatchedToTheirFiles) {

@@ -87,8 +87,8 @@ def read_chore(fields):
     return Chore(every=number(fields, "every_s", 0.01, MAX_SECONDS), path=path)
 
 
-def plan(fields, requests=None):
-    """The mix of a parsed file. `requests`, if given, replaces the file's."""
+def plan(fields, requests=None, rate=None):
+    """The mix of a parsed file. `requests` and `rate`, if given, replace the file's."""
     require(isinstance(fields, dict), "a mix is an object")
     unknown = set(fields) - KNOWN
     require(not unknown, f"unknown fields: {sorted(unknown)}")
@@ -96,7 +96,7 @@ def plan(fields, requests=None):
     require(classes, "there are no classes")
     share, after = read_hang_up(fields.get("hang_up", {"share": 0, "after_s": [0, 0]}))
     count = number({"requests": requests} if requests else fields, "requests", 1, MAX_REQUESTS)
-    rate = number(fields, "rate", 0.001, 10_000)
+    rate = number({"rate": rate} if rate else fields, "rate", 0.001, 10_000)
     source = random.Random(number(fields, "seed", 0, 2**63))
     arrivals, now = [], 0.0
     for i in range(int(count)):
@@ -114,9 +114,9 @@ def plan(fields, requests=None):
                bool(fields.get("same_images", True)))
 
 
-def read(path, requests=None):
+def read(path, requests=None, rate=None):
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
         raise InvalidMix(f"{path}: {error}") from error
-    return plan(fields, requests)
+    return plan(fields, requests, rate)

@@ -85,6 +85,16 @@ TEST(ImageToImage, UnsupportedCustomSchedulesNameTheField) {
   expect_rejected(*sd, r, "sigmas");
 }
 
+TEST(ImageToImage, SigmasWhoseNoiseFloat16CannotHoldNameTheField) {
+  auto r = request(2);
+  r.scheduler = "euler";
+  r.sigmas = {1e6, 1};
+  expect_rejected(*load("sd", at::kHalf), r, "sigmas");
+  EXPECT_EQ(load("sd")->begin(r, {})->take().size(), 1u) << "float32 can hold it";
+  r.sigmas = {1e3, 1};
+  EXPECT_EQ(load("sd", at::kHalf)->begin(r, {})->take().size(), 1u);
+}
+
 TEST(ImageToImage, CustomScheduleOverridesStepCount) {
   auto sd = load("sd");
   auto r = request(40);

@@ -64,7 +64,7 @@ int list(const Options& options) {
     return 0;
   }
   std::vector<PassedOver> passed_over;
-  const auto models = list_models(options.model, &passed_over);
+  const auto models = list_models(options.model, find_models(options.model), &passed_over);
   for (std::size_t i = 0; i < models.size(); ++i) print(models[i].description, i == 0);
   if (options.model.list_all && !passed_over.empty()) {
     std::printf("passed over\n");

@@ -111,9 +111,8 @@ void pass_over(const std::string& what, PassedOver item, std::vector<PassedOver>
   if (passed_over != nullptr) passed_over->push_back(std::move(item));
 }
 
-void add_directory(const std::string& directory, const ModelFlags& flags, const PipelineOptions& options,
+void add_directory(const ModelSearch& search, const ModelFlags& flags, const PipelineOptions& options,
                    std::vector<ServedModel>& models, std::vector<PassedOver>* passed_over) {
-  const auto search = search_models(directory);
   for (const auto& [path, reason] : search.passed_over) pass_over(path, {path, "it " + reason}, passed_over);
   for (const auto& [id, path] : search.found) {
     const auto known = find_id(models, id);
@@ -188,19 +187,33 @@ std::vector<std::string> names_to_pull(const ModelFlags& flags) {
   return names;
 }
 
-std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<PassedOver>* passed_over) {
+std::vector<WatchedModel> FoundModels::all() const {
+  auto models = named;
+  for (const auto& [id, path] : in_folder.found) models.push_back({.id = id, .path = path});
+  return models;
+}
+
+FoundModels find_models(const ModelFlags& flags) {
+  FoundModels found;
+  for (const auto& text : flags.models) {
+    auto [id, path] = locate(text, models_dir(flags.models_dir));
+    found.named.push_back({.id = std::move(id), .path = std::move(path)});
+  }
+  if (const auto directory = models_directory(flags); !directory.empty()) found.in_folder = search_models(directory);
+  return found;
+}
+
+std::vector<ServedModel> list_models(const ModelFlags& flags, const FoundModels& found,
+                                     std::vector<PassedOver>* passed_over) {
   const auto options = make_pipeline_options(to_model_options(flags));
   std::vector<ServedModel> models;
-  for (const auto& text : flags.models) {
-    const auto [id, path] = locate(text, models_dir(flags.models_dir));
+  for (const auto& [id, path] : found.named) {
     if (find_id(models, id) != models.end()) {
       throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
     }
     models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
   }
-  if (const auto directory = models_directory(flags); !directory.empty()) {
-    add_directory(directory, flags, options, models, passed_over);
-  }
+  add_directory(found.in_folder, flags, options, models, passed_over);
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");
   }

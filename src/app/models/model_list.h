@@ -11,13 +11,28 @@
 
 namespace easel {
 
+/// What is to be served, before it is opened.
+struct FoundModels {
+  std::vector<WatchedModel> named;  ///< by --model
+  ModelSearch in_folder;            ///< --models-dir
+
+  std::vector<WatchedModel> all() const;
+};
+
+/// Finds what the flags name. Only names of files are read.
+/// @throws Error(kNotFound)  --model names a model that is neither a path nor in the models folder, or there is no such
+///                           folder
+FoundModels find_models(const ModelFlags& flags);
+
 /// The models that the flags name, the default one first. --model takes a path, or the name of a
 /// model that was pulled into the models folder. A checkpoint that it names must be usable; an
 /// unusable checkpoint in --models-dir is skipped with a warning.
 /// @throws Error  an unusable checkpoint, two models with one id, no model at all, or an unknown default or pinned
 ///                model, device or dtype
+/// @param found        for these flags
 /// @param passed_over  receives what is in --models-dir and is not served, with the reasons; may be null
-std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<PassedOver>* passed_over = nullptr);
+std::vector<ServedModel> list_models(const ModelFlags& flags, const FoundModels& found,
+                                     std::vector<PassedOver>* passed_over = nullptr);
 
 /// What a ModelWatch does for these flags: finds the checkpoints as list_models does, and opens them. The models that
 /// it opens share their embeddings and their places on a device among themselves.

@@ -1,33 +1,16 @@
 #include "app/models/model_watch.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "core/log.h"
 #include "core/text.h"
-#include "weights/format/file_stamp.h"
 
 namespace easel {
-namespace {
 
-namespace fs = std::filesystem;
-
-constexpr int kMaxDepth = 3;  // of files in a checkpoint's folder: component, file, and one more
-
-std::string text_of(const std::string& path) {
-  const auto stamp = stamp_of(path);
-  if (!stamp) return concat(path, '\n');
-  return concat(path, ' ', stamp->device, ' ', stamp->inode, ' ', stamp->size, ' ', stamp->mtime_ns, ' ',
-                stamp->ctime_ns, '\n');
-}
-
-}  // namespace
-
-ModelWatch::ModelWatch(Engine& engine, Actions actions, const std::vector<WatchedModel>& served)
-    : engine_(engine), actions_(std::move(actions)) {
-  for (const auto& model : served) served_[model.id] = files_of(model.path);
+ModelWatch::ModelWatch(Engine& engine, Actions actions, const std::vector<WatchedModel>& served,
+                       std::shared_ptr<FailedLoads> failed_loads)
+    : engine_(engine), actions_(std::move(actions)), failed_loads_(std::move(failed_loads)) {
+  for (const auto& model : served) served_[model.id] = look_at_files(model.path);
   seen_ = served_;
 }
 
@@ -55,41 +38,26 @@ void ModelWatch::start(std::chrono::milliseconds interval) {
   });
 }
 
-ModelWatch::Files ModelWatch::files_of(const std::string& path) {
-  std::vector<std::string> files{path};
-  std::error_code error;
-  if (fs::is_directory(path, error)) {
-    for (fs::recursive_directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
-      if (at.depth() >= kMaxDepth) at.disable_recursion_pending();
-      files.push_back(at->path().string());
-    }
-  } else {
-    const auto stem = fs::path(path).replace_extension().string();
-    for (const char* extension : {".easel.json", ".yaml", ".vae.safetensors", ".vae.sft"}) {
-      files.push_back(stem + extension);
-    }
-  }
-  std::sort(files.begin(), files.end());
-  Files found{.path = path, .stamps = {}};
-  for (const auto& file : files) found.stamps += text_of(file);
-  return found;
-}
-
 void ModelWatch::look() {
   try {
-    std::map<std::string, Files> now;
-    for (const auto& model : actions_.find()) now.try_emplace(model.id, files_of(model.path));
+    std::map<std::string, ModelFiles> now;
+    for (const auto& model : actions_.find()) now.try_emplace(model.id, look_at_files(model.path));
     std::vector<std::string> gone;
     for (const auto& [id, files] : served_) {
       if (!now.contains(id) && !seen_.contains(id)) gone.push_back(id);
     }
     for (const auto& id : gone) remove(id);
     for (const auto& [id, files] : now) {
-      const auto is = [&](const std::map<std::string, Files>& known) {
+      const auto is = [&](const std::map<std::string, ModelFiles>& known) {
         const auto found = known.find(id);
         return found != known.end() && found->second == files;
       };
-      if (!is(served_) && !is(failed_) && is(seen_)) open(id, files);
+      if (!is(seen_)) continue;
+      if (!is(served_) && !is(failed_)) {
+        open(id, files);
+      } else if (failed_loads_->take_if_changed(id, files)) {
+        load_again(id);
+      }
     }
     seen_ = std::move(now);
   } catch (const std::exception& e) {
@@ -97,10 +65,10 @@ void ModelWatch::look() {
   }
 }
 
-void ModelWatch::open(const std::string& id, const Files& files) {
+void ModelWatch::open(const std::string& id, const ModelFiles& files) {
   const bool replaced = served_.contains(id);
   try {
-    engine_.put(actions_.open({.id = id, .path = files.path}));
+    engine_.put(failed_loads_->watched(actions_.open({.id = id, .path = files.path}), files.path));
     served_[id] = files;
     failed_.erase(id);
     log::info(concat("model ", id, replaced ? " was replaced" : " was added"));
@@ -109,6 +77,16 @@ void ModelWatch::open(const std::string& id, const Files& files) {
     log::warning(concat("model ", id, " is left out: ", e.what()));
     // Its old files are not there any more.
     if (replaced) remove(id);
+  }
+}
+
+// Without this, requests would get the old failure until EngineOptions::load_retry has passed.
+void ModelWatch::load_again(const std::string& id) {
+  try {
+    engine_.load(id);
+    log::info(concat("model ", id, " is loaded again: its files have changed since that failed"));
+  } catch (const Error&) {
+    // It is not served any more, or the server ends.
   }
 }
 

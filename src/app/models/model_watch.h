@@ -4,32 +4,31 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "app/models/model_files.h"
 #include "core/mutex.h"
 #include "easel/engine.h"
 
 namespace easel {
 
-/// A checkpoint that is served, or could be.
-struct WatchedModel {
-  std::string id;    ///< the name that requests use
-  std::string path;  ///< of its folder or file
-};
-
 /// Looks at the files of all checkpoints every two seconds and changes the engine's models accordingly. A change counts
-/// once two looks in a row have found the same, so that a file that is still being written is not opened. Methods are
-/// for one thread; the engine must outlive this object.
+/// once two looks in a row have found the same, so that a file that is still being written is not opened. A model whose
+/// load failed is loaded again once its files are others than they were then. Methods are for one thread; the engine
+/// must outlive this object.
 class ModelWatch {
  public:
   struct Actions {
     std::function<std::vector<WatchedModel>()> find;               ///< all checkpoints as they are now
     std::function<ServedModel(const WatchedModel& model)> open{};  ///< @throws Error  it cannot be served
   };
-  /// @param served  what the engine serves now
-  ModelWatch(Engine& engine, Actions actions, const std::vector<WatchedModel>& served);
+  /// @param served        what the engine serves now, or could not open
+  /// @param failed_loads  has watched the models that the engine serves now
+  ModelWatch(Engine& engine, Actions actions, const std::vector<WatchedModel>& served,
+             std::shared_ptr<FailedLoads> failed_loads = std::make_shared<FailedLoads>());
   /// Ends the thread of start(), if there is one.
   ~ModelWatch();
   ModelWatch(const ModelWatch&) = delete;
@@ -41,20 +40,16 @@ class ModelWatch {
   void look();
 
  private:
-  /// The files of a checkpoint at one moment: equal texts mean that nothing has changed.
-  struct Files {
-    std::string path, stamps;
-    bool operator==(const Files&) const = default;
-  };
-  static Files files_of(const std::string& path);
-  void open(const std::string& id, const Files& files);
+  void open(const std::string& id, const ModelFiles& files);
+  void load_again(const std::string& id);
   void remove(const std::string& id);
 
   Engine& engine_;
   const Actions actions_;
-  std::map<std::string, Files> served_;  // by id
-  std::map<std::string, Files> seen_;    // by the latest look
-  std::map<std::string, Files> failed_;  // could not be opened
+  const std::shared_ptr<FailedLoads> failed_loads_;
+  std::map<std::string, ModelFiles> served_;  // by id
+  std::map<std::string, ModelFiles> seen_;    // by the latest look
+  std::map<std::string, ModelFiles> failed_;  // could not be opened
 
   std::thread thread_;
   Mutex mutex_;

@@ -55,6 +55,9 @@ class ImageEndpoints {
     return read(budgeted);
   }
 
+  /// The server ends: bodies that wait for memory are not waited for.
+  void begin_shutdown() { upload_memory_.end_waiting(); }
+
   /// Calls `decode`, which decodes uploaded images, when one of the places for that is free. Not to be nested.
   template <class Decode>
   auto with_decoding_place(const Decode& decode) {

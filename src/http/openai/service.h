@@ -38,7 +38,10 @@ class Service {
   Response error_response(const HttpError& error);
 
   /// Image requests get 503 from now on, and connections end with their next response.
-  void begin_shutdown() { shutting_down_ = true; }
+  void begin_shutdown() {
+    shutting_down_ = true;
+    endpoints_.images.begin_shutdown();
+  }
 
   const ServerOptions& options() const { return options_; }
 

@@ -11,8 +11,8 @@ namespace easel::http {
 /// Used by one thread at a time.
 class Client {
  public:
-  /// Receives a body piece by piece, in order. Must not throw: the rest of the body would be taken for the next
-  /// request.
+  /// Receives a body piece by piece, in order. If it throws, receive_body() throws the same, and the connection ends
+  /// after the response. The time that it takes is not the client's.
   using Sink = std::function<void(std::string_view piece)>;
 
   virtual ~Client() = default;

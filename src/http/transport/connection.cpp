@@ -252,10 +252,18 @@ void Connection::receive_body(std::size_t max_bytes, const Sink& sink) {
   if (head_.expects_continue && stream_.received().empty()) stream_.write(kContinue.data(), kContinue.size());
   body_begun_ = true;
   stream_.begin_body(max_bytes);
+  std::exception_ptr failure;  // the library is not made for exceptions of its receivers
   const bool complete = (*reader_)([&](const char* bytes, std::size_t count) {
-    sink(std::string_view(bytes, count));
-    return true;
+    const auto begun = Clock::now();
+    try {
+      sink(std::string_view(bytes, count));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    stream_.postpone_body_deadline(Clock::now() - begun);
+    return !failure;
   });
+  if (failure) std::rethrow_exception(failure);
   if (!complete) throw body_failure(stream_.failure(), max_bytes);
   unread_ = false;
 }

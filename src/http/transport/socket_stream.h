@@ -51,6 +51,8 @@ class SocketStream final : public httplib::Stream {
   /// framing.
   /// @param max_bytes  of content; read() fails instead of reading more
   void begin_body(std::size_t max_bytes);
+  /// The server was not reading for so long.
+  void postpone_body_deadline(std::chrono::nanoseconds time) { body_deadline_.postpone(time); }
   /// Writes fail from now on.
   void abandon() { abandoned_ = true; }
   void end_sending();

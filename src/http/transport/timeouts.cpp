@@ -27,6 +27,11 @@ void TransferDeadline::progress(std::size_t bytes) {
   progressed_at_ = Clock::now();
 }
 
+void TransferDeadline::postpone(std::chrono::nanoseconds time) {
+  started_ += time;
+  progressed_at_ += time;
+}
+
 TransferDeadline::Clock::time_point TransferDeadline::at(Pressure pressure) {
   const auto deadline = started_ + allowed_ + std::chrono::seconds(bytes_ / kBytesPerExtraSecond);
   if (pressure == Pressure::kNone) return deadline;

@@ -40,6 +40,9 @@ class TransferDeadline {
   /// So many more bytes were transferred.
   void progress(std::size_t bytes);
 
+  /// So much time does not count.
+  void postpone(std::chrono::nanoseconds time);
+
   /// The deadline as it is now.
   Clock::time_point at(Pressure pressure);
 

@@ -13,10 +13,14 @@ namespace {
 // Taken at a time by a body whose length is not declared.
 constexpr std::size_t kPortion = std::size_t{8} << 20;
 
-ProtocolError no_memory(bool close) {
+ProtocolError no_memory() {
   return ProtocolError({.status = 429,
                         .message = "The server is receiving as many uploads as it has memory for; try again later.",
-                        .close = close});
+                        .close = true});
+}
+
+ProtocolError server_ends() {
+  return ProtocolError({.status = 503, .message = "The server is shutting down.", .close = true});
 }
 
 }  // namespace
@@ -48,7 +52,7 @@ bool UploadMemory::take(const std::string& account, std::size_t held, std::size_
   waiting_.push_back({account, bytes, held + bytes <= kSmallBody});
   const auto own = std::prev(waiting_.end());
   bool next = is_next(own);
-  while (!next && changed_.wait_until(mutex_, until)) next = is_next(own);
+  while (!next && !ending_ && changed_.wait_until(mutex_, until)) next = is_next(own);
   waiting_.erase(own);
   if (next) {
     used_ += bytes;
@@ -68,29 +72,36 @@ void UploadMemory::give_back(const std::string& account, std::size_t bytes) {
   changed_.notify_all();
 }
 
-bool BudgetedClient::take(std::size_t bytes) {
-  if (!memory_.take(account_, held_, bytes)) return false;
+void UploadMemory::end_waiting() {
+  const MutexLock lock(mutex_);
+  ending_ = true;
+  changed_.notify_all();
+}
+
+bool UploadMemory::is_ending() const {
+  const MutexLock lock(mutex_);
+  return ending_;
+}
+
+void BudgetedClient::take(std::size_t bytes) {
+  if (!memory_.take(account_, held_, bytes)) throw memory_.is_ending() ? server_ends() : no_memory();
   held_ += bytes;
-  return true;
 }
 
 void BudgetedClient::receive_body(std::size_t max_bytes, const Sink& sink) {
   const auto limit = std::min(max_bytes, memory_.max_body());
   // A declared length above the limit is refused by the client, before anything is read.
   if (!head_.chunked && head_.body_bytes > 0 && head_.body_bytes <= limit) {
-    if (!take(static_cast<std::size_t>(head_.body_bytes))) throw no_memory(/*close=*/true);
+    take(static_cast<std::size_t>(head_.body_bytes));
   }
   if (!head_.chunked) return client_.receive_body(limit, sink);
   std::size_t received = 0;
-  bool short_of_memory = !take(std::min(kPortion, limit));
-  if (short_of_memory) throw no_memory(/*close=*/true);
+  take(std::min(kPortion, limit));
   client_.receive_body(limit, [&](std::string_view piece) {
     received += piece.size();
-    if (short_of_memory) return;
-    if (received > held_ && !take(std::min(kPortion, limit - held_))) short_of_memory = true;
-    if (!short_of_memory) sink(piece);
+    if (received > held_) take(std::min(kPortion, limit - held_));
+    sink(piece);
   });
-  if (short_of_memory) throw no_memory(/*close=*/false);
 }
 
 }  // namespace easel::http

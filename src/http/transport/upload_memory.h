@@ -30,9 +30,12 @@ class UploadMemory {
   std::size_t max_body() const { return bytes_ - bytes_ / 4; }
   /// Waits until the account gets so much more.
   /// @param held  by the same request already
-  /// @return false if it got none within the time
+  /// @return false if it got none within the time, or before end_waiting() was called
   bool take(const std::string& account, std::size_t held, std::size_t bytes);
   void give_back(const std::string& account, std::size_t bytes);
+  /// Nobody waits from now on, because the server ends: take() returns false where it would wait.
+  void end_waiting();
+  bool is_ending() const;
 
  private:
   struct Waiting {
@@ -45,8 +48,9 @@ class UploadMemory {
 
   const std::size_t bytes_;
   const std::chrono::milliseconds wait_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
+  bool ending_ EASEL_GUARDED_BY(mutex_) = false;
   std::size_t used_ EASEL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::size_t> held_ EASEL_GUARDED_BY(mutex_);  // by account
   std::list<Waiting> waiting_ EASEL_GUARDED_BY(mutex_);               // longest first
@@ -64,13 +68,14 @@ class BudgetedClient final : public Client {
   BudgetedClient& operator=(const BudgetedClient&) = delete;
 
   /// A body whose length is not declared takes 8 MiB at a time.
-  /// @throws ProtocolError  as Client; 429: there was no memory within the time
+  /// @throws ProtocolError  as Client; 429: there was no memory within the time; 503: the server ends. The body is not
+  ///                        read further then
   void receive_body(std::size_t max_bytes, const Sink& sink) override;
   const std::string& address() const override { return client_.address(); }
   bool gone() override { return client_.gone(); }
 
  private:
-  bool take(std::size_t bytes);
+  void take(std::size_t bytes);
 
   Client& client_;
   const RequestHead& head_;

@@ -70,6 +70,14 @@ Guidance guidance_of(const DenoiserConditioning& conditioning) {
   return conditioning.prompt_embeds.size(0) > 1 ? Guidance::kOn : Guidance::kOff;
 }
 
+/// Looks at the noise only where the request's own numbers may be too large, because that waits for the device.
+/// @param latents  of the beginning
+void check_noise(const GenerationRequest& request, const at::Tensor& latents) {
+  if (request.sigmas.empty() || latents.scalar_type() != at::kHalf || at::isfinite(latents).all().item<bool>()) return;
+  reject_field("sigmas", concat("begin with ", request.sigmas.front(), ", and noise of that level has values that ",
+                                "float16 cannot hold; give smaller ones"));
+}
+
 /// Splits the steps between two phases: the base keeps the timesteps from the cutoff up, the refiner those below it.
 void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t num_train_timesteps) {
   if (denoising_end >= 1) {
@@ -169,6 +177,7 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
       generation->phases = begin_phases(request, conditioning, canvas);
       generation->start();
       start->begin(*generation);
+      check_noise(request, generation->latents);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <stdexcept>
+#include <utility>
 
 #include "http/transport/connection.h"
 
@@ -14,7 +15,8 @@ namespace {
 
 class BodyReader : public http::RequestHandler {
  public:
-  explicit BodyReader(std::size_t max_body_bytes) : max_body_bytes_(max_body_bytes) {}
+  BodyReader(std::size_t max_body_bytes, const http::Client::Sink& sink)
+      : max_body_bytes_(max_body_bytes), sink_(sink) {}
 
   std::optional<http::Response> handle(const http::RequestHead& head, http::Client& client) override {
     if (served.body || served.refusal) {
@@ -22,7 +24,12 @@ class BodyReader : public http::RequestHandler {
       return http::Response{};
     }
     try {
-      served.body = client.read_body(max_body_bytes_);
+      std::string body;
+      client.receive_body(max_body_bytes_, [&](std::string_view piece) {
+        if (sink_) sink_(piece);
+        body += piece;
+      });
+      served.body = std::move(body);
     } catch (const http::ProtocolError& refused) {
       return refuse(refused);
     }
@@ -37,18 +44,20 @@ class BodyReader : public http::RequestHandler {
 
  private:
   const std::size_t max_body_bytes_;
+  const http::Client::Sink& sink_;
 };
 
 }  // namespace
 
-ServedBytes serve_bytes(std::string_view bytes, std::size_t step, std::size_t max_body_bytes) {
+ServedBytes serve_bytes(std::string_view bytes, std::size_t step, std::size_t max_body_bytes,
+                        const http::Client::Sink& sink) {
   std::array<int, 2> sockets{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
     throw std::runtime_error("no pair of sockets");
   }
   const int buffer_bytes = 200'000;
   ::setsockopt(sockets[1], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
-  BodyReader handler(max_body_bytes);
+  BodyReader handler(max_body_bytes, sink);
   {
     http::Connection connection(http::Socket(sockets[0]), {}, [] { return http::Pressure::kNone; });
     for (std::size_t at = 0; at < bytes.size(); at += step) {

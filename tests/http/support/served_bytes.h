@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/transport/client.h"
 #include "http/transport/protocol_error.h"
 
 namespace easel::test {
@@ -19,6 +20,8 @@ struct ServedBytes {
 
 /// Serves the bytes as if a client had sent them in pieces of `step` bytes and had then ended its side.
 /// @param max_body_bytes  limit of the body
-ServedBytes serve_bytes(std::string_view bytes, std::size_t step, std::size_t max_body_bytes);
+/// @param sink            also receives the body; may throw a ProtocolError
+ServedBytes serve_bytes(std::string_view bytes, std::size_t step, std::size_t max_body_bytes,
+                        const http::Client::Sink& sink = {});
 
 }  // namespace easel::test

@@ -102,5 +102,19 @@ TEST(ChunkedBody, FramingIsBounded) {
   EXPECT_EQ(refusal_of(extensions, 1000), 400);
 }
 
+TEST(ChunkedBody, ReaderThatThrowsEndsTheConnection) {
+  const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n";
+  for (const auto& rest : {chunked, std::string("Content-Length: 2\r\n\r\nab")}) {
+    const auto text = "POST / HTTP/1.1\r\nHost: a\r\n" + rest + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+    const auto served = serve_bytes(text, kOnePiece, kLimit, [](std::string_view) {
+      throw http::ProtocolError({.status = 429, .message = "no memory", .close = true});
+    });
+    ASSERT_TRUE(served.refusal) << rest;
+    EXPECT_EQ(served.refusal->reason().status, 429);
+    EXPECT_FALSE(served.body);
+    EXPECT_FALSE(served.next_path);
+  }
+}
+
 }  // namespace
 }  // namespace easel::test

@@ -42,6 +42,15 @@ TEST(TransferDeadline, UnderPressureNeedsProgress) {
   expect_left(body, Pressure::kNone, 29'700ms);
 }
 
+TEST(TransferDeadline, TimeInWhichTheServerDoesNotReadDoesNotCount) {
+  auto body = TransferDeadline::of_body(kTimeouts, Pressure::kNone);
+  std::this_thread::sleep_for(300ms);
+  body.postpone(300ms);
+  expect_left(body, Pressure::kScarce, 1s);
+  body.postpone(29s);
+  expect_left(body, Pressure::kNone, 59s);
+}
+
 TEST(TransferDeadline, BegunUnderPressureMustBeComplete) {
   auto body = TransferDeadline::of_body(kTimeouts, Pressure::kScarce);
   std::this_thread::sleep_for(300ms);

@@ -73,18 +73,29 @@ TEST(UploadMemory, LargeBodiesAreNotStarvedBySmallerOnes) {
   EXPECT_TRUE(later.succeeded());
 }
 
+TEST(UploadMemory, NobodyWaitsOnceTheServerEnds) {
+  UploadMemory memory(8 * kMebibyte, kLong);
+  EXPECT_TRUE(memory.take("a", 0, 6 * kMebibyte));
+  Taking other(memory, "b", 2 * kMebibyte);
+  EXPECT_TRUE(other.waits());
+  memory.end_waiting();
+  EXPECT_FALSE(other.succeeded());
+  EXPECT_TRUE(memory.take("c", 0, kMebibyte)) << "for this one nobody has to wait";
+}
+
 /// Sends a body in pieces of a mebibyte.
 class SendingClient final : public Client {
  public:
   explicit SendingClient(std::size_t bytes) : bytes_(bytes) {}
   void receive_body(std::size_t max_bytes, const Sink& sink) override {
     limit = max_bytes;
-    for (std::size_t sent = 0; sent < bytes_; sent += kMebibyte) sink(std::string(kMebibyte, 'x'));
+    for (; sent < bytes_; sent += kMebibyte) sink(std::string(kMebibyte, 'x'));
   }
   const std::string& address() const override { return address_; }
   bool gone() override { return false; }
 
   std::size_t limit = 0;
+  std::size_t sent = 0;
 
  private:
   const std::size_t bytes_;
@@ -136,9 +147,27 @@ TEST(BudgetedClient, Returns429WithoutMemory) {
       ADD_FAILURE() << "there is memory for 12 only";
     } catch (const ProtocolError& refused) {
       EXPECT_EQ(refused.reason().status, 429);
+      EXPECT_TRUE(refused.reason().close);
+      EXPECT_EQ(client.sent, chunked ? 8 * kMebibyte : 0) << "the rest is not read";
     }
   }
   EXPECT_TRUE(memory.take("c", 0, 12 * kMebibyte)) << "what was taken is given back";
+}
+
+TEST(BudgetedClient, Returns503OnceTheServerEnds) {
+  UploadMemory memory(64 * kMebibyte, kLong);
+  ASSERT_TRUE(memory.take("b", 0, 40 * kMebibyte));
+  memory.end_waiting();
+  const auto head = head_of(20 * kMebibyte, /*chunked=*/false);
+  const std::string account = "a";
+  SendingClient client(20 * kMebibyte);
+  BudgetedClient budgeted(client, head, memory, account);
+  try {
+    budgeted.read_body(40 * kMebibyte);
+    ADD_FAILURE() << "there is memory for 8 only";
+  } catch (const ProtocolError& refused) {
+    EXPECT_EQ(refused.reason().status, 503);
+  }
 }
 
 }  // namespace
