@@ -15,11 +15,14 @@
 
 #include "adapters/adapter_catalog.h"
 #include "app/command_line/commands.h"
+#include "app/command_line/format.h"
 #include "app/compute_threads.h"
 #include "app/late_engine.h"
 #include "app/metadata_options.h"
+#include "app/models/last_use.h"
 #include "app/models/model_list.h"
 #include "app/models/model_watch.h"
+#include "app/models/pulled_models.h"
 #include "app/models/startup_download.h"
 #include "app/service_manager.h"
 #include "app/watchdog.h"
@@ -96,11 +99,6 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
   server.stop();
 }
 
-std::string url_host(const std::string& host) {
-  if (host == "0.0.0.0" || host == "::") return "localhost";
-  return host.find(':') == std::string::npos ? host : "[" + host + "]";
-}
-
 void log_startup(const ModelList& models, const std::string& host, int port) {
   const auto& model = models.front();
   const auto others = models.size() - 1;
@@ -127,6 +125,7 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   const auto failed_loads = std::make_shared<FailedLoads>();
   std::vector<ServedModel> models;
   for (auto& model : list_models(options.model, found)) {
+    note_requests(model);
     const auto path = model.description.folder;
     models.push_back(failed_loads->watched(std::move(model), path));
   }
@@ -185,6 +184,7 @@ int serve(const Options& options) {
     const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
     server_options.list_adapters = [catalog] { return catalog->list(); };
   }
+  server_options.model_library = make_model_library(options);
   const auto download = std::make_shared<PendingDownload>();
   download->model = names.empty() ? "" : names.front();
   if (!names.empty()) server_options.download = download;

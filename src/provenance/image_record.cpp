@@ -33,6 +33,10 @@ GenerationRequest with_defaults(GenerationRequest request, const ModelDescriptio
   if (!request.guidance_scale && uses_guidance(model)) request.guidance_scale = model.default_guidance_scale;
   if (!request.prompt_syntax)
     request.prompt_syntax = options.prompt_syntax == "a1111" ? PromptSyntax::kA1111 : PromptSyntax::kPlain;
+  if (request.padding_mask_crop && !request.width) {
+    request.width = model.native_width;
+    request.height = model.native_height;
+  }
   return request;
 }
 
@@ -60,6 +64,10 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   add("Model", model.id);
   if (request.image && model.upscale_factor == 0)
     add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (request.padding_mask_crop) {
+    add("Inpaint area", "Only masked");
+    add("Masked area padding", *request.padding_mask_crop);
+  }
   if (request.clip_skip.value_or(0) != 0) add("Clip skip", a1111_clip_skip(*request.clip_skip, model));
   add("Version", concat(kSoftware, version));
   return write_parameters(text);
@@ -83,8 +91,11 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   if (!origin.options.embed) return metadata;
   auto request = origin.request;
   request.seed = image.seed;
-  request.width = image.image.width;
-  request.height = image.image.height;
+  // With padding_mask_crop, the request's size is that of the part that was drawn.
+  if (!request.padding_mask_crop) {
+    request.width = image.image.width;
+    request.height = image.image.height;
+  }
   metadata.parameters =
       parameters_of(request, origin.model, origin.options.version, image.image.width, image.image.height);
   auto record = origin.record;

@@ -80,6 +80,7 @@ PUBLIC_HEADERS = {
     "observer.h": "interface",
     "scheduler.h": "schedulers/schedule",
     "server.h": "server interface",
+    "model_library.h": "server interface",
     "model.h": "model interface",
 }
 

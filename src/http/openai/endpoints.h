@@ -4,6 +4,7 @@
 #include "http/openai/image_endpoints.h"
 #include "http/openai/job_endpoints.h"
 #include "http/openai/model_endpoints.h"
+#include "http/openai/model_pull.h"
 #include "http/openai/status_endpoints.h"
 
 namespace easel::http {
@@ -12,6 +13,7 @@ namespace easel::http {
 struct Endpoints {
   StatusEndpoints status;
   ModelEndpoints models;
+  ModelPulls pulls;
   ImageEndpoints images;
   JobEndpoints jobs;
 };

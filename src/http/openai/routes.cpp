@@ -66,6 +66,16 @@ MaybeResponse unload_model(Endpoints& endpoints, const RouteRequest& request) {
   return endpoints.models.unload(request.parameter);
 }
 
+MaybeResponse pull_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Pulling a model");
+  return endpoints.pulls.pull(request.client, request.record);
+}
+
+MaybeResponse remove_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Removing a model");
+  return endpoints.models.remove(request.parameter);
+}
+
 constexpr Route kRoutes[] = {
     {.method = "GET", .name = "/v1/", .pattern = "", .handler = &root},
     {.method = "GET",
@@ -93,6 +103,8 @@ constexpr Route kRoutes[] = {
      .handler = &describe_model},
     {.method = "POST", .name = "/v1/models/{id}/load", .pattern = "models/{...}/load", .handler = &load_model},
     {.method = "POST", .name = "/v1/models/{id}/unload", .pattern = "models/{...}/unload", .handler = &unload_model},
+    {.method = "POST", .name = "/v1/models/pull", .pattern = "models/pull", .handler = &pull_model},
+    {.method = "DELETE", .name = "/v1/models/{id}", .pattern = "models/{...}", .handler = &remove_model},
     {.method = "GET", .name = "/v1/loras", .pattern = "loras", .handler = &list_adapters},
     {.method = "GET", .name = "/api/tags", .pattern = "api/tags", .handler = &list_tags},
     // The id in the path is the permission: browsers send no key with the address of an image.

@@ -17,6 +17,7 @@
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/image_codec.h"
+#include "pipelines/images/kept_pixels.h"
 #include "pipelines/prompts/conditioner.h"
 
 namespace easel {
@@ -99,6 +100,7 @@ class DiffusionGeneration : public Generation {
 
   Masking masking = Masking::kNone;
   std::optional<PreservedRegion> kept;
+  std::shared_ptr<const KeptPixels> kept_pixels;  ///< of the request's image, in the finished one; null: none
   /// Further channels of the model's input, after the latents: [1, c, h, w] for all rows, or [k, c, h, w]. Undefined
   /// for most models.
   at::Tensor extra_channels;

@@ -11,6 +11,10 @@ constexpr std::chrono::milliseconds kProbeInterval{200};  // between comments to
 
 }  // namespace
 
+std::string without_braces(const std::string& object) {
+  return object.substr(1, object.size() - 2);
+}
+
 bool EventWriter::send(const std::string& type, std::string_view members) {
   std::string event;
   constexpr std::size_t kFramingBytes = 64;
@@ -22,9 +26,7 @@ bool EventWriter::send(const std::string& type, std::string_view members) {
 }
 
 bool EventWriter::send_error(const HttpError& error) {
-  auto members = error_body(error);
-  members = members.substr(1, members.size() - 2);  // without its braces
-  return send("error", members);
+  return send("error", without_braces(error_body(error)));
 }
 
 bool EventWriter::keep_alive() {

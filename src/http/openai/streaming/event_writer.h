@@ -11,6 +11,9 @@
 
 namespace easel::http {
 
+/// The members of a JSON object, as EventWriter::send takes them.
+std::string without_braces(const std::string& object);
+
 /// Writes events in the form that the parsers of OpenAI's SDKs read: one `event:` line, one `data:` line with JSON, one
 /// blank line; never `id:` or `retry:`, which end the stream of some of them. Used by one thread.
 class EventWriter {

@@ -20,10 +20,6 @@ constexpr milliseconds kPollInterval{50};
 constexpr milliseconds kMaxWaitForStart{1'000};
 constexpr char kProgressEvent[] = "image_generation.progress";
 
-std::string without_braces(const std::string& object) {
-  return object.substr(1, object.size() - 2);
-}
-
 // One thread's view of a stream.
 class Streamer {
  public:
