@@ -4,8 +4,12 @@
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
+#include <functional>
+#include <utility>
+
 #include "nn/adapter_set.h"
 #include "nn/layer_adapter.h"
+#include "nn/packed_weight.h"
 
 namespace easel {
 namespace {
@@ -16,10 +20,19 @@ at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const 
   return adapters == nullptr ? run_layer(call) : apply_adapters(*adapters, call);
 }
 
+/// What prepares a weight at its first use. One that is kept in a smaller dtype is converted at each call, so it stays
+/// plain.
+std::function<at::Tensor(const at::Tensor&)> packing(const ModuleScope& scope,
+                                                     std::function<at::Tensor(const at::Tensor&)> pack) {
+  return [dtype = scope.placement().dtype, pack = std::move(pack)](const at::Tensor& weight) {
+    return weight.scalar_type() == dtype ? pack(weight) : weight;
+  };
+}
+
 }  // namespace
 
 Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take_deferred("weight", {out_features, in_features})),
+    : weight_(scope.take_deferred("weight", {out_features, in_features}).then(packing(scope, &pack_linear_weight))),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
@@ -32,12 +45,18 @@ at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const 
 }
 
 at::Tensor Linear::weight() const {
-  return weight_.get().to(dtype_);
+  const auto& stored = weight_.get();
+  return stored.scalar_type() == dtype_ ? stored : stored.to(dtype_);
 }
 
 Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(scope.take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
-                                  at::MemoryFormat::ChannelsLast)),
+    : weight_(scope
+                  .take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
+                                 at::MemoryFormat::ChannelsLast)
+                  .then(packing(scope,
+                                [options](const at::Tensor& weight) {
+                                  return pack_convolution_weight(weight, options.stride, options.padding);
+                                }))),
       dtype_(scope.placement().dtype),
       options_(options),
       slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {
