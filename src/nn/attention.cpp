@@ -2,6 +2,8 @@
 
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include "nn/kernels/blocked_attention.h"
+
 namespace easel {
 namespace {
 
@@ -14,6 +16,10 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {  // [B, L, D] 
 at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                 std::int64_t heads, const at::Tensor& bias, AttentionMask mask,
                                 std::optional<double> scale) {
+  if (query.device().is_cpu() && mask == AttentionMask::kNone && is_bias_per_key(bias) && !scale && query.numel() > 0 &&
+      key.size(1) > 0 && has_blocked_attention(query.scalar_type(), query.size(2) / heads)) {
+    return blocked_attention(query, key, value, heads, bias);
+  }
   const auto attn_mask = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   const auto out = at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
                                                     split_heads(value, heads), attn_mask, /*dropout_p=*/0.0,

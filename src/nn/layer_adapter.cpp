@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "nn/affine.h"
+#include "nn/packed_weight.h"
 
 namespace easel {
 namespace {
@@ -61,6 +62,7 @@ at::Tensor delta(const KroneckerProduct& change, at::IntArrayRef shape) {
 at::Tensor run_layer(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
                      const at::Tensor& bias = {}) {
   if (weight.dim() == 2) return affine(input, weight, bias);
+  if (is_packed(weight)) return packed_convolution(input, weight, bias, call.stride, call.padding);
   return at::conv2d(input, weight, bias, {call.stride, call.stride}, {call.padding, call.padding});
 }
 
@@ -98,9 +100,9 @@ at::Tensor compute_gain(const WeightedAdapter& use, const at::Tensor& weight) {
   const auto& [lengths, rule] = *use.adapter->magnitude;
   const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (rule == Magnitude::Rule::kPeft) {
-    return lengths / vector_norms(at::add(weight, change, use.adapter->scale * use.weight), lengths);
+    return lengths / vector_norms(at::add(unpacked(weight), change, use.adapter->scale * use.weight), lengths);
   }
-  const auto changed = at::add(weight, change, use.adapter->scale);
+  const auto changed = at::add(unpacked(weight), change, use.adapter->scale);
   auto gain = lengths / vector_norms(changed, lengths).add_(epsilon_of(weight.scalar_type()));
   if (use.weight != 1) gain.sub_(1).mul_(use.weight).add_(1);
   return gain;
@@ -139,11 +141,12 @@ bool should_merge(const LayerAdapters& adapters, const at::Tensor& weight) {
 at::Tensor scaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
   const auto change = unscaled_delta(*use.adapter, weight.sizes());
   if (!use.adapter->magnitude) return change * (use.adapter->scale * use.weight);
-  return at::add(weight, change, use.adapter->scale).mul_(gain_of(use, weight)).sub_(weight);
+  const auto plain = unpacked(weight);
+  return at::add(plain, change, use.adapter->scale).mul_(gain_of(use, plain)).sub_(plain);
 }
 
 at::Tensor merged_weight(const LayerAdapters& adapters, const at::Tensor& weight) {
-  auto merged = weight;
+  auto merged = unpacked(weight);
   for (const auto& use : adapters.uses) {
     if (!changes_weight(use) || can_apply_factors(use, adapters)) continue;
     const auto& adapter = *use.adapter;

@@ -3,8 +3,12 @@
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
+#include <functional>
+#include <utility>
+
 #include "nn/adapter_set.h"
 #include "nn/layer_adapter.h"
+#include "nn/packed_weight.h"
 
 namespace easel {
 namespace {
@@ -19,25 +23,41 @@ at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const 
   return adapters == nullptr ? run_layer(call) : apply_adapters(*adapters, call);
 }
 
+/// What prepares a weight at its first use. A weight that is kept in a smaller dtype is converted at each call, so it
+/// stays plain.
+std::function<at::Tensor(const at::Tensor&)> packing(const ModuleScope& scope,
+                                                     std::function<at::Tensor(const at::Tensor&)> pack) {
+  return [dtype = scope.placement().dtype, pack = std::move(pack)](const at::Tensor& weight) {
+    return weight.scalar_type() == dtype ? pack(weight) : weight;
+  };
+}
+
 }  // namespace
 
 Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take_layer("weight", {out_features, in_features})),
+    : weight_(scope.take_layer("weight", {out_features, in_features}).then(packing(scope, &pack_linear_weight))),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  const auto used = weight_.whole(dtype_).to(x.scalar_type());
+  // A module may ask for more precision than the model's.
+  const auto own = weight_.whole(dtype_);
+  const auto used = x.scalar_type() == own.scalar_type() ? own : unpacked(own).to(x.scalar_type());
   const auto bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
   const LayerCall call{.input = x, .weight = used, .bias = bias};
   return run_with_adapters(call, slot_, ctx);
 }
 
 Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(scope.take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
-                                  at::MemoryFormat::ChannelsLast)),
+    : weight_(scope
+                  .take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
+                                 at::MemoryFormat::ChannelsLast)
+                  .then(packing(scope,
+                                [options](const at::Tensor& weight) {
+                                  return pack_convolution_weight(weight, options.stride, options.padding);
+                                }))),
       dtype_(scope.placement().dtype),
       options_(options),
       slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {

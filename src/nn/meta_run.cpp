@@ -13,7 +13,9 @@
 #include <tuple>
 
 #include "easel/error.h"
+#include "nn/kernels/blocked_attention.h"
 #include "nn/onednn_scratch.h"
+#include "nn/packed_weight.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -81,7 +83,9 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
   if (cpu_supports(input.scalar_type())) {
-    const auto reordered = at::empty(weight.sizes(), weight.options());
+    // Of a weight that is not packed, oneDNN makes a copy for the call.
+    const bool packed = !transposed && weight.size(2) > 1 && packs_convolutions(weight.scalar_type());
+    const auto reordered = packed ? at::Tensor() : at::empty(weight.sizes(), weight.options());
     const OneDnnConvolution call{.batch = input.size(0),
                                  .in_channels = input.size(1),
                                  .out_channels = channels,
@@ -132,7 +136,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& inpu
   return {at::empty_like(input, at::MemoryFormat::Contiguous), rows, at::empty_like(rows)};
 }
 
-/// The fused kernels, which never hold the scores of all pairs. The memory of the result is [B, L, heads, D].
+/// The fused kernels and easel's own, which never hold the scores of all pairs. The memory of the result is [B, L,
+/// heads, D].
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const std::optional<at::Tensor>& attn_mask, double dropout_p, bool is_causal,
                      std::optional<double> scale, bool enable_gqa) {
@@ -140,7 +145,14 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
   constexpr std::int64_t kWidestFlashHead = 256;
   const auto options = query.options();
   const std::vector<std::int64_t> shape{query.size(0), query.size(2), query.size(1), value.size(3)};
-  const auto logsumexp = at::empty({query.size(0), query.size(1), query.size(2)}, options.dtype(at::kFloat));
+  const auto dtype = query.scalar_type();
+  const bool own = !simulates_cuda() && !is_causal && is_bias_per_key(attn_mask.value_or(at::Tensor())) &&
+                   has_blocked_attention(dtype, query.size(3));
+  const auto scratch =
+      own ? at::empty({blocked_attention_bytes(dtype, query.size(0), query.size(1), key.size(2), query.size(3))},
+                      options.dtype(at::kByte))
+          : at::empty({query.size(0), query.size(1), query.size(2)},
+                      options.dtype(at::kFloat));  // sums of exponentials
   const auto out = at::empty(shape, options);
   if (simulates_cuda() && query.scalar_type() != at::kFloat && query.size(3) > kWidestFlashHead) {
     at::empty(shape, options.dtype(at::kFloat));

@@ -120,6 +120,16 @@ OneDnnKernels onednn_kernels(c10::ScalarType dtype, const CpuCapabilities& cpu, 
   return cpu.avx512_bf16 && allows_bf16 ? OneDnnKernels::kDirect : OneDnnKernels::kEmulated;
 }
 
+bool onednn_uses_avx512(const CpuCapabilities& cpu, std::string_view max_isa) {
+  constexpr std::array<std::string_view, 5> kLowerLimits = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"};
+  return cpu.avx512 && std::ranges::find(kLowerLimits, in_upper_case(max_isa)) == kLowerLimits.end();
+}
+
+bool onednn_uses_avx512() {
+  static const auto cpu = cpu_capabilities();
+  return onednn_uses_avx512(cpu, max_isa());
+}
+
 OneDnnKernels onednn_kernels(c10::ScalarType dtype) {
   static const auto cpu = cpu_capabilities();
   return onednn_kernels(dtype, cpu, max_isa());

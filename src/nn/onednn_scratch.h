@@ -27,6 +27,12 @@ struct CpuCapabilities {
 /// @param max_isa  value of the environment variable, in any case; empty: not limited
 OneDnnKernels onednn_kernels(c10::ScalarType dtype, const CpuCapabilities& cpu, std::string_view max_isa);
 
+/// Whether oneDNN computes with AVX-512 on this CPU, within the same limit.
+bool onednn_uses_avx512();
+
+/// The same for a CPU with these capabilities.
+bool onednn_uses_avx512(const CpuCapabilities& cpu, std::string_view max_isa);
+
 /// A square convolution with the same padding on all sides.
 struct OneDnnConvolution {
   std::int64_t batch, in_channels, out_channels;

@@ -22,6 +22,11 @@ TEST(OneDnnKernels, FollowTheCpu) {
 
 TEST(OneDnnKernels, StayWithinTheLimitOfTheEnvironment) {
   EXPECT_EQ(onednn_kernels(c10::kBFloat16, kGraniteRapids, "AVX512_CORE"), OneDnnKernels::kEmulated);
+  for (const auto* limit : {"", "ALL", "avx512_core", "AVX512_CORE_AMX"}) {
+    EXPECT_TRUE(onednn_uses_avx512(kZen4, limit)) << limit;
+    EXPECT_FALSE(onednn_uses_avx512({}, limit)) << limit;
+  }
+  for (const auto* limit : {"SSE41", "avx2", "AVX2_VNNI"}) EXPECT_FALSE(onednn_uses_avx512(kZen4, limit)) << limit;
   EXPECT_EQ(onednn_kernels(c10::kBFloat16, kGraniteRapids, "AVX512_CORE_VNNI"), OneDnnKernels::kEmulated);
   EXPECT_EQ(onednn_kernels(c10::kBFloat16, kGraniteRapids, "AVX512_CORE_BF16"), OneDnnKernels::kDirect);
   EXPECT_EQ(onednn_kernels(c10::kBFloat16, kGraniteRapids, "AVX512_CORE_AMX"), OneDnnKernels::kTiled);

@@ -119,6 +119,21 @@ TEST(DeferredWeight, MismatchIsReportedAtLoadWithoutAllocating) {
             "expected [2, 3, 3, 3]; `huge` is missing");
 }
 
+TEST(DeferredWeight, AnotherFormIsMadeOnceAndReleasesTheFirst) {
+  int made = 0;
+  auto first = at::ones({3});
+  const c10::weak_intrusive_ptr<c10::TensorImpl> watched(first.getIntrusivePtr());
+  const auto doubled = DeferredWeight(std::move(first)).then([&](const at::Tensor& tensor) {
+    ++made;
+    return tensor * 2;
+  });
+  EXPECT_EQ(made, 0);
+  EXPECT_EQ(doubled.get().sum().item<double>(), 6);
+  EXPECT_EQ(DeferredWeight(doubled).get().sum().item<double>(), 6);
+  EXPECT_EQ(made, 1);
+  EXPECT_TRUE(watched.expired());
+}
+
 TEST(DeferredWeight, FailedLoadIsRetried) {
   const auto store = kernel_store({2, 2, 3, 3});
   Weights weights(store, {});

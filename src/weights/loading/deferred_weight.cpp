@@ -14,4 +14,8 @@ DeferredWeight::DeferredWeight(at::Tensor made) : DeferredWeight(std::function<a
   std::call_once(state_->once, [&] { state_->tensor = std::move(made); });
 }
 
+DeferredWeight DeferredWeight::then(std::function<at::Tensor(const at::Tensor&)> convert) const {
+  return DeferredWeight([source = *this, convert = std::move(convert)] { return convert(source.get()); });
+}
+
 }  // namespace easel

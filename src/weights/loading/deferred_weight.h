@@ -18,6 +18,9 @@ class DeferredWeight {
   explicit DeferredWeight(std::function<at::Tensor()> make) : state_(std::make_shared<State>(std::move(make))) {}
   explicit DeferredWeight(at::Tensor made);
 
+  /// The same weight in another form, made from this one at its first use. This one is released then.
+  DeferredWeight then(std::function<at::Tensor(const at::Tensor&)> convert) const;
+
   /// Must not be written.
   /// @throws Error(kCorruptData)  the file has changed since it was opened; the next call tries again
   const at::Tensor& get() const;

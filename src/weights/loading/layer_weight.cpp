@@ -15,6 +15,11 @@ at::Tensor look_up(const at::Tensor& table, const at::Tensor& indices, c10::Scal
 
 }  // namespace
 
+LayerWeight LayerWeight::then(std::function<at::Tensor(const at::Tensor&)> convert) const {
+  const auto* tensor = std::get_if<DeferredWeight>(&weight_);
+  return tensor == nullptr ? *this : LayerWeight(tensor->then(std::move(convert)));
+}
+
 at::Tensor LayerWeight::whole(c10::ScalarType dtype) const {
   if (const auto* blocks = std::get_if<QuantizedWeight>(&weight_)) return blocks->decode(dtype);
   return std::get<DeferredWeight>(weight_).get().to(dtype);

@@ -1,0 +1,193 @@
+// Attention in blocks, for one instruction set. Included only by the files that are compiled for it.
+//
+// Nothing here may come from a header with inline functions or templates of others: the linker keeps one copy of each,
+// and a copy with this file's instructions would end the program on a processor without them.
+#pragma once
+
+#include <stdint.h>
+
+#include "nn/kernels/attention_kernel.h"
+
+namespace easel::kernels {
+namespace {
+
+/// The online softmax of FlashAttention (Dao et al. 2022, arXiv:2205.14135): a block of queries passes all keys, block
+/// by block, and keeps the largest score and the sum of exponentials of each query.
+///
+/// `Arith` supplies the arithmetic: vectors of kWidth float32 sums (Sums), and products of Units. A unit is one float32
+/// number, or two bfloat16 numbers whose products are added together.
+template <class Arith>
+class BlockedAttention {
+  using Unit = typename Arith::Unit;
+  using Sums = typename Arith::Sums;
+  static constexpr int64_t kWidth = Arith::kWidth;
+  static constexpr int64_t kRows = Arith::kRows;        // of a block of accumulators in registers
+  static constexpr int64_t kColumns = Arith::kColumns;  // vectors of such a block
+  static constexpr int64_t kPanel = kColumns * kWidth;  // keys that are packed together
+  static constexpr int64_t kPerUnit = Arith::kPerUnit;  // numbers in a unit
+  static constexpr int64_t kQueries = kAttentionQueries, kKeys = kAttentionKeys;
+  static_assert(kKeys % kPanel == 0 && kWidth % kPerUnit == 0 && kColumns <= 4);
+
+ public:
+  static void run(const AttentionHead& head, int64_t first, int64_t count) {
+    alignas(64) float scores[kQueries * kKeys];
+    alignas(64) Unit weights[kQueries * kKeys / kPerUnit];
+    alignas(64) float sums[kQueries * kAttentionWidest];
+    float largest[kQueries], total[kQueries];
+    const int64_t width = padded_width(head.width);
+    for (int64_t i = 0; i < count * width; ++i) sums[i] = 0;
+    for (int64_t row = 0; row < count; ++row) {
+      largest[row] = -__builtin_inff();
+      total[row] = 0;
+    }
+    for (int64_t key = 0; key < head.keys; key += kKeys) {
+      const int64_t present = head.keys - key < kKeys ? head.keys - key : kKeys;
+      const int64_t padded = padded_width(present);  // to whole vectors
+      score(head, first, count, key, padded, scores);
+      for (int64_t row = 0; row < count; ++row) {
+        if (head.bias != nullptr) add_bias(scores + row * kKeys, head.bias + key, present);
+        soften(scores + row * kKeys, present, padded, head.scale, weights + row * (kKeys / kPerUnit), largest[row],
+               total[row], sums + row * width, width);
+      }
+      add_values(head, count, key, padded, weights, sums, width);
+    }
+    for (int64_t row = 0; row < count; ++row) {
+      Arith::store_result(head.output, (first + row) * head.output_stride, sums + row * width, head.width,
+                          1.0F / total[row]);
+    }
+  }
+
+  static int64_t padded_width(int64_t width) { return (width + kWidth - 1) / kWidth * kWidth; }
+
+  /// Panels of kPanel keys, each [units of a key, kPanel].
+  static void pack_keys(const void* source, int64_t stride, int64_t keys, int64_t width, void* target) {
+    const int64_t units = width / kPerUnit;
+    auto* out = static_cast<Unit*>(target);
+    for (int64_t panel = 0; panel < keys; panel += kPanel, out += units * kPanel) {
+      for (int64_t k = 0; k < kPanel; ++k) {
+        const Unit* row = panel + k < keys ? Arith::units(source, (panel + k) * stride) : nullptr;
+        for (int64_t u = 0; u < units; ++u) out[u * kPanel + k] = row != nullptr ? row[u] : Unit{};
+      }
+    }
+  }
+
+  /// [keys / kPerUnit, padded width], keys padded to whole panels: units of the same column of kPerUnit values.
+  static void pack_values(const void* source, int64_t stride, int64_t keys, int64_t width, void* target) {
+    const int64_t padded_keys = (keys + kPanel - 1) / kPanel * kPanel, padded = padded_width(width);
+    auto* out = static_cast<Unit*>(target);
+    for (int64_t key = 0; key < padded_keys; key += kPerUnit, out += padded) {
+      for (int64_t d = 0; d < padded; ++d) {
+        out[d] = d < width ? Arith::column(source, key, keys, stride, d) : Unit{};
+      }
+    }
+  }
+
+  static int64_t packed_key_bytes(int64_t keys, int64_t width) {
+    return (keys + kPanel - 1) / kPanel * kPanel * (width / kPerUnit) * static_cast<int64_t>(sizeof(Unit));
+  }
+
+  static int64_t packed_value_bytes(int64_t keys, int64_t width) {
+    return (keys + kPanel - 1) / kPanel * kPanel / kPerUnit * padded_width(width) * static_cast<int64_t>(sizeof(Unit));
+  }
+
+ private:
+  /// Rows x Columns vectors of sums += products of `depth` units: rows of `a`, columns of `b`.
+  template <int64_t Rows, int64_t Columns>
+  static inline __attribute__((always_inline)) void multiply(const Unit* a, int64_t a_stride, const Unit* b,
+                                                             int64_t b_stride, int64_t depth, float* out,
+                                                             int64_t out_stride, bool continued) {
+    Sums sums[Rows][Columns];
+    for (int64_t r = 0; r < Rows; ++r) {
+      for (int64_t c = 0; c < Columns; ++c) {
+        sums[r][c] = continued ? Arith::load(out + r * out_stride + c * kWidth) : Arith::zero();
+      }
+    }
+    for (int64_t k = 0; k < depth; ++k) {
+      typename Arith::Operand columns[Columns];
+      for (int64_t c = 0; c < Columns; ++c) columns[c] = Arith::load_units(b + k * b_stride + c * kWidth);
+      for (int64_t r = 0; r < Rows; ++r) {
+        const auto row = Arith::broadcast(a + r * a_stride + k);
+        for (int64_t c = 0; c < Columns; ++c) sums[r][c] = Arith::multiply_add(row, columns[c], sums[r][c]);
+      }
+    }
+    for (int64_t r = 0; r < Rows; ++r) {
+      for (int64_t c = 0; c < Columns; ++c) Arith::store(out + r * out_stride + c * kWidth, sums[r][c]);
+    }
+  }
+
+  /// The same with any number of rows: whole blocks, then one of the rest.
+  template <int64_t Columns>
+  static void multiply_rows(int64_t rows, const Unit* a, int64_t a_stride, const Unit* b, int64_t b_stride,
+                            int64_t depth, float* out, int64_t out_stride, bool continued) {
+    for (; rows >= kRows; rows -= kRows, a += kRows * a_stride, out += kRows * out_stride) {
+      multiply<kRows, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
+    }
+    for (; rows > 0; --rows, a += a_stride, out += out_stride) {
+      multiply<1, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
+    }
+  }
+
+  /// The same with any number of whole vectors as columns.
+  static void multiply_columns(int64_t rows, int64_t columns, const Unit* a, int64_t a_stride, const Unit* b,
+                               int64_t b_stride, int64_t depth, float* out, int64_t out_stride, bool continued) {
+    while (columns > 0) {
+      const int64_t vectors = columns / kWidth < kColumns ? columns / kWidth : kColumns;
+      const auto multiply_these = vectors == 1   ? &multiply_rows<1>
+                                  : vectors == 2 ? &multiply_rows<2>
+                                  : vectors == 3 ? &multiply_rows<3>
+                                                 : &multiply_rows<kColumns>;
+      multiply_these(rows, a, a_stride, b, b_stride, depth, out, out_stride, continued);
+      columns -= vectors * kWidth;
+      b += vectors * kWidth;
+      out += vectors * kWidth;
+    }
+  }
+
+  static void score(const AttentionHead& head, int64_t first, int64_t count, int64_t key, int64_t padded,
+                    float* scores) {
+    const int64_t units = head.width / kPerUnit;
+    const Unit* queries = Arith::units(head.query, first * head.query_stride);
+    const auto* keys = static_cast<const Unit*>(head.packed_keys) + key * units;
+    for (int64_t panel = 0; panel < padded; panel += kPanel) {
+      multiply_columns(count, padded - panel < kPanel ? padded - panel : kPanel, queries, head.query_stride / kPerUnit,
+                       keys + panel * units, kPanel, units, scores + panel, kKeys, false);
+    }
+  }
+
+  static void add_bias(float* scores, const float* bias, int64_t present) {
+    for (int64_t k = 0; k < present; ++k) scores[k] += bias[k];
+  }
+
+  /// Exponentials of a row of scores, relative to the largest score so far, to which the former sums are rescaled.
+  static void soften(float* scores, int64_t present, int64_t padded, float scale, Unit* weights, float& largest,
+                     float& total, float* sums, int64_t width) {
+    for (int64_t k = present; k < padded; ++k) scores[k] = -__builtin_inff();
+    Sums highest = Arith::load(scores);
+    for (int64_t k = kWidth; k < padded; k += kWidth) highest = Arith::larger(highest, Arith::load(scores + k));
+    const float found = Arith::largest_of(highest) * scale;
+    const float now = found > largest ? found : largest;
+    const Sums offset = Arith::all(now), factor = Arith::all(scale);
+    Sums sum = Arith::zero();
+    for (int64_t k = 0; k < padded; k += kWidth) {
+      const Sums e = Arith::exp2(Arith::minus(Arith::times(Arith::load(scores + k), factor), offset));
+      sum = Arith::plus(sum, e);
+      Arith::store_weights(weights, k, e);
+    }
+    const float fade = Arith::exp2_of(largest - now);
+    total = total * fade + Arith::sum_of(sum);
+    largest = now;
+    if (fade == 1.0F) return;
+    const Sums fading = Arith::all(fade);
+    for (int64_t d = 0; d < width; d += kWidth) Arith::store(sums + d, Arith::times(Arith::load(sums + d), fading));
+  }
+
+  static void add_values(const AttentionHead& head, int64_t count, int64_t key, int64_t padded, const Unit* weights,
+                         float* sums, int64_t width) {
+    const auto* values = static_cast<const Unit*>(head.packed_values) + key / kPerUnit * width;
+    const int64_t depth = padded / kPerUnit, stride = kKeys / kPerUnit;
+    multiply_columns(count, width, weights, stride, values, width, depth, sums, width, true);
+  }
+};
+
+}  // namespace
+}  // namespace easel::kernels
