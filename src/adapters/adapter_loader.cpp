@@ -182,6 +182,10 @@ class AdapterBinding {
             "loras");
       }
     }
+    if (bound_->layers.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat(file_.name(), ": it adapts the language model only, which easel leaves as it is"), "loras");
+    }
     if (left_out > 0) {
       log::warning(concat(file_.name(), ": ", left_out,
                           " layers of the language model are adapted, which easel leaves ", "out, as diffusers does"));
