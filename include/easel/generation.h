@@ -1,6 +1,7 @@
 // Requests and results as plain data, which can be passed between threads and over the network. Does not include torch.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -60,8 +61,11 @@ struct GenerationRequest {
   std::optional<int> width;     ///< pixels of the output; both or neither
   std::optional<int> height;
   std::optional<double> guidance_scale;  ///< w in uncond + w * (text - uncond); w <= 1 turns guidance off
-  double guidance_rescale = 0.0;         ///< 0 to 1: share of guided predictions that is rescaled to the text row's
-                                         ///< standard deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
+  /// Of models that take guidance_scale as an input (ModelDescription::separate_guidance): the w above, and
+  /// guidance_scale is not. Needs a negative prompt; 1 or less turns guidance off.
+  std::optional<double> true_cfg_scale;
+  double guidance_rescale = 0.0;  ///< 0 to 1: share of guided predictions that is rescaled to the text row's
+                                  ///< standard deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
   std::optional<std::string> scheduler;   ///< a name of ModelDescription::schedulers or an alias
   double eta = 0.0;                       ///< of DDIM and TCD, 0 to 1; other schedulers ignore it, as in diffusers
@@ -143,9 +147,12 @@ struct ModelDescription {
   int native_width = 512;                     ///< pixels, for requests without a size
   int native_height = 512;
   int cell = 8;                   ///< pixels per latent cell; sizes are rounded up to a multiple and cropped
+  bool rounds_size_down = false;  ///< sizes are rounded down to whole cells instead, and images have that size
   bool native_size_only = false;  ///< images of other sizes are generated at the native size and resized
   std::int64_t default_steps = 50;
   double default_guidance_scale = 7.5;
+  double guides_above = 1.0;                   ///< the guidance scale above which the negative prompt counts
+  bool separate_guidance = false;              ///< the negative prompt counts with GenerationRequest::true_cfg_scale
   std::string default_scheduler;               ///< a name of `schedulers`
   std::vector<std::string> schedulers;         ///< names that requests may use
   std::vector<std::string> scheduler_aliases;  ///< further names, unlisted; in lower case with underscores
@@ -155,12 +162,21 @@ struct ModelDescription {
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
   std::int64_t max_input_images = 1;           ///< that a request may give; further ones are not used
+  /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
+  /// GenerationRequest::strength counts only with a mask.
+  bool keeps_input_sizes = false;
   double default_strength = 0.8;
   /// Fields of requests that change nothing with this model, by their names in GenerationRequest, e.g.
   /// "aesthetic_score".
   std::vector<std::string> unused_fields = {};
   std::vector<std::string> eta_schedulers = {};  ///< names and aliases of the schedulers that use `eta`
   int upscale_factor = 0;  ///< of upscalers: output pixels per pixel of GenerationRequest::image; else 0
+
+  /// The size of images for which a request asks for this one.
+  std::pair<int, int> output_size(int width, int height) const {
+    if (!rounds_size_down) return {width, height};
+    return {std::max(width / cell, 1) * cell, std::max(height / cell, 1) * cell};
+  }
 };
 
 }  // namespace easel

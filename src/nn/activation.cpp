@@ -37,6 +37,8 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
       return at::silu(x);
     case Activation::kGelu:
       return at::gelu(x);
+    case Activation::kGeluTanh:
+      return at::gelu(x, "tanh");
     case Activation::kMish:
       return at::mish(x);
     case Activation::kRelu:
@@ -53,6 +55,8 @@ at::Tensor activate_in_place(Activation activation, at::Tensor x) {
       return at::silu_(x);
     case Activation::kGelu:
       return at::gelu_(x);
+    case Activation::kGeluTanh:
+      return at::gelu_(x, "tanh");
     case Activation::kMish:
       return at::mish_(x);
     case Activation::kRelu:

@@ -8,7 +8,7 @@
 
 namespace easel {
 
-enum class Activation { kSilu, kGelu, kMish, kRelu, kQuickGelu };
+enum class Activation { kSilu, kGelu, kGeluTanh, kMish, kRelu, kQuickGelu };
 
 /// Parses diffusers' names: "silu" or "swish", "gelu", "mish", "relu", in any case; none for any other name.
 std::optional<Activation> parse_activation(std::string_view name);

@@ -12,11 +12,12 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {  // [B, L, D] 
 }  // namespace
 
 at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                std::int64_t heads, const at::Tensor& bias, AttentionMask mask) {
+                                std::int64_t heads, const at::Tensor& bias, AttentionMask mask,
+                                std::optional<double> scale) {
   const auto attn_mask = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   const auto out = at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
                                                     split_heads(value, heads), attn_mask, /*dropout_p=*/0.0,
-                                                    /*is_causal=*/mask == AttentionMask::kCausal);
+                                                    /*is_causal=*/mask == AttentionMask::kCausal, scale);
   return out.transpose(1, 2).reshape(query.sizes());  // [B, heads, L, D / heads] -> [B, L, D]
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "nn/layers.h"
 
@@ -11,7 +12,7 @@ namespace easel {
 
 enum class AttentionMask { kNone, kCausal };
 
-/// softmax(q k^T / sqrt(D / heads) + bias) v, for each head.
+/// softmax(q k^T * scale + bias) v, for each head.
 ///
 /// All of libtorch's kernels compute scores and softmax in float32 whatever the dtype, so a config's `upcast_attention`
 /// makes no difference.
@@ -20,10 +21,11 @@ enum class AttentionMask { kNone, kCausal };
 /// @param value  [B, S, D]
 /// @param bias   undefined, or broadcastable to [B, heads, L, S]: added to the scores where it has the dtype of query;
 ///               where it is boolean, false hides a key from a query
+/// @param scale  none: 1 / sqrt(D / heads)
 /// @return       [B, L, D]
 at::Tensor multi_head_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                 std::int64_t heads, const at::Tensor& bias = {},
-                                AttentionMask mask = AttentionMask::kNone);
+                                AttentionMask mask = AttentionMask::kNone, std::optional<double> scale = std::nullopt);
 
 struct AttentionOptions {
   std::int64_t query_dim;

@@ -25,8 +25,9 @@ Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t 
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  const auto used = weight_.whole(dtype_);
-  const LayerCall call{.input = x, .weight = used, .bias = bias_};
+  const auto used = weight_.whole(x.scalar_type());
+  const auto bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
+  const LayerCall call{.input = x, .weight = used, .bias = bias};
   return run_with_adapters(call, slot_, ctx);
 }
 

@@ -22,6 +22,7 @@ class Linear {
  public:
   Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias = Bias::kPresent);
   /// @param ctx  its adapters of this layer, if there are any, are applied
+  /// In the dtype of x, which may be wider than the layer's where the layer's would overflow.
   at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;  // [..., in_features] -> [..., out_features]
 
  private:

@@ -34,6 +34,7 @@ void visit_request(Request& r, Visitor&& visit) {
   visit("denoising_end", r.denoising_end);
   visit("strength", r.strength);
   visit("image_guidance_scale", r.image_guidance_scale);
+  visit("true_cfg_scale", r.true_cfg_scale);
   visit("noise_level", r.noise_level);
   visit("timesteps", r.timesteps);
   visit("sigmas", r.sigmas);

@@ -206,6 +206,31 @@ TEST(UnusedFields, ClipSkipHasNoUseWithoutClip) {
   EXPECT_THROW(read_with(101), HttpFailure);
 }
 
+TEST(UnusedFields, WithASeparateScaleTheNegativePromptNeedsIt) {
+  auto model = test::tiny_model("tiny");
+  model.separate_guidance = true;
+  const auto ignored = [&](json body) {
+    body["prompt"] = "x";
+    return read_image_request(body, {model}, {}, "").response.ignored;
+  };
+  EXPECT_EQ(ignored({{"negative_prompt", "y"}, {"true_cfg_scale", 3}}), Names{});
+  EXPECT_EQ(ignored({{"negative_prompt", "y"}, {"guidance_scale", 7}}), Names{"negative_prompt"});
+  EXPECT_EQ(ignored({{"negative_prompt", "y"}, {"true_cfg_scale", 1}}), Names{"negative_prompt"});
+  EXPECT_EQ(ignored({{"true_cfg_scale", 3}}), Names{"true_cfg_scale"});
+  EXPECT_EQ(ignored({{"guidance_scale", 0.5}}), Names{});
+}
+
+TEST(UnusedFields, NegativePromptsCountAboveTheModelsOwnScale) {
+  auto model = test::tiny_model("tiny");
+  model.guides_above = 0;
+  const auto ignored = [&](double scale) {
+    const json body = {{"prompt", "x"}, {"negative_prompt", "y"}, {"guidance_scale", scale}};
+    return read_image_request(body, {model}, {}, "").response.ignored;
+  };
+  EXPECT_EQ(ignored(0.5), Names{});
+  EXPECT_EQ(ignored(0), Names{"negative_prompt"});
+}
+
 // The command line applies the rule to a request that no JSON was read for.
 TEST(UnusedFields, AreResetInTheRequest) {
   auto model = model_with_limits();

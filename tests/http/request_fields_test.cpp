@@ -38,6 +38,8 @@ TEST(RequestFields, FillTheRequest) {
                              {"denoising_end", 0.8},
                              {"strength", 0.25},
                              {"image_guidance_scale", 1.5},
+                             {"negative_prompt", "x"},
+                             {"true_cfg_scale", 2.5},
                              {"noise_level", 20},
                              {"original_size", {1024, 768}},
                              {"crops_coords_top_left", {1, 2}},
@@ -54,6 +56,7 @@ TEST(RequestFields, FillTheRequest) {
   EXPECT_EQ(request.denoising_end, 0.8);
   EXPECT_EQ(request.strength, 0.25);
   EXPECT_EQ(request.image_guidance_scale, 1.5);
+  EXPECT_EQ(request.true_cfg_scale, 2.5);
   EXPECT_EQ(request.noise_level, 20);
   const auto& conditions = request.micro_conditioning;
   EXPECT_EQ(conditions.original_size, Pixels(1024, 768));

@@ -69,6 +69,22 @@ TEST(Sdapi, Txt2imgAnswersAsA1111Does) {
       << info["infotexts"][1];
 }
 
+TEST(Sdapi, DistilledModelsTakeForgesScaleAndCfgScaleIsTheSecondPredictions) {
+  auto model = tiny_model("tiny");
+  model.separate_guidance = true;
+  const RunningServer server({}, {}, {model});
+  const json scales = {{"prompt", "a cat"}, {"cfg_scale", 4}, {"distilled_cfg_scale", 2.5}};
+  auto body = scales;
+  body["negative_prompt"] = "a dog";
+  ASSERT_EQ(post(server, "txt2img", body).status, 200);
+  ASSERT_EQ(post(server, "txt2img", scales).status, 200);
+  const auto requests = server.engine.requests();
+  EXPECT_EQ(requests.at(0).guidance_scale, 2.5);
+  EXPECT_EQ(requests.at(0).true_cfg_scale, 4);
+  EXPECT_EQ(requests.at(1).guidance_scale, 2.5);
+  EXPECT_FALSE(requests.at(1).true_cfg_scale) << "it counts only with a negative prompt";
+}
+
 TEST(Sdapi, AbsentAndNullMembersMeanTheModelsOwn) {
   const RunningServer server;
   const auto response =

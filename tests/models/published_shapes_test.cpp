@@ -8,6 +8,8 @@
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
+#include "models/text_encoders/t5_encoder_model.h"
+#include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
@@ -66,17 +68,18 @@ TEST(PublishedShapes, UNets) {
 }
 
 TEST(PublishedShapes, Autoencoders) {
-  for (const char* name :
-       {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix", "z-image-turbo"}) {
+  for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
+                           "z-image-turbo", "flux1-dev"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
 }
 
 TEST(PublishedShapes, TextEncoders) {
-  for (const char* name : {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder",
-                           "sdxl-base/text_encoder_2", "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder",
-                           "x2-latent-upscaler/text_encoder", "instruct-pix2pix/text_encoder"}) {
+  for (const char* name :
+       {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder", "sdxl-base/text_encoder_2",
+        "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder", "x2-latent-upscaler/text_encoder",
+        "instruct-pix2pix/text_encoder", "flux1-dev/text_encoder"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
   }
@@ -84,6 +87,14 @@ TEST(PublishedShapes, TextEncoders) {
 
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+  for (const char* name : {"flux1-dev/transformer", "flux1-schnell/transformer"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<FluxTransformer2DModel, FluxTransformer2DConfig>(name);
+  }
+}
+
+TEST(PublishedShapes, T5) {
+  expect_same_tensors<T5EncoderModel, T5EncoderConfig>("flux1-dev/text_encoder_2");
 }
 
 // Of the layers that Z-Image does not run, every tensor is known, too.

@@ -303,6 +303,8 @@ void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, st
   add_own(*draw, "--strength", "X", r.strength, "how far the result may depart from --image, 0 to 1");
   add_own(*draw, "--image-guidance-scale", "X", r.image_guidance_scale,
           "InstructPix2Pix: how closely to follow --image; below 1 turns guidance off");
+  add_own(*draw, "--true-cfg-scale", "X", r.true_cfg_scale,
+          "models such as FLUX.1: how far to depart from the negative prompt; up to 1 it is not used");
   add_own(*draw, "--noise-level", "N", r.noise_level,
           "four times upscaler: how much noise to add to --image, up to the model's limit");
   add_own(*draw, "--denoising-end", "X", r.denoising_end,

@@ -138,7 +138,7 @@ DenoiserFile sd3_file() {
                              .prefix = "text_encoders.clip_g.transformer."},
                             {.component = Component::kTextEncoder3,
                              .class_name = "T5EncoderModel",
-                             .tokenizer_class = "T5TokenizerFast",
+                             .tokenizer_class = "T5Tokenizer",
                              .may_be_absent = true,
                              .prefix = "text_encoders.t5xxl.transformer."}},
           .scheduler = &sd3_scheduler,

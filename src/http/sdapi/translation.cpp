@@ -132,20 +132,15 @@ class Translator {
     read_guidance();
   }
 
-  // FLUX.1 is distilled: Forge's `distilled_cfg_scale` is what its model is given, and `cfg_scale` a second prediction,
-  // which counts only with a negative prompt.
+  // Of a distilled model, Forge's `distilled_cfg_scale` is what the model is given, and `cfg_scale` is the scale of a
+  // second prediction, which counts only with a negative prompt.
   void read_guidance() {
     const auto scale = body_.number("cfg_scale");
     const auto distilled = body_.number("distilled_cfg_scale");
-    if (model_->family == "flux") {
+    if (model_->separate_guidance) {
       if (distilled) fields_["guidance_scale"] = *distilled;
       const bool counts = scale && *scale != 1 && !result_.negative_prompt.empty();
-      if (!counts) return;
-      if (find_request_field("true_cfg_scale")) {
-        fields_["true_cfg_scale"] = *scale;
-      } else {
-        ignored_.insert("cfg_scale");
-      }
+      if (counts) fields_["true_cfg_scale"] = *scale;
       return;
     }
     if (scale) fields_["guidance_scale"] = *scale;

@@ -84,6 +84,23 @@ std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSiz
   });
 }
 
+std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        const std::optional<LatentSize>& reference) {
+  constexpr std::int64_t kPromptTokens = 512;  // every prompt is filled up to them
+  return peak_of<FluxTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    const auto latents = [&](const LatentSize& own) {
+      return at::empty({size.rows, config.latent_channels(), own.height, own.width}, options);
+    };
+    model({.sample = latents(size),
+           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+           .guidance = config.guidance_embeds ? at::empty({size.rows}, options) : at::Tensor(),
+           .prompt_embeds = at::empty({size.rows, kPromptTokens, config.joint_attention_dim}, options),
+           .pooled_prompt = at::empty({size.rows, config.pooled_projection_dim}, options),
+           .reference = reference ? latents(*reference) : at::Tensor()},
+          {});
+  });
+}
+
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement) {
   return peak_of<AutoencoderKL>(config, placement, [&](const auto& vae, const at::TensorOptions& options) {
     vae.decode(at::empty({size.rows, config.latent_channels, size.height, size.width}, options), {});

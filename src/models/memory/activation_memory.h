@@ -4,8 +4,10 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "models/autoencoders/autoencoder_kl.h"
+#include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition_config.h"
 #include "tensor/placement.h"
@@ -31,6 +33,9 @@ std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& s
 
 /// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
 std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+/// @param reference  of an image that each row sees; its number of rows does not count
+std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        const std::optional<LatentSize>& reference = std::nullopt);
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 /// Encodes pixels that give latents of `size`.

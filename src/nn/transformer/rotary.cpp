@@ -27,15 +27,17 @@ RotaryTable for_heads(const RotaryTable& table) {
 
 }  // namespace
 
-RotaryTable axes_rotary_table(const at::Tensor& positions, std::span<const std::int64_t> axes, double theta) {
+RotaryTable axes_rotary_table(const at::Tensor& positions, std::span<const std::int64_t> axes, double theta,
+                              RotaryRounding rounding) {
+  const auto angle_dtype = rounding == RotaryRounding::kAngles ? at::kFloat : at::kDouble;
   std::vector<at::Tensor> angles;
   for (std::size_t axis = 0; axis < axes.size(); ++axis) {
     const auto turns = frequencies(axes[axis], theta, positions.options().dtype(at::kDouble));
     const auto position = positions.select(-1, static_cast<std::int64_t>(axis)).to(at::kDouble).unsqueeze(-1);
-    angles.push_back((position * turns).to(at::kFloat));
+    angles.push_back((position * turns).to(angle_dtype));
   }
   const auto all = at::cat(angles, /*dim=*/-1);
-  return {.cos = at::cos(all), .sin = at::sin(all)};
+  return {.cos = at::cos(all).to(at::kFloat), .sin = at::sin(all).to(at::kFloat)};
 }
 
 RotaryTable text_rotary_table(std::int64_t length, std::int64_t head_dim, double theta, c10::Device device) {

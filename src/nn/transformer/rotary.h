@@ -14,12 +14,19 @@ struct RotaryTable {
   at::Tensor sin;  ///< the same shape
 };
 
+/// What of a rotation is rounded to float32.
+enum class RotaryRounding {
+  kAngles,   ///< the angles, so that cosines and sines are taken in float32 (Z-Image)
+  kCosines,  ///< the cosines and sines (FLUX)
+};
+
 /// Rotations for tokens with several coordinates, such as text position, row and column. Each axis turns channels of
-/// its own; angles are position / theta^(2 i / d), computed in float64 and rounded to float32.
-/// @param positions  int64 [B, L, A]
+/// its own; angles are position / theta^(2 i / d), computed in float64.
+/// @param positions  int64 [B, L, A] or [L, A]
 /// @param axes       the channels of each of the A axes, each even; D is their sum
-/// @return           float32 [B, L, D / 2]
-RotaryTable axes_rotary_table(const at::Tensor& positions, std::span<const std::int64_t> axes, double theta);
+/// @return           float32 [B, L, D / 2] or [L, D / 2]
+RotaryTable axes_rotary_table(const at::Tensor& positions, std::span<const std::int64_t> axes, double theta,
+                              RotaryRounding rounding = RotaryRounding::kAngles);
 
 /// Rotations for the positions 0 to length - 1, computed in float32 throughout.
 /// @param head_dim  D, even

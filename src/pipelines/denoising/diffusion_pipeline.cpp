@@ -114,6 +114,9 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   if (request.guidance_scale && !std::isfinite(*request.guidance_scale)) {
     reject("guidance_scale", concat("is ", *request.guidance_scale, ", expected a finite number"));
   }
+  if (request.true_cfg_scale && !std::isfinite(*request.true_cfg_scale)) {
+    reject("true_cfg_scale", concat("is ", *request.true_cfg_scale, ", expected a finite number"));
+  }
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     reject("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
@@ -130,6 +133,11 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
 
 double DiffusionPipeline::guidance_scale(const GenerationRequest& request) const {
   return request.guidance_scale.value_or(description_.default_guidance_scale);
+}
+
+double DiffusionPipeline::row_guidance_scale(const GenerationRequest& request) const {
+  if (parts_.guidance_rule != GuidanceRule::kTrueCfg) return guidance_scale(request);
+  return request.negative_prompt.empty() ? 1.0 : request.true_cfg_scale.value_or(1.0);
 }
 
 std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& asked, const StopPredicate& stop) {
@@ -151,7 +159,7 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
       auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
-      generation->guidance_scale = guidance_scale(request);
+      generation->guidance_scale = row_guidance_scale(request);
       generation->guidance_rescale = request.guidance_rescale;
       generation->guidance_rule = parts_.guidance_rule;
       generation->adapters = adapters;
@@ -168,7 +176,7 @@ std::vector<DenoiserConditioning> DiffusionPipeline::encode(const GenerationRequ
                                                             const RunContext& context) {
   std::vector<DenoiserConditioning> conditioning;
   for (auto& denoiser : parts_.denoisers) {
-    const auto guidance = parts_.start->guidance(request, guidance_scale(request), *denoiser.model);
+    const auto guidance = parts_.start->guidance(request, row_guidance_scale(request), *denoiser.model);
     conditioning.push_back(denoiser.conditioner->encode(request, canvas, guidance, context));
   }
   return conditioning;
@@ -217,7 +225,8 @@ Phase DiffusionPipeline::begin_phase(std::size_t index, const GenerationRequest&
   phase.timesteps = upload(at::tensor(numbers, at::kFloat), placement_.device, at::kFloat);
   if (denoiser.model->takes_guidance_scale() && !phase.conditioning.timestep_cond.defined()) {
     phase.conditioning.timestep_cond =
-        upload(denoiser.model->embed_guidance_scale(guidance_scale(request)), placement_.device, placement_.dtype);
+        upload(denoiser.model->embed_guidance_scale(guidance_scale(request)), placement_.device, placement_.dtype)
+            .expand({phase.conditioning.prompt_embeds.size(0), -1});
   }
   return phase;
 }
@@ -229,7 +238,11 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
   // Prompts that say how long they are need not be equally long.
   const auto& conditioning = phase.conditioning;
   const auto prompt_length = conditioning.prompt_lengths.empty() ? conditioning.prompt_embeds.size(1) : 0;
-  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ', prompt_length, ' ',
+  std::string references;
+  for (const auto& latents : conditioning.references) {
+    references += concat(latents.size(2), 'x', latents.size(3), ' ');
+  }
+  return concat(phase.denoiser, ' ', row.latents.size(2), 'x', row.latents.size(3), ' ', prompt_length, ' ', references,
                 row.adapters ? row.adapters->key() : "");
 }
 

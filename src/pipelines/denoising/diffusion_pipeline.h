@@ -68,6 +68,8 @@ class DiffusionPipeline : public Pipeline {
  private:
   void check(const GenerationRequest& request) const;
   double guidance_scale(const GenerationRequest& request) const;
+  /// The scale by which the rows of an image are combined.
+  double row_guidance_scale(const GenerationRequest& request) const;
   std::vector<DenoiserConditioning> encode(const GenerationRequest& request, const Canvas& canvas,
                                            const RunContext& context);
   std::vector<Phase> begin_phases(const GenerationRequest& request,

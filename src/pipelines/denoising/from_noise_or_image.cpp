@@ -138,7 +138,8 @@ Canvas FromNoiseOrImage::canvas(const GenerationRequest& request) const {
 Guidance FromNoiseOrImage::guidance(const GenerationRequest&, double guidance_scale,
                                     const DenoisingModel& model) const {
   const bool guides = needs_unconditional_row(settings_.guidance_rule, guidance_scale);
-  return guides && !model.takes_guidance_scale() ? Guidance::kOn : Guidance::kOff;
+  const bool in_model = model.takes_guidance_scale() && settings_.guidance_rule != GuidanceRule::kTrueCfg;
+  return guides && !in_model ? Guidance::kOn : Guidance::kOff;
 }
 
 double FromNoiseOrImage::strength(const GenerationRequest& request) const {

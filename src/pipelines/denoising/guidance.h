@@ -11,6 +11,9 @@ namespace easel {
 enum class GuidanceRule {
   kFromUnconditional,  ///< uncond + scale * (text - uncond), above 1
   kFromText,           ///< text + scale * (text - uncond), above 0 (Z-Image)
+  /// As kFromUnconditional, with GenerationRequest::true_cfg_scale, and only with a negative prompt. The guidance scale
+  /// is an input of the model, if it takes one (FLUX.1).
+  kTrueCfg,
 };
 
 /// Whether guidance of this scale changes the prediction.

@@ -21,6 +21,8 @@ constexpr FieldRow kFields[] = {
      [](const GenerationRequest& r) { return r.guidance_rescale != 0; }},
     {RequestField::kImageGuidanceScale, "image_guidance_scale",
      [](const GenerationRequest& r) { return r.image_guidance_scale.has_value(); }},
+    {RequestField::kTrueCfgScale, "true_cfg_scale",
+     [](const GenerationRequest& r) { return r.true_cfg_scale.has_value(); }},
     {RequestField::kNoiseLevel, "noise_level", [](const GenerationRequest& r) { return r.noise_level.has_value(); }},
 };
 

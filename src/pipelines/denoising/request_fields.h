@@ -10,7 +10,7 @@
 namespace easel {
 
 /// All families use the fields of GenerationRequest that are not listed here.
-enum class RequestField { kMask, kStrength, kGuidanceRescale, kImageGuidanceScale, kNoiseLevel };
+enum class RequestField { kMask, kStrength, kGuidanceRescale, kImageGuidanceScale, kTrueCfgScale, kNoiseLevel };
 
 /// @throws Error(kInvalidArgument)  the request sets one of these fields and it is not in `used`; names the field
 void reject_unused_fields(const GenerationRequest& request, std::span<const RequestField> used);

@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "schedulers/numerics/numpy_math.h"
 
 namespace easel {
 
@@ -41,13 +42,15 @@ double SchedulerConfig::mu(std::int64_t image_tokens) const {
 
 namespace {
 
-/// In the order of operations of torch.linspace(1.0, 1 / steps, steps).
-std::vector<double> linear_sigmas(std::int64_t steps) {
+/// In the order of operations of torch.linspace(1.0, 1 / steps, steps), or of numpy's.
+std::vector<double> linear_sigmas(std::int64_t steps, DefaultSigmas kind) {
   if (steps < 1) {
     throw Error(ErrorCode::kInvalidArgument, concat("num_inference_steps is ", steps, ", expected at least 1"),
                 "num_inference_steps");
   }
-  const auto sigmas = at::linspace(1.0, 1.0 / static_cast<double>(steps), steps, at::kFloat);
+  const double last = 1.0 / static_cast<double>(steps);
+  if (kind == DefaultSigmas::kLinearFloat64) return numpy::linspace(1.0, last, steps);
+  const auto sigmas = at::linspace(1.0, last, steps, at::kFloat);
   const auto* first = sigmas.const_data_ptr<float>();
   return {first, first + sigmas.numel()};
 }
@@ -63,8 +66,8 @@ void set_request_timesteps(Scheduler& scheduler, const GenerationRequest& reques
     scheduler.set_custom_timesteps(request.timesteps);
   } else if (!request.sigmas.empty()) {
     scheduler.set_custom_sigmas(request.sigmas);
-  } else if (default_sigmas == DefaultSigmas::kLinear) {
-    scheduler.set_custom_sigmas(linear_sigmas(request.num_inference_steps.value_or(default_steps)));
+  } else if (default_sigmas != DefaultSigmas::kOfScheduler) {
+    scheduler.set_custom_sigmas(linear_sigmas(request.num_inference_steps.value_or(default_steps), default_sigmas));
   } else {
     scheduler.set_timesteps(request.num_inference_steps.value_or(default_steps));
   }

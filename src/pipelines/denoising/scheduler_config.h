@@ -21,8 +21,9 @@ enum class SchedulerCorrections {
 
 /// The noise levels of a run for which a request names none.
 enum class DefaultSigmas {
-  kOfScheduler,  ///< the scheduler places them
-  kLinear,       ///< n sigmas from 1 to 1 / n in float32, which the scheduler then shifts (Z-Image)
+  kOfScheduler,    ///< the scheduler places them
+  kLinear,         ///< n sigmas from 1 to 1 / n in float32, which the scheduler then shifts (Z-Image)
+  kLinearFloat64,  ///< the same in float64 (FLUX)
 };
 
 /// The checkpoint's own scheduler, and the config that other schedulers are made from.

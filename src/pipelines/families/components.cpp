@@ -9,16 +9,6 @@
 namespace easel {
 namespace {
 
-/// Builds a model from its config. Every tensor must be used, and none may be missing.
-template <class Model, class ModelConfig>
-Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
-                 LoadContext context, std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
-  Weights weights(std::move(store), placement, std::move(context));
-  Model model(config, ModuleScope(weights.root(), std::move(layers)));
-  weights.finish();
-  return model;
-}
-
 void check_conditioning(const Config& json, const UNet2DConditionConfig& config, ProvidedConditioning provided) {
   const auto reject = [&](const char* key, const char* allowed) {
     throw unsupported_field(json, key, concat("is not supported in this family; easel supports ", allowed, " there"));
@@ -44,15 +34,6 @@ UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placem
   return unet;
 }
 
-ZImageTransformer2DModel load_z_image_transformer(const Checkpoint& folder, const Placement& placement) {
-  auto json = folder.source->config(Component::kTransformer);
-  auto model =
-      load_model<ZImageTransformer2DModel>(folder.source->weights(Component::kTransformer),
-                                           ZImageTransformer2DConfig::from(json), placement, folder.load_context);
-  model.layer_table()->component = Component::kTransformer;
-  return model;
-}
-
 std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& folder, const QwenPromptOptions& options,
                                                             const Placement& placement) {
   auto json = folder.source->config(Component::kTextEncoder);
@@ -72,6 +53,24 @@ std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& fo
   auto tokenizer = folder.source->text_tokenizer(Component::kTokenizer, TextTokenizerKind::kQwen, config.vocab_size);
   return std::make_unique<QwenPromptEncoder>(std::move(tokenizer), load(folder.load_context), std::move(reload),
                                              options, placement.device);
+}
+
+std::unique_ptr<T5PromptEncoder> load_t5_prompt_encoder(const Checkpoint& folder, Component component,
+                                                        const T5PromptOptions& options, const Placement& placement) {
+  auto json = folder.source->config(component);
+  const auto config = T5EncoderConfig::from(json);
+  const auto load = [=, source = folder.source](const LoadContext& context) {
+    return load_model<T5EncoderModel>(source->weights(component), config, placement, context);
+  };
+  std::function<T5EncoderModel()> reload;
+  if (placement.release_text_encoders) {
+    reload = [load, again = folder.load_context.without_meter()] {
+      return with_load_errors([&] { return load(again); });
+    };
+  }
+  auto tokenizer = folder.source->text_tokenizer(tokenizer_of(component), TextTokenizerKind::kT5, config.vocab_size);
+  return std::make_unique<T5PromptEncoder>(std::move(tokenizer), load(folder.load_context), std::move(reload), options,
+                                           placement.device);
 }
 
 Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placement& placement) {

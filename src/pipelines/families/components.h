@@ -4,15 +4,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "checkpoints/checkpoint.h"
 #include "easel/error.h"
-#include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
 #include "pipelines/prompts/qwen_prompt_encoder.h"
+#include "pipelines/prompts/t5_prompt_encoder.h"
 #include "tensor/placement.h"
+#include "weights/loading/weights.h"
 
 namespace easel {
 
@@ -39,11 +41,34 @@ struct ProvidedConditioning {
 UNet2DConditionModel load_unet(const Checkpoint& folder, const Placement& placement,
                                ProvidedConditioning conditioning = {});
 
-ZImageTransformer2DModel load_z_image_transformer(const Checkpoint& folder, const Placement& placement);
-
 /// Of Component::kTextEncoder, with its tokenizer. @param options  its states are below the model's last one
 std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& folder, const QwenPromptOptions& options,
                                                             const Placement& placement);
+
+/// With its tokenizer.
+/// @param component  the encoder
+std::unique_ptr<T5PromptEncoder> load_t5_prompt_encoder(const Checkpoint& folder, Component component,
+                                                        const T5PromptOptions& options, const Placement& placement);
+
+/// Builds a model from its config. Every tensor must be used, and none may be missing.
+template <class Model, class ModelConfig>
+Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& config, const Placement& placement,
+                 LoadContext context, std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>()) {
+  Weights weights(std::move(store), placement, std::move(context));
+  Model model(config, ModuleScope(weights.root(), std::move(layers)));
+  weights.finish();
+  return model;
+}
+
+/// The transformer that denoises.
+template <class Model, class ModelConfig>
+Model load_transformer(const Checkpoint& folder, const Placement& placement) {
+  auto json = folder.source->config(Component::kTransformer);
+  auto model = load_model<Model>(folder.source->weights(Component::kTransformer), ModelConfig::from(json), placement,
+                                 folder.load_context);
+  model.layer_table()->component = Component::kTransformer;
+  return model;
+}
 
 /// Where the autoencoder's weights go: `placement`, but in float32 where its config asks for that and the other models
 /// run in float16, in which SDXL's autoencoder overflows.

@@ -25,9 +25,17 @@ constexpr TextEncoderSpec kQwen3[] = {{.component = Component::kTextEncoder,
                                        .other_class_name = "Qwen3ForCausalLM",
                                        .tokenizer_class = "Qwen2Tokenizer"}};
 
+constexpr TextEncoderSpec kFluxText[] = {{Component::kTextEncoder, "CLIPTextModel", PromptState::kLastPooled},
+                                         {.component = Component::kTextEncoder2,
+                                          .class_name = "T5EncoderModel",
+                                          .state = PromptState::kLastNormed,
+                                          .kind = TextEncoderKind::kT5,
+                                          .tokenizer_class = "T5Tokenizer"}};
+
 constexpr RequestField kImageToImageFields[] = {RequestField::kMask, RequestField::kStrength,
                                                 RequestField::kGuidanceRescale};
 constexpr RequestField kFlowFields[] = {RequestField::kMask, RequestField::kStrength};
+constexpr RequestField kFluxFields[] = {RequestField::kMask, RequestField::kStrength, RequestField::kTrueCfgScale};
 constexpr RequestField kInstructionFields[] = {RequestField::kImageGuidanceScale};
 constexpr RequestField kNoiseLevelFields[] = {RequestField::kNoiseLevel};
 
@@ -45,6 +53,7 @@ constexpr Family z_image(const char* class_name) {
           .text_encoders = kQwen3,
           .denoising_model = Component::kTransformer,
           .denoising_model_class = "ZImageTransformer2DModel",
+          .step_estimate = &z_image_step_estimate,
           .patch_size = 2,
           .flow_matching = true,
           .default_sigmas = DefaultSigmas::kLinear,
@@ -58,6 +67,42 @@ constexpr Family z_image(const char* class_name) {
           .default_sample_size = 128,
           .fields = kFlowFields,
           .load = &load_z_image};
+}
+
+constexpr Family flux(const char* class_name) {
+  return {.class_name = class_name,
+          .name = "flux",
+          .text_encoders = kFluxText,
+          .denoising_model = Component::kTransformer,
+          .denoising_model_class = "FluxTransformer2DModel",
+          .step_estimate = &flux_step_estimate,
+          .patch_size = 2,
+          .flow_matching = true,
+          .default_sigmas = DefaultSigmas::kLinearFloat64,
+          .guidance_rule = GuidanceRule::kTrueCfg,
+          .strength_rounding = StrengthRounding::kStepsSkipped,
+          .vae_fields = VaeFields::kShift,
+          .default_steps = 28,
+          .default_guidance_scale = 3.5,
+          .default_strength = 0.6,
+          .inpainting_strength = 0.6,
+          .default_sample_size = 128,
+          .fields = kFluxFields,
+          .takes_clip_skip = false,
+          .rounds_size_down = true,
+          .describe = &describe_flux,
+          .load = &load_flux};
+}
+
+constexpr Family flux_kontext(const char* class_name) {
+  auto family = flux(class_name);
+  family.name = "flux-kontext";
+  family.step_estimate = &flux_kontext_step_estimate;
+  family.default_strength = 1.0;
+  family.inpainting_strength = 1.0;
+  family.keeps_input_sizes = true;
+  family.load = &load_flux_kontext;
+  return family;
 }
 
 constexpr Family kFamilies[] = {
@@ -170,6 +215,11 @@ constexpr Family kFamilies[] = {
     z_image("ZImagePipeline"),
     z_image("ZImageImg2ImgPipeline"),
     z_image("ZImageInpaintPipeline"),
+    flux("FluxPipeline"),
+    flux("FluxImg2ImgPipeline"),
+    flux("FluxInpaintPipeline"),
+    flux_kontext("FluxKontextPipeline"),
+    flux_kontext("FluxKontextInpaintPipeline"),
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,8 +22,18 @@
 namespace easel {
 
 class PipelineBuilder;
+struct LatentSize;  // models/memory/activation_memory.h
 
-enum class TextEncoderKind { kClip, kQwen3 };
+/// The bytes that one call of a denoising model takes in addition to its weights.
+using StepEstimate = std::function<std::int64_t(const LatentSize&, const Placement&)>;
+
+/// That of a UNet. @param denoiser  its config
+StepEstimate unet_step_estimate(Config& denoiser);
+StepEstimate z_image_step_estimate(Config& denoiser);
+StepEstimate flux_step_estimate(Config& denoiser);
+StepEstimate flux_kontext_step_estimate(Config& denoiser);
+
+enum class TextEncoderKind { kClip, kQwen3, kT5 };
 
 /// A text encoder that a family's checkpoints have, together with its tokenizer.
 struct TextEncoderSpec {
@@ -42,6 +53,8 @@ struct Family {
   std::span<const TextEncoderSpec> text_encoders;
   Component denoising_model = Component::kUnet;
   const char* denoising_model_class = "UNet2DConditionModel";
+  /// Reads the denoising model's config. @throws Error(kCorruptData, kUnsupported)  names the field
+  StepEstimate (*step_estimate)(Config& denoiser) = &unet_step_estimate;
   int patch_size = 1;  ///< latent cells along an edge of what the denoising model takes as one token
   SchedulerCorrections scheduler_corrections = SchedulerCorrections::kNone;
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
@@ -62,7 +75,12 @@ struct Family {
   std::int64_t default_sample_size = 64;
 
   std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
-  int guided_rows = 2;                   ///< of the denoising model, for one image with guidance
+  bool takes_clip_skip = true;           ///< where an encoder is CLIP's
+  bool keeps_input_sizes = false;        ///< ModelDescription::keeps_input_sizes
+  bool rounds_size_down = false;         ///< ModelDescription::rounds_size_down
+  /// Completes the description of a checkpoint by what only this family knows; may be null.
+  void (*describe)(const Checkpoint& folder, ModelDescription& d) = nullptr;
+  int guided_rows = 2;  ///< of the denoising model, for one image with guidance
   bool needs_image = false;
   bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
   int upscale_factor = 0;          ///< ModelDescription::upscale_factor
@@ -106,6 +124,15 @@ std::unique_ptr<Pipeline> load_latent_upscale(PipelineBuilder& builder);
 /// Z-Image (arXiv:2511.22699), Turbo and base, which differ in their weights and in the scheduler's shift: a
 /// transformer trained by flow matching, whose text encoder is a language model.
 std::unique_ptr<Pipeline> load_z_image(PipelineBuilder& builder);
+
+/// FLUX.1 (Black Forest Labs 2024): schnell, dev and what is derived from them, which differ in whether the guidance
+/// scale is an input of the transformer. A negative prompt needs GenerationRequest::true_cfg_scale.
+std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder);
+/// FLUX.1 Kontext: changes an image as a prompt says. The transformer sees the image's latents as further tokens. With
+/// a mask, only a part of the image changes.
+std::unique_ptr<Pipeline> load_flux_kontext(PipelineBuilder& builder);
+/// Family::describe of both: without that input, the guidance scale has no use.
+void describe_flux(const Checkpoint& folder, ModelDescription& d);
 
 /// The refiner that a base checkpoint's manifest names, if any.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  the checkpoint does not exist or is not a refiner

@@ -110,13 +110,8 @@ UNet2DConditionConfig unet_config(const Checkpoint& folder) {
 StepBytes step_runner(const Family& family, const Checkpoint& folder, const ComponentMemory& component,
                       const Placement& placement) {
   const auto where = placement_of(component, placement);
-  if (family.denoising_model == Component::kUnet) {
-    return [config = unet_config(folder), where](const LatentSize& size) { return step_bytes(config, size, where); };
-  }
   auto json = folder.source->config(family.denoising_model);
-  return [config = ZImageTransformer2DConfig::from(json), where](const LatentSize& size) {
-    return step_bytes(config, size, where);
-  };
+  return [estimate = family.step_estimate(json), where](const LatentSize& size) { return estimate(size, where); };
 }
 
 /// A distilled UNet takes the guidance scale as an input and needs no unconditional row. The latent upscaler's UNet
@@ -201,6 +196,12 @@ void estimate_activations(const Runners& runners, const Checkpoint& folder, cons
 }
 
 }  // namespace
+
+StepEstimate unet_step_estimate(Config& denoiser) {
+  return [config = UNet2DConditionConfig::from(denoiser)](const LatentSize& size, const Placement& placement) {
+    return step_bytes(config, size, placement);
+  };
+}
 
 void describe_memory(const Checkpoint& folder, const Family& family, const PipelineOptions& options,
                      ModelDescription& d) {

@@ -51,7 +51,7 @@ std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   bool any = false;
   for (const auto& text : text_encoders_of(family, folder)) {
-    if (text.kind != TextEncoderKind::kClip) continue;
+    if (text.kind != TextEncoderKind::kClip || !family.takes_clip_skip) continue;
     any = true;
     constexpr std::int64_t kDefaultLayers = 12;  // transformers'
     Config config = folder.source->config(text.component);
@@ -72,10 +72,13 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.native_height = native ? native->second : static_cast<int>(rows) * scale;
   d.native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  d.needs_mask = !family.image_conditioned && unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
-                                                  vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  d.needs_mask = !family.image_conditioned && family.denoising_model == Component::kUnet &&
+                 unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
+                     vae.get<std::int64_t>("latent_channels", kDefaultChannels);
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
+  d.rounds_size_down = family.rounds_size_down;
+  d.keeps_input_sizes = family.keeps_input_sizes;
   d.upscale_factor = family.upscale_factor;
 }
 
@@ -87,7 +90,7 @@ void keep_usable_schedulers(const SchedulerConfig& config, const Family& family,
   const auto unusable = [&](const std::string& name) {
     const auto capabilities = scheduler_capabilities(name);
     if (capabilities.flow_matching != family.flow_matching) return true;
-    if (family.default_sigmas == DefaultSigmas::kLinear && !capabilities.custom_sigmas) return true;
+    if (family.default_sigmas != DefaultSigmas::kOfScheduler && !capabilities.custom_sigmas) return true;
     if (needs_sigmas && (!capabilities.has_sigma || capabilities.order != 1)) return true;
     try {
       const auto scheduler = config.make(name, options);
@@ -134,6 +137,8 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   d.default_scheduler =
       manifest.scheduler.empty() ? scheduler.checkpoint_scheduler_name() : canonical_scheduler_name(manifest.scheduler);
   d.default_steps = manifest.num_inference_steps.value_or(family.default_steps);
+  d.guides_above = family.guidance_rule == GuidanceRule::kFromText ? 0.0 : 1.0;
+  d.separate_guidance = family.guidance_rule == GuidanceRule::kTrueCfg;
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   SchedulerOptions options;
   if (family.patch_size > 1) options.mu = scheduler.mu((d.native_width / d.cell) * (d.native_height / d.cell));
@@ -193,6 +198,8 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   describe_defaults(folder, family, d);
   d.max_clip_skip = max_clip_skip(folder, family);
   describe_unused_fields(folder, family, folder.source->config(family.denoising_model), d);
+
+  if (family.describe != nullptr) family.describe(folder, d);
 
   describe_memory(folder, family, options, d);
   return d;

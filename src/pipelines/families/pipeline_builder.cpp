@@ -1,5 +1,6 @@
 #include "pipelines/families/pipeline_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/text.h"
@@ -59,7 +60,9 @@ PipelineBuilder::PipelineBuilder(const Family& family, const Checkpoint& folder,
       codec_(load_codec(folder, family.vae_fields, options.placement, family.vae_scaling_factor)) {
   codec_.set_tiling(options.vae_tiling);
   // The server's default syntax is for CLIP's encoders; others read prompts as they are.
-  if (text_encoders_.empty()) options_.prompt_syntax = PromptSyntax::kPlain;
+  const auto texts = text_encoders_of(family, folder);
+  const auto is_clip = [](const TextEncoderSpec& text) { return text.kind == TextEncoderKind::kClip; };
+  if (!std::all_of(texts.begin(), texts.end(), is_clip)) options_.prompt_syntax = PromptSyntax::kPlain;
 }
 
 const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,

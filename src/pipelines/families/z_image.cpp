@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "models/memory/activation_memory.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/families/pipeline_builder.h"
@@ -88,6 +89,12 @@ class ZImageDenoisingModel : public DenoisingModel {
 
 }  // namespace
 
+StepEstimate z_image_step_estimate(Config& denoiser) {
+  return [config = ZImageTransformer2DConfig::from(denoiser)](const LatentSize& size, const Placement& placement) {
+    return step_bytes(config, size, placement);
+  };
+}
+
 std::unique_ptr<Pipeline> load_z_image(PipelineBuilder& builder) {
   const auto& folder = builder.folder();
   auto text_json = folder.source->config(Component::kTextEncoder);
@@ -95,7 +102,7 @@ std::unique_ptr<Pipeline> load_z_image(PipelineBuilder& builder) {
   // hidden_states[-2] of num_hidden_layers + 1.
   auto encoder = load_qwen_prompt_encoder(
       folder, {.chat_template = QwenTemplate::kThinking, .states = {text.num_hidden_layers - 1}}, builder.placement());
-  auto transformer = load_z_image_transformer(folder, builder.placement());
+  auto transformer = load_transformer<ZImageTransformer2DModel, ZImageTransformer2DConfig>(folder, builder.placement());
   const auto config = transformer.config();
   if (config.cap_feat_dim != text.hidden_size) {
     throw Error(ErrorCode::kUnsupported,

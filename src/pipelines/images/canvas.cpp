@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace easel {
 namespace {
@@ -28,6 +29,7 @@ Image extend_edges(const Image& image, int width, int height) {
 }  // namespace
 
 Canvas plan_canvas(const ModelDescription& model, int width, int height) {
+  std::tie(width, height) = model.output_size(width, height);
   const bool resized = model.native_size_only && (width != model.native_width || height != model.native_height);
   return {.width = width,
           .height = height,

@@ -16,9 +16,9 @@ struct Canvas {
   bool stretched = false;  ///< and fills it whatever its proportions, which rounding changed before
 };
 
-/// A model that generates at any size gets the output size, rounded up to whole cells. A model with native_size_only
-/// gets its native size.
-/// @param width, height  of the output, positive
+/// A model that generates at any size gets ModelDescription::output_size, rounded up to whole cells. A model with
+/// native_size_only gets its native size.
+/// @param width, height  that the request asks for, positive
 Canvas plan_canvas(const ModelDescription& model, int width, int height);
 
 /// Makes the output of a generated image. Without `resized`, crops its centre. With it, scales the image to fit, and

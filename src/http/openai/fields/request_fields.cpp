@@ -152,6 +152,9 @@ const RequestField kFields[] = {
      "as text. On a CPU, images depend on the low 32 bits only, as with torch's generator."},
     {"guidance_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale},
      "How closely to follow the prompt; up to 1 turns guidance off. Default: the model's."},
+    {"true_cfg_scale", NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.true_cfg_scale = scale; }},
+     "How far to depart from the negative prompt, in models that take `guidance_scale` as an input, such as FLUX.1; up "
+     "to 1, and without a `negative_prompt`, it changes nothing. Default: 1."},
     {"steps", IntegerField{1, kMaxSteps, &set_steps}, "Another name of `num_inference_steps`.", FieldRoutes::kAll,
      FieldBodies::kAll, FieldOrigin::kForeign, "num_inference_steps"},
     {"num_inference_steps", IntegerField{1, kMaxSteps, &set_steps}, "Number of denoising steps. Default: the model's."},

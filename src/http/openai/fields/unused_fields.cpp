@@ -31,7 +31,9 @@ constexpr Row condition_row(const char* name) {
 }
 
 constexpr Row kRows[] = {
-    field_row<&GenerationRequest::guidance_scale>("guidance_scale"),  // first: the negative prompt depends on it
+    // First: the negative prompt depends on them.
+    field_row<&GenerationRequest::guidance_scale>("guidance_scale"),
+    field_row<&GenerationRequest::true_cfg_scale>("true_cfg_scale"),
     field_row<&GenerationRequest::negative_prompt>("negative_prompt"),
     field_row<&GenerationRequest::guidance_rescale>("guidance_rescale"),
     field_row<&GenerationRequest::eta>("eta"),
@@ -55,14 +57,22 @@ bool lists(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+std::string reason_against_negative_prompt(const GenerationRequest& request, const ModelDescription& model) {
+  if (model.separate_guidance) {
+    return request.true_cfg_scale.value_or(1) > 1 ? "" : "has no use with a `true_cfg_scale` of 1 or less";
+  }
+  const auto scale = request.guidance_scale.value_or(model.default_guidance_scale);
+  if (scale > model.guides_above) return "";
+  return concat("has no use without guidance, that is, with a `guidance_scale` of ", model.guides_above, " or less");
+}
+
 // Why the field has no use; empty where it has one.
 std::string reason_against(std::string_view field, const GenerationRequest& request, const ModelDescription& model) {
   if (lists(model.unused_fields, field) || (field == "clip_skip" && model.max_clip_skip == 0)) {
     return concat("has no use in the model ", quote(model.id));
   }
-  if (field == "negative_prompt" && request.guidance_scale.value_or(model.default_guidance_scale) <= 1) {
-    return "has no use without guidance, that is, with a `guidance_scale` of 1 or less";
-  }
+  if (field == "true_cfg_scale" && request.negative_prompt.empty()) return "has no use without a `negative_prompt`";
+  if (field == "negative_prompt") return reason_against_negative_prompt(request, model);
   const auto& scheduler = request.scheduler.value_or(model.default_scheduler);
   if (field == "eta" && !lists(model.eta_schedulers, scheduler)) {
     return concat("has no use in the scheduler ", quote(scheduler));
