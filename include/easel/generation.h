@@ -161,7 +161,7 @@ struct ModelDescription {
   std::int64_t max_clip_skip = 0;              ///< in text encoder layers
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
-  std::int64_t max_input_images = 1;           ///< that a request may give; further ones are not used
+  std::int64_t max_input_images = 1;           ///< that a request may give; 0: none; further ones are not used
   /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
   /// GenerationRequest::strength counts only with a mask.
   bool keeps_input_sizes = false;

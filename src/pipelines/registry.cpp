@@ -37,7 +37,10 @@ void check_components(const Checkpoint& folder, const Family& family) {
       folder.require(tokenizer_of(text.component), text.tokenizer_class);  // the "Fast" class gives the same ids
     }
   }
-  folder.require(family.denoising_model, family.denoising_model_class);
+  const auto denoiser = folder.components.find(family.denoising_model);
+  const bool is_other_class = denoiser != folder.components.end() && family.other_denoising_model_class &&
+                              denoiser->second == family.other_denoising_model_class;
+  if (!is_other_class) folder.require(family.denoising_model, family.denoising_model_class);
   folder.require(Component::kVae, "AutoencoderKL");
   if (folder.components.contains(Component::kImageEncoder)) {
     throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; it must be null");

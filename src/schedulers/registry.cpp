@@ -121,6 +121,13 @@ constexpr SchedulerEntry kSchedulers[] = {
      .make = &make_deis_multistep,
      .sigma_spacings = true,
      .has_history = true},
+    // The configs of other classes name algorithms of their own.
+    {.class_name = "SASolverScheduler",
+     .name = "sa_solver",
+     .make = &make_sa_solver,
+     .overrides = R"({"algorithm_type": "data_prediction"})",
+     .sigma_spacings = true,
+     .has_history = true},
     {.class_name = "DDPMScheduler", .name = "ddpm", .make = &make_ddpm, .custom_timesteps = true},
     {.class_name = "LCMScheduler", .name = "lcm", .make = &make_lcm, .custom_timesteps = true},
     {.class_name = "TCDScheduler", .name = "tcd", .make = &make_tcd, .custom_timesteps = true, .uses_eta = true},

@@ -177,6 +177,18 @@ std::string normalize_prompt(std::string_view text) {
   return normalized;
 }
 
+std::string lower_case_and_strip(std::string_view text) {
+  auto lower = icu::UnicodeString::fromUTF8(to_valid_utf8(text));
+  lower.toLower(icu::Locale::getRoot());
+  const auto is_space = [](UChar32 c) { return u_isUWhiteSpace(c) || (c >= 0x1C && c <= 0x1F); };
+  std::int32_t begin = 0, end = lower.length();  // no white space needs two code units
+  while (begin < end && is_space(lower.char32At(begin))) ++begin;
+  while (end > begin && is_space(lower.char32At(end - 1))) --end;
+  std::string stripped;
+  lower.tempSubStringBetween(begin, end).toUTF8String(stripped);
+  return stripped;
+}
+
 std::vector<std::string_view> split_words(std::string_view text) {
   std::vector<std::string_view> words;
   const auto take = [&](std::size_t& begin, std::size_t length) {

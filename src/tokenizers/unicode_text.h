@@ -21,6 +21,12 @@ std::string compose_nfc(std::string_view text);
 /// @param text  valid UTF-8
 std::string normalize_prompt(std::string_view text);
 
+/// A text in lower case and without white space at its ends, as Python's text.lower().strip() gives it: with the
+/// special cases of single characters and of the final sigma, and with U+001C to U+001F as white space. Without
+/// normalisation.
+/// @throws Error(kInvalidArgument)  as to_valid_utf8, by which invalid UTF-8 is replaced
+std::string lower_case_and_strip(std::string_view text);
+
 /// The words of a normalised text, without white space. They point into `text`.
 ///
 /// A word is a run of letters, a single number character, a run of other characters, or one of 's 't 're 've 'm 'll 'd.

@@ -375,6 +375,19 @@ TEST(Edits, ModelsThatNeedAnImageRejectTextToImage) {
   EXPECT_EQ(server.get("/v1/models/refiner").json()["modes"], nlohmann::json({"image-to-image"}));
 }
 
+TEST(Edits, ModelsThatTakeNoImageRejectEdits) {
+  auto prompts_only = tiny_model("prompts-only");
+  prompts_only.max_input_images = 0;
+  const RunningServer server({}, {}, {prompts_only});
+  for (const char* route : {"/v1/images/edits", "/v1/images/variations"}) {
+    const auto response = edit(server, {{"prompt", "x"}, {"image", kPng, true}}, route);
+    EXPECT_EQ(response.status, 400) << route;
+    EXPECT_EQ(error_of(response)["param"], "model") << route;
+  }
+  EXPECT_EQ(server.draw(R"({"prompt":"a cat"})").status, 200);
+  EXPECT_EQ(server.get("/v1/models/prompts-only").json()["modes"], nlohmann::json({"text-to-image"}));
+}
+
 TEST(Edits, VariationsNeedNoPrompt) {
   const RunningServer server;
   const auto response = edit(server, {{"image", kPng, true}, {"n", "2"}, {"size", "64x64"}}, "/v1/images/variations");

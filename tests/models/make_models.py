@@ -242,7 +242,7 @@ def make_shapes(folder):
     shapes = {}
     for path in sorted((HERE / "configs").glob("*/*.json")):
         config = json.loads(path.read_text())
-        if path.stem not in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2"):
+        if path.stem not in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"):
             continue  # schedulers and indexes have no tensors
         model = hollow_model(path.stem, config)
         shapes[f"{path.parent.name}/{path.stem}"] = {name: list(value.shape) for name, value in model.state_dict().items()}

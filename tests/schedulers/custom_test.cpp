@@ -41,7 +41,7 @@ TEST(CustomTimesteps, AreAcceptedWhereDiffusersAcceptsThem) {
     EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "accepted") << name;
   }
   for (const char* name : {"pndm", "ddim", "euler_ancestral", "lms", "dpm2", "dpm2_ancestral", "dpmpp_sde", "unipc",
-                           "deis", "edm_euler", "euler_karras", "heun_beta", "dpmpp_2m_exponential"}) {
+                           "deis", "sa_solver", "edm_euler", "euler_karras", "heun_beta", "dpmpp_2m_exponential"}) {
     EXPECT_EQ(timesteps_param(name, {999, 500, 20}), "timesteps") << name;
   }
   EXPECT_EQ(timesteps_param("dpmpp_2m", {999, 500}, {{"use_lu_lambdas", true}}), "timesteps");

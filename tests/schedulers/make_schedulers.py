@@ -109,6 +109,10 @@ def variants():
             yield case("variants", name, config, 4, shape=ODD)
     for extra in ({"beta_schedule": "exp"}, {"clip_sample": True, "clip_sample_range": 1.2}):
         yield case("variants", "heun", {**STABLE_DIFFUSION, **extra}, 6)
+    for predictor, corrector, lower, steps in itertools.product((1, 2, 3, 4), (1, 2, 3, 4), (False, True), (1, 3, 7)):
+        config = {**STABLE_DIFFUSION, "predictor_order": predictor, "corrector_order": corrector, "lower_order_final": lower}
+        yield case("variants", "sa_solver", config, steps)
+        yield case("variants", "", {**config, "_class_name": "SASolverScheduler", "algorithm_type": "noise_prediction"}, steps)
     for beta, variance in itertools.product(("sigmoid", "laplace", "linear"), DDPM_VARIANCES):
         config = {**STABLE_DIFFUSION, "beta_schedule": beta, "variance_type": variance, "clip_sample": False}
         yield case("variants", "ddpm", config, 7, channel_factor=2 if "learned" in str(variance) else 1)
@@ -173,7 +177,7 @@ def all_step_counts():
             yield case("step counts", "euler", {**STABLE_DIFFUSION, **extra}, steps, kind="light")
     for extra in ({"use_exponential_sigmas": True}, {"use_lu_lambdas": True}, {"use_flow_sigmas": True}):
         for steps in range(1, 61, 7):
-            for name in ("dpmpp_2m", "dpmpp_2s", "unipc", "deis"):
+            for name in ("dpmpp_2m", "dpmpp_2s", "unipc", "deis", "sa_solver"):
                 yield case("step counts", name, {**STABLE_DIFFUSION, **extra}, steps, kind="light")
 
 
@@ -224,7 +228,7 @@ def flow():
     ):
         yield case("flow", name, {"shift": 3.0}, 6, begin=begin, dtype=dtype, shape=BATCH)
     for name, shift, steps, dtype in itertools.product(
-        ("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis"), (1.0, 3.0, 5.5), (1, 4, 15), ("float32", "bfloat16")
+        ("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis", "sa_solver"), (1.0, 3.0, 5.5), (1, 4, 15), ("float32", "bfloat16")
     ):
         config = {"use_flow_sigmas": True, "flow_shift": shift, "prediction_type": "flow_prediction"}
         yield case("flow", name, config, steps, dtype=dtype)
@@ -346,7 +350,7 @@ def begun():
             config = {**STABLE_DIFFUSION, "prediction_type": prediction, **prk}
             yield case("begun", name, config, steps, begin=begin, dtype=dtype, eta=0.5)
     for name, begin, extra in itertools.product(
-        ("dpmpp_2m", "dpmpp_2s", "unipc", "deis"), range(1, 8),
+        ("dpmpp_2m", "dpmpp_2s", "unipc", "deis", "sa_solver"), range(1, 8),
         ({"solver_order": 1}, {"solver_order": 3, "lower_order_final": False, "final_sigmas_type": "sigma_min"},
          {"algorithm_type": "sde-dpmsolver++"}, {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}),
     ):  # fmt: skip

@@ -142,7 +142,7 @@ const std::vector<SigmaKind>& sigma_kinds() {
       {"exponential", "use_exponential_sigmas", {}},
       {"beta", "use_beta_sigmas", {}},
       {"lu", "use_lu_lambdas", {"dpmpp_2m", "dpmpp_2m_sde"}},
-      {"flow", "use_flow_sigmas", {"dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis"}}};
+      {"flow", "use_flow_sigmas", {"dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "unipc", "deis", "sa_solver"}}};
   return kinds;
 }
 

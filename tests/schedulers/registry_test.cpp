@@ -44,6 +44,7 @@ TEST(SchedulerRegistry, ClassNamesAreAccepted) {
                            "KDPM2AncestralDiscreteScheduler",
                            "UniPCMultistepScheduler",
                            "DEISMultistepScheduler",
+                           "SASolverScheduler",
                            "DDPMScheduler",
                            "LCMScheduler",
                            "TCDScheduler",

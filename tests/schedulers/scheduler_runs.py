@@ -24,6 +24,7 @@ from diffusers.schedulers import (
     scheduling_flow_match_lcm,
     scheduling_k_dpm_2_ancestral_discrete,
     scheduling_lcm,
+    scheduling_sasolver,
     scheduling_tcd,
 )
 
@@ -47,6 +48,7 @@ PLAIN = {
     "dpm2_ancestral": (diffusers.KDPM2AncestralDiscreteScheduler, {}),
     "unipc": (diffusers.UniPCMultistepScheduler, {}),
     "deis": (diffusers.DEISMultistepScheduler, {}),
+    "sa_solver": (diffusers.SASolverScheduler, {"algorithm_type": "data_prediction"}),
     "ddpm": (diffusers.DDPMScheduler, {}),
     "lcm": (diffusers.LCMScheduler, {}),
     "tcd": (diffusers.TCDScheduler, {}),
@@ -100,7 +102,7 @@ class Float32BrownianTree(scheduling_dpmsolver_sde.BrownianTreeNoiseSampler):
 DRAWING_MODULES = (
     scheduling_ddim, scheduling_ddpm, scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep,
     scheduling_euler_ancestral_discrete, scheduling_flow_match_euler_discrete, scheduling_flow_match_lcm,
-    scheduling_k_dpm_2_ancestral_discrete, scheduling_lcm, scheduling_tcd,
+    scheduling_k_dpm_2_ancestral_discrete, scheduling_lcm, scheduling_sasolver, scheduling_tcd,
 )  # fmt: skip
 DIFFUSERS_NOISE = scheduling_ddim.randn_tensor
 scheduling_dpmsolver_sde.BrownianTreeNoiseSampler = Float32BrownianTree
@@ -130,7 +132,7 @@ def original_sample(scheduler, result):
     for field in ("pred_original_sample", "denoised"):
         if getattr(result, field, None) is not None:
             return getattr(result, field)
-    if isinstance(scheduler, diffusers.UniPCMultistepScheduler):
+    if isinstance(scheduler, (diffusers.UniPCMultistepScheduler, diffusers.SASolverScheduler)):
         return scheduler.model_outputs[-1] if scheduler.predict_x0 else None
     if isinstance(scheduler, (diffusers.DPMSolverMultistepScheduler, diffusers.DPMSolverSinglestepScheduler)):
         return scheduler.model_outputs[-1] if scheduler.config.algorithm_type.endswith("dpmsolver++") else None

@@ -6,7 +6,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 
 def hollow_model(component, config):
-    """@param component  "unet", "transformer", "vae", "text_encoder" or "text_encoder_2"
+    """@param component  "unet", "transformer", "vae", "text_encoder", "text_encoder_2" or "text_encoder_3"
     @return the reference's model on the meta device: names and shapes only"""
     with torch.device("meta"):
         if component == "unet":

@@ -32,6 +32,20 @@ TEST(UnicodeText, NormalizeComposesFoldsSpaceAndLowersEachCodePointByItself) {
   EXPECT_EQ(normalize_prompt(""), "");
 }
 
+// Values are those of Python's text.lower().strip().
+TEST(UnicodeText, LowerCaseFollowsTheSpecialCasesOfUnicodeAndWhiteSpaceIsStripped) {
+  EXPECT_EQ(lower_case_and_strip("\t A  FOX\u3000\n"), "a  fox");
+  EXPECT_EQ(lower_case_and_strip("ΟΔΥΣΣΕΥΣ ΣΑΣ."), "οδυσσευς σας.");
+  EXPECT_EQ(lower_case_and_strip("\u0130STANBUL"), "i\u0307stanbul");
+  EXPECT_EQ(lower_case_and_strip("STRASSE ẞ"), "strasse ß");
+  EXPECT_EQ(lower_case_and_strip("\x1C\x1D\x1E\x1F\u0085\u00A0\u2028x\u205F"), "x");
+  EXPECT_EQ(lower_case_and_strip("\u200Bx\uFEFF"), "\u200Bx\uFEFF");
+  EXPECT_EQ(lower_case_and_strip("E\u0301"), "e\u0301");
+  EXPECT_EQ(lower_case_and_strip(" \n "), "");
+  EXPECT_EQ(lower_case_and_strip(""), "");
+  EXPECT_EQ(lower_case_and_strip("A\x80"), "a\uFFFD");
+}
+
 // U+1DFA became a mark in Unicode 14, which is newer than the data with which the reference composes.
 TEST(UnicodeText, MarksNewerThanUnicode9AreNotComposed) {
   EXPECT_EQ(normalize_prompt("e\u1DFA\u0323"), "e\u1DFA\u0323");

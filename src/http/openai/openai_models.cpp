@@ -98,6 +98,7 @@ std::vector<std::string> modes_of(const ModelDescription& model) {
   if (model.upscale_factor > 0) return {"upscaling"};
   if (model.needs_mask) return {"inpainting"};
   if (model.needs_image) return {"image-to-image"};
+  if (model.max_input_images == 0) return {"text-to-image"};
   return {"text-to-image", "image-to-image", "inpainting"};
 }
 

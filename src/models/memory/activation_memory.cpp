@@ -101,6 +101,28 @@ std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize&
   });
 }
 
+std::int64_t step_bytes(const SD3Transformer2DConfig& config, const LatentSize& size, const Placement& placement) {
+  constexpr std::int64_t kT5Length = 256;
+  return peak_of<SD3Transformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+           .prompt_embeds = at::empty({size.rows, kPromptLength + kT5Length, config.joint_attention_dim}, options),
+           .pooled_projections = at::empty({size.rows, config.pooled_projection_dim}, options)},
+          {});
+  });
+}
+
+std::int64_t step_bytes(const PixArtTransformer2DConfig& config, const LatentSize& size, const Placement& placement) {
+  constexpr std::int64_t kT5Length = 300;
+  return peak_of<PixArtTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+           .prompt_embeds = at::empty({size.rows, kT5Length, config.caption_channels}, options),
+           .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), kT5Length)},
+          {});
+  });
+}
+
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement) {
   return peak_of<AutoencoderKL>(config, placement, [&](const auto& vae, const at::TensorOptions& options) {
     vae.decode(at::empty({size.rows, config.latent_channels, size.height, size.width}, options), {});

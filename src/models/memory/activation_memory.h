@@ -8,6 +8,8 @@
 
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/transformers/flux_transformer_2d.h"
+#include "models/transformers/pixart_transformer_2d.h"
+#include "models/transformers/sd3_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition_config.h"
 #include "tensor/placement.h"
@@ -36,6 +38,12 @@ std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSiz
 /// @param reference  of an image that each row sees; its number of rows does not count
 std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
                         const std::optional<LatentSize>& reference = std::nullopt);
+
+/// One evaluation with a prompt of 77 tokens for CLIP and 256 for T5 in each row.
+std::int64_t step_bytes(const SD3Transformer2DConfig& config, const LatentSize& size, const Placement& placement);
+
+/// One evaluation with a prompt of 300 tokens in each row.
+std::int64_t step_bytes(const PixArtTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 /// Encodes pixels that give latents of `size`.

@@ -16,6 +16,7 @@
 #include "pipelines/denoising/diffusion_tickets.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/images/canvas.h"
+#include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/conditioner.h"
 
 namespace easel {
@@ -96,6 +97,7 @@ class DiffusionGeneration : public Generation {
   double image_guidance_scale = 1.0;                              ///< used with three rows
   std::shared_ptr<const AdapterSet> adapters;                     ///< null: none
 
+  Masking masking = Masking::kNone;
   std::optional<PreservedRegion> kept;
   /// Further channels of the model's input, after the latents: [1, c, h, w] for all rows, or [k, c, h, w]. Undefined
   /// for most models.

@@ -122,6 +122,9 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   }
   if (description_.needs_mask && !request.mask) reject("mask", "is missing: this model redraws the part under a mask");
   if (description_.needs_image && !request.image) reject("image", "is missing: this model starts from an image");
+  if (description_.max_input_images == 0 && request.image) {
+    reject("image", "has no use in this model, which makes images of prompts only");
+  }
   reject_unused_fields(request, parts_.fields);
   parts_.start->check(request);
   if (!request.denoising_end) return;
@@ -288,7 +291,7 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
       const auto& sample = advances.back().step.prev_sample;
       finite.push_back(at::isfinite(sample).all());
       // Each tile is decoded after its last step, so that other images' steps run between the decodes of a large image.
-      if (g->ends_tile()) advances.back().decoded = decode(sample, RunContext{.stop = &stop});
+      if (g->ends_tile()) advances.back().decoded = decode(*g, sample, RunContext{.stop = &stop});
     }
     auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
 
@@ -312,28 +315,34 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
                         .prompt_cut = g->prompt_cut(),
                         .prompt_tokens = g->prompt_tokens()});
       auto& parts = images.back().parts;
-      if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
+      if (g->tiles.empty()) parts.push_back(decode(*g, g->latents, context));
       for (const auto& tile : g->tiles) {
-        parts.push_back(tile.decoded.pixels.defined() ? tile.decoded : decode(tile.latents, context));
+        parts.push_back(tile.decoded.pixels.defined() ? tile.decoded : decode(*g, tile.latents, context));
       }
     }
     return std::make_unique<DiffusionFinishTicket>(std::move(images), placement_.device);
   });
 }
 
-DiffusionFinishTicket::DecodedTile DiffusionPipeline::decode(const at::Tensor& latents,
+DiffusionFinishTicket::DecodedTile DiffusionPipeline::decode(const DiffusionGeneration& generation,
+                                                             const at::Tensor& latents,
                                                              const RunContext& context) const {
-  const auto decoded = parts_.codec.decode(latents, context);
-  DiffusionFinishTicket::DecodedTile part{.pixels = to_pixels(decoded)};
+  const auto masking = generation.masking;
+  const auto& canvas = generation.canvas;
+  const auto pixels_of = [](const at::Tensor& decoded, const Canvas& output) {
+    return to_pixels(output.covered ? cover_output(decoded, output) : decoded);
+  };
+  const auto decoded = parts_.codec.decode(latents, context, masking);
+  DiffusionFinishTicket::DecodedTile part{.pixels = pixels_of(decoded, canvas)};
   part.finite = at::isfinite(decoded).all().to(at::kCPU, /*non_blocking=*/true);
   if (!parts_.codec.may_overflow()) return part;
-  part.decode_in_float32 = [this, latents] {
+  part.decode_in_float32 = [this, latents, masking, canvas, pixels_of] {
     const c10::InferenceMode inference;
-    const auto wide = parts_.codec.decode_in_float32(latents);
+    const auto wide = parts_.codec.decode_in_float32(latents, masking);
     if (!at::isfinite(wide).all().item<bool>()) {
       throw Error(ErrorCode::kCorruptData, "the autoencoder produced infinities or NaN in float32 too");
     }
-    return to_pixels(wide);
+    return pixels_of(wide, canvas);
   };
   return part;
 }

@@ -79,7 +79,8 @@ class DiffusionPipeline : public Pipeline {
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, DenoiserConditioning conditioning,
                     const Canvas& canvas) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
-  DiffusionFinishTicket::DecodedTile decode(const at::Tensor& latents, const RunContext& context) const;
+  DiffusionFinishTicket::DecodedTile decode(const DiffusionGeneration& generation, const at::Tensor& latents,
+                                            const RunContext& context) const;
 
   ModelDescription description_;
   Placement placement_;          // of the denoising model

@@ -80,6 +80,7 @@ class ImageStart : public RequestStart {
     generation.latents = from_noise ? noise * scheduler.init_noise_sigma()
                                     : scheduler.add_noise(image_latents, noise, generation.step_index);
     if (!masked) return;
+    generation.masking = Masking::kMasked;
     const auto mask = upload(source_.mask, noise_.placement.device, noise_.placement.dtype);
     if (inpainting_ == InpaintingMode::kModel) {
       generation.extra_channels = at::cat(at::TensorList({mask, sample(generation, *source_.masked_image)}), 1);
@@ -131,8 +132,8 @@ void FromNoiseOrImage::check(const GenerationRequest& request) const {
 
 Canvas FromNoiseOrImage::canvas(const GenerationRequest& request) const {
   const auto& image = request.image;
-  return plan_canvas(model_, request.width.value_or(image ? image->width : model_.native_width),
-                     request.height.value_or(image ? image->height : model_.native_height));
+  return settings_.plan_canvas(model_, request.width.value_or(image ? image->width : model_.native_width),
+                               request.height.value_or(image ? image->height : model_.native_height));
 }
 
 Guidance FromNoiseOrImage::guidance(const GenerationRequest&, double guidance_scale,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "easel/generation.h"
@@ -41,6 +42,8 @@ class FromNoiseOrImage : public StartStrategy {
     GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
     StrengthRounding strength_rounding = StrengthRounding::kStepsDone;
     int latent_cells = 1;  ///< along an edge of ModelDescription::cell
+    /// Plans an image's size; see Family::plan_canvas.
+    std::function<Canvas(const ModelDescription& model, int width, int height)> plan_canvas = &easel::plan_canvas;
   };
   FromNoiseOrImage(ModelDescription model, const Settings& settings);
 

@@ -4,6 +4,8 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "models/transformers/pixart_transformer_2d.h"
+#include "pipelines/images/aspect_ratio_bins.h"
 #include "pipelines/prompts/sdxl_conditioner.h"
 
 namespace easel {
@@ -31,6 +33,22 @@ constexpr TextEncoderSpec kFluxText[] = {{Component::kTextEncoder, "CLIPTextMode
                                           .state = PromptState::kLastNormed,
                                           .kind = TextEncoderKind::kT5,
                                           .tokenizer_class = "T5Tokenizer"}};
+
+constexpr TextEncoderSpec kSd3Text[] = {
+    {Component::kTextEncoder, "CLIPTextModelWithProjection", PromptState::kPenultimate},
+    {Component::kTextEncoder2, "CLIPTextModelWithProjection", PromptState::kPenultimate},
+    {.component = Component::kTextEncoder3,
+     .class_name = "T5EncoderModel",
+     .state = PromptState::kLastNormed,
+     .may_be_absent = true,
+     .kind = TextEncoderKind::kT5,
+     .tokenizer_class = "T5Tokenizer"}};
+
+constexpr TextEncoderSpec kT5[] = {{.component = Component::kTextEncoder,
+                                    .class_name = "T5EncoderModel",
+                                    .state = PromptState::kLastNormed,
+                                    .kind = TextEncoderKind::kT5,
+                                    .tokenizer_class = "T5Tokenizer"}};
 
 constexpr RequestField kImageToImageFields[] = {RequestField::kMask, RequestField::kStrength,
                                                 RequestField::kGuidanceRescale};
@@ -103,6 +121,32 @@ constexpr Family flux_kontext(const char* class_name) {
   family.keeps_input_sizes = true;
   family.load = &load_flux_kontext;
   return family;
+}
+
+/// @param default_steps  which differ among the reference's pipelines
+constexpr Family stable_diffusion_3(const char* class_name, std::int64_t default_steps) {
+  return {.class_name = class_name,
+          .name = "stable-diffusion-3",
+          .text_encoders = kSd3Text,
+          .denoising_model = Component::kTransformer,
+          .denoising_model_class = "SD3Transformer2DModel",
+          .step_estimate = &sd3_step_estimate,
+          .patch_size = 2,
+          .flow_matching = true,
+          .strength_rounding = StrengthRounding::kStepsSkipped,
+          .vae_fields = VaeFields::kShiftUnlessMasked,
+          .default_steps = default_steps,
+          .default_guidance_scale = 7.0,
+          .default_strength = 0.6,
+          .inpainting_strength = 0.6,
+          .default_sample_size = 128,
+          .fields = kFlowFields,
+          .load = &load_stable_diffusion_3};
+}
+
+/// Family::plan_canvas of PixArt-Sigma.
+Canvas plan_pixart_canvas(const ModelDescription&, Config denoiser, int width, int height) {
+  return plan_binned_canvas(PixArtTransformer2DConfig::from(denoiser).sample_size, width, height);
 }
 
 constexpr Family kFamilies[] = {
@@ -220,9 +264,31 @@ constexpr Family kFamilies[] = {
     flux("FluxInpaintPipeline"),
     flux_kontext("FluxKontextPipeline"),
     flux_kontext("FluxKontextInpaintPipeline"),
+    stable_diffusion_3("StableDiffusion3Pipeline", 28),
+    stable_diffusion_3("StableDiffusion3Img2ImgPipeline", 50),
+    stable_diffusion_3("StableDiffusion3InpaintPipeline", 50),
+    {.class_name = "PixArtSigmaPipeline",
+     .name = "pixart-sigma",
+     .text_encoders = kT5,
+     .denoising_model = Component::kTransformer,
+     .denoising_model_class = "PixArtTransformer2DModel",
+     .other_denoising_model_class = "Transformer2DModel",
+     .step_estimate = &pixart_step_estimate,
+     .patch_size = 2,
+     .default_steps = 20,
+     .default_guidance_scale = 4.5,
+     .default_sample_size = 128,
+     .fields = {},
+     .max_input_images = 0,
+     .plan_canvas = &plan_pixart_canvas,
+     .load = &load_pixart_sigma},
 };
 
 }  // namespace
+
+Canvas plan_any_canvas(const ModelDescription& model, Config, int width, int height) {
+  return plan_canvas(model, width, height);
+}
 
 std::span<const Family> families() {
   return kFamilies;

@@ -10,14 +10,18 @@
 
 #include "checkpoints/checkpoint.h"
 #include "core/component.h"
+#include "core/config.h"
 #include "easel/pipeline.h"
+#include "models/memory/activation_memory.h"
 #include "pipelines/denoising/denoiser.h"
 #include "pipelines/denoising/from_noise_or_image.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/denoising/scheduler_config.h"
+#include "pipelines/images/canvas.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/prompts/prompt_encoder.h"
+#include "tensor/placement.h"
 
 namespace easel {
 
@@ -32,6 +36,8 @@ StepEstimate unet_step_estimate(Config& denoiser);
 StepEstimate z_image_step_estimate(Config& denoiser);
 StepEstimate flux_step_estimate(Config& denoiser);
 StepEstimate flux_kontext_step_estimate(Config& denoiser);
+StepEstimate sd3_step_estimate(Config& denoiser);
+StepEstimate pixart_step_estimate(Config& denoiser);
 
 enum class TextEncoderKind { kClip, kQwen3, kT5 };
 
@@ -46,6 +52,9 @@ struct TextEncoderSpec {
   const char* tokenizer_class = "CLIPTokenizer";  ///< with or without "Fast" at the end
 };
 
+/// Family::plan_canvas of models that generate at any size: easel::plan_canvas.
+Canvas plan_any_canvas(const ModelDescription& model, Config denoiser, int width, int height);
+
 /// What is common to the checkpoints of one `_class_name`. Numbers are those of that pipeline in diffusers.
 struct Family {
   const char* class_name;
@@ -53,6 +62,7 @@ struct Family {
   std::span<const TextEncoderSpec> text_encoders;
   Component denoising_model = Component::kUnet;
   const char* denoising_model_class = "UNet2DConditionModel";
+  const char* other_denoising_model_class = nullptr;  ///< another class of diffusers with the same tensors
   /// Reads the denoising model's config. @throws Error(kCorruptData, kUnsupported)  names the field
   StepEstimate (*step_estimate)(Config& denoiser) = &unet_step_estimate;
   int patch_size = 1;  ///< latent cells along an edge of what the denoising model takes as one token
@@ -84,6 +94,9 @@ struct Family {
   bool needs_image = false;
   bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
   int upscale_factor = 0;          ///< ModelDescription::upscale_factor
+  int max_input_images = 1;        ///< ModelDescription::max_input_images
+  /// Plans the size that is generated for an output. @param denoiser  the config of the denoising model
+  Canvas (*plan_canvas)(const ModelDescription& model, Config denoiser, int width, int height) = &plan_any_canvas;
 
   /// Adds the family's denoisers to a builder and builds the pipeline.
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
@@ -133,6 +146,14 @@ std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder);
 std::unique_ptr<Pipeline> load_flux_kontext(PipelineBuilder& builder);
 /// Family::describe of both: without that input, the guidance scale has no use.
 void describe_flux(const Checkpoint& folder, ModelDescription& d);
+
+/// Stable Diffusion 3 and 3.5 (Esser et al. 2024, arXiv:2403.03206), which differ in the configs and weights of their
+/// transformers only. T5 may be absent.
+std::unique_ptr<Pipeline> load_stable_diffusion_3(PipelineBuilder& builder);
+
+/// PixArt-Sigma (Chen et al. 2024, arXiv:2403.04692), which generates from prompts only, at one of the sizes that it
+/// was trained on.
+std::unique_ptr<Pipeline> load_pixart_sigma(PipelineBuilder& builder);
 
 /// The refiner that a base checkpoint's manifest names, if any.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  the checkpoint does not exist or is not a refiner

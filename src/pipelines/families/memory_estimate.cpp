@@ -177,13 +177,13 @@ ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing
 }
 
 /// Sets ModelDescription::activations: of the native size first, then of the sizes that were asked for.
-void estimate_activations(const Runners& runners, const Checkpoint& folder, const PipelineOptions& options,
-                          ModelDescription& d) {
+void estimate_activations(const Runners& runners, const Family& family, const Checkpoint& folder,
+                          const PipelineOptions& options, ModelDescription& d) {
   auto sizes = options.estimated_sizes;
   sizes.insert(sizes.begin(), {d.native_width, d.native_height});
   if (!options.estimate_activations) sizes.clear();
   for (const auto& [width, height] : sizes) {
-    const auto canvas = plan_canvas(d, width, height);
+    const auto canvas = family.plan_canvas(d, folder.source->config(family.denoising_model), width, height);
     const auto described = [&](const ActivationMemory& a) {
       return a.width == canvas.generated_width && a.height == canvas.generated_height;
     };
@@ -230,7 +230,7 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
   auto vae_config = folder.source->config(Component::kVae);
   runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
                  .placement = placement_of(vae_memory, vae_own_placement)};
-  estimate_activations(runners, folder, options, d);
+  estimate_activations(runners, family, folder, options, d);
 
   for (const auto& [component, memory, streamed_bytes, announces_blocks] : components) {
     d.parameters += memory.parameters;

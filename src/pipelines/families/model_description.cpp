@@ -72,14 +72,18 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.native_height = native ? native->second : static_cast<int>(rows) * scale;
   d.native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  d.needs_mask = !family.image_conditioned && family.denoising_model == Component::kUnet &&
-                 unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
-                     vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  const auto in_channels = unet.get<std::int64_t>("in_channels", kDefaultChannels);
+  const auto latent_channels = vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  // Some transformers take patches of latents, and so more channels whatever they were trained for.
+  const bool takes_mask = family.denoising_model == Component::kUnet ? in_channels != latent_channels
+                                                                     : in_channels == 2 * latent_channels + 1;
+  d.needs_mask = !family.image_conditioned && takes_mask;
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
   d.keeps_input_sizes = family.keeps_input_sizes;
   d.upscale_factor = family.upscale_factor;
+  d.max_input_images = family.max_input_images;
 }
 
 /// Removes schedulers that reject a value of the config, those for another kind of training than the family's and, for
@@ -128,8 +132,7 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   const SchedulerConfig scheduler(folder, family.scheduler_corrections);
   Config fields = folder.source->config(Component::kScheduler);
   // The schedulers of flow matching know no other prediction.
-  const bool is_flow = family.denoising_model == Component::kTransformer;
-  d.prediction_type = is_flow ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
+  d.prediction_type = family.flow_matching ? "flow_prediction" : fields.get<std::string>("prediction_type", "epsilon");
   d.prediction_source = folder.prediction_source;
   check_scheduler_kind(scheduler, folder, family);
   d.schedulers = scheduler_names();

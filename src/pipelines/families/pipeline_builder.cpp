@@ -38,12 +38,19 @@ class UNetDenoisingModel : public DenoisingModel {
   UNet2DConditionModel unet_;
 };
 
+bool reads_with_clip_only(const Family& family) {
+  return std::ranges::all_of(family.text_encoders,
+                             [](const TextEncoderSpec& text) { return text.kind == TextEncoderKind::kClip; });
+}
+
 std::vector<std::shared_ptr<PromptEncoder>> load_text_encoders(const Family& family, const Checkpoint& folder,
                                                                const PipelineOptions& options) {
+  // Another encoder would read the name of a learned embedding as text.
+  const auto embeddings = reads_with_clip_only(family) ? options.embeddings : nullptr;
   std::vector<std::shared_ptr<PromptEncoder>> encoders;
   for (const auto& text : text_encoders_of(family, folder)) {
     if (text.kind != TextEncoderKind::kClip) continue;
-    encoders.push_back(load_prompt_encoder(folder, text.component, text.state, options.placement, options.embeddings));
+    encoders.push_back(load_prompt_encoder(folder, text.component, text.state, options.placement, embeddings));
   }
   return encoders;
 }
@@ -60,9 +67,7 @@ PipelineBuilder::PipelineBuilder(const Family& family, const Checkpoint& folder,
       codec_(load_codec(folder, family.vae_fields, options.placement, family.vae_scaling_factor)) {
   codec_.set_tiling(options.vae_tiling);
   // The server's default syntax is for CLIP's encoders; others read prompts as they are.
-  const auto texts = text_encoders_of(family, folder);
-  const auto is_clip = [](const TextEncoderSpec& text) { return text.kind == TextEncoderKind::kClip; };
-  if (!std::all_of(texts.begin(), texts.end(), is_clip)) options_.prompt_syntax = PromptSyntax::kPlain;
+  if (!reads_with_clip_only(family)) options_.prompt_syntax = PromptSyntax::kPlain;
 }
 
 const UNet2DConditionConfig& PipelineBuilder::add_unet(const Checkpoint& folder,
@@ -89,6 +94,11 @@ void PipelineBuilder::add_denoiser(std::int64_t in_channels, std::unique_ptr<con
                         .pixels_per_token = description_.cell});
 }
 
+std::function<Canvas(const ModelDescription&, int, int)> PipelineBuilder::canvas_planner() const {
+  return [plan = family_.plan_canvas, denoiser = folder_.source->config(family_.denoising_model)](
+             const ModelDescription& model, int width, int height) { return plan(model, denoiser, width, height); };
+}
+
 std::unique_ptr<Pipeline> PipelineBuilder::build() {
   const FromNoiseOrImage::Settings settings{.latent_channels = latent_channels(),
                                             .inpainting = inpainting_mode(),
@@ -96,7 +106,8 @@ std::unique_ptr<Pipeline> PipelineBuilder::build() {
                                             .scheduler_takes_strength = family_.scheduler_takes_strength,
                                             .guidance_rule = family_.guidance_rule,
                                             .strength_rounding = family_.strength_rounding,
-                                            .latent_cells = family_.patch_size};
+                                            .latent_cells = family_.patch_size,
+                                            .plan_canvas = canvas_planner()};
   return assemble(std::make_unique<FromNoiseOrImage>(description_, settings));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -53,6 +54,7 @@ class PipelineBuilder {
  private:
   [[noreturn]] void reject_channels(const std::string& supported) const;
   InpaintingMode inpainting_mode() const;
+  std::function<Canvas(const ModelDescription&, int, int)> canvas_planner() const;
   std::unique_ptr<Pipeline> assemble(std::unique_ptr<const StartStrategy> start);
 
   const Family& family_;

@@ -14,6 +14,7 @@ struct Canvas {
   int generated_height = 0;
   bool resized = false;    ///< the generated image is resampled to the output size, not only cropped
   bool stretched = false;  ///< and fills it whatever its proportions, which rounding changed before
+  bool covered = false;    ///< decoded values are scaled to cover the output and cropped before they are rounded
 };
 
 /// A model that generates at any size gets ModelDescription::output_size, rounded up to whole cells. A model with

@@ -30,13 +30,14 @@ ImageCodec::ImageCodec(AutoencoderKL vae, VaeFields fields, const Placement& pla
                        std::function<AutoencoderKL()> load_float32)
     : vae_(std::move(vae)), fields_(fields), placement_(placement), load_float32_(std::move(load_float32)) {}
 
-at::Tensor ImageCodec::unscale(const at::Tensor& latents) const {
+at::Tensor ImageCodec::unscale(const at::Tensor& latents, Masking masking) const {
   const auto& c = config();
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
   }
   const auto scaled = latents / c.scaling_factor;
-  return fields_ == VaeFields::kShift && c.shift_factor ? scaled + *c.shift_factor : scaled;
+  const bool left_out = fields_ == VaeFields::kShiftUnlessMasked && masking == Masking::kMasked;
+  return reads_shift() && c.shift_factor && !left_out ? scaled + *c.shift_factor : scaled;
 }
 
 std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
@@ -71,25 +72,24 @@ at::Tensor ImageCodec::scale(const at::Tensor& latents) const {
 
 at::Tensor ImageCodec::scale_masked(const at::Tensor& latents) const {
   const auto& c = config();
-  const bool shifts = fields_ == VaeFields::kShift && c.shift_factor;
-  return (shifts ? latents - *c.shift_factor : latents) * c.scaling_factor;
+  return (reads_shift() && c.shift_factor ? latents - *c.shift_factor : latents) * c.scaling_factor;
 }
 
-at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& context) const {
-  return decode_with(vae_, placement_, latents, context);
+at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& context, Masking masking) const {
+  return decode_with(vae_, placement_, latents, masking, context);
 }
 
 at::Tensor ImageCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
-                                   const RunContext& context) const {
+                                   Masking masking, const RunContext& context) const {
   const auto tile = tile_for(latents.size(2), latents.size(3), &tiled_decode_bytes, where);
-  const auto placed = unscale(latents.to(where.device, where.dtype));
+  const auto placed = unscale(latents.to(where.device, where.dtype), masking);
   return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
 }
 
-at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents) const {
+at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents, Masking masking) const {
   auto wide = placement_;
   wide.dtype = at::kFloat;
-  return decode_with(load_float32_(), wide, latents, {});
+  return decode_with(load_float32_(), wide, latents, masking, {});
 }
 
 at::Tensor ImageCodec::fit_preview_map() const {

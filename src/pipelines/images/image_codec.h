@@ -15,11 +15,15 @@ namespace easel {
 
 /// Which fields of vae/config.json the reference's pipeline of a family reads.
 enum class VaeFields {
-  kScalingFactor,  ///< SD 1.x and 2.x
-  kForceUpcast,    ///< the upscaler on pixels: also force_upcast
-  kShift,          ///< Z-Image: also shift_factor
-  kAll,            ///< SDXL: also force_upcast, and latents_mean and latents_std if both are present
+  kScalingFactor,      ///< SD 1.x and 2.x
+  kForceUpcast,        ///< the upscaler on pixels: also force_upcast
+  kShift,              ///< Z-Image: also shift_factor
+  kShiftUnlessMasked,  ///< SD 3: also shift_factor, which the pipeline for masks leaves out when it decodes
+  kAll,                ///< SDXL: also force_upcast, and latents_mean and latents_std if both are present
 };
+
+/// Whether the request of an image has a mask.
+enum class Masking { kNone, kMasked };
 
 /// A checkpoint's autoencoder together with the scale of its latents. Not thread-safe.
 class ImageCodec {
@@ -37,14 +41,14 @@ class ImageCodec {
   /// @param latents  [1, C, h, w], denoised, any float dtype
   /// @return         [1, 3, H, W], about -1 to 1, not clamped, in the autoencoder's dtype
   /// @throws Error(kCancelled)
-  at::Tensor decode(const at::Tensor& latents, const RunContext& context) const;
+  at::Tensor decode(const at::Tensor& latents, const RunContext& context, Masking masking = Masking::kNone) const;
 
   /// Whether decode can overflow. Its result then holds infinities or NaN.
   bool may_overflow() const { return placement_.dtype == at::kHalf; }
 
   /// Like decode, in float32. Reads the weights again for this call and does not keep them.
   /// @throws Error  as loading does
-  at::Tensor decode_in_float32(const at::Tensor& latents) const;
+  at::Tensor decode_in_float32(const at::Tensor& latents, Masking masking) const;
 
   /// @param pixels  float32 [1, 3, H, W] within -1 to 1, H and W multiples of config().scale()
   /// @return        the distribution of unscaled latents, in the autoencoder's dtype
@@ -63,9 +67,10 @@ class ImageCodec {
  private:
   using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, std::int64_t tile, const Placement&);
   std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
-  at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
+  at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents, Masking masking,
                          const RunContext& context) const;
-  at::Tensor unscale(const at::Tensor& latents) const;
+  at::Tensor unscale(const at::Tensor& latents, Masking masking) const;
+  bool reads_shift() const { return fields_ == VaeFields::kShift || fields_ == VaeFields::kShiftUnlessMasked; }
   at::Tensor fit_preview_map() const;
 
   AutoencoderKL vae_;

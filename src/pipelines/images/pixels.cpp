@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 
 #include <algorithm>
 #include <vector>
@@ -42,6 +43,20 @@ at::Tensor to_mask(const Image& image) {
     *out++ = luma >= 128 ? 1.0f : 0.0f;
   }
   return mask;
+}
+
+at::Tensor cover_output(const at::Tensor& decoded, const Canvas& canvas) {
+  if (decoded.size(2) == canvas.height && decoded.size(3) == canvas.width) return decoded;
+  const double ratio = std::max(canvas.height / static_cast<double>(decoded.size(2)),
+                                canvas.width / static_cast<double>(decoded.size(3)));
+  // The quotient can be rounded down to one pixel too few, of which the reference makes an image one pixel wide.
+  const auto scaled = [&](std::int64_t edge, int wanted) {
+    return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(edge) * ratio), wanted);
+  };
+  const auto height = scaled(decoded.size(2), canvas.height), width = scaled(decoded.size(3), canvas.width);
+  return at::upsample_bilinear2d(decoded, {height, width}, /*align_corners=*/false)
+      .narrow(2, (height - canvas.height) / 2, canvas.height)
+      .narrow(3, (width - canvas.width) / 2, canvas.width);
 }
 
 at::Tensor to_pixels(const at::Tensor& decoded) {

@@ -25,6 +25,10 @@ at::Tensor to_tensor(const Image& image);
 /// integer arithmetic.
 at::Tensor to_mask(const Image& image);
 
+/// Scales a decoded image until it covers the output of a canvas with `covered`, and crops its centre (diffusers'
+/// resize_and_crop_tensor). @param decoded  [1, 3, H, W] @return  [1, 3, canvas.height, canvas.width]
+at::Tensor cover_output(const at::Tensor& decoded, const Canvas& canvas);
+
 /// Decoded tensors as 8-bit pixels. Rounds half to even, as numpy does in the reference.
 /// @param decoded  [1, 3, H, W], about -1 to 1, any float dtype and device
 /// @return         uint8 [1, H, W, 3] on the CPU; from a GPU the copy, into pinned memory, is only enqueued

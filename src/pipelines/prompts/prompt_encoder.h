@@ -113,6 +113,10 @@ class PromptEncoder {
   ///                                  cannot be used, which the message names, or needs too many chunks (options.param)
   EncodedPrompt encode(const std::string& text, const PromptEncodeOptions& options, const RunContext& context);
 
+  const CLIPTextConfig& config() const { return text_encoder_.config(); }
+  /// The tokens of a chunk.
+  std::int64_t model_max_length() const { return tokenizer_->model_max_length(); }
+
   /// How often encode found its text in the cache.
   std::size_t hits() const { return cache_.hits(); }
   const std::shared_ptr<LayerTable>& layer_table() const { return text_encoder_.layer_table(); }

@@ -20,6 +20,7 @@ constexpr std::size_t kCachedT5Prompts = 16;  // of 512 x 4096 numbers each in F
 T5PromptEncoder::T5PromptEncoder(std::unique_ptr<TextTokenizer> tokenizer, T5EncoderModel model,
                                  std::function<T5EncoderModel()> reload, T5PromptOptions options, c10::Device device)
     : tokenizer_(std::move(tokenizer)),
+      d_model_(model.config().d_model),
       reload_(std::move(reload)),
       options_(options),
       device_(device),

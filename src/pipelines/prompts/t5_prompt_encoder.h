@@ -38,6 +38,9 @@ class T5PromptEncoder {
   T5PromptEncoder(std::unique_ptr<TextTokenizer> tokenizer, T5EncoderModel model,
                   std::function<T5EncoderModel()> reload, T5PromptOptions options, c10::Device device);
 
+  /// The width of its states.
+  std::int64_t d_model() const { return d_model_; }
+
   struct Result {
     EncodedPrompt prompt;     ///< `embeds` is [1, max_length, d_model], with the states of the padding
     std::int64_t length = 0;  ///< the tokens before the padding
@@ -52,6 +55,7 @@ class T5PromptEncoder {
   at::Tensor run(const EncodedText& text, const RunContext& context) const;
 
   std::unique_ptr<TextTokenizer> tokenizer_;
+  std::int64_t d_model_;
   std::optional<T5EncoderModel> model_;
   std::function<T5EncoderModel()> reload_;
   T5PromptOptions options_;

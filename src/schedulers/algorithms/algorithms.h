@@ -32,6 +32,7 @@ std::unique_ptr<Scheduler> make_k_dpm_2_discrete(SchedulerArguments& arguments, 
 std::unique_ptr<Scheduler> make_lcm(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_lms_discrete(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_pndm(SchedulerArguments& arguments, const SchedulerOptions& options);
+std::unique_ptr<Scheduler> make_sa_solver(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_tcd(SchedulerArguments& arguments, const SchedulerOptions& options);
 std::unique_ptr<Scheduler> make_unipc_multistep(SchedulerArguments& arguments, const SchedulerOptions& options);
 

@@ -38,7 +38,8 @@ bool reads_zero_terminal_snr(DpmSolverClass scheduler_class) {
 }
 
 bool reads_lambda_min(DpmSolverClass scheduler_class) {
-  return scheduler_class == DpmSolverClass::kMultistep || scheduler_class == DpmSolverClass::kSinglestep;
+  return scheduler_class == DpmSolverClass::kMultistep || scheduler_class == DpmSolverClass::kSinglestep ||
+         scheduler_class == DpmSolverClass::kSaSolver;
 }
 
 }  // namespace
@@ -58,13 +59,18 @@ DpmSolverSchedule::DpmSolverSchedule(SchedulerArguments& arguments, DpmSolverCla
       round_timesteps_(
           (sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kLuLambdas) &&
           (scheduler_class != DpmSolverClass::kMultistep || !arguments.is("beta_schedule", "squaredcos_cap_v2"))),
-      final_sigma_(scheduler_class == DpmSolverClass::kDeis ? FinalSigma::kSigmaMin : read_final_sigma(arguments)) {
+      final_sigma_(read_end(arguments, scheduler_class)) {
   // Most of the classes do not have these arguments, but the reference looks for them in the config, where the class
   // that wrote it may have left them.
   if (sigma_rule_ == SigmaRule::kKarras || sigma_rule_ == SigmaRule::kExponential || sigma_rule_ == SigmaRule::kBeta) {
     sigma_range_ = read_sigma_range(arguments);
   }
   if (sigma_rule_ == SigmaRule::kFlow) flow_shift_ = arguments.number("flow_shift", 1.0);
+}
+
+FinalSigma DpmSolverSchedule::read_end(SchedulerArguments& arguments, DpmSolverClass scheduler_class) {
+  const bool is_fixed = scheduler_class == DpmSolverClass::kDeis || scheduler_class == DpmSolverClass::kSaSolver;
+  return is_fixed ? FinalSigma::kSigmaMin : read_final_sigma(arguments);
 }
 
 DpmSolverSchedule::SigmaRule DpmSolverSchedule::read_sigma_rule(SchedulerArguments& arguments,

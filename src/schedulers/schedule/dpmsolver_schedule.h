@@ -1,4 +1,5 @@
-// Which timesteps and sigmas the DPM-Solver family visits: DPM-Solver multistep and singlestep, DEIS, UniPC.
+// Which timesteps and sigmas the DPM-Solver family visits: DPM-Solver multistep and singlestep, DEIS, UniPC,
+// SA-Solver.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@
 namespace easel {
 
 /// The reference's class whose rules apply.
-enum class DpmSolverClass { kMultistep, kSinglestep, kDeis, kUniPC };
+enum class DpmSolverClass { kMultistep, kSinglestep, kDeis, kUniPC, kSaSolver };
 
 /// Reads the noise schedule, use_..._sigmas, flow_shift, sigma_min, sigma_max, and those of timestep_spacing,
 /// steps_offset, lambda_min_clipped, use_lu_lambdas and final_sigmas_type that the class reads.
@@ -37,6 +38,7 @@ class DpmSolverSchedule {
   Run run_at_sigmas(const std::vector<double>& sigmas) const;
 
   FinalSigma final_sigma() const { return final_sigma_; }
+  const NoiseSchedule& training() const { return schedule_; }
   /// Noise levels are those of flow matching: alpha = 1 - sigma.
   bool uses_flow_sigmas() const { return use_flow_sigmas_; }
 
@@ -54,7 +56,11 @@ class DpmSolverSchedule {
   std::vector<double> shifted(std::vector<double> sigmas) const;
 
   // A run that ends at sigma_min ends at its own smallest sigma, not at that of training.
-  bool ends_at_own_sigma() const { return class_ == DpmSolverClass::kDeis || class_ == DpmSolverClass::kUniPC; }
+  bool ends_at_own_sigma() const {
+    return class_ == DpmSolverClass::kDeis || class_ == DpmSolverClass::kUniPC || class_ == DpmSolverClass::kSaSolver;
+  }
+  // `final_sigmas_type`, which some classes do not have.
+  static FinalSigma read_end(SchedulerArguments& arguments, DpmSolverClass scheduler_class);
 
   DpmSolverClass class_;
   NoiseSchedule schedule_;

@@ -60,6 +60,9 @@ void check_task(const ModelDescription& model, ImageTask task) {
   if (task == ImageTask::kGenerate && !supports_text_to_image) {
     throw wrong_model(model, "needs an image to start from: see POST /v1/images/edits.");
   }
+  if (task != ImageTask::kGenerate && model.max_input_images == 0) {
+    throw wrong_model(model, "makes images of prompts only: see POST /v1/images/generations.");
+  }
   if (task == ImageTask::kVary && model.needs_mask) {
     throw wrong_model(model, "needs a mask of what to redraw: see POST /v1/images/edits.");
   }
