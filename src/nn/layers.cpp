@@ -42,9 +42,7 @@ Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t 
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  // A module may ask for more precision than the model's.
-  const auto own = weight_.whole(dtype_);
-  const auto used = x.scalar_type() == own.scalar_type() ? own : unpacked(own).to(x.scalar_type());
+  const auto used = weight_.whole(x.scalar_type());
   const auto bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
   const LayerCall call{.input = x, .weight = used, .bias = bias};
   return run_with_adapters(call, slot_, ctx);

@@ -194,6 +194,33 @@ class Flags(unittest.TestCase):
         self.assert_rejected("models", "--model", MODEL, "--vae", "emoji=/nowhere/at/all", says="/nowhere/at/all does not exist")
         self.assertEqual(run("models", "--model", MODEL, "--vae", f"{MODEL}/vae").stdout, run("models", "--model", MODEL).stdout)
 
+    def test_component_flag(self):
+        for text in ("emoji=/nowhere", "emoji.=/nowhere", ".vae=/nowhere", "emoji.vae="):
+            self.assert_rejected("models", "--model", MODEL, "--component", text, says=f"--component is {text}, expected MODEL.ROLE=PATH")
+        self.assert_rejected("models", "--model", MODEL, "--component", "zebra.vae=/nowhere", says="--component zebra is not among the models: emoji")
+        self.assert_rejected("models", "--model", MODEL, "--component", "emoji.vae=/nowhere", says="`vae`, /nowhere, does not exist")
+        self.assert_rejected("models", "--model", MODEL, "--component", "emoji.t5=/nowhere", says="the model has no component `t5`; it has configs, clip_l")
+        self.assertEqual(run("models", "--model", MODEL, "--component", f"emoji.vae={MODEL}/vae").stdout, run("models", "--model", MODEL).stdout)
+
+    def test_quantised_weights(self):
+        self.assert_rejected("models", "--model", MODEL, "--quantize", "int4", says="--quantize")
+        with tempfile.TemporaryDirectory() as folder:
+            model = f"{folder}/emoji"
+            shutil.copytree(MODEL, model)
+            for name, ending, shown in (("fp8", "safetensors", "Float8_e4m3fn"), ("q8_0", "gguf", "Q8_0")):
+                result = run("convert", model, "--quantize", name)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertTrue(pathlib.Path(f"{model}/unet/diffusion_pytorch_model.{name}.{ending}").is_file(), result.stdout)
+                self.assertIn(shown, run("models", "--model", model, "--variant", name).stdout)
+                self.assertIn(shown, run("models", "--model", model, "--quantize", name).stdout)
+                images = []
+                for flags in (("--variant", name), ("--quantize", name)):
+                    result = run("draw", "a fox", "-o", f"{folder}/a.png", "--model", model, "--steps", "1", "--seed", "1", "--device", "cpu",
+                                 "--dtype", "float32", "--no-metadata", *flags)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    images.append(pathlib.Path(f"{folder}/a.png").read_bytes())
+                self.assertEqual(images[0], images[1], "quantised before and while the model is loaded")
+
     def test_device_and_dtype(self):
         self.assert_rejected("models", "--model", MODEL, "--device", "gpu", says="gpu")
         self.assert_rejected("models", "--model", MODEL, "--device", "cuda:77", says="cuda:77")

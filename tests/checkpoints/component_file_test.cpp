@@ -194,6 +194,33 @@ TEST(DenoiserFiles, EveryRowHasALayout) {
   }
 }
 
+TEST(DenoiserFiles, FluxIsDevWithAGuidanceInputAndElseSchnell) {
+  std::map<std::string, at::Tensor> tensors{{"transformer_blocks.0.attn.norm_q.weight", at::zeros({128})},
+                                            {"transformer_blocks.0.attn.to_q.weight", at::zeros({256, 256})},
+                                            {"single_transformer_blocks.0.norm.linear.weight", at::zeros({1, 1})},
+                                            {"single_transformer_blocks.1.norm.linear.weight", at::zeros({1, 1})},
+                                            {"x_embedder.weight", at::zeros({256, 64})},
+                                            {"proj_out.weight", at::zeros({64, 256})},
+                                            {"context_embedder.weight", at::zeros({256, 40})},
+                                            {"time_text_embed.text_embedder.linear_1.weight", at::zeros({256, 48})}};
+  const auto* layout = find_layout("FluxTransformer2DModel");
+  ASSERT_NE(layout, nullptr);
+  const auto schnell = layout->config(MemoryStore(tensors));
+  EXPECT_EQ(schnell.at("num_attention_heads"), 2);
+  EXPECT_EQ(schnell.at("num_layers"), 1);
+  EXPECT_EQ(schnell.at("num_single_layers"), 2);
+  EXPECT_EQ(schnell.at("in_channels"), 64);
+  EXPECT_EQ(schnell.at("joint_attention_dim"), 40);
+  EXPECT_EQ(schnell.at("pooled_projection_dim"), 48);
+  EXPECT_EQ(schnell.at("guidance_embeds"), false);
+  EXPECT_EQ(flux_file().scheduler(MemoryStore(tensors)).at("shift"), 1.0);
+  EXPECT_EQ(flux_file().scheduler(MemoryStore(tensors)).at("use_dynamic_shifting"), false);
+  tensors["time_text_embed.guidance_embedder.linear_1.weight"] = at::zeros({256, 256});
+  EXPECT_EQ(layout->config(MemoryStore(tensors)).at("guidance_embeds"), true);
+  EXPECT_EQ(flux_file().scheduler(MemoryStore(tensors)).at("shift"), 3.0);
+  EXPECT_EQ(flux_file().scheduler(MemoryStore(tensors)).at("use_dynamic_shifting"), true);
+}
+
 TEST(DenoiserFiles, OtherGgufFilesAreRefusedByName) {
   TemporaryFolder folder;
   write_gguf(folder.path("m.gguf"), MemoryStore({{"blk.0.attn_q_norm.weight", at::zeros({8})}}), {});

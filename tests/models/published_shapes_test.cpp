@@ -9,6 +9,7 @@
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
 #include "models/text_encoders/t5_encoder_model.h"
+#include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/pixart_transformer_2d.h"
 #include "models/transformers/sd3_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
@@ -70,17 +71,17 @@ TEST(PublishedShapes, UNets) {
 
 TEST(PublishedShapes, Autoencoders) {
   for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
-                           "z-image-turbo", "sd35-medium", "pixart-sigma"}) {
+                           "z-image-turbo", "flux1-dev", "sd35-medium", "pixart-sigma"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
 }
 
 TEST(PublishedShapes, TextEncoders) {
-  for (const char* name :
-       {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder", "sdxl-base/text_encoder_2",
-        "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder", "x2-latent-upscaler/text_encoder",
-        "instruct-pix2pix/text_encoder", "sd35-medium/text_encoder", "sd35-medium/text_encoder_2"}) {
+  for (const char* name : {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder",
+                           "sdxl-base/text_encoder_2", "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder",
+                           "x2-latent-upscaler/text_encoder", "instruct-pix2pix/text_encoder", "flux1-dev/text_encoder",
+                           "sd35-medium/text_encoder", "sd35-medium/text_encoder_2"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
   }
@@ -88,12 +89,17 @@ TEST(PublishedShapes, TextEncoders) {
 
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+  for (const char* name : {"flux1-dev/transformer", "flux1-schnell/transformer"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<FluxTransformer2DModel, FluxTransformer2DConfig>(name);
+  }
   expect_same_tensors<SD3Transformer2DModel, SD3Transformer2DConfig>("sd35-medium/transformer");
   expect_same_tensors<SD3Transformer2DModel, SD3Transformer2DConfig>("sd35-large/transformer");
   expect_same_tensors<PixArtTransformer2DModel, PixArtTransformer2DConfig>("pixart-sigma/transformer");
 }
 
 TEST(PublishedShapes, T5) {
+  expect_same_tensors<T5EncoderModel, T5EncoderConfig>("flux1-dev/text_encoder_2");
   expect_same_tensors<T5EncoderModel, T5EncoderConfig>("sd35-medium/text_encoder_3");
   expect_same_tensors<T5EncoderModel, T5EncoderConfig>("pixart-sigma/text_encoder");
 }

@@ -129,8 +129,12 @@ TEST(SplitFiles, WhatIsMissingIsNamedWithTheFlag) {
   const auto fault = [](const Paths& paths) {
     return message_of([&] { open("split/denoiser.safetensors", {.components = paths}); });
   };
+  const auto incomplete = reference("incomplete");
+  std::filesystem::remove_all(incomplete);
+  std::filesystem::copy(reference("z_image"), incomplete, std::filesystem::copy_options::recursive);
+  std::filesystem::remove_all(incomplete + "/text_encoder");
   EXPECT_THAT(
-      fault({}),
+      fault({{"configs", incomplete}}),
       HasSubstr("has no `text_encoder` (Qwen3Model); name a file or folder with --component NAME.text_encoder"));
   EXPECT_THAT(fault({{"vae", reference("split/absent")}}), HasSubstr("split/absent, does not exist"));
   EXPECT_THAT(fault(with_configs({{"vae", reference("split/qwen.safetensors")}})),

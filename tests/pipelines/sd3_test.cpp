@@ -47,6 +47,17 @@ TEST(StableDiffusion3Pipeline, LatentsAndPixelsMatchDiffusers) {
   EXPECT_GE(testing::expect_all_cases_agree(), 25);
 }
 
+TEST(StableDiffusion3Pipeline, FilesInTheMakersLayoutGiveTheImageOfTheFolder) {
+  auto r = request("a fox on a blue background", 5, 2);
+  r.negative_prompt = "a whale";
+  const auto expected = generate_image(*load("sd35"), r).pixels;
+  for (const char* file : {"sd35_file.safetensors", "split/sd35.safetensors"}) {
+    const auto pipeline = load(file);
+    EXPECT_EQ(pipeline->description().family, "stable-diffusion-3") << file;
+    EXPECT_EQ(generate_image(*pipeline, r).pixels, expected) << file;
+  }
+}
+
 // Requests with prompts, steps, schedules, starts and guidance of their own.
 std::vector<GenerationRequest> mixed_requests() {
   std::string long_prompt;

@@ -329,7 +329,7 @@ TEST(SingleFile, NonCheckpointFilesAreIdentifiedInTheError) {
   const std::string before = "model.diffusion_model.", folder = reference("others");
   fs::create_directories(folder);
   const std::vector<std::pair<std::string, std::string>> others = {
-      {before + "joint_blocks.0.context_block.adaLN_modulation.1.bias", "Stable Diffusion 3"},
+      {before + "joint_blocks.0.context_block.mlp.fc1.bias", "Stable Diffusion 3"},
       {"joint_blocks.37.x_block.mlp.fc1.weight", "Stable Diffusion 3"},
       {"double_blocks.0.img_attn.norm.key_norm.scale", "FLUX.1"},
       {"clip_txt_mapper.weight", "Stable Cascade"},

@@ -10,7 +10,7 @@
 namespace easel {
 
 std::span<const ComponentLayout> component_layouts() {
-  static const std::array layouts{kZImageLayout, kQwen3Layout, kT5Layout};
+  static const std::array layouts{kZImageLayout, kFluxLayout, kFlux2Layout, kSd3Layout, kQwen3Layout, kT5Layout};
   return layouts;
 }
 
@@ -33,6 +33,22 @@ std::vector<std::int64_t> required_shape(const TensorStore& weights, const std::
   throw Error(ErrorCode::kCorruptData,
               concat(weights.where(), ": tensor ", quote_name(weights.stored_name(name)), " is ",
                      format_shape(info->shape), ", expected ", dimensions, " dimensions"));
+}
+
+std::string respelled(const std::string& name, std::span<const LayerSpelling> layers,
+                      std::span<const BlockSpelling> blocks) {
+  for (const auto& [stored, model] : layers) {
+    if (name.starts_with(stored)) return concat(model, name.substr(stored.size()));
+  }
+  for (const auto& block : blocks) {
+    const auto dot = name.starts_with(block.stored) ? name.find('.', block.stored.size()) : std::string::npos;
+    if (dot == std::string::npos) continue;
+    const auto number = name.substr(block.stored.size(), dot + 1 - block.stored.size()), layer = name.substr(dot + 1);
+    for (const auto& [stored, model] : block.layers) {
+      if (layer.starts_with(stored)) return concat(block.model, number, model, layer.substr(stored.size()));
+    }
+  }
+  return name;
 }
 
 OriginalNames renamed_tensors(const TensorStore& file, const std::string& prefix, RenameTensor rename) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weights/stores/original_names.h"
@@ -37,6 +38,21 @@ const ComponentLayout* find_layout(const std::string& class_name);
 /// The shape of a tensor that has this many dimensions. @throws Error(kCorruptData)  missing, or of another number
 std::vector<std::int64_t> required_shape(const TensorStore& weights, const std::string& name, std::size_t dimensions);
 
+/// The beginning of a layer's name in a file and in the model.
+struct LayerSpelling {
+  std::string_view stored, model;
+};
+
+/// The layers of numbered blocks: what precedes the number of a block, and its layers.
+struct BlockSpelling {
+  std::string_view stored, model;  ///< with a dot at the end, e.g. "double_blocks." and "transformer_blocks."
+  std::span<const LayerSpelling> layers;
+};
+
+/// A tensor's name in the model: the spelling by which it begins is replaced. Any other name stays.
+std::string respelled(const std::string& name, std::span<const LayerSpelling> layers,
+                      std::span<const BlockSpelling> blocks);
+
 /// Renames one tensor: the name after the prefix to the name in the model; empty to leave it out.
 using RenameTensor = std::string (*)(const std::string& rest);
 
@@ -48,6 +64,6 @@ void add_fused(OriginalNames& names, const std::string& stored, const std::strin
                const std::string& value);
 
 // Rows of single families, in files of their own.
-extern const ComponentLayout kZImageLayout, kQwen3Layout, kT5Layout;
+extern const ComponentLayout kZImageLayout, kFluxLayout, kFlux2Layout, kSd3Layout, kQwen3Layout, kT5Layout;
 
 }  // namespace easel

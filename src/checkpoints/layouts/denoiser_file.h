@@ -39,5 +39,8 @@ std::span<const DenoiserFile> denoiser_files();
 
 // Rows of single families, in files of their own.
 DenoiserFile z_image_file();
+DenoiserFile flux_file();
+DenoiserFile flux2_klein_file();
+DenoiserFile sd3_file();
 
 }  // namespace easel

@@ -3,52 +3,33 @@
 #include <string_view>
 
 #include "checkpoints/layouts/component_layout.h"
-#include "core/text.h"
-#include "easel/error.h"
 
 namespace easel {
 namespace {
 
-struct EncoderSpelling {
-  std::string_view llama, transformers;
-};
-constexpr EncoderSpelling kQwenEnds[] = {
+constexpr LayerSpelling kQwenEnds[] = {
     {"token_embd.", "embed_tokens."}, {"output_norm.", "norm."}, {"output.", "lm_head."}};
-constexpr EncoderSpelling kQwenBlock[] = {
+constexpr LayerSpelling kQwenBlock[] = {
     {"attn_q.", "self_attn.q_proj."},      {"attn_k.", "self_attn.k_proj."},
     {"attn_v.", "self_attn.v_proj."},      {"attn_output.", "self_attn.o_proj."},
     {"attn_q_norm.", "self_attn.q_norm."}, {"attn_k_norm.", "self_attn.k_norm."},
     {"attn_norm.", "input_layernorm."},    {"ffn_norm.", "post_attention_layernorm."},
     {"ffn_gate.", "mlp.gate_proj."},       {"ffn_up.", "mlp.up_proj."},
     {"ffn_down.", "mlp.down_proj."}};
-constexpr EncoderSpelling kT5Ends[] = {{"token_embd.", "shared."}, {"enc.output_norm.", "encoder.final_layer_norm."}};
-constexpr EncoderSpelling kT5Block[] = {{"attn_q.", "layer.0.SelfAttention.q."},
-                                        {"attn_k.", "layer.0.SelfAttention.k."},
-                                        {"attn_v.", "layer.0.SelfAttention.v."},
-                                        {"attn_o.", "layer.0.SelfAttention.o."},
-                                        {"attn_rel_b.", "layer.0.SelfAttention.relative_attention_bias."},
-                                        {"attn_norm.", "layer.0.layer_norm."},
-                                        {"ffn_gate.", "layer.1.DenseReluDense.wi_0."},
-                                        {"ffn_up.", "layer.1.DenseReluDense.wi_1."},
-                                        {"ffn_down.", "layer.1.DenseReluDense.wo."},
-                                        {"ffn_norm.", "layer.1.layer_norm."}};
+constexpr LayerSpelling kT5Ends[] = {{"token_embd.", "shared."}, {"enc.output_norm.", "encoder.final_layer_norm."}};
+constexpr LayerSpelling kT5Block[] = {{"attn_q.", "layer.0.SelfAttention.q."},
+                                      {"attn_k.", "layer.0.SelfAttention.k."},
+                                      {"attn_v.", "layer.0.SelfAttention.v."},
+                                      {"attn_o.", "layer.0.SelfAttention.o."},
+                                      {"attn_rel_b.", "layer.0.SelfAttention.relative_attention_bias."},
+                                      {"attn_norm.", "layer.0.layer_norm."},
+                                      {"ffn_gate.", "layer.1.DenseReluDense.wi_0."},
+                                      {"ffn_up.", "layer.1.DenseReluDense.wi_1."},
+                                      {"ffn_down.", "layer.1.DenseReluDense.wo."},
+                                      {"ffn_norm.", "layer.1.layer_norm."}};
 
-/// A name of llama.cpp's as one of transformers'; any other name stays.
-/// @param block, to  what precedes the number of a block in either
-std::string encoder_name(const std::string& rest, std::span<const EncoderSpelling> ends,
-                         std::span<const EncoderSpelling> layers, std::string_view block, std::string_view to) {
-  for (const auto& [llama, transformers] : ends) {
-    if (rest.starts_with(llama)) return concat(transformers, rest.substr(llama.size()));
-  }
-  if (!rest.starts_with(block)) return rest;
-  const auto dot = rest.find('.', block.size());
-  if (dot == std::string::npos) return rest;
-  const auto number = rest.substr(block.size(), dot - block.size()), layer = rest.substr(dot + 1);
-  for (const auto& [llama, transformers] : layers) {
-    if (layer.starts_with(llama)) return concat(to, number, '.', transformers, layer.substr(llama.size()));
-  }
-  return rest;
-}
+constexpr BlockSpelling kQwenBlocks[] = {{"blk.", "layers.", kQwenBlock}};
+constexpr BlockSpelling kT5Blocks[] = {{"enc.blk.", "encoder.block.", kT5Block}};
 
 bool is_qwen(const NameSet& names, const std::string& prefix) {
   for (const char* norm :
@@ -61,7 +42,7 @@ bool is_qwen(const NameSet& names, const std::string& prefix) {
 std::string qwen_name(const std::string& rest) {
   constexpr std::string_view kModel = "model.";
   if (rest.starts_with(kModel)) return rest.substr(kModel.size());
-  return encoder_name(rest, kQwenEnds, kQwenBlock, "blk.", "layers.");
+  return respelled(rest, kQwenEnds, kQwenBlocks);
 }
 
 OriginalNames qwen_names(const TensorStore& file, const std::string& prefix) {
@@ -89,7 +70,7 @@ bool is_t5(const NameSet& names, const std::string& prefix) {
 }
 
 std::string t5_name(const std::string& rest) {
-  return encoder_name(rest, kT5Ends, kT5Block, "enc.blk.", "encoder.block.");
+  return respelled(rest, kT5Ends, kT5Blocks);
 }
 
 OriginalNames t5_names(const TensorStore& file, const std::string& prefix) {

@@ -10,14 +10,11 @@ namespace {
 
 constexpr std::int64_t kZImageHead = 128;  // channels of a head, of the published models
 
-struct ZImageSpelling {
-  std::string_view original, diffusers;
-};
-constexpr ZImageSpelling kZImageEnds[] = {{"x_embedder.", "all_x_embedder.2-1."},
-                                          {"final_layer.", "all_final_layer.2-1."}};
-constexpr ZImageSpelling kZImageAttention[] = {{"attention.out.", "attention.to_out.0."},
-                                               {"attention.q_norm.", "attention.norm_q."},
-                                               {"attention.k_norm.", "attention.norm_k."}};
+constexpr LayerSpelling kZImageEnds[] = {{"x_embedder.", "all_x_embedder.2-1."},
+                                         {"final_layer.", "all_final_layer.2-1."}};
+constexpr LayerSpelling kZImageAttention[] = {{"attention.out.", "attention.to_out.0."},
+                                              {"attention.q_norm.", "attention.norm_q."},
+                                              {"attention.k_norm.", "attention.norm_k."}};
 constexpr std::string_view kZImageFused = "attention.qkv.";
 
 bool is_z_image(const NameSet& names, const std::string& prefix) {

@@ -108,7 +108,8 @@ PixArtTransformer2DConfig PixArtTransformer2DConfig::from(Config& config) {
 }
 
 PixArtTransformer2DModel::Block::Block(const ModuleScope& scope, const PixArtTransformer2DConfig& config)
-    : attn1_(scope / "attn1", pixart_attention_options(config)),
+    : offload_handle_(scope.offload_handle()),
+      attn1_(scope / "attn1", pixart_attention_options(config)),
       attn2_(scope / "attn2", pixart_attention_options(config)),
       ff_(scope / "ff", config.inner_dim(), FeedForwardKind::kGeluTanh),
       scale_shift_table_(scope.take("scale_shift_table", {kPixArtParts, config.inner_dim()})),
@@ -116,6 +117,7 @@ PixArtTransformer2DModel::Block::Block(const ModuleScope& scope, const PixArtTra
 
 at::Tensor PixArtTransformer2DModel::Block::operator()(const at::Tensor& x, const Conditioning& conditioning,
                                                        const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto parts =
       (scale_shift_table_ + conditioning.modulation).chunk(kPixArtParts, /*dim=*/1);  // [B, 1, inner_dim]
   auto tokens = [&] {

@@ -77,6 +77,7 @@ class PixArtTransformer2DModel {
                           const RunContext& ctx) const;  // [B, L, inner_dim] -> the same
 
    private:
+    OffloadHandle offload_handle_;
     Attention attn1_, attn2_;
     FeedForward ff_;
     at::Tensor scale_shift_table_;  // [6, inner_dim]

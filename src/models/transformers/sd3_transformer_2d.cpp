@@ -73,7 +73,8 @@ SD3Transformer2DConfig SD3Transformer2DConfig::from(Config& config) {
 }
 
 SD3Transformer2DModel::Block::Block(const ModuleScope& scope, const SD3Transformer2DConfig& config, std::int64_t layer)
-    : text_output_(layer + 1 == config.num_layers ? TextOutput::kNone : TextOutput::kPresent),
+    : offload_handle_(scope.offload_handle()),
+      text_output_(layer + 1 == config.num_layers ? TextOutput::kNone : TextOutput::kPresent),
       norm1_(scope / "norm1" / "linear", config.inner_dim(),
              config.has_dual_attention(layer) ? kSd3PartsWithDualAttention : kSd3Parts),
       norm1_context_(scope / "norm1_context" / "linear", config.inner_dim(),
@@ -92,6 +93,7 @@ SD3Transformer2DModel::Block::Block(const ModuleScope& scope, const SD3Transform
 
 TokenStreams SD3Transformer2DModel::Block::operator()(const TokenStreams& in, const at::Tensor& embedding,
                                                       const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto image_parts = norm1_(embedding, ctx), text_parts = norm1_context_(embedding, ctx);
   const bool keeps_text = text_output_ == TextOutput::kPresent;
   auto attended = [&] {

@@ -85,6 +85,7 @@ class SD3Transformer2DModel {
     at::Tensor text_result(const TokenStreams& in, at::Tensor attended, const std::vector<at::Tensor>& parts,
                            const RunContext& ctx) const;
 
+    OffloadHandle offload_handle_;
     TextOutput text_output_;
     AdaptiveModulation norm1_, norm1_context_;
     JointAttention attn_;

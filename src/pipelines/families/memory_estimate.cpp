@@ -38,6 +38,7 @@ struct MeasuredComponent {
   Component component;
   ComponentMemory memory;
   std::int64_t streamed_bytes = 0;  ///< on the device at once if its blocks are streamed
+  bool announces_blocks = false;    ///< so that they can be streamed
 };
 
 std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
@@ -122,8 +123,9 @@ int guided_rows(const Family& family, const Checkpoint& folder) {
 }
 
 /// Bytes for one image with guidance at the native size. Each component counts with its weights and its calls: the UNet
-/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time, and of a
-/// transformer that is streamed, two blocks; text encoders that are released are not there while the others run.
+/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time; of a
+/// component whose blocks are streamed, two of these count. Text encoders that are released are not there while the
+/// others run.
 std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
                           const std::vector<ActivationMemory>& activations, int guided_rows,
                           const Placement& placement) {
@@ -131,10 +133,9 @@ std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
   const auto step = known ? activations[0].step_bytes.at(guided_rows) : 0;
   const auto decode = known ? activations[0].decode_bytes : 0;
   std::int64_t resident = 0, largest_call = 0, largest_component = 0;
-  for (const auto& [component, memory, streamed_bytes] : components) {
+  for (const auto& [component, memory, streamed_bytes, announces_blocks] : components) {
     const auto whole = sum(memory.memory_bytes);
-    const bool streamed =
-        component == Component::kTransformer && placement.offloader && placement.offloader->streams(whole);
+    const bool streamed = announces_blocks && placement.offloader && placement.offloader->streams(whole);
     const auto weights = streamed ? streamed_bytes : whole;
     const auto call = is_denoising_model(component) ? step : component == Component::kVae ? decode : 0;
     const bool leaves = placement.release_text_encoders && is_text_encoder(component);
@@ -210,9 +211,13 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
                            const std::string& prefix = "") -> const ComponentMemory& {
     const auto store = checkpoint.source->weights(component);
     components.push_back(measure_component(component, prefix + component_name(component), *store, where));
+    components.back().announces_blocks = component == Component::kTransformer;
     return components.back().memory;
   };
-  for (const auto& text : text_encoders_of(family, folder)) measure(folder, text.component, placement);
+  for (const auto& text : text_encoders_of(family, folder)) {
+    measure(folder, text.component, placement);
+    components.back().announces_blocks = text.kind != TextEncoderKind::kClip;
+  }
   Runners runners;
   runners.steps.push_back(step_runner(family, folder, measure(folder, family.denoising_model, placement), placement));
   runners.guided_rows = guided_rows(family, folder);
@@ -227,7 +232,7 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
                  .placement = placement_of(vae_memory, vae_own_placement)};
   estimate_activations(runners, family, folder, options, d);
 
-  for (const auto& [component, memory, streamed_bytes] : components) {
+  for (const auto& [component, memory, streamed_bytes, announces_blocks] : components) {
     d.parameters += memory.parameters;
     d.weight_bytes += sum(memory.stored_bytes);
     d.components.push_back(memory);

@@ -72,9 +72,12 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.native_height = native ? native->second : static_cast<int>(rows) * scale;
   d.native_size_only = folder.manifest.native_size_only;
   constexpr std::int64_t kDefaultChannels = 4;  // diffusers', of both
-  d.needs_mask = !family.image_conditioned && family.denoising_model == Component::kUnet &&
-                 unet.get<std::int64_t>("in_channels", kDefaultChannels) !=
-                     vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  const auto in_channels = unet.get<std::int64_t>("in_channels", kDefaultChannels);
+  const auto latent_channels = vae.get<std::int64_t>("latent_channels", kDefaultChannels);
+  // Some transformers take patches of latents, and so more channels whatever they were trained for.
+  const bool takes_mask = family.denoising_model == Component::kUnet ? in_channels != latent_channels
+                                                                     : in_channels == 2 * latent_channels + 1;
+  d.needs_mask = !family.image_conditioned && takes_mask;
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;

@@ -22,7 +22,9 @@ LayerWeight LayerWeight::then(std::function<at::Tensor(const at::Tensor&)> conve
 
 at::Tensor LayerWeight::whole(c10::ScalarType dtype) const {
   if (const auto* blocks = std::get_if<QuantizedWeight>(&weight_)) return blocks->decode(dtype);
-  return std::get<DeferredWeight>(weight_).get().to(dtype);
+  const auto& tensor = std::get<DeferredWeight>(weight_).get();
+  if (tensor.scalar_type() == dtype) return tensor;
+  return (tensor.is_mkldnn() ? tensor.to_dense() : tensor).to(dtype);  // the form of `then` may be oneDNN's
 }
 
 at::Tensor LayerWeight::rows(const at::Tensor& indices, c10::ScalarType dtype) const {

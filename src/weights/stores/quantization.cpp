@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tensor/placement.h"
 #include "weights/format/message_format.h"
 
 namespace easel {

@@ -6,6 +6,7 @@ diffusers draws with the folder or with the quantised denoiser. Usage: make_quan
 import json
 import pathlib
 import re
+import shutil
 import sys
 
 import gguf
@@ -95,7 +96,8 @@ def draw(pipe, case):
 
 def main():
     out = make_z_image.FOLDER
-    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
     torch.manual_seed(31)
     generator = torch.Generator().manual_seed(31)
     pipe = ZImagePipeline(scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), **make_z_image.parts(out, generator))

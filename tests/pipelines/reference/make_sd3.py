@@ -4,8 +4,10 @@ sd3           as SD 3 medium: no normalisation of queries and keys, no dual atte
 sd35          as SD 3.5 medium: with all three
 sd35_dynamic  the same with a schedule that depends on the size
 sd3_inpaint   a model of 33 channels
+sd35_file.safetensors, split/   sd35 in the layout of its makers
 """
 import copy
+import json
 import pathlib
 import sys
 
@@ -21,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
 import checkpoints  # noqa: E402
 from checkpoints import IMAGE_DEVIATION, OPEN_CLIP_PAD, PROMPT, Writer, draw, source_image, text_encoder_with_projection  # noqa: E402
+from original_layout import UNET, original_sd3, original_vae  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
 from t5_folder import t5_tokenizer  # noqa: E402
 
@@ -99,8 +102,31 @@ def make_checkpoints(out):
     make_checkpoint(out, "sd3", generator, flow, without, qk_norm=None)
     make_checkpoint(out, "sd3_inpaint", generator, flow, without, qk_norm=None, in_channels=33)
     pipe = make_checkpoint(out, "sd35", generator, flow, t5(out, generator), qk_norm="rms_norm", dual_attention_layers=(0, 1))
+    make_files(out, pipe)
     pipe.scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, base_shift=0.6, max_shift=1.3)
     pipe.save_pretrained(out / "sd35_dynamic")
+
+
+def make_files(out, pipe):
+    """The model in the layout of its makers: in one file, and as ComfyUI's split files. Configs and tokenizers are those of the folder."""
+    denoiser = original_sd3(pipe.transformer.state_dict(), pipe.transformer.config.num_layers)
+    encoders = {"clip_l": pipe.text_encoder, "clip_g": pipe.text_encoder_2, "t5xxl": pipe.text_encoder_3}
+    texts = {name: {key: t.contiguous() for key, t in encoder.state_dict().items() if key != "encoder.embed_tokens.weight"}
+             for name, encoder in encoders.items()}
+    vae = original_vae(pipe.vae.state_dict(), pipe.vae.config, prefix="")
+    whole = {**denoiser, **{f"first_stage_model.{name}": t for name, t in vae.items()}}
+    for name, state in texts.items():
+        whole |= {f"text_encoders.{name}.transformer.{key}": t for key, t in state.items()}
+    save_file({name: t.contiguous() for name, t in whole.items()}, out / "sd35_file.safetensors")
+    (out / "sd35_file.easel.json").write_text(json.dumps({"configs": "sd35"}))
+    split = out / "split"
+    split.mkdir()
+    save_file({name.removeprefix(UNET): t for name, t in denoiser.items()}, split / "sd35.safetensors")
+    save_file({name: t.contiguous() for name, t in vae.items()}, split / "ae.safetensors")
+    for name, state in texts.items():
+        save_file(state, split / f"{name}.safetensors")
+    components = {"clip_l": "clip_l.safetensors", "clip_g": "clip_g.safetensors", "t5": "t5xxl.safetensors", "vae": "ae.safetensors"}
+    (split / "sd35.easel.json").write_text(json.dumps({"configs": "../sd35", "components": components}))
 
 
 def make_adapters(out):

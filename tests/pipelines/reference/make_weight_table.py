@@ -79,6 +79,8 @@ def make_folder(folder, name):
         (folder / component / "config.json").write_text(json.dumps(config))
         stem = "model" if component.startswith("text_encoder") else "diffusion_pytorch_model"
         shapes = {key: tuple(tensor.shape) for key, tensor in hollow_model(component, config).state_dict().items()}
+        if config.get("tie_word_embeddings"):
+            shapes.pop("lm_head.weight", None)  # published files do not repeat the embeddings
         write_safetensors(folder / component / f"{stem}.safetensors", shapes)
         if component == "transformer":
             write_gguf(folder / component / f"{stem}.q4_k.gguf", shapes)

@@ -14,6 +14,18 @@ UNET_ENDS = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 CLIP_LAYER = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
 
+SD3_ENDS = {"pos_embed.proj": "x_embedder.proj", "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+            "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2", "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+            "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2", "proj_out": "final_layer.linear"}
+SD3_BLOCK = {"norm1.linear": "x_block.adaLN_modulation.1", "norm1_context.linear": "context_block.adaLN_modulation.1",
+             "attn.to_out.0": "x_block.attn.proj", "attn.to_add_out": "context_block.attn.proj", "attn2.to_out.0": "x_block.attn2.proj",
+             "attn.norm_q": "x_block.attn.ln_q", "attn.norm_k": "x_block.attn.ln_k", "attn.norm_added_q": "context_block.attn.ln_q",
+             "attn.norm_added_k": "context_block.attn.ln_k", "attn2.norm_q": "x_block.attn2.ln_q", "attn2.norm_k": "x_block.attn2.ln_k",
+             "ff.net.0.proj": "x_block.mlp.fc1", "ff.net.2": "x_block.mlp.fc2", "ff_context.net.0.proj": "context_block.mlp.fc1",
+             "ff_context.net.2": "context_block.mlp.fc2"}
+SD3_FUSED = {"x_block.attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"), "x_block.attn2.qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+             "context_block.attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")}
+
 
 def split_end(name):
     """A layer's name, and "weight" or "bias"."""
@@ -100,3 +112,28 @@ def original_open_clip(state, prefix):
         elif not re.match(r"self_attn\.[kv]_proj", rest):
             out[block + renamed_layer(rest, CLIP_LAYER)] = tensor
     return {f"{prefix}model.{name}": tensor for name, tensor in out.items()}
+
+
+def swapped(tensor):
+    """(scale, shift) as (shift, scale)."""
+    return torch.cat(tensor.chunk(2)[::-1])
+
+
+def original_sd3(state, layers, prefix=UNET):
+    """Stable Diffusion 3's transformer: queries, keys and values are fused; norms without gates have the shift first."""
+    out = {"pos_embed": state["pos_embed.pos_embed"]}
+    for end in ("weight", "bias"):
+        out |= {f"{now}.{end}": state[f"{then}.{end}"] for then, now in {**SD3_ENDS, "context_embedder": "context_embedder"}.items()}
+        out[f"final_layer.adaLN_modulation.1.{end}"] = swapped(state[f"norm_out.linear.{end}"])
+    for i in range(layers):
+        block = f"transformer_blocks.{i}."
+        for name in [name for name in state if name.startswith(block)]:
+            layer, end = split_end(name.removeprefix(block))
+            if layer in SD3_BLOCK:
+                without_gates = layer == "norm1_context.linear" and i == layers - 1
+                out[f"joint_blocks.{i}.{SD3_BLOCK[layer]}.{end}"] = swapped(state[name]) if without_gates else state[name]
+        for fused, parts in SD3_FUSED.items():
+            for end in ("weight", "bias"):
+                if f"{block}{parts[0]}.{end}" in state:
+                    out[f"joint_blocks.{i}.{fused}.{end}"] = torch.cat([state[f"{block}{part}.{end}"] for part in parts])
+    return {prefix + name: tensor.contiguous() for name, tensor in out.items()}
