@@ -8,6 +8,7 @@
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
+#include "models/transformers/flux2_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
@@ -66,8 +67,8 @@ TEST(PublishedShapes, UNets) {
 }
 
 TEST(PublishedShapes, Autoencoders) {
-  for (const char* name :
-       {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix", "z-image-turbo"}) {
+  for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
+                           "z-image-turbo", "flux2-klein-4b"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
@@ -84,6 +85,7 @@ TEST(PublishedShapes, TextEncoders) {
 
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+  expect_same_tensors<Flux2Transformer2DModel, Flux2Transformer2DConfig>("flux2-klein-4b/transformer");
 }
 
 // Of the layers that Z-Image does not run, every tensor is known, too.
