@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/flux_layer_names.h"
 #include "core/text.h"
 
 namespace easel {
@@ -161,6 +162,7 @@ void LayerNames::add_transformer(const std::shared_ptr<LayerTable>& transformer)
     std::vector<std::string> spellings{name};
     // Z-Image's own name for the output layer of an attention.
     if (name.ends_with(".to_out.0")) spellings.push_back(concat(name.substr(0, name.size() - 9), ".out"));
+    if (auto original = original_flux_name(name); !original.empty()) spellings.push_back(std::move(original));
     for (const auto& spelled : spellings) {
       for (const char* prefix : {"", "transformer.", "diffusion_model.", "base_model.model."}) {
         layers_.emplace(prefix + spelled, ref);
