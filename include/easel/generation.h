@@ -162,6 +162,9 @@ struct ModelDescription {
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
   std::int64_t max_input_images = 1;           ///< that a request may give; further ones are not used
+  /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
+  /// GenerationRequest::strength counts only with a mask.
+  bool keeps_input_sizes = false;
   double default_strength = 0.8;
   /// Fields of requests that change nothing with this model, by their names in GenerationRequest, e.g.
   /// "aesthetic_score".

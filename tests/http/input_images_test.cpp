@@ -201,6 +201,40 @@ TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
             "invalid_image_file");
 }
 
+TEST(InputImages, ReferencesKeepTheirSizesAndTheModelChoosesThatOfTheResult) {
+  auto model = ordinary_model();
+  model.keeps_input_sizes = true;
+  model.max_input_images = 2;
+  auto upload = upload_of(png_file(gradient(2000, 1000)));
+  upload.images.push_back(png_file(gradient(100, 60)));
+  const auto own = with(upload, ImageTask::kEdit, model);
+  EXPECT_EQ(own.image->width, 2000);
+  EXPECT_EQ(own.more_images.at(0)->height, 60);
+  EXPECT_FALSE(own.width) << "about 724 x 362, which the model decides";
+  EXPECT_FALSE(own.response.resized_from);
+  EXPECT_EQ(with(upload, ImageTask::kEdit, model, {}, 64, 64).width, 64);
+  EXPECT_EQ(refusal(upload, ImageTask::kEdit, model, ServerOptions{.max_pixels = 512 * 500}).param, "image");
+}
+
+TEST(InputImages, StrengthWithoutAMaskHasNoUseForReferences) {
+  auto model = ordinary_model();
+  model.keeps_input_sizes = true;
+  const auto strength_of = [&](const ImageUpload& upload) {
+    ImageRequest request;
+    request.strength = 0.5;
+    attach_input_images(upload, ImageTask::kEdit, model, {}, request);
+    return std::pair(request.strength, request.response.ignored);
+  };
+  const auto image = png_file(gradient(64, 64)), mask = png_file(flat(64, 64, 255, 255, 255));
+  EXPECT_EQ(strength_of(upload_of(image, mask)).first, 0.5);
+  const auto [strength, ignored] = strength_of(upload_of(image));
+  EXPECT_FALSE(strength);
+  EXPECT_EQ(ignored, std::vector<std::string>{"strength"});
+  auto strict = upload_of(image);
+  strict.fields["strict"] = true;
+  EXPECT_THROW(strength_of(strict), HttpFailure);
+}
+
 TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
   auto upload = upload_of(png_file(gradient(40, 24)), png_file(flat(40, 24, 255, 255, 255)));
   upload.images.push_back(jpeg_file(gradient(32, 16)));

@@ -22,9 +22,10 @@ std::string size_of(const std::pair<int, int>& size) {
 }
 
 // The size at which a request uses images of some size: its own one, or where it has none, that of the image. Of an
-// image with more than twice the pixels of the model's own size, for example a photograph, it is that area.
+// image with more than twice the pixels of the model's own size, for example a photograph, it is that area. Empty where
+// images are used at their own size.
 UsedSize used_size_of(ImageTask task, const GenerationRequest& request, const ModelDescription& model) {
-  if (task == ImageTask::kUpscale) return {};
+  if (task == ImageTask::kUpscale || model.keeps_input_sizes) return {};
   if (request.width) return [size = std::pair(*request.width, *request.height)](int, int) { return size; };
   return [&model](int width, int height) -> std::pair<int, int> {
     const auto native = std::int64_t{model.native_width} * model.native_height;
@@ -89,6 +90,34 @@ void check_image_count(std::size_t count, ImageTask task) {
                     "`image` was sent more than once; only POST /v1/images/edits takes several images.");
 }
 
+// For a request without a size whose images stay as they are: the result has about the size of the first one, which the
+// model reduces to its own area.
+void check_reference_size(const std::pair<int, int>& image, const ModelDescription& model,
+                          const ServerOptions& limits) {
+  const auto native = std::int64_t{model.native_width} * model.native_height;
+  const bool reduced = std::int64_t{image.first} * image.second > native;
+  const auto [width, height] =
+      reduced ? native_area_size(image.first, image.second, model) : std::pair<std::int64_t, std::int64_t>(image);
+  if (is_allowed_size(width, height, limits)) return;
+  throw field_error("image", "invalid_value",
+                    concat("`image` is ", size_of(image), "; without `size` the result would be about ", width, "x",
+                           height, "; ", describe_size_limits(limits), "."));
+}
+
+// A model that sees whole images as references has nothing to apply a strength to, unless a mask selects a part.
+void drop_strength_without_mask(const ImageUpload& upload, const ServerOptions& limits, ImageRequest& request) {
+  if (!request.strength || request.mask) return;
+  request.strength.reset();
+  const std::vector<ModelDescription> no_models;
+  const std::string no_model;
+  const FieldContext context{.models = no_models,
+                             .limits = limits,
+                             .default_model = no_model,
+                             .task = ImageTask::kEdit,
+                             .strict = is_strict(Fields(upload.fields), limits)};
+  set_aside(context, "strength", "has no use in this model without a mask", request);
+}
+
 void attach_more_images(const ImageUpload& upload, const ModelDescription& model, const ServerOptions& limits,
                         const UsedSize& used_size, ImageRequest& request) {
   const auto sent = upload.images.size();
@@ -128,7 +157,9 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
                       concat("`mask` is missing: the model ", quote(model.id), " redraws parts of images."));
   }
   const int factor = task == ImageTask::kUpscale ? model.upscale_factor : 1;
-  if (!request.width) {
+  if (!request.width && model.keeps_input_sizes) {
+    check_reference_size(decoded.original_size, model, limits);
+  } else if (!request.width) {
     const auto [width, height] = decoded.original_size;
     default_size_from(decoded.original_size, used_size ? used_size(width, height) : decoded.original_size, factor,
                       limits, request);
@@ -138,6 +169,7 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
   request.image = std::make_shared<Image>(std::move(decoded.image));
   attach_more_images(upload, model, limits, used_size, request);
   if (mask) request.mask = std::make_shared<Image>(pillow_gaussian_blur(*mask, request.mask_blur));
+  if (model.keeps_input_sizes) drop_strength_without_mask(upload, limits, request);
 }
 
 }  // namespace easel::http
