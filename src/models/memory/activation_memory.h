@@ -4,8 +4,10 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <span>
 
 #include "models/autoencoders/autoencoder_kl.h"
+#include "models/transformers/flux2_transformer_2d.h"
 #include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition_config.h"
@@ -33,6 +35,11 @@ std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& s
 /// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
 std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
 std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+
+/// One evaluation with a prompt of 512 tokens in each row. Sizes are those of patches, each of which is a token.
+/// @param references  that each row sees; their numbers of rows do not count
+std::int64_t step_bytes(const Flux2Transformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        std::span<const LatentSize> references = {});
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 /// Encodes pixels that give latents of `size`.

@@ -79,6 +79,8 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
   d.upscale_factor = family.upscale_factor;
+  d.max_input_images = family.max_input_images;
+  d.keeps_input_sizes = family.keeps_input_sizes;
 }
 
 /// Removes schedulers that reject a value of the config, those for another kind of training than the family's and, for
@@ -140,7 +142,9 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   d.separate_guidance = family.guidance_rule == GuidanceRule::kTrueCfg;
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   SchedulerOptions options;
-  if (family.patch_size > 1) options.mu = scheduler.mu((d.native_width / d.cell) * (d.native_height / d.cell));
+  if (family.patch_size > 1) {
+    options.mu = scheduler.mu(family.mu_rule, (d.native_width / d.cell) * (d.native_height / d.cell), d.default_steps);
+  }
   try {
     // A default that does not work is reported now and not with every request.
     set_request_timesteps(*scheduler.make(d.default_scheduler, options), {}, d.default_steps, family.default_sigmas);

@@ -22,6 +22,16 @@ at::Tensor stack_prompts(const std::vector<const DenoiserConditioning*>& images)
   return stack_rows(parts);
 }
 
+std::vector<at::Tensor> stack_references(const std::vector<const DenoiserConditioning*>& images) {
+  std::vector<at::Tensor> stacked;
+  for (std::size_t i = 0; !images.empty() && i < images[0]->references.size(); ++i) {
+    std::vector<at::Tensor> parts;
+    for (const auto* image : images) parts.push_back(image->references.at(i));
+    stacked.push_back(stack_rows(parts));
+  }
+  return stacked;
+}
+
 }  // namespace
 
 at::Tensor stack_rows(const std::vector<at::Tensor>& parts) {
@@ -45,7 +55,8 @@ DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& 
           .text_embeds = stacked(&DenoiserConditioning::text_embeds),
           .time_ids = stacked(&DenoiserConditioning::time_ids),
           .class_labels = stacked(&DenoiserConditioning::class_labels),
-          .timestep_cond = stacked(&DenoiserConditioning::timestep_cond)};
+          .timestep_cond = stacked(&DenoiserConditioning::timestep_cond),
+          .references = stack_references(images)};
 }
 
 }  // namespace easel

@@ -22,10 +22,13 @@ struct DenoiserConditioning {
   /// The tokens that each row has, where rows have different numbers of them; the rest of a row is filled with zeros.
   /// Empty for models that see all T tokens of each row.
   std::vector<std::int64_t> prompt_lengths = {};
-  at::Tensor text_embeds;          ///< [k, P]: the pooled prompt
-  at::Tensor time_ids;             ///< [k, n]: sizes, crops, scores
-  at::Tensor class_labels = {};    ///< int64 [k]
-  at::Tensor timestep_cond = {};   ///< [k, n]: added to the timestep's embedding, e.g. the embedded guidance scale
+  at::Tensor text_embeds;         ///< [k, P]: the pooled prompt
+  at::Tensor time_ids;            ///< [k, n]: sizes, crops, scores
+  at::Tensor class_labels = {};   ///< int64 [k]
+  at::Tensor timestep_cond = {};  ///< [k, n]: added to the timestep's embedding, e.g. the embedded guidance scale
+  /// Latents of images that the model sees along with the sample, in their order: [k, C, h, w], each of a size of its
+  /// own. Set by the start strategy.
+  std::vector<at::Tensor> references = {};
   bool prompt_cut = false;         ///< GeneratedImage::prompt_cut
   std::int64_t prompt_tokens = 0;  ///< GeneratedImage::prompt_tokens
 };
@@ -34,7 +37,7 @@ struct DenoiserConditioning {
 at::Tensor stack_rows(const std::vector<at::Tensor>& parts);
 
 /// The same for all of a DenoiserConditioning; prompts with lengths of their own are filled up to the longest.
-/// @param images  of one model, so that the same tensors are defined in each
+/// @param images  of one model, so that the same tensors are defined in each, with references of the same sizes
 DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& images);
 
 /// Turns requests into conditioning for one denoising model. Not thread-safe: it may cache prompts.
