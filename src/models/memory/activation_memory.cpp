@@ -83,14 +83,19 @@ std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSiz
   });
 }
 
-std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement) {
+std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        const std::optional<LatentSize>& reference) {
   constexpr std::int64_t kPromptTokens = 512;  // every prompt is filled up to them
   return peak_of<FluxTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
-    model({.sample = at::empty({size.rows, config.latent_channels(), size.height, size.width}, options),
+    const auto latents = [&](const LatentSize& own) {
+      return at::empty({size.rows, config.latent_channels(), own.height, own.width}, options);
+    };
+    model({.sample = latents(size),
            .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
            .guidance = config.guidance_embeds ? at::empty({size.rows}, options) : at::Tensor(),
            .prompt_embeds = at::empty({size.rows, kPromptTokens, config.joint_attention_dim}, options),
-           .pooled_prompt = at::empty({size.rows, config.pooled_projection_dim}, options)},
+           .pooled_prompt = at::empty({size.rows, config.pooled_projection_dim}, options),
+           .reference = reference ? latents(*reference) : at::Tensor()},
           {});
   });
 }

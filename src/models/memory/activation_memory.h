@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "models/autoencoders/autoencoder_kl.h"
@@ -34,7 +35,9 @@ std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& s
 
 /// One evaluation with the longest prompt that the family's text encoder reads, 512 tokens, in each row.
 std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
-std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+/// @param reference  of an image that each row sees; its number of rows does not count
+std::int64_t step_bytes(const FluxTransformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        const std::optional<LatentSize>& reference = std::nullopt);
 
 /// One evaluation with a prompt of 512 tokens in each row. Sizes are those of patches, each of which is a token.
 /// @param references  that each row sees; their numbers of rows do not count

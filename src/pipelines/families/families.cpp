@@ -94,6 +94,17 @@ constexpr Family flux(const char* class_name) {
           .load = &load_flux};
 }
 
+constexpr Family flux_kontext(const char* class_name) {
+  auto family = flux(class_name);
+  family.name = "flux-kontext";
+  family.step_estimate = &flux_kontext_step_estimate;
+  family.default_strength = 1.0;
+  family.inpainting_strength = 1.0;
+  family.keeps_input_sizes = true;
+  family.load = &load_flux_kontext;
+  return family;
+}
+
 /// @param guidance_scale  the default
 constexpr Family flux2_klein(const char* class_name, double guidance_scale) {
   return {.class_name = class_name,
@@ -114,11 +125,11 @@ constexpr Family flux2_klein(const char* class_name, double guidance_scale) {
           .inpainting_strength = 0.8,
           .default_sample_size = 128,
           .fields = kFlowFields,
+          .keeps_input_sizes = true,
           .rounds_size_down = true,
           .describe = &describe_flux2_klein,
           .request_check = &check_flux2_references,
           .max_input_images = 16,
-          .keeps_input_sizes = true,
           .load = &load_flux2_klein};
 }
 
@@ -235,6 +246,8 @@ constexpr Family kFamilies[] = {
     flux("FluxPipeline"),
     flux("FluxImg2ImgPipeline"),
     flux("FluxInpaintPipeline"),
+    flux_kontext("FluxKontextPipeline"),
+    flux_kontext("FluxKontextInpaintPipeline"),
     flux2_klein("Flux2KleinPipeline", 4.0),
     flux2_klein("Flux2KleinInpaintPipeline", 8.0),
 };

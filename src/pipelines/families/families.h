@@ -32,6 +32,7 @@ using StepEstimate = std::function<std::int64_t(const LatentSize&, const Placeme
 StepEstimate unet_step_estimate(Config& denoiser);
 StepEstimate z_image_step_estimate(Config& denoiser);
 StepEstimate flux_step_estimate(Config& denoiser);
+StepEstimate flux_kontext_step_estimate(Config& denoiser);
 StepEstimate flux2_step_estimate(Config& denoiser);
 
 enum class TextEncoderKind { kClip, kQwen3, kT5 };
@@ -79,6 +80,7 @@ struct Family {
 
   std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
   bool takes_clip_skip = true;           ///< where an encoder is CLIP's
+  bool keeps_input_sizes = false;        ///< ModelDescription::keeps_input_sizes
   bool rounds_size_down = false;         ///< ModelDescription::rounds_size_down
   /// Completes the description of a checkpoint by what only this family knows; may be null.
   void (*describe)(const Checkpoint& folder, ModelDescription& d) = nullptr;
@@ -91,7 +93,6 @@ struct Family {
   bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
   int upscale_factor = 0;          ///< ModelDescription::upscale_factor
   int max_input_images = 1;        ///< ModelDescription::max_input_images
-  bool keeps_input_sizes = false;  ///< ModelDescription::keeps_input_sizes
 
   /// Adds the family's denoisers to a builder and builds the pipeline.
   /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it
@@ -136,7 +137,10 @@ std::unique_ptr<Pipeline> load_z_image(PipelineBuilder& builder);
 /// FLUX.1 (Black Forest Labs 2024): schnell, dev and what is derived from them, which differ in whether the guidance
 /// scale is an input of the transformer. A negative prompt needs GenerationRequest::true_cfg_scale.
 std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder);
-/// Family::describe: without that input, the guidance scale has no use.
+/// FLUX.1 Kontext: changes an image as a prompt says. The transformer sees the image's latents as further tokens. With
+/// a mask, only a part of the image changes.
+std::unique_ptr<Pipeline> load_flux_kontext(PipelineBuilder& builder);
+/// Family::describe of both: without that input, the guidance scale has no use.
 void describe_flux(const Checkpoint& folder, ModelDescription& d);
 
 /// FLUX.2 klein (Black Forest Labs 2026), distilled and base, which differ in their weights and in `is_distilled` of

@@ -9,6 +9,7 @@
 #include "models/memory/activation_memory.h"
 #include "models/transformers/flux_transformer_2d.h"
 #include "pipelines/denoising/request_fields.h"
+#include "pipelines/families/from_kontext_image.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/prompts/prompt_rows.h"
 #include "pipelines/prompts/t5_prompt_encoder.h"
@@ -66,7 +67,8 @@ class FluxDenoisingModel : public DenoisingModel {
                    .timesteps = timesteps.to(dtype_) / kTrainTimesteps,
                    .guidance = takes_guidance_scale() ? conditioning.timestep_cond.squeeze(1) : at::Tensor(),
                    .prompt_embeds = conditioning.prompt_embeds,
-                   .pooled_prompt = conditioning.text_embeds},
+                   .pooled_prompt = conditioning.text_embeds,
+                   .reference = conditioning.references.empty() ? at::Tensor() : conditioning.references[0].to(dtype_)},
                   context);
   }
   bool takes_guidance_scale() const override { return model_.config().guidance_embeds; }
@@ -96,12 +98,23 @@ StepEstimate flux_step_estimate(Config& denoiser) {
   };
 }
 
+StepEstimate flux_kontext_step_estimate(Config& denoiser) {
+  return [config = FluxTransformer2DConfig::from(denoiser)](const LatentSize& size, const Placement& placement) {
+    // Of a megapixel, which all references have about, in the cells of the published autoencoder.
+    const LatentSize reference{.rows = size.rows, .height = 128, .width = 128};
+    return step_bytes(config, size, placement, reference);
+  };
+}
+
 void describe_flux(const Checkpoint& folder, ModelDescription& d) {
   auto json = folder.source->config(Component::kTransformer);
   if (!FluxTransformer2DConfig::from(json).guidance_embeds) d.unused_fields.emplace_back("guidance_scale");
 }
 
-std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder) {
+namespace {
+
+/// Adds the transformer with its text encoders. @return  the channels of its latents
+std::int64_t add_flux_denoiser(PipelineBuilder& builder) {
   const auto& folder = builder.folder();
   auto transformer = load_transformer<FluxTransformer2DModel, FluxTransformer2DConfig>(folder, builder.placement());
   const auto config = transformer.config();
@@ -116,7 +129,19 @@ std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder) {
   builder.add_denoiser(config.latent_channels(),
                        std::make_unique<FluxDenoisingModel>(std::move(transformer), builder.placement().dtype),
                        std::move(conditioner));
+  return config.latent_channels();
+}
+
+}  // namespace
+
+std::unique_ptr<Pipeline> load_flux(PipelineBuilder& builder) {
+  add_flux_denoiser(builder);
   return builder.build();
+}
+
+std::unique_ptr<Pipeline> load_flux_kontext(PipelineBuilder& builder) {
+  const auto channels = add_flux_denoiser(builder);
+  return builder.build(std::make_unique<FromKontextImage>(builder.description(), channels), /*extra_channels=*/0);
 }
 
 }  // namespace easel

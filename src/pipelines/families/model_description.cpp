@@ -78,9 +78,9 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.needs_image = family.needs_image || d.needs_mask;
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
+  d.keeps_input_sizes = family.keeps_input_sizes;
   d.upscale_factor = family.upscale_factor;
   d.max_input_images = family.max_input_images;
-  d.keeps_input_sizes = family.keeps_input_sizes;
 }
 
 /// Removes schedulers that reject a value of the config, those for another kind of training than the family's and, for
