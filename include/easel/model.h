@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +18,12 @@ struct ModelOptions {
   std::string id = {};   ///< what requests call the model; empty: checkpoint_name() of its path
   std::string vae = {};  ///< folder or file of an autoencoder to use in place of the checkpoint's own; empty: its own
   std::string variant = {};  ///< of the weights in a folder, such as "bf16" or "non_ema"; empty: the plain files
+  /// Files and folders of single components, by role: a component's name in model_index.json, or "clip_l", "clip_g",
+  /// "t5", "qwen"; "configs" is a folder in diffusers' layout for everything that is not given.
+  std::map<std::string, std::string> components = {};
+  /// Makes the matrices of denoiser and text encoders smaller when they are loaded: "fp8" (8-bit floating point with a
+  /// scale), "q8_0" (8-bit integers with a scale for each 32 of them); empty: as they are stored.
+  std::string quantize = {};
   /// Tensors that may be left out if the model does not use them; patterns as in a shell. By default such a tensor is
   /// an error. Scales, norms, biases and markers of quantisation are never left out.
   std::vector<std::string> ignored_tensors = {};
@@ -33,6 +40,9 @@ struct ModelOptions {
   /// On a GPU: the components of the model (text encoders, UNet, autoencoder) take turns in the GPU's memory and wait
   /// in the host's.
   bool offload_components = false;
+  /// The same, and a transformer that does not fit into the GPU's free memory by itself is streamed through it block by
+  /// block, the next one copied while one computes.
+  bool offload_blocks = false;
   bool release_text_encoders = false;   ///< free them after each prompt; the next new prompt reads them again
   std::optional<bool> vae_tiling = {};  ///< decode large images in overlapping tiles; none: where memory requires it
   int max_generations_per_step = 0;     ///< images that may share a step; 0: 1 on a CPU, 8 on a GPU
@@ -50,7 +60,7 @@ struct ModelOptions {
 
 /// Opens a checkpoint: reads its JSON files and tensor headers, and checks that easel supports it. The weights are read
 /// by ServedModel::load, whose device may be empty to mean ModelOptions::device. Thread-safe.
-/// @param path  a folder in the layout of diffusers, or a .safetensors file in the original layout
+/// @param path  a folder in the layout of diffusers, or a .safetensors or .gguf file in the original layout
 /// @throws Error(kInvalidArgument)  an unknown device or dtype
 /// @throws Error(kUnavailable)      the device is not on this machine
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  names the file and what is wrong with it

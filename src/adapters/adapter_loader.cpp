@@ -1,5 +1,7 @@
 #include "adapters/adapter_loader.h"
 
+#include <ATen/ops/cat.h>
+
 #include <cstdint>
 #include <set>
 #include <string>
@@ -165,17 +167,28 @@ class AdapterBinding {
   }
 
   std::shared_ptr<const BoundAdapter> bind() {
+    std::size_t left_out = 0;
     for (const auto& module : file_.modules()) {
       if (const auto* ref = names_.find(module.name)) {
         bind_layer(module, *ref);
       } else if (const auto parts = names_.find_fused(module.name); !parts.empty()) {
         bind_fused(module, parts);
+      } else if (names_.is_of_language_model(module.name)) {
+        ++left_out;
       } else {
         throw Error(
             ErrorCode::kInvalidArgument,
             concat(file_.name(), ": ", quote_name(key_of(module)), " does not belong to any layer of this model"),
             "loras");
       }
+    }
+    if (bound_->layers.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat(file_.name(), ": it adapts the language model only, which easel leaves as it is"), "loras");
+    }
+    if (left_out > 0) {
+      log::warning(concat(file_.name(), ": ", left_out,
+                          " layers of the language model are adapted, which easel leaves ", "out, as diffusers does"));
     }
     return bound_;
   }
@@ -194,6 +207,7 @@ class AdapterBinding {
   void bind_layer(const AdapterModule& module, const LayerNames::LayerRef& ref) {
     AdapterTensors tensors(file_, module, *ref.slot, placement_);
     auto [change, rank] = take_change(tensors);
+    if (ref.halves_swapped) swap_halves(change, module);
     LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, ref, scales_)};
     const bool is_difference = std::holds_alternative<Difference>(adapter.change);
     if (!is_difference && (tensors.has(Role::kPeftMagnitude) || tensors.has(Role::kDoraScale))) {
@@ -203,6 +217,16 @@ class AdapterBinding {
     tensors.finish();
     bound_->bytes += tensors.bytes();
     add(module, ref, std::move(adapter));
+  }
+
+  void swap_halves(decltype(LayerAdapter::change)& change, const AdapterModule& module) const {
+    auto* low_rank = std::get_if<LowRank>(&change);
+    if (low_rank == nullptr) {
+      throw Error(ErrorCode::kUnsupported, concat(file_.name(), ": ", quote_name(key_of(module)),
+                                                  " is not supported; easel supports a LoRA with down and up there"));
+    }
+    const auto halves = low_rank->up.chunk(2, /*dim=*/0);
+    low_rank->up = at::cat({halves.at(1), halves.at(0)});
   }
 
   /// The layers share `down`, and each takes its own rows of `up`.

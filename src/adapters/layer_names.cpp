@@ -157,26 +157,35 @@ void LayerNames::add_unet(const std::shared_ptr<LayerTable>& unet) {
 }
 
 void LayerNames::add_transformer(const std::shared_ptr<LayerTable>& transformer) {
+  has_transformer_ = true;
+  // FLUX.1's, in contrast to FLUX.2's, whose files the reference does not change.
+  const bool swaps_final_norm = transformer->slots().contains("time_text_embed.text_embedder.linear_1");
+  const auto add = [&](const std::string& spelled, const LayerRef& ref) {
+    for (const char* prefix : {"", "transformer.", "diffusion_model.", "base_model.model."}) {
+      layers_.emplace(prefix + spelled, ref);
+    }
+    for (const char* prefix : {"lora_unet_", "lora_transformer_", "lycoris_"}) {
+      layers_.emplace(prefix + flat(spelled), ref);
+    }
+  };
   for (const auto& [name, slot] : transformer->slots()) {
     const LayerRef ref{transformer, slot};
-    std::vector<std::string> spellings{name};
+    add(name, ref);
     // Z-Image's own name for the output layer of an attention.
-    if (name.ends_with(".to_out.0")) spellings.push_back(concat(name.substr(0, name.size() - 9), ".out"));
-    if (auto original = original_flux_name(name); !original.empty()) spellings.push_back(std::move(original));
-    for (const auto& spelled : spellings) {
-      for (const char* prefix : {"", "transformer.", "diffusion_model.", "base_model.model."}) {
-        layers_.emplace(prefix + spelled, ref);
-      }
-      for (const char* prefix : {"lora_unet_", "lora_transformer_", "lycoris_"}) {
-        layers_.emplace(prefix + flat(spelled), ref);
-      }
+    if (name.ends_with(".to_out.0")) add(concat(name.substr(0, name.size() - 9), ".out"), ref);
+    if (const auto original = original_flux_name(name); !original.empty()) {
+      auto renamed = ref;
+      renamed.halves_swapped = swaps_final_norm && name == "norm_out.linear";
+      add(original, renamed);
     }
+    if (const auto xlabs = xlabs_flux_name(name); !xlabs.empty()) add(xlabs, ref);
   }
 }
 
 void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
   const auto& component = component_name(encoder->component.value());
   const bool second = encoder->component == Component::kTextEncoder2;
+  has_second_text_encoder_ = has_second_text_encoder_ || second;
   for (const auto& [own_name, slot] : encoder->slots()) {
     const LayerRef ref{encoder, slot};
     // transformers 5 dropped the inner module; files and checkpoints may name it or not.
@@ -203,18 +212,40 @@ const LayerNames::LayerRef* LayerNames::find(const std::string& name) const {
   return found == layers_.end() ? nullptr : &found->second;
 }
 
-std::vector<LayerNames::LayerRef> LayerNames::find_fused(const std::string& name) const {
-  constexpr std::string_view kFused = "qkv";
-  const auto at = name.rfind(kFused);
-  if (at == std::string::npos) return {};
+std::vector<LayerNames::LayerRef> LayerNames::find_all(const std::vector<std::string>& names) const {
   std::vector<LayerRef> parts;
-  for (const char* part : {"to_q", "to_k", "to_v"}) {
-    auto own = name;
-    const auto* ref = find(own.replace(at, kFused.size(), part));
+  for (const auto& name : names) {
+    const auto* ref = find(name);
     if (ref == nullptr) return {};
     parts.push_back(*ref);
   }
   return parts;
+}
+
+std::vector<LayerNames::LayerRef> LayerNames::find_fused(const std::string& name) const {
+  constexpr std::string_view kFused = "qkv", kFusedWithMlp = "linear1";
+  if (name.ends_with(kFusedWithMlp)) {
+    for (const char separator : {'.', '_'}) {
+      std::vector<std::string> names;
+      for (const char* part : {"to_q", "to_k", "to_v", "proj_mlp"}) names.push_back(concat(name, separator, part));
+      if (auto parts = find_all(names); !parts.empty()) return parts;
+    }
+    return {};
+  }
+  const auto at = name.rfind(kFused);
+  if (at == std::string::npos) return {};
+  std::vector<std::string> names;
+  for (const char* part : {"to_q", "to_k", "to_v"}) {
+    names.push_back(name);
+    names.back().replace(at, kFused.size(), part);
+  }
+  return find_all(names);
+}
+
+bool LayerNames::is_of_language_model(const std::string& name) const {
+  if (!has_transformer_ || has_second_text_encoder_) return false;
+  constexpr std::string_view kPrefixes[] = {"lora_te2_", "lora_te3_", "text_encoder_2.", "text_encoders.t5xxl."};
+  return std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
 }  // namespace easel

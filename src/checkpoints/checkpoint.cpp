@@ -3,11 +3,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "checkpoints/assembled.h"
 #include "checkpoints/model_search.h"
 #include "checkpoints/single_file.h"
 #include "core/config.h"
 #include "core/text.h"
 #include "weights/format/file_names.h"
+#include "weights/stores/safetensors.h"
 
 namespace easel {
 namespace {
@@ -56,6 +58,12 @@ Manifest read_manifest(const std::string& path, CheckpointKind kind) {
     manifest.scheduler = defaults.get<std::string>("scheduler", "");
     defaults.finish();
   }
+  if (config.has("components")) {
+    Config components(config.raw("components"), path + ": components");
+    for (const auto& [role, file] : components.object().items()) {
+      manifest.components[role] = components.get<std::string>(role);
+    }
+  }
   if (kind == CheckpointKind::kFile) read_single_file_overrides(config, manifest.single_file);
   config.finish();
   return manifest;
@@ -85,14 +93,39 @@ std::string own_vae_file(const std::string& path) {
   return "";
 }
 
+/// Those of the manifest, resolved against its folder, and those of the options in their place.
+std::map<std::string, std::string> given_components(const Manifest& manifest, const fs::path& folder,
+                                                    const CheckpointOptions& options) {
+  std::map<std::string, std::string> given = options.components;
+  for (const auto& [role, path] : manifest.components) given.emplace(role, resolve_from(folder, path));
+  return given;
+}
+
+/// The components of a file that holds Stable Diffusion, which has fields of its own for them.
+void take_overrides(const std::string& path, const std::map<std::string, std::string>& components, Manifest& manifest) {
+  auto& overrides = manifest.single_file;
+  const std::map<std::string, std::string*> fields{
+      {"configs", &overrides.configs},       {"text_encoder", &overrides.text_encoder},
+      {"clip_l", &overrides.text_encoder},   {"text_encoder_2", &overrides.text_encoder_2},
+      {"clip_g", &overrides.text_encoder_2}, {"vae", &manifest.vae}};
+  for (const auto& [role, given] : components) {
+    const auto field = fields.find(role);
+    if (field == fields.end()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  concat(path, ": the model has no component `", role, "`; it has configs, clip_l, clip_g, vae"));
+    }
+    *field->second = fs::absolute(given).string();
+  }
+}
+
 Checkpoint open_file(const std::string& path, const CheckpointOptions& options) {
   if (is_pickle_name(path)) {
     throw Error(ErrorCode::kUnsupported, concat(path, " is a pickle, which can run code when it is loaded; make ",
                                                 fs::path(path).replace_extension(".safetensors").string(),
                                                 " of it with `easel convert ", path, "`"));
   }
-  if (!is_safetensors_name(path)) {
-    throw Error(ErrorCode::kUnsupported, path + " is neither a checkpoint folder nor a .safetensors file");
+  if (!is_safetensors_name(path) && !is_gguf_name(path)) {
+    throw Error(ErrorCode::kUnsupported, path + " is neither a checkpoint folder nor a .safetensors or .gguf file");
   }
   auto manifest = read_manifest(fs::path(path).replace_extension(".easel.json").string(), CheckpointKind::kFile);
   const auto folder = fs::path(path).parent_path();
@@ -100,6 +133,15 @@ Checkpoint open_file(const std::string& path, const CheckpointOptions& options) 
   for (auto* part : {&overrides.configs, &overrides.text_encoder, &overrides.text_encoder_2})
     *part = resolve_from(folder, *part);
   if (options.vae.empty() && manifest.vae.empty()) manifest.vae = own_vae_file(path);
+  auto components = given_components(manifest, folder, options);
+  if (is_gguf_name(path) || is_denoiser_file(NameSet(SafetensorsFile(path)))) {
+    auto& vae = components["vae"];
+    if (vae.empty()) vae = options.vae.empty() ? resolve_from(folder, manifest.vae) : options.vae;
+    if (vae.empty()) components.erase("vae");
+    manifest.vae.clear();
+    return open_denoiser_file(path, manifest, components, options);
+  }
+  take_overrides(path, components, manifest);
   return open_single_file(path, manifest, options.ignored_tensors);
 }
 
@@ -161,9 +203,15 @@ std::string card_licence(const std::string& path) {
 
 Checkpoint Checkpoint::open(const std::string& path, const CheckpointOptions& options) {
   auto checkpoint = fs::is_regular_file(path) ? open_file(path, options) : open_folder(path, options);
+  if (fs::is_directory(checkpoint.path)) {
+    const auto components = given_components(checkpoint.manifest, checkpoint.path, options);
+    replace_components(checkpoint, components, options);
+  }
   const auto& vae = options.vae;
+  const bool is_denoiser = !checkpoint.components.contains(Component::kUnet) && !fs::is_directory(checkpoint.path);
   const auto other = vae.empty() ? resolve_from(checkpoint.resolve(""), checkpoint.manifest.vae) : vae;
-  if (!other.empty()) checkpoint.source = with_vae(checkpoint.source, other, options.ignored_tensors);
+  if (!other.empty() && !is_denoiser) checkpoint.source = with_vae(checkpoint.source, other, options.ignored_tensors);
+  if (options.quantization) checkpoint.source = with_quantization(checkpoint.source, *options.quantization);
   return checkpoint;
 }
 

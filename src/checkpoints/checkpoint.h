@@ -11,6 +11,7 @@
 #include "core/component.h"
 #include "easel/generation.h"
 #include "weights/loading/load_context.h"
+#include "weights/stores/quantizing_store.h"
 
 namespace easel {
 
@@ -27,8 +28,8 @@ struct SingleFileOverrides {
 /// NAME.easel.json next to NAME.safetensors.
 ///
 /// {"name", "licence", "native_size": "WxH", "native_size_only": bool, "refiner": "PATH", "vae": "PATH",
-///  "variant", "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale", "scheduler", "denoising_end"}},
-///  and for a
+///  "variant", "components": {ROLE: "PATH"}, "upscale_tile": N, "defaults": {"num_inference_steps", "guidance_scale",
+///  "scheduler", "denoising_end"}}, and for a
 /// single file {"configs", "text_encoder", "text_encoder_2", "prediction_type"}. Every field is optional; other fields
 /// are errors.
 struct Manifest {
@@ -42,7 +43,8 @@ struct Manifest {
   std::string refiner;  ///< path of SDXL's refiner, relative to the manifest's folder; empty: none
   std::string vae;      ///< path of an autoencoder that replaces the checkpoint's own, also relative; empty: none
   std::string variant;  ///< of the weights in the folder, e.g. "bf16"; empty: the plain files
-  std::optional<double> denoising_end;  ///< where the refiner takes over
+  std::map<std::string, std::string> components;  ///< files and folders by role; relative; see component_of_role
+  std::optional<double> denoising_end;            ///< where the refiner takes over
   SingleFileOverrides single_file;
 };
 
@@ -52,6 +54,8 @@ struct CheckpointOptions {
   std::string variant = {};  ///< of the weights in a folder, in place of the manifest's: "fp16", "non_ema"; empty: none
   /// Patterns of tensors that may be left out if the model does not use them; see is_ignored.
   std::vector<std::string> ignored_tensors = {};
+  std::map<std::string, std::string> components = {};   ///< by role, in place of the manifest's; see component_of_role
+  std::optional<WeightQuantization> quantization = {};  ///< of the matrices of denoisers and text encoders
 };
 
 /// The components of a checkpoint, as named by model_index.json or found in a single file.

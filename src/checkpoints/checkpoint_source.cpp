@@ -139,7 +139,34 @@ class VaeOverrideSource : public CheckpointSource {
   std::string path_, config_;
 };
 
+class QuantizingSource : public CheckpointSource {
+ public:
+  QuantizingSource(std::shared_ptr<const CheckpointSource> source, WeightQuantization quantization)
+      : source_(std::move(source)), quantization_(quantization) {}
+
+  Config config(Component component) const override { return source_->config(component); }
+  std::shared_ptr<const TensorStore> weights(Component component) const override {
+    auto store = source_->weights(component);
+    const bool has_matrices = is_denoising_model(component) || is_text_encoder(component);
+    return has_matrices ? quantizing(std::move(store), quantization_) : store;
+  }
+  std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    return source_->text_tokenizer(component, kind, vocab_size);
+  }
+
+ private:
+  std::shared_ptr<const CheckpointSource> source_;
+  WeightQuantization quantization_;
+};
+
 }  // namespace
+
+std::shared_ptr<const CheckpointSource> with_quantization(std::shared_ptr<const CheckpointSource> source,
+                                                          WeightQuantization quantization) {
+  return std::make_shared<QuantizingSource>(std::move(source), quantization);
+}
 
 std::unique_ptr<TextTokenizer> CheckpointSource::text_tokenizer(Component component, TextTokenizerKind,
                                                                 std::int64_t) const {

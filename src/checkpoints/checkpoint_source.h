@@ -9,6 +9,7 @@
 #include "core/config.h"
 #include "easel/tokenizer.h"
 #include "weights/loading/tensor_store.h"
+#include "weights/stores/quantizing_store.h"
 
 namespace easel {
 
@@ -64,5 +65,9 @@ std::shared_ptr<const TensorStore> open_component_folder(const std::string& fold
 std::shared_ptr<const CheckpointSource> with_vae(std::shared_ptr<const CheckpointSource> source,
                                                  const std::string& path,
                                                  std::vector<std::string> ignored_tensors = {});
+
+/// Quantises the matrices of the denoiser and of the text encoders while they are read; see is_quantizable.
+std::shared_ptr<const CheckpointSource> with_quantization(std::shared_ptr<const CheckpointSource> source,
+                                                          WeightQuantization quantization);
 
 }  // namespace easel

@@ -6,11 +6,11 @@
 #include <set>
 #include <system_error>
 
+#include "checkpoints/component_file.h"
 #include "checkpoints/single_file_kind.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/file_names.h"
-#include "weights/stores/safetensors.h"
 
 namespace easel {
 namespace {
@@ -25,10 +25,10 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, unknown) || unknown;
 }
 
-/// What a safetensors file holds; none if it cannot be read, so that opening it reports why.
+/// What a safetensors or GGUF file holds; none if it cannot be read, so that opening it reports why.
 std::string reason_against_file(const std::string& path) {
   try {
-    const auto kind = find_single_file_kind(NameSet(SafetensorsFile(path)));
+    const auto kind = find_single_file_kind(NameSet(*open_tensor_file(path)));
     return kind.use == SingleFileKind::Use::kComponentOnly ? kind.what : "";
   } catch (const Error&) {
     return "";
@@ -77,7 +77,7 @@ class Search {
 
   void visit_file(const fs::path& path) {
     const auto name = path.string();
-    if (is_safetensors_name(name)) {
+    if (is_safetensors_name(name) || is_gguf_name(name)) {
       if (auto reason = reason_against_file(name); !reason.empty()) return pass_over(path, reason);
       return add(relative(fs::path(path).replace_extension()), name);
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "checkpoints/checkpoint_source.h"
+#include "checkpoints/component_file.h"
 #include "checkpoints/single_file_configs.h"
 #include "checkpoints/single_file_family.h"
 #include "checkpoints/single_file_kind.h"
@@ -192,7 +193,7 @@ class SingleFileSource : public CheckpointSource {
 
 bool is_single_file_checkpoint(const std::string& path) {
   try {
-    return find_single_file_kind(NameSet(SafetensorsFile(path))).use != SingleFileKind::Use::kComponentOnly;
+    return find_single_file_kind(NameSet(*open_tensor_file(path))).use != SingleFileKind::Use::kComponentOnly;
   } catch (const Error&) {
     return true;
   }

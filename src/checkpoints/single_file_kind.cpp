@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <span>
 
+#include "checkpoints/assembled.h"
+#include "checkpoints/layouts/component_layout.h"
 #include "checkpoints/single_file_configs.h"
 #include "core/text.h"
 #include "weights/stores/adapter_file.h"
@@ -27,7 +29,6 @@ constexpr KindPrefix kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
                                     {"double_layers.0.attn.", "AuraFlow"},
                                     {"t_block.", "PixArt"},
                                     {"blocks.0.cross_attn.q_linear.", "Sana"},
-                                    {"layers.0.adaLN_modulation.", "Z-Image"},
                                     {"cap_embedder.", "Lumina"},
                                     {"double_stream_blocks.", "HiDream"},
                                     {"txt_in.individual_token_refiner.", "HunyuanVideo"},
@@ -68,6 +69,10 @@ SingleFileKind find_single_file_kind(const NameSet& names) {
   if (std::any_of(names.begin(), names.end(), is_adapter_tensor)) {
     return other("is an adapter (LoRA or the like), not a checkpoint; put it into the folder that --lora-dir names");
   }
+  if (is_denoiser_file(names)) {
+    return {.use = Use::kDenoiser,
+            .what = "holds only the denoising model of its family; name the other components in a manifest"};
+  }
   if (const char* family = kind_of(names, kFamilies)) {
     return other("is of ", family, "; easel supports Stable Diffusion 1, 2 and XL");
   }
@@ -81,7 +86,9 @@ SingleFileKind find_single_file_kind(const NameSet& names) {
         .what =
             "holds an autoencoder and no model that generates images; pass it with --vae, or as `vae` in a manifest"};
   }
-  if (find_text_encoder(names, "")) {
+  const auto layouts = component_layouts();
+  const bool is_encoder = std::ranges::any_of(layouts, [&](const auto& layout) { return layout.fits(names, ""); });
+  if (is_encoder || find_text_encoder(names, "")) {
     return {.use = Use::kComponentOnly,
             .what = "holds a text encoder and no model that generates images; a checkpoint's manifest may name it"};
   }

@@ -10,6 +10,7 @@ namespace easel {
 struct SingleFileKind {
   enum class Use {
     kCheckpoint,     ///< holds a UNet in the original layout
+    kDenoiser,       ///< holds a denoiser of denoiser_files()
     kComponentOnly,  ///< holds only an autoencoder or a text encoder, for checkpoints to name
     kOther,
   };

@@ -31,6 +31,7 @@ constexpr HarmlessTensors kHarmless[] = {
     {PartKind::kTextEncoder, "*visual.*", "it belongs to CLIP's image encoder"},
     {PartKind::kTextEncoder, "*vision_model.*", "it belongs to CLIP's image encoder"},
     {PartKind::kTextEncoder, "*visual_projection.*", "it belongs to CLIP's image encoder"},
+    {PartKind::kTransformer, "norm_final.weight", "Z-Image's model has it and does not call it"},
     {PartKind::kVae, "loss.*", "it is used only in training"},
     {PartKind::kVae, "model_ema.*", "it is a moving average of other weights"}};
 

@@ -10,7 +10,7 @@ namespace easel {
 
 /// A component in a file of the original layout.
 struct FilePart {
-  enum class Kind { kUnet, kVae, kTextEncoder };
+  enum class Kind { kUnet, kTransformer, kVae, kTextEncoder };
   Kind kind;
   std::string prefix;  ///< of its tensors; empty: an autoencoder's halves, or the whole file of a text encoder
 };

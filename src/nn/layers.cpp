@@ -1,6 +1,5 @@
 #include "nn/layers.h"
 
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
@@ -19,21 +18,17 @@ at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const 
 }  // namespace
 
 Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take_deferred("weight", {out_features, in_features})),
+    : weight_(scope.take_layer("weight", {out_features, in_features})),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  const auto used = weight().to(x.scalar_type());
+  const auto used = weight_.whole(x.scalar_type());
   const auto bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
   const LayerCall call{.input = x, .weight = used, .bias = bias};
   return run_with_adapters(call, slot_, ctx);
-}
-
-at::Tensor Linear::weight() const {
-  return weight_.get().to(dtype_);
 }
 
 Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
@@ -75,14 +70,14 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 }
 
 Embedding::Embedding(const ModuleScope& scope, std::int64_t count, std::int64_t features)
-    : weight_(scope.take_deferred("weight", {count, features})), dtype_(scope.placement().dtype) {}
+    : weight_(scope.take_layer("weight", {count, features})), dtype_(scope.placement().dtype) {}
 
 at::Tensor Embedding::operator()(const at::Tensor& indices) const {
-  return at::embedding(weight_.get(), indices).to(dtype_);
+  return weight_.rows(indices, dtype_);
 }
 
 at::Tensor Embedding::first(std::int64_t n) const {
-  return weight_.get().narrow(0, 0, n).to(dtype_);
+  return weight_.first(n, dtype_);
 }
 
 }  // namespace easel

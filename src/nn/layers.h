@@ -11,6 +11,7 @@
 #include "nn/module_scope.h"
 #include "nn/run_context.h"
 #include "weights/loading/deferred_weight.h"
+#include "weights/loading/layer_weight.h"
 
 namespace easel {
 
@@ -25,9 +26,7 @@ class Linear {
   at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;  // [..., in_features] -> [..., out_features]
 
  private:
-  at::Tensor weight() const;  // in the dtype that the layer computes in
-
-  DeferredWeight weight_;
+  LayerWeight weight_;
   at::Tensor bias_;
   c10::ScalarType dtype_;
   std::shared_ptr<const LayerSlot> slot_;
@@ -89,7 +88,7 @@ class Embedding {
   at::Tensor first(std::int64_t n) const;                  // rows 0 to n - 1: [n, features]
 
  private:
-  DeferredWeight weight_;
+  LayerWeight weight_;
   c10::ScalarType dtype_;
 };
 

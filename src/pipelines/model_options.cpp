@@ -37,8 +37,8 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
   made.placement.release_text_encoders = options.release_text_encoders;
   if (!options.embeddings_dir.empty()) made.embeddings = std::make_shared<EmbeddingFolder>(options.embeddings_dir);
   // The weights of a CPU are in the host's memory already.
-  if (options.offload_components && !made.placement.device.is_cpu()) {
-    made.offloaders = std::make_shared<ComponentOffloaders>();
+  if ((options.offload_components || options.offload_blocks) && !made.placement.device.is_cpu()) {
+    made.offloaders = std::make_shared<ComponentOffloaders>(options.offload_blocks);
     made.placement.offloader = made.offloaders->of(made.placement.device);
   }
   return made;
@@ -46,8 +46,12 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
 
 ServedModel open_model(const std::string& path, const ModelOptions& options) {
   const auto id = options.id.empty() ? checkpoint_name(path) : options.id;
-  return open_model(id, path, make_pipeline_options(options),
-                    {.vae = options.vae, .variant = options.variant, .ignored_tensors = options.ignored_tensors});
+  CheckpointOptions how{.vae = options.vae,
+                        .variant = options.variant,
+                        .ignored_tensors = options.ignored_tensors,
+                        .components = options.components};
+  if (!options.quantize.empty()) how.quantization = parse_quantization(options.quantize);
+  return open_model(id, path, make_pipeline_options(options), how);
 }
 
 }  // namespace easel

@@ -63,7 +63,8 @@ bool is_checkpoint(const fs::directory_entry& entry) {
   const auto& path = entry.path();
   std::error_code unknown;
   if (!entry.is_regular_file(unknown)) return fs::exists(path / "model_index.json", unknown) || unknown;
-  if (is_safetensors_name(path.string())) return is_single_file_checkpoint(path.string());
+  if (is_safetensors_name(path.string()) || is_gguf_name(path.string()))
+    return is_single_file_checkpoint(path.string());
   // A pickle is listed so that it is rejected with a reason, unless it was converted.
   return lower_extension(path.string()) == ".ckpt" &&
          !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);

@@ -54,7 +54,11 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   const auto add = [&](const char* name, const auto& value) { text.settings.emplace_back(name, concat(value)); };
   add("Steps", request.requested_steps(model.default_steps));
   if (request.scheduler) add("Sampler", *request.scheduler);
-  if (request.guidance_scale) add("CFG scale", *request.guidance_scale);
+  // Forge's words for a model that takes the guidance scale as an input.
+  if (model.separate_guidance) add("CFG scale", request.true_cfg_scale.value_or(1));
+  if (request.guidance_scale) {
+    add(model.separate_guidance ? "Distilled CFG Scale" : "CFG scale", *request.guidance_scale);
+  }
   add("Seed", request.seed);
   add("Size", concat(width, 'x', height));
   add("Model", model.id);

@@ -15,6 +15,7 @@ class ComponentOffloader;
 enum class WeightStorage {
   kCompute,  ///< the dtype that it computes in
   kStored,   ///< the file's dtype if that is smaller; each call converts what it uses. The results are the same
+  kBlocks,   ///< for estimates only: fewer than 16 bits on any device, so that each call converts every large weight
 };
 
 /// Decided once when a model is loaded; all tensors of a call follow its weights.

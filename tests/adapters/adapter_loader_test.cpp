@@ -1,6 +1,8 @@
 // Adapter files that are damaged, incomplete, or made for another model.
 #include "adapters/adapter_loader.h"
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
@@ -237,6 +239,56 @@ TEST_F(AdapterLoaderTest, BiasMayChangeWithOrWithoutTheWeight) {
   expect_rejected({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
   expect_rejected({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
                   ErrorCode::kCorruptData, "dora_scale` does not fit");
+}
+
+/// The layers of a FLUX.1 that the tests below use.
+LayerNames flux_names() {
+  auto transformer = std::make_shared<LayerTable>();
+  transformer->component = Component::kTransformer;
+  transformer->add("norm_out.linear", {4, 8});
+  transformer->add("time_text_embed.text_embedder.linear_1", {8, 8});
+  for (const char* layer : {"attn.to_q", "attn.to_k", "attn.to_v"}) {
+    transformer->add(std::string("single_transformer_blocks.0.") + layer, {2, 8});
+  }
+  transformer->add("single_transformer_blocks.0.proj_mlp", {8, 8});
+  return LayerNames({transformer});
+}
+
+TEST_F(AdapterLoaderTest, RowsOfFluxsLastNormAreExchanged) {
+  const auto up = at::arange(8, at::kFloat).view({4, 2});
+  write_safetensors(path(), {{"lora_unet_final_layer_adaLN_modulation_1.lora_down.weight", at::ones({2, 8})},
+                             {"lora_unet_final_layer_adaLN_modulation_1.lora_up.weight", up}});
+  const auto bound = load_adapter(path(), "0", flux_names(), {});
+  const auto& change = std::get<LowRank>(bound->layers.at(0).adapter->change);
+  EXPECT_TRUE(change.up.equal(at::cat({up.narrow(0, 2, 2), up.narrow(0, 0, 2)})));
+  write_safetensors(path(), {{"transformer.norm_out.linear.lora_A.weight", at::ones({2, 8})},
+                             {"transformer.norm_out.linear.lora_B.weight", up}});
+  const auto own = load_adapter(path(), "0", flux_names(), {});
+  EXPECT_TRUE(std::get<LowRank>(own->layers.at(0).adapter->change).up.equal(up));
+}
+
+TEST_F(AdapterLoaderTest, FluxsFirstLayerOfASingleBlockIsFourLayers) {
+  const auto up = at::arange(28, at::kFloat).view({14, 2});
+  for (const char* name : {"lora_unet_single_blocks_0_linear1", "diffusion_model.single_blocks.0.linear1"}) {
+    write_safetensors(path(), {{std::string(name) + ".lora_down.weight", at::ones({2, 8})},
+                               {std::string(name) + ".lora_up.weight", up}});
+    const auto bound = load_adapter(path(), "0", flux_names(), {});
+    ASSERT_EQ(bound->layers.size(), 4u) << name;
+    EXPECT_EQ(bound->layers[3].slot->name, "single_transformer_blocks.0.proj_mlp");
+    EXPECT_TRUE(std::get<LowRank>(bound->layers[3].adapter->change).up.equal(up.narrow(0, 6, 8)));
+  }
+}
+
+TEST_F(AdapterLoaderTest, LayersOfT5AreLeftOut) {
+  const auto pair = [](const std::string& name) {
+    return Tensors{{name + ".lora_down.weight", at::ones({2, 8})}, {name + ".lora_up.weight", at::ones({2, 2})}};
+  };
+  auto tensors = pair("lora_te2_encoder_block_0_layer_0_SelfAttention_q");
+  write_safetensors(path(), tensors);
+  EXPECT_THROW(load_adapter(path(), "0", flux_names(), {}), Error) << "nothing is left";
+  tensors.merge(pair("diffusion_model.single_blocks.0.linear1.to_q"));
+  write_safetensors(path(), tensors);
+  EXPECT_EQ(load_adapter(path(), "0", flux_names(), {})->layers.size(), 1u);
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

@@ -8,6 +8,7 @@
 #include "support/message_of.h"
 #include "support/reference_vectors.h"
 #include "weights/loading/weights.h"
+#include "weights/stores/memory_store.h"
 
 namespace easel {
 namespace {
@@ -16,12 +17,17 @@ using nlohmann::json;
 using testing::all_near;
 using testing::ReferenceVectors;
 
-FluxTransformer2DModel make_flux(const ReferenceVectors& vectors, c10::ScalarType dtype = at::kFloat) {
-  Config config(vectors.notes().at("config"), "transformer/config.json");
-  Weights weights(vectors.weights(), {.device = at::kCPU, .dtype = dtype});
+FluxTransformer2DModel make_flux(const json& config_json, std::shared_ptr<const TensorStore> store,
+                                 c10::ScalarType dtype) {
+  Config config(config_json, "transformer/config.json");
+  Weights weights(std::move(store), {.device = at::kCPU, .dtype = dtype});
   FluxTransformer2DModel model(FluxTransformer2DConfig::from(config), weights.root());
   weights.finish();
   return model;
+}
+
+FluxTransformer2DModel make_flux(const ReferenceVectors& vectors, c10::ScalarType dtype = at::kFloat) {
+  return make_flux(vectors.notes().at("config"), vectors.weights(), dtype);
 }
 
 FluxInput input_of(const ReferenceVectors& vectors) {
@@ -60,24 +66,31 @@ TEST_P(FluxParity, RowsAgreeWithDiffusersTogetherAndAlone) {
 INSTANTIATE_TEST_SUITE_P(Cases, FluxParity, ::testing::Values("flux", "flux_guidance", "flux_reference"),
                          [](const auto& test) { return std::string(test.param); });
 
-TEST(FluxTransformer2DModel, HalfPrecisionStaysNearFloat32) {
+TEST(FluxTransformer2DModel, HalfPrecisionStaysNearTheReferencesOwn) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "flux_guidance");
-  const auto expected = vectors.tensor("output");
-  for (const auto& [dtype, relative] : {std::pair{at::kBFloat16, 0.1}, std::pair{at::kHalf, 0.01}}) {
+  for (const auto& [dtype, name] : {std::pair{at::kBFloat16, "bfloat16"}, std::pair{at::kHalf, "float16"}}) {
+    const auto expected = vectors.tensor(name);
     auto input = input_of(vectors);
     for (auto* tensor : {&input.sample, &input.prompt_embeds, &input.pooled_prompt}) *tensor = tensor->to(dtype);
     const auto out = make_flux(vectors, dtype)(input, {});
     EXPECT_EQ(out.scalar_type(), dtype);
-    EXPECT_TRUE(all_near(out, expected, relative * expected.abs().max().item<double>())) << toString(dtype);
+    // No further from it than it is from float32. Timesteps are rounded, which the sinusoids of thousands show.
+    EXPECT_TRUE(all_near(out, expected, testing::largest_difference(expected, vectors.tensor("output")))) << name;
   }
 }
 
 TEST(FluxTransformer2DModel, InfinitiesOfFloat16AreCutToItsRange) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "flux_guidance");
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& name : vectors.weights()->names()) tensors[name] = vectors.weights()->read(name);
+  for (const char* layer :
+       {"transformer_blocks.0.ff_context.net.2.weight", "single_transformer_blocks.0.proj_out.weight"}) {
+    tensors.at(layer) = tensors.at(layer) * 1e5;
+  }
   auto input = input_of(vectors);
   for (auto* tensor : {&input.sample, &input.prompt_embeds, &input.pooled_prompt}) *tensor = tensor->to(at::kHalf);
-  input.prompt_embeds = input.prompt_embeds * 20000;
-  EXPECT_TRUE(at::isfinite(make_flux(vectors, at::kHalf)(input, {})).all().item<bool>());
+  const auto model = make_flux(vectors.notes().at("config"), std::make_shared<MemoryStore>(tensors), at::kHalf);
+  EXPECT_TRUE(at::isfinite(model(input, {})).all().item<bool>());
 }
 
 TEST(FluxTransformer2DModel, RejectsWhatDoesNotFit) {

@@ -1,5 +1,6 @@
 """Random small models of FLUX.1 and its text encoder T5, and what they compute. Usage: make_flux_models.py FOLDER"""
 
+import copy
 import pathlib
 import sys
 
@@ -37,6 +38,17 @@ def make_t5(folder, generator):
         with torch.no_grad():
             return other(input_ids=input_ids, **arguments).last_hidden_state
 
+    def in_dtype(dtype):
+        # As from_pretrained loads it: in float16 the last layer of each MLP stays in float32.
+        other = build("sdpa")
+        other.load_state_dict(model.state_dict())
+        other.to(dtype)
+        if dtype == torch.float16:
+            for block in other.encoder.block:
+                block.layer[1].DenseReluDense.wo.float()
+        with torch.no_grad():
+            return other(input_ids=input_ids).last_hidden_state
+
     outputs = {"state": state("sdpa"), "masked": state("sdpa", attention_mask=mask)}
     others = {"state": state("eager"), "masked": state("eager", attention_mask=mask)}
     tolerances = {name: tolerance(outputs[name], others[name]) for name in outputs}
@@ -44,7 +56,7 @@ def make_t5(folder, generator):
     config = {"architectures": ["T5EncoderModel"], **model.config.to_dict(), "tie_word_embeddings": False}
     weights = {name: tensor for name, tensor in model.state_dict().items() if name != "encoder.embed_tokens.weight"}
     save(folder, "t5", {"config": config, "tolerances": tolerances}, weights,
-         dict(outputs, input_ids=input_ids, attention_mask=mask.float()))
+         dict(outputs, input_ids=input_ids, attention_mask=mask.float(), bfloat16=in_dtype(torch.bfloat16), float16=in_dtype(torch.float16)))
 
 
 def pack(latents):
@@ -77,8 +89,8 @@ def make_flux(folder, name, generator, reference_size=None, **changes):
     if reference_size:
         io["reference"] = torch.randn((rows, 4, *reference_size), generator=generator)
 
-    def call(**other):
-        given = {**io, **other}
+    def call(model=model, dtype=torch.float32, **other):
+        given = {key: value if key in ("timesteps", "guidance") else value.to(dtype) for key, value in {**io, **other}.items()}
         states, positions = [pack(given["sample"])], [ids(0, height, width)]
         if "reference" in given:
             states.append(pack(given["reference"]))
@@ -95,8 +107,11 @@ def make_flux(folder, name, generator, reference_size=None, **changes):
     for key, value in io.items():
         changed = value * 1.01 if key in ("timesteps", "guidance") else value + 0.01
         must_matter(key, output, call(**{key: changed}), tolerance_)
+    halves = {}
+    for dtype in (torch.bfloat16, torch.float16):
+        halves[str(dtype).removeprefix("torch.")] = call(copy.deepcopy(model).to(dtype), dtype)
     config = {"_class_name": "FluxTransformer2DModel", **FLUX, **changes}
-    save(folder, name, {"config": config, "tolerance": tolerance_}, model.state_dict(), dict(io, output=output))
+    save(folder, name, {"config": config, "tolerance": tolerance_}, model.state_dict(), dict(io, output=output, **halves))
 
 
 def main():

@@ -8,7 +8,9 @@
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
+#include "models/text_encoders/t5_encoder_model.h"
 #include "models/transformers/flux2_transformer_2d.h"
+#include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
@@ -68,16 +70,17 @@ TEST(PublishedShapes, UNets) {
 
 TEST(PublishedShapes, Autoencoders) {
   for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
-                           "z-image-turbo", "flux2-klein-4b"}) {
+                           "z-image-turbo", "flux1-dev", "flux2-klein-4b"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
 }
 
 TEST(PublishedShapes, TextEncoders) {
-  for (const char* name : {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder",
-                           "sdxl-base/text_encoder_2", "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder",
-                           "x2-latent-upscaler/text_encoder", "instruct-pix2pix/text_encoder"}) {
+  for (const char* name :
+       {"sd15/text_encoder", "sd21/text_encoder", "sdxl-base/text_encoder", "sdxl-base/text_encoder_2",
+        "sdxl-refiner/text_encoder_2", "x4-upscaler/text_encoder", "x2-latent-upscaler/text_encoder",
+        "instruct-pix2pix/text_encoder", "flux1-dev/text_encoder"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<CLIPTextModel, CLIPTextConfig>(name);
   }
@@ -86,6 +89,14 @@ TEST(PublishedShapes, TextEncoders) {
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
   expect_same_tensors<Flux2Transformer2DModel, Flux2Transformer2DConfig>("flux2-klein-4b/transformer");
+  for (const char* name : {"flux1-dev/transformer", "flux1-schnell/transformer"}) {
+    SCOPED_TRACE(name);
+    expect_same_tensors<FluxTransformer2DModel, FluxTransformer2DConfig>(name);
+  }
+}
+
+TEST(PublishedShapes, T5) {
+  expect_same_tensors<T5EncoderModel, T5EncoderConfig>("flux1-dev/text_encoder_2");
 }
 
 // Of the layers that Z-Image does not run, every tensor is known, too.

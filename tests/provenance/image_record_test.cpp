@@ -47,6 +47,7 @@ GenerationRequest full_request() {
   request.denoising_end = 0.75;
   request.strength = 0.3;
   request.image_guidance_scale = 1.5;
+  request.true_cfg_scale = 2.5;
   request.noise_level = 20;
   request.timesteps = {999, 500};
   request.sigmas = {14.5, 0.1};
@@ -67,12 +68,13 @@ TEST(RequestJson, EveryFieldIsReadBack) {
   const auto request = full_request();
   const auto written = request_to_json(request);
   EXPECT_EQ(written["seed"], "18446744073709551615");
-  EXPECT_EQ(written.size(), 25u);  // all but target_size and negative_original_size
+  EXPECT_EQ(written.size(), 26u);  // all but target_size and negative_original_size
   GenerationRequest read;
   request_from_json(json::parse(written.dump()), read);
   EXPECT_EQ(request_to_json(read), written);
   EXPECT_EQ(read.seed, request.seed);
   EXPECT_EQ(read.loras.at(1).text_encoder_weight, 0.5);
+  EXPECT_EQ(read.true_cfg_scale, 2.5);
   EXPECT_EQ(read.micro_conditioning.original_size, request.micro_conditioning.original_size);
   EXPECT_EQ(read.prompt_syntax, PromptSyntax::kA1111);
 }
@@ -103,6 +105,13 @@ TEST(ImageRecord, ParametersAreThoseOfA1111) {
             "a fox, \"red\" <lora:ink:0.8> <lora:b:1>\nNegative prompt: blurry\n"
             "Steps: 7, Sampler: euler, CFG scale: 4.5, Seed: 5, Size: 64x32, Model: sd15, Denoising strength: 0.3, "
             "Clip skip: 2, Version: easel 1.2.3");
+}
+
+TEST(ImageRecord, ModelsWithASeparateScaleHaveForgesWords) {
+  auto model = sd15();
+  model.separate_guidance = true;
+  const auto text = metadata_of_request(full_request(), model, kOptions)(generated(5)).parameters;
+  EXPECT_NE(text.find("CFG scale: 2.5, Distilled CFG Scale: 4.5, Seed: 5"), std::string::npos) << text;
 }
 
 TEST(ImageRecord, SaysWhatTheModelUsedByDefault) {

@@ -2,7 +2,7 @@
 import diffusers
 import torch
 from diffusers import UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, Qwen3Config, Qwen3ForCausalLM
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, Qwen3Config, Qwen3ForCausalLM, T5Config, T5EncoderModel
 
 
 def hollow_model(component, config):
@@ -17,5 +17,7 @@ def hollow_model(component, config):
             return getattr(diffusers, config["_class_name"]).from_config(config)
         if config["model_type"] == "qwen3":
             return Qwen3ForCausalLM(Qwen3Config(**config))
+        if config["model_type"] == "t5":
+            return T5EncoderModel(T5Config(**config))
         cls = CLIPTextModelWithProjection if "WithProjection" in config["architectures"][0] else CLIPTextModel
         return cls(CLIPTextConfig(**config))

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <stdexcept>
+#include <string>
 
 namespace easel {
 namespace {
@@ -91,6 +92,96 @@ TEST(ComponentOffloader, ComponentMayBeDestroyedWhileResident) {
   const auto next = offloader.add();
   offloader.make_resident(next);
   EXPECT_TRUE(next->resident());
+}
+
+/// A component of three announced blocks, one that is not announced, and a tensor outside of blocks.
+struct Streamed {
+  explicit Streamed(ComponentOffloader& to) : offloader(to), component(to.add()) {
+    for (int i = 0; i < 5; ++i) tensors.push_back(at::arange(4, at::kFloat).add(i));
+    for (int i = 0; i < 3; ++i) {
+      component->announce(name(i));
+      component->add(tensors[static_cast<std::size_t>(i)], name(i));
+    }
+    component->add(tensors[3], "other.0");
+    component->add(tensors[4]);
+  }
+  static std::string name(int block) { return "layers." + std::to_string(block); }
+  void enter(int block) {
+    offloader.make_resident(component, name(block));
+    const auto index = static_cast<std::size_t>(block);
+    EXPECT_NE(tensors[index].const_data_ptr(), host_of(index));
+    for (std::size_t i = 0; i < 5; ++i)
+      EXPECT_TRUE(tensors[i].equal(at::arange(4, at::kFloat).add(static_cast<int>(i))));
+  }
+  const void* host_of(std::size_t index) const { return hosts.at(index); }
+
+  ComponentOffloader& offloader;
+  std::shared_ptr<ComponentOffloader::Component> component;
+  std::vector<at::Tensor> tensors;
+  std::vector<const void*> hosts;
+};
+
+/// How many of the copies are still used.
+std::size_t on_device(const FakeDevice& device) {
+  std::size_t count = 0;
+  for (const auto& copy : device.copies) count += copy.use_count() > 1 || copy.storage().use_count() > 1 ? 1 : 0;
+  return count;
+}
+
+TEST(StreamedBlocks, AtMostTwoAreOnTheDeviceAndTheNextIsCopiedAhead) {
+  FakeDevice device;
+  ComponentOffloader offloader(device.copy(), [](std::int64_t bytes) { return bytes > 64; });
+  Streamed streamed(offloader);
+  for (const auto& tensor : streamed.tensors) streamed.hosts.push_back(tensor.const_data_ptr());
+  offloader.make_resident(streamed.component);
+  EXPECT_EQ(device.copies.size(), 2u) << "what is outside of announced blocks";
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int block = 0; block < 3; ++block) {
+      const auto before = device.copies.size();
+      streamed.enter(block);
+      EXPECT_LE(on_device(device), 4u);
+      // Once the order is known, a block was copied while the block before it was in use, and the next one is now.
+      if (3 * pass + block > 3) {
+        EXPECT_EQ(device.copies.size(), before + 1);
+      }
+      if (pass > 1) {
+        EXPECT_EQ(on_device(device), 4u);
+      }
+    }
+  }
+}
+
+TEST(StreamedBlocks, AnotherOrderIsFollowed) {
+  FakeDevice device;
+  ComponentOffloader offloader(device.copy(), [](std::int64_t) { return true; });
+  Streamed streamed(offloader);
+  for (const auto& tensor : streamed.tensors) streamed.hosts.push_back(tensor.const_data_ptr());
+  for (const int block : {0, 1, 2, 0, 2, 1, 1, 0, 0, 2, 1}) {
+    streamed.enter(block);
+    EXPECT_LE(on_device(device), 4u);
+  }
+  const auto other = offloader.add();
+  offloader.make_resident(other);
+  EXPECT_EQ(on_device(device), 0u);
+}
+
+TEST(StreamedBlocks, ComponentThatFitsIsResidentAsAWhole) {
+  FakeDevice device;
+  ComponentOffloader offloader(device.copy(), [](std::int64_t bytes) { return bytes > 80; });
+  Streamed streamed(offloader);
+  for (const auto& tensor : streamed.tensors) streamed.hosts.push_back(tensor.const_data_ptr());
+  for (const int block : {0, 1, 2, 0, 1, 2}) streamed.enter(block);
+  EXPECT_EQ(device.copies.size(), 5u);
+}
+
+TEST(StreamedBlocks, BlockIsTheNameUpToTheFirstNumber) {
+  EXPECT_EQ(numbered_block_of("layers.3.attention.to_q.weight"), "layers.3");
+  EXPECT_EQ(numbered_block_of("encoder.block.12.layer.0.SelfAttention.q.weight"), "encoder.block.12");
+  EXPECT_EQ(numbered_block_of("layers.3"), "layers.3");
+  EXPECT_EQ(numbered_block_of("all_final_layer.2-1.linear.weight"), "");
+  EXPECT_EQ(numbered_block_of("conv_in.weight"), "");
+  EXPECT_EQ(numbered_block_of("0.weight"), "");
+  EXPECT_EQ(numbered_block_of(""), "");
 }
 
 }  // namespace

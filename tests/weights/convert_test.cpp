@@ -1,5 +1,6 @@
 #include "weights/convert/convert.h"
 
+#include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,7 +8,10 @@
 
 #include "support.h"
 #include "tensor_support.h"
+#include "weights/convert/quantize.h"
+#include "weights/stores/component_files.h"
 #include "weights/stores/component_store.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {
@@ -142,6 +146,57 @@ TEST(Convert, MissingFolderIsAnError) {
   EXPECT_EQ(error_of([&] { convert_checkpoint(folder.path("x")); }),
             "not_found: folder " + folder.path("x") + " is missing");
   EXPECT_TRUE(convert_checkpoint(folder.path()).empty());
+}
+
+/// A checkpoint folder with a transformer of two matrices in blocks and one outside, and a text encoder.
+class PlainCheckpoint : public TemporaryFolder {
+ public:
+  PlainCheckpoint() {
+    const auto random = [](at::IntArrayRef shape) { return at::randn(shape, at::kBFloat16); };
+    for (const char* name : {"transformer", "text_encoder", "vae"}) std::filesystem::create_directory(path(name));
+    write_safetensors(path("transformer/diffusion_pytorch_model.safetensors"),
+                      {{"layers.0.in.weight", random({8, 64})},
+                       {"layers.1.out.weight", random({4, 32})},
+                       {"layers.1.out.bias", random({4})},
+                       {"proj.weight", random({4, 32})}});
+    write_safetensors(path("text_encoder/model.safetensors"), {{"layers.0.fc.weight", random({4, 32})}});
+    write_safetensors(path("vae/diffusion_pytorch_model.safetensors"), {{"mid.0.weight", random({4, 32})}});
+  }
+};
+
+TEST(Quantize, WritesAVariantThatReadsAsQuantisingAtLoadDoes) {
+  for (const auto quantization : {WeightQuantization::kFloat8, WeightQuantization::kQ8_0}) {
+    const PlainCheckpoint folder;
+    const std::string name = quantization_name(quantization);
+    const auto written = quantize_checkpoint(folder.path(), quantization);
+    ASSERT_EQ(written.size(), 2u);
+    EXPECT_TRUE(quantize_checkpoint(folder.path(), quantization).empty()) << "they are there already";
+    for (const auto& [component, stem] :
+         {std::pair{"transformer", "diffusion_pytorch_model"}, {"text_encoder", "model"}}) {
+      const auto plain = open_component(folder.path(component), stem);
+      const auto variant = open_component(folder.path(component), stem, name);
+      EXPECT_NE(variant->where(), plain->where());
+      expect_same_tensors(*variant, *quantizing(plain, quantization));
+      EXPECT_THAT(find_variants(folder.path(component), stem), ElementsAre("", name));
+    }
+    const auto variant = open_component(folder.path("transformer"), "diffusion_pytorch_model", name);
+    EXPECT_NE(variant->find("layers.0.in.weight")->blocks, nullptr);
+    EXPECT_EQ(variant->find("proj.weight")->stored_name(), "bfloat16");
+  }
+}
+
+TEST(Quantize, WritesNextToASingleFile) {
+  const PlainCheckpoint folder;
+  std::filesystem::copy(folder.path("transformer/diffusion_pytorch_model.safetensors"), folder.path("m.safetensors"));
+  const auto written = quantize_checkpoint(folder.path("m.safetensors"), WeightQuantization::kQ8_0);
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_EQ(written[0].target, folder.path("m.q8_0.gguf"));
+  EXPECT_EQ(written[0].tensors, 4u);
+  EXPECT_EQ(written[0].bytes, std::filesystem::file_size(written[0].target));
+  EXPECT_THAT(error_of([&] { quantize_checkpoint(folder.path("m.q8_0.gguf"), WeightQuantization::kQ8_0); }),
+              HasSubstr("is not a .safetensors file"));
+  EXPECT_THAT(error_of([&] { quantize_checkpoint(folder.path("vae"), WeightQuantization::kQ8_0); }),
+              HasSubstr("has no unet or transformer"));
 }
 
 }  // namespace

@@ -22,6 +22,9 @@ from safetensors import deserialize
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+sys.dont_write_bytecode = True
+from blocks import save_blocks  # noqa: E402
+
 DTYPES = {
     "bool": torch.bool, "u8": torch.uint8, "i8": torch.int8, "f8_e5m2": torch.float8_e5m2,
     "f8_e4m3": torch.float8_e4m3fn, "i16": torch.int16, "u16": torch.uint16, "f16": torch.float16,
@@ -319,6 +322,7 @@ def main():
     save_checkpoints(folder)
     save_old_checkpoint(folder)
     save_verdicts(folder)
+    save_blocks(folder)
 
 
 main()

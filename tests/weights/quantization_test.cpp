@@ -57,7 +57,9 @@ TEST_F(Quantization, ScaleOfATensorMultipliesEachWeightInFloat32) {
       }
     }
     EXPECT_EQ(store->find("a.weight")->dtype, at::kFloat);
-    EXPECT_EQ(store->find("a.weight")->stored_dtype(), at::ScalarType::Float8_e4m3fn);
+    EXPECT_EQ(store->find("a.weight")->stored_name(), "Float8_e4m3fn");
+    EXPECT_EQ(store->find("a.weight")->stored_bytes(), 6);
+    EXPECT_TRUE(same(store->read_blocks("a.weight")->decode(at::kFloat), read));
     EXPECT_TRUE(same(store->read("a.bias"), at::ones({2})));
   }
 }

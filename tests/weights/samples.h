@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace easel::samples {
 
@@ -35,6 +36,50 @@ inline std::string valid_safetensors() {
                      R"("c":{"dtype":"I64","shape":[1,2],"data_offsets":[24,40]},)"
                      R"("empty":{"dtype":"BF16","shape":[4,0],"data_offsets":[24,24]}}  )",
                      42);
+}
+
+// GGUF files, field by field as the format's description has them.
+inline std::string gguf_string(const std::string& value) {
+  return little_endian(value.size(), 8) + value;
+}
+/// A metadata that is a number of 32 bits, a string, or an array of numbers of 32 bits.
+inline std::string gguf_number(const std::string& key, std::uint32_t value) {
+  return gguf_string(key) + little_endian(4, 4) + little_endian(value, 4);
+}
+inline std::string gguf_text(const std::string& key, const std::string& value) {
+  return gguf_string(key) + little_endian(8, 4) + gguf_string(value);
+}
+inline std::string gguf_array(const std::string& key, const std::vector<std::uint32_t>& values) {
+  std::string text = gguf_string(key) + little_endian(9, 4) + little_endian(4, 4) + little_endian(values.size(), 8);
+  for (const auto value : values) text += little_endian(value, 4);
+  return text;
+}
+/// What a header says of a tensor. @param shape  fastest dimension first
+inline std::string gguf_tensor(const std::string& name, const std::vector<std::uint64_t>& shape, std::uint32_t type,
+                               std::uint64_t offset) {
+  std::string text = gguf_string(name) + little_endian(shape.size(), 4);
+  for (const auto extent : shape) text += little_endian(extent, 8);
+  return text + little_endian(type, 4) + little_endian(offset, 8);
+}
+/// A file of these metadata and tensors, padding, and `data_bytes` bytes 0, 1, 2, ...
+inline std::string gguf(const std::vector<std::string>& metadata, const std::vector<std::string>& tensors,
+                        std::size_t data_bytes, std::uint32_t version = 3, std::size_t alignment = 32) {
+  std::string file =
+      "GGUF" + little_endian(version, 4) + little_endian(tensors.size(), 8) + little_endian(metadata.size(), 8);
+  for (const auto& item : metadata) file += item;
+  for (const auto& item : tensors) file += item;
+  file.resize((file.size() + alignment - 1) / alignment * alignment, '\0');
+  for (std::size_t i = 0; i < data_bytes; ++i) file += static_cast<char>(i);
+  return file;
+}
+
+/// A matrix of F32, one of Q8_0 and a scalar of F16, with metadata of each kind.
+inline std::string valid_gguf() {
+  return gguf(
+      {gguf_text("general.architecture", "flux"), gguf_number("general.alignment", 32),
+       gguf_array("some.shape", {2, 3})},
+      {gguf_tensor("a.weight", {3, 2}, 0, 0), gguf_tensor("b.weight", {64, 2}, 8, 32), gguf_tensor("c", {}, 1, 192)},
+      194);
 }
 
 // Pickles, opcode by opcode as pickletools shows them.

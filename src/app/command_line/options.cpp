@@ -64,6 +64,13 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
       "repeated");
   add(app, kModelGroup, "--variant", "NAME", o.variants,
       "variant of the weights in checkpoint folders, such as bf16 or non_ema, or MODEL=NAME; may be repeated");
+  add(app, kModelGroup, "--component", "MODEL.ROLE=PATH", o.components,
+      "file or folder of one component of a model; ROLE is vae, clip_l, clip_g, t5, qwen, transformer, configs, or a "
+      "name of model_index.json; may be repeated");
+  add(app, kModelGroup, "--quantize", "fp8|q8_0", o.quantize,
+      "make the weights of denoisers and text encoders smaller when they are loaded: 8-bit floating point or 8-bit "
+      "integers, with scales")
+      ->check(CLI::IsMember({"fp8", "q8_0"}));
   add(app, kModelGroup, "--ignore-tensors", "PATTERN", o.ignored_tensors,
       "leave out tensors of this name that a model does not use, which are errors otherwise; * stands for any text; "
       "may "
@@ -87,9 +94,11 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
       "used, "
       "which takes less memory")
       ->check(CLI::IsMember({"compute", "stored"}));
-  add(app, kModelGroup, "--offload", "none|components", o.offload,
-      "components: text encoders, UNet and autoencoder take turns on the GPU and wait in the host's memory")
-      ->check(CLI::IsMember({"none", "components"}));
+  add(app, kModelGroup, "--offload", "none|components|blocks", o.offload,
+      "components: text encoders, denoiser and autoencoder take turns on the GPU and wait in the host's memory; "
+      "blocks: "
+      "a transformer that does not fit is also streamed through the GPU, one block after the other")
+      ->check(CLI::IsMember({"none", "components", "blocks"}));
   add_flag(app, kModelGroup, "--release-text-encoders", o.release_text_encoders,
            "free the text encoders after each prompt; the next new prompt loads them again");
   // Described by hand: CLI11 would list the values by their numbers.
@@ -373,8 +382,11 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   add_pull(app, options.pull);
   models->add_flag("--all", options.model.list_all,
                    "also list what is in the models folder and is not served, and why");
-  auto* convert = app.add_subcommand("convert", "Convert pickled weights to safetensors files");
-  add_own(*convert, "path", "PATH", options.convert_path, "checkpoint folder, or .ckpt file")->required();
+  auto* convert =
+      app.add_subcommand("convert", "Convert pickled weights to safetensors files, or write 8-bit copies of weights");
+  add_own(*convert, "path", "PATH", options.convert_path,
+          "checkpoint folder, .ckpt file, or with --quantize a .safetensors file")
+      ->required();
   app.add_subcommand("health", "Ask the server at --host and --port whether it is ready");
   auto* completion = app.add_subcommand("completion", "Print the completion script of a shell");
   add_own(*completion, "shell", "bash|zsh", texts.shell, "shell to complete commands for")

@@ -69,10 +69,32 @@ std::vector<ServedModel>::iterator find_id(std::vector<ServedModel>& models, con
   return std::find_if(models.begin(), models.end(), [&](const auto& m) { return m.description.id == id; });
 }
 
+struct ComponentFlag {
+  std::string id, role, path;
+};
+
+/// "id.role=path".
+ComponentFlag split_component(const std::string& text) {
+  const auto equals = text.find('=');
+  const auto dot = equals == std::string::npos ? equals : text.rfind('.', equals);
+  if (dot == std::string::npos || dot == 0 || dot + 1 == equals || equals + 1 == text.size()) {
+    throw Error(ErrorCode::kInvalidArgument, concat("--component is ", text, ", expected MODEL.ROLE=PATH"));
+  }
+  return {text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1)};
+}
+
 CheckpointOptions checkpoint_options(const std::string& id, const ModelFlags& flags) {
-  return {.vae = value_for(id, flags.vaes),
-          .variant = value_for(id, flags.variants),
-          .ignored_tensors = flags.ignored_tensors};
+  CheckpointOptions options{.vae = value_for(id, flags.vaes),
+                            .variant = value_for(id, flags.variants),
+                            .ignored_tensors = flags.ignored_tensors};
+  for (const auto& text : flags.components) {
+    const auto [name, role, path] = split_component(text);
+    if (name == id && !options.components.emplace(role, path).second) {
+      throw Error(ErrorCode::kInvalidArgument, concat("--component names ", name, '.', role, " twice"));
+    }
+  }
+  if (!flags.quantize.empty()) options.quantization = parse_quantization(flags.quantize);
+  return options;
 }
 
 /// The folder that is searched; empty: none.
@@ -115,6 +137,7 @@ ModelOptions to_model_options(const ModelFlags& flags) {
                        .dtype = flags.dtype,
                        .keep_stored_dtype = flags.weights_dtype == "stored",
                        .offload_components = flags.offload == "components",
+                       .offload_blocks = flags.offload == "blocks",
                        .release_text_encoders = flags.release_text_encoders,
                        .max_generations_per_step = flags.max_generations_per_step,
                        .prompt_syntax = flags.prompt_syntax,
@@ -184,6 +207,7 @@ std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<Passed
   for (const auto& text : flags.vaes) {
     if (const auto name = split_name(text).first; !name.empty()) find("--vae", name, models);
   }
+  for (const auto& text : flags.components) find("--component", split_component(text).id, models);
   for (const auto& text : flags.variants) {
     const auto name = split_name(text).first;
     if (name.empty() || fs::is_directory(find("--variant", name, models)->description.folder)) continue;

@@ -20,7 +20,8 @@ template <class Model, class ModelConfig, class Call>
 std::int64_t peak_of(const ModelConfig& config, const Placement& placement, const Call& call) {
   const c10::InferenceMode inference;
   MetaRun run(placement.device.type());
-  const auto storage = placement.device.is_cpu() ? placement.storage : WeightStorage::kCompute;
+  const bool converts = placement.device.is_cpu() || placement.storage == WeightStorage::kBlocks;
+  const auto storage = converts ? placement.storage : WeightStorage::kCompute;
   const Placement meta{.device = at::kMeta, .dtype = placement.dtype, .storage = storage};
   // Every tensor is missing, so it is replaced by one without memory. finish(), which would throw, is not called.
   Weights weights(std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{}), meta);

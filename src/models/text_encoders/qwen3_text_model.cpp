@@ -118,7 +118,8 @@ Qwen3TextConfig Qwen3TextConfig::from(Config& config) {
 }
 
 Qwen3TextModel::DecoderLayer::DecoderLayer(const ModuleScope& scope, const Qwen3TextConfig& config)
-    : input_layernorm_(scope / "input_layernorm", config.hidden_size, config.rms_norm_eps),
+    : offload_handle_(scope.offload_handle()),
+      input_layernorm_(scope / "input_layernorm", config.hidden_size, config.rms_norm_eps),
       post_attention_layernorm_(scope / "post_attention_layernorm", config.hidden_size, config.rms_norm_eps),
       q_norm_(scope / "self_attn" / "q_norm", config.head_dim, config.rms_norm_eps),
       k_norm_(scope / "self_attn" / "k_norm", config.head_dim, config.rms_norm_eps),
@@ -136,6 +137,7 @@ Qwen3TextModel::DecoderLayer::DecoderLayer(const ModuleScope& scope, const Qwen3
 
 at::Tensor Qwen3TextModel::DecoderLayer::operator()(const at::Tensor& hidden_states, const RotaryTable& rotary,
                                                     const at::Tensor& mask, const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto attended = attend(input_layernorm_(hidden_states), rotary, mask, ctx).add_(hidden_states);
   return mlp_(post_attention_layernorm_(attended), ctx).add_(attended);
 }

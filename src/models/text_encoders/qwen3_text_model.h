@@ -71,6 +71,7 @@ class Qwen3TextModel {
     at::Tensor attend(const at::Tensor& normed, const RotaryTable& rotary, const at::Tensor& mask,
                       const RunContext& ctx) const;
 
+    OffloadHandle offload_handle_;
     RmsNorm input_layernorm_, post_attention_layernorm_, q_norm_, k_norm_;
     Linear q_proj_, k_proj_, v_proj_, o_proj_;
     GatedMlp mlp_;

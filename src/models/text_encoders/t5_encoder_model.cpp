@@ -105,7 +105,8 @@ T5EncoderConfig T5EncoderConfig::from(Config& config) {
 }
 
 T5EncoderModel::Block::Block(const ModuleScope& scope, const T5EncoderConfig& config)
-    : attention_norm_(scope / "layer" / 0 / "layer_norm", config.d_model, config.layer_norm_epsilon),
+    : offload_handle_(scope.offload_handle()),
+      attention_norm_(scope / "layer" / 0 / "layer_norm", config.d_model, config.layer_norm_epsilon),
       feed_forward_norm_(scope / "layer" / 1 / "layer_norm", config.d_model, config.layer_norm_epsilon),
       q_(scope / "layer" / 0 / "SelfAttention" / "q", config.d_model, config.num_heads * config.d_kv, Bias::kNone),
       k_(scope / "layer" / 0 / "SelfAttention" / "k", config.d_model, config.num_heads * config.d_kv, Bias::kNone),
@@ -118,6 +119,7 @@ T5EncoderModel::Block::Block(const ModuleScope& scope, const T5EncoderConfig& co
 
 at::Tensor T5EncoderModel::Block::operator()(const at::Tensor& hidden_states, const at::Tensor& bias,
                                              const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto attended = hidden_states + attend(attention_norm_(hidden_states), bias, ctx);
   return attended + feed_forward(feed_forward_norm_(attended), ctx);
 }

@@ -64,6 +64,7 @@ class T5EncoderModel {
     at::Tensor attend(const at::Tensor& normed, const at::Tensor& bias, const RunContext& ctx) const;
     at::Tensor feed_forward(const at::Tensor& normed, const RunContext& ctx) const;
 
+    OffloadHandle offload_handle_;
     RmsNorm attention_norm_, feed_forward_norm_;
     Linear q_, k_, v_, o_, wi_0_, wi_1_, wo_;
     std::int64_t heads_;

@@ -87,7 +87,8 @@ at::Tensor Flux2Transformer2DModel::FeedForward::operator()(const at::Tensor& x,
 }
 
 Flux2Transformer2DModel::DoubleBlock::DoubleBlock(const ModuleScope& scope, const Flux2Transformer2DConfig& config)
-    : attention_(scope / "attn", {.dim = config.dim(),
+    : offload_handle_(scope.offload_handle()),
+      attention_(scope / "attn", {.dim = config.dim(),
                                   .heads = config.num_attention_heads,
                                   .head_dim = config.attention_head_dim,
                                   .bias = Bias::kNone,
@@ -100,6 +101,7 @@ void Flux2Transformer2DModel::DoubleBlock::operator()(at::Tensor& image, at::Ten
                                                       const std::vector<at::Tensor>& image_parts,
                                                       const std::vector<at::Tensor>& text_parts,
                                                       const TokenSequence& sequence, const RunContext& ctx) const {
+  offload_handle_.make_resident();
   auto attended = attention_({.image = modulated_layer_norm(image, image_parts[0], image_parts[1], eps_),
                               .text = modulated_layer_norm(text, text_parts[0], text_parts[1], eps_)},
                              sequence, ctx);
@@ -114,7 +116,8 @@ void Flux2Transformer2DModel::DoubleBlock::operator()(at::Tensor& image, at::Ten
 }
 
 Flux2Transformer2DModel::SingleBlock::SingleBlock(const ModuleScope& scope, const Flux2Transformer2DConfig& config)
-    : to_qkv_mlp_proj_(scope / "attn" / "to_qkv_mlp_proj", config.dim(), 3 * config.dim() + 2 * config.mlp_dim(),
+    : offload_handle_(scope.offload_handle()),
+      to_qkv_mlp_proj_(scope / "attn" / "to_qkv_mlp_proj", config.dim(), 3 * config.dim() + 2 * config.mlp_dim(),
                        Bias::kNone),
       to_out_(scope / "attn" / "to_out", config.dim() + config.mlp_dim(), config.dim(), Bias::kNone),
       norm_q_(scope / "attn" / "norm_q", config.attention_head_dim, config.eps),
@@ -127,6 +130,7 @@ Flux2Transformer2DModel::SingleBlock::SingleBlock(const ModuleScope& scope, cons
 at::Tensor Flux2Transformer2DModel::SingleBlock::operator()(const at::Tensor& x, const std::vector<at::Tensor>& parts,
                                                             const TokenSequence& sequence,
                                                             const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto projected = to_qkv_mlp_proj_(modulated_layer_norm(x, parts[0], parts[1], eps_), ctx);
   const auto heads_of = [&](std::int64_t part) {  // [B, L, heads, head_dim]
     return projected.narrow(-1, part * dim_, dim_).unflatten(-1, {heads_, -1});

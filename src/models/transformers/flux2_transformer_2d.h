@@ -86,6 +86,7 @@ class Flux2Transformer2DModel {
                     const RunContext& ctx) const;
 
    private:
+    OffloadHandle offload_handle_;
     JointAttention attention_;
     FeedForward ff_, ff_context_;
     double eps_;
@@ -102,6 +103,7 @@ class Flux2Transformer2DModel {
                           const RunContext& ctx) const;
 
    private:
+    OffloadHandle offload_handle_;
     Linear to_qkv_mlp_proj_, to_out_;
     RmsNorm norm_q_, norm_k_;
     std::int64_t heads_, dim_, mlp_dim_;

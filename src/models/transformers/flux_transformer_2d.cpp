@@ -94,7 +94,8 @@ FluxTransformer2DConfig FluxTransformer2DConfig::from(Config& config) {
 }
 
 FluxTransformer2DModel::DoubleBlock::DoubleBlock(const ModuleScope& scope, const FluxTransformer2DConfig& config)
-    : image_modulation_(scope / "norm1" / "linear", config.inner_dim(), 6),
+    : offload_handle_(scope.offload_handle()),
+      image_modulation_(scope / "norm1" / "linear", config.inner_dim(), 6),
       text_modulation_(scope / "norm1_context" / "linear", config.inner_dim(), 6),
       attention_(scope / "attn", flux_attention(config)),
       image_feed_forward_(scope / "ff", config.inner_dim(), FeedForwardKind::kGeluTanh),
@@ -103,6 +104,7 @@ FluxTransformer2DModel::DoubleBlock::DoubleBlock(const ModuleScope& scope, const
 TokenStreams FluxTransformer2DModel::DoubleBlock::operator()(const TokenStreams& x, const at::Tensor& embedding,
                                                              const TokenSequence& sequence,
                                                              const RunContext& ctx) const {
+  offload_handle_.make_resident();
   // Shift, scale and gate of the attention, then of the MLP.
   const auto image = image_modulation_(embedding, ctx), text = text_modulation_(embedding, ctx);
   const auto attended = attention_({.image = modulated_layer_norm(x.image, image[0], image[1]),
@@ -118,13 +120,15 @@ TokenStreams FluxTransformer2DModel::DoubleBlock::operator()(const TokenStreams&
 }
 
 FluxTransformer2DModel::SingleBlock::SingleBlock(const ModuleScope& scope, const FluxTransformer2DConfig& config)
-    : modulation_(scope / "norm" / "linear", config.inner_dim(), 3),
+    : offload_handle_(scope.offload_handle()),
+      modulation_(scope / "norm" / "linear", config.inner_dim(), 3),
       heads_(scope / "attn", kImageProjectionNames, flux_attention(config)),
       proj_mlp_(scope / "proj_mlp", config.inner_dim(), kFluxMlpRatio * config.inner_dim()),
       proj_out_(scope / "proj_out", (kFluxMlpRatio + 1) * config.inner_dim(), config.inner_dim()) {}
 
 at::Tensor FluxTransformer2DModel::SingleBlock::operator()(const at::Tensor& x, const at::Tensor& embedding,
                                                            const TokenSequence& sequence, const RunContext& ctx) const {
+  offload_handle_.make_resident();
   const auto parts = modulation_(embedding, ctx);  // shift, scale, gate
   const auto joined = [&] {
     const auto normed = modulated_layer_norm(x, parts[0], parts[1]);

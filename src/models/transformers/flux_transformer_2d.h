@@ -73,6 +73,7 @@ class FluxTransformer2DModel {
                             const RunContext& ctx) const;
 
    private:
+    OffloadHandle offload_handle_;
     AdaptiveModulation image_modulation_, text_modulation_;
     JointAttention attention_;
     FeedForward image_feed_forward_, text_feed_forward_;
@@ -86,6 +87,7 @@ class FluxTransformer2DModel {
                           const RunContext& ctx) const;
 
    private:
+    OffloadHandle offload_handle_;
     AdaptiveModulation modulation_;
     HeadProjection heads_;
     Linear proj_mlp_, proj_out_;

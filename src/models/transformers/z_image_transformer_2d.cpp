@@ -105,7 +105,8 @@ ZImageTransformer2DConfig ZImageTransformer2DConfig::from(Config& config) {
 
 ZImageTransformer2DModel::Block::Block(const ModuleScope& scope, const ZImageTransformer2DConfig& config,
                                        Modulation modulation)
-    : to_q_(scope / "attention" / "to_q", config.dim, config.dim, Bias::kNone),
+    : offload_handle_(scope.offload_handle()),
+      to_q_(scope / "attention" / "to_q", config.dim, config.dim, Bias::kNone),
       to_k_(scope / "attention" / "to_k", config.dim, config.dim, Bias::kNone),
       to_v_(scope / "attention" / "to_v", config.dim, config.dim, Bias::kNone),
       to_out_(scope / "attention" / "to_out" / 0, config.dim, config.dim, Bias::kNone),
@@ -128,6 +129,7 @@ ZImageTransformer2DModel::Block::Block(const ModuleScope& scope, const ZImageTra
 
 at::Tensor ZImageTransformer2DModel::Block::operator()(const at::Tensor& x, const Sequence& sequence,
                                                        const at::Tensor& modulation, const RunContext& ctx) const {
+  offload_handle_.make_resident();
   if (!modulation_) {
     const auto attended = attention_norm2_(attend(attention_norm1_(x), sequence, ctx)).add_(x);
     return ffn_norm2_(feed_forward_(ffn_norm1_(attended), ctx)).add_(attended);

@@ -88,6 +88,7 @@ class ZImageTransformer2DModel {
    private:
     at::Tensor attend(const at::Tensor& x, const Sequence& sequence, const RunContext& ctx) const;
 
+    OffloadHandle offload_handle_;
     Linear to_q_, to_k_, to_v_, to_out_;
     std::optional<RmsNorm> norm_q_, norm_k_;
     GatedMlp feed_forward_;

@@ -28,8 +28,11 @@ bool is_exact_in_bfloat16(const at::Tensor& values) {
 bool is_suited_to_bfloat16(const TensorStore& denoiser) {
   std::set<std::string> seen;
   for (const auto& name : denoiser.names()) {
-    const auto dtype = denoiser.find(name)->dtype;
-    if (!c10::isFloatingType(dtype) || c10::elementSize(dtype) <= 2 || !seen.insert(block_of(name)).second) continue;
+    const auto& info = *denoiser.find(name);
+    const auto dtype = info.dtype;
+    if (info.blocks != nullptr || !c10::isFloatingType(dtype) || c10::elementSize(dtype) <= 2 ||
+        !seen.insert(block_of(name)).second)
+      continue;
     if (!is_exact_in_bfloat16(denoiser.read(name))) return false;
   }
   return true;

@@ -11,6 +11,7 @@
 #include "pipelines/families/upscale_tiles.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/tiled_autoencoder.h"
+#include "tensor/component_offloader.h"
 #include "weights/loading/weights.h"
 
 namespace easel {
@@ -36,6 +37,7 @@ struct Runners {
 struct MeasuredComponent {
   Component component;
   ComponentMemory memory;
+  std::int64_t streamed_bytes = 0;  ///< on the device at once if its blocks are streamed
 };
 
 std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
@@ -44,32 +46,58 @@ std::int64_t sum(const std::map<std::string, std::int64_t>& bytes) {
   return total;
 }
 
-/// Counts what the headers of the weight files list.
-ComponentMemory component_memory(std::string name, const TensorStore& store, const Placement& placement) {
-  // Stored dtypes on a CPU concern only the large weights, which layers keep; biases and norms are converted.
+/// How a tensor is kept in memory.
+struct KeptTensor {
+  std::string form;  ///< a dtype or a format of blocks
+  std::int64_t bytes;
+};
+
+KeptTensor kept_tensor(const TensorInfo& info, const Placement& placement) {
+  if (info.blocks != nullptr && info.shape.size() == 2) return {info.stored_name(), info.stored_bytes()};
+  // Stored dtypes concern only the large weights, which layers keep; biases and norms are converted.
   const bool keeps_stored = placement.storage == WeightStorage::kStored && placement.device.is_cpu();
-  ComponentMemory component{.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}};
+  const bool smaller = c10::elementSize(info.dtype) < c10::elementSize(placement.dtype);
+  const bool keeps = (keeps_stored || info.keep_stored || is_float8(info.dtype)) && smaller && info.shape.size() > 1;
+  const auto dtype = keeps ? info.dtype : placement.dtype;
+  return {dtype_name(dtype), info.elements() * static_cast<std::int64_t>(c10::elementSize(dtype))};
+}
+
+/// Counts what the headers of the weight files list.
+MeasuredComponent measure_component(Component component, std::string name, const TensorStore& store,
+                                    const Placement& placement) {
+  MeasuredComponent measured{component,
+                             {.name = std::move(name), .parameters = 0, .stored_bytes = {}, .memory_bytes = {}}};
+  std::map<std::string, std::int64_t> blocks;
   for (const auto& tensor : store.names()) {
     const TensorInfo& info = *store.find(tensor);
     if (!c10::isFloatingType(info.dtype)) continue;  // e.g. position_ids
-    std::int64_t count = 1;
-    for (const auto extent : info.shape) count *= extent;
-    component.parameters += count;
-    const auto stored = info.stored_dtype();
-    component.stored_bytes[dtype_name(stored)] += count * static_cast<std::int64_t>(c10::elementSize(stored));
-    const bool smaller = c10::elementSize(info.dtype) < c10::elementSize(placement.dtype);
-    const auto kept = keeps_stored && smaller && info.shape.size() > 1 ? info.dtype : placement.dtype;
-    component.memory_bytes[dtype_name(kept)] += count * static_cast<std::int64_t>(c10::elementSize(kept));
+    const auto kept = kept_tensor(info, placement);
+    measured.memory.parameters += info.elements();
+    measured.memory.stored_bytes[info.stored_name()] += info.stored_bytes();
+    measured.memory.memory_bytes[kept.form] += kept.bytes;
+    const auto block = numbered_block_of(tensor);
+    if (!block.empty()) blocks[block] += kept.bytes;
+    if (block.empty()) measured.streamed_bytes += kept.bytes;
   }
-  return component;
+  std::int64_t largest = 0;
+  for (const auto& [block, bytes] : blocks) largest = std::max(largest, bytes);
+  constexpr std::int64_t kBlocksAtOnce = 2;
+  measured.streamed_bytes += kBlocksAtOnce * largest;
+  return measured;
 }
 
-/// The placement that a component's calls are estimated for. WeightStorage::kStored makes calls larger, but only if
-/// some weights really have a smaller dtype.
+/// The placement that a component's calls are estimated for. Weights that are kept in another form than they are
+/// computed in make calls larger.
 Placement placement_of(const ComponentMemory& component, Placement placement) {
+  const auto differs = [&](const auto& held) { return held.first != dtype_name(placement.dtype); };
+  const auto is_narrow = [](const auto& held) {
+    return held.first != dtype_name(c10::kFloat) && held.first != dtype_name(c10::kHalf) &&
+           held.first != dtype_name(c10::kBFloat16);
+  };
   const auto& held = component.memory_bytes;
-  const bool keeps_smaller = held.size() > held.count(dtype_name(placement.dtype));
-  if (!keeps_smaller) placement.storage = WeightStorage::kCompute;
+  placement.storage = std::ranges::any_of(held, is_narrow) ? WeightStorage::kBlocks
+                      : std::ranges::any_of(held, differs) ? WeightStorage::kStored
+                                                           : WeightStorage::kCompute;
   return placement;
 }
 
@@ -95,8 +123,8 @@ int guided_rows(const Family& family, const Checkpoint& folder) {
 }
 
 /// Bytes for one image with guidance at the native size. Each component counts with its weights and its calls: the UNet
-/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time; text encoders
-/// that are released are not there while the others run.
+/// with a step, the autoencoder with a decode. With offloading, one component is on the device at a time, and of a
+/// transformer that is streamed, two blocks; text encoders that are released are not there while the others run.
 std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
                           const std::vector<ActivationMemory>& activations, int guided_rows,
                           const Placement& placement) {
@@ -104,8 +132,11 @@ std::int64_t device_bytes(const std::vector<MeasuredComponent>& components,
   const auto step = known ? activations[0].step_bytes.at(guided_rows) : 0;
   const auto decode = known ? activations[0].decode_bytes : 0;
   std::int64_t resident = 0, largest_call = 0, largest_component = 0;
-  for (const auto& [component, memory] : components) {
-    const auto weights = sum(memory.memory_bytes);
+  for (const auto& [component, memory, streamed_bytes] : components) {
+    const auto whole = sum(memory.memory_bytes);
+    const bool streamed =
+        component == Component::kTransformer && placement.offloader && placement.offloader->streams(whole);
+    const auto weights = streamed ? streamed_bytes : whole;
     const auto call = is_denoising_model(component) ? step : component == Component::kVae ? decode : 0;
     const bool leaves = placement.release_text_encoders && is_text_encoder(component);
     if (!leaves) resident += weights;
@@ -179,7 +210,7 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
   const auto measure = [&](const Checkpoint& checkpoint, Component component, const Placement& where,
                            const std::string& prefix = "") -> const ComponentMemory& {
     const auto store = checkpoint.source->weights(component);
-    components.push_back({component, component_memory(prefix + component_name(component), *store, where)});
+    components.push_back(measure_component(component, prefix + component_name(component), *store, where));
     return components.back().memory;
   };
   for (const auto& text : text_encoders_of(family, folder)) measure(folder, text.component, placement);
@@ -197,7 +228,7 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
                  .placement = placement_of(vae_memory, vae_own_placement)};
   estimate_activations(runners, folder, options, d);
 
-  for (const auto& [component, memory] : components) {
+  for (const auto& [component, memory, streamed_bytes] : components) {
     d.parameters += memory.parameters;
     d.weight_bytes += sum(memory.stored_bytes);
     d.components.push_back(memory);

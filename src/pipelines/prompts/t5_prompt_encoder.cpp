@@ -13,7 +13,7 @@
 namespace easel {
 namespace {
 
-constexpr std::size_t kCachedT5Prompts = 32;  // of 512 x 4096 numbers each in FLUX.1
+constexpr std::size_t kCachedT5Prompts = 16;  // of 512 x 4096 numbers each in FLUX.1
 
 }  // namespace
 

@@ -8,6 +8,10 @@
 
 namespace easel {
 
+std::string last_part(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
 std::string lower_extension(const std::string& path) {
   auto extension = std::filesystem::path(path).extension().string();
   std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -17,6 +21,10 @@ std::string lower_extension(const std::string& path) {
 bool is_safetensors_name(const std::string& path) {
   const auto extension = lower_extension(path);
   return extension == ".safetensors" || extension == ".sft";
+}
+
+bool is_gguf_name(const std::string& path) {
+  return lower_extension(path) == ".gguf";
 }
 
 bool is_pickle_name(const std::string& path) {

@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "weights/format/block_format.h"
+#include "weights/loading/quantized_weight.h"
+
 namespace easel {
 
 class MappedFile;  // weights/format/mapped_file.h
@@ -18,10 +21,18 @@ struct TensorInfo {
   std::string file;       ///< file name without folders, for messages
   c10::ScalarType dtype;  ///< of what TensorStore::read returns
   std::vector<std::int64_t> shape;
-  std::optional<c10::ScalarType> quantized_dtype = {};  ///< in the file, where reading applies a scale to it
+  /// Of tensors that are stored in blocks of fewer bits, which TensorStore::read decodes; null for others.
+  const BlockFormat* blocks = nullptr;
+  bool keep_stored = false;  ///< layers keep it in `dtype` where that is smaller than the dtype that they compute in
 
-  c10::ScalarType stored_dtype() const { return quantized_dtype.value_or(dtype); }  ///< in the file
+  /// Of its elements in the file, for users: "float16", "Q4_K".
+  std::string stored_name() const;
+  std::int64_t elements() const;
+  std::int64_t stored_bytes() const;
 };
+
+/// Whether layers keep their weights in this dtype between calls, whatever they compute in: 8-bit floating point.
+bool is_float8(c10::ScalarType dtype);
 
 /// Named tensors, read-only: one safetensors file, several shards, or tensors in memory. Thread-safe for reading.
 class TensorStore {
@@ -34,6 +45,10 @@ class TensorStore {
   /// written.
   /// @throws Error(kNotFound, kCorruptData)  no such tensor; the file has changed since it was opened
   virtual at::Tensor read(const std::string& name) const = 0;
+  /// A matrix as the blocks in which it is stored; views of mapped memory where possible. None for tensors that are
+  /// stored number by number, and for blocks that are not rows of a matrix.
+  /// @throws Error(kNotFound, kCorruptData)  as read
+  virtual std::optional<QuantizedWeight> read_blocks(const std::string& name) const { return std::nullopt; }
   /// Says that the tensor was copied elsewhere, so its mapped pages may leave memory. Reading it again still works.
   virtual void release(const std::string& name) const {}
   virtual std::string where() const = 0;  ///< file or folder, for messages

@@ -11,6 +11,7 @@
 #include "tensor/component_offloader.h"
 #include "tensor/placement.h"
 #include "weights/loading/deferred_weight.h"
+#include "weights/loading/layer_weight.h"
 
 namespace easel {
 
@@ -33,16 +34,23 @@ class WeightScope {
   /// @throws Error(kInternal)  taken before, which is a mistake in the model
   at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
   /// The same for a large weight of a layer, which must convert it to the placement's dtype at each call: with
-  /// WeightStorage::kStored it stays in the stored dtype. With a `format` it is laid out in that format, on a CPU at
-  /// its first use and on other devices now, so that no step has to do it.
+  /// WeightStorage::kStored it stays in the stored dtype, and so do 8-bit floating point and the weights of GGUF files.
+  /// With a `format` it is laid out in that format, on a CPU at its first use and on other devices now, so that no step
+  /// has to do it.
   /// @throws Error(kInternal)  taken before, which is a mistake in the model
   DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape,
                                std::optional<at::MemoryFormat> format = std::nullopt) const;
+  /// The weight of a layer that converts it to the dtype of its arithmetic at each call. Blocks of fewer bits and 8-bit
+  /// floating point stay as they are stored; for others as take_deferred, in the layout in which they are stored.
+  /// @throws Error(kInternal)  taken before, which is a mistake in the model
+  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape) const;
   /// Marks a tensor, if there is one, as known and not needed.
   void skip(const std::string& name) const;
   /// Of the tensors taken. The device may be kMeta, for names and shapes only.
   const Placement& placement() const;
-  /// Of all weights of the component. A model keeps it and calls make_resident before it computes.
+  /// Of all weights of the component that are outside of blocks, or of the numbered block that this scope is in. A
+  /// model keeps it and calls make_resident before it computes; a block that keeps one may be streamed, see
+  /// ComponentOffloader.
   OffloadHandle offload_handle() const;
 
  private:

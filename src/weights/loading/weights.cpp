@@ -1,7 +1,6 @@
 #include "weights/loading/weights.h"
 
 #include <ATen/ops/zeros.h>
-#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <optional>
@@ -29,10 +28,6 @@ std::optional<std::string> fault_of(const std::string& name, const TensorInfo* s
                   ", expected floating point");
   }
   return std::nullopt;
-}
-
-std::int64_t stored_bytes(const TensorInfo& info) {
-  return static_cast<std::int64_t>(c10::elementSize(info.stored_dtype())) * c10::multiply_integers(info.shape);
 }
 
 // A single zero, expanded: a config's shapes cannot make us allocate memory before Weights::finish rejects them.
@@ -104,17 +99,17 @@ at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
 DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef shape,
                                       std::optional<at::MemoryFormat> format) {
   if (!check(name, shape)) {
-    // No tensor is stored that could tell the dtype; half precision is what this storage is meant for.
+    // No tensor is stored that could tell the dtype; half precision is what kStored is meant for.
     auto missing = placement_;
     if (missing.storage == WeightStorage::kStored) missing.dtype = c10::kHalf;
+    if (missing.storage == WeightStorage::kBlocks) missing.dtype = c10::kByte;
     return DeferredWeight(placeholder(missing, shape));
   }
   auto where = load_placement_;
-  const auto stored = store_->find(name)->dtype;
-  if (where.storage == WeightStorage::kStored && placement_.device.is_cpu() &&
-      c10::elementSize(stored) < c10::elementSize(where.dtype)) {
-    where.dtype = stored;
-  }
+  const auto& info = *store_->find(name);
+  const bool keeps = is_float8(info.dtype) || info.keep_stored ||
+                     (where.storage == WeightStorage::kStored && placement_.device.is_cpu());
+  if (keeps && c10::elementSize(info.dtype) < c10::elementSize(where.dtype)) where.dtype = info.dtype;
   const bool now = !format || component_ || !placement_.device.is_cpu();
   if (!now) note_files();
   DeferredWeight weight =
@@ -125,16 +120,38 @@ DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef s
   return weight;
 }
 
+LayerWeight Weights::take_layer(const std::string& name, at::IntArrayRef shape) {
+  const auto* info = store_->find(name);
+  if (info == nullptr || info->blocks == nullptr || at::IntArrayRef(info->shape) != shape) {
+    return LayerWeight(take_deferred(name, shape, std::nullopt));
+  }
+  auto stored = store_->read_blocks(name);
+  if (!stored) return LayerWeight(take_deferred(name, shape, std::nullopt));
+  check(name, shape);
+  auto weight = stored->to(load_placement_.device);
+  if (!weight.blocks.is_same(stored->blocks)) {
+    store_->release(name);
+  } else {
+    note_files();
+  }
+  if (component_) {
+    component_->add(weight.blocks, numbered_block_of(name));
+    if (weight.scale.defined()) component_->add(weight.scale, numbered_block_of(name));
+  }
+  count(name);
+  return LayerWeight(std::move(weight));
+}
+
 /// A tensor that moves with its component if models take turns.
 at::Tensor Weights::load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format) {
   auto [tensor, is_view] = load_tensor(*store_, name, where, format);
   if (is_view) note_files();
-  if (component_) component_->add(tensor);
+  if (component_) component_->add(tensor, numbered_block_of(name));
   return tensor;
 }
 
 void Weights::count(const std::string& name) {
-  if (context_.meter) context_.meter->add(stored_bytes(*store_->find(name)));
+  if (context_.meter) context_.meter->add(store_->find(name)->stored_bytes());
 }
 
 /// Tensors of the model are views of the store's files, or may become so.
@@ -173,6 +190,10 @@ DeferredWeight WeightScope::take_deferred(const std::string& name, at::IntArrayR
   return weights_->take_deferred(full(name), shape, format);
 }
 
+LayerWeight WeightScope::take_layer(const std::string& name, at::IntArrayRef shape) const {
+  return weights_->take_layer(full(name), shape);
+}
+
 void WeightScope::skip(const std::string& name) const {
   weights_->state_->known.insert(full(name));
 }
@@ -182,7 +203,7 @@ const Placement& WeightScope::placement() const {
 }
 
 OffloadHandle WeightScope::offload_handle() const {
-  return {weights_->placement().offloader, weights_->component_};
+  return {weights_->placement().offloader, weights_->component_, numbered_block_of(prefix_)};
 }
 
 }  // namespace easel

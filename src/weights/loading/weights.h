@@ -35,6 +35,7 @@ class Weights {
   struct State;
   at::Tensor take(const std::string& name, at::IntArrayRef shape);
   DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
+  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape);
   at::Tensor load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format);
   bool check(const std::string& name, at::IntArrayRef shape);
   void count(const std::string& name);

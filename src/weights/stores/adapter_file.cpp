@@ -31,6 +31,9 @@ constexpr Suffix kSuffixes[] = {
     {"_lora.up.weight", AdapterTensorRole::kUp},
     {".lora_linear_layer.down.weight", AdapterTensorRole::kDown},
     {".lora_linear_layer.up.weight", AdapterTensorRole::kUp},
+    // XLabs': "double_blocks.0.processor.qkv_lora1.down.weight".
+    {".down.weight", AdapterTensorRole::kDown},
+    {".up.weight", AdapterTensorRole::kUp},
     {".alpha", AdapterTensorRole::kAlpha},
     {".lora_magnitude_vector", AdapterTensorRole::kPeftMagnitude},
     {".lora_magnitude_vector.weight", AdapterTensorRole::kPeftMagnitude},

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <set>
 
+#include "core/text.h"
+
 namespace easel {
 namespace {
 
@@ -23,6 +25,10 @@ ComponentFiles torch_bin_files(const std::string& stem, const std::string& varia
   return files_of(stem == "model" ? "pytorch_model" : stem, ".bin", variant);
 }
 
+std::string gguf_file(const std::string& stem, const std::string& variant) {
+  return concat(stem, variant.empty() ? "" : ".", variant, ".gguf");
+}
+
 std::vector<std::string> find_variants(const std::string& folder, const std::string& stem) {
   const std::string extension = ".safetensors", index = stem + extension + ".index", end = ".json";
   // What stands between two parts of a name: a dot and a variant, or nothing.
@@ -36,6 +42,7 @@ std::vector<std::string> find_variants(const std::string& folder, const std::str
     const auto name = entry.path().filename().string();
     auto infix = between(name, index, end);
     if (!infix) infix = between(name, stem, extension);
+    if (!infix) infix = between(name, stem, ".gguf");
     if (infix && infix->find("-of-") != std::string::npos) continue;  // a shard, which an index names
     if (infix && (infix->empty() || infix->starts_with('.'))) found.insert(infix->substr(infix->empty() ? 0 : 1));
   }

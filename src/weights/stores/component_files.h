@@ -22,7 +22,10 @@ inline constexpr char kHalfVariant[] = "fp16";
 ComponentFiles safetensors_files(const std::string& stem, const std::string& variant);
 ComponentFiles torch_bin_files(const std::string& stem, const std::string& variant);
 
-/// The variants of which a folder holds safetensors files of `stem`, sorted; the plain files are the empty one.
+/// The name of the GGUF file of one variant of `stem`: "model.q8_0.gguf".
+std::string gguf_file(const std::string& stem, const std::string& variant);
+
+/// The variants of which a folder holds safetensors or GGUF files of `stem`, sorted; the plain files are the empty one.
 std::vector<std::string> find_variants(const std::string& folder, const std::string& stem);
 
 /// The name of the first of the two files that the folder holds; none if it holds neither.

@@ -4,6 +4,8 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/stores/gguf_file.h"
+#include "weights/stores/quantization.h"
 #include "weights/stores/safetensors.h"
 #include "weights/stores/sharded_store.h"
 
@@ -40,8 +42,10 @@ std::shared_ptr<const TensorStore> open_component(const std::string& folder, con
   for (const auto& variant : {preferred, std::string(), std::string(kHalfVariant)}) {
     const auto files = safetensors_files(stem, variant);
     const auto found = find_component_file(folder, files);
-    if (found == files.single) return std::make_shared<SafetensorsFile>(folder + "/" + files.single);
+    if (found == files.single) return with_scales(std::make_shared<SafetensorsFile>(folder + "/" + files.single));
     if (found == files.index) return std::make_shared<ShardedStore>(folder, files.index);
+    const auto gguf = concat(folder, '/', gguf_file(stem, variant));
+    if (std::filesystem::exists(gguf)) return std::make_shared<GgufFile>(gguf);
   }
   throw no_weights_error(folder, stem);
 }

@@ -10,7 +10,8 @@
 namespace easel {
 
 /// The tensors of a component folder: of the preferred variant, else of the plain files, else of the variant fp16. Of
-/// each variant, the file `stem`.safetensors is read or, without it, the shards that its index names.
+/// each variant, the file `stem`.safetensors is read with its scales or, without it, the shards that its index names,
+/// or `stem`.gguf.
 /// @param stem       "diffusion_pytorch_model" (diffusers) or "model" (transformers)
 /// @param preferred  a variant; empty: the plain files
 /// @throws Error(kNotFound)     none of these; if only a .bin file is there, the message names `easel convert`

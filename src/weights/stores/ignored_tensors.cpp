@@ -18,6 +18,9 @@ class FilteredStore : public TensorStore {
   std::vector<std::string> names() const override { return names_; }
   const TensorInfo* find(const std::string& name) const override { return store_->find(name); }
   at::Tensor read(const std::string& name) const override { return store_->read(name); }
+  std::optional<QuantizedWeight> read_blocks(const std::string& name) const override {
+    return store_->read_blocks(name);
+  }
   void release(const std::string& name) const override { store_->release(name); }
   std::string where() const override { return store_->where(); }
   std::string stored_name(const std::string& name) const override { return store_->stored_name(name); }

@@ -34,6 +34,11 @@ class RenamedStore : public TensorStore {
     const auto& found = source_tensor(name);
     return store_->read(found.source).view(found.info.shape);
   }
+  std::optional<QuantizedWeight> read_blocks(const std::string& name) const override {
+    const auto& found = source_tensor(name);
+    if (found.info.shape != store_->find(found.source)->shape) return std::nullopt;
+    return store_->read_blocks(found.source);
+  }
   void release(const std::string& name) const override { store_->release(source_tensor(name).source); }
   std::string where() const override { return store_->where(); }
   std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override { return store_->mapped_files(); }

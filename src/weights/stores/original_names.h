@@ -22,9 +22,12 @@ struct OriginalTensor {
     kQuery,       ///< the first third of the stored rows
     kKey,         ///< the second third
     kValue,       ///< the last third
+    kRows,        ///< `rows` of the stored rows, from `first_row` on
+    kSwapped,     ///< the last half of the stored rows, then the first: (shift, scale) as (scale, shift)
   };
   std::string name;
   Form form = Form::kSame;
+  std::int64_t first_row = 0, rows = 0;  ///< of kRows
 };
 
 /// Keys are diffusers' names.

@@ -1,4 +1,6 @@
 // A file of the original layout under diffusers' names.
+#include <ATen/ops/cat.h>
+
 #include <algorithm>
 
 #include "core/text.h"
@@ -11,7 +13,8 @@ namespace {
 
 using Form = OriginalTensor::Form;
 
-[[noreturn]] void throw_shape_mismatch(const OriginalTensor& tensor, const TensorInfo& stored, const char* expected) {
+[[noreturn]] void throw_shape_mismatch(const OriginalTensor& tensor, const TensorInfo& stored,
+                                       const std::string& expected) {
   throw Error(ErrorCode::kCorruptData, concat("tensor ", quote_name(tensor.name), " is ", format_shape(stored.shape),
                                               " in ", stored.file, ", expected ", expected));
 }
@@ -35,8 +38,30 @@ std::vector<std::int64_t> shape_in_form(const OriginalTensor& tensor, const Tens
       if (shape.empty() || shape[0] % 3 != 0) throw_shape_mismatch(tensor, stored, "three equal parts");
       shape[0] /= 3;
       break;
+    case Form::kRows:
+      if (shape.empty() || shape[0] < tensor.first_row + tensor.rows) {
+        throw_shape_mismatch(tensor, stored, concat(tensor.first_row + tensor.rows, " rows"));
+      }
+      shape[0] = tensor.rows;
+      break;
+    case Form::kSwapped:
+      if (shape.empty() || shape[0] % 2 != 0) throw_shape_mismatch(tensor, stored, "two equal parts");
+      break;
   }
   return shape;
+}
+
+at::Tensor first_half(const at::Tensor& rows) {
+  return rows.narrow(0, 0, rows.size(0) / 2);
+}
+at::Tensor second_half(const at::Tensor& rows) {
+  return rows.narrow(0, rows.size(0) / 2, rows.size(0) / 2);
+}
+
+/// Of the stored rows, for the forms that take some of them.
+std::int64_t first_row(const OriginalTensor& tensor, const TensorInfo& info) {
+  if (tensor.form == Form::kRows) return tensor.first_row;
+  return tensor.form == Form::kQuery ? 0 : tensor.form == Form::kKey ? info.shape[0] : 2 * info.shape[0];
 }
 
 class OriginalStore : public TensorStore {
@@ -73,14 +98,25 @@ class OriginalStore : public TensorStore {
         return stored.view(info->shape);
       case Form::kTransposed:
         return stored.t().contiguous();
-      case Form::kQuery:
-        return stored.narrow(0, 0, info->shape[0]);
-      case Form::kKey:
-        return stored.narrow(0, info->shape[0], info->shape[0]);
-      case Form::kValue:
-        return stored.narrow(0, 2 * info->shape[0], info->shape[0]);
+      case Form::kSwapped:
+        return at::cat({second_half(stored), first_half(stored)});
+      default:
+        return stored.narrow(0, first_row(original, *info), info->shape[0]);
     }
-    throw Error(ErrorCode::kInternal, "unknown form of a tensor");
+  }
+  std::optional<QuantizedWeight> read_blocks(const std::string& name) const override {
+    const auto* info = find(name);
+    if (info == nullptr || info->shape.size() != 2) return std::nullopt;
+    const auto& original = names_.at(name);
+    if (original.form == Form::kMatrix || original.form == Form::kTransposed) return std::nullopt;
+    auto stored = store_->read_blocks(original.name);
+    if (!stored || original.form == Form::kSame) return stored;
+    if (original.form != Form::kSwapped) return stored->narrow(first_row(original, *info), info->shape[0]);
+    stored->blocks = at::cat({second_half(stored->blocks), first_half(stored->blocks)});
+    if (stored->scale.defined() && stored->scale.numel() > 1) {
+      stored->scale = at::cat({second_half(stored->scale), first_half(stored->scale)});
+    }
+    return stored;
   }
   void release(const std::string& name) const override { store_->release(names_.at(name).name); }
   std::string where() const override { return store_->where(); }

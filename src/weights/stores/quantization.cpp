@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tensor/placement.h"
 #include "weights/format/message_format.h"
 
 namespace easel {
@@ -152,7 +153,7 @@ class ScaledStore : public TensorStore {
       if (table.hides(name)) continue;
       auto info = *file_->find(name);
       if (scales_.contains(name)) {
-        info.quantized_dtype = info.dtype;
+        info.blocks = find_block_format(c10::toString(info.dtype));
         info.dtype = c10::kFloat;
       }
       infos_.emplace(name, std::move(info));
@@ -174,6 +175,15 @@ class ScaledStore : public TensorStore {
     std::vector<std::int64_t> by_row(static_cast<std::size_t>(weight.dim()), 1);
     if (scale.numel() != 1) by_row[0] = scale.numel();
     return weight.mul_(scale.reshape(by_row));
+  }
+  std::optional<QuantizedWeight> read_blocks(const std::string& name) const override {
+    const auto* info = find(name);
+    if (info == nullptr || info->blocks == nullptr || info->shape.size() != 2) return std::nullopt;
+    const auto scale = file_->read(scales_.at(name)).to(c10::kFloat);
+    return QuantizedWeight{.format = info->blocks,
+                           .blocks = file_->read(name).view(c10::kByte),
+                           .scale = scale.numel() == 1 ? scale.reshape({1}) : scale.reshape({-1, 1}),
+                           .shape = info->shape};
   }
   void release(const std::string& name) const override { file_->release(name); }
   std::string where() const override { return file_->where(); }

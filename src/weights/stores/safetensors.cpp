@@ -1,39 +1,21 @@
 #include "weights/stores/safetensors.h"
 
-#include <algorithm>
-
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/format/file_names.h"
 #include "weights/format/message_format.h"
 #include "weights/format/saved_page.h"
 #include "weights/stores/stored_tensor.h"
 
 namespace easel {
-namespace {
-
-std::string file_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
-std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& shape) {
-  std::vector<std::int64_t> strides(shape.size());
-  std::int64_t stride = 1;
-  for (std::size_t i = shape.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= std::max<std::int64_t>(shape[i], 1);
-  }
-  return strides;
-}
-
-}  // namespace
-
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(std::make_shared<MappedFile>(path)) {
   refuse_saved_page(file_->bytes(), path);
   header_ = parse_safetensors_header(file_->bytes(), path);
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
     const auto& entry = header_.tensors[i];
-    indexed_tensors_.emplace(entry.name,
-                             IndexedTensor{i, {file_name(path), scalar_type_of(*entry.dtype), entry.shape}});
+    indexed_tensors_.emplace(
+        entry.name,
+        IndexedTensor{i, {.file = last_part(path), .dtype = scalar_type_of(*entry.dtype), .shape = entry.shape}});
   }
 }
 

@@ -122,6 +122,10 @@ at::Tensor ShardedStore::read(const std::string& name) const {
   return shard_of(name).read(name);
 }
 
+std::optional<QuantizedWeight> ShardedStore::read_blocks(const std::string& name) const {
+  return shard_of(name).read_blocks(name);
+}
+
 std::vector<std::shared_ptr<const MappedFile>> ShardedStore::mapped_files() const {
   std::vector<std::shared_ptr<const MappedFile>> files;
   for (const auto& [name, shard] : shards_) {

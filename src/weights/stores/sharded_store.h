@@ -33,6 +33,7 @@ class ShardedStore : public TensorStore {
   const TensorInfo* find(const std::string& name) const override;
   /// @throws Error(kNotFound)  no such tensor; else as SafetensorsFile::read
   at::Tensor read(const std::string& name) const override;
+  std::optional<QuantizedWeight> read_blocks(const std::string& name) const override;
   void release(const std::string& name) const override;
   std::string where() const override { return where_; }
   std::vector<std::shared_ptr<const MappedFile>> mapped_files() const override;

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -66,6 +67,16 @@ at::Tensor tensor_on(std::shared_ptr<const MappedFile> file, std::span<const std
   const at::Tensor copy = at::empty({count}, options);
   std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());
   return at::as_strided(copy, shape, strides);
+}
+
+std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= std::max<std::int64_t>(shape[i], 1);
+  }
+  return strides;
 }
 
 }  // namespace easel

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "weights/format/mapped_file.h"
 #include "weights/format/stored_dtype.h"
@@ -23,5 +24,8 @@ const StoredDtype* stored_dtype_of(c10::ScalarType type);
 /// @param strides  in elements, one per dimension
 at::Tensor tensor_on(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes, c10::ScalarType type,
                      at::IntArrayRef shape, at::IntArrayRef strides);
+
+/// In elements, of a contiguous tensor; a dimension of 0 counts as 1.
+std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& shape);
 
 }  // namespace easel

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxImg2ImgPipeline, FluxInpaintPipeline,
                        FluxKontextInpaintPipeline, FluxKontextPipeline, FluxPipeline, FluxTransformer2DModel)
+from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
@@ -86,6 +87,58 @@ def make_checkpoints(out):
     FluxKontextPipeline(**kontext.components).save_pretrained(out / "flux_kontext")
 
 
+WIDTH, MLP = 72, 288  # of the transformers
+ADAPTERS = ("peft", "kohya", "linear1", "comfy", "xlabs", "base_model")
+
+
+def make_adapters(out):
+    """One LoRA in each of the spellings of FLUX.1's trainers. What diffusers reads only at the published size is also written in its own
+    names, in the folder as_peft, for the reference."""
+    generator = torch.Generator().manual_seed(78)
+    (out / "adapters").mkdir()
+    (out / "as_peft").mkdir()
+
+    def low_rank(rows, columns, rank=4):
+        return torch.randn((rank, columns), generator=generator) / columns**0.5, torch.randn((rows, rank), generator=generator) * 0.3
+
+    def save(name, modules, down="lora_A.weight", up="lora_B.weight", alpha=None, folder="adapters"):
+        tensors = {}
+        for module, (low, high) in modules.items():
+            tensors |= {f"{module}.{down}": low.clone(), f"{module}.{up}": high.clone()}
+            if alpha is not None:
+                tensors[f"{module}.alpha"] = torch.tensor(alpha)
+        save_file(tensors, out / folder / f"{name}.safetensors")
+
+    double, single = "transformer.transformer_blocks", "transformer.single_transformer_blocks"
+    save("peft", {f"{double}.0.attn.to_q": low_rank(WIDTH, WIDTH), f"{double}.1.ff_context.net.2": low_rank(WIDTH, MLP),
+                  f"{double}.0.norm1.linear": low_rank(6 * WIDTH, WIDTH), f"{double}.1.attn.to_add_out": low_rank(WIDTH, WIDTH),
+                  f"{single}.0.proj_mlp": low_rank(MLP, WIDTH), f"{single}.1.proj_out": low_rank(WIDTH, WIDTH + MLP),
+                  "transformer.x_embedder": low_rank(WIDTH, 16), "transformer.time_text_embed.text_embedder.linear_1": low_rank(WIDTH, 48)})
+    kohya = {"double_blocks_0_img_attn_qkv": low_rank(3 * WIDTH, WIDTH), "double_blocks_1_txt_attn_qkv": low_rank(3 * WIDTH, WIDTH),
+             "double_blocks_0_img_attn_proj": low_rank(WIDTH, WIDTH), "double_blocks_1_txt_mlp_0": low_rank(MLP, WIDTH),
+             "double_blocks_1_img_mod_lin": low_rank(6 * WIDTH, WIDTH), "single_blocks_0_linear2": low_rank(WIDTH, WIDTH + MLP),
+             "single_blocks_1_modulation_lin": low_rank(3 * WIDTH, WIDTH), "guidance_in_in_layer": low_rank(WIDTH, 256),
+             "final_layer_linear": low_rank(16, WIDTH)}
+    save("kohya", {f"lora_unet_{name}": pair for name, pair in kohya.items()}, "lora_down.weight", "lora_up.weight", 4.0)
+    fused, final = low_rank(3 * WIDTH + MLP, WIDTH), low_rank(2 * WIDTH, WIDTH)
+    save("linear1", {"lora_unet_single_blocks_1_linear1": fused, "lora_unet_final_layer_adaLN_modulation_1": final},
+         "lora_down.weight", "lora_up.weight", 4.0)
+    query, key, value, mlp = fused[1].split([WIDTH, WIDTH, WIDTH, MLP])
+    shift, scale = final[1].chunk(2)
+    save("linear1", {f"{single}.1.attn.to_q": (fused[0], query), f"{single}.1.attn.to_k": (fused[0], key), f"{single}.1.attn.to_v": (fused[0], value),
+                     f"{single}.1.proj_mlp": (fused[0], mlp), "transformer.norm_out.linear": (final[0], torch.cat([scale, shift]))}, folder="as_peft")
+    save("comfy", {"diffusion_model.double_blocks.1.img_attn.qkv": low_rank(3 * WIDTH, WIDTH),
+                   "diffusion_model.single_blocks.0.linear2": low_rank(WIDTH, WIDTH + MLP)}, "lora_down.weight", "lora_up.weight", 2.0)
+    save("xlabs", {"double_blocks.0.processor.qkv_lora1": low_rank(3 * WIDTH, WIDTH), "double_blocks.0.processor.proj_lora2": low_rank(WIDTH, WIDTH),
+                   "double_blocks.1.processor.qkv_lora2": low_rank(3 * WIDTH, WIDTH), "single_blocks.0.processor.qkv_lora": low_rank(3 * WIDTH, WIDTH),
+                   "single_blocks.1.processor.proj_lora": low_rank(WIDTH, WIDTH + MLP)}, "down.weight", "up.weight")
+    text, proj = low_rank(3 * WIDTH, WIDTH), low_rank(WIDTH, WIDTH)
+    save("base_model", {"base_model.model.double_blocks.0.txt_attn.qkv": text, "base_model.model.double_blocks.0.img_attn.proj": proj})
+    query, key, value = text[1].chunk(3)
+    save("base_model", {f"{double}.0.attn.add_q_proj": (text[0], query), f"{double}.0.attn.add_k_proj": (text[0], key),
+                        f"{double}.0.attn.add_v_proj": (text[0], value), f"{double}.0.attn.to_out.0": proj}, folder="as_peft")
+
+
 def make_cases():
     base = dict(prompt=PROMPT, seed=7, steps=5, guidance_scale=3.5, width=128, height=128, folder="flux_dev")
     schnell = dict(base, folder="flux_schnell", steps=4)
@@ -119,6 +172,7 @@ def make_cases():
         "inpaint": dict(inpaint, strength=0.6, steps=9),
         "inpaint_all_steps": dict(inpaint, strength=1.0),
         "inpaint_true_cfg": dict(inpaint, strength=0.85, true_cfg_scale=2.5, negative_prompt="a cat"),
+        **{f"lora_{name}": dict(base, loras=[dict(name=name, weight=0.8)]) for name in ADAPTERS},
         "kontext_text": kontext,
         "kontext_edit": edit,
         "kontext_narrow": dict(edit, image=source_image(3, 70, 200), width=330, height=390),
@@ -141,9 +195,16 @@ def draw_case(pipe, case, generator=None):
     of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components)
     of_mode.set_progress_bar_config(disable=True)
     backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    for lora in case.get("loras", []):
+        file = FOLDER / "as_peft" / f"{lora['name']}.safetensors"
+        folder = file.parent if file.exists() else FOLDER / "adapters"
+        of_mode.load_lora_weights(folder, weight_name=file.name, adapter_name=lora["name"])
+        of_mode.set_adapters([lora["name"]], [lora["weight"]])
     with sdpa_kernel(backends):
         area = {"max_area": case["width"] * case["height"]} if case.get("mode") == "kontext" else {}
         latents, pixels = draw(of_mode, {**case, **area}, generator)
+    if case.get("loras"):
+        of_mode.unload_lora_weights()
     cell = 2 * of_mode.vae_scale_factor
     return unpack(latents, pixels.shape[0] // cell, pixels.shape[1] // cell), pixels
 
@@ -164,6 +225,7 @@ def load(folder):
 def main():
     writer = Writer(FOLDER, draw=draw_case)
     make_checkpoints(writer.out)
+    make_adapters(writer.out)
     cases, base = make_cases()
     pipes = {folder: load(writer.out / folder) for folder in sorted({case["folder"] for case in cases.values()})}
     for name, case in cases.items():
@@ -173,7 +235,10 @@ def main():
     writer.check_sensitivity("flux_dev", pipes["flux_dev"][0], base, guidance_scale=7.0)
     writer.check_changes("true_cfg", pipes["flux_dev"][0], cases["true_cfg"], true_cfg_scale=1.0, negative_prompt="a whale")
     writer.check_changes("kontext", pipes["flux_kontext"][0], cases["kontext_edit"], least=0.5, image=source_image(5, 200, 120))
+    for name in ADAPTERS:
+        writer.check_changes(name, pipes["flux_dev"][0], base, loras=[dict(name=name, weight=0.8)])
     writer.finish()
 
 
-main()
+if __name__ == "__main__":
+    main()
