@@ -41,7 +41,7 @@ void check_components(const Checkpoint& folder, const Family& family) {
   const bool is_other_class = denoiser != folder.components.end() && family.other_denoising_model_class &&
                               denoiser->second == family.other_denoising_model_class;
   if (!is_other_class) folder.require(family.denoising_model, family.denoising_model_class);
-  folder.require(Component::kVae, "AutoencoderKL");
+  folder.require(Component::kVae, family.autoencoder_class);
   if (folder.components.contains(Component::kImageEncoder)) {
     throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; it must be null");
   }
@@ -108,7 +108,11 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
                 return with_checks(std::move(pipeline), folder, loading.load_context.files);
               },
           .check =
-              [adapters = Adapters::directory_of(options.adapters)](const GenerationRequest& request) {
+              [adapters = Adapters::directory_of(options.adapters),
+               of_family = family.request_check == nullptr
+                               ? std::function<void(const GenerationRequest&)>()
+                               : family.request_check(folder, options, description)](const GenerationRequest& request) {
+                if (of_family) of_family(request);
                 GenerationRequest names;  // without the images of the request
                 names.prompt = request.prompt;
                 names.loras = request.loras;

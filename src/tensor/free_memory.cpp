@@ -53,20 +53,45 @@ std::int64_t free_in_cgroup(const std::string& folder, const CgroupFiles& files)
   return std::max<std::int64_t>(0, *limit - *used + pages.value_or(0));
 }
 
-/// The least that a group and its ancestors leave free. If the mount shows a container's own group as its root, the
-/// path does not exist below it and only the root counts.
-std::int64_t free_in_cgroup_and_ancestors(const std::string& mount, std::string path, const CgroupFiles& files) {
-  auto free = free_in_cgroup(mount, files);
-  for (; path.size() > 1; path.resize(path.rfind('/'))) free = std::min(free, free_in_cgroup(mount + path, files));
-  return free;
+std::int64_t limit_of_cgroup(const std::string& folder, const CgroupFiles& files) {
+  return read_number(folder + files.limit).value_or(kUnknown);
+}
+
+using CgroupBytes = std::int64_t (*)(const std::string& folder, const CgroupFiles& files);
+
+/// The least that a group and its ancestors leave. If the mount shows a container's own group as its root, the path
+/// does not exist below it and only the root counts.
+std::int64_t least_of_ancestors(CgroupBytes of, const std::string& mount, std::string path, const CgroupFiles& files) {
+  auto least = of(mount, files);
+  for (; path.size() > 1; path.resize(path.rfind('/'))) least = std::min(least, of(mount + path, files));
+  return least;
+}
+
+std::int64_t least_of_cgroups(CgroupBytes of, const std::string& mount, const std::string& processes) {
+  auto least = kUnknown;
+  std::istringstream lines(processes);
+  for (std::string line; std::getline(lines, line);) {  // "4:cpu,memory:/a/b" in version 1, "0::/a/b" in version 2
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const auto controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
+    if (controllers == ",,") least = std::min(least, least_of_ancestors(of, mount, path, kVersion2));
+    if (controllers.find(",memory,") == std::string::npos) continue;
+    least = std::min(least, least_of_ancestors(of, mount + "/memory", path, kVersion1));
+  }
+  return least;
+}
+
+constexpr char kCgroupMount[] = "/sys/fs/cgroup";
+constexpr std::int64_t kKibibyte = 1024;
+
+std::string own_cgroups() {
+  std::ifstream file("/proc/self/cgroup");
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::int64_t available_host_memory() {
-  constexpr std::int64_t kKibibyte = 1024;
   const auto available = read_field("/proc/meminfo", "MemAvailable:");
-  std::ifstream file("/proc/self/cgroup");
-  const std::string processes(std::istreambuf_iterator<char>(file), {});
-  return std::min(available ? *available * kKibibyte : kUnknown, free_memory_in_cgroups("/sys/fs/cgroup", processes));
+  return std::min(available ? *available * kKibibyte : kUnknown, free_memory_in_cgroups(kCgroupMount, own_cgroups()));
 }
 
 std::int64_t free_host_memory(std::int64_t wanted) {
@@ -101,17 +126,19 @@ void release_cached_memory(c10::Device device) noexcept {
 }
 
 std::int64_t free_memory_in_cgroups(const std::string& mount, const std::string& processes) {
-  auto free = kUnknown;
-  std::istringstream lines(processes);
-  for (std::string line; std::getline(lines, line);) {  // "4:cpu,memory:/a/b" in version 1, "0::/a/b" in version 2
-    const auto first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const auto controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
-    if (controllers == ",,") free = std::min(free, free_in_cgroup_and_ancestors(mount, path, kVersion2));
-    if (controllers.find(",memory,") == std::string::npos) continue;
-    free = std::min(free, free_in_cgroup_and_ancestors(mount + "/memory", path, kVersion1));
+  return least_of_cgroups(&free_in_cgroup, mount, processes);
+}
+
+std::int64_t memory_limit_of_cgroups(const std::string& mount, const std::string& processes) {
+  return least_of_cgroups(&limit_of_cgroup, mount, processes);
+}
+
+std::int64_t total_memory(c10::Device device) {
+  if (!device.is_cpu()) {
+    return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second);
   }
-  return free;
+  const auto total = read_field("/proc/meminfo", "MemTotal:");
+  return std::min(total ? *total * kKibibyte : kUnknown, memory_limit_of_cgroups(kCgroupMount, own_cgroups()));
 }
 
 std::int64_t free_memory(c10::Device device, std::int64_t wanted) {

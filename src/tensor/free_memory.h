@@ -15,6 +15,10 @@ namespace easel {
 ///                otherwise less would be free after each image than before the first
 std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
 
+/// Bytes that a device has altogether: on a CPU, the host's within the limits of the process's control groups, or the
+/// largest number if the system does not report it.
+std::int64_t total_memory(c10::Device device);
+
 /// Returns the host memory that the process's allocator retains for future tensors to the kernel. Called when a model
 /// is unloaded, since other models may have no tensors of the same sizes. Does nothing without jemalloc.
 void release_cached_host_memory();
@@ -28,6 +32,9 @@ std::int64_t default_memory_budget(c10::Device device);
 /// to the host's system as release_cached_host_memory() does. Called when a model is unloaded. A device that fails is
 /// left as it is.
 void release_cached_memory(c10::Device device) noexcept;
+
+/// Bytes that the control groups of a process and their ancestors allow. Arguments as for free_memory_in_cgroups.
+std::int64_t memory_limit_of_cgroups(const std::string& mount, const std::string& processes);
 
 /// Bytes that the control groups of a process, v2 or v1, and their ancestors leave free.
 /// @param mount      where they are mounted: /sys/fs/cgroup

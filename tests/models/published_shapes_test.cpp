@@ -9,6 +9,7 @@
 #include "models/text_encoders/clip_text_model.h"
 #include "models/text_encoders/qwen3_text_model.h"
 #include "models/text_encoders/t5_encoder_model.h"
+#include "models/transformers/flux2_transformer_2d.h"
 #include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/pixart_transformer_2d.h"
 #include "models/transformers/sd3_transformer_2d.h"
@@ -71,7 +72,7 @@ TEST(PublishedShapes, UNets) {
 
 TEST(PublishedShapes, Autoencoders) {
   for (const char* name : {"sd15", "sd21", "sdxl-base", "x4-upscaler", "x2-latent-upscaler", "instruct-pix2pix",
-                           "z-image-turbo", "flux1-dev", "sd35-medium", "pixart-sigma"}) {
+                           "z-image-turbo", "flux1-dev", "flux2-klein-4b", "sd35-medium", "pixart-sigma"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<AutoencoderKL, AutoencoderKLConfig>(std::string(name) + "/vae");
   }
@@ -89,6 +90,7 @@ TEST(PublishedShapes, TextEncoders) {
 
 TEST(PublishedShapes, Transformers) {
   expect_same_tensors<ZImageTransformer2DModel, ZImageTransformer2DConfig>("z-image-turbo/transformer");
+  expect_same_tensors<Flux2Transformer2DModel, Flux2Transformer2DConfig>("flux2-klein-4b/transformer");
   for (const char* name : {"flux1-dev/transformer", "flux1-schnell/transformer"}) {
     SCOPED_TRACE(name);
     expect_same_tensors<FluxTransformer2DModel, FluxTransformer2DConfig>(name);

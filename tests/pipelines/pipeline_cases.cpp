@@ -77,6 +77,13 @@ std::shared_ptr<const Image> image_of(const std::string& case_name, const std::s
                                        .pixels = std::vector<std::uint8_t>(first, first + pixels.numel())});
 }
 
+/// An argument with several images, of which the first is stored under its name, or none.
+void append_images(const std::string& case_name, const std::string& argument, bool with_first,
+                   std::vector<std::shared_ptr<const Image>>& images) {
+  if (const auto first = with_first ? image_of(case_name, argument) : nullptr) images.push_back(first);
+  for (int i = 1; const auto next = image_of(case_name, concat(argument, '.', i)); ++i) images.push_back(next);
+}
+
 }  // namespace
 
 GenerationRequest request_of(const json& c) {
@@ -95,6 +102,8 @@ GenerationRequest request_of(const json& c) {
   r.guidance_rescale = c.value("guidance_rescale", 0.0);
   r.micro_conditioning = micro_conditions_of(c);
   r.image = image_of(c.at("name"), "image");
+  append_images(c.at("name"), "image", /*with_first=*/false, r.more_images);
+  append_images(c.at("name"), "image_reference", /*with_first=*/true, r.more_images);
   r.mask = image_of(c.at("name"), "mask_image");
   if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
   if (c.contains("padding_mask_crop")) r.padding_mask_crop = c.at("padding_mask_crop");
@@ -174,19 +183,14 @@ namespace {
 
 /// How a case's image was generated, for docs/measurements/parity.md.
 std::string mode_of(const json& c) {
-  static const std::map<std::string, std::string> names = {{"text", "text to image"},
-                                                           {"image", "image to image"},
-                                                           {"xl_image", "image to image"},
-                                                           {"inpaint", "inpainting"},
-                                                           {"xl_inpaint", "inpainting"},
-                                                           {"refine", "refiner"},
-                                                           {"refine_image", "refiner"},
-                                                           {"refine_inpaint", "refiner"},
-                                                           {"pix2pix", "by instruction"},
-                                                           {"kontext", "by instruction"},
-                                                           {"kontext_inpaint", "inpainting"},
-                                                           {"x4", "upscaling"},
-                                                           {"x2", "upscaling"}};
+  static const std::map<std::string, std::string> names = {
+      {"text", "text to image"},     {"image", "image to image"},
+      {"edit", "by references"},     {"xl_image", "image to image"},
+      {"inpaint", "inpainting"},     {"xl_inpaint", "inpainting"},
+      {"refine", "refiner"},         {"refine_image", "refiner"},
+      {"refine_inpaint", "refiner"}, {"pix2pix", "by instruction"},
+      {"kontext", "by instruction"}, {"kontext_inpaint", "inpainting"},
+      {"x4", "upscaling"},           {"x2", "upscaling"}};
   return names.at(c.value("mode", "text"));
 }
 

@@ -1,7 +1,7 @@
 """The published architectures as models without memory, from the configs of tests/models/configs."""
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, Qwen3Config, Qwen3ForCausalLM, T5Config, T5EncoderModel
 
 
@@ -14,7 +14,7 @@ def hollow_model(component, config):
         if component == "transformer":
             return getattr(diffusers, config["_class_name"]).from_config(config)
         if component == "vae":
-            return AutoencoderKL.from_config(config)
+            return getattr(diffusers, config["_class_name"]).from_config(config)
         if config["model_type"] == "qwen3":
             return Qwen3ForCausalLM(Qwen3Config(**config))
         if config["model_type"] == "t5":

@@ -67,6 +67,15 @@ TEST_F(ControlGroups, TightestEnclosingLimitApplies) {
   EXPECT_EQ(free("0::/\n"), kMost) << "without a limit, all memory counts";
 }
 
+TEST_F(ControlGroups, TotalIsTheTightestLimitWhateverIsInUse) {
+  write("a/memory.max", "1000");
+  write("a/memory.current", "700");
+  write("a/b/memory.max", "max");
+  EXPECT_EQ(memory_limit_of_cgroups(mount_.string(), "0::/a/b\n"), 1000);
+  EXPECT_EQ(memory_limit_of_cgroups(mount_.string(), "0::/elsewhere\n"), kMost);
+  EXPECT_GE(total_memory(c10::kCPU), free_memory(c10::kCPU));
+}
+
 TEST_F(ControlGroups, ContainerGroupIsTheMountRoot) {
   write("memory.max", "500");
   write("memory.current", "600");

@@ -16,18 +16,24 @@
 
 namespace easel {
 
-/// vae/config.json. Names and defaults are diffusers'.
+/// vae/config.json of an AutoencoderKL, or of an AutoencoderKLFlux2, which is the same network with other defaults and
+/// with statistics of its latents. Names and defaults are diffusers'.
 struct AutoencoderKLConfig {
   std::int64_t in_channels = 3;
   std::int64_t out_channels = 3;
   std::int64_t latent_channels = 4;
   std::vector<std::int64_t> block_out_channels = {64};
+  std::optional<std::vector<std::int64_t>> decoder_block_out_channels;  ///< none: those of the encoder
   std::int64_t layers_per_block = 1;
   std::int64_t norm_num_groups = 32;
   Activation act_fn = Activation::kSilu;
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  /// Of AutoencoderKLFlux2: latents along each edge of a patch that denoising models see as one cell; 1 for
+  /// AutoencoderKL.
+  std::int64_t patch_size = 1;
+  double batch_norm_eps = 1e-4;  ///< of the statistics of patches
   // The model does not use the fields below; they are for the pipeline.
   double scaling_factor = 0.18215;                               ///< latents times this have unit variance
   std::optional<double> shift_factor;                            ///< subtracted before scaling
@@ -37,6 +43,8 @@ struct AutoencoderKLConfig {
 
   /// Pixels per latent cell, along each edge.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
+  /// The channels of a patch.
+  std::int64_t patch_channels() const { return latent_channels * patch_size * patch_size; }
 
   /// @throws Error(kCorruptData, kUnsupported)  names the field
   static AutoencoderKLConfig from(Config& config);
@@ -76,12 +84,25 @@ class AutoencoderKL {
   /// @throws Error(kCancelled)
   at::Tensor decode(const at::Tensor& z, const RunContext& ctx) const;
 
+  // Of AutoencoderKLFlux2, whose denoising models work on patches of its latents: the cells of a patch become channels
+  // (c, dy, dx), and each channel is normalised with the mean and variance that the checkpoint stores.
+
+  /// @param z  [B, latent_channels, h, w], h and w multiples of patch_size
+  /// @return   [B, patch_channels, h / patch_size, w / patch_size]
+  at::Tensor to_patches(const at::Tensor& z) const;
+  /// The inverse of to_patches.
+  at::Tensor from_patches(const at::Tensor& patches) const;
+
  private:
+  at::Tensor patch_mean(const at::Tensor& like) const;       // [1, patch_channels, 1, 1]
+  at::Tensor patch_deviation(const at::Tensor& like) const;  // the same shape
+
   AutoencoderKLConfig config_;
   OffloadHandle offload_handle_;
   Encoder encoder_;
   Decoder decoder_;
   std::optional<Conv2d> quant_conv_, post_quant_conv_;
+  at::Tensor running_mean_, running_var_;  // [patch_channels]; undefined for AutoencoderKL
 };
 
 }  // namespace easel

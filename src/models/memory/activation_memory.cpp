@@ -123,6 +123,21 @@ std::int64_t step_bytes(const PixArtTransformer2DConfig& config, const LatentSiz
   });
 }
 
+std::int64_t step_bytes(const Flux2Transformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        std::span<const LatentSize> references) {
+  constexpr std::int64_t kPromptTokens = 512;
+  return peak_of<Flux2Transformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
+    const auto latents = [&](const LatentSize& own) {
+      return at::empty({size.rows, config.in_channels, own.height, own.width}, options);
+    };
+    Flux2Input input{.sample = latents(size),
+                     .timesteps = at::empty({size.rows}, options),
+                     .prompt_embeds = at::empty({size.rows, kPromptTokens, config.joint_attention_dim}, options)};
+    for (const auto& reference : references) input.references.push_back(latents(reference));
+    model(input, {});
+  });
+}
+
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement) {
   return peak_of<AutoencoderKL>(config, placement, [&](const auto& vae, const at::TensorOptions& options) {
     vae.decode(at::empty({size.rows, config.latent_channels, size.height, size.width}, options), {});

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "models/autoencoders/autoencoder_kl.h"
+#include "models/transformers/flux2_transformer_2d.h"
 #include "models/transformers/flux_transformer_2d.h"
 #include "models/transformers/pixart_transformer_2d.h"
 #include "models/transformers/sd3_transformer_2d.h"
@@ -44,6 +46,11 @@ std::int64_t step_bytes(const SD3Transformer2DConfig& config, const LatentSize& 
 
 /// One evaluation with a prompt of 300 tokens in each row.
 std::int64_t step_bytes(const PixArtTransformer2DConfig& config, const LatentSize& size, const Placement& placement);
+
+/// One evaluation with a prompt of 512 tokens in each row. Sizes are those of patches, each of which is a token.
+/// @param references  that each row sees; their numbers of rows do not count
+std::int64_t step_bytes(const Flux2Transformer2DConfig& config, const LatentSize& size, const Placement& placement,
+                        std::span<const LatentSize> references = {});
 
 std::int64_t decode_bytes(const AutoencoderKLConfig& config, const LatentSize& size, const Placement& placement);
 /// Encodes pixels that give latents of `size`.

@@ -1,5 +1,7 @@
 #include "models/text_encoders/qwen3_text_model.h"
 
+#include <ATen/ops/arange.h>
+
 #include <algorithm>
 #include <string>
 
@@ -76,6 +78,17 @@ at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
   return x.unsqueeze(3).expand({-1, -1, -1, times, -1}).flatten(2, 3);
 }
 
+/// bool [L, L]: the tokens up to each one, of the first `length`. Undefined if that is all.
+at::Tensor padding_mask(const at::Tensor& input_ids, std::int64_t length) {
+  const auto all = input_ids.size(1);
+  if (length < 1 || length > all) {
+    throw Error(ErrorCode::kInvalidArgument, concat("text encoder: `length` is ", length, " of ", all, " tokens"));
+  }
+  if (length == all) return {};
+  const auto index = at::arange(all, input_ids.options());
+  return index.unsqueeze(0).le(index.unsqueeze(1)).logical_and(index.lt(length).unsqueeze(0));
+}
+
 }  // namespace
 
 Qwen3TextConfig Qwen3TextConfig::from(Config& config) {
@@ -123,21 +136,21 @@ Qwen3TextModel::DecoderLayer::DecoderLayer(const ModuleScope& scope, const Qwen3
       key_value_heads_(config.num_key_value_heads) {}
 
 at::Tensor Qwen3TextModel::DecoderLayer::operator()(const at::Tensor& hidden_states, const RotaryTable& rotary,
-                                                    const RunContext& ctx) const {
+                                                    const at::Tensor& mask, const RunContext& ctx) const {
   offload_handle_.make_resident();
-  const auto attended = attend(input_layernorm_(hidden_states), rotary, ctx).add_(hidden_states);
+  const auto attended = attend(input_layernorm_(hidden_states), rotary, mask, ctx).add_(hidden_states);
   return mlp_(post_attention_layernorm_(attended), ctx).add_(attended);
 }
 
 at::Tensor Qwen3TextModel::DecoderLayer::attend(const at::Tensor& normed, const RotaryTable& rotary,
-                                                const RunContext& ctx) const {
+                                                const at::Tensor& mask, const RunContext& ctx) const {
   const auto times = heads_ / key_value_heads_;
   const auto query = rotate_halves(q_norm_(q_proj_(normed, ctx).unflatten(-1, {heads_, -1})), rotary);
   const auto key = rotate_halves(k_norm_(k_proj_(normed, ctx).unflatten(-1, {key_value_heads_, -1})), rotary);
   const auto value = v_proj_(normed, ctx).unflatten(-1, {key_value_heads_, -1});
   return o_proj_(
       multi_head_attention(query.flatten(2), repeat_heads(key, times).flatten(2), repeat_heads(value, times).flatten(2),
-                           heads_, /*bias=*/{}, AttentionMask::kCausal),
+                           heads_, mask, mask.defined() ? AttentionMask::kNone : AttentionMask::kCausal),
       ctx);
 }
 
@@ -154,18 +167,19 @@ Qwen3TextModel::Qwen3TextModel(const Qwen3TextConfig& config, std::int64_t layer
 }
 
 std::vector<at::Tensor> Qwen3TextModel::operator()(const at::Tensor& input_ids, std::span<const std::int64_t> wanted,
-                                                   const RunContext& ctx) const {
+                                                   const RunContext& ctx, std::optional<std::int64_t> length) const {
   if (input_ids.size(1) < 1) throw Error(ErrorCode::kInvalidArgument, "text encoder: there are no tokens");
   offload_handle_.make_resident();
   auto hidden_states = embed_tokens_(input_ids);  // [B, L, hidden_size]
   auto rotary = text_rotary_table(input_ids.size(1), config_.head_dim, config_.rope_theta, hidden_states.device());
   rotary = {.cos = rotary.cos.to(hidden_states.scalar_type()), .sin = rotary.sin.to(hidden_states.scalar_type())};
+  const auto mask = padding_mask(input_ids, length.value_or(input_ids.size(1)));
   std::vector<at::Tensor> found;
   for (std::int64_t i = 0; found.size() < wanted.size(); ++i) {
     if (wanted[found.size()] == i) found.push_back(hidden_states);
     if (found.size() == wanted.size()) break;
     ctx.throw_if_cancelled();
-    hidden_states = layers_.at(static_cast<std::size_t>(i))(hidden_states, rotary, ctx);
+    hidden_states = layers_.at(static_cast<std::size_t>(i))(hidden_states, rotary, mask, ctx);
   }
   return found;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -46,24 +47,29 @@ class Qwen3TextModel {
   const std::shared_ptr<LayerTable>& layer_table() const { return layer_table_; }
 
   /// transformers' hidden_states[i] for each i of `wanted`: [0] is the embedding, [i] the output of layer i - 1. A
-  /// token depends on those before it only, so padding at the end changes nothing.
+  /// token depends on those before it only, so padding at the end changes no other token.
   /// @param input_ids  int64 [B, L] on the weights' device, each below vocab_size
   /// @param wanted     rising, the last at most `layers`
+  /// @param length     the tokens of each row that are seen, from 1 to L; the others are padding, which sees the first
+  ///                   `length` tokens and not itself. None: all
   /// @return           [B, L, hidden_size] each
   /// @throws Error(kCancelled)
   std::vector<at::Tensor> operator()(const at::Tensor& input_ids, std::span<const std::int64_t> wanted,
-                                     const RunContext& ctx) const;
+                                     const RunContext& ctx, std::optional<std::int64_t> length = std::nullopt) const;
 
  private:
   class DecoderLayer {
    public:
     DecoderLayer(const ModuleScope& scope, const Qwen3TextConfig& config);
     /// @param hidden_states  [B, L, hidden_size]
-    /// @return               the same shape
-    at::Tensor operator()(const at::Tensor& hidden_states, const RotaryTable& rotary, const RunContext& ctx) const;
+    /// @param mask           bool [L, L]: the keys that a query sees; undefined: those up to its own
+    /// @return               the shape of hidden_states
+    at::Tensor operator()(const at::Tensor& hidden_states, const RotaryTable& rotary, const at::Tensor& mask,
+                          const RunContext& ctx) const;
 
    private:
-    at::Tensor attend(const at::Tensor& normed, const RotaryTable& rotary, const RunContext& ctx) const;
+    at::Tensor attend(const at::Tensor& normed, const RotaryTable& rotary, const at::Tensor& mask,
+                      const RunContext& ctx) const;
 
     OffloadHandle offload_handle_;
     RmsNorm input_layernorm_, post_attention_layernorm_, q_norm_, k_norm_;

@@ -52,6 +52,7 @@ struct Denoiser {
   SchedulerConfig scheduler_config;
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
   DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler;
+  MuRule mu_rule = MuRule::kLine;
   int pixels_per_token = 0;  ///< along each edge of the image; 0 where the model's input is not cut into tokens
 };
 

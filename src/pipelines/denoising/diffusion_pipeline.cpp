@@ -216,7 +216,9 @@ std::unique_ptr<Scheduler> DiffusionPipeline::begin_run(const Denoiser& denoiser
                                                         const GenerationRequest& request, const Canvas& canvas) const {
   SchedulerOptions options{.eta = request.eta, .strength = parts_.start->scheduler_strength(request)};
   if (const auto pixels = denoiser.pixels_per_token; pixels > 0) {
-    options.mu = denoiser.scheduler_config.mu((canvas.generated_width / pixels) * (canvas.generated_height / pixels));
+    const auto tokens = (canvas.generated_width / pixels) * (canvas.generated_height / pixels);
+    options.mu = denoiser.scheduler_config.mu(denoiser.mu_rule, tokens,
+                                              request.num_inference_steps.value_or(description_.default_steps));
   }
   auto scheduler = denoiser.scheduler_config.make(request.scheduler.value_or(default_scheduler), options);
   set_request_timesteps(*scheduler, request, description_.default_steps, denoiser.default_sigmas);

@@ -29,6 +29,7 @@ struct PipelineOptions {
   int max_generations_per_step = 0;  ///< 0: 1 on a CPU, 8 on a GPU
   VaeTiling vae_tiling = VaeTiling::kAuto;
   bool estimate_activations = true;  ///< false leaves ModelDescription::activations empty, which takes less time
+  std::int64_t device_memory = 0;    ///< bytes that requests are checked against; 0: what the device has
   std::vector<std::pair<int, int>> estimated_sizes = {};  ///< for ModelDescription::activations, after the native size
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;      ///< of requests that do not name one
   std::shared_ptr<EmbeddingFolder> embeddings = {};       ///< textual inversions; null for none

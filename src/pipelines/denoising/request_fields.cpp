@@ -44,6 +44,13 @@ std::vector<std::string> names_of_unused_fields(std::span<const RequestField> us
   return names;
 }
 
+void reject_clip_fields(const GenerationRequest& request) {
+  if (request.clip_skip.value_or(0) != 0) reject_field("clip_skip", "has no use in this model");
+  if (request.prompt_syntax == PromptSyntax::kA1111) {
+    reject_field("prompt_syntax", "has no use in this model, whose text encoder reads prompts as they are");
+  }
+}
+
 void reject_field(const char* param, const std::string& why) {
   throw Error(ErrorCode::kInvalidArgument, concat("`", param, "` ", why), param);
 }

@@ -19,6 +19,10 @@ void reject_unused_fields(const GenerationRequest& request, std::span<const Requ
 /// use is always refused.
 std::vector<std::string> names_of_unused_fields(std::span<const RequestField> used);
 
+/// For families whose text encoders read prompts as they are.
+/// @throws Error(kInvalidArgument)  the request has a field that only CLIP's text encoders can use; names it
+void reject_clip_fields(const GenerationRequest& request);
+
 /// @throws Error(kInvalidArgument)  always; names the field
 [[noreturn]] void reject_field(const char* param, const std::string& why);
 

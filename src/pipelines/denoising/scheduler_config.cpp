@@ -31,7 +31,21 @@ std::unique_ptr<Scheduler> SchedulerConfig::make(const std::string& name, const 
   return own ? make_scheduler("", checkpoint_config_, options) : make_scheduler(name, from_config_, options);
 }
 
-double SchedulerConfig::mu(std::int64_t image_tokens) const {
+namespace {
+
+double empirical_mu(double tokens, double steps) {
+  constexpr double kLongSequence = 4300;
+  const double at_200_steps = 0.00016927 * tokens + 0.45666666;
+  if (tokens > kLongSequence) return at_200_steps;
+  const double at_10_steps = 8.73809524e-05 * tokens + 1.89833333;
+  const double slope = (at_200_steps - at_10_steps) / 190.0;
+  return slope * steps + (at_200_steps - 200.0 * slope);
+}
+
+}  // namespace
+
+double SchedulerConfig::mu(MuRule rule, std::int64_t image_tokens, std::int64_t steps) const {
+  if (rule == MuRule::kEmpirical) return empirical_mu(static_cast<double>(image_tokens), static_cast<double>(steps));
   Config config(checkpoint_config_, "scheduler_config.json");
   const auto base_length = config.get<double>("base_image_seq_len", 256),
              max_length = config.get<double>("max_image_seq_len", 4096);

@@ -26,6 +26,12 @@ enum class DefaultSigmas {
   kLinearFloat64,  ///< the same in float64 (FLUX)
 };
 
+/// How SchedulerOptions::mu follows from the size of an image.
+enum class MuRule {
+  kLine,       ///< a straight line through the two points that the scheduler's config names
+  kEmpirical,  ///< diffusers' compute_empirical_mu, which depends on the number of steps as well (FLUX.2)
+};
+
 /// The checkpoint's own scheduler, and the config that other schedulers are made from.
 ///
 /// If the file lacks a corrected field, only the checkpoint's own scheduler sees the correction: X.from_config uses X's
@@ -42,8 +48,8 @@ class SchedulerConfig {
     return checkpoint_config_.value("num_train_timesteps", std::int64_t{1000});
   }
 
-  /// SchedulerOptions::mu of an image of so many tokens: a straight line through the two points that the file names.
-  double mu(std::int64_t image_tokens) const;
+  /// SchedulerOptions::mu of an image of so many tokens, which is generated in so many inference steps.
+  double mu(MuRule rule, std::int64_t image_tokens, std::int64_t steps) const;
 
   /// The checkpoint's own scheduler if `name` is its name; otherwise the scheduler of that name by X.from_config.
   /// @throws Error(kInvalidArgument, kUnsupported)  as easel::make_scheduler

@@ -149,6 +149,34 @@ Canvas plan_pixart_canvas(const ModelDescription&, Config denoiser, int width, i
   return plan_binned_canvas(PixArtTransformer2DConfig::from(denoiser).sample_size, width, height);
 }
 
+/// @param guidance_scale  the default
+constexpr Family flux2_klein(const char* class_name, double guidance_scale) {
+  return {.class_name = class_name,
+          .name = "flux2-klein",
+          .text_encoders = kQwen3,
+          .denoising_model = Component::kTransformer,
+          .denoising_model_class = "Flux2Transformer2DModel",
+          .step_estimate = &flux2_step_estimate,
+          .patch_size = 2,
+          .flow_matching = true,
+          .default_sigmas = DefaultSigmas::kLinearFloat64,
+          .mu_rule = MuRule::kEmpirical,
+          .strength_rounding = StrengthRounding::kStepsSkipped,
+          .autoencoder_class = "AutoencoderKLFlux2",
+          .vae_fields = VaeFields::kPatches,
+          .default_steps = 50,
+          .default_guidance_scale = guidance_scale,
+          .inpainting_strength = 0.8,
+          .default_sample_size = 128,
+          .fields = kFlowFields,
+          .keeps_input_sizes = true,
+          .rounds_size_down = true,
+          .describe = &describe_flux2_klein,
+          .request_check = &check_flux2_references,
+          .max_input_images = 16,
+          .load = &load_flux2_klein};
+}
+
 constexpr Family kFamilies[] = {
     {.class_name = "StableDiffusionPipeline",
      .name = "stable-diffusion",
@@ -282,6 +310,8 @@ constexpr Family kFamilies[] = {
      .max_input_images = 0,
      .plan_canvas = &plan_pixart_canvas,
      .load = &load_pixart_sigma},
+    flux2_klein("Flux2KleinPipeline", 4.0),
+    flux2_klein("Flux2KleinInpaintPipeline", 8.0),
 };
 
 }  // namespace
@@ -307,6 +337,10 @@ const Family& find_family(const Checkpoint& folder) {
   }
   throw Error(ErrorCode::kUnsupported,
               concat(folder.index, ": `_class_name` is ", folder.class_name, "; easel supports ", join(names)));
+}
+
+bool is_distilled(const Checkpoint& folder) {
+  return Config(folder.settings, folder.index).get("is_distilled", false);
 }
 
 std::vector<TextEncoderSpec> text_encoders_of(const Family& family, const Checkpoint& folder) {

@@ -26,6 +26,7 @@
 namespace easel {
 
 class PipelineBuilder;
+struct PipelineOptions;
 struct LatentSize;  // models/memory/activation_memory.h
 
 /// The bytes that one call of a denoising model takes in addition to its weights.
@@ -38,6 +39,7 @@ StepEstimate flux_step_estimate(Config& denoiser);
 StepEstimate flux_kontext_step_estimate(Config& denoiser);
 StepEstimate sd3_step_estimate(Config& denoiser);
 StepEstimate pixart_step_estimate(Config& denoiser);
+StepEstimate flux2_step_estimate(Config& denoiser);
 
 enum class TextEncoderKind { kClip, kQwen3, kT5 };
 
@@ -70,9 +72,11 @@ struct Family {
   NoiseConditioning noise_conditioning = NoiseConditioning::kTimestep;
   bool flow_matching = false;  ///< trained by flow matching, so that only schedulers for it fit
   DefaultSigmas default_sigmas = DefaultSigmas::kOfScheduler;
+  MuRule mu_rule = MuRule::kLine;
   GuidanceRule guidance_rule = GuidanceRule::kFromUnconditional;
   StrengthRounding strength_rounding = StrengthRounding::kStepsDone;
   std::optional<c10::ScalarType> latents_dtype = std::nullopt;  ///< see DiffusionParts
+  const char* autoencoder_class = "AutoencoderKL";
   VaeFields vae_fields = VaeFields::kScalingFactor;
   std::optional<double> vae_scaling_factor = std::nullopt;  ///< replaces the one in the autoencoder's config
 
@@ -90,6 +94,10 @@ struct Family {
   bool rounds_size_down = false;         ///< ModelDescription::rounds_size_down
   /// Completes the description of a checkpoint by what only this family knows; may be null.
   void (*describe)(const Checkpoint& folder, ModelDescription& d) = nullptr;
+  /// Makes ServedModel::check of requests for a checkpoint, in addition to what all families check; may be null.
+  std::function<void(const GenerationRequest&)> (*request_check)(const Checkpoint& folder,
+                                                                 const PipelineOptions& options,
+                                                                 const ModelDescription& d) = nullptr;
   int guided_rows = 2;  ///< of the denoising model, for one image with guidance
   bool needs_image = false;
   bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
@@ -154,6 +162,21 @@ std::unique_ptr<Pipeline> load_stable_diffusion_3(PipelineBuilder& builder);
 /// PixArt-Sigma (Chen et al. 2024, arXiv:2403.04692), which generates from prompts only, at one of the sizes that it
 /// was trained on.
 std::unique_ptr<Pipeline> load_pixart_sigma(PipelineBuilder& builder);
+
+/// FLUX.2 klein (Black Forest Labs 2026), distilled and base, which differ in their weights and in `is_distilled` of
+/// model_index.json: a transformer trained by flow matching, which sees the images of a request as references.
+std::unique_ptr<Pipeline> load_flux2_klein(PipelineBuilder& builder);
+
+/// Family::request_check: refuses references for which the device has no memory.
+std::function<void(const GenerationRequest&)> check_flux2_references(const Checkpoint& folder,
+                                                                     const PipelineOptions& options,
+                                                                     const ModelDescription& d);
+/// Family::describe: distilled models have no use for guidance.
+void describe_flux2_klein(const Checkpoint& folder, ModelDescription& d);
+
+/// Whether the checkpoint's model was distilled so that it is run without guidance whatever the request's scale
+/// (`is_distilled` of model_index.json).
+bool is_distilled(const Checkpoint& folder);
 
 /// The refiner that a base checkpoint's manifest names, if any.
 /// @throws Error(kNotFound, kCorruptData, kUnsupported)  the checkpoint does not exist or is not a refiner

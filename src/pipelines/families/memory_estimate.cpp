@@ -117,6 +117,7 @@ StepBytes step_runner(const Family& family, const Checkpoint& folder, const Comp
 /// A distilled UNet takes the guidance scale as an input and needs no unconditional row. The latent upscaler's UNet
 /// uses the same input for something else.
 int guided_rows(const Family& family, const Checkpoint& folder) {
+  if (is_distilled(folder)) return 1;
   if (family.denoising_model != Component::kUnet) return family.guided_rows;
   const auto unet = unet_config(folder);
   return unet.time_cond_proj_dim && !family.image_conditioned ? 1 : family.guided_rows;

@@ -144,7 +144,9 @@ void describe_defaults(const Checkpoint& folder, const Family& family, ModelDesc
   d.separate_guidance = family.guidance_rule == GuidanceRule::kTrueCfg;
   d.default_guidance_scale = manifest.guidance_scale.value_or(family.default_guidance_scale);
   SchedulerOptions options;
-  if (family.patch_size > 1) options.mu = scheduler.mu((d.native_width / d.cell) * (d.native_height / d.cell));
+  if (family.patch_size > 1) {
+    options.mu = scheduler.mu(family.mu_rule, (d.native_width / d.cell) * (d.native_height / d.cell), d.default_steps);
+  }
   try {
     // A default that does not work is reported now and not with every request.
     set_request_timesteps(*scheduler.make(d.default_scheduler, options), {}, d.default_steps, family.default_sigmas);

@@ -91,6 +91,7 @@ void PipelineBuilder::add_denoiser(std::int64_t in_channels, std::unique_ptr<con
                         .scheduler_config = SchedulerConfig(folder_, family_.scheduler_corrections),
                         .noise_conditioning = family_.noise_conditioning,
                         .default_sigmas = family_.default_sigmas,
+                        .mu_rule = family_.mu_rule,
                         .pixels_per_token = description_.cell});
 }
 

@@ -30,7 +30,7 @@ class PipelineBuilder {
   const Placement& placement() const { return options_.placement; }
   /// Those of CLIP, in the order of the family's row.
   const std::vector<std::shared_ptr<PromptEncoder>>& text_encoders() const { return text_encoders_; }
-  std::int64_t latent_channels() const { return codec_.config().latent_channels; }
+  std::int64_t latent_channels() const { return codec_.latent_channels(); }
 
   /// Adds a denoiser: the UNet and the scheduler of `folder`. A second one takes over from the first.
   /// @param folder       the checkpoint, or that of a refiner

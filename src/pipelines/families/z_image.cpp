@@ -42,10 +42,7 @@ class ZImageConditioner : public Conditioner {
 
  private:
   void check(const GenerationRequest& request, const Canvas& canvas) const {
-    if (request.clip_skip.value_or(0) != 0) reject_field("clip_skip", "has no use in this model");
-    if (request.prompt_syntax == PromptSyntax::kA1111) {
-      reject_field("prompt_syntax", "has no use in this model, whose text encoder reads prompts as they are");
-    }
+    reject_clip_fields(request);
     const auto rows = canvas.generated_height / pixels_per_token_, columns = canvas.generated_width / pixels_per_token_;
     if (rows > model_.axes_lens[1] || columns > model_.axes_lens[2]) {
       reject_field("size",

@@ -30,7 +30,8 @@ ImageCodec::ImageCodec(AutoencoderKL vae, VaeFields fields, const Placement& pla
                        std::function<AutoencoderKL()> load_float32)
     : vae_(std::move(vae)), fields_(fields), placement_(placement), load_float32_(std::move(load_float32)) {}
 
-at::Tensor ImageCodec::unscale(const at::Tensor& latents, Masking masking) const {
+at::Tensor ImageCodec::unscale(const AutoencoderKL& vae, const at::Tensor& latents, Masking masking) const {
+  if (fields_ == VaeFields::kPatches) return vae.from_patches(latents);
   const auto& c = config();
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
@@ -63,6 +64,7 @@ DiagonalGaussianDistribution ImageCodec::encode(const at::Tensor& pixels, const 
 }
 
 at::Tensor ImageCodec::scale(const at::Tensor& latents) const {
+  if (fields_ == VaeFields::kPatches) return vae_.to_patches(latents);
   const auto& c = config();
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return (latents - per_channel(*c.latents_mean, latents)) * c.scaling_factor / per_channel(*c.latents_std, latents);
@@ -81,8 +83,8 @@ at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& conte
 
 at::Tensor ImageCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
                                    Masking masking, const RunContext& context) const {
-  const auto tile = tile_for(latents.size(2), latents.size(3), &tiled_decode_bytes, where);
-  const auto placed = unscale(latents.to(where.device, where.dtype), masking);
+  const auto placed = unscale(vae, latents.to(where.device, where.dtype), masking);
+  const auto tile = tile_for(placed.size(2), placed.size(3), &tiled_decode_bytes, where);
   return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
 }
 
@@ -96,10 +98,11 @@ at::Tensor ImageCodec::fit_preview_map() const {
   // Colour is close to linear in the latents of an image, so a least-squares fit over one decoded patch is enough. The
   // patch consists of flat blocks: to white noise the decoder responds differently, which made the error of a preview
   // as large as the difference between an early and a late one. More channels need more blocks, so smaller ones.
-  constexpr std::int64_t kEdge = 16;
-  const std::int64_t cell = config().scale(), channels = config().latent_channels;
+  const std::int64_t cell = config().scale() * config().patch_size, channels = latent_channels();
   const std::int64_t block = channels > 4 ? 2 : 4;
-  const auto blocks = NoiseSource(0).normal({1, channels, kEdge / block, kEdge / block});
+  // A fit needs more blocks than channels.
+  const std::int64_t edge = channels < 64 ? 16 : 32;
+  const auto blocks = NoiseSource(0).normal({1, channels, edge / block, edge / block});
   const auto latents = blocks.repeat_interleave(block, 2).repeat_interleave(block, 3);
   const auto pixels = at::avg_pool2d(decode(latents, {}).to(at::kCPU, at::kFloat), {cell, cell});
   const auto rows = latents.flatten(2).squeeze(0).t();  // [h * w, C]

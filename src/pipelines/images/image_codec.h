@@ -19,6 +19,7 @@ enum class VaeFields {
   kForceUpcast,        ///< the upscaler on pixels: also force_upcast
   kShift,              ///< Z-Image: also shift_factor
   kShiftUnlessMasked,  ///< SD 3: also shift_factor, which the pipeline for masks leaves out when it decodes
+  kPatches,            ///< FLUX.2: none of them; latents are patches with statistics of their own
   kAll,                ///< SDXL: also force_upcast, and latents_mean and latents_std if both are present
 };
 
@@ -35,10 +36,13 @@ class ImageCodec {
 
   const AutoencoderKLConfig& config() const { return vae_.config(); }
 
+  /// Of the latents that denoising models work on: those of the autoencoder, or patches of them.
+  std::int64_t latent_channels() const { return config().patch_channels(); }
+
   /// Applies to later calls. The default is kAuto.
   void set_tiling(VaeTiling tiling) { tiling_ = tiling; }
 
-  /// @param latents  [1, C, h, w], denoised, any float dtype
+  /// @param latents  [1, latent_channels(), h, w], denoised, any float dtype
   /// @return         [1, 3, H, W], about -1 to 1, not clamped, in the autoencoder's dtype
   /// @throws Error(kCancelled)
   at::Tensor decode(const at::Tensor& latents, const RunContext& context, Masking masking = Masking::kNone) const;
@@ -69,7 +73,7 @@ class ImageCodec {
   std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
   at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents, Masking masking,
                          const RunContext& context) const;
-  at::Tensor unscale(const at::Tensor& latents, Masking masking) const;
+  at::Tensor unscale(const AutoencoderKL& vae, const at::Tensor& latents, Masking masking) const;
   bool reads_shift() const { return fields_ == VaeFields::kShift || fields_ == VaeFields::kShiftUnlessMasked; }
   at::Tensor fit_preview_map() const;
 

@@ -19,11 +19,18 @@
 
 namespace easel {
 
+/// What a family does with the rest of max_length.
+enum class PromptPadding {
+  kNone,         ///< cut off: the model sees the prompt's own tokens only
+  kToMaxLength,  ///< filled with padding tokens, whose states the model sees
+};
+
 /// What a family reads from Qwen3.
 struct QwenPromptOptions {
   QwenTemplate chat_template = QwenTemplate::kThinking;
   std::vector<std::int64_t> states;  ///< hidden_states of these numbers, rising, next to each other in the result
   std::int64_t max_length = 512;     ///< tokens, those of the template included; the rest is cut off
+  PromptPadding padding = PromptPadding::kNone;
 };
 
 /// Encodes with one tokenizer and one Qwen3TextModel. Not thread-safe.
@@ -33,14 +40,15 @@ class QwenPromptEncoder {
   QwenPromptEncoder(std::unique_ptr<TextTokenizer> tokenizer, Qwen3TextModel model,
                     std::function<Qwen3TextModel()> reload, QwenPromptOptions options, c10::Device device);
 
-  /// Without padding, whose states these models do not see: `embeds` is [1, T, D] of T tokens.
+  /// `embeds` is [1, T, D]; T is the number of tokens, or max_length with PromptPadding::kToMaxLength.
   /// @param param  the request field that holds the text, for errors
   /// @throws Error(kInvalidArgument)  the text is too long to be read; names the field
   /// @throws Error(kCancelled)
   EncodedPrompt encode(const std::string& text, const char* param, const RunContext& context);
 
  private:
-  at::Tensor run(const std::vector<std::int64_t>& ids, const RunContext& context) const;
+  /// @param length  of the ids that are not padding
+  at::Tensor run(const std::vector<std::int64_t>& ids, std::int64_t length, const RunContext& context) const;
 
   std::unique_ptr<TextTokenizer> tokenizer_;
   std::optional<Qwen3TextModel> model_;

@@ -3,7 +3,7 @@
 A case is a dict: `folder` of its checkpoint, `scheduler` (a key of SCHEDULERS or FURTHER_SCHEDULERS; absent: the checkpoint's own), `prompt`, `seed`, `steps`,
 `width`, `height`, and any further argument of the pipeline by diffusers' name. `request_scheduler` is what easel's request must name
 where a manifest prefers another scheduler than the checkpoint's own. For each the file OUT/<name>.safetensors gets `latents`
-[steps, 1, C, h, w] after every step, images of the case under their argument's name, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
+[steps, 1, C, h, w] after every step, images of the case under their argument's name, further ones of a list under "name.1" and so on, `pixels` [H, W, 3] uint8 and `tolerance` [steps]: the reference's own relative error between
 contiguous and channels-last memory. OUT/cases.json lists the cases. Weights are scaled until prompt, timestep and seed all matter and
 the images have contrast; the scripts fail when they do not.
 """
@@ -173,6 +173,10 @@ def draw_upscaled(pipe, case):
     return torch.stack(steps), torch.from_numpy((image * 255).round().astype("uint8"))
 
 
+def holds_images(value):
+    return isinstance(value[0] if isinstance(value, list) and value else value, Image.Image)
+
+
 def relative(a, b):
     return ((a - b).flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1)).float()
 
@@ -195,8 +199,9 @@ class Writer:
             assert deviation >= 20 and saturated < 0.05, f"{name}: deviation {deviation:.1f}, saturated {saturated:.3f}"
         # An image whose reference does not agree with itself could not be held to 99.9 %. With another share, the test expects twice it.
         assert itself < unequal, f"{name}: the reference differs from itself in {itself:.2e} of its pixels"
-        images = {key: value for key, value in case.items() if isinstance(value, Image.Image)}
-        tensors = {key: torch.from_numpy(np.array(value)) for key, value in images.items()}
+        images = {key: value if isinstance(value, list) else [value] for key, value in case.items() if holds_images(value)}
+        tensors = {f"{key}.{i}" if i else key: torch.from_numpy(np.array(image))
+                   for key, several in images.items() for i, image in enumerate(several)}
         save_file({"latents": latents.contiguous(), "pixels": pixels.contiguous(), "tolerance": error, **tensors},
                   self.out / f"{name}.safetensors")
         if unequal != 1e-3:

@@ -1,6 +1,5 @@
 """Z-Image: see checkpoints.py. Usage: make_z_image.py OUT"""
 import copy
-import json
 import pathlib
 import sys
 
@@ -10,41 +9,18 @@ from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageImg
                        ZImagePipeline, ZImageTransformer2DModel)
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
+from transformers import Qwen3Config, Qwen3Model
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
 import checkpoints  # noqa: E402
 from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
+from qwen_files import tokenizer  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
 
-TEMPLATE = """{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}
-{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}"""
-ADDED = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": ZImagePipeline, "image": ZImageImg2ImgPipeline, "inpaint": ZImageInpaintPipeline}
 checkpoints.SCHEDULERS.update({"flow_euler_karras": (FlowMatchEulerDiscreteScheduler, {"use_karras_sigmas": True})})
-
-
-def byte_alphabet():
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [b for b in range(256) if b not in plain]
-    return [chr(b) for b in plain] + [chr(256 + i) for i in range(len(others))]
-
-
-def tokenizer(folder):
-    merges = ["Ġ a", "f o", "fo x", "Ġ o", "Ġo n", "b l", "u e", "bl ue"]
-    tokens = [*byte_alphabet(), *(m.replace(" ", "") for m in merges)]
-    decoder = {str(len(tokens) + i): {"content": t, "special": "|" in t, "lstrip": False, "normalized": False, "rstrip": False,
-                                      "single_word": False} for i, t in enumerate(ADDED)}
-    folder.mkdir(parents=True)
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({
-        "added_tokens_decoder": decoder, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "unk_token": None, "bos_token": None,
-        "model_max_length": 131072, "tokenizer_class": "Qwen2Tokenizer", "chat_template": TEMPLATE}))
-    return Qwen2Tokenizer.from_pretrained(folder)
 
 
 def parts(out, generator):
