@@ -8,6 +8,7 @@
 
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "support/counting_allocator.h"
 #include "support/message_of.h"
 #include "support/parity_results.h"
 #include "tensor/component_offloader.h"
@@ -207,6 +208,28 @@ TEST(QuantizedAtLoad, EstimateIsWhatADeviceHolds) {
     largest = std::max(largest, bytes);
   }
   EXPECT_NEAR(static_cast<double>(device.most) / static_cast<double>(largest), 1.0, 0.01);
+}
+
+TEST(QuantizedAtLoad, StepEstimateCountsTheDecodedLayer) {
+  constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
+  PipelineOptions options;
+  options.estimated_sizes = {{512, 384}};
+  GenerationRequest r;
+  r.prompt = std::string(600, 'x');  // the estimate is for prompts of 512 tokens
+  r.negative_prompt = std::string(600, 'y');
+  r.seed = 1;
+  r.num_inference_steps = 3;
+  r.width = 512;
+  r.height = 384;
+  for (const auto quantization : {WeightQuantization::kQ8_0, WeightQuantization::kFloat8}) {
+    const auto served = open("z_image", {.quantization = quantization}, options);
+    const auto estimated = served.description.activations.at(1).step_bytes.at(2);
+    const auto pipeline = served.load({}, {});
+    auto generation = testing::begin(*pipeline, r);
+    testing::step(*pipeline, generation.get());
+    const auto allocated = testing::peak_allocated_bytes([&] { testing::step(*pipeline, generation.get()); });
+    EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  }
 }
 
 }  // namespace
