@@ -26,6 +26,7 @@ set(EASEL_SEPARATE_SOURCES
   src/tokenizers/unigram_encoder.cpp
   src/tokenizers/unigram_vocabulary.cpp
   src/tokenizers/vocabulary_files.cpp
+  src/weights/format/block_format.cpp
   tests/http/access_test.cpp
   tests/http/concurrency_test.cpp
   tests/http/delivery_test.cpp

@@ -21,7 +21,9 @@ std::vector<fs::path> weight_files(const fs::path& path) {
   std::error_code error;
   if (fs::is_regular_file(path, error)) return {path};
   for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() == ".safetensors" && entry->is_regular_file(error)) files.push_back(entry->path());
+    const auto extension = entry->path().extension();
+    const bool is_weights = extension == ".safetensors" || extension == ".gguf";
+    if (is_weights && entry->is_regular_file(error)) files.push_back(entry->path());
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -8,7 +8,9 @@
 
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "support/counting_allocator.h"
 #include "support/message_of.h"
+#include "support/parity_results.h"
 #include "tensor/component_offloader.h"
 #include "weights/stores/component_store.h"
 #include "weights/stores/gguf_file.h"
@@ -40,11 +42,20 @@ Image draw(const ServedModel& model, const nlohmann::json& test_case) {
   return generate_image(*model.load({}, {}), request_of(test_case));
 }
 
-int largest_difference(const Image& a, const Image& b) {
-  int largest = a.pixels.size() == b.pixels.size() ? 0 : 256;
-  for (std::size_t i = 0; i < std::min(a.pixels.size(), b.pixels.size()); ++i) {
+/// The largest difference of 8-bit values, which is also recorded. @param column  what the image is compared with
+int compare(const std::string& column, const Image& a, const Image& b) {
+  if (a.pixels.size() != b.pixels.size()) return 256;
+  int largest = 0;
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < a.pixels.size(); ++i) {
     largest = std::max(largest, std::abs(int{a.pixels[i]} - int{b.pixels[i]}));
+    equal += a.pixels[i] == b.pixels[i] ? 1 : 0;
   }
+  testing::record({.area = "quantised weights",
+                   .row = "z-image, Q8_0",
+                   .column = column,
+                   .largest_difference = static_cast<double>(largest),
+                   .share_equal = static_cast<double>(equal) / static_cast<double>(a.pixels.size())});
   return largest;
 }
 
@@ -73,8 +84,8 @@ TEST(Gguf, ImagesAreThoseOfDiffusersAndOfTheDecodedWeights) {
   const auto plain = open("decoded/m.safetensors", {.components = with_configs()});
   for (const auto& c : cases()) {
     const auto image = draw(quantized, c);
-    EXPECT_LE(largest_difference(image, drawn_by_diffusers(c)), kApartFromDiffusers) << c;
-    EXPECT_LE(largest_difference(image, draw(plain, c)), kApartFromDecoded) << c;
+    EXPECT_LE(compare("diffusers", image, drawn_by_diffusers(c)), kApartFromDiffusers) << c;
+    EXPECT_LE(compare("decoded weights", image, draw(plain, c)), kApartFromDecoded) << c;
   }
 }
 
@@ -197,6 +208,28 @@ TEST(QuantizedAtLoad, EstimateIsWhatADeviceHolds) {
     largest = std::max(largest, bytes);
   }
   EXPECT_NEAR(static_cast<double>(device.most) / static_cast<double>(largest), 1.0, 0.01);
+}
+
+TEST(QuantizedAtLoad, StepEstimateCountsTheDecodedLayer) {
+  constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
+  PipelineOptions options;
+  options.estimated_sizes = {{512, 384}};
+  GenerationRequest r;
+  r.prompt = std::string(600, 'x');  // the estimate is for prompts of 512 tokens
+  r.negative_prompt = std::string(600, 'y');
+  r.seed = 1;
+  r.num_inference_steps = 3;
+  r.width = 512;
+  r.height = 384;
+  for (const auto quantization : {WeightQuantization::kQ8_0, WeightQuantization::kFloat8}) {
+    const auto served = open("z_image", {.quantization = quantization}, options);
+    const auto estimated = served.description.activations.at(1).step_bytes.at(2);
+    const auto pipeline = served.load({}, {});
+    auto generation = testing::begin(*pipeline, r);
+    testing::step(*pipeline, generation.get());
+    const auto allocated = testing::peak_allocated_bytes([&] { testing::step(*pipeline, generation.get()); });
+    EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  }
 }
 
 }  // namespace

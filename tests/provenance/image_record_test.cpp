@@ -220,7 +220,10 @@ TEST(ModelHash, DependsOnNamesSizesAndContents) {
   EXPECT_EQ(model_hash(root), first);
   weights.back() = 'x';
   write("a/unet/model.safetensors", weights);
-  EXPECT_NE(model_hash(root), first);
+  const auto second = model_hash(root);
+  EXPECT_NE(second, first);
+  write("a/unet/model.q8_0.gguf", weights);
+  EXPECT_NE(model_hash(root), second);
   EXPECT_EQ(model_hash(write("empty.safetensors", "")).size(), 64u);
   EXPECT_EQ(model_hash(root + "/missing"), "");
 }

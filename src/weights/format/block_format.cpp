@@ -6,7 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 namespace easel {
 namespace {
@@ -150,43 +150,56 @@ void decode_q6_k(const Byte* block, float* values) {
   }
 }
 
-/// Bits 0 to 6 as exponent and mantissa of a number without sign. @param finite  whether the largest exponent is of
-/// numbers, so that only 0x7F is not a number
-float float8_value(int bits, int mantissa_bits, int bias, bool finite) {
-  const int exponent = (bits & 0x7F) >> mantissa_bits, mantissa = bits & ((1 << mantissa_bits) - 1);
-  const int highest = 0x7F >> mantissa_bits;
-  float value = exponent == 0
-                    ? std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits)
-                    : std::ldexp(static_cast<float>(mantissa | 1 << mantissa_bits), exponent - bias - mantissa_bits);
-  if (finite ? (bits & 0x7F) == 0x7F : exponent == highest && mantissa != 0) value = std::nanf("");
-  if (!finite && exponent == highest && mantissa == 0) value = HUGE_VALF;
-  return (bits & 0x80) != 0 ? -value : value;
+/// The function for many blocks, from that for one.
+template <int kValues, int kBytes, void (*kDecodeOne)(const Byte*, float*)>
+void decode_each(const Byte* blocks, std::size_t count, float* values) {
+  for (std::size_t i = 0; i < count; ++i) kDecodeOne(blocks + i * kBytes, values + i * kValues);
+}
+
+template <int kValues, int kBytes, void (*kDecodeOne)(const Byte*, float*)>
+constexpr BlockFormat format_of(std::string_view name) {
+  return {.name = name, .values = kValues, .bytes = kBytes, .decode = &decode_each<kValues, kBytes, kDecodeOne>};
 }
 
 using Float8Table = std::array<float, 256>;
 
-Float8Table make_float8_table(int mantissa_bits, int bias, bool finite) {
+/// Four bits of exponent with a bias of 7, three of mantissa, no infinities: the numbers of float16 with the same
+/// fields, 2^8 times as large.
+constexpr Float8Table make_e4m3() {
   Float8Table table{};
-  for (int bits = 0; bits < 256; ++bits) {
-    table[static_cast<std::size_t>(bits)] = float8_value(bits, mantissa_bits, bias, finite);
+  for (std::uint32_t bits = 0; bits < table.size(); ++bits) {
+    const auto magnitude = bits & 0x7F, sign = bits & 0x80;
+    const float value = half_to_float(static_cast<std::uint16_t>(sign << 8 | magnitude << 7)) * 0x1.0p8F;
+    table[bits] = magnitude == 0x7F ? std::numeric_limits<float>::quiet_NaN() : value;
   }
   return table;
 }
 
-void decode_e4m3(const Byte* block, float* value) {
-  static const auto table = make_float8_table(/*mantissa_bits=*/3, /*bias=*/7, /*finite=*/true);
-  *value = table[*block];
+/// The upper half of a float16.
+constexpr Float8Table make_e5m2() {
+  Float8Table table{};
+  for (std::uint32_t bits = 0; bits < table.size(); ++bits) {
+    table[bits] = half_to_float(static_cast<std::uint16_t>(bits << 8));
+  }
+  return table;
 }
-void decode_e5m2(const Byte* block, float* value) {
-  static const auto table = make_float8_table(/*mantissa_bits=*/2, /*bias=*/15, /*finite=*/false);
-  *value = table[*block];
+
+constexpr Float8Table kE4M3 = make_e4m3(), kE5M2 = make_e5m2();
+
+void decode_e4m3(const Byte* bytes, std::size_t count, float* values) {
+  for (std::size_t i = 0; i < count; ++i) values[i] = kE4M3[bytes[i]];
+}
+void decode_e5m2(const Byte* bytes, std::size_t count, float* values) {
+  for (std::size_t i = 0; i < count; ++i) values[i] = kE5M2[bytes[i]];
 }
 
 constexpr BlockFormat kFormats[] = {
-    {"Q4_0", 32, 18, &decode_q4_0},   {"Q4_1", 32, 20, &decode_q4_1},        {"Q5_0", 32, 22, &decode_q5_0},
-    {"Q5_1", 32, 24, &decode_q5_1},   {"Q8_0", 32, 34, &decode_q8_0},        {"Q2_K", 256, 84, &decode_q2_k},
-    {"Q3_K", 256, 110, &decode_q3_k}, {"Q4_K", 256, 144, &decode_q4_k},      {"Q5_K", 256, 176, &decode_q5_k},
-    {"Q6_K", 256, 210, &decode_q6_k}, {"Float8_e4m3fn", 1, 1, &decode_e4m3}, {"Float8_e5m2", 1, 1, &decode_e5m2}};
+    format_of<32, 18, &decode_q4_0>("Q4_0"),   format_of<32, 20, &decode_q4_1>("Q4_1"),
+    format_of<32, 22, &decode_q5_0>("Q5_0"),   format_of<32, 24, &decode_q5_1>("Q5_1"),
+    format_of<32, 34, &decode_q8_0>("Q8_0"),   format_of<256, 84, &decode_q2_k>("Q2_K"),
+    format_of<256, 110, &decode_q3_k>("Q3_K"), format_of<256, 144, &decode_q4_k>("Q4_K"),
+    format_of<256, 176, &decode_q5_k>("Q5_K"), format_of<256, 210, &decode_q6_k>("Q6_K"),
+    {"Float8_e4m3fn", 1, 1, &decode_e4m3},     {"Float8_e5m2", 1, 1, &decode_e5m2}};
 
 }  // namespace
 
@@ -200,9 +213,8 @@ const BlockFormat* find_block_format(std::string_view name) {
 }
 
 void decode_blocks(const BlockFormat& format, std::span<const std::byte> blocks, std::span<float> values) {
-  const auto* block = reinterpret_cast<const Byte*>(blocks.data());
-  const auto step = static_cast<std::size_t>(format.values);
-  for (std::size_t i = 0; i < values.size(); i += step, block += format.bytes) format.decode(block, &values[i]);
+  const auto count = values.size() / static_cast<std::size_t>(format.values);
+  format.decode(reinterpret_cast<const Byte*>(blocks.data()), count, values.data());
 }
 
 void encode_q8_0(std::span<const float> values, std::span<std::byte> blocks) {
@@ -220,16 +232,6 @@ void encode_q8_0(std::span<const float> values, std::span<std::byte> blocks) {
       out[2 + i] = static_cast<std::byte>(static_cast<std::int8_t>(std::round(in[i] * inverse)));
     }
   }
-}
-
-float half_to_float(std::uint16_t bits) {
-  const auto word = static_cast<std::uint32_t>(bits) << 16;
-  const auto sign = word & 0x80000000U;
-  const auto magnitude = word + word;  // without the sign
-  // Numbers whose exponent is 0 are multiples of 2^-24; the others get float32's exponent by a multiplication.
-  const float normal = std::bit_cast<float>((magnitude >> 4) + (0xE0U << 23)) * 0x1.0p-112F;
-  const float subnormal = std::bit_cast<float>((magnitude >> 17) | (126U << 23)) - 0.5F;
-  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude < (1U << 27) ? subnormal : normal));
 }
 
 std::uint16_t float_to_half(float value) {

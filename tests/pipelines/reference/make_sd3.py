@@ -232,4 +232,5 @@ def main():
     writer.finish()
 
 
-main()
+if __name__ == "__main__":
+    main()
