@@ -90,6 +90,10 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--offload", "none|components", o.offload,
       "components: text encoders, UNet and autoencoder take turns on the GPU and wait in the host's memory")
       ->check(CLI::IsMember({"none", "components"}));
+  add(app, kModelGroup, "--tf32", "on|off", o.tf32,
+      "whether a GPU may multiply float32 numbers with 10 bits of mantissa in convolutions, as diffusers does; off is "
+      "exact and slower")
+      ->check(CLI::IsMember({"on", "off"}));
   add_flag(app, kModelGroup, "--release-text-encoders", o.release_text_encoders,
            "free the text encoders after each prompt; the next new prompt loads them again");
   // Described by hand: CLI11 would list the values by their numbers.
@@ -206,7 +210,8 @@ void add_limit_options(CLI::App& app, Options& o) {
       "upper bound on a step's estimated duration; larger batches are trimmed to fit; 0 means no limit")
       ->check(seconds);
   add(app, kLimitGroup, "--memory-budget", "SIZE", o.engine.memory_budget,
-      "memory for models, e.g. 20GiB; beyond it, the least recently used model is unloaded; 0 means no limit")
+      "memory for models, e.g. 20GiB; beyond it, the least recently used model is unloaded; 0 means no limit, and on a "
+      "GPU, unless it is given, all of its memory but 1.5 GiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   add(app, kLimitGroup, "--keep-alive", "SECONDS", o.keep_alive_s,
       "time after which an idle model is unloaded; 0 means never")
@@ -413,6 +418,7 @@ void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& opti
   auto& draw = options.draw;
   if (!texts.size.empty()) std::tie(draw.request.width, draw.request.height) = read_size(texts.size);
   for (const auto& text : texts.estimated_sizes) options.model.estimated_sizes.push_back(read_size(text));
+  options.memory_budget_given = app.count("--memory-budget") > 0;
   draw.seed_given = app.get_subcommand("draw")->count("--seed") > 0 || !draw.like.empty();
   if (!texts.prompt_words.empty()) draw.request.prompt = join(texts.prompt_words, " ");
   const bool needs_prompt = options.command == Command::kDraw && draw.like.empty();
