@@ -38,10 +38,23 @@ class ServerMetrics : public EngineObserver {
   virtual std::string text() = 0;
 };
 
+/// The memory of a GPU as its driver and libtorch's allocator count it, in bytes.
+struct DeviceMemory {
+  std::string device{};
+  std::int64_t allocated = 0;      ///< by tensors
+  std::int64_t reserved = 0;       ///< by the allocator: allocated, or kept for future tensors
+  std::int64_t free = 0;           ///< that no program has
+  std::int64_t total = 0;          ///< of the device
+  std::int64_t out_of_memory = 0;  ///< allocations that failed since the start
+  std::int64_t retries = 0;        ///< allocations that succeeded only after the allocator gave back what it kept
+};
+
 /// Counts from zero. Every label value comes from a fixed list, from the models served or from the statuses that easel
 /// sends: no client can add a time series.
 /// @param version  of the program; the label of easel_build_info
-std::shared_ptr<ServerMetrics> make_metrics(const std::string& version);
+/// @param device_memory  called for each text(), from any thread; empty: there are no GPUs
+std::shared_ptr<ServerMetrics> make_metrics(const std::string& version,
+                                            std::function<std::vector<DeviceMemory>()> device_memory = {});
 
 /// A model that is downloaded before the server can generate images. Thread-safe: one thread writes, others read.
 struct PendingDownload {

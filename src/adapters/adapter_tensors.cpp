@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/text.h"
+#include "tensor/upload.h"
 #include "weights/format/message_format.h"
 
 namespace easel {
@@ -105,8 +106,9 @@ at::Tensor AdapterTensors::read(AdapterTensorRole role) {
   auto stored = file_.read(key(role));
   if (c10::isFloat8Type(stored.scalar_type())) stored = stored.to(at::kFloat);  // torch has no arithmetic for 8 bits
   if (!at::isfinite(stored).all().item<bool>()) throw corrupt(role, "holds numbers that are not finite");
-  // A copy, because the file may change while the adapter is in use.
-  auto tensor = stored.to(placement_.device, placement_.dtype, /*non_blocking=*/false, /*copy=*/true);
+  // A copy, because the file may change while the adapter is in use. A GPU's is not waited for.
+  auto tensor = placement_.device.is_cpu() ? stored.to(placement_.dtype, /*non_blocking=*/false, /*copy=*/true)
+                                           : upload(stored, placement_.device, placement_.dtype);
   bytes_ += tensor.nbytes();
   return tensor;
 }

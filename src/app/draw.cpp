@@ -20,6 +20,7 @@
 #include "easel/image_output.h"
 #include "http/openai/fields/unused_fields.h"
 #include "provenance/image_record.h"
+#include "tensor/placement.h"
 #include "weights/format/atomic_file.h"
 
 namespace easel {
@@ -199,6 +200,7 @@ void save(const std::vector<GeneratedImage>& images, const MetadataOf& metadata,
 int draw(const Options& options) {
   const auto start = Clock::now();
   set_compute_threads(options.model.threads);
+  if (options.model.tf32 == "off") allow_tf32(false);
   auto request = options.draw.request;
   for (std::int64_t i = 0; i < request.num_images; ++i) {
     check_writable(numbered_path(options.draw.output, static_cast<std::size_t>(i)));

@@ -7,8 +7,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -31,6 +34,9 @@
 #include "core/text.h"
 #include "easel/server.h"
 #include "http/transport/address.h"
+#include "tensor/free_memory.h"
+#include "tensor/placement.h"
+#include "tensor/try_device.h"
 
 namespace easel {
 namespace {
@@ -113,6 +119,29 @@ void log_startup(const ModelList& models, const std::string& host, int port) {
              "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
 }
 
+/// For the metrics. Empty where the devices are CPUs.
+std::function<std::vector<DeviceMemory>()> device_memory_of(const std::vector<std::string>& names) {
+  if (make_placement(names.front(), "auto").device.is_cpu()) return {};
+  return [names] {
+    std::vector<DeviceMemory> found;
+    for (const auto& name : names) {
+      try {
+        const auto counts = allocator_counts(make_placement(name, "auto").device);
+        found.push_back({.device = name,
+                         .allocated = counts.allocated,
+                         .reserved = counts.reserved,
+                         .free = counts.free,
+                         .total = counts.total,
+                         .out_of_memory = counts.out_of_memory,
+                         .retries = counts.retries});
+      } catch (const std::exception&) {
+        // The device is lost; its last numbers stay.
+      }
+    }
+    return found;
+  };
+}
+
 /// @return notices models that are added, replaced or removed from now on; null if the server shuts down already
 /// @throws Error  as find_models(), list_models() and make_engine()
 std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics,
@@ -120,6 +149,12 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   auto engine_options = options.engine;
   engine_options.devices = list_devices(options.model);
   engine_options.observer = metrics;
+  for (const auto& name : engine_options.devices) {
+    const auto device = make_placement(name, "auto").device;
+    try_device(device);
+    const auto budget = default_memory_budget(device);
+    if (!options.memory_budget_given && budget > 0) engine_options.estimated_memory_budgets[name] = budget;
+  }
   engine_options.prepare_thread = &make_compute_threads;
   const auto found = find_models(options.model);
   const auto failed_loads = std::make_shared<FailedLoads>();
@@ -174,12 +209,13 @@ int serve(const Options& options) {
   const log::BackgroundLog background_log;
   raise_descriptor_limit();
   set_compute_threads(options.model.threads);
+  if (options.model.tf32 == "off") allow_tf32(false);
 
   warn_about_access(options.server);
   const auto names = names_to_pull(options.model);
   auto server_options = options.server;
   server_options.metadata = metadata_options(options);
-  server_options.metrics = make_metrics(server_options.version);
+  server_options.metrics = make_metrics(server_options.version, device_memory_of(list_devices(options.model)));
   if (!options.model.lora_dir.empty()) {
     const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
     server_options.list_adapters = [catalog] { return catalog->list(); };
@@ -209,6 +245,13 @@ int serve(const Options& options) {
   server->run();
   shutdown.join();
   if (downloading.valid()) finish_download(downloading);
+  const bool lost = engine.all_devices_lost();
+  if (lost || !engine.at_rest()) {
+    log::error(lost ? "bye; no device works any more"
+                    : "bye; a device does not return from its work, which is given up");
+    log::flush_background();
+    _exit(1);  // what cleans up would wait for the device
+  }
   log::info("bye");
   return 0;
 }

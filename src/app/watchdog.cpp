@@ -1,8 +1,10 @@
 #include "app/watchdog.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "app/service_manager.h"
 #include "core/background_log.h"
@@ -35,6 +37,10 @@ void Watchdog::work() {
 }
 
 void Watchdog::look() {
+  if (engine_.all_devices_lost() && !std::exchange(ending_process_, true)) {
+    log::error("no device works any more; the process ends when its responses are sent");
+    kill(getpid(), SIGTERM);
+  }
   const auto stalled = engine_.stalled_loops();
   if (stalled.empty()) {
     reported_ = false;

@@ -11,7 +11,7 @@ namespace easel {
 
 /// Looks at the loops from time to time, on a thread of its own, until it is destroyed. A loop that has been in one
 /// turn for too long is logged with what it does. While none has, the service manager gets the WATCHDOG=1 that it asks
-/// for.
+/// for. When all devices are lost, the process is asked to end as by a signal from outside.
 class Watchdog {
  public:
   /// @param engine         must outlive this object
@@ -31,8 +31,9 @@ class Watchdog {
   Mutex mutex_;
   CondVar changed_;
   bool ending_ EASEL_GUARDED_BY(mutex_) = false;
-  bool reported_ = false;  // the present stall
-  std::thread thread_;     // last: uses all of the above
+  bool reported_ = false;        // the present stall
+  bool ending_process_ = false;  // all devices are lost
+  std::thread thread_;           // last: uses all of the above
 };
 
 }  // namespace easel

@@ -1,6 +1,9 @@
 // Opens checkpoints.
 #include "pipelines/registry.h"
 
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/StreamGuard.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -16,6 +19,8 @@
 #include "pipelines/families/families.h"
 #include "pipelines/families/model_description.h"
 #include "pipelines/families/pipeline_builder.h"
+#include "pipelines/families/warm_up.h"
+#include "tensor/compute_capability.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
 #include "weights/format/file_names.h"
@@ -73,6 +78,43 @@ bool is_checkpoint(const fs::directory_entry& entry) {
          !fs::exists(fs::path(path).replace_extension(".safetensors"), unknown);
 }
 
+void warn_about_dtype(const std::string& id, const Placement& placement) {
+  if (placement.device.is_cpu() && !cpu_supports(placement.dtype)) {
+    log::warning(concat(id, ": this CPU has no native arithmetic for ", dtype_name(placement.dtype),
+                        ", which is many times slower than float32; --weights-dtype stored saves memory ",
+                        "without that cost"));
+  }
+  if (!has_fused_attention(placement.dtype, compute_capability(placement.device))) {
+    log::warning(concat(id, ": ", placement.device.str(), " has no fused attention for ", dtype_name(placement.dtype),
+                        ", so it is slow and takes more memory than estimated; try --dtype float16"));
+  }
+}
+
+/// Loads on the calling thread while other threads may use the device.
+std::unique_ptr<Pipeline> load(const Family& family, Checkpoint folder, const ModelDescription& description,
+                               const PipelineOptions& options) {
+  const auto device = options.placement.device;
+  const c10::OptionalDeviceGuard guard(device);
+  c10::OptionalStreamGuard on_own_stream;
+  if (!device.is_cpu()) {
+    folder.load_context.upload = std::make_shared<StagedUpload>(device);
+    on_own_stream.reset_stream(folder.load_context.upload->stream());
+  }
+  std::unique_ptr<Pipeline> pipeline;
+  {
+    PipelineBuilder builder(family, folder, description, options);
+    pipeline = family.load(builder);
+  }
+  pipeline = with_checks(std::move(pipeline), folder, folder.load_context.files, device);
+  if (device.is_cpu()) return pipeline;
+  folder.load_context.upload->finish();
+  if (can_warm_up(description, options.placement)) {
+    warm_up(*pipeline);
+    folder.load_context.upload->finish();
+  }
+  return pipeline;
+}
+
 ServedModel open(const std::string& id, const std::string& path, PipelineOptions options,
                  const CheckpointOptions& how) {
   const auto folder = Checkpoint::open(path, how);
@@ -93,19 +135,12 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
                 auto there = options;
                 if (!device.empty()) there.placement.device = make_placement(device, "auto").device;
                 if (options.offloaders) there.placement.offloader = options.offloaders->of(there.placement.device);
-                if (there.placement.device.is_cpu() && !cpu_supports(there.placement.dtype)) {
-                  log::warning(concat(id, ": this CPU has no native arithmetic for ", dtype_name(there.placement.dtype),
-                                      ", which is many times slower than float32; --weights-dtype stored saves memory ",
-                                      "without that cost"));
-                }
+                warn_about_dtype(id, there.placement);
                 if (folder.components.contains(Component::kSafetyChecker)) {
                   log::info(concat(id, ": this checkpoint has a safety checker, which easel does not run"));
                 }
-                auto pipeline = with_load_errors([&] {
-                  PipelineBuilder builder(*family, loading, description, there);
-                  return family->load(builder);
-                });
-                return with_checks(std::move(pipeline), folder, loading.load_context.files);
+                return with_load_errors(
+                    [&] { return with_torch_errors([&] { return load(*family, loading, description, there); }); });
               },
           .check =
               [adapters = Adapters::directory_of(options.adapters),

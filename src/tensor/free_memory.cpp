@@ -108,11 +108,23 @@ void release_cached_host_memory() {
   mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096 is all arenas (MALLCTL_ARENAS_ALL)
 }
 
+AllocatorCounts allocator_counts(c10::Device device) {
+  constexpr std::size_t kAllPools = 0;
+  auto* const allocator = c10::getDeviceAllocator(device.type());
+  const auto stats = allocator->getDeviceStats(device.index());
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  return {.allocated = stats.allocated_bytes[kAllPools].current,
+          .reserved = stats.reserved_bytes[kAllPools].current,
+          .free = static_cast<std::int64_t>(free),
+          .total = static_cast<std::int64_t>(total),
+          .out_of_memory = stats.num_ooms,
+          .retries = stats.num_alloc_retries};
+}
+
 std::int64_t default_memory_budget(c10::Device device) {
   if (device.is_cpu()) return 0;
   constexpr std::int64_t kKept = std::int64_t{3} << 29;
-  const auto total =
-      static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second);
+  const auto total = allocator_counts(device).total;
   return std::max(total - kKept, total / 2);
 }
 
@@ -143,11 +155,8 @@ std::int64_t total_memory(c10::Device device) {
 
 std::int64_t free_memory(c10::Device device, std::int64_t wanted) {
   if (device.is_cpu()) return free_host_memory(wanted);
-  auto* allocator = c10::getDeviceAllocator(device.type());
-  constexpr std::size_t kAllPools = 0;
-  const auto stats = allocator->getDeviceStats(device.index());
-  const auto kept = stats.reserved_bytes[kAllPools].current - stats.allocated_bytes[kAllPools].current;
-  return static_cast<std::int64_t>(allocator->getMemoryInfo(device.index()).first) + kept;
+  const auto counts = allocator_counts(device);
+  return counts.free + counts.reserved - counts.allocated;
 }
 
 }  // namespace easel

@@ -23,6 +23,15 @@ std::int64_t total_memory(c10::Device device);
 /// is unloaded, since other models may have no tensors of the same sizes. Does nothing without jemalloc.
 void release_cached_host_memory();
 
+/// What a GPU's driver and libtorch's allocator count. Bytes, and numbers of allocations since the start.
+struct AllocatorCounts {
+  std::int64_t allocated = 0, reserved = 0, free = 0, total = 0;
+  std::int64_t out_of_memory = 0;  ///< failed
+  std::int64_t retries = 0;        ///< succeeded after the allocator had given back what it kept
+};
+/// @param device  not a CPU @throws c10::Error  the device is lost
+AllocatorCounts allocator_counts(c10::Device device);
+
 /// Bytes of a device's memory that models may take if nobody said how many: all but 1.5 GiB, which the driver's
 /// context, the workspaces of libraries and the images in progress need. 0 for a CPU, where the system can swap: no
 /// limit.

@@ -17,6 +17,31 @@ struct At {
   ModelLabels at{model, device};
 };
 
+TEST(DeviceMetrics, MemoryOfEachGpuIsReadForEachResponse) {
+  std::int64_t allocated = 10;
+  PrometheusMetrics metrics("1", [&] {
+    return std::vector<DeviceMemory>{{.device = "cuda:0",
+                                      .allocated = allocated,
+                                      .reserved = 20,
+                                      .free = 70,
+                                      .total = 100,
+                                      .out_of_memory = 2,
+                                      .retries = 3}};
+  });
+  EXPECT_THAT(metrics.text(), HasSubstr("easel_device_memory_bytes{device=\"cuda:0\",kind=\"allocated\"} 10"));
+  allocated = 15;
+  const auto text = metrics.text();
+  for (const char* line :
+       {"easel_device_memory_bytes{device=\"cuda:0\",kind=\"allocated\"} 15",
+        "easel_device_memory_bytes{device=\"cuda:0\",kind=\"reserved\"} 20",
+        "easel_device_memory_bytes{device=\"cuda:0\",kind=\"free\"} 70",
+        "easel_device_memory_bytes{device=\"cuda:0\",kind=\"total\"} 100",
+        "easel_device_out_of_memory{device=\"cuda:0\"} 2", "easel_device_allocation_retries{device=\"cuda:0\"} 3"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_THAT(PrometheusMetrics("1").text(), Not(HasSubstr("easel_device_"))) << "a CPU has none";
+}
+
 TEST(EngineMetrics, EveryEventIsCounted) {
   PrometheusMetrics metrics("1");
   metrics.on_queue(3, 2);

@@ -289,6 +289,16 @@ TEST(ChooseTile, AutoTilesOnlyWhatDoesNotFitWithTheLargestTileThatDoes) {
   EXPECT_EQ(choose_tile(VaeTiling::kAuto, {120, 96, 8}, 1024, 0, area), 0) << "nothing to cut";
 }
 
+TEST(NextSmallerTile, HalvesFromTheReferencesTileToTheSmallest) {
+  const ImageExtent image{1024, 768, 8};
+  EXPECT_EQ(next_smaller_tile(image, 512, 0), 512) << "after the whole image";
+  EXPECT_EQ(next_smaller_tile(image, 1024, 0), 512) << "a tile as large as the image would not help";
+  EXPECT_EQ(next_smaller_tile(image, 512, 512), 256);
+  EXPECT_EQ(next_smaller_tile(image, 512, 256), 128);
+  EXPECT_EQ(next_smaller_tile(image, 512, 128), std::nullopt) << "16 cells are the smallest";
+  EXPECT_EQ(next_smaller_tile({120, 96, 8}, 512, 0), std::nullopt) << "nothing to cut";
+}
+
 TEST(ImageCodec, DecodesInTilesWhenTilingIsOn) {
   const c10::InferenceMode inference;
   ImageCodec codec(emoji_vae(), VaeFields::kScalingFactor, {}, {});

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 
@@ -13,6 +14,8 @@
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/registry.h"
 #include "support/parity_results.h"
+#include "support/rehearsal/rehearsal_device.h"
+#include "tensor/placement.h"
 #include "weights/loading/weights.h"
 #include "weights/stores/component_store.h"
 
@@ -129,9 +132,16 @@ std::string path_of(const std::string& folder) {
 
 }  // namespace
 
+c10::Device test_device() {
+  const char* const name = std::getenv("EASEL_TEST_DEVICE");
+  if (name == nullptr) return c10::Device(c10::kCPU);
+  install_rehearsal_device();
+  return make_placement(name, "float32").device;
+}
+
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype, const std::string& embeddings) {
   PipelineOptions options;
-  options.placement = {.device = at::kCPU, .dtype = dtype};
+  options.placement = {.device = test_device(), .dtype = dtype};
   options.adapters = {.directory = reference("adapters")};
   if (!embeddings.empty()) options.embeddings = std::make_shared<EmbeddingFolder>(path_of(embeddings));
   return open_model("m", path_of(folder), options).load({}, {});
@@ -160,7 +170,7 @@ const at::Tensor& latents_of(const Generation& generation) {
 }
 
 double relative_error(const at::Tensor& found, const at::Tensor& wanted) {
-  return ((found - wanted).norm() / wanted.norm()).item<double>();
+  return ((found.to(at::kCPU) - wanted).norm() / wanted.norm()).item<double>();
 }
 
 void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const std::string& param) {

@@ -28,8 +28,12 @@ extern const char* const kReferenceFolder;
 /// A file or folder of the reference script.
 std::string reference(const std::string& name);
 
-/// Loads a checkpoint: an absolute path, or a folder of the reference script. Adapters are those of its folder
-/// "adapters", if there is one.
+/// Where models are loaded: on the CPU, or on the device of the environment variable EASEL_TEST_DEVICE, for which a
+/// test program can be given "rehearsal:1".
+c10::Device test_device();
+
+/// Loads a checkpoint onto test_device(): an absolute path, or a folder of the reference script. Adapters are those of
+/// its folder "adapters", if there is one.
 /// @param embeddings  folder of textual inversions; empty for none
 std::unique_ptr<Pipeline> load(const std::string& folder, c10::ScalarType dtype = at::kFloat,
                                const std::string& embeddings = "");

@@ -96,6 +96,10 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
       "blocks: "
       "a transformer that does not fit is also streamed through the GPU, one block after the other")
       ->check(CLI::IsMember({"none", "components", "blocks"}));
+  add(app, kModelGroup, "--tf32", "on|off", o.tf32,
+      "whether a GPU may multiply float32 numbers with 10 bits of mantissa in convolutions, as diffusers does; off is "
+      "exact and slower")
+      ->check(CLI::IsMember({"on", "off"}));
   add_flag(app, kModelGroup, "--release-text-encoders", o.release_text_encoders,
            "free the text encoders after each prompt; the next new prompt loads them again");
   // Described by hand: CLI11 would list the values by their numbers.
@@ -212,7 +216,8 @@ void add_limit_options(CLI::App& app, Options& o) {
       "upper bound on a step's estimated duration; larger batches are trimmed to fit; 0 means no limit")
       ->check(seconds);
   add(app, kLimitGroup, "--memory-budget", "SIZE", o.engine.memory_budget,
-      "memory for models, e.g. 20GiB; beyond it, the least recently used model is unloaded; 0 means no limit")
+      "memory for models, e.g. 20GiB; beyond it, the least recently used model is unloaded; 0 means no limit, and on a "
+      "GPU, unless it is given, all of its memory but 1.5 GiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   add(app, kLimitGroup, "--keep-alive", "SECONDS", o.keep_alive_s,
       "time after which an idle model is unloaded; 0 means never")
@@ -272,6 +277,7 @@ void check_environment() {
 void finish_options(const CLI::App& app, const ParsedTexts& texts, Options& options) {
   finish_commands(app, texts, options);
   if (options.command == Command::kServe) check_environment();
+  options.memory_budget_given = app.count("--memory-budget") > 0;
   for (const auto& text : options.aliases) options.server.aliases.push_back(read_alias(text));
   check_public_url(options.server.public_url);
   options.server.early_headers_after = to_milliseconds(options.early_headers_after_s);

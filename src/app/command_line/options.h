@@ -32,6 +32,7 @@ struct ModelFlags {
   std::string vae_tiling = "auto";
   std::string weights_dtype = "compute";
   std::string offload = "none";
+  std::string tf32 = "on";
   bool release_text_encoders = false;
   bool estimate_activations = true;                   ///< fill ModelDescription::activations
   bool list_all = false;                              ///< `easel models` lists what is passed over, too
@@ -68,6 +69,7 @@ struct Options {
   ModelFlags model;
   ServerOptions server;
   EngineOptions engine;
+  bool memory_budget_given = false;  ///< otherwise that of a GPU is estimated
   bool allow_any_key = false;
   bool no_metadata = false;      ///< files do not say how their image was made
   bool no_ai_mark = false;       ///< files do not say that a machine made their image

@@ -12,6 +12,7 @@
 #include <array>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "core/background_log.h"
 #include "core/mutex.h"
@@ -76,10 +77,49 @@ struct PrometheusMetrics::HttpFamilies {
   Mutex mutex;  // of the step from one count to the next
 };
 
-PrometheusMetrics::PrometheusMetrics(const std::string& version)
+struct PrometheusMetrics::DeviceFamilies {
+  DeviceFamilies(prometheus::Registry& registry, std::function<std::vector<DeviceMemory>()> device_memory)
+      : ask(std::move(device_memory)),
+        memory(prometheus::BuildGauge()
+                   .Name("easel_device_memory_bytes")
+                   .Help("Memory of a GPU: allocated by tensors, reserved by libtorch, free for every program, total.")
+                   .Register(registry)),
+        out_of_memory(prometheus::BuildGauge()
+                          .Name("easel_device_out_of_memory")
+                          .Help("Allocations on a GPU that failed since the start.")
+                          .Register(registry)),
+        retries(prometheus::BuildGauge()
+                    .Name("easel_device_allocation_retries")
+                    .Help("Allocations on a GPU that succeeded after libtorch gave back what it kept.")
+                    .Register(registry)) {}
+
+  const std::function<std::vector<DeviceMemory>()> ask;
+  prometheus::Family<prometheus::Gauge>& memory;
+  prometheus::Family<prometheus::Gauge>& out_of_memory;
+  prometheus::Family<prometheus::Gauge>& retries;
+};
+
+void PrometheusMetrics::collect_devices() {
+  if (!devices_) return;
+  for (const auto& each : devices_->ask()) {
+    const auto set = [&](const char* kind, std::int64_t bytes) {
+      devices_->memory.Add({{"device", each.device}, {"kind", kind}}).Set(static_cast<double>(bytes));
+    };
+    set("allocated", each.allocated);
+    set("reserved", each.reserved);
+    set("free", each.free);
+    set("total", each.total);
+    devices_->out_of_memory.Add({{"device", each.device}}).Set(static_cast<double>(each.out_of_memory));
+    devices_->retries.Add({{"device", each.device}}).Set(static_cast<double>(each.retries));
+  }
+}
+
+PrometheusMetrics::PrometheusMetrics(const std::string& version,
+                                     std::function<std::vector<DeviceMemory>()> device_memory)
     : registry_(std::make_unique<prometheus::Registry>()),
       http_(std::make_unique<HttpFamilies>(*registry_)),
-      engine_(add_engine_families(*registry_)) {
+      engine_(add_engine_families(*registry_)),
+      devices_(device_memory ? std::make_unique<DeviceFamilies>(*registry_, std::move(device_memory)) : nullptr) {
   prometheus::BuildGauge()
       .Name("easel_build_info")
       .Help("Always 1; which easel this is.")
@@ -100,6 +140,7 @@ void PrometheusMetrics::count_request(std::string_view route, std::string_view m
 std::string PrometheusMetrics::text() {
   http_->resident.Set(resident_bytes());
   http_->count_dropped_log_lines();
+  collect_devices();
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_->Collect());
   return out.str();
@@ -109,8 +150,9 @@ std::string PrometheusMetrics::text() {
 
 namespace easel {
 
-std::shared_ptr<ServerMetrics> make_metrics(const std::string& version) {
-  return std::make_shared<http::PrometheusMetrics>(version);
+std::shared_ptr<ServerMetrics> make_metrics(const std::string& version,
+                                            std::function<std::vector<DeviceMemory>()> device_memory) {
+  return std::make_shared<http::PrometheusMetrics>(version, std::move(device_memory));
 }
 
 }  // namespace easel

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "easel/server.h"
 
@@ -18,8 +20,8 @@ namespace easel::http {
 /// As make_metrics() describes it. Thread-safe.
 class PrometheusMetrics final : public ServerMetrics {
  public:
-  /// @param version  of the program; the label of easel_build_info
-  explicit PrometheusMetrics(const std::string& version);
+  /// As make_metrics().
+  explicit PrometheusMetrics(const std::string& version, std::function<std::vector<DeviceMemory>()> device_memory = {});
   ~PrometheusMetrics() override;
 
   void count_request(std::string_view route, std::string_view method, int status, double seconds) override;
@@ -40,12 +42,15 @@ class PrometheusMetrics final : public ServerMetrics {
  private:
   struct HttpFamilies;
   struct EngineFamilies;
+  struct DeviceFamilies;
 
+  void collect_devices();
   static std::shared_ptr<EngineFamilies> add_engine_families(prometheus::Registry& registry);
 
   const std::unique_ptr<prometheus::Registry> registry_;
   const std::unique_ptr<HttpFamilies> http_;
   const std::shared_ptr<EngineFamilies> engine_;
+  const std::unique_ptr<DeviceFamilies> devices_;  // null: there are no GPUs
 };
 
 /// Content-Type of ServerMetrics::text().

@@ -24,7 +24,8 @@ class DeviceEvent {
  public:
   explicit DeviceEvent(c10::Device device);
   bool passed() const;
-  /// Blocks until the device has passed the mark. @throws c10::Error  the device failed
+  /// Blocks until the device has passed the mark, without keeping a processor busy. @throws c10::Error  the device
+  /// failed
   void wait() const;
 
  private:

@@ -1,6 +1,7 @@
 #include "pipelines/families/checked_pipeline.h"
 
 #include <ATen/ops/isfinite.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -77,11 +78,13 @@ class CheckedStep : public StepTicket {
 
 class CheckedFinish : public FinishTicket {
  public:
-  CheckedFinish(std::unique_ptr<FinishTicket> ticket, NonFiniteWeightCheck& weight_check, const MappedFiles& files)
-      : ticket_(std::move(ticket)), weight_check_(weight_check), files_(files) {}
+  CheckedFinish(std::unique_ptr<FinishTicket> ticket, NonFiniteWeightCheck& weight_check, const MappedFiles& files,
+                c10::Device device)
+      : ticket_(std::move(ticket)), weight_check_(weight_check), files_(files), device_(device) {}
   bool done() const override { return ticket_->done(); }
   void wait() override { ticket_->wait(); }
   std::vector<GeneratedImage> take() override {
+    const c10::OptionalDeviceGuard guard(device_);  // it may decode again
     std::vector<GeneratedImage> images;
     try {
       images = ticket_->take();
@@ -98,32 +101,45 @@ class CheckedFinish : public FinishTicket {
   std::unique_ptr<FinishTicket> ticket_;
   NonFiniteWeightCheck& weight_check_;
   const MappedFiles& files_;
+  c10::Device device_;
 };
 
+/// Also makes the pipeline's device the thread's current one for each call: libtorch chooses some kernels by the
+/// properties of the current device, whichever device the tensors are on.
 class CheckedPipeline : public Pipeline {
  public:
   CheckedPipeline(std::unique_ptr<Pipeline> pipeline, NonFiniteWeightCheck weight_check,
-                  std::shared_ptr<const MappedFiles> files)
-      : pipeline_(std::move(pipeline)), weight_check_(std::move(weight_check)), files_(std::move(files)) {}
+                  std::shared_ptr<const MappedFiles> files, c10::Device device)
+      : pipeline_(std::move(pipeline)),
+        weight_check_(std::move(weight_check)),
+        files_(std::move(files)),
+        device_(device) {}
   ~CheckedPipeline() override {
+    const c10::OptionalDeviceGuard guard(device_);
     pipeline_.reset();
-    release_cached_host_memory();
+    release_cached_memory(device_);
   }
 
   const ModelDescription& description() const override { return pipeline_->description(); }
   std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {
+    const c10::OptionalDeviceGuard guard(device_);
     auto ticket = pipeline_->begin(request, stop);
     files_->check_unchanged();
     return ticket;
   }
   std::string batch_key(const Generation& generation) const override { return pipeline_->batch_key(generation); }
   std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override {
+    const c10::OptionalDeviceGuard guard(device_);
     files_->check_unchanged();
     return std::make_unique<CheckedStep>(pipeline_->step(generations, stop), weight_check_);
   }
-  std::optional<Image> preview(const Generation& generation) override { return pipeline_->preview(generation); }
+  std::optional<Image> preview(const Generation& generation) override {
+    const c10::OptionalDeviceGuard guard(device_);
+    return pipeline_->preview(generation);
+  }
   std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override {
-    return std::make_unique<CheckedFinish>(pipeline_->finish(generations, stop), weight_check_, *files_);
+    const c10::OptionalDeviceGuard guard(device_);
+    return std::make_unique<CheckedFinish>(pipeline_->finish(generations, stop), weight_check_, *files_, device_);
   }
   int max_generations_per_step() const override { return pipeline_->max_generations_per_step(); }
 
@@ -131,19 +147,20 @@ class CheckedPipeline : public Pipeline {
   std::unique_ptr<Pipeline> pipeline_;
   NonFiniteWeightCheck weight_check_;
   std::shared_ptr<const MappedFiles> files_;
+  c10::Device device_;
 };
 
 }  // namespace
 
 std::unique_ptr<Pipeline> with_checks(std::unique_ptr<Pipeline> pipeline, const Checkpoint& folder,
-                                      std::shared_ptr<const MappedFiles> files) {
+                                      std::shared_ptr<const MappedFiles> files, c10::Device device) {
   std::vector<Component> components;
   for (const auto component : {Component::kUnet, Component::kTransformer, Component::kVae, Component::kTextEncoder,
                                Component::kTextEncoder2, Component::kTextEncoder3}) {
     if (folder.components.contains(component)) components.push_back(component);
   }
   return std::make_unique<CheckedPipeline>(
-      std::move(pipeline), NonFiniteWeightCheck(folder.source, std::move(components)), std::move(files));
+      std::move(pipeline), NonFiniteWeightCheck(folder.source, std::move(components)), std::move(files), device);
 }
 
 }  // namespace easel

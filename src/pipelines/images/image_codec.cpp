@@ -14,10 +14,14 @@
 #include "easel/noise.h"
 #include "pipelines/images/pixels.h"
 #include "tensor/free_memory.h"
+#include "tensor/torch_errors.h"
 #include "tensor/upload.h"
 
 namespace easel {
 namespace {
+
+// Clients choose sizes, so what is kept for each must be bounded.
+constexpr std::size_t kMostSizes = 256;
 
 /// One number per channel as [1, C, 1, 1], on the device and in the dtype of `like`.
 at::Tensor per_channel(const std::vector<double>& numbers, const at::Tensor& like) {
@@ -41,12 +45,26 @@ at::Tensor ImageCodec::unscale(const AutoencoderKL& vae, const at::Tensor& laten
   return reads_shift() && c.shift_factor && !left_out ? scaled + *c.shift_factor : scaled;
 }
 
-std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of,
-                                  const Placement& where) const {
+ImageExtent ImageCodec::extent_of(const Work& work) const {
   const auto scale = config().scale();
-  const ImageExtent image{.height = height * scale, .width = width * scale, .cell = scale};
-  const LatentSize whole{.rows = 1, .height = height, .width = width};
-  const auto needed = [&](std::int64_t edge) { return memory_of(config(), whole, edge, where); };
+  return {.height = work.height * scale, .width = work.width * scale, .cell = scale};
+}
+
+std::int64_t ImageCodec::memory_of(const Work& work, std::int64_t tile, const Placement& where) const {
+  if (estimates_.size() >= kMostSizes) estimates_.clear();
+  const auto [known, is_new] = estimates_.try_emplace({work, tile}, 0);
+  if (is_new) {
+    const LatentSize whole{.rows = 1, .height = work.height, .width = work.width};
+    known->second = work.direction == Direction::kEncode ? tiled_encode_bytes(config(), whole, tile, where)
+                                                         : tiled_decode_bytes(config(), whole, tile, where);
+  }
+  return known->second;
+}
+
+std::int64_t ImageCodec::tile_for(const Work& work, const Placement& where) const {
+  if (const auto learned = learned_tiles_.find(work); learned != learned_tiles_.end()) return learned->second;
+  const auto image = extent_of(work);
+  const auto needed = [&](std::int64_t edge) { return memory_of(work, edge, where); };
   const auto free = tiling_ == VaeTiling::kAuto ? free_memory(where.device, /*wanted=*/needed(0) / 7 * 8) : 0;
   const auto tile = choose_tile(tiling_, image, reference_tile(config()), free, needed);
   if (tile > 0 && tiling_ == VaeTiling::kAuto) {
@@ -56,11 +74,37 @@ std::int64_t ImageCodec::tile_for(std::int64_t height, std::int64_t width, Memor
   return tile;
 }
 
+/// Calls `run` with the edge of the tiles, 0 for none. Estimates do not know the workspaces of the device's libraries
+/// and what other programs do: if memory runs out, smaller tiles are tried, and kept for later images of this size.
+template <class Run>
+auto ImageCodec::in_tiles_that_fit(const Work& work, const Placement& where, const Run& run) const {
+  for (auto tile = tile_for(work, where);;) {
+    try {
+      return with_torch_errors([&] { return run(tile); });
+    } catch (const Error& e) {
+      const auto image = extent_of(work);
+      const auto smaller = next_smaller_tile(image, reference_tile(config()), tile);
+      if (e.code() != ErrorCode::kResourceExhausted || tiling_ == VaeTiling::kOff || !smaller) throw;
+      log::warning(concat("memory ran out in the autoencoder: images of ", image.width, "x", image.height,
+                          " are processed in tiles of ", *smaller, " pixels from now on"));
+      tile = *smaller;
+    }
+    release_cached_memory(where.device);
+    if (learned_tiles_.size() >= kMostSizes) learned_tiles_.clear();
+    learned_tiles_.insert_or_assign(work, tile);
+  }
+}
+
 DiagonalGaussianDistribution ImageCodec::encode(const at::Tensor& pixels, const RunContext& context) const {
   const auto scale = config().scale();
-  const auto tile = tile_for(pixels.size(2) / scale, pixels.size(3) / scale, &tiled_encode_bytes, placement_);
+  const Work work{.direction = Direction::kEncode,
+                  .height = pixels.size(2) / scale,
+                  .width = pixels.size(3) / scale,
+                  .dtype = placement_.dtype};
   const auto placed = upload(pixels, placement_.device, placement_.dtype);
-  return tile > 0 ? tiled_encode(vae_, placed, tile, context) : vae_.encode(placed, context);
+  return in_tiles_that_fit(work, placement_, [&](std::int64_t tile) {
+    return tile > 0 ? tiled_encode(vae_, placed, tile, context) : vae_.encode(placed, context);
+  });
 }
 
 at::Tensor ImageCodec::scale(const at::Tensor& latents) const {
@@ -84,14 +128,19 @@ at::Tensor ImageCodec::decode(const at::Tensor& latents, const RunContext& conte
 at::Tensor ImageCodec::decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents,
                                    Masking masking, const RunContext& context) const {
   const auto placed = unscale(vae, latents.to(where.device, where.dtype), masking);
-  const auto tile = tile_for(placed.size(2), placed.size(3), &tiled_decode_bytes, where);
-  return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
+  const Work work{
+      .direction = Direction::kDecode, .height = placed.size(2), .width = placed.size(3), .dtype = where.dtype};
+  return in_tiles_that_fit(work, where, [&](std::int64_t tile) {
+    return tile > 0 ? tiled_decode(vae, placed, tile, context) : vae.decode(placed, context);
+  });
 }
 
 at::Tensor ImageCodec::decode_in_float32(const at::Tensor& latents, Masking masking) const {
   auto wide = placement_;
   wide.dtype = at::kFloat;
-  return decode_with(load_float32_(), wide, latents, masking, {});
+  if (wide.device.is_cpu() || wide.offloader) return decode_with(load_float32_(), wide, latents, masking, {});
+  if (!float32_vae_) float32_vae_.emplace(load_float32_());
+  return decode_with(*float32_vae_, wide, latents, masking, {});
 }
 
 at::Tensor ImageCodec::fit_preview_map() const {

@@ -3,7 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <compare>
 #include <functional>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include "easel/image.h"
 #include "models/autoencoders/autoencoder_kl.h"
@@ -50,7 +54,8 @@ class ImageCodec {
   /// Whether decode can overflow. Its result then holds infinities or NaN.
   bool may_overflow() const { return placement_.dtype == at::kHalf; }
 
-  /// Like decode, in float32. Reads the weights again for this call and does not keep them.
+  /// Like decode, in float32. Loads the weights again; on a GPU that has room for all models at once they are kept,
+  /// since where one image overflows, others do.
   /// @throws Error  as loading does
   at::Tensor decode_in_float32(const at::Tensor& latents, Masking masking) const;
 
@@ -69,8 +74,19 @@ class ImageCodec {
   Image preview(const at::Tensor& latents);
 
  private:
-  using MemoryOf = std::int64_t (*)(const AutoencoderKLConfig&, const LatentSize&, std::int64_t tile, const Placement&);
-  std::int64_t tile_for(std::int64_t height, std::int64_t width, MemoryOf memory_of, const Placement& where) const;
+  enum class Direction { kEncode, kDecode };
+  /// What is done with an image: its size is in latent cells.
+  struct Work {
+    Direction direction;
+    std::int64_t height, width;
+    c10::ScalarType dtype;
+    auto operator<=>(const Work&) const = default;
+  };
+  std::int64_t tile_for(const Work& work, const Placement& where) const;
+  std::int64_t memory_of(const Work& work, std::int64_t tile, const Placement& where) const;
+  ImageExtent extent_of(const Work& work) const;
+  template <class Run>
+  auto in_tiles_that_fit(const Work& work, const Placement& where, const Run& run) const;
   at::Tensor decode_with(const AutoencoderKL& vae, const Placement& where, const at::Tensor& latents, Masking masking,
                          const RunContext& context) const;
   at::Tensor unscale(const AutoencoderKL& vae, const at::Tensor& latents, Masking masking) const;
@@ -82,7 +98,11 @@ class ImageCodec {
   Placement placement_;
   std::function<AutoencoderKL()> load_float32_;
   VaeTiling tiling_ = VaeTiling::kAuto;
-  at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made by the first preview
+  /// What memory_of has found, since it takes up to 30 ms for each tile.
+  mutable std::map<std::pair<Work, std::int64_t>, std::int64_t> estimates_;
+  mutable std::map<Work, std::int64_t> learned_tiles_;  ///< smaller ones than estimated, since memory ran out
+  mutable std::optional<AutoencoderKL> float32_vae_;    ///< once an image has overflowed
+  at::Tensor preview_map_;                              ///< float32 [C + 1, 3] on the CPU; made by the first preview
 };
 
 }  // namespace easel

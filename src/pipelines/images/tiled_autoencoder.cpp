@@ -14,6 +14,7 @@ namespace easel {
 namespace {
 
 constexpr std::int64_t kHeight = 2, kWidth = 3;
+constexpr std::int64_t kSmallestTileCells = 16;
 
 /// Blends the end of `before` linearly into the beginning of `tile`, in place, along one dimension.
 void blend(const at::Tensor& before, const at::Tensor& tile, std::int64_t dim, std::int64_t extent) {
@@ -123,11 +124,22 @@ std::int64_t choose_tile(VaeTiling tiling, const ImageExtent& image, std::int64_
   if (tiling == VaeTiling::kOff) return 0;
   if (tiling == VaeTiling::kOn) return larger_than(tile) ? tile : 0;
   if (fits(0)) return 0;
-  const auto smallest = 16 * image.cell;
+  const auto smallest = kSmallestTileCells * image.cell;
   auto edge = std::max(tile, smallest);
   while (edge / 2 >= smallest && (!larger_than(edge) || !fits(edge))) edge /= 2;
   edge -= edge % (4 * image.cell);
   return larger_than(edge) ? edge : 0;
+}
+
+std::optional<std::int64_t> next_smaller_tile(const ImageExtent& image, std::int64_t reference, std::int64_t tile) {
+  const auto smallest = kSmallestTileCells * image.cell;
+  const auto helps = [&](std::int64_t edge) {
+    return (image.height > edge || image.width > edge) && (tile == 0 || edge < tile);
+  };
+  auto edge = std::max(reference, smallest);
+  while (!helps(edge) && edge / 2 >= smallest) edge /= 2;
+  edge -= edge % (4 * image.cell);
+  return helps(edge) ? std::optional(edge) : std::nullopt;
 }
 
 at::Tensor tiled_decode(const AutoencoderKL& vae, const at::Tensor& z, std::int64_t tile, const RunContext& ctx) {

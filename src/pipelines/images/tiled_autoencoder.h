@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/memory/activation_memory.h"
@@ -48,6 +49,10 @@ struct ImageExtent {
 /// @param memory_of  bytes that the image needs with tiles of a given edge, or at once for 0
 std::int64_t choose_tile(VaeTiling tiling, const ImageExtent& image, std::int64_t tile, std::int64_t free,
                          const std::function<std::int64_t(std::int64_t)>& memory_of);
+
+/// The edge of the tiles to use after memory ran out with tiles of `tile` pixels, or with the whole image at once for
+/// 0; none where no smaller ones are possible. @param reference  edge that kOn uses
+std::optional<std::int64_t> next_smaller_tile(const ImageExtent& image, std::int64_t reference, std::int64_t tile);
 
 // The same as diffusers 0.42.1 with enable_tiling: tiles overlap by a quarter of their edge, and each is blended
 // linearly with its neighbours above and to the left. Numbers agree with tiled diffusers; they differ from those of the

@@ -1,4 +1,4 @@
-// What a load of weights reports while it runs: its progress, and the files that it opens.
+// What goes with a load of weights: its progress, the files that it opens, and how it copies to a device.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "tensor/staged_upload.h"
 #include "weights/format/mapped_files.h"
 
 namespace easel {
@@ -35,8 +36,11 @@ class LoadMeter {
 struct LoadContext {
   std::shared_ptr<LoadMeter> meter = {};    ///< counts the tensors taken; null: nobody asks
   std::shared_ptr<MappedFiles> files = {};  ///< gets the files that weights are views of; null: nobody asks
+  /// Copies weights to the placement's device; its stream is the loading thread's current one. Null on a CPU, and where
+  /// the thread that computes loads the weights itself.
+  std::shared_ptr<StagedUpload> upload = {};
 
-  /// For weights that are loaded again later: their files count, their progress does not.
+  /// For weights that are loaded again later by another thread: their files count, their progress does not.
   LoadContext without_meter() const { return {.files = files}; }
 };
 

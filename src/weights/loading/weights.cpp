@@ -1,5 +1,6 @@
 #include "weights/loading/weights.h"
 
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tensor/free_memory.h"
 #include "weights/format/message_format.h"
 
 namespace easel {
@@ -35,6 +37,19 @@ at::Tensor placeholder(const Placement& placement, at::IntArrayRef shape) {
   return at::zeros({}, at::TensorOptions().dtype(placement.dtype).device(placement.device)).expand(shape);
 }
 
+/// Whether copies of all tensors leave enough of the host's memory free. Pinned memory cannot leave it, in contrast to
+/// the pages of a mapped file.
+bool host_has_room_for(const TensorStore& store, c10::ScalarType dtype) {
+  std::int64_t bytes = 0;
+  for (const auto& name : store.names()) {
+    auto size = static_cast<std::int64_t>(c10::elementSize(dtype));
+    for (const auto extent : store.find(name)->shape) size *= extent;
+    bytes += size;
+  }
+  constexpr std::int64_t kKeptFree = std::int64_t{2} << 30;
+  return free_memory(c10::Device(c10::kCPU)) > bytes + bytes / 4 + kKeptFree;
+}
+
 struct LoadedTensor {
   at::Tensor tensor;
   bool is_view;  ///< of what is stored
@@ -42,9 +57,15 @@ struct LoadedTensor {
 
 /// Reads a tensor and places it. If the result is a copy, the mapped pages may leave memory.
 /// @param format  none: as stored
+/// @param upload  null: the copy to a device waits for the work that its current stream has
 LoadedTensor load_tensor(const TensorStore& store, const std::string& name, const Placement& placement,
-                         std::optional<at::MemoryFormat> format) {
+                         std::optional<at::MemoryFormat> format, StagedUpload* upload) {
   const at::Tensor stored = store.read(name);
+  if (upload != nullptr && !placement.device.is_cpu() && stored.is_cpu()) {
+    auto copied = upload->copy(stored, placement.dtype, format);
+    store.release(name);
+    return {std::move(copied), /*is_view=*/false};
+  }
   const bool converted = stored.device() != placement.device || stored.scalar_type() != placement.dtype;
   at::Tensor loaded = stored;
   if (converted) {
@@ -74,7 +95,11 @@ Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement, 
       context_(std::move(context)),
       component_(placement.offloader ? placement.offloader->add() : nullptr),
       state_(std::make_unique<State>()) {
-  if (component_) load_placement_.device = c10::Device(c10::kCPU);
+  if (!component_) return;
+  load_placement_.device = c10::Device(c10::kCPU);
+  if (at::accelerator::isAccelerator(placement_.device.type()) && host_has_room_for(*store_, placement_.dtype)) {
+    pinned_ = std::make_unique<PinnedArena>();
+  }
 }
 
 Weights::~Weights() = default;
@@ -114,7 +139,7 @@ DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef s
   if (!now) note_files();
   DeferredWeight weight =
       now ? DeferredWeight(load_now(name, where, format)) : DeferredWeight([store = store_, name, where, format] {
-        return load_tensor(*store, name, where, format).tensor;
+        return load_tensor(*store, name, where, format, /*upload=*/nullptr).tensor;
       });
   count(name);
   return weight;
@@ -144,7 +169,11 @@ LayerWeight Weights::take_layer(const std::string& name, at::IntArrayRef shape) 
 
 /// A tensor that moves with its component if models take turns.
 at::Tensor Weights::load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format) {
-  auto [tensor, is_view] = load_tensor(*store_, name, where, format);
+  auto [tensor, is_view] = load_tensor(*store_, name, where, format, context_.upload.get());
+  if (pinned_ && tensor.is_cpu()) {
+    tensor = pinned_->copy(tensor);
+    if (std::exchange(is_view, false)) store_->release(name);
+  }
   if (is_view) note_files();
   if (component_) component_->add(tensor, numbered_block_of(name));
   return tensor;

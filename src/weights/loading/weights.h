@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "tensor/pinned_arena.h"
 #include "tensor/placement.h"
 #include "weights/loading/load_context.h"
 #include "weights/loading/tensor_store.h"
@@ -46,6 +47,7 @@ class Weights {
   Placement load_placement_;  // where tensors are when they are taken: in host memory while models take turns
   LoadContext context_;
   std::shared_ptr<ComponentOffloader::Component> component_;  // null unless models take turns
+  std::unique_ptr<PinnedArena> pinned_;  // of their weights; null where the host has too little memory for that
   std::unique_ptr<State> state_;
 };
 

@@ -73,6 +73,7 @@ class BlockAllocator final : public c10::DeviceAllocator {
     c10::CachingDeviceAllocator::DeviceStats stats;
     stats.allocated_bytes[0].current = state.allocated;
     stats.reserved_bytes[0].current = state.allocated + state.cached;
+    stats.num_ooms = state.failed_allocations;
     return stats;
   }
   void resetAccumulatedStats(c10::DeviceIndex) override {}
@@ -312,6 +313,12 @@ void RehearsalDevice::lose() {
   auto& runtime = Runtime::get();
   const auto lock = runtime.lock();
   runtime.device(index_).lost = true;
+}
+
+void RehearsalDevice::lose_after(std::int64_t kernels) {
+  auto& runtime = Runtime::get();
+  const auto lock = runtime.lock();
+  runtime.device(index_).lost_after = kernels;
 }
 
 NoWorkOnDefaultStream::NoWorkOnDefaultStream() : before_(Runtime::default_stream_forbidden()) {

@@ -61,6 +61,8 @@ class RehearsalDevice {
   std::int64_t failed_allocations() const;
   /// From now on every use throws c10::AcceleratorError with the code of a launch failure.
   void lose();
+  /// The same after so many further kernels.
+  void lose_after(std::int64_t kernels);
 
  private:
   const int index_;

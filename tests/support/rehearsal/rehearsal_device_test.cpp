@@ -91,6 +91,17 @@ TEST_F(Rehearsal, MemoryIsLimitedAndKeptUntilItIsReleased) {
   EXPECT_EQ(free_memory(device_.device()), before) << "devices have memory of their own";
 }
 
+TEST_F(Rehearsal, CountsOfTheAllocatorAreThoseOfTheDevice) {
+  RehearsalDevice other(1);
+  other.limit_memory(1000);
+  const auto block = at::empty({300}, at::TensorOptions().dtype(at::kByte).device(other.device()));
+  const auto counts = allocator_counts(other.device());
+  EXPECT_EQ(counts.allocated, 300);
+  EXPECT_GE(counts.reserved, counts.allocated);
+  EXPECT_EQ(counts.free, 700);
+  EXPECT_EQ(counts.total, 1000);
+}
+
 TEST_F(Rehearsal, DefaultBudgetLeavesRoomForWorkspaces) {
   RehearsalDevice other(1);
   other.limit_memory(std::int64_t{24} << 30);

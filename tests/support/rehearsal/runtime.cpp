@@ -122,6 +122,7 @@ void Runtime::require_alive(int index) {
 }
 
 int Runtime::begin_operation(int index) {
+  if (auto& state = device(index); state.lost_after > 0) state.lost = --state.lost_after == 0;
   require_alive(index);
   const auto number = current_stream(index);
   TORCH_CHECK(!this_may_not_use_default_stream || number % kStreamsPerDevice != 0,

@@ -84,6 +84,7 @@ class Runtime {
 
   struct DeviceState {
     bool lost = false;
+    std::int64_t lost_after = 0;  // kernels; 0: never
     std::int64_t limit = std::int64_t{64} << 30, allocation_limit = limit;
     std::int64_t allocated = 0, cached = 0;
     std::int64_t cache_releases = 0, uses_after_loss = 0, failed_allocations = 0;
