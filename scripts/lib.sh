@@ -243,6 +243,27 @@ install_httplib() {
   printf '%s\n' "$HTTPLIB_VERSION" >"$target/.complete"
 }
 
+# install_proxies: unpacks Debian's nginx and Caddy under .deps/proxies, once, for reverse_proxy_test. They are not installed,
+# because that would start their services.
+install_proxies() {
+  local target=$DEPS/proxies
+  if [ -f "$target/.complete" ] || ! command -v apt-get >/dev/null; then
+    return
+  fi
+  note "downloading nginx and Caddy for reverse_proxy_test"
+  rm -rf "$target"
+  mkdir -p "$target/packages"
+  if ! (cd "$target/packages" && apt-get download nginx caddy >&2); then
+    note "apt has no nginx or no Caddy, so reverse_proxy_test is left out"
+    return
+  fi
+  local package
+  for package in "$target"/packages/*.deb; do
+    dpkg-deb --extract "$package" "$target"
+  done
+  touch "$target/.complete"
+}
+
 # unpacked_libtorch ARCHIVE: unpacks a wheel or a zip file under .deps, once, and prints the folder.
 unpacked_libtorch() {
   local archive=$1 target
