@@ -14,8 +14,10 @@
 #include "pipelines/families/checked_pipeline.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/families.h"
+#include "pipelines/families/memory_check.h"
 #include "pipelines/families/model_description.h"
 #include "pipelines/families/pipeline_builder.h"
+#include "tensor/free_memory.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
 #include "weights/format/file_names.h"
@@ -104,7 +106,9 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
                 return with_checks(std::move(pipeline), folder, loading.load_context.files);
               },
           .check =
-              [adapters = Adapters::directory_of(options.adapters)](const GenerationRequest& request) {
+              [=, adapters = Adapters::directory_of(options.adapters),
+               capacity = host_memory_capacity()](const GenerationRequest& request) {
+                if (options.placement.device.is_cpu()) check_memory(request, description, capacity);
                 GenerationRequest names;  // without the images of the request
                 names.prompt = request.prompt;
                 names.loras = request.loras;

@@ -60,12 +60,17 @@ std::int64_t free_in_cgroup_and_ancestors(const std::string& mount, std::string 
   return free;
 }
 
-std::int64_t available_host_memory() {
+/// @param field  of /proc/meminfo, for the machine as a whole
+std::int64_t host_memory(const std::string& field) {
   constexpr std::int64_t kKibibyte = 1024;
-  const auto available = read_field("/proc/meminfo", "MemAvailable:");
+  const auto of_machine = read_field("/proc/meminfo", field);
   std::ifstream file("/proc/self/cgroup");
   const std::string processes(std::istreambuf_iterator<char>(file), {});
-  return std::min(available ? *available * kKibibyte : kUnknown, free_memory_in_cgroups("/sys/fs/cgroup", processes));
+  return std::min(of_machine ? *of_machine * kKibibyte : kUnknown, free_memory_in_cgroups("/sys/fs/cgroup", processes));
+}
+
+std::int64_t available_host_memory() {
+  return host_memory("MemAvailable:");
 }
 
 std::int64_t free_host_memory(std::int64_t wanted) {
@@ -76,6 +81,11 @@ std::int64_t free_host_memory(std::int64_t wanted) {
 }
 
 }  // namespace
+
+std::int64_t host_memory_capacity() {
+  static const auto capacity = host_memory("MemTotal:");
+  return capacity;
+}
 
 void release_cached_host_memory() {
   if (mallctl == nullptr) return;

@@ -15,6 +15,11 @@ namespace easel {
 ///                otherwise less would be free after each image than before the first
 std::int64_t free_memory(c10::Device device, std::int64_t wanted = 0);
 
+/// Bytes that the process could have if nothing else used memory: all of the machine's, or what its control groups
+/// leave free. Computed by the first call, which should come before models are loaded; the largest number if the system
+/// does not report it. Thread-safe.
+std::int64_t host_memory_capacity();
+
 /// Returns the host memory that the process's allocator retains for future tensors to the kernel. Called when a model
 /// is unloaded, since other models may have no tensors of the same sizes. Does nothing without jemalloc.
 void release_cached_host_memory();

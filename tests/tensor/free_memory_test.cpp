@@ -32,6 +32,13 @@ TEST(FreeMemory, HostMemoryIsPositiveAndAtMostTotal) {
   EXPECT_LT(free, static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
 }
 
+TEST(FreeMemory, CapacityIsAtLeastWhatIsFreeAndDoesNotChange) {
+  const auto capacity = host_memory_capacity();
+  EXPECT_GE(capacity, free_memory(c10::Device(c10::kCPU)) / 2) << "the machine's memory, or that of its control groups";
+  EXPECT_LE(capacity, static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
+  EXPECT_EQ(capacity, host_memory_capacity());
+}
+
 TEST(FreeMemory, LowMemoryReleasesAllocatorCache) {
   purges = 0;
   free_memory(c10::Device(c10::kCPU), kMiB);
