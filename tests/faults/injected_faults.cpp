@@ -1,8 +1,11 @@
 // A library that is loaded before the program (LD_PRELOAD) and injects two faults:
 //
-//   FAULT_CLOCK=FILE        the wall clock is off by as many seconds as the file says, from one call to the next
-//   FAULT_SLOW=TEXT:MILLIS  opening a file with this text in its path takes so long, as on a mount that does not
-//   respond
+//   FAULT_CLOCK  the wall clock is off by as many seconds as the file says
+//   FAULT_SLOW   with MILLISECONDS:TEXT in the file, opening what has this text in its path takes so long, as on a
+//   mount that
+//                does not respond
+//
+// Both variables name files, which may change from one call to the next.
 //
 // Only functions that the program calls in other libraries can be replaced, which is enough: std::chrono and
 // std::ifstream are such callers.
@@ -12,13 +15,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <thread>
 
 namespace {
 
@@ -27,24 +33,28 @@ Function* next(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
-/// By system calls, since the functions that do the same are replaced.
-long clock_offset() {
-  const char* path = std::getenv("FAULT_CLOCK");
-  if (path == nullptr) return 0;
+/// The contents of the file that a variable names; empty if there is none. By system calls, since the functions that do
+/// the same are replaced.
+std::string file_of(const char* variable) {
+  const char* path = std::getenv(variable);
+  if (path == nullptr) return "";
   const long file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return 0;
-  std::array<char, 32> text{};
-  const long count = syscall(SYS_read, file, text.data(), text.size() - 1);
+  if (file < 0) return "";
+  std::array<char, 200> text{};
+  const long count = syscall(SYS_read, file, text.data(), text.size());
   syscall(SYS_close, file);
-  return count > 0 ? std::strtol(text.data(), nullptr, 10) : 0;
+  return std::string(text.data(), static_cast<std::size_t>(std::max(count, 0L)));
+}
+
+long clock_offset() {
+  return std::strtol(file_of("FAULT_CLOCK").c_str(), nullptr, 10);
 }
 
 void delay_open(const char* path) {
-  const char* slow = std::getenv("FAULT_SLOW");
-  const char* colon = slow == nullptr ? nullptr : std::strrchr(slow, ':');
-  if (colon == nullptr || std::strstr(path, std::string(slow, colon).c_str()) == nullptr) return;
-  constexpr unsigned kMicrosecondsPerMillisecond = 1000;
-  usleep(static_cast<unsigned>(std::strtoul(colon + 1, nullptr, 10)) * kMicrosecondsPerMillisecond);
+  const auto slow = file_of("FAULT_SLOW");
+  const auto colon = slow.find(':');
+  if (colon == std::string::npos || std::strstr(path, slow.substr(colon + 1).c_str()) == nullptr) return;
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::strtol(slow.c_str(), nullptr, 10)));
 }
 
 int open_slowly(const char* name, const char* path, int flags, mode_t mode) {

@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from program import Program
+from program import Program, SlowMount
 
 EASEL, MODEL, FAULTS = sys.argv[1:4]
 # A change of the models' files counts once two looks, two seconds apart, have found the same. A failed load that nothing has
@@ -76,9 +76,9 @@ class ModelFolder(unittest.TestCase):
 
     def test_mount_that_does_not_respond_delays_only_its_own_requests(self):
         shutil.copytree(MODEL, self.models / "slow")
-        environment = {"LD_PRELOAD": FAULTS, "FAULT_SLOW": "/slow/unet/:3000"}
-        with self.program("--default-model", "emoji", "--pin", "emoji", environment=environment) as program, \
-                concurrent.futures.ThreadPoolExecutor(1) as client:
+        with SlowMount(FAULTS) as mount, concurrent.futures.ThreadPoolExecutor(1) as client, \
+                self.program("--default-model", "emoji", "--pin", "emoji", environment=mount.environment) as program:
+            mount.delay("/slow/unet/", 3000)
             answer = client.submit(program.draw, model="slow")
             program.wait_until(lambda: b'"state":"loading"' in program.get("/v1/models")[1])
             for _ in range(3):

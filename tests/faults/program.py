@@ -2,9 +2,11 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 START_SECONDS = 60
@@ -103,3 +105,23 @@ class Program:
     def exit_code(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+
+class SlowMount:
+    """For `with`: files whose paths have a text can be made slow to open. `environment` is that of the program."""
+
+    def __init__(self, injected_faults):
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = pathlib.Path(self.folder.name, "slow")
+        self.environment = {"LD_PRELOAD": injected_faults, "FAULT_SLOW": str(self.file)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def delay(self, text, milliseconds):
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{milliseconds}:{text}", encoding="ascii")
+        new.rename(self.file)

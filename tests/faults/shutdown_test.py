@@ -8,12 +8,20 @@ import sys
 import time
 import unittest
 
-from program import IMAGES, Program
+from program import IMAGES, Program, SlowMount
 
 EASEL, MODEL, FAULTS = sys.argv[1:4]
 IN_WORK = 'easel_queue_requests{state="drawing"}'
 WAITING = 'easel_queue_requests{state="waiting"}'
 BODY = {"prompt": "a fox", "size": "64x64", "steps": 25}
+
+
+def slow_mount():
+    return SlowMount(FAULTS)
+
+
+def wait_for_unload(program):
+    program.wait_until(lambda: b'"state":"unloaded"' in program.get("/v1/models")[1])
 
 
 def terminate(program):
@@ -23,10 +31,10 @@ def terminate(program):
 class Shutdown(unittest.TestCase):
     def test_while_the_model_loads(self):
         """The request that waits for the model was accepted, so it gets its image."""
-        environment = {"LD_PRELOAD": FAULTS, "FAULT_SLOW": "/unet/:1000"}
-        with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, environment=environment, wait=False) as program, \
-                concurrent.futures.ThreadPoolExecutor(1) as client:
-            self.assertEqual(program.get("/ready")[0], 503)
+        with slow_mount() as mount, concurrent.futures.ThreadPoolExecutor(1) as client, \
+                Program(EASEL, MODEL, "--keep-alive", "0.1", stderr=subprocess.DEVNULL, environment=mount.environment) as program:
+            wait_for_unload(program)
+            mount.delay("/unet/", 1000)
             answer = client.submit(program.draw)
             program.wait_until(lambda: program.metric(WAITING) == 1)
             self.assertEqual(program.exit_code(), 0)
@@ -35,6 +43,17 @@ class Shutdown(unittest.TestCase):
     def test_while_the_model_loads_and_nobody_waits_for_it(self):
         with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, wait=False) as program:
             self.assertEqual(program.exit_code(), 0)
+
+    def test_while_a_mount_does_not_respond(self):
+        with slow_mount() as mount, concurrent.futures.ThreadPoolExecutor(1) as client, \
+                Program(EASEL, MODEL, "--keep-alive", "0.1", "--drain-timeout", "1", stderr=subprocess.DEVNULL,
+                        environment=mount.environment) as program:
+            wait_for_unload(program)
+            mount.delay("/unet/", 100000)
+            answer = client.submit(program.draw)
+            program.wait_until(lambda: program.metric(WAITING) == 1)
+            self.assertEqual(program.exit_code(20), 0)
+            self.assertEqual(answer.result(), 503)
 
     def test_while_requests_run_and_wait(self):
         with Program(EASEL, MODEL, stderr=subprocess.DEVNULL) as program, concurrent.futures.ThreadPoolExecutor(8) as clients:
