@@ -106,7 +106,6 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
       drain_timeout_s > 0 ? milliseconds(static_cast<std::int64_t>(drain_timeout_s * 1000)) : milliseconds::max();
   if (!engine.drain(timeout)) log::warning("the drain timeout has expired; unfinished requests were aborted");
   server.stop();
-  end_soon();
 }
 
 std::string url_host(const std::string& host) {
@@ -221,6 +220,7 @@ int serve(const Options& options) {
   }
   server->run();
   shutdown.join();
+  end_soon();
   if (downloading.valid()) finish_download(downloading);
   log::info("bye");
   return 0;
