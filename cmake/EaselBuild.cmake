@@ -28,6 +28,19 @@ if(EASEL_SANITIZE)
   target_link_options(easel_options INTERFACE -fsanitize=${EASEL_SANITIZE})
 endif()
 
+option(EASEL_HARDEN "Compile and link everything with the hardening flags of Debian; needs optimization" OFF)
+if(EASEL_HARDEN)
+  # What they cost is in docs/measurements/hardening.md. -U: some compilers define another value themselves.
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fstack-clash-protection)
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    add_compile_options(-fcf-protection)
+  endif()
+  add_link_options(-Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+  include(CheckPIESupported)
+  check_pie_supported(LANGUAGES CXX)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+endif()
+
 option(EASEL_WERROR "Treat warnings as errors, with -Wshadow and -Wextra-semi; with clang also -Wthread-safety" OFF)
 if(EASEL_WERROR)
   # Clang reports a function of libstdc++ 12 that libstdc++ itself uses and declares deprecated.

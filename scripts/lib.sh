@@ -290,6 +290,27 @@ install_httplib() {
   printf '%s\n' "$HTTPLIB_VERSION" >"$target/.complete"
 }
 
+# install_proxies: unpacks Debian's nginx and Caddy under .deps/proxies, once, for reverse_proxy_test. They are not installed,
+# because that would start their services.
+install_proxies() {
+  local target=$DEPS/proxies
+  if [ -f "$target/.complete" ] || ! command -v apt-get >/dev/null; then
+    return
+  fi
+  note "downloading nginx and Caddy for reverse_proxy_test"
+  rm -rf "$target"
+  mkdir -p "$target/packages"
+  if ! (cd "$target/packages" && apt-get download nginx caddy >&2); then
+    note "apt has no nginx or no Caddy, so reverse_proxy_test is left out"
+    return
+  fi
+  local package
+  for package in "$target"/packages/*.deb; do
+    dpkg-deb --extract "$package" "$target"
+  done
+  touch "$target/.complete"
+}
+
 # unpacked_libtorch ARCHIVE: unpacks a wheel or a zip file under .deps, once, and prints the folder.
 unpacked_libtorch() {
   local archive=$1 target
@@ -379,11 +400,26 @@ processors() {
   env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc
 }
 
+# available_memory_mib: prints how much memory is free, within the limits of a container. Its control group, of version 2 or
+# 1, is the root of what it sees.
+available_memory_mib() {
+  local free limit used folder
+  free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+  for folder in /sys/fs/cgroup /sys/fs/cgroup/memory; do
+    limit=$(cat "$folder/memory.max" 2>/dev/null || cat "$folder/memory.limit_in_bytes" 2>/dev/null || true)
+    used=$(cat "$folder/memory.current" 2>/dev/null || cat "$folder/memory.usage_in_bytes" 2>/dev/null || true)
+    if [[ $limit =~ ^[0-9]{1,18}$ && $used =~ ^[0-9]+$ ]] && [ $(((limit - used) >> 20)) -lt "$free" ]; then
+      free=$(((limit - used) >> 20))
+    fi
+  done
+  printf '%s\n' "$free"
+}
+
 # build_jobs: prints how many compilers this machine's processors and free memory allow to run at once.
 build_jobs() {
   local count memory_mib
   count=$(processors)
-  memory_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+  memory_mib=$(available_memory_mib)
   local by_memory=$((memory_mib / COMPILER_MEMORY_MIB))
   if [ "$by_memory" -lt 1 ]; then
     by_memory=1

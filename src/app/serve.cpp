@@ -83,6 +83,18 @@ sigset_t shutdown_signals() {
   return set;
 }
 
+/// A thread may be in a call that does not return: a model on a mount that does not respond, or a device. Nothing that
+/// was accepted waits for it any more.
+void end_soon() {
+  std::thread([] {
+    constexpr std::chrono::seconds kTimeout{5};
+    std::this_thread::sleep_for(kTimeout);
+    log::warning("bye; a model that is being loaded, or a device, does not return");
+    log::flush_background();
+    _exit(0);
+  }).detach();
+}
+
 /// Waits for SIGTERM or SIGINT, then lets accepted requests finish within the drain timeout. A second signal ends the
 /// process at once.
 void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
@@ -244,6 +256,7 @@ int serve(const Options& options) {
   }
   server->run();
   shutdown.join();
+  end_soon();
   if (downloading.valid()) finish_download(downloading);
   const bool lost = engine.all_devices_lost();
   if (lost || !engine.at_rest()) {

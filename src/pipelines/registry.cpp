@@ -17,10 +17,12 @@
 #include "pipelines/families/checked_pipeline.h"
 #include "pipelines/families/components.h"
 #include "pipelines/families/families.h"
+#include "pipelines/families/memory_check.h"
 #include "pipelines/families/model_description.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/families/warm_up.h"
 #include "tensor/compute_capability.h"
+#include "tensor/free_memory.h"
 #include "tensor/placement.h"
 #include "tensor/torch_errors.h"
 #include "weights/format/file_names.h"
@@ -143,10 +145,11 @@ ServedModel open(const std::string& id, const std::string& path, PipelineOptions
                     [&] { return with_torch_errors([&] { return load(*family, loading, description, there); }); });
               },
           .check =
-              [adapters = Adapters::directory_of(options.adapters),
+              [=, adapters = Adapters::directory_of(options.adapters), capacity = total_memory(at::kCPU),
                of_family = family.request_check == nullptr
                                ? std::function<void(const GenerationRequest&)>()
                                : family.request_check(folder, options, description)](const GenerationRequest& request) {
+                if (options.placement.device.is_cpu()) check_memory(request, description, capacity);
                 if (of_family) of_family(request);
                 GenerationRequest names;  // without the images of the request
                 names.prompt = request.prompt;

@@ -1,15 +1,17 @@
-"""The real program with descriptors and limits of a test's choice."""
+"""The real program with descriptors, limits and faults of a test's choice."""
+import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import time
-import urllib.error
-import urllib.request
 
 START_SECONDS = 60
 PLAIN_USER = 54321  # has no other processes, and no privileges that would lift a limit
+IMAGES = "/v1/images/generations"
 
 
 def clean_environment():
@@ -20,7 +22,9 @@ class Program:
     """`easel serve` on a free port. Its log goes to the descriptor `stderr`, so the port is read from /proc."""
 
     def __init__(self, easel, model, *flags, stderr, prepare=None, environment=None, wait=True):
-        self.process = subprocess.Popen([easel, "serve", "--model", model, "--port", "0", *flags], stdin=subprocess.DEVNULL,
+        """`model`: None if the flags name the models. `wait`: until it can generate images, not only until it listens."""
+        models = [] if model is None else ["--model", model]
+        self.process = subprocess.Popen([easel, "serve", *models, "--port", "0", *flags], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=stderr, env={**clean_environment(), **(environment or {})},
                                         preexec_fn=prepare)
         try:
@@ -29,6 +33,7 @@ class Program:
                 self.wait_until(lambda: self.get("/ready")[0] == 200)
         except BaseException:
             self.process.kill()
+            self.process.wait()
             raise
 
     def __enter__(self):
@@ -64,14 +69,19 @@ class Program:
         self.wait_until(look)
         return found[0]
 
-    def ask(self, path, body=None, timeout=30):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": "application/json"})
+    def ask(self, path, body=None, timeout=30, headers=None, source="127.0.0.1", method=None):
+        """One request. `body`: an object, or bytes with a Content-Type in `headers`. @return (status, body)"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout, source_address=(source, 0))
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            content = json.dumps(body) if isinstance(body, dict) else body
+            fields = {"Content-Type": "application/json", **(headers or {})}
+            connection.request(method or ("GET" if body is None else "POST"), path, content, fields)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"no response: {error!r}") from error
+        finally:
+            connection.close()
 
     def get(self, path):
         try:
@@ -79,14 +89,39 @@ class Program:
         except OSError:
             return None, b""
 
-    def draw(self):
+    def draw(self, **fields):
         """The status of a small image with one step."""
-        return self.ask("/v1/images/generations", {"prompt": "a fox", "size": "64x64", "steps": 1, "seed": 1})[0]
+        return self.ask(IMAGES, {"prompt": "a fox", "size": "64x64", "steps": 1, "seed": 1, **fields}, timeout=120)[0]
 
     def metric(self, name):
-        text = self.get("/metrics")[1].decode()
-        return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE).group(1))
+        """The value of a series, with its labels in the name; 0 before it exists."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics")[1].decode(), re.MULTILINE)
+        return float(found.group(1)) if found else 0.0
+
+    def resident_mib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"^VmRSS:\s+(\d+) kB", status.read(), re.MULTILINE).group(1)) / 1024
 
     def exit_code(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+
+class SlowMount:
+    """For `with`: files whose paths have a text can be made slow to open. `environment` is that of the program."""
+
+    def __init__(self, injected_faults):
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = pathlib.Path(self.folder.name, "slow")
+        self.environment = {"LD_PRELOAD": injected_faults, "FAULT_SLOW": str(self.file)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def delay(self, text, milliseconds):
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{milliseconds}:{text}", encoding="ascii")
+        new.rename(self.file)

@@ -12,6 +12,7 @@
 #include "checkpoints/checkpoint_source.h"
 #include "core/config.h"
 #include "easel/image_file.h"
+#include "pipelines/families/memory_check.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "pipelines/pipeline_cases.h"
@@ -393,6 +394,31 @@ TEST(Offload, TwoModelsShareADeviceAcrossFailures) {
   }
   EXPECT_EQ(testing::finish(*b, in_b.get()).pixels, baseline_pixels());
   EXPECT_EQ(testing::finish(*a, in_a.get()).pixels, baseline_pixels());
+}
+
+TEST(MemoryCheck, ImageThatCanNeverFitNamesASizeThatDoes) {
+  constexpr std::int64_t kMiB = 1 << 20;
+  ModelDescription model;
+  model.native_width = model.native_height = 512;
+  model.activations = {{.width = 512, .height = 512, .step_bytes = {{1, 100 * kMiB}, {2, 200 * kMiB}}}};
+  GenerationRequest request;
+  EXPECT_NO_THROW(check_memory(request, model, 1)) << "without a size";
+  request.width = request.height = 1024;
+  EXPECT_NO_THROW(check_memory(request, model, 400 * kMiB)) << "one row at a time fits";
+  try {
+    check_memory(request, model, 399 * kMiB);
+    ADD_FAILURE() << "was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(e.param(), "size");
+    EXPECT_STREQ(e.what(),
+                 "`size` 1024x1024 needs about 400 MiB for a step, and this server can have 399 MiB; at most "
+                 "1016x1016 fits");
+  }
+  request.width = request.height = 1016;
+  EXPECT_NO_THROW(check_memory(request, model, 399 * kMiB));
+  model.upscale_factor = 4;
+  EXPECT_NO_THROW(check_memory(request, model, kMiB)) << "upscalers have tiles";
 }
 
 }  // namespace

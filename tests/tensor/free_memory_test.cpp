@@ -32,6 +32,14 @@ TEST(FreeMemory, HostMemoryIsPositiveAndAtMostTotal) {
   EXPECT_LT(free, static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
 }
 
+TEST(FreeMemory, TotalIsAtLeastWhatIsFreeAndDoesNotChange) {
+  const c10::Device host(c10::kCPU);
+  const auto capacity = total_memory(host);
+  EXPECT_GE(capacity, free_memory(host) / 2) << "the machine's memory, or that of its control groups";
+  EXPECT_LE(capacity, static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
+  EXPECT_EQ(capacity, total_memory(host));
+}
+
 TEST(FreeMemory, LowMemoryReleasesAllocatorCache) {
   purges = 0;
   free_memory(c10::Device(c10::kCPU), kMiB);
