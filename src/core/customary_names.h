@@ -7,10 +7,11 @@
 
 namespace easel {
 
-/// A name in another program and what easel calls the same algorithm with the same spacing of noise levels.
+/// A name in another program and what easel calls the same algorithm with the same spacing of noise levels. Read by the
+/// table of schedulers, and by the server for the samplers of AUTOMATIC1111's API.
 struct CustomaryName {
   std::string_view written;  ///< as normalize_name spells it
-  std::string_view name;     ///< one of scheduler_names()
+  std::string_view name;     ///< a name that requests may use
 };
 
 /// Names of AUTOMATIC1111's web UI, ComfyUI, stable-diffusion.cpp, InvokeAI, the AI Horde and diffusers that are

@@ -1,4 +1,4 @@
-#include "schedulers/customary_names.h"
+#include "core/customary_names.h"
 
 #include <algorithm>
 
