@@ -60,6 +60,12 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   add("Model", model.id);
   if (request.image && model.upscale_factor == 0)
     add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (request.hires) {
+    add("Denoising strength", request.hires->strength);
+    add("Hires resize", concat(request.hires->width, 'x', request.hires->height));
+    if (request.hires->num_inference_steps) add("Hires steps", *request.hires->num_inference_steps);
+    add("Hires upscaler", request.hires->upscaler_name());
+  }
   if (request.clip_skip.value_or(0) != 0) add("Clip skip", a1111_clip_skip(*request.clip_skip, model));
   add("Version", concat(kSoftware, version));
   return write_parameters(text);
@@ -83,10 +89,10 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   if (!origin.options.embed) return metadata;
   auto request = origin.request;
   request.seed = image.seed;
-  request.width = image.image.width;
-  request.height = image.image.height;
-  metadata.parameters =
-      parameters_of(request, origin.model, origin.options.version, image.image.width, image.image.height);
+  // With a second pass, the size is that of the first.
+  request.width = request.hires ? request.width.value_or(origin.model.native_width) : image.image.width;
+  request.height = request.hires ? request.height.value_or(origin.model.native_height) : image.image.height;
+  metadata.parameters = parameters_of(request, origin.model, origin.options.version, *request.width, *request.height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
