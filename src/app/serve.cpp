@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +12,6 @@
 #include <memory>
 #include <thread>
 
-#include "adapters/adapter_catalog.h"
 #include "app/command_line/commands.h"
 #include "app/compute_threads.h"
 #include "app/late_engine.h"
@@ -19,6 +19,7 @@
 #include "app/models/model_list.h"
 #include "app/models/model_watch.h"
 #include "app/models/startup_download.h"
+#include "app/server_state.h"
 #include "app/service_manager.h"
 #include "app/watchdog.h"
 #include "core/background_log.h"
@@ -174,16 +175,18 @@ int serve(const Options& options) {
   auto server_options = options.server;
   server_options.metadata = metadata_options(options);
   server_options.metrics = make_metrics(server_options.version);
-  if (!options.model.lora_dir.empty()) {
-    const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
-    server_options.list_adapters = [catalog] { return catalog->list(); };
-  }
+  describe_machine(options, list_devices(options.model), server_options);
+  const auto watching = std::make_shared<std::atomic<ModelWatch*>>(nullptr);
+  server_options.refresh_models = [watching] {
+    if (auto* const watch = watching->load()) watch->look_soon();
+  };
   const auto download = std::make_shared<PendingDownload>();
   download->model = names.empty() ? "" : names.front();
   if (!names.empty()) server_options.download = download;
   LateEngine engine(download->model);
   std::unique_ptr<ModelWatch> watch;
   if (names.empty()) watch = start_engine(options, server_options.metrics, engine);
+  *watching = watch.get();
   auto server = make_http_server(engine, server_options);
   const int port = server->bind();
   if (names.empty()) log_startup(engine.models(), options.server.host, port);
@@ -196,6 +199,7 @@ int serve(const Options& options) {
     log::info(concat("listening on http://", url_host(options.server.host), ":", port, " while models are downloaded"));
     downloading = std::async(std::launch::async, [&] {
       watch = start_after_download(options, names, *download, server_options.metrics, engine);
+      *watching = watch.get();
       if (download->finished) log_startup(engine.models(), options.server.host, port);
     });
   }

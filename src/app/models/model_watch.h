@@ -37,6 +37,8 @@ class ModelWatch {
 
   /// Looks from now on, on a thread of its own.
   void start(std::chrono::milliseconds interval = std::chrono::seconds(2));
+  /// Looks twice within the next half second, after start(). May be called from any thread.
+  void look_soon();
   /// Looks once. Does not throw: what goes wrong is logged.
   void look();
 
@@ -46,6 +48,8 @@ class ModelWatch {
     std::string path, stamps;
     bool operator==(const Files&) const = default;
   };
+  /// Waits for the time of the next look. @return false where there is none
+  bool wait_for_next(std::chrono::milliseconds interval);
   static Files files_of(const std::string& path);
   void open(const std::string& id, const Files& files);
   void remove(const std::string& id);
@@ -60,6 +64,7 @@ class ModelWatch {
   Mutex mutex_;
   CondVar stopped_;
   bool stop_ EASEL_GUARDED_BY(mutex_) = false;
+  int looks_wanted_ EASEL_GUARDED_BY(mutex_) = 0;  // soon
 };
 
 }  // namespace easel

@@ -1,0 +1,17 @@
+// What the server tells about its machine and its folders.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/command_line/options.h"
+#include "easel/server.h"
+
+namespace easel {
+
+/// Fills ServerOptions::list_adapters, list_words, read_memory and autoencoders from the flags.
+/// @param devices  as list_devices() gave them
+/// @throws Error(kNotFound)  a folder does not exist
+void describe_machine(const Options& options, const std::vector<std::string>& devices, ServerOptions& server);
+
+}  // namespace easel
