@@ -332,3 +332,39 @@ build() {
   shift
   cmake --build "$EASEL_ROOT/build/$preset" --parallel "$(build_jobs)" ${1:+--target "$@"} >&2
 }
+
+# is_current STAMP FILE...: whether STAMP was made after the last change of every FILE.
+is_current() {
+  local stamp=$1 file
+  shift
+  for file in "$@"; do
+    [ -f "$stamp" ] && [ ! "$file" -nt "$stamp" ] || return 1
+  done
+}
+
+# install_clients FOLDER: installs the clients that FOLDER/requirements and FOLDER/node name. Each has a folder of its own,
+# because one environment cannot hold four versions of a package.
+install_clients() {
+  local clients=$DEPS/clients requirements
+  for requirements in "$1"/requirements/*.txt; do
+    local target
+    target=$clients/$(basename "$requirements" .txt)
+    if ! is_current "$target/.complete" "$requirements"; then
+      rm -rf "$target"
+      pip_to "$target" -q -r "$requirements"
+      touch "$target/.complete"
+    fi
+  done
+  local package
+  for package in "$1"/node/*/package.json; do
+    local target
+    target=$clients/node/$(basename "$(dirname "$package")")
+    if ! is_current "$target/.complete" "$package"; then
+      rm -rf "$target"
+      mkdir -p "$target"
+      cp "$package" "$target/"
+      (cd "$target" && npm install --no-audit --no-fund --loglevel=error) >&2
+      touch "$target/.complete"
+    fi
+  done
+}

@@ -1,7 +1,7 @@
 """OpenAI's clients and curl against the real server with the model that ships; ends with "N passed, N failed".
 
-usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients
-`scripts/test` installs the clients.
+usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients [--more]
+`scripts/test` installs the clients. With --more, it runs those of the folder `more` instead, which `scripts/check --all` installs.
 """
 import argparse
 import http.client
@@ -18,6 +18,7 @@ import time
 
 import images
 import readme
+import recorded
 import streams
 from server import Server, is_free
 
@@ -27,6 +28,9 @@ CLIENT_SECONDS = 300
 MODERN = ("openai-1", "openai-2", "openai-3")
 NODE_CLIENTS = ("openai-4", "openai-6", "openai-7")
 AI_SDKS = ("ai-6", "ai-7")
+# (name of the folder with the client's packages, program)
+MORE_CLIENTS = (("openai-1", "more/command_line.py"), ("langchain", "more/langchain_images.py"), ("haystack", "more/haystack_images.py"),
+                ("semantic-kernel", "more/semantic_kernel_images.py"), ("litellm-proxy", "more/litellm_proxy.py"))
 
 
 class Tally:
@@ -53,7 +57,7 @@ class Tally:
 
 def python_with(clients, client):
     """A Python and an environment in which `import openai` finds exactly this client."""
-    environment = {**os.environ, "PYTHONPATH": str(clients / client), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{clients / client}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
     tools = clients.parent / "tools" / "bin" / "python"
     return str(tools if tools.exists() else sys.executable), environment
 
@@ -86,7 +90,7 @@ def node_program(clients):
 def test_node(tally, server, clients, client, script, folder):
     (folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
     shutil.copy(HERE / script, folder)
-    output, code = run([node_program(clients), script, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
+    output, code = run([node_program(clients), pathlib.Path(script).name, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
     tally.add_lines(f"node {client}", output, code)
     check_images(tally, f"node {client}", folder)
 
@@ -199,21 +203,42 @@ def test_port_in_use(tally, easel, model, server):
               f"exit {code}: {output[-300:]}")
 
 
+def run_more(options, clients):
+    """The clients that take longer to install."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        with Server(options.easel, options.model, 0, scratch / "server.log") as server:
+            for client, script in MORE_CLIENTS:
+                folder = scratch / pathlib.Path(script).stem
+                folder.mkdir()
+                test_python(tally, server, clients, client, script, folder)
+            folder = scratch / "langchain-node"
+            folder.mkdir()
+            test_node(tally, server, clients, "langchain", "more/langchain.mjs", folder)
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--easel", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", required=True, type=pathlib.Path)
+    parser.add_argument("--more", action="store_true")
     options = parser.parse_args()
     clients = options.clients.resolve()
+    if options.more:
+        return run_more(options, clients)
 
     tally = Tally()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         # The snippet names port 9225, so the server listens there if the port is free.
-        with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log") as server:
+        with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log", *recorded.flags()) as server:
             print(f"server on port {server.port}", flush=True)
-            python_clients = [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN), ("litellm", "litellm_sdk.py")]
+            python_clients = [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN), ("litellm", "litellm_sdk.py"),
+                              ("webuiapi", "webui.py")]
             for client, script in python_clients:
                 folder = scratch / client
                 folder.mkdir()
@@ -226,6 +251,7 @@ def main():
             test_readme(tally, server, clients, scratch / "readme")
             test_curl(tally, server)
             streams.test(tally, server)
+            recorded.test(tally, server.port)
             test_garbage(tally, server)
             test_port_in_use(tally, options.easel, options.model, server)
             tally.add("the server is still there", server.process.poll() is None and server.health() == 200)
