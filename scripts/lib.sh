@@ -245,7 +245,7 @@ libtorch_estimate() {
   if [ -z "${1:-}" ] && has_nvidia_card; then
     kind=cuda
   fi
-  if [ -n "${EASEL_LIBTORCH:-}" ] || [ "$(cat "$DEPS/libtorch-$kind/.complete" 2>/dev/null)" = "$TORCH_VERSION" ]; then
+  if [ -n "${EASEL_LIBTORCH:-}" ] || grep -qs "^$TORCH_VERSION" "$DEPS/libtorch-$kind/.complete"; then
     printf 'there\n'
   elif [ "$kind" = cuda ]; then
     printf 'about 3 GB to download, 5 to 15 minutes at 50 Mbit/s or more\n'
