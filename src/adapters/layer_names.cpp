@@ -13,15 +13,15 @@ namespace {
 using Renaming = std::pair<std::string_view, std::string_view>;
 
 constexpr Renaming kOutsideBlocks[] = {{"conv_in", "input_blocks.0.0"},
+                                       {"conv_norm_out", "out.0"},
                                        {"conv_out", "out.2"},
                                        {"time_embedding.linear_1", "time_embed.0"},
                                        {"time_embedding.linear_2", "time_embed.2"},
                                        {"add_embedding.linear_1", "label_emb.0.0"},
                                        {"add_embedding.linear_2", "label_emb.0.2"}};
-constexpr Renaming kInResnet[] = {{"conv1", "in_layers.2"},
-                                  {"conv2", "out_layers.3"},
-                                  {"time_emb_proj", "emb_layers.1"},
-                                  {"conv_shortcut", "skip_connection"}};
+constexpr Renaming kInResnet[] = {{"norm1", "in_layers.0"},          {"conv1", "in_layers.2"},
+                                  {"norm2", "out_layers.0"},         {"conv2", "out_layers.3"},
+                                  {"time_emb_proj", "emb_layers.1"}, {"conv_shortcut", "skip_connection"}};
 // Layers of CLIP's attention, and their names in diffusers' files before PEFT.
 constexpr Renaming kOldAttention[] = {
     {".q_proj", ".to_q"}, {".k_proj", ".to_k"}, {".v_proj", ".to_v"}, {".out_proj", ".to_out"}};

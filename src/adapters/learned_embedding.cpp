@@ -22,8 +22,9 @@ std::unique_ptr<TensorStore> open(const std::string& path) {
   return std::make_unique<TorchCheckpoint>(path, &textual_inversion_of);
 }
 
-/// A single vector may be stored with one or two dimensions. @return [n, D]
-at::Tensor read_vectors(const TensorStore& store, const std::string& name, const std::string& file) {
+}  // namespace
+
+at::Tensor read_embedding(const TensorStore& store, const std::string& name, const std::string& file) {
   const auto& info = *store.find(name);
   const auto& shape = info.shape;
   const std::int64_t count = shape.size() == 1 ? 1 : shape.empty() ? 0 : shape[0];
@@ -41,15 +42,13 @@ at::Tensor read_vectors(const TensorStore& store, const std::string& name, const
   return vectors;
 }
 
-}  // namespace
-
 LearnedEmbedding::LearnedEmbedding(const std::string& path) : file_(path.substr(path.rfind('/') + 1)) {
   const auto store = open(path);
   const auto names = store->names();
   if (names.empty()) throw Error(ErrorCode::kUnsupported, file_ + " does not hold any tensors");
   for (const auto& name : names) {
     const bool meant = names.size() == 1 || name == "clip_l" || name == "clip_g";
-    if (meant) tensors_[name] = read_vectors(*store, name, file_);
+    if (meant) tensors_[name] = read_embedding(*store, name, file_);
   }
   if (tensors_.empty()) {
     throw Error(ErrorCode::kUnsupported,

@@ -5,6 +5,9 @@
 
 #include <map>
 #include <string>
+#include <utility>
+
+#include "weights/loading/tensor_store.h"
 
 namespace easel {
 
@@ -25,6 +28,10 @@ class LearnedEmbedding {
   /// @throws Error(kNotFound)                   the file cannot be opened
   /// @throws Error(kCorruptData, kUnsupported)  names the file and what is wrong with it
   explicit LearnedEmbedding(const std::string& path);
+  /// @param file     names the file that the vectors are from
+  /// @param tensors  as read_embedding() returns them: one of any name, or clip_l and clip_g
+  LearnedEmbedding(std::string file, std::map<std::string, at::Tensor> tensors)
+      : file_(std::move(file)), tensors_(std::move(tensors)) {}
 
   /// float32 [n, D] on the CPU, n from 1 to 1024: the tensor for this text encoder, or the only tensor of the file.
   /// @throws Error(kUnsupported)  the file holds several tensors, none for this text encoder; names the file
@@ -37,5 +44,11 @@ class LearnedEmbedding {
   std::string file_;
   std::map<std::string, at::Tensor> tensors_;
 };
+
+/// The vectors of one tensor. A single vector may be stored with one or two dimensions.
+/// @param file  names the file in messages
+/// @return      float32 [n, D] on the CPU, n from 1 to 1024
+/// @throws Error(kCorruptData, kUnsupported)  names the file and the tensor
+at::Tensor read_embedding(const TensorStore& store, const std::string& name, const std::string& file);
 
 }  // namespace easel

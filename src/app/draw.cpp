@@ -13,6 +13,7 @@
 #include "app/command_line/like.h"
 #include "app/compute_threads.h"
 #include "app/metadata_options.h"
+#include "app/models/last_use.h"
 #include "app/models/model_list.h"
 #include "core/text.h"
 #include "easel/image_file.h"
@@ -215,6 +216,7 @@ int draw(const Options& options) {
   drop_fields_without_use(request, models[0].description, options.server.strict);
   Timings timings;
   auto pipeline = models[0].load({}, {});
+  note_use(models[0].description.folder);
   timings.load_s = seconds_since(start);
   const auto images = generate(*pipeline, request, timings);
   save(images, metadata_of_request(request, models[0].description, metadata), options.draw.output);

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "app/command_line/commands.h"
+#include "app/command_line/format.h"
 #include "http/transport/probe.h"
 
 namespace easel {
@@ -11,7 +12,11 @@ int check_health(const Options& options) {
   constexpr std::chrono::seconds kTimeout{4};
   const int status = http::status_of(options.server.host, options.server.port, "/ready", kTimeout);
   constexpr int kOk = 200;
-  std::printf(status == kOk ? "ready\n" : "not ready: status %d\n", status);
+  if (status == kOk) {
+    std::printf("ready: http://%s:%d\n", url_host(options.server.host).c_str(), options.server.port);
+  } else {
+    std::printf("not ready: status %d\n", status);
+  }
   return status == kOk ? 0 : 1;
 }
 

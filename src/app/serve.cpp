@@ -11,13 +11,17 @@
 #include <future>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "app/command_line/commands.h"
+#include "app/command_line/format.h"
 #include "app/compute_threads.h"
 #include "app/late_engine.h"
 #include "app/metadata_options.h"
+#include "app/models/last_use.h"
 #include "app/models/model_list.h"
 #include "app/models/model_watch.h"
+#include "app/models/pulled_models.h"
 #include "app/models/startup_download.h"
 #include "app/server_state.h"
 #include "app/service_manager.h"
@@ -95,11 +99,6 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
   server.stop();
 }
 
-std::string url_host(const std::string& host) {
-  if (host == "0.0.0.0" || host == "::") return "localhost";
-  return host.find(':') == std::string::npos ? host : "[" + host + "]";
-}
-
 void log_startup(const ModelList& models, const std::string& host, int port) {
   const auto& model = models.front();
   const auto others = models.size() - 1;
@@ -124,7 +123,9 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   engine_options.prepare_thread = &make_compute_threads;
   const auto actions = watch_actions(options.model);
   const auto found = actions.find();
-  if (!engine.set(make_engine(list_models(options.model), engine_options))) return nullptr;
+  auto models = list_models(options.model);
+  for (auto& model : models) note_requests(model);
+  if (!engine.set(make_engine(std::move(models), engine_options))) return nullptr;
   auto watch = std::make_unique<ModelWatch>(engine, actions, found);
   watch->start();
   return watch;
@@ -180,6 +181,7 @@ int serve(const Options& options) {
   server_options.refresh_models = [watching] {
     if (auto* const watch = watching->load()) watch->look_soon();
   };
+  server_options.model_library = make_model_library(options);
   const auto download = std::make_shared<PendingDownload>();
   download->model = names.empty() ? "" : names.front();
   if (!names.empty()) server_options.download = download;

@@ -129,6 +129,14 @@ std::string hub_snapshot(const std::string& path) {
   return latest.empty() ? path : latest.string();
 }
 
+bool is_hub_cache(const std::string& path) {
+  std::error_code unknown;
+  return std::ranges::any_of(fs::directory_iterator(path, unknown), [](const fs::directory_entry& entry) {
+    std::error_code error;
+    return entry.path().filename().string().starts_with(kHubPrefix) && entry.is_directory(error);
+  });
+}
+
 std::string hub_name(const std::string& path) {
   auto folder = fs::path(path).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();

@@ -33,6 +33,9 @@ ModelSearch search_models(const std::string& folder);
 /// that was changed last. `path` itself if it is another folder.
 std::string hub_snapshot(const std::string& path);
 
+/// Whether a folder is Hugging Face's cache itself: it holds folders models--ORG--NAME.
+bool is_hub_cache(const std::string& path);
+
 /// ORG/NAME of a folder models--ORG--NAME or of a snapshot in it; empty for any other path.
 std::string hub_name(const std::string& path);
 

@@ -76,7 +76,7 @@ Error no_model(const std::map<std::string, RemoteFile>& root) {
 }  // namespace
 
 std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files, const std::string& folder,
-                                           bool prefer_half) {
+                                           bool prefer_half, const std::vector<std::string>& without) {
   std::map<std::string, std::map<std::string, RemoteFile>> folders;  // by component and name; "" is the root
   const auto prefix = folder.empty() ? "" : folder + "/";
   for (const auto& file : files) {
@@ -97,7 +97,7 @@ std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files,
       if (small) chosen.push_back(file);
       is_component = is_component || (small && !component.empty());
     }
-    if (!is_component) continue;
+    if (!is_component || contains(without, component)) continue;
     const auto weights = best_weights(contents, prefer_half);
     chosen.insert(chosen.end(), weights.begin(), weights.end());
   }

@@ -15,8 +15,9 @@ namespace easel::hub {
 /// @param files        their paths are taken relative to `folder`
 /// @param folder       of the repository; empty: its root
 /// @param prefer_half  the model will run in float16 or bfloat16
+/// @param without      components whose weights are left out, because they come from elsewhere
 /// @throws Error(kNotFound)  there is no model_index.json; the message names single files that may be pulled instead
 std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files, const std::string& folder,
-                                           bool prefer_half);
+                                           bool prefer_half, const std::vector<std::string>& without = {});
 
 }  // namespace easel::hub

@@ -120,6 +120,24 @@ std::optional<std::chrono::seconds> parse_retry_after(const std::string& text) {
   return std::chrono::seconds(seconds);
 }
 
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return (*static_cast<const std::function<bool()>*>(user))() ? 1 : 0;
+}
+
+Error stopped(const std::string& what) {
+  return {ErrorCode::kCancelled, concat("the download of ", what, " was stopped")};
+}
+
+/// @throws Error(kCancelled)  `stop` returned true
+void pause_for(std::chrono::milliseconds time, const std::function<bool()>& stop, const std::string& what) {
+  constexpr std::chrono::milliseconds kSlice{100};
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) {
+    if (stop && stop()) throw stopped(what);
+    std::this_thread::sleep_for(stop ? kSlice : time);
+  }
+}
+
 [[noreturn]] void throw_curl_error(CURLcode code, const char* detail, const std::string& host) {
   const std::string reason = *detail != '\0' ? detail : curl_easy_strerror(code);
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
@@ -204,9 +222,15 @@ HttpResponse HttpClient::get_once(const HttpRequest& request, BodySink& sink) co
   if (certificates != nullptr && *certificates != '\0') curl_easy_setopt(curl, CURLOPT_CAINFO, certificates);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  if (policy_.stop) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &policy_.stop);
+  }
   const auto code = curl_easy_perform(curl);
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &transfer.response.status);
   if (transfer.failure) std::rethrow_exception(transfer.failure);
+  if (code == CURLE_ABORTED_BY_CALLBACK) throw stopped(part_of(request.url, CURLUPART_HOST));
   const bool has_status = transfer.response.status != 0 && !is_document(transfer.response.status);
   if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && has_status)) {
     throw_curl_error(code, detail, part_of(request.url, CURLUPART_HOST));
@@ -261,7 +285,7 @@ void HttpClient::with_retries(const std::string& what, const std::function<void(
                     concat(what, " cannot be fetched: ", e.what(), " (", failures, " attempts)"));
       }
       log::debug("trying again", {{"what", what}, {"after", e.what()}});
-      std::this_thread::sleep_for(e.retry_after ? std::chrono::milliseconds(*e.retry_after) : pause);
+      pause_for(e.retry_after ? std::chrono::milliseconds(*e.retry_after) : pause, policy_.stop, what);
       pause *= 4;
     }
   }

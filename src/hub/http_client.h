@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace easel::hub {
 
@@ -22,6 +23,8 @@ struct TransferPolicy {
   std::chrono::seconds slow_time{15};       ///< a transfer that is below slow_rate for so long has failed
   long slow_rate = 1024;                    ///< bytes per second
   std::chrono::seconds document_time{120};  ///< an attempt to fetch a small document ends after so long
+  /// Asked several times per second; true ends the transfer with Error(kCancelled). Empty: never.
+  std::function<bool()> stop = {};
 };
 
 struct HttpRequest {
@@ -60,7 +63,7 @@ class BodySink {
 /// those in the file that SSL_CERT_FILE names. Not thread-safe.
 class HttpClient {
  public:
-  explicit HttpClient(TransferPolicy policy) : policy_(policy) {}
+  explicit HttpClient(TransferPolicy policy) : policy_(std::move(policy)) {}
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
@@ -68,6 +71,7 @@ class HttpClient {
 
   /// One GET, redirects followed. Responses with a status other than 200 and 206 are returned without their body.
   /// @throws TransientFailure
+  /// @throws Error(kCancelled)        TransferPolicy::stop returned true; the other functions throw it, too
   /// @throws Error(kUnavailable)      the certificate cannot be verified, or there are too many redirects
   /// @throws Error(kInvalidArgument)  not an address of http or https, or a redirect from https to http
   HttpResponse get(const HttpRequest& request, BodySink& sink) const;

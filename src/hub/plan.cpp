@@ -13,7 +13,7 @@
 namespace easel::hub {
 namespace {
 
-constexpr const char* kFileExtensions[] = {".safetensors", ".ckpt", ".pt", ".bin"};
+constexpr const char* kFileExtensions[] = {".safetensors", ".gguf", ".ckpt", ".pt", ".bin"};
 
 bool has_model_extension(const std::string& name) {
   return std::any_of(std::begin(kFileExtensions), std::end(kFileExtensions),
@@ -31,10 +31,11 @@ std::string last_part(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-std::vector<RemoteFile> files_to_fetch(const Snapshot& snapshot, const Reference& reference, bool prefer_half) {
+std::vector<RemoteFile> files_to_fetch(const Snapshot& snapshot, const Reference& reference, bool prefer_half,
+                                       const std::vector<std::string>& without) {
   if (reference.file.empty()) {
     try {
-      return choose_model_files(snapshot.files, reference.folder, prefer_half);
+      return choose_model_files(snapshot.files, reference.folder, prefer_half, without);
     } catch (const Error& e) {
       throw Error(e.code(), concat(reference.repository, ": ", e.what()));
     }
@@ -47,16 +48,17 @@ std::vector<RemoteFile> files_to_fetch(const Snapshot& snapshot, const Reference
   throw Error(ErrorCode::kNotFound, concat(reference.repository, " has no file ", path));
 }
 
-/// Adds what easel needs of a snapshot. @param folder  of the model where the files go; empty: the model's own
-void add_files(const Snapshot& snapshot, const Reference& reference, const PullOptions& options,
-               const std::string& folder, PullPlan& plan) {
+/// Adds what easel needs of a snapshot.
+/// @param part  says where the files go, and what is left out
+void add_files(const Snapshot& snapshot, const Reference& reference, const PullOptions& options, const RecipePart& part,
+               PullPlan& plan) {
   const bool single = !reference.file.empty();
   const auto prefix = reference.folder.empty() ? std::size_t{0} : reference.folder.size() + 1;
-  for (const auto& file : files_to_fetch(snapshot, reference, options.prefer_half)) {
+  for (const auto& file : files_to_fetch(snapshot, reference, options.prefer_half, part.without)) {
     const auto path = single ? last_part(reference.file) : file.path.substr(prefix);
     plan.files.push_back({.url = file_url(options.endpoint, snapshot, file),
                           .token = options.endpoint.token,
-                          .path = folder.empty() ? path : concat(folder, "/", path),
+                          .path = part.folder.empty() ? path : concat(part.folder, "/", path),
                           .name = file.path,
                           .size = file.size,
                           .sha256 = file.sha256,
@@ -72,7 +74,7 @@ PullPlan plan_repository(const HttpClient& client, const std::string& what, cons
                 .version = concat(reference.repository, "@", snapshot.commit),
                 .licence = snapshot.licence};
   if (single) plan.single_file = plan.target;
-  add_files(snapshot, reference, options, "", plan);
+  add_files(snapshot, reference, options, {.source = what}, plan);
   return plan;
 }
 
@@ -83,13 +85,13 @@ PullPlan plan_recipe(const HttpClient& client, const std::string& name, const Pu
     throw Error(ErrorCode::kNotFound, concat("there is no recipe called ", quote(escape_control_characters(name)),
                                              "; `easel models --available` lists them, and ORG/NAME is a repository"));
   }
-  PullPlan plan{.target = name, .version = concat("recipe ", name)};
+  PullPlan plan{.target = recipe->folder(), .version = concat("recipe ", name)};
   for (const auto& part : recipe->parts) {
     const auto reference = parse_reference(part.source);
     const auto snapshot = read_snapshot(client, options.endpoint, reference);
     plan.version += concat(" ", reference.repository, "@", snapshot.commit);
     if (part.folder.empty() && plan.licence.empty()) plan.licence = snapshot.licence;
-    add_files(snapshot, reference, options, part.folder, plan);
+    add_files(snapshot, reference, options, part, plan);
   }
   if (plan.licence.empty()) plan.licence = recipe->licence;
   auto manifest = recipe->manifest.empty() ? nlohmann::json::object() : nlohmann::json::parse(recipe->manifest);

@@ -121,7 +121,7 @@ PulledModel pull(const std::string& what, const PullOptions& options) {
 }
 
 std::string target_name(const std::string& what) {
-  if (find_recipe(what) != nullptr) return what;
+  if (const auto* recipe = find_recipe(what)) return recipe->folder();
   try {
     const auto reference = parse_reference(what);
     return reference.file.empty() ? reference.name() : reference.file.substr(reference.file.rfind('/') + 1);

@@ -38,9 +38,15 @@ std::string get_text(Config& object, const std::string& key) {
   return text;
 }
 
-/// A recipe's name is that of a folder, and never one that a repository could have.
+/// With a dash for its colon, a recipe's name is that of a folder, and never one that a repository could have.
+std::string folder_of(std::string name) {
+  const auto colon = name.find(':');
+  if (colon != std::string::npos) name[colon] = '-';
+  return name;
+}
+
 void check_name(const std::string& name) {
-  if (is_safe_path(name) && name.find('/') == std::string::npos) return;
+  if (is_safe_path(folder_of(name)) && name.find('/') == std::string::npos) return;
   throw malformed_recipe("models/recipes.json", concat("has a recipe with the name ", quote(name)));
 }
 
@@ -52,6 +58,7 @@ RecipePart parse_part(const json& value, const std::string& where) {
     if (*bytes <= 0) throw malformed_recipe(where, "has a size that is not positive");
     part.bytes = static_cast<std::uint64_t>(*bytes);
   }
+  part.without = object.get<std::vector<std::string>>("without", {});
   object.finish();
   parse_reference(part.source);
   if (!part.folder.empty() && !is_safe_path(part.folder)) throw malformed_recipe(where, "has a folder that climbs out");
@@ -88,6 +95,10 @@ Recipe parse_recipe(const json& value) {
 
 }  // namespace
 
+std::string Recipe::folder() const {
+  return folder_of(name);
+}
+
 std::optional<std::uint64_t> Recipe::bytes() const {
   std::uint64_t sum = 0;
   for (const auto& part : parts) {
@@ -103,12 +114,11 @@ std::vector<Recipe> parse_recipes(std::string_view text) {
   const auto& list = object.raw("recipes");
   if (!list.is_array()) throw malformed_recipe("models/recipes.json", "has no list of recipes");
   std::vector<Recipe> parsed;
-  std::set<std::string> names;
+  std::set<std::string> folders;
   for (const auto& value : list) {
     parsed.push_back(parse_recipe(value));
-    const auto& name = parsed.back().name;
-    if (!names.insert(name).second)
-      throw malformed_recipe("models/recipes.json", concat("has two recipes called ", name));
+    if (!folders.insert(parsed.back().folder()).second)
+      throw malformed_recipe("models/recipes.json", concat("has two recipes called ", parsed.back().name));
   }
   object.finish();
   return parsed;

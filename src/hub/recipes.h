@@ -14,10 +14,11 @@ struct RecipePart {
   std::string source;                       ///< as parse_reference reads it
   std::string folder = {};                  ///< of the model where it goes; empty: the model's own
   std::optional<std::uint64_t> bytes = {};  ///< on the disk; none where it was not read from the hub
+  std::vector<std::string> without = {};    ///< components whose weights another part brings
 };
 
 struct Recipe {
-  std::string name;                        ///< what is pulled, and the name of the model's folder
+  std::string name;                        ///< what is pulled, e.g. "sd15" or "flux1-schnell:q4_k"
   std::string title;                       ///< for people to read
   std::string family;                      ///< as ModelDescription::family
   std::string licence;                     ///< as the hub abbreviates it
@@ -25,6 +26,9 @@ struct Recipe {
   std::vector<RecipePart> parts;
   std::string manifest = {};  ///< the model's easel.json, without the licence; empty: an empty object
   bool verified = false;      ///< revisions and sizes were read from the hub by scripts/recipes-check
+
+  /// The name of the model's folder: `name`, with a dash for the colon.
+  std::string folder() const;
 
   /// Bytes on the disk; none where a part's size is not known.
   std::optional<std::uint64_t> bytes() const;

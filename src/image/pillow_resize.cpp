@@ -86,10 +86,9 @@ std::uint8_t rounded(std::int32_t sum) {
 
 constexpr std::int32_t kHalf = 1 << (kPrecisionBits - 1);
 
-Image resize_rows(const Image& image, int width, PillowFilter filter) {
-  const auto axis = taps_for_axis(image.width, width, filter);
-  Image resized{.width = width, .height = image.height, .pixels = {}};
-  resized.pixels.reserve(static_cast<std::size_t>(width) * image.height * kChannels);
+Image resize_rows(const Image& image, const std::vector<Taps>& axis) {
+  Image resized{.width = static_cast<int>(axis.size()), .height = image.height, .pixels = {}};
+  resized.pixels.reserve(axis.size() * static_cast<std::size_t>(image.height) * kChannels);
   for (int y = 0; y < image.height; ++y) {
     const auto* row = &image.pixels[static_cast<std::size_t>(y) * image.width * kChannels];
     for (const auto& taps : axis) {
@@ -107,12 +106,12 @@ Image resize_rows(const Image& image, int width, PillowFilter filter) {
   return resized;
 }
 
-Image resize_columns(const Image& image, int height, PillowFilter filter) {
+Image resize_columns(const Image& image, const std::vector<Taps>& axis) {
   const auto stride = static_cast<std::size_t>(image.width) * kChannels;
-  Image resized{.width = image.width, .height = height, .pixels = {}};
-  resized.pixels.resize(stride * static_cast<std::size_t>(height));
+  Image resized{.width = image.width, .height = static_cast<int>(axis.size()), .pixels = {}};
+  resized.pixels.resize(stride * axis.size());
   auto* out = resized.pixels.data();
-  for (const auto& taps : taps_for_axis(image.height, height, filter)) {
+  for (const auto& taps : axis) {
     const auto* rows = &image.pixels[static_cast<std::size_t>(taps.first) * stride];
     for (std::size_t x = 0; x < stride; ++x) {
       auto sum = kHalf;
@@ -124,11 +123,11 @@ Image resize_columns(const Image& image, int height, PillowFilter filter) {
 }
 
 Image resize_rows_if_needed(const Image& image, int width, PillowFilter filter) {
-  return width == image.width ? image : resize_rows(image, width, filter);
+  return width == image.width ? image : resize_rows(image, taps_for_axis(image.width, width, filter));
 }
 
 Image resize_columns_if_needed(const Image& image, int height, PillowFilter filter) {
-  return height == image.height ? image : resize_columns(image, height, filter);
+  return height == image.height ? image : resize_columns(image, taps_for_axis(image.height, height, filter));
 }
 
 /// Pillow resizes the rows first, except that since version 13 columns come first where they are reduced by many more
@@ -148,6 +147,17 @@ Image pillow_resize(const Image& image, int width, int height, PillowFilter filt
   if (columns_first(image, width, height))
     return resize_rows_if_needed(resize_columns_if_needed(image, height, filter), width, filter);
   return resize_columns_if_needed(resize_rows_if_needed(image, width, filter), height, filter);
+}
+
+Image pillow_continue_edge(const Image& image, ImageEdge edge, int extent) {
+  check_image(image);
+  const bool sideways = edge == ImageEdge::kLeft || edge == ImageEdge::kRight;
+  check_size(sideways ? extent : image.width, sideways ? image.height : extent);
+  const int size = sideways ? image.width : image.height;
+  const double where = edge == ImageEdge::kLeft || edge == ImageEdge::kTop ? 0 : size;
+  const std::vector<Taps> axis(static_cast<std::size_t>(extent),
+                               taps_for_pixel(where, /*filter_scale=*/1, size, PillowFilter::kBicubic));
+  return sideways ? resize_rows(image, axis) : resize_columns(image, axis);
 }
 
 }  // namespace easel

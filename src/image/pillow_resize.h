@@ -17,4 +17,12 @@ enum class PillowFilter {
 /// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or a size is not one that resize() accepts
 Image pillow_resize(const Image& image, int width, int height, PillowFilter filter);
 
+enum class ImageEdge { kLeft, kTop, kRight, kBottom };
+
+/// The margin with which diffusers continues an image beyond an edge: `extent` equal columns or rows. They are what
+/// Pillow's Image.resize makes, to the bit, of a box without extent at that edge: bicubic, so they overshoot the
+/// outermost pixels slightly. Thread-safe.
+/// @throws Error(kInvalidArgument)  as pillow_resize()
+Image pillow_continue_edge(const Image& image, ImageEdge edge, int extent);
+
 }  // namespace easel

@@ -9,7 +9,10 @@ namespace easel {
 void AdapterSet::add(const BoundAdapter& adapter, AdapterWeights weights) {
   // All digits: two weights that differ at all make two sets.
   const auto key_with = [&](auto... numbers) { return concat('#', adapter.id, std::hexfloat, '*', numbers...); };
-  if (weights.any()) key_ += key_with(weights.unet, '*', weights.text_encoders);
+  if (weights.any()) {
+    key_ += key_with(weights.unet, '*', weights.text_encoders);
+    words_.insert(words_.end(), adapter.words.begin(), adapter.words.end());
+  }
   for (const auto& [model, slot, change] : adapter.layers) {
     const auto weight = weights.of(*model);
     if (weight == 0) continue;

@@ -1,6 +1,7 @@
 // The adapters of a request, as a model's layers look them up.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -10,6 +11,15 @@
 #include "nn/layer_table.h"
 
 namespace easel {
+
+/// A word of prompts whose embeddings an adapter file brings along. Immutable.
+struct BundledWord {
+  std::string word;
+  std::map<std::string, at::Tensor> vectors;  ///< float32 [n, D] on the CPU, by text encoder: clip_l, clip_g; the only
+                                              ///< one may have any name
+  std::string file;                           ///< without its folder, for messages
+  std::string version;                        ///< unique to these vectors within the process
+};
 
 /// An adapter file whose tensors have been assigned to layers. Immutable.
 struct BoundAdapter {
@@ -21,6 +31,7 @@ struct BoundAdapter {
   std::string id;  ///< unique: a file that is read again gets another one
   std::vector<Layer> layers;
   std::size_t bytes = 0;  ///< size of its tensors
+  std::vector<std::shared_ptr<const BundledWord>> words = {};
 };
 
 /// How strong an adapter is in each kind of model.
@@ -45,6 +56,9 @@ class AdapterSet {
   /// The same for one model only; empty if no adapter of the set changes it.
   std::string key_of(const LayerTable& model) const;
 
+  /// The words of all adapters, in order. Of two with one name, the later one counts.
+  const std::vector<std::shared_ptr<const BundledWord>>& words() const { return words_; }
+
   /// The adapters of one layer; null if none changes it. Called by every layer at every call.
   const LayerAdapters* find(const std::shared_ptr<const LayerSlot>& slot) const;
 
@@ -58,6 +72,7 @@ class AdapterSet {
   std::string key_;
   std::vector<ModelKey> model_keys_;
   std::unordered_map<std::shared_ptr<const LayerSlot>, LayerAdapters> layers_;
+  std::vector<std::shared_ptr<const BundledWord>> words_;
 };
 
 }  // namespace easel

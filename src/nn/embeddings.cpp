@@ -73,7 +73,7 @@ TextTimeEmbedding::TextTimeEmbedding(const ModuleScope& scope, std::int64_t enco
       heads_(heads) {}
 
 at::Tensor TextTimeEmbedding::operator()(const at::Tensor& hidden_states, const RunContext& ctx) const {
-  return norm2_(proj_(pool(norm1_(hidden_states), ctx), ctx));
+  return norm2_(proj_(pool(norm1_(hidden_states, ctx), ctx), ctx), ctx);
 }
 
 at::Tensor TextTimeEmbedding::pool(const at::Tensor& tokens, const RunContext& ctx) const {

@@ -7,6 +7,7 @@
 #include <ATen/ops/kron.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <limits>
@@ -169,6 +170,16 @@ at::Tensor apply_dora(const WeightedAdapter& use, const LayerCall& call, at::Ten
 }
 
 }  // namespace
+
+NormChange norm_change(const LayerAdapters& adapters, const at::Tensor& like) {
+  NormChange sum{.weight = at::zeros_like(like), .bias = at::zeros_like(like)};
+  for (const auto& use : adapters.uses) {
+    const auto& weight = std::get<Difference>(use.adapter->change).weight;
+    if (weight.defined()) sum.weight.add_(weight, use.weight);
+    if (use.adapter->bias.defined()) sum.bias.add_(use.adapter->bias, use.weight);
+  }
+  return sum;
+}
 
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape) {
   return unscaled_delta(adapter, shape) * adapter.scale;

@@ -39,8 +39,8 @@ struct KroneckerProduct {
   KroneckerFactor w1, w2;
 };
 
-/// The difference of the whole weight: LyCORIS' "full", and what extraction tools write. Undefined if only the bias
-/// changes.
+/// The difference of the whole weight: LyCORIS' "full" and "norm", and what extraction tools write. Undefined if only
+/// the bias changes. The only change that a norm can have.
 struct Difference {
   at::Tensor weight;  ///< of the layer's shape
 };
@@ -107,6 +107,13 @@ at::Tensor run_layer(const LayerCall& call);
 /// The layer's output with all its adapters. Results are those of PEFT 0.21.2, unfused, and of lycoris_lora 4.1.3, each
 /// for its own kinds. No value is read back from a device.
 at::Tensor apply_adapters(const LayerAdapters& adapters, const LayerCall& call);
+
+/// The sum of the changes of a norm, which is applied as a second norm with this weight and bias, as lycoris_lora does.
+struct NormChange {
+  at::Tensor weight, bias;  ///< [features]
+};
+/// @param like  the norm's own weight
+NormChange norm_change(const LayerAdapters& adapters, const at::Tensor& like);
 
 /// The scaled change as a weight of this shape.
 at::Tensor delta_weight(const LayerAdapter& adapter, at::IntArrayRef shape);

@@ -16,7 +16,10 @@ namespace easel {
 /// A layer whose weight an adapter can change. Immutable; its address identifies the layer (AdapterSet::find).
 struct LayerSlot {
   std::string name;                 ///< within its model, e.g. "mid_block.attentions.0.proj_in"
-  std::vector<std::int64_t> shape;  ///< of its weight: [out, in], or [out, in, k, k] of a convolution
+  std::vector<std::int64_t> shape;  ///< of its weight: [out, in]; [out, in, k, k] of a convolution; [features] of a
+                                    ///< group or layer norm
+
+  bool is_norm() const { return shape.size() == 1; }
 };
 
 /// The layers of one model, recorded while the model is built. The model's layers share ownership of the slots, so a

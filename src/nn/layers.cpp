@@ -10,9 +10,13 @@
 namespace easel {
 namespace {
 
+const LayerAdapters* adapters_of(const std::shared_ptr<const LayerSlot>& slot, const RunContext& ctx) {
+  return ctx.adapters == nullptr ? nullptr : ctx.adapters->find(slot);
+}
+
 at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const LayerSlot>& slot,
                              const RunContext& ctx) {
-  const auto* adapters = ctx.adapters == nullptr ? nullptr : ctx.adapters->find(slot);
+  const auto* adapters = adapters_of(slot, ctx);
   return adapters == nullptr ? run_layer(call) : apply_adapters(*adapters, call);
 }
 
@@ -60,17 +64,34 @@ at::Tensor Conv2d::operator()(const at::Tensor& x, const RunContext& ctx) const 
 }
 
 GroupNorm::GroupNorm(const ModuleScope& scope, std::int64_t groups, std::int64_t channels, double eps)
-    : weight_(scope.take("weight", {channels})), bias_(scope.take("bias", {channels})), groups_(groups), eps_(eps) {}
+    : weight_(scope.take("weight", {channels})),
+      bias_(scope.take("bias", {channels})),
+      groups_(groups),
+      eps_(eps),
+      slot_(scope.layer({channels})) {}
 
-at::Tensor GroupNorm::operator()(const at::Tensor& x) const {
-  return at::group_norm(x, groups_, weight_, bias_, eps_);
+at::Tensor GroupNorm::operator()(const at::Tensor& x, const RunContext& ctx) const {
+  auto normed = at::group_norm(x, groups_, weight_, bias_, eps_);
+  if (const auto* adapters = adapters_of(slot_, ctx)) {
+    const auto change = norm_change(*adapters, weight_);
+    normed.add_(at::group_norm(x, groups_, change.weight, change.bias, eps_));
+  }
+  return normed;
 }
 
 LayerNorm::LayerNorm(const ModuleScope& scope, std::int64_t features, double eps)
-    : weight_(scope.take("weight", {features})), bias_(scope.take("bias", {features})), eps_(eps) {}
+    : weight_(scope.take("weight", {features})),
+      bias_(scope.take("bias", {features})),
+      eps_(eps),
+      slot_(scope.layer({features})) {}
 
-at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
-  return at::layer_norm(x, weight_.sizes(), weight_, bias_, eps_);
+at::Tensor LayerNorm::operator()(const at::Tensor& x, const RunContext& ctx) const {
+  auto normed = at::layer_norm(x, weight_.sizes(), weight_, bias_, eps_);
+  if (const auto* adapters = adapters_of(slot_, ctx)) {
+    const auto change = norm_change(*adapters, weight_);
+    normed.add_(at::layer_norm(x, weight_.sizes(), change.weight, change.bias, eps_));
+  }
+  return normed;
 }
 
 Embedding::Embedding(const ModuleScope& scope, std::int64_t count, std::int64_t features)

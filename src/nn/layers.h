@@ -62,23 +62,31 @@ class Conv2d {
 class GroupNorm {
  public:
   GroupNorm(const ModuleScope& scope, std::int64_t groups, std::int64_t channels, double eps);
-  at::Tensor operator()(const at::Tensor& x) const;  // [B, channels, ...], a new tensor of the same shape
+  /// @param x    [B, channels, ...]
+  /// @param ctx  its adapters of this layer, if there are any, are applied
+  /// @return     a new tensor of the same shape
+  at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;
 
  private:
   at::Tensor weight_, bias_;
   std::int64_t groups_;
   double eps_;
+  std::shared_ptr<const LayerSlot> slot_;
 };
 
 /// Over the last dimension.
 class LayerNorm {
  public:
   LayerNorm(const ModuleScope& scope, std::int64_t features, double eps = 1e-5);
-  at::Tensor operator()(const at::Tensor& x) const;  // [..., features], a new tensor of the same shape
+  /// @param x    [..., features]
+  /// @param ctx  its adapters of this layer, if there are any, are applied
+  /// @return     a new tensor of the same shape
+  at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;
 
  private:
   at::Tensor weight_, bias_;
   double eps_;
+  std::shared_ptr<const LayerSlot> slot_;
 };
 
 class Embedding {

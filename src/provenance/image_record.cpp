@@ -33,6 +33,10 @@ GenerationRequest with_defaults(GenerationRequest request, const ModelDescriptio
   if (!request.guidance_scale && uses_guidance(model)) request.guidance_scale = model.default_guidance_scale;
   if (!request.prompt_syntax)
     request.prompt_syntax = options.prompt_syntax == "a1111" ? PromptSyntax::kA1111 : PromptSyntax::kPlain;
+  if (request.padding_mask_crop && !request.width) {
+    request.width = model.native_width;
+    request.height = model.native_height;
+  }
   return request;
 }
 
@@ -66,6 +70,10 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
     if (request.hires->num_inference_steps) add("Hires steps", *request.hires->num_inference_steps);
     add("Hires upscaler", request.hires->upscaler_name());
   }
+  if (request.padding_mask_crop) {
+    add("Inpaint area", "Only masked");
+    add("Masked area padding", *request.padding_mask_crop);
+  }
   if (request.clip_skip.value_or(0) != 0) add("Clip skip", a1111_clip_skip(*request.clip_skip, model));
   add("Version", concat(kSoftware, version));
   return write_parameters(text);
@@ -89,10 +97,18 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   if (!origin.options.embed) return metadata;
   auto request = origin.request;
   request.seed = image.seed;
-  // With a second pass, the size is that of the first.
-  request.width = request.hires ? request.width.value_or(origin.model.native_width) : image.image.width;
-  request.height = request.hires ? request.height.value_or(origin.model.native_height) : image.image.height;
-  metadata.parameters = parameters_of(request, origin.model, origin.options.version, *request.width, *request.height);
+  // With padding_mask_crop the request's size is that of the part that was drawn, and with a second pass that of the
+  // first.
+  if (request.hires) {
+    request.width = request.width.value_or(origin.model.native_width);
+    request.height = request.height.value_or(origin.model.native_height);
+  } else if (!request.padding_mask_crop) {
+    request.width = image.image.width;
+    request.height = image.image.height;
+  }
+  const auto width = request.hires ? *request.width : image.image.width;
+  const auto height = request.hires ? *request.height : image.image.height;
+  metadata.parameters = parameters_of(request, origin.model, origin.options.version, width, height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);

@@ -33,6 +33,8 @@ void visit_request(Request& r, Visitor&& visit) {
   visit("clip_skip", r.clip_skip);
   visit("denoising_end", r.denoising_end);
   visit("strength", r.strength);
+  visit("padding_mask_crop", r.padding_mask_crop);
+  visit("keep_unmasked", r.keep_unmasked);
   visit("image_guidance_scale", r.image_guidance_scale);
   visit("noise_level", r.noise_level);
   visit("timesteps", r.timesteps);
@@ -98,6 +100,9 @@ struct Writer {
   }
   void operator()(const char* name, const std::string& text) const {
     if (!text.empty()) object[name] = text;
+  }
+  void operator()(const char* name, const bool& set) const {
+    if (set) object[name] = true;
   }
 };
 

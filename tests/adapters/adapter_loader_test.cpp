@@ -1,6 +1,7 @@
 // Adapter files that are damaged, incomplete, or made for another model.
 #include "adapters/adapter_loader.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
@@ -11,7 +12,6 @@
 #include <fstream>
 
 #include "easel/error.h"
-#include "weights/stores/adapter_file.h"
 #include "weights/stores/safetensors_writer.h"
 
 namespace easel {
@@ -134,11 +134,30 @@ TEST_F(AdapterLoaderTest, NamesWithPeftsWrappingAreUnderstood) {
                   "`base_model.model.conv_out.lora_A.default.weight` does not belong to any layer");
 }
 
-TEST_F(AdapterLoaderTest, WhatOneTrainerAddsIsNotAnAdapter) {
+TEST_F(AdapterLoaderTest, WhatOneTrainerAddsIsUnderstood) {
   auto tensors = with(low_rank(), "global_step", at::ones({1}, at::kLong));
-  tensors["bundle_emb.word.clip_l"] = at::ones({2, 8});
-  EXPECT_EQ(load(tensors)->layers.size(), 1u);
-  EXPECT_THAT(AdapterFile(path()).bundled_words(), ::testing::ElementsAre("word"));
+  tensors["bundle_emb.word.clip_l"] = at::full({2, 8}, 3, at::kHalf);
+  tensors["bundle_emb.word.clip_g"] = at::ones({2, 12});
+  tensors["bundle_emb.one.string_to_param.*"] = at::ones({8});
+  const auto bound = load(tensors);
+  EXPECT_EQ(bound->layers.size(), 1u);
+  ASSERT_EQ(bound->words.size(), 2u);
+  EXPECT_EQ(bound->words[0]->word, "one");
+  EXPECT_EQ(bound->words[0]->vectors.begin()->second.sizes(), at::IntArrayRef({1, 8}));
+  EXPECT_EQ(bound->words[1]->word, "word");
+  EXPECT_EQ(bound->words[1]->vectors.at("clip_l").sum().item<double>(), 48);
+  EXPECT_EQ(bound->words[1]->vectors.at("clip_g").size(1), 12);
+  EXPECT_EQ(bound->words[1]->file, "a.safetensors");
+  AdapterSet set;
+  set.add(*bound, {.unet = 0, .text_encoders = 0});
+  EXPECT_TRUE(set.words().empty()) << "an adapter of weight 0 is left out";
+  set.add(*bound, {});
+  EXPECT_EQ(set.words(), bound->words);
+  for (const char* key : {"bundle_emb.word.t5", "bundle_emb.word", "bundle_emb..clip_l"}) {
+    expect_rejected(with(low_rank(), key, at::ones({2, 8})), ErrorCode::kUnsupported, key);
+  }
+  expect_rejected(with(low_rank(), "bundle_emb.word.clip_l", at::full({2, 8}, NAN)), ErrorCode::kCorruptData,
+                  "`bundle_emb.word.clip_l` holds numbers that are not finite");
 }
 
 TEST_F(AdapterLoaderTest, EightBitFloatsAreReadAsTheirValues) {
@@ -199,7 +218,6 @@ TEST_F(AdapterLoaderTest, MissingOrExtraTensorsAreNamed) {
 TEST_F(AdapterLoaderTest, UnsupportedKindsAndOtherModelsAreRejected) {
   const std::string linear = kLinear;
   expect_rejected(with(low_rank(), linear + ".oft_blocks", at::ones({1})), ErrorCode::kUnsupported, ".oft_blocks`");
-  expect_rejected(with(low_rank(), "conv_in.w_norm", at::ones({1})), ErrorCode::kUnsupported, "`conv_in.w_norm`");
   expect_rejected(with(low_rank(), "unet.mid_block.attentions.0.proj_in.lora_magnitude_vector", at::ones({6})),
                   ErrorCode::kCorruptData, "lora_magnitude_vector");
   expect_rejected(
@@ -237,6 +255,31 @@ TEST_F(AdapterLoaderTest, BiasMayChangeWithOrWithoutTheWeight) {
   expect_rejected({{bias, at::ones({7})}}, ErrorCode::kInvalidArgument, "`" + bias + "` is [7]");
   expect_rejected({{difference, weight}, {"lora_unet_conv_in.dora_scale", at::ones({6, 1, 1, 1})}},
                   ErrorCode::kCorruptData, "dora_scale` does not fit");
+}
+
+TEST_F(AdapterLoaderTest, NormsTakeLycorisTensorsAndDifferences) {
+  unet_->add("mid_block.resnets.0.norm1", {8});
+  for (const std::string name : {"lora_unet_mid_block_resnets_0_norm1", "lora_unet_middle_block_0_in_layers_0"}) {
+    for (const auto& [weight, bias] : {std::pair{".w_norm", ".b_norm"}, {".diff", ".diff_b"}}) {
+      const auto both = load({{name + weight, at::full({8}, 2.0)}, {name + bias, at::full({8}, 3.0)}});
+      ASSERT_EQ(both->layers.size(), 1u);
+      EXPECT_EQ(both->layers[0].slot->name, "mid_block.resnets.0.norm1");
+      EXPECT_EQ(std::get<Difference>(both->layers[0].adapter->change).weight.sum().item<double>(), 16);
+      EXPECT_EQ(both->layers[0].adapter->bias.sum().item<double>(), 24);
+      EXPECT_FALSE(load({{name + weight, at::ones({8})}})->layers[0].adapter->bias.defined());
+      EXPECT_FALSE(
+          std::get<Difference>(load({{name + bias, at::ones({8})}})->layers[0].adapter->change).weight.defined());
+      expect_rejected({{name + weight, at::ones({7})}}, ErrorCode::kInvalidArgument, "expected [8]");
+    }
+    expect_rejected(low_rank(name), ErrorCode::kCorruptData, "does not fit the layer's other tensors");
+    expect_rejected({{name + ".w_norm", at::ones({8})}, {name + ".diff", at::ones({8})}}, ErrorCode::kCorruptData,
+                    "does not fit");
+  }
+  expect_rejected(with(low_rank(), std::string(kLinear) + ".w_norm", at::ones({6})), ErrorCode::kCorruptData,
+                  "w_norm` does not fit");
+  expect_rejected({{std::string(kLinear) + ".w_norm", at::ones({6})}}, ErrorCode::kCorruptData, "has no counterpart");
+  expect_rejected({{"conv_norm_out.w_norm", at::ones({8})}}, ErrorCode::kInvalidArgument,
+                  "`conv_norm_out.w_norm` does not belong to any layer of this model");
 }
 
 TEST_F(AdapterLoaderTest, DamagedFilesAreErrors) {

@@ -1,5 +1,6 @@
 """The program from outside: flags, environment, config file, commands, exit codes.  usage: cli_test.py EASEL MODEL_FOLDER"""
 import base64
+import datetime
 import os
 import pathlib
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 EASEL, MODEL = sys.argv[1], sys.argv[2]
 # Flat images of 64x32.
@@ -28,6 +30,38 @@ def png_size(path):
     head = pathlib.Path(path).read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     return struct.unpack(">II", head[16:24])
+
+
+def write_png(path, rows):
+    """A gray image of 8 bits."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    body = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def png_rows(path):
+    """The pixels of an RGB image of 8 bits, row by row."""
+    content, at, data = pathlib.Path(path).read_bytes(), 8, b""
+    width, height = png_size(path)
+    while at < len(content):
+        length, = struct.unpack(">I", content[at:at + 4])
+        if content[at + 4:at + 8] == b"IDAT":
+            data += content[at + 8:at + 8 + length]
+        at += length + 12
+    raw, stride, rows = zlib.decompress(data), 3 * width, []
+    before = bytearray(stride)
+    for y in range(height):
+        method, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        for x in range(stride):
+            left, above, corner = (row[x - 3], before[x], before[x - 3]) if x >= 3 else (0, before[x], 0)
+            estimate = left + above - corner
+            paeth = min((left, above, corner), key=lambda value: abs(estimate - value))
+            row[x] = (row[x] + (0, left, above, (left + above) // 2, paeth)[method]) & 255
+        rows.append(bytes(row))
+        before = row
+    return rows
 
 
 class Flags(unittest.TestCase):
@@ -286,6 +320,28 @@ class Models(unittest.TestCase):
             self.assertIn("style/small", listed)
             self.assertIn("org/name", listed)
             self.assertIn("org/name (default)", run("models", "--model", f"{folder}/hub/models--org--name").stdout)
+            self.assertIn("mine (default)", run("models", "--model", f"mine={folder}/hub").stdout)
+            os.makedirs(f"{folder}/hub/models--org--other/snapshots")
+            os.symlink(MODEL, f"{folder}/hub/models--org--other/snapshots/5678")
+            listed = run("models", "--model", f"{folder}/hub").stdout
+            self.assertIn("org/name (default)", listed)
+            self.assertIn("org/other\n", listed)
+            self.assertIn("gives one name to a cache of 2 models", run("models", "--model", f"mine={folder}/hub").stderr)
+
+    def test_the_last_use_is_listed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(MODEL, f"{folder}/link")
+            state = {"XDG_STATE_HOME": f"{folder}/state"}
+            self.assertIn("last used   no use is recorded", run("models", "--model", MODEL, env=state).stdout)
+            begin = datetime.datetime.now().replace(second=0, microsecond=0)
+            run("draw", "a fox", "-o", f"{folder}/x.png", "--steps", "1", "--model", MODEL, env=state)
+            for path in (MODEL, f"{folder}/link"):
+                used = re.search(r"last used   (.*)", run("models", "--model", path, env=state).stdout)[1]
+                self.assertGreaterEqual(datetime.datetime.strptime(used, "%Y-%m-%d %H:%M"), begin)
+            pathlib.Path(f"{folder}/file").write_bytes(b"")
+            unwritable = {"XDG_STATE_HOME": f"{folder}/file"}
+            drawn = run("draw", "a fox", "-o", f"{folder}/y.png", "--steps", "1", "--model", MODEL, env=unwritable)
+            self.assertEqual(drawn.returncode, 0, drawn.stderr)
 
     def test_two_of_one_name_in_models_dir(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -315,6 +371,31 @@ class Draw(unittest.TestCase):
         self.assertEqual(png_size(one), (128, 128))
         self.assertEqual(pathlib.Path(one).read_bytes(), pathlib.Path(two).read_bytes())
         self.assertNotEqual(pathlib.Path(one).read_bytes(), pathlib.Path(other).read_bytes())
+
+    def test_seeds_have_64_bits(self):
+        largest = self.draw("largest.png", "a fox", "--seed", str(2**64 - 1), "--steps", "1")
+        self.assertIn(b'"seed":"18446744073709551615"', pathlib.Path(largest).read_bytes())
+        for seed in (str(2**64), "-1", "x"):
+            result = run("draw", "a fox", "-o", f"{self.folder.name}/x.png", "--seed", seed, "--model", MODEL)
+            self.assertNotEqual(result.returncode, 0, seed)
+
+    def test_a_mask_keeps_pixels_on_request_and_small_parts_are_put_back(self):
+        def pixels(name, *flags):
+            path = self.draw(name, "a cat", "--image", image, "--mask", mask, "--seed", "3", "--steps", "2", *flags)
+            return png_size(path), png_rows(path)
+
+        image = self.draw("image.png", "a fox", "--seed", "1", "--steps", "2", "--size", "128x128")
+        original = png_rows(image)
+        mask = f"{self.folder.name}/mask.png"
+        write_png(mask, [[255 if 64 <= x < 96 and 64 <= y < 96 else 0 for x in range(128)] for y in range(128)])
+        kept_rows = [y for y in range(128) if not 64 <= y < 96]
+        size, plain = pixels("plain.png")
+        self.assertNotEqual([plain[y] for y in kept_rows], [original[y] for y in kept_rows], "as in diffusers")
+        for flags in (("--keep-unmasked",), ("--padding-mask-crop", "4", "--size", "64x64")):
+            size, rows = pixels("kept.png", *flags)
+            self.assertEqual(size, (128, 128))
+            self.assertEqual([rows[y] for y in kept_rows], [original[y] for y in kept_rows], flags)
+            self.assertNotEqual(rows, original)
 
     def test_like_makes_an_image_again(self):
         first = self.draw("first.png", "a fox", "--seed", "3", "--steps", "3", "--size", "64x48", "--guidance-scale", "3.5",

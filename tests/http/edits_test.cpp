@@ -82,6 +82,7 @@ TEST(Edits, ImageAndMaskReachTheEngine) {
   EXPECT_EQ(request.image->pixels, gradient(32, 24).pixels);
   ASSERT_TRUE(request.mask);
   EXPECT_EQ(request.mask->pixels, std::vector<std::uint8_t>(32 * 24 * 3, 255));
+  EXPECT_TRUE(request.keep_unmasked);
   ASSERT_EQ(request.loras.size(), 1u);
   EXPECT_EQ(request.loras[0].weight, 0.5);
   EXPECT_EQ(request.loras[0].text_encoder_weight, 0.2);

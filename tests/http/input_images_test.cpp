@@ -106,6 +106,55 @@ TEST(InputImages, MaskIsBlurredAsPillowBlursIt) {
   EXPECT_NE(request.mask->pixels, mask.pixels);
 }
 
+TEST(InputImages, CroppingToTheMaskKeepsTheImagesSize) {
+  const auto model = test::tiny_model("tiny");  // 24 x 16 pixels
+  const auto photograph = jpeg_file(gradient(200, 100)), mask = png_file(flat(200, 100, 255, 255, 255));
+  ImageRequest request;
+  request.padding_mask_crop = 8;
+  attach_input_images(upload_of(photograph, mask), ImageTask::kEdit, model, {}, request);
+  EXPECT_EQ(request.image->width, 200) << "not decoded at a fraction, because it is also the result";
+  EXPECT_FALSE(request.width) << "the part is drawn at the model's own size";
+  EXPECT_FALSE(request.response.resized_from);
+
+  request = {};
+  request.padding_mask_crop = 8;
+  request.width = request.height = 64;
+  attach_input_images(upload_of(photograph, mask), ImageTask::kEdit, model, {}, request);
+  EXPECT_EQ(request.image->width, 200);
+  EXPECT_EQ(request.width, 64);
+}
+
+std::string crop_refusal(const ImageUpload& upload, ImageTask task, const ServerOptions& limits) {
+  ImageRequest request;
+  request.padding_mask_crop = 8;
+  try {
+    attach_input_images(upload, task, ordinary_model(), limits, request);
+  } catch (const HttpFailure& failure) {
+    return failure.error().param;
+  }
+  return "none";
+}
+
+TEST(InputImages, CroppingNeedsAMaskAndAnImageWithinTheLimitsOfResults) {
+  const auto image = png_file(gradient(200, 100)), mask = png_file(flat(200, 100, 255, 255, 255));
+  EXPECT_EQ(crop_refusal(upload_of(image), ImageTask::kEdit, {}), "padding_mask_crop");
+  EXPECT_EQ(crop_refusal(upload_of(image), ImageTask::kVary, {}), "padding_mask_crop");
+  EXPECT_EQ(crop_refusal(upload_of(image, mask), ImageTask::kEdit, {.max_edge = 199}), "image");
+  EXPECT_EQ(crop_refusal(upload_of(image, mask), ImageTask::kEdit, {.max_edge = 200}), "none");
+}
+
+TEST(InputImages, PixelsAreKeptOnlyWithAMask) {
+  const auto image = png_file(gradient(16, 16)), mask = png_file(flat(16, 16, 255, 255, 255));
+  for (const bool keep : {false, true}) {
+    ImageRequest request;
+    request.keep_unmasked = keep;
+    attach_input_images(upload_of(image, mask), ImageTask::kEdit, ordinary_model(), {}, request);
+    EXPECT_EQ(request.keep_unmasked, keep);
+    attach_input_images(upload_of(image), ImageTask::kEdit, ordinary_model(), {}, request);
+    EXPECT_FALSE(request.keep_unmasked);
+  }
+}
+
 TEST(InputImages, TransparentPartsOfTheImageAreTheMask) {
   std::vector<std::uint8_t> alpha(256, 255);
   EXPECT_EQ(marks(with(upload_of(png_file(gradient(16, 16), alpha))).mask), "none");

@@ -37,6 +37,8 @@ TEST(RequestFields, FillTheRequest) {
   const auto request = read({{"guidance_rescale", 0.7},
                              {"denoising_end", 0.8},
                              {"strength", 0.25},
+                             {"padding_mask_crop", 12},
+                             {"keep_unmasked", false},
                              {"image_guidance_scale", 1.5},
                              {"noise_level", 20},
                              {"original_size", {1024, 768}},
@@ -53,6 +55,8 @@ TEST(RequestFields, FillTheRequest) {
   EXPECT_EQ(request.guidance_rescale, 0.7);
   EXPECT_EQ(request.denoising_end, 0.8);
   EXPECT_EQ(request.strength, 0.25);
+  EXPECT_EQ(request.padding_mask_crop, 12);
+  EXPECT_FALSE(request.keep_unmasked);
   EXPECT_EQ(request.image_guidance_scale, 1.5);
   EXPECT_EQ(request.noise_level, 20);
   const auto& conditions = request.micro_conditioning;
@@ -83,6 +87,9 @@ TEST(RequestFields, HaveDiffusersDefaults) {
   EXPECT_FALSE(request.strength || request.denoising_end || request.image_guidance_scale || request.noise_level ||
                request.prompt_syntax);
   EXPECT_TRUE(request.timesteps.empty() && request.sigmas.empty() && request.loras.empty());
+  EXPECT_TRUE(request.keep_unmasked) << "unlike diffusers, edits keep what the mask keeps";
+  EXPECT_FALSE(request.padding_mask_crop);
+  EXPECT_FALSE(read(json::object(), /*has_input_image=*/false).keep_unmasked);
   EXPECT_EQ(request.guidance_rescale, 0.0);
   EXPECT_FALSE(request.micro_conditioning.original_size || request.micro_conditioning.target_size);
   EXPECT_EQ(request.micro_conditioning.crops_coords_top_left, Pixels(0, 0));

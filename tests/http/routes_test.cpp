@@ -51,6 +51,9 @@ TEST(Routes, MatchesEverySpelling) {
       {"POST", "/models/a%2Fb//load/", "/v1/models/{id}/load", "a%2Fb"},
       {"POST", "/v1/models/a/b/unload", "/v1/models/{id}/unload", "a/b"},
       {"POST", "/v1/models/load/load", "/v1/models/{id}/load", "load"},
+      {"POST", "/v1/models/pull", "/v1/models/pull", ""},
+      {"POST", "/v1/models/pull/load", "/v1/models/{id}/load", "pull"},
+      {"DELETE", "/v1/models/org/a%20b", "/v1/models/{id}", "org/a%20b"},
       {"GET", "/v1/models/a/load", "/v1/models/{id}", "a/load"},
       {"GET", "/v1/models/load", "/v1/models/{id}", "load"},
       {"GET", "/api/v1/models", "/v1/models", ""},
@@ -93,10 +96,10 @@ TEST(Routes, ReportsAllowedMethods) {
   EXPECT_EQ(find_route("GET", "/v1/images/generations").allow, "POST, OPTIONS");
   EXPECT_EQ(find_route("GET", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("POST", "/v1/models").allow, "GET, HEAD, OPTIONS");
-  EXPECT_EQ(find_route("DELETE", "/v1/models/x").allow, "GET, HEAD, OPTIONS");
+  EXPECT_EQ(find_route("PUT", "/v1/models/x").allow, "GET, HEAD, DELETE, OPTIONS");
   EXPECT_EQ(find_route("POST", "/v1/models/load").route, nullptr) << "no model is named";
-  EXPECT_EQ(find_route("POST", "/v1/models/load").allow, "GET, HEAD, OPTIONS");
-  EXPECT_EQ(find_route("DELETE", "/v1/models/x/unload").allow, "GET, HEAD, POST, OPTIONS");
+  EXPECT_EQ(find_route("POST", "/v1/models/load").allow, "GET, HEAD, DELETE, OPTIONS");
+  EXPECT_EQ(find_route("PATCH", "/v1/models/x/unload").allow, "GET, HEAD, POST, DELETE, OPTIONS");
   EXPECT_EQ(find_route("HEAD", "/v1/images/generations").route, nullptr);
   EXPECT_EQ(find_route("get", "/v1/models").route, nullptr) << "methods are case-sensitive";
 }

@@ -129,6 +129,21 @@ TEST(SdapiExtras, MasksAreBlurredByFourPixelsUnlessARequestSaysOtherwise) {
   EXPECT_EQ(distinct_values(json::object()), four) << "A1111's default";
 }
 
+TEST(SdapiExtras, OnlyThePartUnderTheMaskIsDrawnUnlessARequestSaysOtherwise) {
+  const RunningServer server;
+  const auto padding_of = [&](const json& more) {
+    json body = {{"prompt", "a cat"}, {"init_images", {file_of(24, 16)}}, {"mask", file_of(24, 16, 255)}};
+    body.update(more);
+    const auto response = post(server, "img2img", body);
+    EXPECT_EQ(response.status, 200) << response.body;
+    EXPECT_FALSE(response.json()["parameters"].contains("ignored")) << response.body;
+    return server.engine.requests().back().padding_mask_crop;
+  };
+  EXPECT_EQ(padding_of(json::object()), 32) << "A1111's defaults";
+  EXPECT_EQ(padding_of({{"inpaint_full_res_padding", 8}}), 8);
+  EXPECT_EQ(padding_of({{"inpaint_full_res", false}}), std::nullopt);
+}
+
 TEST(SdapiExtras, WithoutClipBracketsAreRemovedAndWeightsNamed) {
   auto model = tiny_model("without-clip");
   model.max_clip_skip = 0;

@@ -34,6 +34,16 @@ TEST(FileChoice, PrefersSafetensorsOfTheWantedPrecision) {
               UnorderedElementsAre("unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"));
 }
 
+TEST(FileChoice, LeavesOutTheWeightsOfComponentsThatComeFromElsewhere) {
+  std::vector<std::string> paths = {"model_index.json", "transformer/config.json",
+                                    "transformer/diffusion_pytorch_model.safetensors", "vae/config.json",
+                                    "vae/diffusion_pytorch_model.safetensors"};
+  std::vector<std::string> chosen;
+  for (const auto& file : choose_model_files(files_of(paths), "", false, {"transformer"})) chosen.push_back(file.path);
+  EXPECT_THAT(chosen, UnorderedElementsAre("model_index.json", "transformer/config.json", "vae/config.json",
+                                           "vae/diffusion_pytorch_model.safetensors"));
+}
+
 TEST(FileChoice, TakesTheOtherPrecisionRatherThanAPickle) {
   const std::vector<std::string> paths = {"vae/config.json", "vae/diffusion_pytorch_model.bin",
                                           "vae/diffusion_pytorch_model.fp16.safetensors"};

@@ -43,6 +43,20 @@ TEST(Recipes, ReadsPartsManifestAndSizes) {
   EXPECT_FALSE(parsed[0].verified);
 }
 
+TEST(Recipes, VariantsHaveFoldersOfTheirOwn) {
+  const auto parsed = parse_recipes(with_recipe(
+      R"({"name": "a:q4", "title": "A", "family": "f", "licence": "mit", "manifest": {"components": {"t": "t/a.gguf"}},
+          "parts": [{"source": "org/a", "without": ["t"]}, {"source": "org/b:a.gguf", "folder": "t"}]})"));
+  EXPECT_EQ(parsed[0].folder(), "a-q4");
+  EXPECT_EQ(parsed[0].parts[0].without, std::vector<std::string>{"t"});
+  EXPECT_TRUE(parsed[0].parts[1].without.empty());
+  auto same = kGood;
+  same.replace(same.find("\"a\""), 3, "\"a-q4\"");
+  auto variant = kGood;
+  variant.replace(variant.find("\"a\""), 3, "\"a:q4\"");
+  EXPECT_NE(error_of(with_recipe(same + "," + variant)).find("two recipes called a:q4"), std::string::npos);
+}
+
 TEST(Recipes, ASizeIsKnownOnlyWhereThatOfEachPartIs) {
   EXPECT_EQ(parse_recipes(with_recipe(kGood))[0].bytes(), std::nullopt);
 }

@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
@@ -12,6 +14,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "core/text.h"
 #include "nn/adapter_set.h"
 #include "nn/layers.h"
 #include "weights/loading/weights.h"
@@ -202,6 +205,36 @@ TEST(AdapterSet, ChangesOnlyTheCallsItIsPassedTo) {
   EXPECT_NE(set.find(slot), nullptr);
   EXPECT_EQ(of_unets.find(slot), nullptr);
   EXPECT_EQ(set.find(std::make_shared<LayerSlot>(*slot)), nullptr) << "another model's layer of that name";
+}
+
+// As lycoris_lora's NormModule: the norm itself, and one with the changes as its weight and bias.
+TEST(AdapterSet, NormsAddTheChangesOfTheirWeightAndBias) {
+  const auto table = std::make_shared<LayerTable>();
+  const std::map<std::string, at::Tensor> tensors = {{"group.weight", at::randn({6})},
+                                                     {"group.bias", at::randn({6})},
+                                                     {"layer.weight", at::randn({6})},
+                                                     {"layer.bias", at::randn({6})}};
+  Weights weights(std::make_shared<MemoryStore>(tensors), {});
+  const ModuleScope scope(weights.root(), table);
+  const GroupNorm group(scope / "group", 2, 6, 1e-5);
+  const LayerNorm layer(scope / "layer", 6);
+  const auto change = at::randn({6}), bias = at::randn({6});
+  AdapterSet set;
+  for (const char* name : {"group", "layer"}) {
+    const auto adapter = std::make_shared<const LayerAdapter>(LayerAdapter{.change = Difference{change}, .bias = bias});
+    const auto of_bias = std::make_shared<const LayerAdapter>(LayerAdapter{.change = Difference{}, .bias = bias});
+    set.add({.id = concat(name, 1), .layers = {{table, table->slots().at(name), adapter}}}, {.text_encoders = 0.5});
+    set.add({.id = concat(name, 2), .layers = {{table, table->slots().at(name), of_bias}}}, {.text_encoders = 2});
+  }
+  const auto map = at::randn({2, 6, 3, 5}), rows = at::randn({2, 6});
+  const auto weight_of = [&](const std::string& name) { return tensors.at(name + ".weight") + 0.5 * change; };
+  const auto bias_of = [&](const std::string& name) { return tensors.at(name + ".bias") + 2.5 * bias; };
+  const RunContext adapted{.adapters = &set};
+  EXPECT_LT(max_difference(group(map, adapted), at::group_norm(map, 2, weight_of("group"), bias_of("group"))), 1e-5);
+  EXPECT_LT(max_difference(layer(rows, adapted), at::layer_norm(rows, {6}, weight_of("layer"), bias_of("layer"))),
+            1e-5);
+  EXPECT_TRUE(
+      at::equal(layer(rows, {}), at::layer_norm(rows, {6}, tensors.at("layer.weight"), tensors.at("layer.bias"))));
 }
 
 // Two requests with different adapters may use one model at the same time, and one set may be used by several calls.

@@ -1,7 +1,9 @@
 // Adapters against diffusers with PEFT and against lycoris_lora: see make_adapters.py.
 #include "adapters/adapters.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +16,8 @@
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "tensor/component_offloader.h"
+#include "weights/stores/safetensors.h"
+#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {
@@ -29,7 +33,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(Adapters, LatentsAndPixelsMatchTheReference) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 31);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 34);
 }
 
 GenerationRequest request(std::vector<AdapterSelection> loras, const std::string& prompt = "a fox") {
@@ -209,9 +213,11 @@ class AdapterFolder : public TemporaryFolder {
     fs::copy_file(reference("adapters/" + source + ".safetensors"), path(name + ".safetensors"),
                   fs::copy_options::overwrite_existing);
   }
-  std::unique_ptr<Pipeline> load() const {
+  /// @param embeddings  folder of textual inversions; empty: none
+  std::unique_ptr<Pipeline> load(const std::string& embeddings = "") const {
     PipelineOptions options;
     options.adapters.directory = path();
+    if (!embeddings.empty()) options.embeddings = std::make_shared<EmbeddingFolder>(embeddings);
     return open_model("m", reference("sd"), options).load({}, {});
   }
 };
@@ -242,6 +248,38 @@ TEST(Adapters, ChangedAndNewFilesAreLoaded) {
   for (const auto* generation : {&before, &after, &late}) step(*pipeline, generation->get());
   EXPECT_TRUE(at::equal(latents_of(*before), latents_of(*late))) << "an image keeps what it began with";
   EXPECT_FALSE(at::equal(latents_of(*before), latents_of(*after)));
+}
+
+// As OneTrainer saves an adapter together with the words that were trained with it.
+TEST(Adapters, BundledWordsArePartOfThePromptWhileTheAdapterIsUsed) {
+  const SafetensorsFile file(reference("adapters/kohya.safetensors"));
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& name : file.names()) tensors[name] = file.read(name);
+  const auto vectors = at::randn({2, 48});
+  const AdapterFolder folder;
+  folder.put("kohya", "plain");
+  tensors["bundle_emb.mystyle.clip_l"] = vectors;
+  write_safetensors(folder.path("bundled.safetensors"), tensors, {});
+  TemporaryFolder embeddings;
+  write_safetensors(embeddings.path("mystyle.safetensors"), {{"emb_params", vectors}}, {});
+
+  const std::string prompt = "a fox in mystyle";
+  const auto pipeline = folder.load();
+  const auto bundled = prompt_of(*begin(*pipeline, request({{"bundled", 1.0}}, prompt)));
+  const auto plain = prompt_of(*begin(*pipeline, request({{"plain", 1.0}}, prompt)));
+  EXPECT_FALSE(at::equal(bundled, plain));
+  EXPECT_TRUE(at::equal(prompt_of(*begin(*pipeline, request({{"bundled", 1.0}}, prompt))), bundled));
+  const auto with_folder = folder.load(embeddings.path());
+  EXPECT_TRUE(at::equal(prompt_of(*begin(*with_folder, request({{"plain", 1.0}}, prompt))), bundled))
+      << "as if the word were a file of its own";
+
+  write_safetensors(embeddings.path("mystyle.safetensors"), {{"emb_params", vectors + 1}}, {});
+  EXPECT_TRUE(at::equal(prompt_of(*begin(*with_folder, request({{"bundled", 1.0}}, prompt))), bundled))
+      << "the adapter's own word counts";
+  tensors["bundle_emb.mystyle.clip_l"] = at::randn({2, 40});
+  write_safetensors(folder.path("wide.safetensors"), tensors, {});
+  expect_rejected(*pipeline, request({{"wide", 1.0}}, prompt), "wide.safetensors holds vectors of 40 numbers",
+                  "prompt");
 }
 
 TEST(Adapters, ReplacedFileOfSameSizeAndMtimeIsReloaded) {

@@ -2,10 +2,14 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
+#include "image/mask_region.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/families/families.h"
+#include "pipelines/images/canvas.h"
+#include "pipelines/images/pixels.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 
@@ -22,7 +26,7 @@ using testing::relative_error;
 using testing::step;
 
 TEST(ImageToImage, LatentsAndPixelsMatchDiffusers) {
-  EXPECT_EQ(testing::expect_all_cases_agree(), 82);
+  EXPECT_EQ(testing::expect_all_cases_agree(), 86);
 }
 
 std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
@@ -199,6 +203,95 @@ TEST(ImageToImage, UnmaskedLatentsEqualTheSource) {
   const auto kept = static_cast<const DiffusionGeneration&>(*generation).kept->latents;
   while (!generation->finished_stepping()) step(*pipeline, generation.get());
   EXPECT_TRUE(at::equal(latents_of(*generation), kept));
+}
+
+/// A mask that selects the columns from `left` on, with one gray column before them.
+std::shared_ptr<const Image> right_part(int width, int height, int left) {
+  auto mask = *plain(width, height, 0);
+  for (int y = 0; y < height; ++y) {
+    for (int x = left - 1; x < width; ++x) {
+      const auto value = static_cast<std::uint8_t>(x < left ? 100 : 255);
+      std::fill_n(mask.pixels.begin() + (static_cast<std::ptrdiff_t>(y) * width + x) * 3, 3, value);
+    }
+  }
+  return std::make_shared<Image>(std::move(mask));
+}
+
+/// A gradient, so that no two columns or rows are equal.
+std::shared_ptr<const Image> slope(int width, int height) {
+  auto image = *plain(width, height, 0);
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * 7 % 251);
+  return std::make_shared<Image>(std::move(image));
+}
+
+TEST(ImageToImage, KeptPixelsAreTheInputAsItWasResampled) {
+  for (const std::string folder : {"sd", "sd_inpainting"}) {
+    SCOPED_TRACE(folder);
+    auto pipeline = load(folder);
+    auto r = request(3);
+    r.image = slope(64, 48);
+    r.mask = right_part(64, 48, 40);
+    for (const bool resized : {false, true}) {
+      if (resized) {
+        r.width = 90;  // drawn as 96 x 64, of which the middle is cut out
+        r.height = 64;
+      }
+      r.keep_unmasked = false;
+      const auto drawn = generate_image(*pipeline, r);
+      r.keep_unmasked = true;
+      const auto kept = generate_image(*pipeline, r);
+      const auto canvas = plan_canvas(pipeline->description(), drawn.width, drawn.height);
+      const auto original = to_output(resize_to_generated(*r.image, canvas), canvas);
+      const auto mask = to_output(resize_to_generated(*r.mask, canvas), canvas);
+      EXPECT_EQ(kept.pixels, overlay_kept_pixels(original, mask, drawn).pixels);
+      EXPECT_NE(kept.pixels, drawn.pixels);
+      if (!resized) {
+        const auto row = static_cast<std::ptrdiff_t>(64) * 3, unmasked = static_cast<std::ptrdiff_t>(39) * 3;
+        for (std::ptrdiff_t y = 0; y < 48; ++y) {
+          ASSERT_TRUE(std::equal(kept.pixels.begin() + y * row, kept.pixels.begin() + y * row + unmasked,
+                                 r.image->pixels.begin() + y * row))
+              << "row " << y;
+        }
+      }
+    }
+  }
+}
+
+TEST(ImageToImage, CroppingKeepsTheImagesSizeAndWhatTheMaskKeeps) {
+  auto pipeline = load("sd");
+  auto r = request(3);
+  r.image = slope(101, 60);
+  r.mask = right_part(101, 60, 80);
+  r.padding_mask_crop = 4;
+  r.width = r.height = 64;
+  const auto image = generate_image(*pipeline, r);
+  ASSERT_EQ(image.width, 101);
+  ASSERT_EQ(image.height, 60);
+  EXPECT_NE(image.pixels, r.image->pixels);
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+    if (i / 3 % 101 >= 79) continue;
+    ASSERT_EQ(image.pixels[i], r.image->pixels[i]) << i;
+  }
+  r.width.reset();
+  r.height.reset();
+  const auto generation = begin(*pipeline, r);
+  EXPECT_EQ(static_cast<const DiffusionGeneration&>(*generation).canvas.width, pipeline->description().native_width)
+      << "the part is drawn at the model's own size";
+}
+
+TEST(ImageToImage, CroppingNeedsAMaskThatSelectsPixelsOfTheImage) {
+  auto pipeline = load("sd");
+  auto r = request(3);
+  r.image = plain(64, 64, 90);
+  r.padding_mask_crop = 8;
+  expect_rejected(*pipeline, r, "padding_mask_crop");
+  r.mask = plain(64, 64, 0);
+  expect_rejected(*pipeline, r, "mask");
+  r.mask = plain(64, 56, 255);
+  expect_rejected(*pipeline, r, "mask");
+  r.mask = plain(64, 64, 255);
+  r.padding_mask_crop = -1;
+  expect_rejected(*pipeline, r, "padding_mask_crop");
 }
 
 TEST(ImageToImage, RefinerMustBeARefinerCheckpoint) {

@@ -105,6 +105,7 @@ GenerationRequest request_of(const json& c) {
   r.image = image_of(c.at("name"), "image");
   r.mask = image_of(c.at("name"), "mask_image");
   if (c.value("prompt_syntax", "") == "a1111") r.prompt_syntax = PromptSyntax::kA1111;
+  if (c.contains("padding_mask_crop")) r.padding_mask_crop = c.at("padding_mask_crop");
   if (c.contains("strength")) r.strength = c.at("strength");
   for (const auto& use : c.value("loras", json::array())) {
     r.loras.push_back({.name = use.at("name"), .weight = use.at("weight")});

@@ -127,6 +127,26 @@ TEST(ImageRecord, SaysWhatTheModelUsedByDefault) {
   EXPECT_FALSE(without["request"].contains("guidance_scale"));
 }
 
+TEST(ImageRecord, TellsTheSizeOfADrawnPartFromThatOfTheImage) {
+  GenerationRequest request;
+  request.image = request.mask = std::make_shared<Image>(gradient(64, 32));
+  request.padding_mask_crop = 12;
+  const auto metadata = metadata_of_request(request, sd15(), kOptions)(generated(9));
+  const auto record = json::parse(metadata.record);
+  EXPECT_EQ(record["request"]["width"], 512) << "at which the part was drawn";
+  EXPECT_EQ(record["request"]["padding_mask_crop"], 12);
+  EXPECT_FALSE(record["request"].contains("keep_unmasked"));
+  EXPECT_NE(metadata.parameters.find("Size: 64x32"), std::string::npos);
+  EXPECT_NE(metadata.parameters.find("Inpaint area: Only masked, Masked area padding: 12"), std::string::npos);
+  EXPECT_EQ(read_image_record(metadata.record).request.padding_mask_crop, 12);
+
+  request.padding_mask_crop.reset();
+  request.keep_unmasked = true;
+  const auto kept = metadata_of_request(request, sd15(), kOptions)(generated(9));
+  EXPECT_EQ(json::parse(kept.record)["request"]["keep_unmasked"], true);
+  EXPECT_TRUE(read_image_record(kept.record).request.keep_unmasked);
+}
+
 TEST(ImageRecord, MarkAndRecordAreIndependent) {
   GenerationRequest request;
   auto options = kOptions;

@@ -11,6 +11,7 @@ import sys
 ARROWS = {
     "core": [],
     "image": ["core"],
+    "image/files": ["image"],
     "tokenizers": ["core"],
     "interface": ["image"],
     "provenance": ["interface", "core"],
@@ -81,6 +82,7 @@ PUBLIC_HEADERS = {
     "observer.h": "interface",
     "scheduler.h": "schedulers/schedule",
     "server.h": "server interface",
+    "model_library.h": "server interface",
     "model.h": "model interface",
 }
 
@@ -89,14 +91,14 @@ TORCH_LAYERS = {"tensor", "weights", "schedulers", "nn", "models", "adapters", "
 # (name, pattern of the included path, whether a file of this layer may include it)
 THIRD_PARTY = [
     ("torch", re.compile(r"^(ATen|c10|torch|caffe2)/"), lambda layer, path: layer.split("/")[0] in TORCH_LAYERS and layer != "weights/format"),
-    ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer == "image"),
-    ("libpng", re.compile(r"^png\.h"), lambda layer, path: layer == "image"),
-    ("libjpeg", re.compile(r"^(jpeglib|jerror)\.h"), lambda layer, path: layer == "image"),
-    ("libwebp", re.compile(r"^webp/"), lambda layer, path: layer == "image"),
-    ("giflib", re.compile(r"^gif_lib\.h"), lambda layer, path: layer == "image"),
-    ("libavif", re.compile(r"^avif/"), lambda layer, path: layer == "image"),
-    ("libheif", re.compile(r"^libheif/"), lambda layer, path: layer == "image"),
-    ("zlib", re.compile(r"^zlib\.h"), lambda layer, path: layer == "image"),
+    ("stb", re.compile(r"^(stb/)?stb_"), lambda layer, path: layer in ("image", "image/files")),
+    ("libpng", re.compile(r"^png\.h"), lambda layer, path: layer == "image/files"),
+    ("libjpeg", re.compile(r"^(jpeglib|jerror)\.h"), lambda layer, path: layer == "image/files"),
+    ("libwebp", re.compile(r"^webp/"), lambda layer, path: layer == "image/files"),
+    ("giflib", re.compile(r"^gif_lib\.h"), lambda layer, path: layer == "image/files"),
+    ("libavif", re.compile(r"^avif/"), lambda layer, path: layer == "image/files"),
+    ("libheif", re.compile(r"^libheif/"), lambda layer, path: layer == "image/files"),
+    ("zlib", re.compile(r"^zlib\.h"), lambda layer, path: layer == "image/files"),
     ("spdlog", re.compile(r"^spdlog/"), lambda layer, path: path.name in ("log.cpp", "log.h") and layer == "core"),
     ("CLI11", re.compile(r"^CLI/"), lambda layer, path: layer == "app/command_line"),
     ("OpenSSL", re.compile(r"^openssl/"), lambda layer, path: (layer, path.name) in {("core", "digest.cpp"), ("http/access", "api_keys.cpp")}),

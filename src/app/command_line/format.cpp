@@ -26,4 +26,9 @@ std::string format_count(std::int64_t count) {
   return format_with_unit(static_cast<double>(count), 1000.0, {"", "thousand", "million", "billion"});
 }
 
+std::string url_host(const std::string& host) {
+  if (host == "0.0.0.0" || host == "::") return "localhost";
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
 }  // namespace easel

@@ -1,5 +1,9 @@
 // easel models: lists the models that would be served and what they need.
+#include <time.h>
+
+#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <map>
 #include <string>
 #include <vector>
@@ -7,6 +11,7 @@
 #include "adapters/adapter_directory.h"
 #include "app/command_line/commands.h"
 #include "app/command_line/format.h"
+#include "app/models/last_use.h"
 #include "app/models/model_list.h"
 #include "app/models/recipe_list.h"
 #include "core/text.h"
@@ -38,6 +43,16 @@ void print_memory(const ModelDescription& m) {
   }
 }
 
+std::string describe_last_use(const ModelDescription& m) {
+  const auto used = last_use(m.folder);
+  if (!used) return "no use is recorded";
+  const auto seconds = std::chrono::system_clock::to_time_t(*used);
+  std::tm local{};
+  char text[32];
+  localtime_r(&seconds, &local);
+  return std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local) > 0 ? text : "";
+}
+
 void print(const ModelDescription& m, bool is_default) {
   std::printf("%s%s\n", m.id.c_str(), is_default ? " (default)" : "");
   std::printf("  folder      %s\n", m.folder.c_str());
@@ -45,6 +60,7 @@ void print(const ModelDescription& m, bool is_default) {
   std::printf("  licence     %s\n", m.licence.empty() ? "not stated in its folder" : m.licence.c_str());
   std::printf("  size        %s on disk, about %s of memory for one image\n", format_bytes(m.weight_bytes).c_str(),
               format_bytes(m.memory_bytes).c_str());
+  std::printf("  last used   %s\n", describe_last_use(m).c_str());
   print_memory(m);
   std::printf("  dtype       %s\n", m.dtype.c_str());
   std::printf("  modes       %s%s\n", join(http::modes_of(m)).c_str(),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/models/last_use.h"
 #include "app/models/models_dir.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -54,6 +55,23 @@ std::pair<std::string, std::string> locate(const std::string& text, const std::s
   return {alias.empty() ? checkpoint_name(path) : alias, path};
 }
 
+/// The models that one --model names: one, or all that are in a cache of Hugging Face's.
+/// @throws Error  as locate(), or an alias stands for several models
+std::vector<std::pair<std::string, std::string>> models_of(const std::string& text, const std::string& folder) {
+  auto one = locate(text, folder);
+  if (!is_hub_cache(one.second)) return {std::move(one)};
+  const auto search = search_models(one.second);
+  const bool has_alias = !split_name(text).first.empty();
+  if (has_alias && search.found.size() != 1) {
+    throw Error(ErrorCode::kInvalidArgument,
+                concat("--model ", text, " gives one name to a cache of ", search.found.size(),
+                       " models; name a folder models--ORG--NAME in it"));
+  }
+  std::vector<std::pair<std::string, std::string>> models;
+  for (const auto& found : search.found) models.emplace_back(has_alias ? one.first : found.name, found.path);
+  return models;
+}
+
 /// The value of --vae or --variant for a model: the one given for its id, else the one given for all models.
 std::string value_for(const std::string& id, const std::vector<std::string>& given) {
   std::string for_all;
@@ -73,13 +91,6 @@ CheckpointOptions checkpoint_options(const std::string& id, const ModelFlags& fl
   return {.vae = value_for(id, flags.vaes),
           .variant = value_for(id, flags.variants),
           .ignored_tensors = flags.ignored_tensors};
-}
-
-/// The folder that is searched; empty: none.
-std::string models_directory(const ModelFlags& flags) {
-  if (!flags.models_dir.empty() || !flags.models.empty()) return flags.models_dir;
-  const auto usual = models_dir("");
-  return fs::is_directory(usual) ? usual : "";
 }
 
 /// Says once what is not offered, and keeps it for `easel models --all`.
@@ -155,6 +166,12 @@ std::vector<std::string> list_devices(const ModelFlags& flags) {
   return names;
 }
 
+std::string searched_folder(const ModelFlags& flags) {
+  if (!flags.models_dir.empty() || !flags.models.empty()) return flags.models_dir;
+  const auto usual = models_dir("");
+  return fs::is_directory(usual) ? usual : "";
+}
+
 std::vector<std::string> names_to_pull(const ModelFlags& flags) {
   std::vector<std::string> names;
   for (const auto& text : flags.models) {
@@ -169,13 +186,14 @@ std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<Passed
   const auto options = make_pipeline_options(to_model_options(flags));
   std::vector<ServedModel> models;
   for (const auto& text : flags.models) {
-    const auto [id, path] = locate(text, models_dir(flags.models_dir));
-    if (find_id(models, id) != models.end()) {
-      throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
+    for (const auto& [id, path] : models_of(text, models_dir(flags.models_dir))) {
+      if (find_id(models, id) != models.end()) {
+        throw Error(ErrorCode::kInvalidArgument, concat("two models are called ", id, "; use alias=path"));
+      }
+      models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
     }
-    models.push_back(open_model(id, path, options, checkpoint_options(id, flags)));
   }
-  if (const auto directory = models_directory(flags); !directory.empty()) {
+  if (const auto directory = searched_folder(flags); !directory.empty()) {
     add_directory(directory, flags, options, models, passed_over);
   }
   if (models.empty()) {
@@ -202,13 +220,14 @@ ModelWatch::Actions watch_actions(const ModelFlags& flags) {
     std::vector<WatchedModel> found;
     for (const auto& text : flags.models) {
       try {
-        auto [id, path] = locate(text, models_dir(flags.models_dir));
-        if (fs::exists(path)) found.push_back({std::move(id), std::move(path)});
+        for (auto& [id, path] : models_of(text, models_dir(flags.models_dir))) {
+          if (fs::exists(path)) found.push_back({std::move(id), std::move(path)});
+        }
       } catch (const Error&) {
         // A model that is given by its name was removed.
       }
     }
-    if (const auto directory = models_directory(flags); fs::is_directory(directory)) {
+    if (const auto directory = searched_folder(flags); fs::is_directory(directory)) {
       for (auto& [id, path] : search_models(directory).found) found.push_back({std::move(id), std::move(path)});
     }
     return found;
@@ -216,6 +235,7 @@ ModelWatch::Actions watch_actions(const ModelFlags& flags) {
   const auto open = [flags, options = make_pipeline_options(to_model_options(flags))](const WatchedModel& model) {
     auto opened = open_model(model.id, model.path, options, checkpoint_options(model.id, flags));
     opened.pinned = std::ranges::find(flags.pinned, model.id) != flags.pinned.end();
+    note_requests(opened);
     return opened;
   };
   return {.find = find, .open = open};

@@ -23,6 +23,10 @@ std::vector<ServedModel> list_models(const ModelFlags& flags, std::vector<Passed
 /// it opens share their embeddings and their places on a device among themselves.
 ModelWatch::Actions watch_actions(const ModelFlags& flags);
 
+/// The folder that is searched for models: that of --models-dir, or where no flag names a model, the usual one. Empty:
+/// none.
+std::string searched_folder(const ModelFlags& flags);
+
 /// What --model names that is neither a path nor in the models folder, but could be pulled into it: names of recipes
 /// and references to repositories.
 std::vector<std::string> names_to_pull(const ModelFlags& flags);

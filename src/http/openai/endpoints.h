@@ -6,6 +6,7 @@
 #include "http/openai/image_endpoints.h"
 #include "http/openai/job_endpoints.h"
 #include "http/openai/model_endpoints.h"
+#include "http/openai/model_pull.h"
 #include "http/openai/status_endpoints.h"
 
 namespace easel::http {
@@ -14,6 +15,7 @@ namespace easel::http {
 struct Endpoints {
   StatusEndpoints status;
   ModelEndpoints models;
+  ModelPulls pulls;
   ImageEndpoints images;
   JobEndpoints jobs;
   std::string description = {};  ///< the body of GET /openapi.json; does not change

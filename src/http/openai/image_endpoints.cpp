@@ -60,7 +60,9 @@ log::Fields request_log_fields(const GenerationRequest& request, const std::vect
 // Before the image is made: an image that is too large for its format could not be sent.
 void check_format(const ImageRequest& request) {
   const auto format = request.response.output.format;
-  int longest = std::max(request.width.value_or(0), request.height.value_or(0));
+  const bool has_image_size = request.padding_mask_crop && request.image;
+  int longest = has_image_size ? std::max(request.image->width, request.image->height)
+                               : std::max(request.width.value_or(0), request.height.value_or(0));
   if (request.hires) longest = std::max({longest, request.hires->width, request.hires->height});
   if (longest <= max_edge_of(format)) return;
   throw field_error("output_format", "invalid_value",

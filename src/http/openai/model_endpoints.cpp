@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "http/openai/fields/model_choice.h"
+#include "http/openai/model_pull.h"
 #include "http/openai/openai_models.h"
 #include "http/openai/routes.h"
 #include "http/wire/fields.h"
@@ -74,6 +76,26 @@ Response ModelEndpoints::unload(const std::string& encoded_id) {
   const auto resolved = find(encoded_id);
   engine_.unload(resolved.model.id);
   return respond(resolved, ModelState::kUnloaded);
+}
+
+Response ModelEndpoints::remove(const std::string& encoded_id) {
+  auto& library = model_library(options_);
+  const auto resolved = find(encoded_id);
+  if (engine_.models().size() < 2) {
+    throw field_error("model", "invalid_value",
+                      concat(quote(resolved.model.id), " is the only model of this server and cannot be removed."));
+  }
+  try {
+    library.remove(resolved.model);
+  } catch (const Error& error) {
+    throw HttpFailure(http_error(error));
+  }
+  try {
+    engine_.remove(resolved.model.id);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw HttpFailure(http_error(error));  // else it was noticed already
+  }
+  return json_response(200, json_text({{"id", resolved.id}, {"object", "model"}, {"deleted", true}}));
 }
 
 Response ModelEndpoints::respond(const ResolvedModel& resolved, ModelState awaited) const {

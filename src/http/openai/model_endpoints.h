@@ -29,6 +29,10 @@ class ModelEndpoints {
   /// @throws HttpFailure  as one(); 503: the server shuts down
   Response load(const std::string& encoded_id);
   Response unload(const std::string& encoded_id);
+  /// Removes a model that easel pulled, with its files. Images in progress are finished.
+  /// @throws HttpFailure  as one(); 400: it is the only model, or easel did not pull it, or the server has no models
+  ///                      folder
+  Response remove(const std::string& encoded_id);
 
  private:
   struct ResolvedModel {

@@ -66,6 +66,16 @@ MaybeResponse unload_model(Endpoints& endpoints, const RouteRequest& request) {
   return endpoints.models.unload(request.parameter);
 }
 
+MaybeResponse pull_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Pulling a model");
+  return endpoints.pulls.pull(request.client, request.record);
+}
+
+MaybeResponse remove_model(Endpoints& endpoints, const RouteRequest& request) {
+  check_operator(request.record.principal, "Removing a model");
+  return endpoints.models.remove(request.parameter);
+}
+
 MaybeResponse describe_api(Endpoints& endpoints, const RouteRequest&) {
   return json_response(200, endpoints.description);
 }
@@ -75,6 +85,8 @@ constexpr int kOpenErrors[] = {403, 500};
 constexpr int kErrors[] = {401, 403, 500};
 constexpr int kNamedErrors[] = {400, 401, 403, 404, 500};
 constexpr int kLoadErrors[] = {400, 401, 403, 404, 500, 503};
+constexpr int kPullErrors[] = {400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503};
+constexpr int kRemovalErrors[] = {400, 401, 403, 404, 409, 500, 503};
 constexpr int kFileErrors[] = {403, 404, 500};
 constexpr int kImageErrors[] = {400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504};
 
@@ -91,6 +103,10 @@ constexpr DescribedResponse kLoadResponses[] = {{200, "The model is loaded.", "M
                                                 {202, "It is being loaded.", "Model"}};
 constexpr DescribedResponse kUnloadResponses[] = {{200, "The model is unloaded.", "Model"},
                                                   {202, "It is still in use.", "Model"}};
+constexpr DescribedResponse kPullResponses[] = {
+    {200, "The model, where `stream` is false.", "Pulled"},
+    {200, "Events that tell the progress, and the end.", nullptr, "text/event-stream"}};
+constexpr DescribedResponse kRemovalResponses[] = {{200, "The model was removed.", "Removal"}};
 constexpr DescribedResponse kAdaptersResponses[] = {{200, "The adapters that requests may select.", "Adapters"}};
 constexpr DescribedResponse kTagsResponses[] = {{200, "The models as Ollama lists them.", "Tags"}};
 constexpr DescribedResponse kFileResponses[] = {{200, "The image.", nullptr, "image/png"},
@@ -166,6 +182,22 @@ constexpr Route kRoutes[] = {
      .pattern = "models/{...}/unload",
      .handler = &unload_model,
      .operation = {.summary = "Unloads a model. For operators.", .responses = kUnloadResponses, .errors = kLoadErrors}},
+    {.method = "POST",
+     .name = "/v1/models/pull",
+     .pattern = "models/pull",
+     .handler = &pull_model,
+     .operation = {.summary = "Downloads a model. For operators.",
+                   .responses = kPullResponses,
+                   .errors = kPullErrors,
+                   .body = BodyOf::kNamed,
+                   .body_schema = "Pull"}},
+    {.method = "DELETE",
+     .name = "/v1/models/{id}",
+     .pattern = "models/{...}",
+     .handler = &remove_model,
+     .operation = {.summary = "Removes a model. For operators.",
+                   .responses = kRemovalResponses,
+                   .errors = kRemovalErrors}},
     {.method = "GET",
      .name = "/v1/loras",
      .pattern = "loras",

@@ -135,6 +135,7 @@ Service::Service(Engine& engine, ServerOptions options, const ExtensionFactory& 
       kept_(store_),
       endpoints_{.status = StatusEndpoints(engine, options_, *metrics_, shutting_down_),
                  .models = ModelEndpoints(engine, options_),
+                 .pulls = ModelPulls(options_, shutting_down_),
                  .images = ImageEndpoints(engine, options_, store_, kept_, shutting_down_),
                  .jobs = JobEndpoints(options_, kept_, store_)},
       extension_(make_extension ? make_extension({engine, options_, endpoints_.images}) : nullptr) {

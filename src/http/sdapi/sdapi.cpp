@@ -14,11 +14,12 @@
 #include "http/openai/delivery.h"
 #include "http/openai/fields/model_choice.h"
 #include "http/openai/streaming/late_response.h"
+#include "http/sdapi/answers.h"
 #include "http/sdapi/body.h"
 #include "http/sdapi/calls.h"
 #include "http/sdapi/extras.h"
 #include "http/sdapi/members.h"
-#include "http/sdapi/answers.h"
+#include "http/sdapi/operations.h"
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/translation.h"
 #include "http/wire/json_text.h"
@@ -297,35 +298,6 @@ MaybeResponse Extension::place_checkpoint(const RouteRequest& request) {
   const auto& model = resolve_model(models, calls_.chosen_model(principal.account), options_);
   wanted ? engine_.load(model.id) : engine_.unload(model.id);
   return ok("{}");
-}
-
-constexpr int kErrors[] = {401, 403, 500};
-constexpr int kBodyErrors[] = {400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503};
-constexpr int kDrawErrors[] = {400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504};
-
-constexpr DescribedResponse kImages[] = {{200, "The images.", "A1111Images"}};
-constexpr DescribedResponse kExtra[] = {{200, "The larger image.", "A1111Extra"}};
-constexpr DescribedResponse kExtras[] = {{200, "The larger images.", "A1111Extras"}};
-constexpr DescribedResponse kParameters[] = {{200, "The parameters in the file.", "A1111Parameters"}};
-constexpr DescribedResponse kProgress[] = {
-    {200, "The progress of the caller's oldest unfinished call.", "A1111Progress"}};
-constexpr DescribedResponse kList[] = {{200, "A list.", "A1111List"}};
-constexpr DescribedResponse kObject[] = {{200, "An object.", "A1111Object"}};
-constexpr DescribedResponse kNothing[] = {{200, "null", "A1111Nothing"}};
-
-constexpr Operation reads(const char* summary, std::span<const DescribedResponse> responses,
-                          const char* query = nullptr) {
-  return {.summary = summary, .responses = responses, .errors = kErrors, .error_schema = "A1111Error", .query = query};
-}
-
-constexpr Operation takes(const char* body, const char* summary, std::span<const DescribedResponse> responses,
-                          std::span<const int> errors = kBodyErrors) {
-  return {.summary = summary,
-          .responses = responses,
-          .errors = errors,
-          .body = BodyOf::kNamed,
-          .body_schema = body,
-          .error_schema = "A1111Error"};
 }
 
 constexpr char kProgressQuery[] =

@@ -44,7 +44,7 @@ SpatialAttention::SpatialAttention(const ModuleScope& scope, std::int64_t channe
       attention_(scope, single_head(channels)) {}
 
 at::Tensor SpatialAttention::operator()(const at::Tensor& x, const RunContext& ctx) const {
-  const auto tokens = to_tokens(group_norm_(x));  // [B, HW, C]
+  const auto tokens = to_tokens(group_norm_(x, ctx));  // [B, HW, C]
   return to_map(attention_(tokens, tokens, /*bias=*/{}, ctx), x.size(2), x.size(3)).add_(x);
 }
 
@@ -87,7 +87,7 @@ at::Tensor Encoder::operator()(const at::Tensor& x, const RunContext& ctx) const
     if (level.downsampler) sample = (*level.downsampler)(sample, ctx);
   }
   sample = mid_block_(std::move(sample), ctx);
-  sample = conv_norm_out_(sample);
+  sample = conv_norm_out_(sample, ctx);
   return conv_out_(at::silu_(sample), ctx);
 }
 
@@ -113,7 +113,7 @@ at::Tensor Decoder::operator()(const at::Tensor& z, const RunContext& ctx) const
     if (level.upsampler) sample = (*level.upsampler)(sample, {2 * sample.size(2), 2 * sample.size(3)}, ctx);
   }
   ctx.throw_if_cancelled();
-  sample = conv_norm_out_(sample);
+  sample = conv_norm_out_(sample, ctx);
   return conv_out_(at::silu_(sample), ctx);
 }
 

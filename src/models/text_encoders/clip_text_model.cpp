@@ -104,8 +104,8 @@ CLIPTextModel::EncoderLayer::EncoderLayer(const ModuleScope& scope, const CLIPTe
       activation_(config.hidden_act) {}
 
 at::Tensor CLIPTextModel::EncoderLayer::operator()(const at::Tensor& hidden_states, const RunContext& ctx) const {
-  const auto attended = attend(layer_norm1_(hidden_states), ctx).add_(hidden_states);  // [B, L, hidden_size]
-  return fc2_(activate_in_place(activation_, fc1_(layer_norm2_(attended), ctx)), ctx).add_(attended);
+  const auto attended = attend(layer_norm1_(hidden_states, ctx), ctx).add_(hidden_states);  // [B, L, hidden_size]
+  return fc2_(activate_in_place(activation_, fc1_(layer_norm2_(attended, ctx), ctx)), ctx).add_(attended);
 }
 
 at::Tensor CLIPTextModel::EncoderLayer::attend(const at::Tensor& normed, const RunContext& ctx) const {
@@ -151,9 +151,9 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
     ctx.throw_if_cancelled();
     hidden_states = layers_[i](hidden_states, ctx);
   }
-  out.last_hidden_state = final_layer_norm_(hidden_states);
+  out.last_hidden_state = final_layer_norm_(hidden_states, ctx);
   if (clip_skip == 0) out.hidden_state = hidden_states;
-  out.prompt_embeds = clip_skip == 0 ? out.last_hidden_state : final_layer_norm_(out.hidden_state);
+  out.prompt_embeds = clip_skip == 0 ? out.last_hidden_state : final_layer_norm_(out.hidden_state, ctx);
   out.pooled_output = pool(out.last_hidden_state, input_ids);
   if (text_projection_) out.text_embeds = (*text_projection_)(out.pooled_output, ctx);
   return out;

@@ -72,7 +72,7 @@ at::Tensor UNet2DConditionModel::operator()(const UNetInput& input, const RunCon
                             : run_blocks(std::move(sample), input, block_inputs, ctx);
 
   // 6. post-process
-  if (conv_norm_out_) sample = activate_in_place(config_.act_fn, (*conv_norm_out_)(sample));
+  if (conv_norm_out_) sample = activate_in_place(config_.act_fn, (*conv_norm_out_)(sample, ctx));
   return conv_out_(sample, ctx);  // [B, out_channels, h, w]
 }
 

@@ -20,7 +20,7 @@ ResnetBlock2D::ResnetBlock2D(const ModuleScope& scope, const ResnetOptions& opti
 
 at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& temb, const RunContext& ctx) const {
   ctx.throw_if_cancelled();
-  auto hidden = conv1_(activate_in_place(options_.activation, norm1_(input)), ctx);  // [B, out_channels, H, W]
+  auto hidden = conv1_(activate_in_place(options_.activation, norm1_(input, ctx)), ctx);  // [B, out_channels, H, W]
 
   at::Tensor time;  // [B, out_channels or twice that, 1, 1]
   if (time_emb_proj_) {
@@ -28,10 +28,10 @@ at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& 
   }
   if (time.defined() && options_.time_embedding_norm == TimeEmbeddingNorm::kScaleShift) {
     const auto scale_shift = time.chunk(2, /*dim=*/1);
-    hidden = norm2_(hidden).mul_(scale_shift[0].add(1)).add_(scale_shift[1]);
+    hidden = norm2_(hidden, ctx).mul_(scale_shift[0].add(1)).add_(scale_shift[1]);
   } else {
     if (time.defined()) hidden.add_(time);
-    hidden = norm2_(hidden);
+    hidden = norm2_(hidden, ctx);
   }
   hidden = conv2_(activate_in_place(options_.activation, std::move(hidden)), ctx);  // [B, out_channels, H, W]
 

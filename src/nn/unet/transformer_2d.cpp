@@ -40,12 +40,12 @@ at::Tensor BasicTransformerBlock::operator()(at::Tensor hidden_states, const Con
   ctx.throw_if_cancelled();
   const auto& prompt = conditioning.encoder_hidden_states;
   {
-    const auto normed = norm1_(hidden_states);  // [B, L, D]
+    const auto normed = norm1_(hidden_states, ctx);  // [B, L, D]
     // The prompt's mask belongs to the second attention only, even if the first attends to the prompt as well.
     hidden_states = attn1_(normed, only_cross_attention_ ? prompt : normed, /*bias=*/{}, ctx).add_(hidden_states);
   }
-  hidden_states = attn2_(norm2_(hidden_states), prompt, conditioning.bias, ctx).add_(hidden_states);
-  return ff_(norm3_(hidden_states), ctx).add_(hidden_states);
+  hidden_states = attn2_(norm2_(hidden_states, ctx), prompt, conditioning.bias, ctx).add_(hidden_states);
+  return ff_(norm3_(hidden_states, ctx), ctx).add_(hidden_states);
 }
 
 Transformer2DModel::Transformer2DModel(const ModuleScope& scope, const TransformerOptions& options,
@@ -63,7 +63,7 @@ Transformer2DModel::Transformer2DModel(const ModuleScope& scope, const Transform
 at::Tensor Transformer2DModel::operator()(const at::Tensor& hidden_states, const Conditioning& conditioning,
                                           const RunContext& ctx) const {
   const auto height = hidden_states.size(2), width = hidden_states.size(3);
-  auto tokens = norm_(hidden_states);  // [B, C, H, W]
+  auto tokens = norm_(hidden_states, ctx);  // [B, C, H, W]
   if (const auto* conv = std::get_if<Conv2d>(&proj_in_)) {
     tokens = to_tokens((*conv)(tokens, ctx));  // [B, HW, D]
   } else {

@@ -17,6 +17,7 @@
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/hires_pass.h"
 #include "pipelines/images/canvas.h"
+#include "pipelines/images/kept_pixels.h"
 #include "pipelines/prompts/conditioner.h"
 
 namespace easel {
@@ -101,6 +102,7 @@ class DiffusionGeneration : public Generation {
   std::shared_ptr<const AdapterSet> adapters;                     ///< null: none
 
   std::optional<PreservedRegion> kept;
+  std::shared_ptr<const KeptPixels> kept_pixels;  ///< of the request's image, in the finished one; null: none
   /// Further channels of the model's input, after the latents: [1, c, h, w] for all rows, or [k, c, h, w]. Undefined
   /// for most models.
   at::Tensor extra_channels;

@@ -118,6 +118,7 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
     reject("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
   if (description_.needs_mask && !request.mask) reject("mask", "is missing: this model redraws the part under a mask");
+  if (request.padding_mask_crop && !request.mask) reject("padding_mask_crop", "needs `mask`");
   if (description_.needs_image && !request.image) reject("image", "is missing: this model starts from an image");
   reject_unused_fields(request, parts_.fields);
   parts_.start->check(request);
@@ -323,7 +324,8 @@ std::unique_ptr<FinishTicket> DiffusionPipeline::finish(std::span<Generation* co
                         .canvas = g->canvas,
                         .seed = g->seed(),
                         .prompt_cut = g->prompt_cut(),
-                        .prompt_tokens = g->prompt_tokens()});
+                        .prompt_tokens = g->prompt_tokens(),
+                        .kept_pixels = g->kept_pixels});
       auto& parts = images.back().parts;
       if (g->tiles.empty()) parts.push_back(decode(g->latents, context));
       for (const auto& tile : g->tiles) {

@@ -65,7 +65,7 @@ std::vector<GeneratedImage> DiffusionFinishTicket::take() {
     std::vector<Image> parts;
     for (const auto& part : image.parts) parts.push_back(image_of(part));
     auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, image.grid);
-    images.push_back({.image = to_output(std::move(drawing), image.canvas),
+    images.push_back({.image = to_output(std::move(drawing), image.canvas, image.kept_pixels.get()),
                       .seed = image.seed,
                       .prompt_cut = image.prompt_cut,
                       .prompt_tokens = image.prompt_tokens});

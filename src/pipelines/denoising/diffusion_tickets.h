@@ -14,6 +14,7 @@
 #include "easel/pipeline.h"
 #include "image/tiles.h"
 #include "pipelines/images/canvas.h"
+#include "pipelines/images/kept_pixels.h"
 
 namespace easel {
 
@@ -72,6 +73,7 @@ class DiffusionFinishTicket : public FinishTicket {
     std::uint64_t seed;
     bool prompt_cut = false;
     std::int64_t prompt_tokens = 0;
+    std::shared_ptr<const KeptPixels> kept_pixels = {};  ///< null: none
   };
   DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device);
   /// The pixels of a tile whose copies have finished. @throws Error(kCorruptData)  they are not finite

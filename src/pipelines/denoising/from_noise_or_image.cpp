@@ -12,6 +12,7 @@
 #include "easel/error.h"
 #include "models/autoencoders/autoencoder_kl.h"
 #include "pipelines/denoising/request_fields.h"
+#include "pipelines/images/kept_pixels.h"
 #include "pipelines/images/pixels.h"
 #include "tensor/upload.h"
 
@@ -60,16 +61,18 @@ struct SourceImage {
   DiagonalGaussianDistribution image;                        ///< of the latents, unscaled
   std::optional<DiagonalGaussianDistribution> masked_image;  ///< of kModel: without the part that is to be redrawn
   at::Tensor mask;  ///< float32 [1, 1, h, w] of 0 and 1, 1 where to redraw; undefined without a mask
+  std::shared_ptr<const KeptPixels> kept_pixels;  ///< null: none
 };
 
 SourceImage encode_source(const StartInput& input, InpaintingMode inpainting) {
-  const auto& request = input.request;
-  validate_image(*request.image, "image");
-  const auto pixels = to_tensor(resize_to_generated(*request.image, input.canvas));
-  SourceImage source{.image = input.codec.encode(pixels, input.context), .masked_image = std::nullopt, .mask = {}};
-  if (!request.mask) return source;
-  validate_image(*request.mask, "mask");
-  const auto mask = to_mask(resize_to_generated(*request.mask, input.canvas));
+  const auto resampled = read_source_pixels(input.request, input.canvas);
+  const auto pixels = to_tensor(resampled.image);
+  SourceImage source{.image = input.codec.encode(pixels, input.context),
+                     .masked_image = std::nullopt,
+                     .mask = {},
+                     .kept_pixels = resampled.kept};
+  if (!resampled.mask) return source;
+  const auto mask = to_mask(*resampled.mask);
   if (inpainting == InpaintingMode::kModel) {
     source.masked_image = input.codec.encode(pixels * (1 - mask), input.context);
   }
@@ -85,6 +88,7 @@ class ImageStart : public RequestStart {
       : source_(std::move(source)), strength_(strength), inpainting_(inpainting), noise_(noise), codec_(codec) {}
 
   void begin(DiffusionGeneration& generation) const override {
+    generation.kept_pixels = source_.kept_pixels;
     const auto& scheduler = *generation.phase().scheduler;
     const bool masked = source_.mask.defined();
     const bool from_noise = masked && strength_ == 1.0;
@@ -145,7 +149,8 @@ void FromNoiseOrImage::check(const GenerationRequest& request) const {
 }
 
 Canvas FromNoiseOrImage::canvas(const GenerationRequest& request) const {
-  const auto& image = request.image;
+  // With padding_mask_crop, the size is that of the part that is drawn, not of the image.
+  const auto& image = request.padding_mask_crop ? nullptr : request.image;
   return plan_canvas(model_, request.width.value_or(image ? image->width : model_.native_width),
                      request.height.value_or(image ? image->height : model_.native_height));
 }

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "image/pillow_luma.h"
 #include "image/pillow_resize.h"
 
 namespace easel {
@@ -37,9 +38,7 @@ at::Tensor to_mask(const Image& image) {
   auto mask = at::empty({1, 1, image.height, image.width}, at::kFloat);
   auto* out = mask.mutable_data_ptr<float>();
   for (std::size_t i = 0; i < image.pixels.size(); i += kImageChannels) {
-    const std::uint32_t luma =
-        (19595u * image.pixels[i] + 38470u * image.pixels[i + 1] + 7471u * image.pixels[i + 2] + 0x8000u) >> 16;
-    *out++ = luma >= 128 ? 1.0f : 0.0f;
+    *out++ = pillow_luma(&image.pixels[i]) >= 128 ? 1.0f : 0.0f;
   }
   return mask;
 }

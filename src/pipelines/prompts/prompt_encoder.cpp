@@ -72,7 +72,8 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptEncodeO
                 "clip_skip");
   }
   Words words;
-  const auto prompt = read(text, options, words);
+  const auto& tokenizer = current_tokenizer(context);
+  const auto prompt = read(text, options, tokenizer, words);
   auto key = key_of(prompt, clip_skip, words);
   if (context.adapters != nullptr) key += context.adapters->key_of(*text_encoder_.layer_table());
   EncodedPrompt encoded;
@@ -83,40 +84,55 @@ EncodedPrompt PromptEncoder::encode(const std::string& text, const PromptEncodeO
     cache_.insert(key, encoded, prompt.chunks.size());
   }
   encoded.cut = prompt.cut;  // texts with the same tokens can differ in this
-  encoded.tokens = static_cast<std::int64_t>(current_tokenizer().token_ids(text).size());
+  encoded.tokens = static_cast<std::int64_t>(tokenizer.token_ids(text).size());
   return encoded;
 }
 
-const Tokenizer& PromptEncoder::current_tokenizer() {
-  if (!embeddings_.folder) return *tokenizer_;
-  if (auto files = embeddings_.folder->files(); files != files_) {
-    std::vector<std::string> words;
-    for (const auto& file : *files) {
-      words.push_back(file.word);
-      if (tokenizer_->token_to_id(file.word)) {
-        log::warning("an embedding is not used because its name is already a token of the model",
-                     {{"word", file.word}});
-      }
-    }
-    extended_tokenizer_ = tokenizer_->with_placeholder_tokens(words);
-    files_ = std::move(files);
+const Tokenizer& PromptEncoder::current_tokenizer(const RunContext& context) {
+  const std::vector<std::shared_ptr<const BundledWord>> none;
+  const auto& bundled = context.adapters == nullptr ? none : context.adapters->words();
+  auto files = embeddings_.folder ? embeddings_.folder->files() : nullptr;
+  if (!files && bundled.empty()) return *tokenizer_;
+  if (extended_tokenizer_ && files == files_ && bundled == bundled_) return *extended_tokenizer_;
+  std::map<std::string, WordSource> sources;  // by word
+  if (files) {
+    for (const auto& file : *files) sources[file.word] = {.file = file, .bundled = nullptr};
   }
+  for (const auto& word : bundled) sources[word->word] = {.file = {}, .bundled = word};
+  std::vector<std::string> words;
+  sources_.clear();
+  for (auto& [word, source] : sources) {
+    if (tokenizer_->token_to_id(word)) {
+      log::warning("an embedding is not used because its name is already a token of the model", {{"word", word}});
+    }
+    words.push_back(word);
+    sources_.push_back(std::move(source));
+  }
+  extended_tokenizer_ = tokenizer_->with_placeholder_tokens(words);
+  files_ = std::move(files);
+  bundled_ = bundled;
   return *extended_tokenizer_;
 }
 
 PromptEncoder::Word PromptEncoder::load_embedding(std::size_t index) const {
-  const auto loaded = embeddings_.folder->load(files_->at(index));
-  const auto& vectors = loaded->embedding.vectors(embeddings_.target);
+  const auto& [file, bundled] = sources_.at(index);
   const auto width = text_encoder_.config().hidden_size;
-  if (vectors.size(1) != width) {
-    throw Error(ErrorCode::kUnsupported, concat(loaded->embedding.file(), " holds vectors of ", vectors.size(1),
+  const auto check = [&](const std::string& name, const at::Tensor& vectors) {
+    if (vectors.size(1) == width) return vectors;
+    throw Error(ErrorCode::kUnsupported, concat(name, " holds vectors of ", vectors.size(1),
                                                 " numbers, but this model's text encoder expects ", width));
+  };
+  if (bundled) {
+    const LearnedEmbedding embedding(bundled->file, bundled->vectors);
+    return {.vectors = check(bundled->file, embedding.vectors(embeddings_.target)), .version = bundled->version};
   }
-  return {.vectors = vectors, .version = loaded->version};
+  const auto loaded = embeddings_.folder->load(file);
+  return {.vectors = check(loaded->embedding.file(), loaded->embedding.vectors(embeddings_.target)),
+          .version = std::to_string(loaded->version)};
 }
 
-ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptEncodeOptions& options, Words& words) {
-  const auto& tokenizer = current_tokenizer();
+ChunkedPrompt PromptEncoder::read(const std::string& text, const PromptEncodeOptions& options,
+                                  const Tokenizer& tokenizer, Words& words) const {
   const auto length_of = [&](std::size_t word) {
     if (!words.contains(word)) words.emplace(word, load_embedding(word));
     return static_cast<std::size_t>(words.at(word).vectors.size(0));
@@ -139,7 +155,8 @@ std::string PromptEncoder::key_of(const ChunkedPrompt& prompt, std::int64_t clip
     append_bytes(key, chunk.weights);
     append_bytes(key, std::vector{chunk.learned.size()});
     for (const auto& vector : chunk.learned) {
-      append_bytes(key, std::vector<std::uint64_t>{vector.position, words.at(vector.word).version, vector.row});
+      append_bytes(key, std::vector<std::uint64_t>{vector.position, vector.row});
+      key.append(words.at(vector.word).version).push_back('\0');
     }
   }
   return key;

@@ -11,12 +11,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "adapters/embedding_folder.h"
 #include "core/lru_cache.h"
 #include "easel/generation.h"
 #include "easel/tokenizer.h"
 #include "models/text_encoders/clip_text_model.h"
+#include "nn/adapter_set.h"
 #include "nn/run_context.h"
 #include "tokenizers/token_chunks.h"
 
@@ -94,8 +96,9 @@ struct LearnedEmbeddings {
   EmbeddingTarget target = EmbeddingTarget::kOnly;
 };
 
-/// Encodes with one tokenizer and one CLIPTextModel. Recent texts are cached, since most requests have an empty
-/// negative prompt and many repeat a prompt with another seed. Not thread-safe.
+/// Encodes with one tokenizer and one CLIPTextModel. Words whose embeddings an adapter of the request brings along are
+/// known as those of the folder are; of two with one name, the adapter's counts. Recent texts are cached, since most
+/// requests have an empty negative prompt and many repeat a prompt with another seed. Not thread-safe.
 class PromptEncoder {
  public:
   /// @param device    of the encoder's weights
@@ -120,13 +123,20 @@ class PromptEncoder {
  private:
   struct Word {
     at::Tensor vectors;  ///< [n, D]
-    std::uint64_t version;
+    std::string version;
   };
-  using Words = std::map<std::size_t, Word>;  // the embeddings that a prompt uses, by their index in files_
+  using Words = std::map<std::size_t, Word>;  // the embeddings that a prompt uses, by their index in sources_
 
-  const Tokenizer& current_tokenizer();
+  // Where the embeddings of a word are: in the folder, or with an adapter.
+  struct WordSource {
+    EmbeddingFolder::File file;
+    std::shared_ptr<const BundledWord> bundled;  // null: in the folder
+  };
+
+  const Tokenizer& current_tokenizer(const RunContext& context);
   Word load_embedding(std::size_t index) const;
-  ChunkedPrompt read(const std::string& text, const PromptEncodeOptions& options, Words& words);
+  ChunkedPrompt read(const std::string& text, const PromptEncodeOptions& options, const Tokenizer& tokenizer,
+                     Words& words) const;
   static std::string key_of(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words);
   EncodedPrompt run(const ChunkedPrompt& prompt, std::int64_t clip_skip, const Words& words,
                     const RunContext& context) const;
@@ -139,7 +149,10 @@ class PromptEncoder {
   PromptState state_;
   c10::Device device_;
   LearnedEmbeddings embeddings_;
-  std::shared_ptr<const EmbeddingFolder::Files> files_;  // extended_tokenizer_ knows their words
+  // What extended_tokenizer_ was made for, and the words that it knows.
+  std::shared_ptr<const EmbeddingFolder::Files> files_;
+  std::vector<std::shared_ptr<const BundledWord>> bundled_;
+  std::vector<WordSource> sources_;
   std::unique_ptr<Tokenizer> extended_tokenizer_;
   PromptCache cache_;
 };

@@ -1,5 +1,6 @@
 #include "weights/stores/adapter_file.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -50,6 +51,8 @@ constexpr Suffix kSuffixes[] = {
     {".lokr_t2", AdapterTensorRole::kLokrT2},
     {".diff", AdapterTensorRole::kDifference},
     {".diff_b", AdapterTensorRole::kBiasDifference},
+    {".w_norm", AdapterTensorRole::kNorm},
+    {".b_norm", AdapterTensorRole::kNormBias},
 };
 
 /// Without what PEFT adds to the names of the layers and parts of a model that it wraps: "base_model.model." at the
@@ -69,10 +72,10 @@ bool is_left_over(const std::string& key) {
   return key == "global_step" || key.starts_with("bundle_emb.");
 }
 
-/// The word that an embedding is for, from "bundle_emb.WORD.clip_l".
-std::string word_of(const std::string& key) {
-  const auto begin = key.find('.') + 1;
-  return key.substr(begin, key.find('.', begin) - begin);
+/// The word that an embedding is for and its text encoder, from "bundle_emb.WORD.clip_l".
+std::pair<std::string, std::string> word_and_part(const std::string& key) {
+  const auto begin = key.find('.') + 1, end = std::min(key.find('.', begin), key.size());
+  return {key.substr(begin, end - begin), key.substr(std::min(end + 1, key.size()))};
 }
 
 const Suffix* suffix_of(std::string_view key) {
@@ -92,7 +95,9 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
   std::map<std::string, AdapterModule> by_name;
   for (const auto& key : store_.names()) {
     if (is_left_over(key)) {
-      if (key != "global_step") words_.insert(word_of(key));
+      if (key == "global_step") continue;
+      auto [word, part] = word_and_part(key);
+      words_[std::move(word)].emplace(std::move(part), key);
       continue;
     }
     const auto plain = without_peft_wrapping(key);
@@ -100,7 +105,7 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
     if (suffix == nullptr) {
       throw Error(ErrorCode::kUnsupported,
                   concat(name_, ": ", quote_name(key),
-                         " is not a tensor of LoRA, LoCon, LoHa, LoKr, DoRA or a full difference"));
+                         " is not a tensor of LoRA, LoCon, LoHa, LoKr, DoRA, a norm or a full difference"));
     }
     const auto name = plain.substr(0, plain.size() - suffix->text.size());
     auto& module = by_name[name];

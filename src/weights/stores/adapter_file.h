@@ -3,7 +3,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +34,8 @@ enum class AdapterTensorRole {
   kLokrT2,
   kDifference,      ///< diff: of the whole weight
   kBiasDifference,  ///< diff_b
+  kNorm,            ///< w_norm: of the weight of a norm
+  kNormBias,        ///< b_norm
 };
 
 /// Whether a tensor's name is one of an adapter's, by its ending.
@@ -46,8 +47,8 @@ struct AdapterModule {
   std::map<AdapterTensorRole, std::string> keys;  ///< role to the name of the tensor in the file
 };
 
-/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA or difference tensors in diffusers', PEFT's or kohya's key
-/// style. Opening reads the header only. Thread-safe.
+/// One .safetensors file of LoRA, LoCon, LoHa, LoKr, DoRA, norm or difference tensors in diffusers', PEFT's or kohya's
+/// key style. Opening reads the header only. Thread-safe.
 class AdapterFile {
  public:
   /// @throws Error(kNotFound, kCorruptData)  the file cannot be read, has two tensors of one role for a layer, or is
@@ -57,8 +58,10 @@ class AdapterFile {
 
   const std::string& name() const { return name_; }  ///< without folders, for messages
   const std::vector<AdapterModule>& modules() const { return modules_; }
-  /// Words whose embeddings OneTrainer bundled with the adapter (`bundle_emb.WORD...`). They are not read.
-  const std::set<std::string>& bundled_words() const { return words_; }
+  /// The embeddings that OneTrainer bundled with the adapter (`bundle_emb.WORD.PART`): for each word, the names of its
+  /// tensors by PART, which is the text encoder.
+  const std::map<std::string, std::map<std::string, std::string>>& bundled_words() const { return words_; }
+  const TensorStore& store() const { return store_; }
   const std::map<std::string, std::string>& metadata() const { return store_.metadata(); }
   const TensorInfo& info(const std::string& key) const { return *store_.find(key); }
   /// @throws Error(kCorruptData)  the file has changed
@@ -68,7 +71,7 @@ class AdapterFile {
   std::string name_;
   SafetensorsFile store_;
   std::vector<AdapterModule> modules_;
-  std::set<std::string> words_;
+  std::map<std::string, std::map<std::string, std::string>> words_;
 };
 
 }  // namespace easel

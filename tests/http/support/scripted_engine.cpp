@@ -154,6 +154,11 @@ void ScriptedEngine::unload(const std::string& id) {
   controls_.push_back("unload " + id);
 }
 
+void ScriptedEngine::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  controls_.push_back("remove " + id);
+}
+
 void ScriptedEngine::set_stalled(std::vector<StalledLoop> loops) {
   const std::lock_guard lock(mutex_);
   stalled_ = std::move(loops);

@@ -43,7 +43,7 @@ class ScriptedEngine : public Engine {
 
   std::vector<GenerationRequest> requests() const;
   SubmitOptions last_options() const;         ///< of the latest request
-  std::vector<std::string> controls() const;  ///< "load ID" and "unload ID", as asked for
+  std::vector<std::string> controls() const;  ///< "load ID", "unload ID" and "remove ID", as asked for
   std::size_t held() const;                   ///< jobs that wait
   std::size_t cancelled() const;              ///< jobs cancelled
 
@@ -51,6 +51,7 @@ class ScriptedEngine : public Engine {
   ModelStatus status(const std::string& id) const override;
   void load(const std::string& id) override;
   void unload(const std::string& id) override;
+  void remove(const std::string& id) override;  ///< noted only: models() does not change
   std::shared_ptr<Job> submit(GenerationRequest request, SubmitOptions options) override;
   RetryAdvice advise_retry(const SubmitOptions& options) override;
   std::vector<StalledLoop> stalled_loops() const override;

@@ -10,6 +10,7 @@ from lycoris.modules.full import FullModule
 from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
+from lycoris.modules.norms import NormModule
 from safetensors.torch import save_file
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
@@ -18,12 +19,11 @@ RANK = 4
 GAIN = 0.25  # of a layer's change, as a share of its weight
 
 
-def layers(pipe, component, keep):
-    """Names and modules of the linear layers and convolutions for which keep(name) holds."""
+def layers(pipe, component, keep, kinds=(torch.nn.Linear, torch.nn.Conv2d)):
+    """Names and modules of the linear layers and convolutions, or of other kinds, for which keep(name) holds."""
     model = getattr(pipe, component, None)
     found = {} if model is None else {
-        name: module for name, module in model.named_modules()
-        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)) and keep(name)}
+        name: module for name, module in model.named_modules() if isinstance(module, kinds) and keep(name)}
     return found
 
 
@@ -114,7 +114,7 @@ class KohyaStyle(Style):
 
 class OriginalStyle(KohyaStyle):
     """kohya's files of SDXL: UNet layers by the original implementation's names, written out here for blocks of one layer."""
-    OUTSIDE = {"conv_in": "input_blocks.0.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
+    OUTSIDE = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
                "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0",
                "add_embedding.linear_2": "label_emb.0.2"}
     PLACES = {"down_blocks.0.resnets.0": "input_blocks.1.0", "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
@@ -129,7 +129,7 @@ class OriginalStyle(KohyaStyle):
               "up_blocks.1.resnets.1": "output_blocks.3.0", "up_blocks.1.attentions.1": "output_blocks.3.1",
               "up_blocks.1.upsamplers.0": "output_blocks.3.2",
               "up_blocks.2.resnets.0": "output_blocks.4.0", "up_blocks.2.resnets.1": "output_blocks.5.0"}
-    INSIDE = {"conv1": "in_layers.2", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
+    INSIDE = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
 
     def __init__(self):
         super().__init__(first_text_encoder="lora_te1_")
@@ -177,8 +177,8 @@ class PeftAdapter:
 class LycorisAdapter:
     """Modules of lycoris_lora, one a layer; `options(name, module)` gives the class and its arguments."""
 
-    def __init__(self, pipe, path, style, keep, seed, options, components=COMPONENTS):
-        self.options, self.keep, self.style, self.components = options, keep, style, components
+    def __init__(self, pipe, path, style, keep, seed, options, components=COMPONENTS, kinds=(torch.nn.Linear, torch.nn.Conv2d)):
+        self.options, self.keep, self.style, self.components, self.kinds = options, keep, style, components, kinds
         torch.manual_seed(seed)
         self.state = {}
         tensors = {}
@@ -191,7 +191,7 @@ class LycorisAdapter:
 
     def networks(self, pipe, multiplier):
         for component in self.components:
-            for name, module in layers(pipe, component, self.keep).items():
+            for name, module in layers(pipe, component, self.keep, self.kinds).items():
                 cls, arguments = self.options(name, module)
                 key = self.style.name(component, name)
                 yield key, module, cls(key, module, multiplier, **arguments)
@@ -214,6 +214,12 @@ def state_of(network):
 
 def fill(network, module):
     """Random factors; the change is GAIN as long as the weight, and DoRA's lengths differ from the weight's own."""
+    if isinstance(network, NormModule):
+        # Biases are 0 in models that were not trained.
+        for p in (network.w_norm, network.b_norm):
+            torch.nn.init.normal_(p)
+            p.mul_(GAIN * module.weight.norm() / p.norm())
+        return
     if isinstance(network, FullModule):
         for p, own in ((network.weight, module.weight), (network.bias, module.bias)):
             if p is not None:
@@ -260,6 +266,10 @@ def locon(tucker=False, dora=False):
     # Alphas differ, as trainers let them: 1 for convolutions, 2 for the rest.
     return lambda name, module: (LoConModule, dict(lora_dim=RANK, alpha=1 if isinstance(module, torch.nn.Conv2d) else 2,
                                                    use_tucker=tucker, weight_decompose=dora))
+
+
+def norms():
+    return lambda name, module: (NormModule, {})
 
 
 def full():

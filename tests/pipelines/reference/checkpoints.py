@@ -134,19 +134,21 @@ def channels_last(pipe):
 
 def draw(pipe, case, generator=None):
     """Latents after every step, and what the pipeline gives for `output_type`: 8-bit pixels by default. `image` and `mask_image` are
-    PIL images."""
+    PIL images. Only as PIL images does the reference put drawn parts back (padding_mask_crop)."""
     own = pipe.scheduler
     if case.get("scheduler"):
         cls, extra = (SCHEDULERS | FURTHER_SCHEDULERS)[case["scheduler"]]
         pipe.scheduler = cls.from_config(own.config, **extra)
     steps = []
     keep = lambda p, i, t, kw: steps.append(kw["latents"].clone()) or {}
-    arguments = {"output_type": "np", **{key: value for key, value in case.items() if key not in OWN_KEYS}}
+    arguments = {"output_type": "pil" if "padding_mask_crop" in case else "np", **{key: value for key, value in case.items() if key not in OWN_KEYS}}
     image = pipe(**arguments, num_inference_steps=case["steps"],
                  generator=generator or torch.Generator("cpu").manual_seed(case["seed"]), callback_on_step_end=keep).images[0]
     pipe.scheduler = own
     if arguments["output_type"] == "np":
         image = torch.from_numpy((image * 255).round().astype("uint8"))
+    elif arguments["output_type"] == "pil":
+        image = torch.from_numpy(np.array(image))
     return torch.stack(steps), image
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusers import (DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline)
 
 sys.dont_write_bytecode = True
-from adapter_files import (STYLES, LycorisAdapter, PeftAdapter, adapted, attention, everything, full, loha, lokr, locon, transformer)  # noqa: E402
+from adapter_files import (STYLES, LycorisAdapter, PeftAdapter, adapted, attention, everything, full, loha, lokr, locon, norms, transformer)  # noqa: E402
 from checkpoints import PROMPT, SD_BETAS, Writer, calibrate, channels_last, draw, text_encoder, tokenizer, unet, vae  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from sdxl_checkpoints import sdxl_parts  # noqa: E402
@@ -24,6 +24,9 @@ METADATA = {"unet.r": 4, "unet.lora_alpha": 2, "unet.alpha_pattern": {"attn2.to_
             "unet.target_modules": ["to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2", "proj_in", "proj_out"],
             "text_encoder.r": 4, "text_encoder.lora_alpha": 3,
             "text_encoder.target_modules": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]}
+
+
+NORMS = (torch.nn.GroupNorm, torch.nn.LayerNorm)
 
 
 def make_pipes(out):
@@ -76,6 +79,8 @@ def make_adapters(folder, pipes):
     peft("xl_kohya", xl, "kohya", transformer, alpha=2)
     peft("xl_original", xl, "original", everything, alpha=2)
     lycoris("xl_lokr", xl, lokr(tucker=True), style="original")
+    lycoris("norms", sd, norms(), kinds=NORMS)
+    lycoris("xl_norms", xl, norms(), style="original", kinds=NORMS)
     return made
 
 
@@ -88,11 +93,11 @@ def make_cases():
     xl = dict(sd, folder="xl", negative_prompt="a cat")
     alone = {"peft": 1.0, "peft_settings": 0.8, "diffusers": 1.0, "processor": 1.0, "kohya": 0.7, "kohya_text": 1.0, "locon": 1.0,
              "dora": 0.6, "locon_tucker": 1.0, "locon_dora": 0.7, "loha": 1.0, "loha_tucker": 0.6, "lokr": 0.8, "lokr_both": 1.0,
-             "lokr_full": -0.5, "lokr_tucker": 1.0, "full": 0.7}
+             "lokr_full": -0.5, "lokr_tucker": 1.0, "full": 0.7, "norms": 0.8}
     cases = {"sd_plain": dict(sd, loras=[]), "xl_plain": dict(xl, loras=[])}
     cases |= {name: dict(sd, loras=uses((name, weight))) for name, weight in alone.items()}
     cases |= {name: dict(xl, loras=uses((name, weight))) for name, weight in {"xl_peft": 1.0, "xl_kohya": 0.6, "xl_original": 0.9,
-                                                                            "xl_lokr": 1.0}.items()}
+                                                                            "xl_lokr": 1.0, "xl_norms": 1.0}.items()}
     cases |= {
         "two": dict(sd, loras=uses(("peft", 0.7), ("kohya", -0.4))),
         "text_apart": dict(sd, loras=[{"name": "peft", "weight": 0.4, "text_encoder_weight": -0.9}, *uses(("kohya", 0.5))]),
@@ -100,6 +105,7 @@ def make_cases():
         "dora_last": dict(sd, loras=uses(("locon", 0.5), ("dora", 0.6))),
         "dora_first": dict(sd, loras=uses(("dora", 0.6), ("locon", 0.5))),
         "two_of_lycoris": dict(sd, loras=uses(("loha", 0.6), ("lokr_both", 0.5))),
+        "norms_and_lokr": dict(sd, loras=uses(("norms", 0.5), ("lokr", 0.4))),
         "three_of_lycoris": dict(sd, loras=uses(("locon_dora", 0.6), ("loha", -0.3), ("lokr", 0.4))),
         "xl_two": dict(xl, loras=uses(("xl_original", 0.5), ("xl_peft", 0.5))),
     }

@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import torch
+from PIL import Image, ImageDraw, ImageFilter
 from diffusers import (DDIMScheduler, EulerDiscreteScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline, LCMScheduler,
                        PNDMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
                        StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline)
@@ -26,6 +27,13 @@ REFINED_MODES = {"refine": (StableDiffusionXLPipeline, StableDiffusionXLImg2ImgP
                  "refine_image": (StableDiffusionXLImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline),
                  "refine_inpaint": (StableDiffusionXLInpaintPipeline, StableDiffusionXLInpaintPipeline)}
 REFINER = dict(requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False)
+
+
+def part_mask(box, width=128, height=128):
+    """Selects the pixels of a box, with soft edges."""
+    mask = Image.new("RGB", (width, height))
+    ImageDraw.Draw(mask).rectangle(box, fill="white")
+    return mask.filter(ImageFilter.GaussianBlur(1))
 
 
 def quiet(pipe):
@@ -105,6 +113,9 @@ def make_cases():
     few = dict(steps=5, timesteps=[951, 801, 601, 401, 201, 1])
     wide = dict(image=source_image(3, 21 * 8, 13 * 8))
     wide_masked = dict(wide, mask_image=source_image(4, 21 * 8, 13 * 8), width=21 * 8, height=13 * 8)
+    cropped = dict(mask_image=part_mask((30, 50, 70, 80)), padding_mask_crop=8)
+    # Wider than the image is high, so that the part has to be continued above and below.
+    cropped_wide = dict(wide_masked, mask_image=part_mask((4, 40, 160, 60), 21 * 8, 13 * 8), padding_mask_crop=4, width=128, height=128)
     return {
         **{f"image_{name}": dict(sd, scheduler=name) for name in ("pndm", "ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras")},
         "image_all": dict(sd, strength=1.0),
@@ -113,6 +124,10 @@ def make_cases():
         **{f"masked_{name}": dict(masked, scheduler=name) for name in ("pndm", "ddim", "euler_ancestral", "dpmpp_2m")},
         "masked_all": dict(masked, strength=1.0, scheduler="euler"),
         "masked_wide": dict(masked, scheduler="euler", **wide_masked),
+        "masked_cropped": dict(masked, scheduler="euler", **cropped),
+        "masked_cropped_wide": dict(masked, scheduler="euler", **cropped_wide),
+        "special_cropped": dict(special, **cropped),
+        "xl_masked_cropped": dict(xl_masked, **cropped),
         "special": special,
         "special_all": dict(special, strength=1.0, scheduler="euler_ancestral"),
         "special_wide": dict(special, **wide_masked),
@@ -213,6 +228,8 @@ def main():
         writer.check_changes(name, artist, dict(cases[name], strength=0.25), image=source_image(9), strength=0.9)
     for name in ("masked_ddim", "special", "xl_masked"):
         writer.check_changes(name, artist, cases[name], image=source_image(9), mask_image=source_image(10))
+    for name in ("masked_cropped", "xl_masked_cropped"):
+        writer.check_changes(name, artist, cases[name], least=0.5, padding_mask_crop=40)
     writer.check_changes("refiner_scores", artist, cases["refiner_scores"], least=0.5, aesthetic_score=9.0, negative_aesthetic_score=1.0)
     writer.check_changes("special_clipped", artist, cases["special_clipped"], folder="sd_inpainting")
     writer.check_changes("refined", artist, cases["refined"], denoising_end=0.8)

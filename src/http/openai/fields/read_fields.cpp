@@ -116,6 +116,7 @@ void set_aside(const FieldContext& context, const std::string& field, const std:
 ImageRequest read_request_fields(const Fields& fields, FieldContext context) {
   context.strict = is_strict(fields, context.limits);
   ImageRequest request;
+  request.keep_unmasked = context.task == ImageTask::kEdit;
   for (const auto& field : request_fields()) {
     const bool needs_image = field.routes == FieldRoutes::kWithImage && type_of(field) != FieldType::kFile;
     const bool has_no_use = needs_image && context.task == ImageTask::kGenerate;

@@ -16,6 +16,7 @@ using Pixels = MicroConditioning::Pixels;
 constexpr double kMaxGuidanceScale = 100;
 constexpr double kMaxAestheticScore = 100;
 constexpr std::int64_t kMaxMaskBlur = 64;            // pixels
+constexpr std::int64_t kMaxMaskPadding = 16384;      // pixels: the longest edge of an upload
 constexpr std::int64_t kMaxNoiseLevel = 999;         // the last timestep of training
 constexpr std::int64_t kMaxConditionPixels = 65536;  // sizes and corners that condition the model only
 // Larger than in any noise schedule: published ones end at timestep 999 and near sigma 160.
@@ -150,6 +151,15 @@ const RequestField kFields[] = {
      IntegerField{
          0, {.number = kMaxMaskBlur}, [](Request& r, std::int64_t blur) { r.mask_blur = static_cast<int>(blur); }, 4},
      "Radius, in pixels of the mask, of a Gaussian blur of the mask. Default: 0.", FieldRoutes::kWithImage},
+    {"padding_mask_crop",
+     IntegerField{0,
+                  {.number = kMaxMaskPadding},
+                  [](Request& r, std::int64_t padding) { r.padding_mask_crop = static_cast<int>(padding); }},
+     "Draws only the part that the mask selects, with this many pixels around it: see [small parts](#small-parts).",
+     FieldRoutes::kWithImage},
+    {"keep_unmasked", BooleanField{[](Request& r, bool keep) { r.keep_unmasked = keep; }},
+     "`false`: what the mask keeps goes through the model, too, and changes slightly. Default: `true`.",
+     FieldRoutes::kWithImage},
     {"n", IntegerField{1, kMaxImages, &set_num_images},
      "How many images. Image i, counted from 0, has the seed (`seed` + i) modulo 2^64."},
     {"quality", ChoiceField{kQualities, &set_quality},

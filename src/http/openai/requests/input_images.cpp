@@ -24,7 +24,7 @@ std::string size_of(const std::pair<int, int>& size) {
 // The size at which a request uses images of some size: its own one, or where it has none, that of the image. Of an
 // image with more than twice the pixels of the model's own size, for example a photograph, it is that area.
 UsedSize used_size_of(ImageTask task, const GenerationRequest& request, const ModelDescription& model) {
-  if (task == ImageTask::kUpscale) return {};
+  if (task == ImageTask::kUpscale || request.padding_mask_crop) return {};
   if (request.width) return [size = std::pair(*request.width, *request.height)](int, int) { return size; };
   return [&model](int width, int height) -> std::pair<int, int> {
     const auto native = std::int64_t{model.native_width} * model.native_height;
@@ -82,6 +82,19 @@ Image fit_to_factor(Image image, int factor, const GenerationRequest& request) {
   return resize(image, *request.width / factor, *request.height / factor);
 }
 
+// With padding_mask_crop, the result has the size of the image, and `size` is that of the part that is drawn.
+void check_crop(bool has_mask, const std::pair<int, int>& image, const ServerOptions& limits) {
+  if (!has_mask) {
+    throw field_error("padding_mask_crop", "invalid_value",
+                      "`padding_mask_crop` needs `mask`, or an image with transparent parts: it draws the part that a "
+                      "mask selects.");
+  }
+  if (is_allowed_size(image.first, image.second, limits)) return;
+  throw field_error("image", "invalid_value",
+                    concat("`image` is ", size_of(image), ", and with `padding_mask_crop` the result has its size; ",
+                           describe_size_limits(limits), "."));
+}
+
 void check_image_count(std::size_t count, ImageTask task) {
   if (count == 0) throw field_error("image", "missing_required_parameter", "`image` is missing.");
   if (count == 1 || task == ImageTask::kEdit) return;
@@ -127,8 +140,9 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
     throw field_error("mask", "missing_required_parameter",
                       concat("`mask` is missing: the model ", quote(model.id), " redraws parts of images."));
   }
+  if (request.padding_mask_crop) check_crop(mask.has_value(), decoded.original_size, limits);
   const int factor = task == ImageTask::kUpscale ? model.upscale_factor : 1;
-  if (!request.width) {
+  if (!request.width && !request.padding_mask_crop) {
     const auto [width, height] = decoded.original_size;
     default_size_from(decoded.original_size, used_size ? used_size(width, height) : decoded.original_size, factor,
                       limits, request);
@@ -138,6 +152,7 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
   request.image = std::make_shared<Image>(std::move(decoded.image));
   attach_more_images(upload, model, limits, used_size, request);
   if (mask) request.mask = std::make_shared<Image>(pillow_gaussian_blur(*mask, request.mask_blur));
+  request.keep_unmasked = request.keep_unmasked && mask;
 }
 
 }  // namespace easel::http

@@ -23,6 +23,9 @@ namespace easel::http {
 /// An image with transparent parts that is edited without a mask is its own mask. A pixel is transparent when its
 /// opacity is below one half.
 ///
+/// With `request.padding_mask_crop`, which needs a mask, the image keeps its size, which is that of the result, and
+/// must be within the limits of results. Without a mask, `request.keep_unmasked` becomes false.
+///
 /// The mask is blurred by `request.mask_blur`, as Pillow's GaussianBlur does it.
 ///
 /// @param request  as read_image_request gave it

@@ -1,4 +1,4 @@
-#include "image/text_encoding.h"
+#include "image/files/text_encoding.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "easel/image_metadata.h"
-#include "image/decoders.h"
-#include "image/encoders.h"
-#include "image/text_encoding.h"
-#include "image/tiff.h"
+#include "image/files/decoders.h"
+#include "image/files/encoders.h"
+#include "image/files/text_encoding.h"
+#include "image/files/tiff.h"
 
 namespace easel {
 namespace {

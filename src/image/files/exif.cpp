@@ -1,8 +1,8 @@
 // Reads EXIF. Its orientation is the only field that matters for the pixels.
 #include <cstdint>
 
-#include "image/decoders.h"
-#include "image/tiff.h"
+#include "image/files/decoders.h"
+#include "image/files/tiff.h"
 
 namespace easel {
 

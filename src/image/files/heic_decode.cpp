@@ -1,7 +1,7 @@
 // Decodes the primary image of HEIC files with libheif, where easel is built with it.
 #include "image/checks.h"
-#include "image/decoders.h"
-#include "image/pixel_rows.h"
+#include "image/files/decoders.h"
+#include "image/files/pixel_rows.h"
 
 #ifdef EASEL_WITH_HEIF
 

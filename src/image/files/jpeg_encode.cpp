@@ -8,8 +8,8 @@
 #include <new>
 
 #include "image/checks.h"
-#include "image/encoders.h"
-#include "image/tiff.h"
+#include "image/files/encoders.h"
+#include "image/files/tiff.h"
 
 namespace easel {
 namespace {

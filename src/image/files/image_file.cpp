@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "image/checks.h"
-#include "image/decoders.h"
+#include "image/files/decoders.h"
 
 namespace easel {
 

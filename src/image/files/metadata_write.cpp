@@ -2,9 +2,9 @@
 #include <cstdint>
 
 #include "core/text.h"
-#include "image/encoders.h"
-#include "image/text_encoding.h"
-#include "image/tiff.h"
+#include "image/files/encoders.h"
+#include "image/files/text_encoding.h"
+#include "image/files/tiff.h"
 
 namespace easel {
 namespace {

@@ -2,7 +2,7 @@
 #include "easel/image_output.h"
 
 #include "image/checks.h"
-#include "image/encoders.h"
+#include "image/files/encoders.h"
 
 namespace easel {
 

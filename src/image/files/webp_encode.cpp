@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "image/checks.h"
-#include "image/encoders.h"
+#include "image/files/encoders.h"
 
 namespace easel {
 namespace {

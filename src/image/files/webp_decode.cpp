@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "image/checks.h"
-#include "image/decoders.h"
-#include "image/pixel_rows.h"
+#include "image/files/decoders.h"
+#include "image/files/pixel_rows.h"
 
 namespace easel {
 namespace {

@@ -1,9 +1,9 @@
-#include "image/pixel_rows.h"
+#include "image/files/pixel_rows.h"
 
 #include <utility>
 
 #include "image/checks.h"
-#include "image/decoders.h"
+#include "image/files/decoders.h"
 
 namespace easel {
 

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "image/checks.h"
-#include "image/encoders.h"
-#include "image/text_encoding.h"
+#include "image/files/encoders.h"
+#include "image/files/text_encoding.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC

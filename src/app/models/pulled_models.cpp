@@ -1,0 +1,57 @@
+#include "app/models/pulled_models.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "app/models/hub_options.h"
+#include "app/models/model_list.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "easel/error.h"
+#include "easel/model.h"
+#include "hub/pull.h"
+
+namespace easel {
+namespace {
+
+namespace fs = std::filesystem;
+
+class PulledModels : public ModelLibrary {
+ public:
+  PulledModels(const Options& options, const std::string& folder)
+      : options_(make_pull_options(options, folder)), folder_(folder) {}
+
+  Pulled pull(const std::string& name, const Progress& on_progress, const std::function<bool()>& stop) override {
+    auto options = options_;
+    options.policy.stop = stop;
+    options.on_progress = [&](const hub::PullProgress& now) { on_progress(now.done, now.total); };
+    const auto model = hub::pull(name, options);
+    log::info(concat("downloaded ", name, " to ", model.path),
+              {{"licence", model.licence.empty() ? "not stated" : model.licence}});
+    return {.model = checkpoint_name(model.path),
+            .licence = model.licence,
+            .bytes = model.bytes,
+            .was_there = model.was_there,
+            .has_pickles = model.has_pickles};
+  }
+
+  void remove(const ModelDescription& model) override {
+    const auto name =
+        fs::path(model.folder).lexically_normal().lexically_relative(fs::path(folder_).lexically_normal());
+    hub::remove_pulled(folder_, name.string());
+    log::info(concat("removed the files of model ", model.id));
+  }
+
+ private:
+  hub::PullOptions options_;
+  std::string folder_;
+};
+
+}  // namespace
+
+std::shared_ptr<ModelLibrary> make_model_library(const Options& options) {
+  const auto folder = searched_folder(options.model);
+  return folder.empty() ? nullptr : std::make_shared<PulledModels>(options, folder);
+}
+
+}  // namespace easel
