@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+import guide
 import images
 import readme
 import recorded
@@ -24,10 +25,14 @@ from server import Server, is_free
 
 HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "README.md"
+GUIDE = HERE.parent.parent / "docs" / "guide" / "clients.md"
 CLIENT_SECONDS = 300
 MODERN = ("openai-1", "openai-2", "openai-3")
 NODE_CLIENTS = ("openai-4", "openai-6", "openai-7")
 AI_SDKS = ("ai-6", "ai-7")
+# Those whose lines in the guide are run.
+GUIDE_CLIENTS = ("openai-3", "openai-0", "openai-1", "openai-7", "ai-7", "litellm", "webuiapi")
+MORE_GUIDE_CLIENTS = ("langchain", "haystack", "semantic-kernel")
 # (name of the folder with the client's packages, program)
 MORE_CLIENTS = (("openai-1", "more/command_line.py"), ("langchain", "more/langchain_images.py"), ("haystack", "more/haystack_images.py"),
                 ("semantic-kernel", "more/semantic_kernel_images.py"), ("litellm-proxy", "more/litellm_proxy.py"))
@@ -122,6 +127,27 @@ def run_example(kind, text, client, clients, example_folder):
     return run([python, "-c", text], cwd=example_folder, env=environment)
 
 
+def test_guide(tally, server, clients, folder, wanted):
+    """@param wanted  the clients whose lines are run"""
+    found = [example for example in guide.examples(GUIDE, server.port) if example[1] in wanted]
+    tally.add("guide: has lines for each client", {client for _, client, _ in found} == set(wanted), f"found {[client for _, client, _ in found]}")
+    for language, client, text in found:
+        example_folder = folder / f"guide-{language}-{client}"
+        example_folder.mkdir()
+        if language == "js":
+            (example_folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
+            (example_folder / "example.mjs").write_text(text)
+            output, code = run([node_program(clients), "example.mjs"], cwd=example_folder)
+        else:
+            python, environment = python_with(clients, client)
+            environment["PATH"] = f"{pathlib.Path(python).parent}{os.pathsep}{environment['PATH']}"  # for `python` in shell lines
+            command = [python, "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
+            output, code = run(command, cwd=example_folder, env=environment)
+        made = example_folder / "fox.png"
+        is_png = made.exists() and made.read_bytes().startswith(b"\x89PNG")
+        tally.add(f"guide: {language} {client}", code == 0 and is_png, output[-1000:])
+
+
 def curl(*arguments, body=None):
     """(status, body) of a request made by curl."""
     sent = [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", "@-"]
@@ -213,6 +239,7 @@ def run_more(options, clients):
                 folder = scratch / pathlib.Path(script).stem
                 folder.mkdir()
                 test_python(tally, server, clients, client, script, folder)
+            test_guide(tally, server, clients, scratch, MORE_GUIDE_CLIENTS)
             folder = scratch / "langchain-node"
             folder.mkdir()
             test_node(tally, server, clients, "langchain", "more/langchain.mjs", folder)
@@ -249,6 +276,7 @@ def main():
                 test_node(tally, server, clients, client, script, folder)
             (scratch / "readme").mkdir()
             test_readme(tally, server, clients, scratch / "readme")
+            test_guide(tally, server, clients, scratch, GUIDE_CLIENTS)
             test_curl(tally, server)
             streams.test(tally, server)
             recorded.test(tally, server.port)
