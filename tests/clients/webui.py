@@ -13,7 +13,7 @@ from PIL import Image
 
 base_url, folder = sys.argv[1:]
 where = urllib.parse.urlparse(base_url)
-api = webuiapi.WebUIApi(host=where.hostname, port=where.port, steps=4)
+api = webuiapi.WebUIApi(host=where.hostname, port=where.port, steps=20)
 
 
 def draw(prompt="a red apple on a pink background", **fields):

@@ -5,7 +5,7 @@ import { DallEAPIWrapper } from '@langchain/openai';
 
 const [baseURL, folder] = process.argv.slice(2);
 const report = (name, passed, why = '') => console.log(passed ? `ok ${name}` : `not ok ${name}: ${why}`);
-const settings = { apiKey: 'any key', baseURL, size: '1024x1024', model: 'dall-e-3' };
+const settings = { apiKey: 'any key', baseUrl: baseURL, size: '1024x1024', model: 'dall-e-3' };
 
 const link = await new DallEAPIWrapper({ ...settings, n: 1 }).invoke('a red apple on a pink background');
 const response = await fetch(link);
