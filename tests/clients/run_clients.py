@@ -30,7 +30,7 @@ CLIENT_SECONDS = 300
 MODERN = ("openai-1", "openai-2", "openai-3")
 NODE_CLIENTS = ("openai-4", "openai-6", "openai-7")
 AI_SDKS = ("ai-6", "ai-7")
-# Those whose lines in the guide are run.
+# The clients whose lines in the guide are run.
 GUIDE_CLIENTS = ("openai-3", "openai-0", "openai-1", "openai-7", "ai-7", "litellm", "webuiapi")
 MORE_GUIDE_CLIENTS = ("langchain", "haystack", "semantic-kernel")
 # (name of the folder with the client's packages, program)
