@@ -154,7 +154,7 @@ TEST(SdapiExtras, WithoutClipBracketsAreRemovedAndWeightsNamed) {
     return response.json()["parameters"].value("ignored", json::array());
   };
   EXPECT_EQ(drawn("a (cat:1.3) BREAK <lora:ink:0.5> in \\(here\\)"), json({"prompt weights"}));
-  EXPECT_EQ(server.engine.requests().back().prompt, "a cat   <lora:ink:0.5> in (here)");
+  EXPECT_EQ(server.engine.requests().back().prompt, "a cat <lora:ink:0.5> in (here)");
   EXPECT_EQ(server.engine.requests().back().prompt_syntax, PromptSyntax::kPlain);
   EXPECT_EQ(drawn("a (cat:1) here"), json::array());
   const RunningServer with_clip;
