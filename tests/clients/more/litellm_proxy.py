@@ -5,6 +5,7 @@ usage: litellm_proxy.py BASE_URL FOLDER
 import json
 import os
 import pathlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import checks
 
 base_url, folder = sys.argv[1:]
 START_SECONDS = 120
+MASTER_KEY = "sk-" + secrets.token_hex(32)  # without a strong one the proxy does not start
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
@@ -28,11 +30,11 @@ config.write_text(json.dumps({"model_list": [
 log = (pathlib.Path(folder) / "proxy.log").open("wb")
 proxy = subprocess.Popen([sys.executable, "-c", "from litellm.proxy.proxy_cli import run_server; run_server()", "--config", str(config), "--port",
                           str(port), "--host", "127.0.0.1"], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+                         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": MASTER_KEY})
 
 
 def post(path, fields):
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(fields).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(fields).encode(), {"Content-Type": "application/json", "Authorization": f"Bearer {MASTER_KEY}"})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
@@ -52,6 +54,7 @@ try:
     deadline = time.monotonic() + START_SECONDS
     while not is_up() and proxy.poll() is None and time.monotonic() < deadline:
         time.sleep(0.5)
+    checks.report("the proxy runs", is_up(), (pathlib.Path(folder) / "proxy.log").read_text(errors="replace")[-1000:])
     status, made = post("/v1/images/generations", {"model": "gpt-image-1", "prompt": "a red apple on a pink background", "size": "1024x1024"})
     checks.report("an image", status == 200, str(made)[:500])
     checks.save(folder, "apple--1024x1024--pink", made["data"][0]["b64_json"])
@@ -61,5 +64,6 @@ try:
     status, refused = post("/v1/images/generations", {"model": "unknown", "prompt": "a fox"})
     checks.report("unknown model", status >= 400 and "no-such-model" in str(refused), f"{status} {str(refused)[:500]}")
 finally:
-    os.killpg(proxy.pid, signal.SIGTERM)
-    proxy.wait(30)
+    if proxy.poll() is None:
+        os.killpg(proxy.pid, signal.SIGTERM)
+        proxy.wait(30)
