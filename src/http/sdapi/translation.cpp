@@ -85,7 +85,8 @@ class Translator {
 
   // Weights have a meaning for the features of CLIP only. For other text encoders the brackets are removed.
   std::string without_weights(const std::string& prompt, const char* name) {
-    if (model_->max_clip_skip > 0) return prompt;
+    // Stable Diffusion 3 joins CLIP's features with T5's, and reads prompts as they are.
+    if (model_->max_clip_skip > 0 && model_->family != "stable-diffusion-3") return prompt;
     fields_["prompt_syntax"] = "plain";
     std::string text;
     for (const auto& part : parse_weighted_prompt(prompt)) {
@@ -128,7 +129,7 @@ class Translator {
   void read_guidance() {
     const auto scale = body_.number("cfg_scale");
     const auto distilled = body_.number("distilled_cfg_scale");
-    if (model_->family == "flux") {
+    if (model_->family == "flux" || model_->family == "flux-kontext") {
       if (distilled) fields_["guidance_scale"] = *distilled;
       const bool counts = scale && *scale != 1 && !result_.negative_prompt.empty();
       if (!counts) return;
