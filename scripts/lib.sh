@@ -258,7 +258,7 @@ libtorch_estimate() {
   if [ -z "${1:-}" ] && has_nvidia_card; then
     kind=cuda
   fi
-  if [ -n "${EASEL_LIBTORCH:-}" ] || [ "$(cat "$DEPS/libtorch-$kind/.complete" 2>/dev/null)" = "$TORCH_VERSION" ]; then
+  if [ -n "${EASEL_LIBTORCH:-}" ] || grep -qs "^$TORCH_VERSION" "$DEPS/libtorch-$kind/.complete"; then
     printf 'there\n'
   elif [ "$kind" = cuda ]; then
     printf 'about 3 GB to download, 5 to 15 minutes at 50 Mbit/s or more\n'
@@ -456,4 +456,39 @@ build() {
   local preset=$1
   shift
   cmake --build "$EASEL_ROOT/build/$preset" --parallel "$(build_jobs)" ${1:+--target "$@"} >&2
+}
+
+# is_current STAMP FILE...: whether STAMP was made after the last change of every FILE.
+is_current() {
+  local stamp=$1 file
+  shift
+  for file in "$@"; do
+    [ -f "$stamp" ] && [ ! "$file" -nt "$stamp" ] || return 1
+  done
+}
+
+# install_clients FOLDER: installs the clients that FOLDER/requirements and FOLDER/node name. Each has a folder of its own,
+# because one environment cannot hold four versions of a package. The lock files have the hashes of all packages, and no
+# package of Node.js may run a script of its own.
+install_clients() {
+  local clients=$DEPS/clients requirements package target lock
+  for requirements in "$1"/requirements/*.lock; do
+    target=$clients/$(basename "$requirements" .lock)
+    if ! is_current "$target/.complete" "$requirements"; then
+      rm -rf "$target"
+      pip_to "$target" -q --require-hashes -r "$requirements"
+      touch "$target/.complete"
+    fi
+  done
+  for package in "$1"/node/*/package.json; do
+    target=$clients/node/$(basename "$(dirname "$package")")
+    lock=${package%.json}-lock.json
+    if ! is_current "$target/.complete" "$package" "$lock"; then
+      rm -rf "$target"
+      mkdir -p "$target"
+      cp "$package" "$lock" "$target/"
+      (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >&2
+      touch "$target/.complete"
+    fi
+  done
 }

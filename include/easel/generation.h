@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "easel/hires.h"
 #include "easel/image.h"
 
 namespace easel {
@@ -97,6 +98,9 @@ struct GenerationRequest {
   std::vector<double> sigmas;               ///< also replace it; at most one of the two lists
   std::optional<PromptSyntax> prompt_syntax;  ///< default: the server's
   std::vector<AdapterSelection> loras;
+  /// A second pass. width and height are then those of the first pass, and the result has the size of the second. Only
+  /// without `image`.
+  std::optional<HiresPass> hires = std::nullopt;
 
   /// The requested inference steps, before `strength` skips some; for estimates.
   /// @param model_default  ModelDescription::default_steps
@@ -104,6 +108,13 @@ struct GenerationRequest {
     if (!timesteps.empty()) return static_cast<std::int64_t>(timesteps.size());
     if (!sigmas.empty()) return static_cast<std::int64_t>(sigmas.size());
     return num_inference_steps.value_or(model_default);
+  }
+
+  /// The steps of the second pass, for estimates; 0 without one.
+  std::int64_t second_pass_steps(std::int64_t model_default) const {
+    if (!hires) return 0;
+    const auto steps = hires->num_inference_steps.value_or(requested_steps(model_default));
+    return std::max(std::int64_t{1}, static_cast<std::int64_t>(static_cast<double>(steps) * hires->strength));
   }
 };
 
@@ -185,5 +196,11 @@ struct ModelDescription {
     return {std::max(width / cell, 1) * cell, std::max(height / cell, 1) * cell};
   }
 };
+
+/// Width and height of a request's images in pixels, where they do not depend on an input image.
+inline std::pair<int, int> output_size(const GenerationRequest& request, const ModelDescription& model) {
+  if (request.hires) return {request.hires->width, request.hires->height};
+  return model.output_size(request.width.value_or(model.native_width), request.height.value_or(model.native_height));
+}
 
 }  // namespace easel

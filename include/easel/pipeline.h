@@ -25,6 +25,8 @@ class Generation {
   /// too. 0 after the last step.
   virtual int rows() const = 0;
   virtual std::uint64_t seed() const = 0;
+  /// 1 in the second pass of a request with GenerationRequest::hires, otherwise 0.
+  virtual int completed_passes() const { return 0; }
 };
 
 /// Work that was enqueued on a device and may still be running.

@@ -38,9 +38,9 @@ class ServerMetrics : public EngineObserver {
   virtual std::string text() = 0;
 };
 
-/// The memory of a GPU as its driver and libtorch's allocator count it, in bytes.
+/// The memory of a device at one moment, in bytes. Of the host, only what is free and the total are known.
 struct DeviceMemory {
-  std::string device{};
+  std::string device{};            ///< "cpu": the host's
   std::int64_t allocated = 0;      ///< by tensors
   std::int64_t reserved = 0;       ///< by the allocator: allocated, or kept for future tensors
   std::int64_t free = 0;           ///< that no program has
@@ -62,6 +62,13 @@ struct PendingDownload {
   std::atomic<std::uint64_t> done_bytes{0};  ///< downloaded so far
   std::atomic<std::uint64_t> total_bytes{0};
   std::atomic<bool> finished{false};
+};
+
+/// A word that stands for learned embeddings.
+struct LearnedWord {
+  std::string word;
+  std::int64_t vectors = 0;  ///< that it stands for
+  std::int64_t width = 0;    ///< numbers of each vector
 };
 
 struct ServerOptions {
@@ -109,6 +116,11 @@ struct ServerOptions {
   bool strict = false;                         ///< fields that would be ignored are errors, as with `strict: true`
   /// The adapters that requests may select, at the moment of the call; null: there are none. Called from many threads.
   std::function<std::vector<AdapterDescription>()> list_adapters = {};
+  // The next four are called from many threads, and may be null.
+  std::function<std::vector<LearnedWord>()> list_words = {};    ///< of the folder of embeddings, as it is now
+  std::function<std::vector<DeviceMemory>()> read_memory = {};  ///< of the host and of the devices
+  std::function<void()> refresh_models = {};                    ///< looks for new models soon; returns at once
+  std::vector<std::string> autoencoders = {};  ///< names of the files that replace the models' own, without folders
   /// SubmitOptions::queue_timeout of image requests. None: no limit.
   std::optional<std::chrono::milliseconds> queue_timeout = {};
   /// Until it is finished /ready reports its progress and image requests get 503. Null: nothing is downloaded.

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include "adapters/adapter_catalog.h"
 #include "app/command_line/commands.h"
 #include "app/command_line/format.h"
 #include "app/compute_threads.h"
@@ -27,6 +27,7 @@
 #include "app/models/model_watch.h"
 #include "app/models/pulled_models.h"
 #include "app/models/startup_download.h"
+#include "app/server_state.h"
 #include "app/service_manager.h"
 #include "app/watchdog.h"
 #include "core/background_log.h"
@@ -131,29 +132,6 @@ void log_startup(const ModelList& models, const std::string& host, int port) {
              "open(\"easel.png\", \"wb\").write(base64.b64decode(json.load(sys.stdin)[\"data\"][0][\"b64_json\"]))'"));
 }
 
-/// For the metrics. Empty where the devices are CPUs.
-std::function<std::vector<DeviceMemory>()> device_memory_of(const std::vector<std::string>& names) {
-  if (make_placement(names.front(), "auto").device.is_cpu()) return {};
-  return [names] {
-    std::vector<DeviceMemory> found;
-    for (const auto& name : names) {
-      try {
-        const auto counts = allocator_counts(make_placement(name, "auto").device);
-        found.push_back({.device = name,
-                         .allocated = counts.allocated,
-                         .reserved = counts.reserved,
-                         .free = counts.free,
-                         .total = counts.total,
-                         .out_of_memory = counts.out_of_memory,
-                         .retries = counts.retries});
-      } catch (const std::exception&) {
-        // The device is lost; its last numbers stay.
-      }
-    }
-    return found;
-  };
-}
-
 /// @return notices models that are added, replaced or removed from now on; null if the server shuts down already
 /// @throws Error  as find_models(), list_models() and make_engine()
 std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shared_ptr<ServerMetrics>& metrics,
@@ -227,11 +205,12 @@ int serve(const Options& options) {
   const auto names = names_to_pull(options.model);
   auto server_options = options.server;
   server_options.metadata = metadata_options(options);
-  server_options.metrics = make_metrics(server_options.version, device_memory_of(list_devices(options.model)));
-  if (!options.model.lora_dir.empty()) {
-    const auto catalog = std::make_shared<AdapterCatalog>(options.model.lora_dir);
-    server_options.list_adapters = [catalog] { return catalog->list(); };
-  }
+  server_options.metrics = make_metrics(server_options.version, memory_of_gpus(list_devices(options.model)));
+  describe_machine(options, list_devices(options.model), server_options);
+  const auto watching = std::make_shared<std::atomic<ModelWatch*>>(nullptr);
+  server_options.refresh_models = [watching] {
+    if (auto* const watch = watching->load()) watch->look_soon();
+  };
   server_options.model_library = make_model_library(options);
   const auto download = std::make_shared<PendingDownload>();
   download->model = names.empty() ? "" : names.front();
@@ -239,6 +218,7 @@ int serve(const Options& options) {
   LateEngine engine(download->model);
   std::unique_ptr<ModelWatch> watch;
   if (names.empty()) watch = start_engine(options, server_options.metrics, engine);
+  *watching = watch.get();
   auto server = make_http_server(engine, server_options);
   const int port = server->bind();
   if (names.empty()) log_startup(engine.models(), options.server.host, port);
@@ -251,6 +231,7 @@ int serve(const Options& options) {
     log::info(concat("listening on http://", url_host(options.server.host), ":", port, " while models are downloaded"));
     downloading = std::async(std::launch::async, [&] {
       watch = start_after_download(options, names, *download, server_options.metrics, engine);
+      *watching = watch.get();
       if (download->finished) log_startup(engine.models(), options.server.host, port);
     });
   }

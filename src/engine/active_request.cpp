@@ -19,26 +19,35 @@ void ActiveImage::refresh(const Pipeline& pipeline) {
   finished_stepping = generation->finished_stepping();
   progress = generation->progress();
   rows = generation->rows();
+  completed_passes = generation->completed_passes();
   batch_key = pipeline.batch_key(*generation);
 }
 
-ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentModel& resident,
-                             CostModel::Shape cost_shape)
+ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentModel& resident, const CostModel& costs)
     : job(std::move(queued_job)),
       model(&resident),
-      shape(cost_shape),
-      steps_per_image(job->request().requested_steps(resident.pipeline->description().default_steps)),
+      shape(costs.shape_of(resident.id, job->request())),
+      second_shape(costs.second_shape_of(resident.id, job->request())),
+      second_steps(job->request().second_pass_steps(resident.pipeline->description().default_steps)),
+      steps_per_image(job->request().requested_steps(resident.pipeline->description().default_steps) + second_steps),
       results(static_cast<std::size_t>(num_images())),
       steps_done(static_cast<std::size_t>(num_images())),
       previews_due_(static_cast<std::size_t>(num_images())) {}
 
-double ActiveRequest::remaining_seconds(const CostModel::PerImage& costs) const {
-  const auto step = costs.row * rows_per_step;
-  const auto whole = step * static_cast<double>(steps_per_image) + costs.decode;
-  double seconds = images_to_begin() > 0 ? costs.begin + whole * static_cast<double>(images_to_begin()) : 0;
+double ActiveRequest::remaining_seconds(const CostModel& costs) const {
+  const auto first = costs.of(shape), last = costs.of(second_shape);
+  // Of an image that has so many steps left, in both passes together.
+  const auto seconds_for = [&](std::int64_t steps, bool in_second_pass) {
+    const auto second = in_second_pass ? steps : std::min(second_steps, steps);
+    const auto change = in_second_pass || second_steps == 0 ? 0 : costs.between_passes(shape, second_shape);
+    return first.row * rows_per_step * static_cast<double>(steps - second) +
+           last.row * rows_per_step * static_cast<double>(second) + change + last.decode;
+  };
+  const auto whole = seconds_for(steps_per_image, /*in_second_pass=*/false);
+  double seconds = images_to_begin() > 0 ? first.begin + whole * static_cast<double>(images_to_begin()) : 0;
   for (const auto& image : images) {
     if (image->decoding) continue;
-    seconds += step * static_cast<double>(image->progress.steps_total - image->progress.steps_done) + costs.decode;
+    seconds += seconds_for(image->progress.steps_total - image->progress.steps_done, image->completed_passes > 0);
   }
   return seconds;
 }

@@ -27,6 +27,7 @@ struct ActiveImage {
   bool finished_stepping = false;
   StepProgress progress{};
   int rows = 1;
+  int completed_passes = 0;
   std::string batch_key{};
 
   /// Asks the pipeline again. Throws what the pipeline throws.
@@ -35,12 +36,16 @@ struct ActiveImage {
 
 /// A request that has left the queue.
 struct ActiveRequest {
-  ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, CostModel::Shape shape);
+  ActiveRequest(std::shared_ptr<QueuedJob> job, ResidentModel& model, const CostModel& costs);
 
   std::int64_t num_images() const { return job->request().num_images; }
   std::int64_t images_to_begin() const { return num_images() - begun; }
   /// Estimated device time that the request still needs, in seconds.
-  double remaining_seconds(const CostModel::PerImage& costs) const;
+  double remaining_seconds(const CostModel& costs) const;
+  /// Of the pass that the image is in.
+  const CostModel::Shape& shape_of(const ActiveImage& image) const {
+    return image.completed_passes > 0 ? second_shape : shape;
+  }
 
   /// Takes over the generations that Pipeline::begin returned.
   /// @throws Error(kInternal)  there are not `expected` of them; the existing ones have been taken over
@@ -56,6 +61,8 @@ struct ActiveRequest {
   std::shared_ptr<QueuedJob> job;
   ResidentModel* model;  ///< stays in memory while a request runs on it
   CostModel::Shape shape;
+  CostModel::Shape second_shape;  ///< of the second pass; equal to `shape` where there is none
+  std::int64_t second_steps = 0;  ///< estimated, of the second pass of an image; 0 where there is none
   std::vector<std::shared_ptr<ActiveImage>> images;  ///< in memory; in order
   std::int64_t begun = 0;                            ///< number of images that were begun, from the first on
   std::int64_t delivered = 0;

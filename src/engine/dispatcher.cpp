@@ -41,7 +41,7 @@ Dispatcher::Dispatcher(CostModel& costs, Residency& residency, Availability& ava
 
 WorkInfo Dispatcher::info_of(const std::vector<ActiveImageRef>& images) const {
   WorkInfo info{.parts = {},
-                .shape = images.front().request->shape,
+                .shape = images.front().request->shape_of(*images.front().image),
                 .batch_key = images.front().image->batch_key,
                 .enqueued_at = now_()};
   for (const auto& [request, image] : images) info.parts.push_back({request, image, image->rows});
@@ -88,15 +88,19 @@ void Dispatcher::step(const std::vector<ActiveImageRef>& images) {
   }
   model.batch_limit.record_success(static_cast<int>(images.size()));
   std::vector<std::int64_t> steps_done;
+  bool changed_pass = false;
   for (const auto& [request, image] : images) {
     image->isolated = image->retried = false;
+    const auto passes = image->completed_passes;
     try {
       image->refresh(*model.pipeline);
     } catch (...) {
       request->fail(current_failure());
     }
     steps_done.push_back(image->progress.steps_done);
+    changed_pass = changed_pass || image->completed_passes != passes;
   }
+  info.typical = !changed_pass;
   in_flight_.enqueue(std::make_unique<StepWork>(std::move(info), std::move(ticket), std::move(steps_done)));
 }
 
@@ -121,7 +125,7 @@ void Dispatcher::finish(const ActiveImageRef& target) {
   image->decoding = true;
   request->job->notify({.kind = ProgressEvent::Kind::kDecoding, .image = image->index, .progress = image->progress});
   auto info = info_of({target});
-  info.estimate = costs_.of(request->shape).decode;
+  info.estimate = costs_.of(info.shape).decode;
   Generation* const generation = image->generation.get();
   std::unique_ptr<FinishTicket> ticket;
   try {

@@ -172,7 +172,7 @@ void Loop::estimate() {
     policy_.estimated(job->number(), seconds, seconds);
   }
   for (const auto& request : active_) {
-    const auto seconds = request->remaining_seconds(costs_.of(request->shape));
+    const auto seconds = request->remaining_seconds(costs_);
     request->job->set_remaining_seconds(seconds);
     policy_.estimated(request->job->number(), request->device_seconds + seconds, seconds);
   }
@@ -226,15 +226,14 @@ std::vector<Candidate> Loop::candidates(std::vector<CandidateTarget>& targets) c
   std::vector<Candidate> found;
   for (const auto& request : active_) {
     if (request->job->ended()) continue;
-    const auto costs = costs_.of(request->shape);
     if (places.images_to_begin(state_of(*request)) > 0) {
       found.push_back({.kind = WorkKind::kBegin,
                        .request = request->job->number(),
                        .model = request->model->id,
-                       .seconds = costs.begin});
+                       .seconds = costs_.of(request->shape).begin});
       targets.push_back(request);
     }
-    add_images(request, costs, found, targets);
+    add_images(request, found, targets);
   }
   for (const auto& job : waiting_) {
     if (!places.admits_first_image(job->remaining_seconds())) continue;
@@ -247,10 +246,11 @@ std::vector<Candidate> Loop::candidates(std::vector<CandidateTarget>& targets) c
   return found;
 }
 
-void Loop::add_images(const std::shared_ptr<ActiveRequest>& request, const CostModel::PerImage& costs,
-                      std::vector<Candidate>& found, std::vector<CandidateTarget>& targets) const {
+void Loop::add_images(const std::shared_ptr<ActiveRequest>& request, std::vector<Candidate>& found,
+                      std::vector<CandidateTarget>& targets) const {
   for (const auto& image : request->images) {
     if (image->decoding) continue;
+    const auto costs = costs_.of(request->shape_of(*image));
     const bool finish = image->finished_stepping;
     found.push_back({.kind = finish ? WorkKind::kFinish : WorkKind::kStep,
                      .request = request->job->number(),
@@ -275,8 +275,7 @@ Admission Loop::admission() const {
 std::shared_ptr<ActiveRequest> Loop::admit(const std::shared_ptr<QueuedJob>& job) {
   const auto model = model_of(*job);
   if (!queue_.take(*job, limits_.device)) return nullptr;
-  active_.push_back(
-      std::make_shared<ActiveRequest>(job, *residency_.find(model), costs_.shape_of(model, job->request())));
+  active_.push_back(std::make_shared<ActiveRequest>(job, *residency_.find(model), costs_));
   job->mark_started(residency_.device());
   if (observer_) observer_->on_started(job->request().model, job->stats().queued_seconds);
   job->notify({.kind = ProgressEvent::Kind::kStarted});

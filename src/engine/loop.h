@@ -81,8 +81,8 @@ class Loop {
   bool start_next_work();
   void start(const std::vector<CandidateTarget>& targets, const std::vector<std::size_t>& chosen, WorkKind kind);
   std::vector<Candidate> candidates(std::vector<CandidateTarget>& targets) const;
-  void add_images(const std::shared_ptr<ActiveRequest>& request, const CostModel::PerImage& costs,
-                  std::vector<Candidate>& found, std::vector<CandidateTarget>& targets) const;
+  void add_images(const std::shared_ptr<ActiveRequest>& request, std::vector<Candidate>& found,
+                  std::vector<CandidateTarget>& targets) const;
   Admission admission() const;
   std::shared_ptr<ActiveRequest> admit(const std::shared_ptr<QueuedJob>& job);
 

@@ -58,7 +58,7 @@ void StepWork::settle() {
 
 void StepWork::record_cost(double seconds, CostModel& costs, const ModelLabels& at, EngineObserver* observer) const {
   const auto rows = info().rows();
-  costs.add_step(info().shape, info().batch_key, rows, seconds);
+  if (info().typical) costs.add_step(info().shape, info().batch_key, rows, seconds);
   if (observer) observer->on_step(at, rows, static_cast<int>(info().parts.size()), seconds);
 }
 

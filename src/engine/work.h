@@ -27,6 +27,7 @@ struct WorkInfo {
   CostModel::Shape shape;
   std::string batch_key{};
   double estimate = 0;  ///< seconds of device time
+  bool typical = true;  ///< false for a step in which an image entered its second pass, which takes longer
   TimePoint enqueued_at{};
 
   int rows() const;  ///< of all parts

@@ -61,7 +61,19 @@ Taps taps_for_pixel(double center, double filter_scale, int extent, PillowFilter
   return taps;
 }
 
+// Pillow adds up the places of the pixels, which can differ in the last bit from a product.
+std::vector<Taps> nearest_pixels(int from, int to) {
+  const double scale = static_cast<double>(from) / to;
+  std::vector<Taps> axis;
+  double place = scale * 0.5;
+  for (int i = 0; i < to; ++i, place += scale) {
+    axis.push_back({.first = std::min(static_cast<int>(place), from - 1), .weights = {1 << kPrecisionBits}});
+  }
+  return axis;
+}
+
 std::vector<Taps> taps_for_axis(int from, int to, PillowFilter filter) {
+  if (filter == PillowFilter::kNearest) return nearest_pixels(from, to);
   const double scale = static_cast<double>(from) / to;
   std::vector<Taps> axis;
   for (int i = 0; i < to; ++i) axis.push_back(taps_for_pixel((i + 0.5) * scale, std::max(scale, 1.0), from, filter));

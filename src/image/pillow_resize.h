@@ -8,11 +8,12 @@ namespace easel {
 enum class PillowFilter {
   kBicubic,  ///< Keys's cubic with a = -0.5, 2 pixels to each side
   kLanczos,  ///< 3 lobes
+  kNearest,  ///< the pixel at the same place
 };
 
 /// Equal to the bit to Pillow's Image.resize on 8-bit RGB: when an axis is reduced, the filter is widened by the same
-/// factor; the axes are resampled one after the other, each with fixed-point weights and rounding to 8 bits.
-/// Thread-safe.
+/// factor (except for the nearest pixel); the axes are resampled one after the other, each with fixed-point weights and
+/// rounding to 8 bits. Thread-safe.
 /// @throws Error(kInvalidArgument)  pixels.size() is not width * height * 3, or a size is not one that resize() accepts
 Image pillow_resize(const Image& image, int width, int height, PillowFilter filter);
 

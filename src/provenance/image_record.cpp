@@ -68,6 +68,12 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   add("Model", model.id);
   if (request.image && model.upscale_factor == 0)
     add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (request.hires) {
+    add("Denoising strength", request.hires->strength);
+    add("Hires resize", concat(request.hires->width, 'x', request.hires->height));
+    if (request.hires->num_inference_steps) add("Hires steps", *request.hires->num_inference_steps);
+    add("Hires upscaler", request.hires->upscaler_name());
+  }
   if (request.padding_mask_crop) {
     add("Inpaint area", "Only masked");
     add("Masked area padding", *request.padding_mask_crop);
@@ -95,13 +101,18 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   if (!origin.options.embed) return metadata;
   auto request = origin.request;
   request.seed = image.seed;
-  // With padding_mask_crop, the request's size is that of the part that was drawn.
-  if (!request.padding_mask_crop) {
+  // With padding_mask_crop the request's size is that of the part that was drawn, and with a second pass that of the
+  // first.
+  if (request.hires) {
+    request.width = request.width.value_or(origin.model.native_width);
+    request.height = request.height.value_or(origin.model.native_height);
+  } else if (!request.padding_mask_crop) {
     request.width = image.image.width;
     request.height = image.image.height;
   }
-  metadata.parameters =
-      parameters_of(request, origin.model, origin.options.version, image.image.width, image.image.height);
+  const auto width = request.hires ? *request.width : image.image.width;
+  const auto height = request.hires ? *request.height : image.image.height;
+  metadata.parameters = parameters_of(request, origin.model, origin.options.version, width, height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);

@@ -42,6 +42,7 @@ void visit_request(Request& r, Visitor&& visit) {
   visit("sigmas", r.sigmas);
   visit("prompt_syntax", r.prompt_syntax);
   visit("loras", r.loras);
+  visit("hires", r.hires);
   visit("original_size", sdxl.original_size);
   visit("crops_coords_top_left", sdxl.crops_coords_top_left);
   visit("target_size", sdxl.target_size);
@@ -72,6 +73,15 @@ ordered_json value_json(const std::vector<AdapterSelection>& adapters) {
     list.push_back(std::move(entry));
   }
   return list;
+}
+
+ordered_json value_json(const HiresPass& hires) {
+  ordered_json object{{"width", hires.width},
+                      {"height", hires.height},
+                      {"strength", hires.strength},
+                      {"upscaler", hires.upscaler_name()}};
+  if (hires.num_inference_steps) object["steps"] = *hires.num_inference_steps;
+  return object;
 }
 
 struct Writer {
@@ -119,6 +129,15 @@ void read_value(const json& value, AdapterSelection& adapter) {
   adapter.weight = value.value("weight", 1.0);
   if (const auto found = value.find("text_encoder_weight"); found != value.end())
     adapter.text_encoder_weight = found->get<double>();
+}
+
+void read_value(const json& value, HiresPass& hires) {
+  hires.width = value.at("width").get<int>();
+  hires.height = value.at("height").get<int>();
+  hires.strength = value.at("strength").get<double>();
+  if (const auto found = value.find("steps"); found != value.end())
+    hires.num_inference_steps = found->get<std::int64_t>();
+  hires.set_upscaler(value.at("upscaler").get<std::string>());
 }
 
 struct Reader {

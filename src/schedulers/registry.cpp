@@ -4,12 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "core/customary_names.h"
 #include "core/normalize_name.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "easel/scheduler.h"
 #include "schedulers/algorithms/algorithms.h"
-#include "schedulers/customary_names.h"
 #include "schedulers/schedule/scheduler_arguments.h"
 
 namespace easel {

@@ -189,6 +189,17 @@ TEST_F(ModelWatchTest, FoldersAreWatchedToTheirFiles) {
   EXPECT_THAT(opened_, ElementsAre("first"));
 }
 
+TEST_F(ModelWatchTest, LookSoonDoesNotWaitForTheNextLook) {
+  watch_->start(std::chrono::hours(1));
+  write("second");
+  watch_->look_soon();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (served().size() < 2 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_THAT(served(), ElementsAre("first", "second"));
+}
+
 TEST_F(ModelWatchTest, ThreadLooksUntilTheEnd) {
   watch_->start(std::chrono::milliseconds(5));
   write("second");

@@ -2,6 +2,7 @@
 
 usage: modern.py BASE_URL FOLDER
 """
+import asyncio
 import pathlib
 import sys
 
@@ -135,3 +136,19 @@ checks.expect_error("strict", lambda: draw("a fox", foo=1, strict=True), openai.
 checks.expect_equal("models are listed", [model.id for model in client.models.list()], ["emoji"])
 checks.expect_equal("a model is found", client.models.retrieve("emoji").id, "emoji")
 checks.expect_error("a model that is not there", lambda: client.models.retrieve("no-such-model"), openai.NotFoundError, status_code=404)
+
+# Several requests at once, and a client that gives up.
+
+
+async def draw_both():
+    async with openai.AsyncOpenAI(api_key="any key", base_url=base_url, max_retries=0) as many:
+        made = await asyncio.gather(*(many.images.generate(prompt="a red apple on a pink background", size="128x128",
+                                                           response_format="b64_json", extra_body={"seed": seed}) for seed in (7, 8)))
+        return [answer.data[0].b64_json for answer in made]
+
+
+checks.report("the asynchronous client gets the same images", asyncio.run(draw_both()) == [first.b64_json, other.b64_json], "they differ")
+impatient = client.with_options(timeout=0.2)
+checks.expect_error("a client that gives up", lambda: impatient.images.generate(prompt="a fox", extra_body={"num_inference_steps": 250}),
+                    openai.APITimeoutError)
+checks.report("the next request is answered", draw("a red apple on a pink background", seed=7).data[0].b64_json == first.b64_json, "it is another")

@@ -1,7 +1,7 @@
 """OpenAI's clients and curl against the real server with the model that ships; ends with "N passed, N failed".
 
-usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients
-`scripts/test` installs the clients.
+usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients [--more]
+`scripts/test` installs the clients. With --more, it runs those of the folder `more` instead, which `scripts/check --all` installs.
 """
 import argparse
 import http.client
@@ -16,17 +16,26 @@ import tempfile
 import threading
 import time
 
+import guide
 import images
 import readme
+import recorded
 import streams
 from server import Server, is_free
 
 HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "README.md"
+GUIDE = HERE.parent.parent / "docs" / "guide" / "clients.md"
 CLIENT_SECONDS = 300
 MODERN = ("openai-1", "openai-2", "openai-3")
 NODE_CLIENTS = ("openai-4", "openai-6", "openai-7")
 AI_SDKS = ("ai-6", "ai-7")
+# The clients whose lines in the guide are run.
+GUIDE_CLIENTS = ("openai-3", "openai-0", "openai-1", "openai-7", "ai-7", "litellm", "webuiapi")
+MORE_GUIDE_CLIENTS = ("langchain", "haystack", "semantic-kernel")
+# (name of the folder with the client's packages, program)
+MORE_CLIENTS = (("openai-1", "more/command_line.py"), ("langchain", "more/langchain_images.py"), ("haystack", "more/haystack_images.py"),
+                ("semantic-kernel", "more/semantic_kernel_images.py"), ("litellm-proxy", "more/litellm_proxy.py"))
 
 
 class Tally:
@@ -53,7 +62,7 @@ class Tally:
 
 def python_with(clients, client):
     """A Python and an environment in which `import openai` finds exactly this client."""
-    environment = {**os.environ, "PYTHONPATH": str(clients / client), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{clients / client}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
     tools = clients.parent / "tools" / "bin" / "python"
     return str(tools if tools.exists() else sys.executable), environment
 
@@ -86,7 +95,7 @@ def node_program(clients):
 def test_node(tally, server, clients, client, script, folder):
     (folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
     shutil.copy(HERE / script, folder)
-    output, code = run([node_program(clients), script, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
+    output, code = run([node_program(clients), pathlib.Path(script).name, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
     tally.add_lines(f"node {client}", output, code)
     check_images(tally, f"node {client}", folder)
 
@@ -116,6 +125,27 @@ def run_example(kind, text, client, clients, example_folder):
         return run([node_program(clients), "example.mjs"], cwd=example_folder)
     python, environment = python_with(clients, client)
     return run([python, "-c", text], cwd=example_folder, env=environment)
+
+
+def test_guide(tally, server, clients, folder, wanted):
+    """@param wanted  the clients whose lines are run"""
+    found = [example for example in guide.examples(GUIDE, server.port) if example[1] in wanted]
+    tally.add("guide: has lines for each client", {client for _, client, _ in found} == set(wanted), f"found {[client for _, client, _ in found]}")
+    for language, client, text in found:
+        example_folder = folder / f"guide-{language}-{client}"
+        example_folder.mkdir()
+        if language == "js":
+            (example_folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
+            (example_folder / "example.mjs").write_text(text)
+            output, code = run([node_program(clients), "example.mjs"], cwd=example_folder)
+        else:
+            python, environment = python_with(clients, client)
+            environment["PATH"] = f"{pathlib.Path(python).parent}{os.pathsep}{environment['PATH']}"  # for `python` in shell lines
+            command = [python, "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
+            output, code = run(command, cwd=example_folder, env=environment)
+        made = example_folder / "fox.png"
+        is_png = made.exists() and made.read_bytes().startswith(b"\x89PNG")
+        tally.add(f"guide: {language} {client}", code == 0 and is_png, output[-1000:])
 
 
 def curl(*arguments, body=None):
@@ -199,21 +229,43 @@ def test_port_in_use(tally, easel, model, server):
               f"exit {code}: {output[-300:]}")
 
 
+def run_more(options, clients):
+    """The clients that take longer to install."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        with Server(options.easel, options.model, 0, scratch / "server.log") as server:
+            for client, script in MORE_CLIENTS:
+                folder = scratch / pathlib.Path(script).stem
+                folder.mkdir()
+                test_python(tally, server, clients, client, script, folder)
+            test_guide(tally, server, clients, scratch, MORE_GUIDE_CLIENTS)
+            folder = scratch / "langchain-node"
+            folder.mkdir()
+            test_node(tally, server, clients, "langchain", "more/langchain.mjs", folder)
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--easel", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", required=True, type=pathlib.Path)
+    parser.add_argument("--more", action="store_true")
     options = parser.parse_args()
     clients = options.clients.resolve()
+    if options.more:
+        return run_more(options, clients)
 
     tally = Tally()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         # The snippet names port 9225, so the server listens there if the port is free.
-        with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log") as server:
+        with Server(options.easel, options.model, 9225 if is_free(9225) else 0, scratch / "server.log", *recorded.flags()) as server:
             print(f"server on port {server.port}", flush=True)
-            python_clients = [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN), ("litellm", "litellm_sdk.py")]
+            python_clients = [("openai-0", "seed_snippet.py"), *((client, "modern.py") for client in MODERN), ("litellm", "litellm_sdk.py"),
+                              ("webuiapi", "webui.py")]
             for client, script in python_clients:
                 folder = scratch / client
                 folder.mkdir()
@@ -224,8 +276,10 @@ def main():
                 test_node(tally, server, clients, client, script, folder)
             (scratch / "readme").mkdir()
             test_readme(tally, server, clients, scratch / "readme")
+            test_guide(tally, server, clients, scratch, GUIDE_CLIENTS)
             test_curl(tally, server)
             streams.test(tally, server)
+            recorded.test(tally, server.port)
             test_garbage(tally, server)
             test_port_in_use(tally, options.easel, options.model, server)
             tally.add("the server is still there", server.process.poll() is None and server.health() == 200)

@@ -74,6 +74,28 @@ TEST(CostModel, FollowMeasurements) {
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "custom timesteps take precedence";
 }
 
+// Each pass of a request costs what its own size costs, and the change from one to the other a decode and a begin.
+TEST(CostModel, SecondPassHasItsOwnSize) {
+  CostModel costs({described(1000)});
+  auto request = sized(64, 64);
+  request.num_inference_steps = 8;
+  request.hires = HiresPass{.width = 128, .height = 96, .strength = 0.5};
+  const auto first = costs.shape_of(0, request), second = costs.second_shape_of(0, request);
+  EXPECT_EQ(second.width, 128);
+  EXPECT_EQ(second.height, 96);
+  EXPECT_EQ(costs.second_shape_of(0, sized(64, 64)), costs.shape_of(0, sized(64, 64))) << "without a second pass";
+  costs.add_begin(first, 1);
+  costs.add_step(first, "small", 2, 4);
+  costs.add_decode(first, 3);
+  costs.add_begin(second, 5);
+  costs.add_step(second, "large", 2, 20);
+  costs.add_decode(second, 7);
+  EXPECT_DOUBLE_EQ(costs.between_passes(first, second), 3 + 5);
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 1 + 8 * 2 * 2 + (3 + 5) + 4 * 2 * 10 + 7);
+  request.hires->num_inference_steps = 20;
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 1 + 8 * 2 * 2 + (3 + 5) + 10 * 2 * 10 + 7);
+}
+
 TEST(CostModel, OneModelsMeasurementsScaleToAnother) {
   CostModel costs({described(1000), described(2000)});
   costs.add_step(costs.shape_of(0, {}), "k", 1, 7);

@@ -39,6 +39,25 @@ TEST(Progress, ReportsEveryStageInOrder) {
   EXPECT_FALSE(events[5].preview) << "the image itself is next";
 }
 
+TEST(Progress, RunsOverBothPassesOfARequest) {
+  std::vector<ProgressEvent> events;
+  SubmitOptions options;
+  options.listener = [&](const ProgressEvent& event) {
+    if (event.kind == Kind::kStep) events.push_back(event);
+  };
+  EngineFixture fixture;
+  auto request = fake_request(1, 4);
+  request.hires = HiresPass{.width = 128, .height = 96, .strength = 0.5};
+  const auto result = result_of(*fixture.engine->submit(request, options));
+  ASSERT_FALSE(result.error);
+  EXPECT_EQ(result.images.at(0).image.width, 128);
+  EXPECT_EQ(result.images.at(0).image.height, 96);
+  ASSERT_EQ(events.size(), 6u);
+  EXPECT_EQ(events.front().progress.steps_total, 4 + 2);
+  EXPECT_EQ(events.back().progress.steps_done, 6);
+  EXPECT_THAT(fixture.record->violations(), ElementsAre());
+}
+
 TEST(Progress, NoPreviewsWithoutAListener) {
   SubmitOptions options;
   options.preview_every = 1;  // without a listener

@@ -192,7 +192,7 @@ TEST(RequestFields, EveryRowChecksTheTypeOfItsValue) {
   for (const auto& field : request_fields()) {
     if (type_of(field) == FieldType::kFile || field.name == std::string_view("prompt")) continue;
     json fields = {{"width", 24}, {"height", 16}};  // each of them counts only with the other
-    fields[field.name] = {{"an", "object"}};
+    fields[field.name] = type_of(field) == FieldType::kObject ? json({"a", "list"}) : json({{"an", "object"}});
     const auto error = refusal(fields);
     EXPECT_EQ(error.status, 400) << field.name;
     EXPECT_EQ(error.param, field.name);

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "image/decoders.h"
+#include "image/files/decoders.h"
 #include "support/image_files.h"
 
 namespace easel {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "easel/image_file.h"
-#include "image/decoders.h"
+#include "image/files/decoders.h"
 #include "support/image_files.h"
 
 namespace easel {

@@ -1,7 +1,7 @@
 // The names that other programs give to schedulers, as their users write them. Each line is from the program's own
 // list: AUTOMATIC1111's modules/sd_samplers_kdiffusion.py and sd_samplers_timesteps.py, ComfyUI's comfy/samplers.py,
 // stable-diffusion.cpp's --sampling-method, InvokeAI's SCHEDULER_NAME_VALUES, the AI Horde's API.
-#include "schedulers/customary_names.h"
+#include "core/customary_names.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -81,7 +81,7 @@ EXCEPTIONS = [
     *((f"src/http/transport/{name}.*", r".", "is replaced together with the transport")
       for name in ("listener", "connection", "chunked", "turnstile")),
     ("src/http/*", r"^Turnstile$", "is replaced together with the transport"),
-    ("src/image/webp_encode.cpp", r"^WebPPicture", "a type of libwebp"),
+    ("src/image/files/webp_encode.cpp", r"^WebPPicture", "a type of libwebp"),
     ("models/emoji/recipe/data.py", r"^picture$", "a caption that the published model was trained with"),
 ]
 

@@ -86,14 +86,16 @@ class FakeGeneration final : public Generation {
  public:
   FakeGeneration(const FakePipeline* pipeline, std::shared_ptr<const int> pipeline_token,
                  std::shared_ptr<FakeRecord> fake_record, std::string device_name,
-                 const GenerationRequest& whole_request, std::int64_t index, std::int64_t steps_total)
+                 const GenerationRequest& whole_request, std::int64_t index, std::int64_t steps,
+                 std::int64_t second_pass_steps)
       : owner(pipeline),
         token(std::move(pipeline_token)),
         record(std::move(fake_record)),
         device(std::move(device_name)),
         request(whole_request),
         seed_(request.seed + static_cast<std::uint64_t>(index)),
-        progress_{0, steps_total} {
+        first_pass_steps_(steps),
+        progress_{0, steps + second_pass_steps} {
     record->count_generations(device, +1);
   }
   ~FakeGeneration() override {
@@ -106,6 +108,14 @@ class FakeGeneration final : public Generation {
   StepProgress progress() const override { return progress_; }
   int rows() const override { return request.guidance_scale.value_or(7.5) > 1.0 ? 2 : 1; }
   std::uint64_t seed() const override { return seed_; }
+  int completed_passes() const override { return request.hires && progress_.steps_done >= first_pass_steps_ ? 1 : 0; }
+  /// Of the pass that it is in.
+  int width(const ModelDescription& model) const {
+    return completed_passes() > 0 ? request.hires->width : request.width.value_or(model.native_width);
+  }
+  int height(const ModelDescription& model) const {
+    return completed_passes() > 0 ? request.hires->height : request.height.value_or(model.native_height);
+  }
   void advance() { ++progress_.steps_done; }
 
   const FakePipeline* const owner;
@@ -119,6 +129,7 @@ class FakeGeneration final : public Generation {
 
  private:
   std::uint64_t seed_;
+  std::int64_t first_pass_steps_;
   StepProgress progress_;
 };
 
@@ -293,10 +304,12 @@ std::unique_ptr<BeginTicket> FakePipeline::begin(const GenerationRequest& reques
   const auto done_at = spend(options_.begin_time, stop);
 
   const auto steps = request.num_inference_steps.value_or(options_.description.default_steps);
+  const auto second_pass_steps = request.second_pass_steps(options_.description.default_steps);
   std::vector<std::unique_ptr<Generation>> generations;
   std::vector<std::shared_ptr<TicketCount>> ticket_counts;
   for (std::int64_t i = 0; i < request.num_images - (options_.begin_returns_too_few ? 1 : 0); ++i) {
-    auto generation = std::make_unique<FakeGeneration>(this, token_, record_, device_, request, i, steps);
+    auto generation =
+        std::make_unique<FakeGeneration>(this, token_, record_, device_, request, i, steps, second_pass_steps);
     ticket_counts.push_back(generation->ticket_count);
     generations.push_back(std::move(generation));
   }
@@ -310,8 +323,7 @@ std::string FakePipeline::batch_key(const Generation& generation) const {
   const auto& fake = own(this, *record_, &generation);
   const auto& description = options_.description;
   const auto phase = options_.steps_per_phase > 0 ? fake.progress().steps_done / options_.steps_per_phase : 0;
-  return concat(fake.request.width.value_or(description.native_width), "x",
-                fake.request.height.value_or(description.native_height), " phase ", phase);
+  return concat(fake.width(description), "x", fake.height(description), " phase ", phase);
 }
 
 std::unique_ptr<StepTicket> FakePipeline::step(std::span<Generation* const> generations, const StopPredicate& stop) {
@@ -374,8 +386,7 @@ std::unique_ptr<FinishTicket> FakePipeline::finish(std::span<Generation* const> 
   std::vector<GeneratedImage> images;
   for (auto* fake : fakes) {
     fake->decoded = true;
-    images.push_back({solid(fake->request.width.value_or(options_.description.native_width),
-                            fake->request.height.value_or(options_.description.native_height),
+    images.push_back({solid(fake->width(options_.description), fake->height(options_.description),
                             fake_color(fake->request.prompt, fake->seed())),
                       fake->seed()});
   }

@@ -26,16 +26,28 @@ ModelWatch::~ModelWatch() {
 
 void ModelWatch::start(std::chrono::milliseconds interval) {
   thread_ = std::thread([this, interval] {
-    while (true) {
-      {
-        const MutexLock lock(mutex_);
-        const auto until = std::chrono::steady_clock::now() + interval;
-        while (!stop_ && std::chrono::steady_clock::now() < until) stopped_.wait_until(mutex_, until);
-        if (stop_) return;
-      }
-      look();
-    }
+    while (wait_for_next(interval)) look();
   });
+}
+
+void ModelWatch::look_soon() {
+  constexpr int kLooks = 2;  // a change counts once both have found it
+  const MutexLock lock(mutex_);
+  looks_wanted_ = kLooks;
+  stopped_.notify_all();
+}
+
+bool ModelWatch::wait_for_next(std::chrono::milliseconds interval) {
+  constexpr std::chrono::milliseconds kSoon{200};
+  const auto begun = std::chrono::steady_clock::now();
+  const MutexLock lock(mutex_);
+  while (!stop_) {
+    const auto until = begun + (looks_wanted_ > 0 ? std::min(kSoon, interval) : interval);
+    if (std::chrono::steady_clock::now() >= until) break;
+    stopped_.wait_until(mutex_, until);
+  }
+  if (looks_wanted_ > 0) --looks_wanted_;
+  return !stop_;
 }
 
 void ModelWatch::look() {

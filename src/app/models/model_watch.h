@@ -36,10 +36,14 @@ class ModelWatch {
 
   /// Looks from now on, on a thread of its own.
   void start(std::chrono::milliseconds interval = std::chrono::seconds(2));
+  /// Looks twice within the next half second, after start(). May be called from any thread.
+  void look_soon();
   /// Looks once. Does not throw: what goes wrong is logged.
   void look();
 
  private:
+  /// Waits for the time of the next look. @return false where there is none
+  bool wait_for_next(std::chrono::milliseconds interval);
   void open(const std::string& id, const ModelFiles& files);
   void load_again(const std::string& id);
   void remove(const std::string& id);
@@ -55,6 +59,7 @@ class ModelWatch {
   Mutex mutex_;
   CondVar stopped_;
   bool stop_ EASEL_GUARDED_BY(mutex_) = false;
+  int looks_wanted_ EASEL_GUARDED_BY(mutex_) = 0;  // soon
 };
 
 }  // namespace easel

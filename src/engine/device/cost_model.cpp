@@ -60,6 +60,14 @@ CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& req
           native ? description->native_height : *request.height};
 }
 
+CostModel::Shape CostModel::second_shape_of(ModelId model, const GenerationRequest& request) const {
+  if (!request.hires) return shape_of(model, request);
+  GenerationRequest second;
+  second.width = request.hires->width;
+  second.height = request.hires->height;
+  return shape_of(model, second);
+}
+
 void CostModel::add_begin(const Shape& shape, double seconds) {
   if (shared_) shared_->add_begin(shape, seconds);
   const MutexLock lock(mutex_);
@@ -113,12 +121,23 @@ CostModel::PerImage CostModel::of(const Shape& shape) const {
           .decode = known(&Measured::decode).value_or(kDecodeRows * row)};
 }
 
+double CostModel::between_passes(const Shape& first, const Shape& second) const {
+  return of(first).decode + of(second).begin;
+}
+
 double CostModel::request_seconds(ModelId model, const GenerationRequest& request) const {
   const auto description = description_of(model);
   const auto each = of(shape_of(model, request));
   const auto steps = static_cast<double>(request.requested_steps(description->default_steps));
   const bool guided = request.guidance_scale.value_or(description->default_guidance_scale) > 1;
-  const auto image = steps * (guided ? 2 : 1) * each.row + each.decode;
+  const int rows = guided ? 2 : 1;
+  auto image = steps * rows * each.row;
+  const auto last = second_shape_of(model, request);
+  if (request.hires) {
+    image += between_passes(shape_of(model, request), last);
+    image += static_cast<double>(request.second_pass_steps(description->default_steps)) * rows * of(last).row;
+  }
+  image += of(last).decode;
   return each.begin + image * static_cast<double>(request.num_images);
 }
 

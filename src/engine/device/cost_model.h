@@ -57,6 +57,8 @@ class CostModel {
   void add(ModelId model, const ModelDescription& description);
 
   Shape shape_of(ModelId model, const GenerationRequest& request) const;
+  /// Of the second pass; that of the first where there is none.
+  Shape second_shape_of(ModelId model, const GenerationRequest& request) const;
 
   void add_begin(const Shape& shape, double seconds);
   void add_decode(const Shape& shape, double seconds);
@@ -64,6 +66,8 @@ class CostModel {
   void add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds);
 
   PerImage of(const Shape& shape) const;
+  /// From the last step of the first pass to the first step of the second: a decode and a begin.
+  double between_passes(const Shape& first, const Shape& second) const;
   /// A whole request whose steps are shared with no other request.
   double request_seconds(ModelId model, const GenerationRequest& request) const;
   /// A step of so many rows. Measured, interpolated between the nearest two measured row counts, or in proportion to

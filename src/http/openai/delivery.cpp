@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "http/openai/fields/model_choice.h"
+#include "http/openai/jobs/hires_chain.h"
 #include "http/wire/unix_time.h"
 #include "provenance/image_record.h"
 
@@ -41,7 +42,9 @@ HttpFailure rejection(Engine& engine, const SubmitOptions& options, const Error&
 }
 
 std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, const SubmitOptions& options) {
+  const bool in_parts = request.hires && !request.hires->upscaler_model.empty();
   try {
+    if (in_parts) return submit_hires_chain(engine, std::move(request), options);
     return engine.submit(std::move(request), options);
   } catch (const Error& error) {
     throw rejection(engine, options, error);

@@ -122,9 +122,11 @@ Keeping read_keeping(const Headers& headers);
 
 /// Answers with a job, or with the result of a request that has an idempotency key.
 /// @param link_base  as image_response_body() takes it
+/// @param early      as ServerOptions::early_headers_after
 /// @return none when the client has left
 /// @throws HttpFailure  the request was not accepted, or failed; 400: its key belongs to another request
 std::optional<Response> deliver_kept(Engine& engine, KeptRequests& kept, ImageStore& store, PreparedRequest prepared,
-                                     const std::string& link_base, Client& client, RequestRecord& record);
+                                     const std::string& link_base, std::chrono::milliseconds early, Client& client,
+                                     RequestRecord& record);
 
 }  // namespace easel::http

@@ -1,6 +1,8 @@
 // Everything that the handlers of the routes work with.
 #pragma once
 
+#include <string>
+
 #include "http/openai/image_endpoints.h"
 #include "http/openai/job_endpoints.h"
 #include "http/openai/model_endpoints.h"
@@ -16,6 +18,7 @@ struct Endpoints {
   ModelPulls pulls;
   ImageEndpoints images;
   JobEndpoints jobs;
+  std::string description = {};  ///< the body of GET /openapi.json; does not change
 };
 
 }  // namespace easel::http

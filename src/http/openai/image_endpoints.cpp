@@ -50,19 +50,20 @@ void check_json(const RequestHead& head) {
 
 log::Fields request_log_fields(const GenerationRequest& request, const std::vector<ModelDescription>& models) {
   const auto& model = resolve_model(models, request.model, /*options=*/{});
-  return {
-      {"model", request.model},
-      {"size", concat(request.width.value_or(model.native_width), "x", request.height.value_or(model.native_height))},
-      {"images", request.num_images},
-      {"steps", request.num_inference_steps.value_or(model.default_steps)}};
+  const auto [width, height] = output_size(request, model);
+  return {{"model", request.model},
+          {"size", concat(width, "x", height)},
+          {"images", request.num_images},
+          {"steps", request.num_inference_steps.value_or(model.default_steps)}};
 }
 
 // Before the image is made: an image that is too large for its format could not be sent.
 void check_format(const ImageRequest& request) {
   const auto format = request.response.output.format;
   const bool has_image_size = request.padding_mask_crop && request.image;
-  const int longest = has_image_size ? std::max(request.image->width, request.image->height)
-                                     : std::max(request.width.value_or(0), request.height.value_or(0));
+  int longest = has_image_size ? std::max(request.image->width, request.image->height)
+                               : std::max(request.width.value_or(0), request.height.value_or(0));
+  if (request.hires) longest = std::max({longest, request.hires->width, request.hires->height});
   if (longest <= max_edge_of(format)) return;
   throw field_error("output_format", "invalid_value",
                     concat("`output_format` is ", format_name(format), ", which has edges of up to ",
@@ -159,16 +160,16 @@ std::optional<Response> ImageEndpoints::handle(ImageTask task, const RequestHead
   auto prepared = with_upload_memory(head, client, record, [&](Client& budgeted) {
     return prepare(task, read_body(task, head, budgeted), head.headers, default_model, record);
   });
+  // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
+  const auto early = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
   if (prepared.keeping.wanted()) {
-    return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, record.source), client,
+    return deliver_kept(engine_, kept_, store_, std::move(prepared), link_base(options_, record.source), early, client,
                         record);
   }
   if (prepared.request.stream.enabled) {
     auto source = submit_stream(engine_, prepared);
     return deliver_stream(engine_, std::move(prepared), std::move(source), client, record);
   }
-  // HTTP/1.0 has no chunks, and its clients wait for the whole response anyway.
-  const auto early = head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
   return deliver_plain(engine_, store_, std::move(prepared), link_base(options_, record.source), early, client, record);
 }
 

@@ -8,6 +8,7 @@
 #include "http/openai/delivery.h"
 #include "http/openai/jobs/job_json.h"
 #include "http/openai/streaming/image_stream.h"
+#include "http/openai/streaming/late_response.h"
 
 namespace easel::http {
 namespace {
@@ -69,6 +70,31 @@ Response job_response(const KeptRequest& job, ImageStore& store, const std::stri
   return response;
 }
 
+// The result of a kept request, or early headers and a late body.
+std::optional<Response> answer_with_result(const std::shared_ptr<KeptRequest>& request, ImageStore& store,
+                                           const std::string& link_base, milliseconds early, Client& client,
+                                           RequestRecord& record) {
+  const auto job = std::make_shared<SharedJob>(request);
+  const auto wait = wait_while_connected(*job, client, early);
+  if (wait == Wait::kClientLeft) return std::nullopt;
+  const auto log_fields = record.log_fields;
+  append_log_fields(request->stats(), record.log_fields);
+  const auto body_of = [request, &store, link_base] {
+    return image_response_body(result_of(*request), store, link_base);
+  };
+  if (wait == Wait::kEnded) return json_response(200, body_of());
+  auto response = json_response(200, "");
+  response.close = true;  // as in deliver_plain()
+  response.stream = [job, body_of, log_fields, &record](BodyWriter& body) {
+    const auto end = write_late_body(*job, body_of, body);
+    record.log_fields = log_fields;
+    append_log_fields(job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  return response;
+}
+
 }  // namespace
 
 Keeping read_keeping(const Headers& headers) {
@@ -85,7 +111,8 @@ Keeping read_keeping(const Headers& headers) {
 }
 
 std::optional<Response> deliver_kept(Engine& engine, KeptRequests& kept, ImageStore& store, PreparedRequest prepared,
-                                     const std::string& link_base, Client& client, RequestRecord& record) {
+                                     const std::string& link_base, std::chrono::milliseconds early, Client& client,
+                                     RequestRecord& record) {
   const auto keeping = prepared.keeping;
   const bool as_job = keeping.as_job && !prepared.request.stream.enabled;
   const auto submit_it = [&] { return accept(engine, prepared); };
@@ -105,12 +132,7 @@ std::optional<Response> deliver_kept(Engine& engine, KeptRequests& kept, ImageSt
                                .result = [request] { return result_of(*request); }},
                               client, record);
   } else {
-    const KeptRequest::Waiter waiter(request);
-    while (!request->wait_for(kDisconnectPollInterval)) {
-      if (client.gone()) return std::nullopt;
-    }
-    append_log_fields(request->stats(), record.log_fields);
-    response = json_response(200, image_response_body(result_of(*request), store, link_base));
+    response = answer_with_result(request, store, link_base, early, client, record);
   }
   if (response && keyed.replayed) response->headers.add("idempotent-replayed", "true");
   return response;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 
@@ -25,6 +26,8 @@ class RouteExtension {
   virtual std::optional<Response> handle(const Route& route, const RouteRequest& request) = 0;
   /// An error in the form that the clients of this API read.
   virtual Response error_response(const HttpError& error) const = 0;
+  /// The JSON Schemas that the operations of its routes name, for GET /openapi.json.
+  virtual nlohmann::ordered_json schemas() const = 0;
 };
 
 /// What an extension works with; all of it outlives the extension.

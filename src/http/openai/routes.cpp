@@ -76,65 +76,182 @@ MaybeResponse remove_model(Endpoints& endpoints, const RouteRequest& request) {
   return endpoints.models.remove(request.parameter);
 }
 
+MaybeResponse describe_api(Endpoints& endpoints, const RouteRequest&) {
+  return json_response(200, endpoints.description);
+}
+
+// The statuses of errors. Every route may refuse a page of another site or a host name (403) and may fail (500).
+constexpr int kOpenErrors[] = {403, 500};
+constexpr int kErrors[] = {401, 403, 500};
+constexpr int kNamedErrors[] = {400, 401, 403, 404, 500};
+constexpr int kLoadErrors[] = {400, 401, 403, 404, 500, 503};
+constexpr int kPullErrors[] = {400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503};
+constexpr int kRemovalErrors[] = {400, 401, 403, 404, 409, 500, 503};
+constexpr int kFileErrors[] = {403, 404, 500};
+constexpr int kImageErrors[] = {400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504};
+
+constexpr DescribedResponse kServerResponses[] = {
+    {200, "Name, version and links. A page for clients that accept HTML.", "Server"}};
+constexpr DescribedResponse kHealthResponses[] = {{200, "The process is well.", "Health"},
+                                                  {503, "The default model could not be loaded.", "Health"}};
+constexpr DescribedResponse kReadyResponses[] = {{200, "The server takes requests.", "Ready"},
+                                                 {503, "The server does not take requests yet, or no more.", "Ready"}};
+constexpr DescribedResponse kMetricsResponses[] = {{200, "Metrics for Prometheus.", nullptr, "text/plain"}};
+constexpr DescribedResponse kModelsResponses[] = {{200, "The models.", "Models"}};
+constexpr DescribedResponse kModelResponses[] = {{200, "The model.", "Model"}};
+constexpr DescribedResponse kLoadResponses[] = {{200, "The model is loaded.", "Model"},
+                                                {202, "It is being loaded.", "Model"}};
+constexpr DescribedResponse kUnloadResponses[] = {{200, "The model is unloaded.", "Model"},
+                                                  {202, "It is still in use.", "Model"}};
+constexpr DescribedResponse kPullResponses[] = {
+    {200, "The model, where `stream` is false.", "Pulled"},
+    {200, "Events that tell the progress, and the end.", nullptr, "text/event-stream"}};
+constexpr DescribedResponse kRemovalResponses[] = {{200, "The model was removed.", "Removal"}};
+constexpr DescribedResponse kAdaptersResponses[] = {{200, "The adapters that requests may select.", "Adapters"}};
+constexpr DescribedResponse kTagsResponses[] = {{200, "The models as Ollama lists them.", "Tags"}};
+constexpr DescribedResponse kFileResponses[] = {{200, "The image.", nullptr, "image/png"},
+                                                {200, "The image.", nullptr, "image/jpeg"},
+                                                {200, "The image.", nullptr, "image/webp"}};
+constexpr DescribedResponse kImageResponses[] = {
+    {200, "The images.", "Images"},
+    {200, "The images; with `stream`, events.", nullptr, "text/event-stream"},
+    {202, "With `Prefer: respond-async`, the job.", "Job"}};
+constexpr DescribedResponse kJobResponses[] = {{200, "The job.", "Job"}};
+constexpr DescribedResponse kDescriptionResponses[] = {{200, "This description, OpenAPI 3.1.", "Description"}};
+
+constexpr char kPreviewQuery[] =
+    R"([{"name": "preview", "in": "query", "description": "1: with a rough image of a running job.",
+         "schema": {"enum": ["0", "1"], "examples": ["1"]}}])";
+
+constexpr Operation image_operation(const char* summary, BodyOf body) {
+  return {.summary = summary, .responses = kImageResponses, .errors = kImageErrors, .body = body};
+}
+
 constexpr Route kRoutes[] = {
-    {.method = "GET", .name = "/v1/", .pattern = "", .handler = &root},
+    {.method = "GET",
+     .name = "/v1/",
+     .pattern = "",
+     .handler = &root,
+     .operation = {.summary = "What this server is.", .responses = kServerResponses, .errors = kErrors}},
+    {.method = "GET",
+     .name = "/openapi.json",
+     .pattern = "openapi.json",
+     .handler = &describe_api,
+     .operation = {.summary = "Describes all routes.", .responses = kDescriptionResponses, .errors = kErrors}},
     {.method = "GET",
      .name = "/health",
      .pattern = "health",
      .handler = &server_status<&StatusEndpoints::health>,
      .auth = Auth::kOpen,
-     .logging = Logging::kUnlessOk},
+     .logging = Logging::kUnlessOk,
+     .operation = {.summary = "Whether the process is well.", .responses = kHealthResponses, .errors = kOpenErrors}},
     {.method = "GET",
      .name = "/ready",
      .pattern = "ready",
      .handler = &server_status<&StatusEndpoints::ready>,
      .auth = Auth::kOpen,
-     .logging = Logging::kUnlessOk},
+     .logging = Logging::kUnlessOk,
+     .operation = {.summary = "Whether to send it requests.", .responses = kReadyResponses, .errors = kOpenErrors}},
     {.method = "GET",
      .name = "/metrics",
      .pattern = "metrics",
      .handler = &server_status<&StatusEndpoints::metrics>,
-     .logging = Logging::kUnlessOk},
-    {.method = "GET", .name = "/v1/models", .pattern = "models", .azure_pattern = "models", .handler = &list_models},
+     .logging = Logging::kUnlessOk,
+     .operation = {.summary = "Metrics of the server and the engine.",
+                   .responses = kMetricsResponses,
+                   .errors = kErrors}},
+    {.method = "GET",
+     .name = "/v1/models",
+     .pattern = "models",
+     .azure_pattern = "models",
+     .handler = &list_models,
+     .operation = {.summary = "Lists the models.", .responses = kModelsResponses, .errors = kErrors}},
     {.method = "GET",
      .name = "/v1/models/{id}",
      .pattern = "models/{...}",
      .azure_pattern = "models/{...}",
-     .handler = &describe_model},
-    {.method = "POST", .name = "/v1/models/{id}/load", .pattern = "models/{...}/load", .handler = &load_model},
-    {.method = "POST", .name = "/v1/models/{id}/unload", .pattern = "models/{...}/unload", .handler = &unload_model},
-    {.method = "POST", .name = "/v1/models/pull", .pattern = "models/pull", .handler = &pull_model},
-    {.method = "DELETE", .name = "/v1/models/{id}", .pattern = "models/{...}", .handler = &remove_model},
-    {.method = "GET", .name = "/v1/loras", .pattern = "loras", .handler = &list_adapters},
-    {.method = "GET", .name = "/api/tags", .pattern = "api/tags", .handler = &list_tags},
+     .handler = &describe_model,
+     .operation = {.summary = "Describes a model.", .responses = kModelResponses, .errors = kNamedErrors}},
+    {.method = "POST",
+     .name = "/v1/models/{id}/load",
+     .pattern = "models/{...}/load",
+     .handler = &load_model,
+     .operation = {.summary = "Loads a model. For operators.", .responses = kLoadResponses, .errors = kLoadErrors}},
+    {.method = "POST",
+     .name = "/v1/models/{id}/unload",
+     .pattern = "models/{...}/unload",
+     .handler = &unload_model,
+     .operation = {.summary = "Unloads a model. For operators.", .responses = kUnloadResponses, .errors = kLoadErrors}},
+    {.method = "POST",
+     .name = "/v1/models/pull",
+     .pattern = "models/pull",
+     .handler = &pull_model,
+     .operation = {.summary = "Downloads a model. For operators.",
+                   .responses = kPullResponses,
+                   .errors = kPullErrors,
+                   .body = BodyOf::kNamed,
+                   .body_schema = "Pull"}},
+    {.method = "DELETE",
+     .name = "/v1/models/{id}",
+     .pattern = "models/{...}",
+     .handler = &remove_model,
+     .operation = {.summary = "Removes a model. For operators.",
+                   .responses = kRemovalResponses,
+                   .errors = kRemovalErrors}},
+    {.method = "GET",
+     .name = "/v1/loras",
+     .pattern = "loras",
+     .handler = &list_adapters,
+     .operation = {.summary = "Lists the adapters.", .responses = kAdaptersResponses, .errors = kErrors}},
+    {.method = "GET",
+     .name = "/api/tags",
+     .pattern = "api/tags",
+     .handler = &list_tags,
+     .operation = {.summary = "Lists the models as Ollama does.", .responses = kTagsResponses, .errors = kErrors}},
     // The id in the path is the permission: browsers send no key with the address of an image.
     {.method = "GET",
      .name = "/v1/images/files/{name}",
      .pattern = "images/files/{}",
      .handler = &image_file,
      .auth = Auth::kOpen,
-     .path_is_secret = true},
+     .path_is_secret = true,
+     .operation = {.summary = "An image that a response linked to.",
+                   .responses = kFileResponses,
+                   .errors = kFileErrors}},
     // Azure's clients put the model into the path.
     {.method = "POST",
      .name = "/v1/images/generations",
      .pattern = "images/generations",
      .azure_pattern = "deployments/{}/images/generations",
-     .handler = &draw<ImageTask::kGenerate>},
+     .handler = &draw<ImageTask::kGenerate>,
+     .operation = image_operation("Makes images from a prompt.", BodyOf::kGenerate)},
     {.method = "POST",
      .name = "/v1/images/edits",
      .pattern = "images/edits",
      .azure_pattern = "deployments/{}/images/edits",
-     .handler = &draw<ImageTask::kEdit>},
+     .handler = &draw<ImageTask::kEdit>,
+     .operation = image_operation("Makes images from an image and a prompt.", BodyOf::kEdit)},
     {.method = "POST",
      .name = "/v1/images/variations",
      .pattern = "images/variations",
-     .handler = &draw<ImageTask::kVary>},
+     .handler = &draw<ImageTask::kVary>,
+     .operation = image_operation("Makes images like an image.", BodyOf::kVary)},
     {.method = "POST",
      .name = "/v1/images/upscale",
      .pattern = "images/upscale",
-     .handler = &draw<ImageTask::kUpscale>},
-    {.method = "GET", .name = "/v1/images/jobs/{id}", .pattern = "images/jobs/{}", .handler = &show_job},
-    {.method = "DELETE", .name = "/v1/images/jobs/{id}", .pattern = "images/jobs/{}", .handler = &cancel_job},
+     .handler = &draw<ImageTask::kUpscale>,
+     .operation = image_operation("Makes an image larger.", BodyOf::kUpscale)},
+    {.method = "GET",
+     .name = "/v1/images/jobs/{id}",
+     .pattern = "images/jobs/{}",
+     .handler = &show_job,
+     .operation =
+         {.summary = "Shows a job.", .responses = kJobResponses, .errors = kNamedErrors, .query = kPreviewQuery}},
+    {.method = "DELETE",
+     .name = "/v1/images/jobs/{id}",
+     .pattern = "images/jobs/{}",
+     .handler = &cancel_job,
+     .operation = {.summary = "Cancels a job.", .responses = kJobResponses, .errors = kNamedErrors}},
 };
 
 using Segments = std::vector<std::string_view>;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/openai/description/operation.h"
 #include "http/transport/client.h"
 #include "http/transport/message.h"
 #include "http/transport/request_head.h"
@@ -51,6 +52,7 @@ struct Route {
   Auth auth = Auth::kKey;
   Logging logging = Logging::kAlways;
   bool path_is_secret = false;  ///< a client that knows the path may read what is there: the log has the name instead
+  Operation operation = {};     ///< for GET /openapi.json
 };
 
 /// All routes.

@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/log.h"
 #include "core/text.h"
+#include "http/openai/description/components.h"
+#include "http/openai/openapi.h"
 #include "http/openai/request_id.h"
+#include "http/wire/json_text.h"
 
 namespace easel::http {
 namespace {
@@ -136,6 +140,9 @@ Service::Service(Engine& engine, ServerOptions options, const ExtensionFactory& 
                  .jobs = JobEndpoints(options_, kept_, store_)},
       extension_(make_extension ? make_extension({engine, options_, endpoints_.images}) : nullptr) {
   check_model_aliases(options_.aliases, engine.models());
+  std::vector<DescribedRoutes> tables = {{.routes = routes(), .schemas = component_schemas()}};
+  if (extension_) tables.push_back({.routes = extension_->routes(), .schemas = extension_->schemas()});
+  endpoints_.description = json_text(openapi_document(tables, options_));
 }
 
 Response Service::failed(const RequestRecord& record, const HttpError& error) const {

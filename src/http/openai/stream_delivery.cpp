@@ -49,8 +49,7 @@ StreamFormat stream_format(const PreparedRequest& prepared, PixelSize size, std:
 PixelSize response_size(const ImageRequest& request, const Engine& engine) {
   const auto models = engine.models();
   const auto& model = resolve_model(models, request.model, /*options=*/{});
-  const auto [width, height] =
-      model.output_size(request.width.value_or(model.native_width), request.height.value_or(model.native_height));
+  const auto [width, height] = output_size(request, model);
   return {width, height};
 }
 

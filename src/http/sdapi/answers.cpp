@@ -9,6 +9,7 @@
 
 #include "core/base64.h"
 #include "core/text.h"
+#include "easel/hires.h"
 #include "easel/image.h"
 #include "easel/image_metadata.h"
 #include "http/sdapi/spellings.h"
@@ -26,7 +27,14 @@ struct ImageFacts {
   double guidance_scale = 0;
   std::string size;
   std::string model;
+  std::optional<HiresPass> hires;
 };
+
+// As A1111 writes it: of the first pass, where there are two.
+std::string first_size(const GenerationRequest& request, const ImageResult& result) {
+  const bool two = request.hires && request.width && request.height;
+  return two ? concat(*request.width, 'x', *request.height) : concat(result.width, 'x', result.height);
+}
 
 std::string infotext(const ImageFacts& facts, std::uint64_t seed) {
   ParametersText text{.prompt = facts.translation.prompt,
@@ -40,6 +48,13 @@ std::string infotext(const ImageFacts& facts, std::uint64_t seed) {
                                    {"Model", facts.model}}};
   if (facts.translation.clip_skip > 1) {
     text.settings.emplace_back("Clip skip", std::to_string(facts.translation.clip_skip));
+  }
+  if (facts.hires) {
+    text.settings.emplace_back("Denoising strength", concat(facts.hires->strength));
+    text.settings.emplace_back("Hires resize", concat(facts.hires->width, 'x', facts.hires->height));
+    if (facts.hires->num_inference_steps)
+      text.settings.emplace_back("Hires steps", std::to_string(*facts.hires->num_inference_steps));
+    text.settings.emplace_back("Hires upscaler", facts.hires->upscaler_name());
   }
   return write_parameters(text);
 }
@@ -90,8 +105,9 @@ std::string images_answer(const std::string& parameters, const Translation& tran
   const ImageFacts facts{.translation = translation,
                          .steps = request.requested_steps(model.default_steps),
                          .guidance_scale = request.guidance_scale.value_or(model.default_guidance_scale),
-                         .size = concat(result.width, 'x', result.height),
-                         .model = model.id};
+                         .size = first_size(request, result),
+                         .model = model.id,
+                         .hires = request.hires};
   const auto info = json_text(info_json(facts, result));
   // Base64 needs no escaping, so it does not pass through the JSON library.
   std::string text = R"({"images":[)";
@@ -188,11 +204,62 @@ std::string upscaler_names(const std::vector<ModelDescription>& models) {
     list.push_back(
         {{"name", name}, {"model_name", nullptr}, {"model_path", nullptr}, {"model_url", nullptr}, {"scale", scale}});
   };
-  add("None", 4);  // A1111's first one, and its scale
+  for (const char* name : {"None", "Lanczos", "Nearest"}) add(name, 4);  // in A1111's order, and with its scale
   for (const auto& model : models) {
     if (model.upscale_factor > 0) add(model.id, model.upscale_factor);
   }
   return json_text(list);
+}
+
+std::string latent_modes() {
+  auto list = ordered_json::array();
+  for (const auto& row : kHiresUpscalers) {
+    if (enlarges_latents(row.upscaler)) list.push_back({{"name", row.name}});
+  }
+  return json_text(list);
+}
+
+std::string autoencoder_names(const std::vector<std::string>& names) {
+  auto list = ordered_json::array();
+  for (const auto& name : names) list.push_back({{"model_name", name}, {"filename", name}});
+  return json_text(list);
+}
+
+std::string learned_words(const std::vector<LearnedWord>& words) {
+  auto loaded = ordered_json::object();
+  for (const auto& word : words) {
+    loaded[word.word] = {{"step", nullptr},
+                         {"sd_checkpoint", nullptr},
+                         {"sd_checkpoint_name", nullptr},
+                         {"shape", word.width},
+                         {"vectors", word.vectors}};
+  }
+  return json_text({{"loaded", std::move(loaded)}, {"skipped", ordered_json::object()}});
+}
+
+std::string memory_answer(const std::vector<DeviceMemory>& devices) {
+  const auto bytes = [](const DeviceMemory& memory) -> ordered_json {
+    return {{"free", memory.free}, {"used", memory.total - memory.free}, {"total", memory.total}};
+  };
+  ordered_json ram = {{"error", "unavailable"}}, cuda = {{"error", "unavailable"}};
+  for (const auto& device : devices) {
+    if (device.device == "cpu") {
+      ram = bytes(device);
+    } else if (!cuda.contains("system")) {
+      cuda = {{"system", bytes(device)}};
+    }
+  }
+  return json_text({{"ram", std::move(ram)}, {"cuda", std::move(cuda)}});
+}
+
+std::string extra_answer(const std::string& file) {
+  return concat(R"({"html_info":"","image":")", base64_encode(file), R"("})");
+}
+
+std::string extras_answer(const std::vector<std::string>& files) {
+  std::string text = R"({"html_info":"","images":[)";
+  for (const auto& file : files) text += concat(&file == &files.front() ? "\"" : ",\"", base64_encode(file), "\"");
+  return text + "]}";
 }
 
 std::string adapter_names(const std::vector<AdapterDescription>& adapters) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "easel/engine.h"
+#include "easel/server.h"
 #include "http/openai/fields/request_fields.h"
 #include "http/openai/responses/image_result.h"
 #include "http/sdapi/calls.h"
@@ -35,5 +36,15 @@ std::string sampler_names();
 std::string spacing_names();
 std::string adapter_names(const std::vector<AdapterDescription>& adapters);
 std::string upscaler_names(const std::vector<ModelDescription>& models);
+/// The ways to enlarge latents.
+std::string latent_modes();
+std::string autoencoder_names(const std::vector<std::string>& names);
+/// {"loaded": {word: {...}}, "skipped": {}}
+std::string learned_words(const std::vector<LearnedWord>& words);
+/// {"ram": {...}, "cuda": {...}}; of several GPUs the first.
+std::string memory_answer(const std::vector<DeviceMemory>& devices);
+/// {"html_info", "image"} of a PNG file, and {"html_info", "images"} of several.
+std::string extra_answer(const std::string& file);
+std::string extras_answer(const std::vector<std::string>& files);
 
 }  // namespace easel::http::sdapi

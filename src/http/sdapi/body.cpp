@@ -1,8 +1,10 @@
 #include "http/sdapi/body.h"
 
 #include <cmath>
+#include <stdexcept>
 
 #include "core/text.h"
+#include "http/sdapi/members.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http::sdapi {
@@ -22,6 +24,7 @@ HttpFailure wrong(const char* name, const char* expected, const json& found) {
 }  // namespace
 
 const json* Body::find(const char* name) {
+  if (!is_member(name)) throw std::logic_error(concat("the table of members has no row for ", name));
   read_.insert(name);
   const auto found = object_.find(name);
   return found == object_.end() || found->is_null() ? nullptr : &*found;

@@ -16,7 +16,7 @@ class Body {
   /// @param object  must outlive it
   explicit Body(const nlohmann::json& object) : object_(object) {}
 
-  /// The member; null when it is absent or null.
+  /// The member; null when it is absent or null. @throws std::logic_error  it has no row in members()
   const nlohmann::json* find(const char* name);
   /// @throws HttpFailure(422)  the member is of another type
   std::optional<std::string> text(const char* name);

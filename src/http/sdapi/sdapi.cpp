@@ -13,9 +13,13 @@
 #include "easel/image_metadata.h"
 #include "http/openai/delivery.h"
 #include "http/openai/fields/model_choice.h"
+#include "http/openai/streaming/late_response.h"
 #include "http/sdapi/answers.h"
 #include "http/sdapi/body.h"
 #include "http/sdapi/calls.h"
+#include "http/sdapi/extras.h"
+#include "http/sdapi/members.h"
+#include "http/sdapi/operations.h"
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/translation.h"
 #include "http/wire/json_text.h"
@@ -42,6 +46,7 @@ class Extension final : public RouteExtension {
     response.close = error.close;
     return response;
   }
+  nlohmann::ordered_json schemas() const override { return member_schemas(); }
 
  private:
   using Handler = MaybeResponse (Extension::*)(const RouteRequest& request);
@@ -53,7 +58,7 @@ class Extension final : public RouteExtension {
 
   /// JSON whatever the Content-Type says, as large as an upload: some programs send images that are not used.
   json read_body(Client& client) const {
-    constexpr std::size_t kMaxImages = 3;
+    constexpr std::size_t kMaxImages = 3;  // of img2img; extra-batch-images has as many as fit
     const auto base64_bytes = (options_.max_image_bytes / 3 + 1) * 4;
     const auto text = client.read_body(options_.max_body_bytes + kMaxImages * base64_bytes);
     return text.empty() ? json::object() : parse_json_object(text);
@@ -66,9 +71,14 @@ class Extension final : public RouteExtension {
     std::string parameters;  ///< as parameters_answer() made them
     ModelDescription model;  ///< as it was when the request was read
   };
+  struct Running;
+  /// Submits a request and lists it as the caller's.
+  std::shared_ptr<Running> start(PreparedRequest& prepared, const RouteRequest& request);
   Drawing read_drawing(const json& body, bool from_image, const RouteRequest& request);
   template <bool from_image>
   MaybeResponse draw(const RouteRequest& request);
+  /// None when the client has left.
+  std::optional<Image> upscale_by_model(const Image& image, const std::string& model, const RouteRequest& request);
   MaybeResponse png_info(const RouteRequest& request);
   MaybeResponse show_options(const RouteRequest& request);
   MaybeResponse set_options(const RouteRequest& request);
@@ -84,12 +94,22 @@ class Extension final : public RouteExtension {
   template <bool wanted>
   MaybeResponse place_checkpoint(const RouteRequest& request);
   MaybeResponse memory(const RouteRequest&) {
-    return ok(R"({"ram":{"free":0,"used":0,"total":0},"cuda":{"error":"see GET /metrics"}})");
+    return ok(memory_answer(options_.read_memory ? options_.read_memory() : std::vector<DeviceMemory>()));
   }
+  MaybeResponse embeddings(const RouteRequest&) {
+    return ok(learned_words(options_.list_words ? options_.list_words() : std::vector<LearnedWord>()));
+  }
+  MaybeResponse autoencoders(const RouteRequest&) { return ok(autoencoder_names(options_.autoencoders)); }
+  MaybeResponse list_latent_modes(const RouteRequest&) { return ok(latent_modes()); }
+  MaybeResponse refresh_checkpoints(const RouteRequest&) {
+    if (options_.refresh_models) options_.refresh_models();
+    return ok("{}");
+  }
+  template <bool several>
+  MaybeResponse upscale(const RouteRequest& request);
   MaybeResponse no_list(const RouteRequest&) { return ok("[]"); }
   MaybeResponse no_object(const RouteRequest&) { return ok("{}"); }
   MaybeResponse no_scripts(const RouteRequest&) { return ok(R"({"txt2img":[],"img2img":[]})"); }
-  MaybeResponse no_embeddings(const RouteRequest&) { return ok(R"({"loaded":{},"skipped":{}})"); }
 
   static Response ok(std::string body) { return json_response(200, std::move(body)); }
 
@@ -118,22 +138,102 @@ Extension::Drawing Extension::read_drawing(const json& body, bool from_image, co
   return drawing;
 }
 
-template <bool from_image>
-MaybeResponse Extension::draw(const RouteRequest& request) {
-  images_.check_accepting(request.head);
-  auto [translation, prepared, parameters, model] =
-      images_.with_upload_memory(request.head, request.client, request.record,
-                                 [&](Client& client) { return read_drawing(read_body(client), from_image, request); });
+// A call that was submitted: listed, and cancelled when nothing waits for it any more.
+struct Extension::Running {
+  Running(Calls& calls, const std::string& account, Call call, std::shared_ptr<RequestPermit> its_permit)
+      : job(call.job), listed(calls, account, std::move(call)), permit(std::move(its_permit)) {}
+  ~Running() { job->cancel(); }  // does nothing once it has ended
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  const std::shared_ptr<Job> job;
+  const Calls::Listed listed;
+  const std::shared_ptr<RequestPermit> permit;
+};
+
+std::shared_ptr<Extension::Running> Extension::start(PreparedRequest& prepared, const RouteRequest& request) {
   const auto feed = std::make_shared<ProgressFeed>();
   prepared.options.listener = [feed](const ProgressEvent& event) { feed->receive(event); };
   prepared.options.preview_count = kPreviews;
-  const GenerationRequest generation = prepared.request;
-  const auto job = submit(engine_, generation, std::move(prepared.options));
-  const Calls::Listed listed(calls_, request.record.principal.account, {.job = job, .feed = feed});
-  const auto wait = wait_while_connected(*job, request.client);
-  append_log_fields(job->stats(), request.record.log_fields);
+  const auto job = submit(engine_, prepared.request, prepared.options);
+  return std::make_shared<Running>(calls_, request.record.principal.account, Call{.job = job, .feed = feed},
+                                   std::move(prepared.permit));
+}
+
+template <bool from_image>
+MaybeResponse Extension::draw(const RouteRequest& request) {
+  images_.check_accepting(request.head);
+  const auto drawing = std::make_shared<Drawing>(
+      images_.with_upload_memory(request.head, request.client, request.record,
+                                 [&](Client& client) { return read_drawing(read_body(client), from_image, request); }));
+  const auto running = start(drawing->prepared, request);
+  const auto early = request.head.http_1_0 ? std::chrono::milliseconds(0) : options_.early_headers_after;
+  const auto wait = wait_while_connected(*running->job, request.client, early);
+  auto& record = request.record;
+  const auto log_fields = record.log_fields;
+  append_log_fields(running->job->stats(), record.log_fields);
   if (wait == Wait::kClientLeft) return std::nullopt;
-  return ok(images_answer(parameters, translation, generation, model, take_result(*job, std::move(prepared.context))));
+  const auto body_of = [drawing, running] {
+    auto result = take_result(*running->job, std::move(drawing->prepared.context));
+    return images_answer(drawing->parameters, drawing->translation, drawing->prepared.request, drawing->model,
+                         std::move(result));
+  };
+  if (wait == Wait::kEnded) return ok(body_of());
+  auto response = ok("");
+  response.close = true;  // a failure is then at the end of the connection, as on the routes of OpenAI's API
+  response.stream = [running, body_of, log_fields, &record](BodyWriter& body) {
+    const auto end = write_late_body(*running->job, body_of, body, kBlankInterval, &error_answer);
+    record.log_fields = log_fields;
+    append_log_fields(running->job->stats(), record.log_fields);
+    record.client_left = end.client_left;
+    record.stream_error = end.error;
+  };
+  return response;
+}
+
+// The files of a request, decoded, and how each becomes larger.
+struct UpscaleJob {
+  std::vector<Image> images;
+  Upscaling upscaling;
+};
+
+template <bool several>
+MaybeResponse Extension::upscale(const RouteRequest& request) {
+  images_.check_accepting(request.head);
+  auto [sources, upscaling] =
+      images_.with_upload_memory(request.head, request.client, request.record, [&](Client& client) {
+        const auto body = read_body(client);
+        return images_.with_decoding_place([&] {
+          return UpscaleJob{.images = read_sources(body, several, options_),
+                            .upscaling = read_upscaling(body, engine_.models())};
+        });
+      });
+  std::vector<std::string> files;
+  for (const auto& source : sources) {
+    check_size_of(upscaling, source, options_);
+    if (upscaling.model.empty()) {
+      files.push_back(encode_png(resized(source, source, upscaling)));
+      continue;
+    }
+    const auto larger = upscale_by_model(source, upscaling.model, request);
+    if (!larger) return std::nullopt;
+    files.push_back(encode_png(resized(*larger, source, upscaling)));
+  }
+  return ok(several ? extras_answer(files) : extra_answer(files.front()));
+}
+
+std::optional<Image> Extension::upscale_by_model(const Image& image, const std::string& model,
+                                                 const RouteRequest& request) {
+  ImageUpload upload{
+      .fields = {{"model", model}, {"response_format", "b64_json"}}, .images = {encode_png(image)}, .mask = {}};
+  auto prepared = images_.prepare(ImageTask::kUpscale, upload, request.head.headers, "", request.record);
+  const auto running = start(prepared, request);
+  if (wait_while_connected(*running->job, request.client) == Wait::kClientLeft) return std::nullopt;
+  try {
+    return std::move(running->job->take().at(0).image);
+  } catch (const Error& error) {
+    throw HttpFailure(result_error(error, prepared.context));
+  }
 }
 
 MaybeResponse Extension::png_info(const RouteRequest& request) {
@@ -200,44 +300,56 @@ MaybeResponse Extension::place_checkpoint(const RouteRequest& request) {
   return ok("{}");
 }
 
+constexpr char kProgressQuery[] =
+    R"([{"name": "skip_current_image", "in": "query", "schema": {"type": "boolean", "examples": [true]}}])";
+
 const std::vector<Extension::Row>& Extension::rows() {
-  const auto get = [](const char* pattern, Handler handler) {
-    return Row{{.method = "GET", .name = pattern, .pattern = pattern}, handler};
+  const auto get = [](const char* pattern, Handler handler, const Operation& operation) {
+    return Row{{.method = "GET", .name = pattern, .pattern = pattern, .operation = operation}, handler};
   };
-  const auto post = [](const char* pattern, Handler handler) {
-    return Row{{.method = "POST", .name = pattern, .pattern = pattern}, handler};
+  const auto post = [](const char* pattern, Handler handler, const Operation& operation) {
+    return Row{{.method = "POST", .name = pattern, .pattern = pattern, .operation = operation}, handler};
   };
+  using E = Extension;
   static const std::vector<Row> table = {
-      post("/sdapi/v1/txt2img", &Extension::draw<false>),
-      post("/sdapi/v1/img2img", &Extension::draw<true>),
-      post("/sdapi/v1/png-info", &Extension::png_info),
-      get("/sdapi/v1/options", &Extension::show_options),
-      post("/sdapi/v1/options", &Extension::set_options),
-      get("/sdapi/v1/progress", &Extension::progress),
-      post("/sdapi/v1/interrupt", &Extension::interrupt),
-      post("/sdapi/v1/skip", &Extension::interrupt),
-      get("/sdapi/v1/sd-models", &Extension::models),
-      get("/sdapi/v1/samplers", &Extension::list_samplers),
-      get("/sdapi/v1/schedulers", &Extension::list_schedulers),
-      get("/sdapi/v1/upscalers", &Extension::upscalers),
-      get("/sdapi/v1/loras", &Extension::loras),
-      post("/sdapi/v1/unload-checkpoint", &Extension::place_checkpoint<false>),
-      post("/sdapi/v1/reload-checkpoint", &Extension::place_checkpoint<true>),
-      post("/sdapi/v1/refresh-checkpoints", &Extension::no_object),
-      post("/sdapi/v1/refresh-loras", &Extension::no_object),
-      post("/sdapi/v1/refresh-vae", &Extension::no_object),
-      get("/sdapi/v1/memory", &Extension::memory),
-      get("/sdapi/v1/cmd-flags", &Extension::no_object),
-      get("/sdapi/v1/scripts", &Extension::no_scripts),
-      get("/sdapi/v1/script-info", &Extension::no_list),
-      get("/sdapi/v1/embeddings", &Extension::no_embeddings),
-      get("/sdapi/v1/latent-upscale-modes", &Extension::no_list),
-      get("/sdapi/v1/sd-vae", &Extension::no_list),
-      get("/sdapi/v1/sd-modules", &Extension::no_list),
-      get("/sdapi/v1/hypernetworks", &Extension::no_list),
-      get("/sdapi/v1/face-restorers", &Extension::no_list),
-      get("/sdapi/v1/realesrgan-models", &Extension::no_list),
-      get("/sdapi/v1/prompt-styles", &Extension::no_list),
+      post("/sdapi/v1/txt2img", &E::draw<false>,
+           takes("TextToImage", "Makes images from a prompt.", kImages, kDrawErrors)),
+      post("/sdapi/v1/img2img", &E::draw<true>,
+           takes("ImageToImage", "Makes images from an image and a prompt.", kImages, kDrawErrors)),
+      post("/sdapi/v1/png-info", &E::png_info, takes("PngInfo", "Reads the parameters in a file.", kParameters)),
+      post("/sdapi/v1/extra-single-image", &E::upscale<false>,
+           takes("Upscaling", "Makes an image larger.", kExtra, kDrawErrors)),
+      post("/sdapi/v1/extra-batch-images", &E::upscale<true>,
+           takes("Upscaling", "Makes images larger.", kExtras, kDrawErrors)),
+      get("/sdapi/v1/options", &E::show_options, reads("Shows the caller's options.", kObject)),
+      post("/sdapi/v1/options", &E::set_options, takes("Options", "Chooses the caller's model.", kNothing)),
+      get("/sdapi/v1/progress", &E::progress, reads("Shows the caller's progress.", kProgress, kProgressQuery)),
+      post("/sdapi/v1/interrupt", &E::interrupt, reads("Cancels the caller's calls.", kObject)),
+      post("/sdapi/v1/skip", &E::interrupt, reads("Cancels the caller's calls.", kObject)),
+      get("/sdapi/v1/sd-models", &E::models, reads("Lists the models.", kList)),
+      get("/sdapi/v1/samplers", &E::list_samplers, reads("Lists the samplers.", kList)),
+      get("/sdapi/v1/schedulers", &E::list_schedulers, reads("Lists the spacings of noise levels.", kList)),
+      get("/sdapi/v1/upscalers", &E::upscalers, reads("Lists the upscalers.", kList)),
+      get("/sdapi/v1/loras", &E::loras, reads("Lists the adapters.", kList)),
+      post("/sdapi/v1/unload-checkpoint", &E::place_checkpoint<false>,
+           reads("Unloads the chosen model. For operators.", kObject)),
+      post("/sdapi/v1/reload-checkpoint", &E::place_checkpoint<true>,
+           reads("Loads the chosen model. For operators.", kObject)),
+      post("/sdapi/v1/refresh-checkpoints", &E::refresh_checkpoints, reads("Looks for new models.", kObject)),
+      post("/sdapi/v1/refresh-loras", &E::no_object, reads("Looks for new adapters.", kObject)),
+      post("/sdapi/v1/refresh-vae", &E::refresh_checkpoints, reads("Looks for new autoencoders.", kObject)),
+      get("/sdapi/v1/memory", &E::memory, reads("Shows the memory.", kObject)),
+      get("/sdapi/v1/cmd-flags", &E::no_object, reads("Answers with an empty object.", kObject)),
+      get("/sdapi/v1/scripts", &E::no_scripts, reads("Lists scripts, of which there are none.", kObject)),
+      get("/sdapi/v1/script-info", &E::no_list, reads("Lists scripts, of which there are none.", kList)),
+      get("/sdapi/v1/embeddings", &E::embeddings, reads("Lists the learned words.", kObject)),
+      get("/sdapi/v1/latent-upscale-modes", &E::list_latent_modes, reads("Lists the ways to enlarge latents.", kList)),
+      get("/sdapi/v1/sd-vae", &E::autoencoders, reads("Lists the autoencoders.", kList)),
+      get("/sdapi/v1/sd-modules", &E::autoencoders, reads("Lists the autoencoders.", kList)),
+      get("/sdapi/v1/hypernetworks", &E::no_list, reads("Answers with an empty list.", kList)),
+      get("/sdapi/v1/face-restorers", &E::no_list, reads("Answers with an empty list.", kList)),
+      get("/sdapi/v1/realesrgan-models", &E::no_list, reads("Answers with an empty list.", kList)),
+      get("/sdapi/v1/prompt-styles", &E::no_list, reads("Answers with an empty list.", kList)),
   };
   return table;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/customary_names.h"
 #include "core/normalize_name.h"
 #include "core/text.h"
 #include "http/wire/http_error.h"
@@ -11,27 +12,24 @@ namespace easel::http::sdapi {
 namespace {
 
 constexpr Sampler kSamplers[] = {
-    {"DPM++ 2M", "dpmpp_2m", "dpm++2m|k_dpmpp_2m"},
-    {"DPM++ SDE", "dpmpp_sde", "k_dpmpp_sde"},
-    {"DPM++ 2M SDE", "dpmpp_2m_sde", "k_dpmpp_2m_sde"},
-    {"Euler a", "euler_ancestral", "euler_a|euler ancestral|k_euler_a|k_euler_ancestral"},
-    {"Euler", "euler", "k_euler"},
-    {"LMS", "lms", "k_lms"},
-    {"Heun", "heun", "k_heun"},
-    {"DPM2", "dpm2", "k_dpm_2|dpm_2"},
-    {"DPM2 a", "dpm2_ancestral", "k_dpm_2_a|k_dpm_2_ancestral|dpm2_ancestral"},
-    {"DDIM", "ddim", nullptr},
-    {"DDPM", "ddpm", nullptr},
-    {"PLMS", "pndm", "pndm"},
+    {"DPM++ 2M", "dpmpp_2m"},
+    {"DPM++ SDE", "dpmpp_sde"},
+    {"DPM++ 2M SDE", "dpmpp_2m_sde"},
+    {"Euler a", "euler_ancestral"},
+    {"Euler", "euler"},
+    {"LMS", "lms"},
+    {"Heun", "heun"},
+    {"DPM2", "dpm2", "dpm_2"},
+    {"DPM2 a", "dpm2_ancestral"},
+    {"DDIM", "ddim"},
+    {"DDPM", "ddpm"},
+    {"PLMS", "pndm"},
     {"UniPC", "unipc", "uni_pc"},
-    {"DEIS", "deis", nullptr},
-    {"LCM", "lcm", nullptr},
-    {"TCD", "tcd", nullptr},
-    {.name = "DPM++ 2S a",
-     .scheduler = "dpmpp_2s",
-     .spellings = "dpm++2s_a|k_dpmpp_2s_a",
-     .approximate = true,
-     .listed = false},
+    {"DEIS", "deis"},
+    {"LCM", "lcm"},
+    {"TCD", "tcd"},
+    {.name = "DPM++ 2S a", .scheduler = "dpmpp_2s", .spelling = "k_dpmpp_2s_a", .approximate = true, .listed = false},
+    {.name = "dpm++2s_a", .scheduler = "dpmpp_2s", .approximate = true, .listed = false},
     {.name = "ddim_trailing", .scheduler = "ddim", .approximate = true, .listed = false},
     {.name = "Euler A Substep", .scheduler = "euler_ancestral", .approximate = true, .listed = false},
 };
@@ -56,21 +54,19 @@ constexpr Spacing kSpacings[] = {
     {.name = "ddim_uniform", .label = "DDIM Uniform", .suffix = "", .honoured = false, .listed = false},
 };
 
-bool is_spelling(std::string_view spellings, std::string_view normalized) {
-  while (!spellings.empty()) {
-    const auto end = std::min(spellings.find('|'), spellings.size());
-    if (normalize_name(spellings.substr(0, end)) == normalized) return true;
-    spellings.remove_prefix(std::min(end + 1, spellings.size()));
-  }
-  return false;
-}
-
+// By A1111's name, or by a name that the scheduler has in easel or customarily has elsewhere.
 const Sampler* sampler_named(std::string_view normalized) {
-  const auto* const found = std::find_if(std::begin(kSamplers), std::end(kSamplers), [&](const Sampler& sampler) {
-    return normalize_name(sampler.name) == normalized ||
-           (sampler.spellings && is_spelling(sampler.spellings, normalized));
+  const auto find = [](const auto& is_wanted) -> const Sampler* {
+    const auto* const found = std::find_if(std::begin(kSamplers), std::end(kSamplers), is_wanted);
+    return found == std::end(kSamplers) ? nullptr : found;
+  };
+  const auto* own = find([&](const Sampler& sampler) {
+    return normalize_name(sampler.name) == normalized || (sampler.spelling && sampler.spelling == normalized);
   });
-  return found == std::end(kSamplers) ? nullptr : found;
+  if (own) return own;
+  const auto customary = customary_scheduler_name(normalized);
+  const auto scheduler = customary.empty() ? normalized : customary;
+  return find([&](const Sampler& sampler) { return !sampler.approximate && sampler.scheduler == scheduler; });
 }
 
 const Spacing* spacing_named(std::string_view normalized) {

@@ -11,8 +11,8 @@ namespace easel::http::sdapi {
 struct Sampler {
   const char* name;       ///< as A1111 lists it, e.g. "Euler a"
   const char* scheduler;  ///< easel's name, e.g. "euler_ancestral"
-  /// Further spellings of other programs, separated by "|"; null: none.
-  const char* spellings = nullptr;
+  /// One more spelling, normalized; null: none. Those of core/customary_names.h are understood, too.
+  const char* spelling = nullptr;
   /// The algorithm differs in a detail from the one of that spelling, so that the answer to a request that uses it says
   /// so.
   bool approximate = false;

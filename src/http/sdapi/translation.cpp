@@ -1,17 +1,21 @@
 #include "http/sdapi/translation.h"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "core/text.h"
+#include "easel/hires.h"
 #include "http/openai/fields/model_choice.h"
 #include "http/sdapi/body.h"
+#include "http/sdapi/members.h"
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/spellings.h"
 #include "http/wire/http_error.h"
+#include "tokenizers/prompt_weights.h"
 
 namespace easel::http::sdapi {
 namespace {
@@ -20,41 +24,6 @@ using nlohmann::json;
 
 // The text encoders of SD 1.x have 12 layers, those of SD 2.x 23.
 constexpr std::int64_t kMostLayersOfSd1 = 12;
-
-// What A1111's clients send and what changes nothing here, whatever its value is: files that A1111 would write, other
-// programs' own members, and details of members that have an effect only together with another one.
-constexpr const char* kInert[] = {"do_not_save_samples",
-                                  "do_not_save_grid",
-                                  "save_images",
-                                  "override_settings_restore_afterwards",
-                                  "url",
-                                  "auth",
-                                  "force_task_id",
-                                  "infotext",
-                                  "send_images",
-                                  "include_init_images",
-                                  "comments",
-                                  "script_args",
-                                  "disable_extra_networks",
-                                  "hr_scale",
-                                  "hr_upscaler",
-                                  "hr_second_pass_steps",
-                                  "hr_resize_x",
-                                  "hr_resize_y",
-                                  "hr_sampler_name",
-                                  "hr_scheduler",
-                                  "hr_prompt",
-                                  "hr_negative_prompt",
-                                  "hr_checkpoint_name",
-                                  "hr_additional_modules",
-                                  "hr_cfg",
-                                  "hr_distilled_cfg",
-                                  "firstphase_width",
-                                  "firstphase_height",
-                                  "s_noise",
-                                  "s_tmin",
-                                  "s_tmax",
-                                  "refiner_switch_at"};
 
 class Translator {
  public:
@@ -70,7 +39,11 @@ class Translator {
     read_sampler();
     read_clip_skip();
     read_size();
-    if (from_image_) read_images();
+    if (from_image_) {
+      read_images();
+    } else {
+      read_hires();
+    }
     note_what_is_left();
     result_.upload.fields = std::move(fields_);
     result_.ignored.assign(ignored_.begin(), ignored_.end());
@@ -104,8 +77,27 @@ class Translator {
     result_.negative_prompt = body_.text("negative_prompt").value_or("");
     // A1111 draws without a prompt; easel's own routes take an empty one for a mistake. To a text encoder a space is
     // the same.
-    fields_["prompt"] = result_.prompt.empty() ? " " : result_.prompt;
-    if (!result_.negative_prompt.empty()) fields_["negative_prompt"] = result_.negative_prompt;
+    fields_["prompt"] = result_.prompt.empty() ? " " : without_weights(result_.prompt, "prompt");
+    if (!result_.negative_prompt.empty()) {
+      fields_["negative_prompt"] = without_weights(result_.negative_prompt, "negative_prompt");
+    }
+  }
+
+  // Weights have a meaning for the features of CLIP only. For other text encoders the brackets are removed.
+  std::string without_weights(const std::string& prompt, const char* name) {
+    // Stable Diffusion 3 joins CLIP's features with T5's, and reads prompts as they are.
+    if (model_->max_clip_skip > 0 && model_->family != "stable-diffusion-3") return prompt;
+    fields_["prompt_syntax"] = "plain";
+    std::string text;
+    for (const auto& part : parse_weighted_prompt(prompt)) {
+      if (part.is_break()) {
+        text += ' ';
+        continue;
+      }
+      if (part.weight != 1) ignored_.insert(concat(name, " weights"));
+      text += part.text;
+    }
+    return text;
   }
 
   void read_numbers() {
@@ -210,6 +202,54 @@ class Translator {
     size_ = {width, height};
   }
 
+  // A1111's hires fix. What belongs to it is inert without `enable_hr`.
+  void read_hires() {
+    const auto strength = body_.number("denoising_strength");
+    const auto scale = body_.number("hr_scale").value_or(0);
+    const auto steps = body_.integer("hr_second_pass_steps").value_or(0);
+    const auto upscaler = body_.text("hr_upscaler").value_or("");
+    const auto wide = body_.integer("hr_resize_x").value_or(0), high = body_.integer("hr_resize_y").value_or(0);
+    if (!body_.flag("enable_hr", false)) return;
+    json hires = {{"upscaler", upscaler_named(upscaler)}, {"strength", std::clamp(strength.value_or(0.75), 0.0, 1.0)}};
+    if (steps > 0) hires["steps"] = steps;
+    if (wide > 0 || high > 0) {
+      const auto [width, height] = first_size();
+      hires["width"] = wide > 0 ? wide : high * width / height;
+      hires["height"] = high > 0 ? high : wide * height / width;
+    } else if (scale > 0) {
+      hires["scale"] = scale;
+    }
+    fields_["hires"] = std::move(hires);
+  }
+
+  std::pair<std::int64_t, std::int64_t> first_size() const {
+    if (size_.first > 0) return size_;
+    return {model_->native_width, model_->native_height};
+  }
+
+  // Without a name, A1111's first one. A model that upscales has its id as its name.
+  std::string upscaler_named(const std::string& name) const {
+    if (name.empty()) return "Latent";
+    if (name == "None") return "Lanczos";
+    const auto is_name = [&](const HiresUpscalerName& row) { return row.name == name; };
+    const auto is_model = [&](const ModelDescription& model) { return model.id == name && model.upscale_factor > 0; };
+    if (std::any_of(std::begin(kHiresUpscalers), std::end(kHiresUpscalers), is_name)) return name;
+    if (std::any_of(context_.models.begin(), context_.models.end(), is_model)) return name;
+    throw HttpFailure({.status = 404,
+                       .message = concat("Upscaler not found: ", quote(name), "; GET /sdapi/v1/upscalers and ",
+                                         "/sdapi/v1/latent-upscale-modes list the names."),
+                       .param = "hr_upscaler",
+                       .code = "Upscaler not found"});
+  }
+
+  // Images to start from have no second pass.
+  void note_hires() {
+    for (const char* name : {"hr_scale", "hr_upscaler", "hr_second_pass_steps", "hr_resize_x", "hr_resize_y"}) {
+      static_cast<void>(body_.find(name));
+    }
+    if (body_.flag("enable_hr", false)) ignored_.insert("enable_hr");
+  }
+
   void read_images() {
     result_.task = ImageTask::kEdit;
     fields_["strength"] = std::clamp(body_.number("denoising_strength").value_or(0.75), 0.0, 1.0);
@@ -247,9 +287,10 @@ class Translator {
   }
 
   void note_what_is_left() {
-    for (const char* name : kInert) static_cast<void>(body_.find(name));
-    if (!from_image_) static_cast<void>(body_.find("denoising_strength"));
-    if (body_.flag("enable_hr", false)) ignored_.insert("enable_hr");
+    for (const auto& member : members()) {
+      if (has_no_effect(member)) static_cast<void>(body_.find(member.name));
+    }
+    if (from_image_) note_hires();
     for (const auto& name : body_.unread()) ignored_.insert(name);
     for (const auto& [name, value] : settings_.items()) {
       const bool read = name == "sd_model_checkpoint" || name == "CLIP_stop_at_last_layers";

@@ -22,6 +22,8 @@ StepProgress DiffusionGeneration::progress() const {
     if (i < phase_index) progress.steps_done += phases[i].steps();
   }
   if (!finished_stepping()) progress.steps_done += static_cast<std::int64_t>(step_index - phase().first_step);
+  progress.steps_done += earlier_steps_;
+  progress.steps_total += earlier_steps_ + (second_pass ? second_pass->progress().steps_total : 0);
   return progress;
 }
 
@@ -80,6 +82,21 @@ void DiffusionGeneration::commit(StepResult next) {
   ++phase_index;
   skip_empty_phases();
   if (!tiles.empty() && !finished_stepping()) enter_tile();
+  if (finished_stepping() && second_pass) enter_second_pass();
+}
+
+bool DiffusionGeneration::ends_first_pass() const {
+  if (!second_pass || finished_stepping() || step_index + 1 < phase().end_step) return false;
+  return std::all_of(phases.begin() + static_cast<std::ptrdiff_t>(phase_index) + 1, phases.end(),
+                     [](const Phase& later) { return later.steps() == 0; });
+}
+
+void DiffusionGeneration::enter_second_pass() {
+  const auto second = std::move(second_pass);
+  const auto done = progress().steps_done;
+  *this = std::move(*second);
+  earlier_steps_ = done;
+  completed_passes_ = 1;
 }
 
 void DiffusionGeneration::skip_empty_phases() {

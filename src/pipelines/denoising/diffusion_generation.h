@@ -15,6 +15,7 @@
 #include "nn/adapter_set.h"
 #include "pipelines/denoising/diffusion_tickets.h"
 #include "pipelines/denoising/guidance.h"
+#include "pipelines/denoising/hires_pass.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/image_codec.h"
 #include "pipelines/images/kept_pixels.h"
@@ -72,6 +73,7 @@ class DiffusionGeneration : public Generation {
   StepProgress progress() const override;
   int rows() const override;
   std::uint64_t seed() const override { return seed_; }
+  int completed_passes() const override { return completed_passes_; }
 
   /// The phase of the next step. Not to be called when finished_stepping().
   const Phase& phase() const { return phases[phase_index]; }
@@ -88,7 +90,9 @@ class DiffusionGeneration : public Generation {
   void begin_tiles(std::vector<Tile> parts, TileGrid where);
   /// Whether the next step is the last one of a tile that is not the last tile.
   bool ends_tile() const;
-  /// Stores a step's result, and enters the next phase after the last step of one.
+  /// Whether the next step is the last one of the first pass of two.
+  bool ends_first_pass() const;
+  /// Stores a step's result, and enters the next phase after the last step of one, or the second pass.
   void commit(StepResult next);
 
   Canvas canvas;
@@ -115,11 +119,17 @@ class DiffusionGeneration : public Generation {
   std::vector<Tile> tiles;  ///< in the order of the phases; empty when the image is not tiled
   TileGrid grid;            ///< their positions, in pixels of the generated image
 
+  std::shared_ptr<const HiresPlan> plan;             ///< of the second pass; null: there is none
+  std::unique_ptr<DiffusionGeneration> second_pass;  ///< its phases are set and started; null once it was entered
+
  private:
   void enter_tile();
   void skip_empty_phases();
+  void enter_second_pass();
 
   std::uint64_t seed_;
+  int completed_passes_ = 0;
+  std::int64_t earlier_steps_ = 0;  // of completed passes
 };
 
 }  // namespace easel

@@ -136,6 +136,9 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   }
   reject_unused_fields(request, parts_.fields);
   parts_.start->check(request);
+  if (request.hires && (request.image || !parts_.start->starts_from_latents())) {
+    reject("hires", "needs a model that makes images from a prompt, and a request without an image");
+  }
   if (!request.denoising_end) return;
   if (parts_.denoisers.size() == 1) reject("denoising_end", "needs a model with a refiner");
   if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) {
@@ -168,21 +171,43 @@ std::unique_ptr<BeginTicket> DiffusionPipeline::begin(const GenerationRequest& a
                                            .codec = parts_.codec,
                                            .placement = latents_placement_,
                                            .context = context});
+    std::shared_ptr<const HiresPlan> plan;
+    std::vector<DenoiserConditioning> second_conditioning;
+    if (request.hires) {
+      const auto second = second_pass_request(request);
+      check(second);
+      const auto second_canvas = parts_.start->canvas(second);
+      second_conditioning = encode(second, second_canvas, context);
+      plan = std::make_shared<HiresPlan>(plan_hires(request, canvas, second_canvas));
+    }
     std::vector<std::unique_ptr<Generation>> generations;
     for (std::int64_t i = 0; i < request.num_images; ++i) {
-      auto generation = std::make_unique<DiffusionGeneration>(request.seed + static_cast<std::uint64_t>(i), canvas);
-      generation->guidance_scale = row_guidance_scale(request);
-      generation->guidance_rescale = request.guidance_rescale;
-      generation->guidance_rule = parts_.guidance_rule;
+      const auto seed = request.seed + static_cast<std::uint64_t>(i);
+      auto generation = begin_image(request, seed, conditioning, canvas);
       generation->adapters = adapters;
-      generation->phases = begin_phases(request, conditioning, canvas);
-      generation->start();
+      if (plan) {
+        generation->plan = plan;
+        generation->second_pass = begin_image(plan->request, seed, second_conditioning, plan->canvas);
+        generation->second_pass->adapters = adapters;
+      }
       start->begin(*generation);
       check_noise(request, generation->latents);
       generations.push_back(std::move(generation));
     }
     return std::make_unique<DiffusionBeginTicket>(std::move(generations), placement_.device);
   });
+}
+
+std::unique_ptr<DiffusionGeneration> DiffusionPipeline::begin_image(
+    const GenerationRequest& request, std::uint64_t seed, const std::vector<DenoiserConditioning>& conditioning,
+    const Canvas& canvas) const {
+  auto generation = std::make_unique<DiffusionGeneration>(seed, canvas);
+  generation->guidance_scale = row_guidance_scale(request);
+  generation->guidance_rescale = request.guidance_rescale;
+  generation->guidance_rule = parts_.guidance_rule;
+  generation->phases = begin_phases(request, conditioning, canvas);
+  generation->start();
+  return generation;
 }
 
 std::vector<DenoiserConditioning> DiffusionPipeline::encode(const GenerationRequest& request, const Canvas& canvas,
@@ -297,13 +322,14 @@ std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const>
     std::vector<StepResult> advances;
     std::vector<at::Tensor> finite;
     std::int64_t offset = 0;
-    for (const auto* g : rows) {
+    for (auto* g : rows) {
       advances.push_back(advance(*g, model_output.narrow(0, offset, g->rows())));
       offset += g->rows();
       const auto& sample = advances.back().step.prev_sample;
       finite.push_back(at::isfinite(sample).all());
       // Each tile is decoded after its last step, so that other images' steps run between the decodes of a large image.
       if (g->ends_tile()) advances.back().decoded = decode(*g, sample, RunContext{.stop = &stop});
+      if (g->ends_first_pass()) start_second_pass(*g, sample, RunContext{.stop = &stop});
     }
     auto flags = at::stack(finite).to(at::kCPU, /*non_blocking=*/true);
 

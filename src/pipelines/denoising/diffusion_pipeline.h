@@ -79,6 +79,13 @@ class DiffusionPipeline : public Pipeline {
                                        const GenerationRequest& request, const Canvas& canvas) const;
   Phase begin_phase(std::size_t denoiser, const GenerationRequest& request, DenoiserConditioning conditioning,
                     const Canvas& canvas) const;
+  /// An image before its first latents.
+  std::unique_ptr<DiffusionGeneration> begin_image(const GenerationRequest& request, std::uint64_t seed,
+                                                   const std::vector<DenoiserConditioning>& conditioning,
+                                                   const Canvas& canvas) const;
+  /// Sets the latents of the second pass. May be repeated.
+  /// @param latents  the final ones of the first pass
+  void start_second_pass(DiffusionGeneration& generation, const at::Tensor& latents, const RunContext& context) const;
   at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
   DiffusionFinishTicket::DecodedTile decode(const DiffusionGeneration& generation, const at::Tensor& latents,
                                             const RunContext& context) const;

@@ -12,17 +12,14 @@
 #include "tensor/torch_errors.h"
 
 namespace easel {
-namespace {
 
 // Infinities and NaN would become black pixels.
-Image take_tile(const DiffusionFinishTicket::DecodedTile& part) {
+Image DiffusionFinishTicket::image_of(const DecodedTile& part) {
   if (*part.finite.const_data_ptr<bool>()) return to_image(part.pixels);
   if (!part.decode_in_float32) throw Error(ErrorCode::kCorruptData, "the autoencoder produced infinities or NaN");
   log::info("decoding overflowed in float16; decoding the image again in float32");
   return to_image(with_torch_errors(part.decode_in_float32));
 }
-
-}  // namespace
 
 DeviceEvent::DeviceEvent(c10::Device device) {
   if (device.is_cpu()) return;
@@ -74,7 +71,7 @@ std::vector<GeneratedImage> DiffusionFinishTicket::take() {
   std::vector<GeneratedImage> images;
   for (const auto& image : images_) {
     std::vector<Image> parts;
-    for (const auto& part : image.parts) parts.push_back(take_tile(part));
+    for (const auto& part : image.parts) parts.push_back(image_of(part));
     auto drawing = parts.size() == 1 ? std::move(parts[0]) : blend_tiles(parts, image.grid);
     images.push_back({.image = to_output(std::move(drawing), image.canvas, image.kept_pixels.get()),
                       .seed = image.seed,

@@ -77,6 +77,8 @@ class DiffusionFinishTicket : public FinishTicket {
     std::shared_ptr<const KeptPixels> kept_pixels = {};  ///< null: none
   };
   DiffusionFinishTicket(std::vector<PendingImage> images, c10::Device device);
+  /// The pixels of a tile whose copies have finished. @throws Error(kCorruptData)  they are not finite
+  static Image image_of(const DecodedTile& part);
   bool done() const override { return event_.passed(); }
   void wait() override;
   std::vector<GeneratedImage> take() override;

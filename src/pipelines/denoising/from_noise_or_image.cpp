@@ -41,6 +41,21 @@ class NoiseStart : public RequestStart {
   LatentNoise noise_;
 };
 
+/// Starts from latents under noise. As in the reference, they are not scaled again.
+class LatentStart : public RequestStart {
+ public:
+  LatentStart(at::Tensor latents, const LatentNoise& noise) : latents_(std::move(latents)), noise_(noise) {}
+
+  void begin(DiffusionGeneration& generation) const override {
+    generation.latents =
+        generation.phase().scheduler->add_noise(latents_, noise_.draw(generation), generation.step_index);
+  }
+
+ private:
+  at::Tensor latents_;
+  LatentNoise noise_;
+};
+
 /// A request's image and mask after encoding.
 struct SourceImage {
   DiagonalGaussianDistribution image;                        ///< of the latents, unscaled
@@ -179,6 +194,7 @@ std::unique_ptr<const RequestStart> FromNoiseOrImage::read(const StartInput& inp
                           .height = input.canvas.generated_height / model_.cell * settings_.latent_cells,
                           .width = input.canvas.generated_width / model_.cell * settings_.latent_cells,
                           .placement = input.placement};
+  if (input.image_latents.defined()) return std::make_unique<LatentStart>(input.image_latents, noise);
   if (!request.image) return std::make_unique<NoiseStart>(noise);
   return std::make_unique<ImageStart>(encode_source(input, settings_.inpainting), strength(request),
                                       settings_.inpainting, noise, input.codec);

@@ -51,6 +51,7 @@ class FromNoiseOrImage : public StartStrategy {
   Canvas canvas(const GenerationRequest& request) const override;
   Guidance guidance(const GenerationRequest& request, double guidance_scale,
                     const DenoisingModel& model) const override;
+  bool starts_from_latents() const override { return settings_.inpainting == InpaintingMode::kBlend; }
   double scheduler_strength(const GenerationRequest& request) const override;
   std::size_t first_step(const GenerationRequest& request, const Scheduler& scheduler) const override;
   std::unique_ptr<const RequestStart> read(const StartInput& input) const override;

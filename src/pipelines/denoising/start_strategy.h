@@ -23,6 +23,7 @@ struct StartInput {
   const ImageCodec& codec;
   const Placement& placement;  ///< of the denoising model
   const RunContext& context;
+  at::Tensor image_latents = {};  ///< [1, C, h, w], scaled: to start from instead of the request's image, if defined
 };
 
 /// What the images of one request start from. Its input images are read and encoded once for all of them. Immutable.
@@ -51,6 +52,9 @@ class StartStrategy {
   /// Whether unconditional rows run along with each image's own row.
   virtual Guidance guidance(const GenerationRequest& request, double guidance_scale,
                             const DenoisingModel& model) const = 0;
+
+  /// Whether images may start from latents, and so have a second pass (GenerationRequest::hires).
+  virtual bool starts_from_latents() const { return false; }
 
   /// SchedulerOptions::strength.
   virtual double scheduler_strength(const GenerationRequest&) const { return 1.0; }

@@ -48,6 +48,13 @@ class RunningServer {
   std::thread thread_;
 };
 
+/// One that serves the model `x2`, which doubles the size of images, after `tiny`.
+inline RunningServer server_with_upscaler() {
+  auto upscaler = tiny_model("x2");
+  upscaler.upscale_factor = 2;
+  return RunningServer({}, {}, {tiny_model("tiny"), upscaler});
+}
+
 /// Waits for a condition that another thread brings about. False after 20 s.
 inline bool eventually(const std::function<bool()>& condition) {
   for (int i = 0; i < 4000; ++i) {

@@ -54,8 +54,8 @@ class ScriptedEngine::HeldJob : public Job {
 GeneratedImage fake_image(const GenerationRequest& request, std::int64_t index) {
   GeneratedImage generated;
   generated.seed = request.seed + static_cast<std::uint64_t>(index);
-  generated.image.width = request.width.value_or(24);
-  generated.image.height = request.height.value_or(16);
+  generated.image.width = request.hires ? request.hires->width : request.width.value_or(24);
+  generated.image.height = request.hires ? request.hires->height : request.height.value_or(16);
   auto key = concat(request.prompt, "|", request.negative_prompt, "|", generated.seed);
   for (const auto& image : request.more_images) key.append(image->pixels.begin(), image->pixels.end());
   const auto colour = std::hash<std::string>()(key);

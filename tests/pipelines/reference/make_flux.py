@@ -230,8 +230,8 @@ def main():
     pipes = {folder: load(writer.out / folder) for folder in sorted({case["folder"] for case in cases.values()})}
     for name, case in cases.items():
         # At a megapixel, torch's GroupNorm loses digits in channels-last layout, in which easel decodes.
-        unequal = 4e-2 if case.get("mode") == "kontext_inpaint" else 1e-3
-        writer.add(name, *pipes[case["folder"]], case, contrast=name != "one_step", unequal=unequal)
+        most_apart = 4e-2 if case.get("mode") == "kontext_inpaint" else 1e-3
+        writer.add(name, *pipes[case["folder"]], case, contrast=name != "one_step", most_apart=most_apart)
     writer.check_sensitivity("flux_dev", pipes["flux_dev"][0], base, guidance_scale=7.0)
     writer.check_changes("true_cfg", pipes["flux_dev"][0], cases["true_cfg"], true_cfg_scale=1.0, negative_prompt="a whale")
     writer.check_changes("kontext", pipes["flux_kontext"][0], cases["kontext_edit"], least=0.5, image=source_image(5, 200, 120))

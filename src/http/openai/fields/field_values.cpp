@@ -24,6 +24,7 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxSeed = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kMaxAdapters = 16;
 constexpr std::size_t kMaxAdapterNameChars = 255;
+constexpr double kMaxAdapterWeight = 100;
 
 // What clients mean by -1, null or no seed at all is the same: any image.
 std::uint64_t random_seed() {
@@ -102,6 +103,7 @@ AdapterSelection read_adapter(const json& entry, const std::string& name) {
     const auto* weight = find(member);
     if (!weight) return std::nullopt;
     if (!weight->is_number()) throw wrong_type(concat(name, '.', member), "a number", *weight);
+    check_range(concat(name, '.', member), weight->get<double>(), -kMaxAdapterWeight, kMaxAdapterWeight, "decimal");
     return weight->get<double>();
   };
   adapter.weight = read_weight("weight").value_or(adapter.weight);

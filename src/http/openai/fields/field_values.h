@@ -44,6 +44,8 @@ void read_scheduler(const Fields& fields, FieldContext& context, ImageRequest& r
 /// links and some only base64.
 void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request);
 void read_background(const Fields& fields, FieldContext& context, ImageRequest& request);
+/// After `size`, on which the size of the second pass depends.
+void read_hires(const Fields& fields, FieldContext& context, ImageRequest& request);
 void read_loras(const Fields& fields, FieldContext& context, ImageRequest& request);
 
 }  // namespace easel::http

@@ -54,12 +54,16 @@ json boolean_or_text(const std::string& text) {
   return text;
 }
 
-// An adapter is a name, or an object.
-json adapter(const std::string& text) {
+json object_or_text(const std::string& text) {
   if (text.starts_with('{')) {
     if (auto object = parse_json_value(text)) return std::move(*object);
   }
   return text;
+}
+
+// An adapter is a name, or an object.
+json adapter(const std::string& text) {
+  return object_or_text(text);
 }
 
 json array_or_text(const std::string& name, const std::string& text) {
@@ -80,6 +84,8 @@ json value_of(const std::string& name, const std::string& text) {
       return array_or_text(name, text);
     case FieldType::kBoolean:
       return boolean_or_text(text);
+    case FieldType::kObject:
+      return object_or_text(text);
     case FieldType::kString:
     case FieldType::kFile:
       break;

@@ -1,15 +1,11 @@
-// The table of fields, and what reads them by their kinds.
+// The table of fields.
 #include "http/openai/fields/request_fields.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstddef>
 #include <iterator>
-#include <optional>
 
 #include "core/text.h"
 #include "http/openai/fields/field_values.h"
-#include "http/openai/fields/unused_fields.h"
 
 namespace easel::http {
 namespace {
@@ -34,6 +30,39 @@ constexpr std::int64_t kMaxUnusedClipSkip = 100;
 constexpr Bound kMaxClipSkip = {.number = kMaxUnusedClipSkip,
                                 .property = &ModelDescription::max_clip_skip,
                                 .name = "the number of layers of the model's text encoder"};
+
+// JSON Schemas of the fields that have rules of their own.
+constexpr char kModelSchema[] = R"({"type": "string", "examples": ["emoji"]})";
+constexpr char kPromptSchema[] = R"({"type": "string", "examples": ["a fox on a blue background"]})";
+constexpr char kBackgroundSchema[] = R"({"enum": ["transparent", "opaque", "auto"], "examples": ["opaque"]})";
+constexpr char kResponseFormatSchema[] = R"({"enum": ["url", "b64_json"], "examples": ["b64_json"]})";
+constexpr char kSizeSchema[] =
+    R"({"type": "string", "pattern": "^([0-9]{1,5}x[0-9]{1,5}|auto|)$", "examples": ["512x512"]})";
+constexpr char kSeedSchema[] = R"({"anyOf": [{"type": "integer", "minimum": -1, "maximum": 18446744073709551615},
+                                             {"type": "string", "pattern": "^(-1|[0-9]{1,20})$"}], "examples": [7]})";
+constexpr char kSchedulerSchema[] = R"({"type": "string", "maxLength": 100, "examples": ["euler_ancestral"]})";
+constexpr char kSamplerSchema[] = R"({"type": "string", "maxLength": 100, "examples": ["Euler a"]})";
+constexpr char kEdgeSchema[] = R"({"type": "integer", "minimum": 1, "maximum": 99999, "examples": [512]})";
+constexpr char kRatioSchema[] =
+    R"({"type": "string", "pattern": "^([0-9]{1,4}:[0-9]{1,4}|auto)$", "examples": ["16:9"]})";
+constexpr char kLorasSchema[] = R"({"type": "array", "maxItems": 16,
+  "items": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255},
+                      {"type": "object", "required": ["name"], "additionalProperties": {"type": "null"},
+                       "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255},
+                                      "weight": {"type": ["number", "null"], "minimum": -100, "maximum": 100},
+                                      "text_encoder_weight": {"type": ["number", "null"], "minimum": -100,
+                                                              "maximum": 100}}}]},
+  "examples": [[{"name": "ink", "weight": 0.8}]]})";
+constexpr char kHiresSchema[] = R"({"type": "object", "additionalProperties": {"type": "null"}, "properties": {
+  "scale": {"type": ["number", "null"], "minimum": 1, "maximum": 8},
+  "width": {"type": ["integer", "null"], "minimum": 1, "maximum": 99999},
+  "height": {"type": ["integer", "null"], "minimum": 1, "maximum": 99999},
+  "steps": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000},
+  "strength": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+  "upscaler": {"type": ["string", "null"], "maxLength": 255}},
+  "examples": [{"scale": 2, "strength": 0.6, "upscaler": "Latent"}]})";
+constexpr double kTimestepsExample[] = {999, 749, 499, 249};
+constexpr double kSigmasExample[] = {14.6, 3.2, 0.9, 0};
 
 constexpr const char* kQualities[] = {"standard", "hd", "low", "medium", "high", "xhigh", "max", "auto"};
 constexpr const char* kStyles[] = {"vivid", "natural"};
@@ -106,11 +135,12 @@ void set_prompt_syntax(Request& request, const std::string& syntax) {
 // OpenAI's fields first. The fields that a diffusion model has no use for are checked against OpenAI's own values, so
 // that a mistake is reported; a valid value that needs another kind of response is refused; any other changes nothing.
 const RequestField kFields[] = {
-    {"model", CustomField{FieldType::kString, "text", &read_model},
+    {"model", CustomField{FieldType::kString, "text", &read_model, kModelSchema},
      "Id of a served model. Without one, or with one of OpenAI's model names, the default model; on `upscale` the "
      "first "
      "model that upscales."},
-    {"prompt", CustomField{FieldType::kString, "text of up to `--max-prompt-chars` characters", &read_prompt},
+    {"prompt",
+     CustomField{FieldType::kString, "text of up to `--max-prompt-chars` characters", &read_prompt, kPromptSchema},
      "What to draw. Required on generations and edits, and not empty there."},
     {"image", FileField{}, "The image to start from, or up to 16, as a list or as repeated parts `image[]`. Required.",
      FieldRoutes::kWithImage},
@@ -119,7 +149,7 @@ const RequestField kFields[] = {
     {"mask", FileField{}, "Where to redraw the first image; of the same size. Edits only.", FieldRoutes::kWithImage},
     {"mask_blur",
      IntegerField{
-         0, {.number = kMaxMaskBlur}, [](Request& r, std::int64_t blur) { r.mask_blur = static_cast<int>(blur); }},
+         0, {.number = kMaxMaskBlur}, [](Request& r, std::int64_t blur) { r.mask_blur = static_cast<int>(blur); }, 4},
      "Radius, in pixels of the mask, of a Gaussian blur of the mask. Default: 0.", FieldRoutes::kWithImage},
     {"padding_mask_crop",
      IntegerField{0,
@@ -137,53 +167,60 @@ const RequestField kFields[] = {
     {"style", ChoiceField{kStyles}, "Changes nothing."},
     {"moderation", ChoiceField{kModerations}, "Changes nothing."},
     {"input_fidelity", ChoiceField{kInputFidelities}, "Changes nothing."},
-    {"background", CustomField{FieldType::kString, "`transparent`, `opaque`, `auto`", &read_background},
+    {"background",
+     CustomField{FieldType::kString, "`transparent`, `opaque`, `auto`", &read_background, kBackgroundSchema},
      "`transparent` is refused, or with `--opaque-instead-of-transparent` taken for `opaque`."},
     {"output_format", ChoiceField{kOutputFormats, &set_output_format},
      "Format of the image files. Default: `png`. `gif` and `svg` are refused."},
-    {"output_compression", IntegerField{0, {.number = 100}, &set_output_compression},
+    {"output_compression", IntegerField{0, {.number = 100}, &set_output_compression, 90},
      "Quality of `jpeg` and `webp`; lower makes smaller files. Default: 100. `png` ignores it."},
     {"embed_metadata", BooleanField{[](Request& r, bool embed) { r.response.embed_metadata = embed; }},
      "`false`: the files do not say how they were made. See [metadata.md](metadata.md)."},
-    {"response_format", CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format},
+    {"response_format",
+     CustomField{FieldType::kString, "`url`, `b64_json`", &read_response_format, kResponseFormatSchema},
      "Links to the images, or the images themselves. Without it: see [clients.md](clients.md#links-and-base64)."},
     {"stream", BooleanField{&set_stream},
      "`true`: the response is a stream of events: see [streaming.md](streaming.md)."},
-    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}, &set_partial_images},
+    {"partial_images", IntegerField{0, {.number = kMaxPartialImages}, &set_partial_images, 2},
      "How many rough images a stream has before the finished one. Default: 0."},
     {"progress", BooleanField{&set_progress}, "`true`: a stream has events that tell the progress, too."},
-    {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size},
+    {"size", CustomField{FieldType::kString, "`WIDTHxHEIGHT` in pixels, or `auto`", &read_size, kSizeSchema},
      "Size of the images. Without it the model's own size; where there is an input image, that image's, or less: see "
      "[large images](#large-images)."},
-    {"negative_prompt", TextField{&set_negative_prompt}, "What to keep out of the image."},
-    {"seed", CustomField{FieldType::kString, "integer, 0 to 18446744073709551615, or as text; -1", &read_seed},
+    {"negative_prompt", TextField{&set_negative_prompt, "blurry"}, "What to keep out of the image."},
+    {"seed",
+     CustomField{FieldType::kString, "integer, 0 to 18446744073709551615, or as text; -1", &read_seed, kSeedSchema},
      "The same seed gives the same image. -1, or none: a random seed below 2^32. The response reports the seed, above "
      "2^53 "
      "as text. On a CPU, images depend on the low 32 bits only, as with torch's generator."},
-    {"guidance_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale},
+    {"guidance_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale, 7.5},
      "How closely to follow the prompt; up to 1 turns guidance off. Default: the model's."},
-    {"true_cfg_scale", NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.true_cfg_scale = scale; }},
+    {"true_cfg_scale", NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.true_cfg_scale = scale; }, 4},
      "How far to depart from the negative prompt, in models that take `guidance_scale` as an input, such as FLUX.1; up "
      "to 1, and without a `negative_prompt`, it changes nothing. Default: 1."},
-    {"steps", IntegerField{1, kMaxSteps, &set_steps}, "Another name of `num_inference_steps`.", FieldRoutes::kAll,
+    {"steps", IntegerField{1, kMaxSteps, &set_steps, 20}, "Another name of `num_inference_steps`.", FieldRoutes::kAll,
      FieldBodies::kAll, FieldOrigin::kForeign, "num_inference_steps"},
-    {"num_inference_steps", IntegerField{1, kMaxSteps, &set_steps}, "Number of denoising steps. Default: the model's."},
-    {"scheduler", CustomField{FieldType::kString, "a name from `schedulers` of `GET /v1/models/{id}`", &read_scheduler},
+    {"num_inference_steps", IntegerField{1, kMaxSteps, &set_steps, 20},
+     "Number of denoising steps. Default: the model's."},
+    {"scheduler",
+     CustomField{FieldType::kString, "a name from `schedulers` of `GET /v1/models/{id}`", &read_scheduler,
+                 kSchedulerSchema},
      "Sampling algorithm. A1111's names, such as `DPM++ 2M Karras`, are understood. Default: the model's."},
-    {"eta", NumberField{0, 1, [](Request& r, double eta) { r.eta = eta; }},
+    {"eta", NumberField{0, 1, [](Request& r, double eta) { r.eta = eta; }, 0.5},
      "Share of noise that DDIM and TCD add in each step. Other schedulers ignore it."},
-    {"clip_skip", IntegerField{0, kMaxClipSkip, [](Request& r, std::int64_t layers) { r.clip_skip = layers; }},
+    {"clip_skip", IntegerField{0, kMaxClipSkip, [](Request& r, std::int64_t layers) { r.clip_skip = layers; }, 1},
      "Layers of the text encoder to leave out, counted from the last."},
-    {"guidance_rescale", NumberField{0, 1, [](Request& r, double share) { r.guidance_rescale = share; }},
+    {"guidance_rescale", NumberField{0, 1, [](Request& r, double share) { r.guidance_rescale = share; }, 0.7},
      "How far to bring guided predictions back to the standard deviation of the prompt's own."},
-    {"denoising_end", NumberField{0, 1, [](Request& r, double share) { r.denoising_end = share; }},
+    {"denoising_end", NumberField{0, 1, [](Request& r, double share) { r.denoising_end = share; }, 0.8},
      "Share of the noise that the base model removes before the refiner takes over. Models with a refiner only."},
-    {"strength", NumberField{0, 1, &set_strength}, "How far to depart from the input image.", FieldRoutes::kWithImage},
+    {"strength", NumberField{0, 1, &set_strength, 0.6}, "How far to depart from the input image.",
+     FieldRoutes::kWithImage},
     {"image_guidance_scale",
-     NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.image_guidance_scale = scale; }},
+     NumberField{0, kMaxGuidanceScale, [](Request& r, double scale) { r.image_guidance_scale = scale; }, 1.5},
      "How closely InstructPix2Pix follows the input image; below 1 turns its guidance off.", FieldRoutes::kWithImage},
     {"noise_level",
-     IntegerField{0, {.number = kMaxNoiseLevel}, [](Request& r, std::int64_t level) { r.noise_level = level; }},
+     IntegerField{0, {.number = kMaxNoiseLevel}, [](Request& r, std::int64_t level) { r.noise_level = level; }, 20},
      "Noise that an upscaler adds to the input image, as a timestep. Upscalers that take one only.",
      FieldRoutes::kWithImage},
     {"original_size",
@@ -209,129 +246,57 @@ const RequestField kFields[] = {
                  [](Request& r, Pixels size) { r.micro_conditioning.negative_target_size = size; }},
      "`target_size` of the negative prompt."},
     {"aesthetic_score",
-     NumberField{0, kMaxAestheticScore, [](Request& r, double score) { r.micro_conditioning.aesthetic_score = score; }},
+     NumberField{0, kMaxAestheticScore, [](Request& r, double score) { r.micro_conditioning.aesthetic_score = score; },
+                 6},
      "Score to aim at. SDXL's refiner only. Default: 6."},
     {"negative_aesthetic_score",
      NumberField{0, kMaxAestheticScore,
-                 [](Request& r, double score) { r.micro_conditioning.negative_aesthetic_score = score; }},
+                 [](Request& r, double score) { r.micro_conditioning.negative_aesthetic_score = score; }, 2.5},
      "`aesthetic_score` of the negative prompt. Default: 2.5."},
     {"timesteps",
      NumbersField{kMaxSteps, 0, kMaxTimestep,
-                  [](Request& r, std::vector<double> timesteps) { r.timesteps = std::move(timesteps); }},
+                  [](Request& r, std::vector<double> timesteps) { r.timesteps = std::move(timesteps); },
+                  kTimestepsExample},
      "The scheduler's timesteps, descending, instead of `num_inference_steps`."},
-    {"sigmas", NumbersField{kMaxSteps, 0, kMaxSigma, &set_sigmas},
+    {"sigmas", NumbersField{kMaxSteps, 0, kMaxSigma, &set_sigmas, kSigmasExample},
      "The scheduler's sigmas, descending, instead of `num_inference_steps` and `timesteps`."},
     {"prompt_syntax", ChoiceField{kPromptSyntaxes, &set_prompt_syntax},
      "How prompts are read: see [prompts.md](prompts.md). Default: `--prompt-syntax`."},
     {"loras",
      CustomField{FieldType::kArray,
                  "up to 16 of `{\"name\": \"ink\", \"weight\": 0.8, \"text_encoder_weight\": 0.5}`, or names",
-                 &read_loras},
+                 &read_loras, kLorasSchema},
      "Adapters: see [adapters.md](adapters.md). `weight` is 1 by default, `text_encoder_weight` the same as `weight`."},
+    {"hires",
+     CustomField{FieldType::kObject, "`{\"scale\": 2, \"steps\": 10, \"strength\": 0.75, \"upscaler\": \"Latent\"}`",
+                 &read_hires, kHiresSchema},
+     "A second pass over a larger version of the image: see [hires.md](hires.md). Generations only."},
     {"strict", BooleanField{}, "`true`: fields that would be listed in `ignored` are errors. Default: `--strict`."},
     // Names that other servers established.
-    {"cfg_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale}, "Another name of `guidance_scale`.",
+    {"cfg_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale, 7.5}, "Another name of `guidance_scale`.",
      FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "guidance_scale"},
-    {"negativePrompt", TextField{&set_negative_prompt}, "Another name of `negative_prompt`.", FieldRoutes::kAll,
-     FieldBodies::kAll, FieldOrigin::kForeign, "negative_prompt"},
-    {"rng_seed", CustomField{FieldType::kString, "as `seed`", &read_rng_seed}, "Another name of `seed`.",
+    {"negativePrompt", TextField{&set_negative_prompt, "blurry"}, "Another name of `negative_prompt`.",
+     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "negative_prompt"},
+    {"rng_seed", CustomField{FieldType::kString, "as `seed`", &read_rng_seed, kSeedSchema}, "Another name of `seed`.",
      FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "seed"},
     {"num_images_per_prompt", IntegerField{1, kMaxImages, &set_num_images}, "Another name of `n`.", FieldRoutes::kAll,
      FieldBodies::kAll, FieldOrigin::kForeign, "n"},
-    {"denoising_strength", NumberField{0, 1, &set_strength}, "Another name of `strength`.", FieldRoutes::kWithImage,
-     FieldBodies::kAll, FieldOrigin::kForeign, "strength"},
-    {"sampler_name", CustomField{FieldType::kString, "as `scheduler`", &read_nothing},
+    {"denoising_strength", NumberField{0, 1, &set_strength, 0.6}, "Another name of `strength`.",
+     FieldRoutes::kWithImage, FieldBodies::kAll, FieldOrigin::kForeign, "strength"},
+    {"sampler_name", CustomField{FieldType::kString, "as `scheduler`", &read_nothing, kSamplerSchema},
      "Another name of `scheduler`. With one, `scheduler` may also be the spacing of its sigmas, such as `Karras`.",
      FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
-    {"sampler", CustomField{FieldType::kString, "as `scheduler`", &read_nothing}, "Another name of `sampler_name`.",
-     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
-    {"width", CustomField{FieldType::kNumber, "pixels", &read_nothing}, "With `height`, another way to write `size`.",
-     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
-    {"height", CustomField{FieldType::kNumber, "pixels", &read_nothing}, "With `width`, another way to write `size`.",
-     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
-    {"aspect_ratio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing},
+    {"sampler", CustomField{FieldType::kString, "as `scheduler`", &read_nothing, kSamplerSchema},
+     "Another name of `sampler_name`.", FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"width", CustomField{FieldType::kNumber, "pixels", &read_nothing, kEdgeSchema},
+     "With `height`, another way to write `size`.", FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"height", CustomField{FieldType::kNumber, "pixels", &read_nothing, kEdgeSchema},
+     "With `width`, another way to write `size`.", FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
+    {"aspect_ratio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing, kRatioSchema},
      "The shape of an image with as many pixels as the model's own size.", FieldRoutes::kAll, FieldBodies::kAll,
      FieldOrigin::kForeign},
-    {"aspectRatio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing},
+    {"aspectRatio", CustomField{FieldType::kString, "`W:H`, or `auto`", &read_nothing, kRatioSchema},
      "Another name of `aspect_ratio`.", FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign},
-};
-
-// Whether two values of a field and its other name mean the same: 7 and 7.0, and for seeds also "7".
-bool same_value(const nlohmann::json& a, const nlohmann::json& b) {
-  const auto text = [](const nlohmann::json& value) {
-    return value.is_string() ? value.get<std::string>() : value.dump();
-  };
-  return a == b || text(a) == text(b);
-}
-
-void check_aliases(const Fields& fields) {
-  for (const auto& field : kFields) {
-    if (!field.alias_of) continue;
-    for (const auto& other : kFields) {
-      const bool same_field =
-          &other != &field && (std::string_view(field.alias_of) == other.name ||
-                               (other.alias_of && std::string_view(field.alias_of) == other.alias_of));
-      if (!same_field) continue;
-      const auto *value = fields.find(field.name), *other_value = fields.find(other.name);
-      if (value && other_value && !same_value(*value, *other_value)) {
-        throw names_with_different_values(other.name, field.name);
-      }
-    }
-  }
-}
-
-// The names under which the client sent a field.
-std::vector<std::string> sent_names(const Fields& fields, std::string_view name) {
-  std::vector<std::string> names;
-  for (const auto& field : kFields) {
-    const bool is_name = field.name == name || (field.alias_of && field.alias_of == name);
-    if (is_name && fields.find(field.name)) names.emplace_back(field.name);
-  }
-  return names;
-}
-
-Pixels whole_pixels(const char* field, const std::vector<double>& numbers) {
-  const auto whole = [](double number) { return number == std::floor(number); };
-  if (numbers.size() != 2 || !std::all_of(numbers.begin(), numbers.end(), whole)) {
-    throw field_error(
-        field, "invalid_value",
-        concat("`", field, "` must be two integers: [height, width] of a size, [top, left] of a corner."));
-  }
-  return {static_cast<int>(numbers[0]), static_cast<int>(numbers[1])};
-}
-
-// Reads one field according to its kind.
-struct FieldReader {
-  const char* name;
-  const Fields& fields;
-  FieldContext& context;
-  Request& request;
-
-  template <class Value, class Setter>
-  void set(std::optional<Value> value, Setter setter) const {
-    if (value && setter) setter(request, std::move(*value));
-  }
-
-  void operator()(const IntegerField& field) const {
-    set(fields.integer(name, field.min, field.max.value(context)), field.set);
-  }
-  void operator()(const NumberField& field) const { set(fields.number(name, field.min, field.max), field.set); }
-  void operator()(const BooleanField& field) const { set(fields.boolean(name), field.set); }
-  void operator()(const TextField& field) const { set(fields.text(name, context.limits.max_prompt_chars), field.set); }
-  void operator()(const ChoiceField& field) const {
-    set(fields.choice(name, {field.choices.begin(), field.choices.end()}), field.set);
-  }
-  void operator()(const NumbersField& field) const {
-    const auto max_count = static_cast<std::size_t>(field.max_count.value(context));
-    set(fields.numbers(name, max_count, field.min, field.max), field.set);
-  }
-  void operator()(const PixelsField& field) const {
-    constexpr std::size_t kAxes = 2;
-    const auto numbers = fields.numbers(name, kAxes, static_cast<double>(field.min), static_cast<double>(field.max));
-    if (numbers) set(std::optional(whole_pixels(name, *numbers)), field.set);
-  }
-  void operator()(const FileField&) const {}
-  void operator()(const CustomField& field) const { field.read(fields, context, request); }
 };
 
 }  // namespace
@@ -365,43 +330,6 @@ FieldType type_of(const RequestField& field) {
     FieldType operator()(const CustomField& custom) const { return custom.type; }
   } type;
   return std::visit(type, field.kind);
-}
-
-bool is_strict(const Fields& fields, const ServerOptions& options) {
-  return fields.boolean("strict").value_or(options.strict);
-}
-
-bool counts_as_absent(const nlohmann::json& value) {
-  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()) ||
-         (value.is_structured() && value.empty());
-}
-
-void set_aside(const FieldContext& context, const std::string& field, const std::string& why, ImageRequest& request) {
-  const auto name = shortened(field);
-  if (context.strict) throw field_error(name, "unsupported_parameter", concat("`", name, "` ", why, "."));
-  auto& ignored = request.response.ignored;
-  const auto place = std::lower_bound(ignored.begin(), ignored.end(), name);
-  if (place == ignored.end() || *place != name) ignored.insert(place, name);
-}
-
-ImageRequest read_request_fields(const Fields& fields, FieldContext context) {
-  context.strict = is_strict(fields, context.limits);
-  ImageRequest request;
-  request.keep_unmasked = context.task == ImageTask::kEdit;
-  for (const auto& field : kFields) {
-    const bool needs_image = field.routes == FieldRoutes::kWithImage && type_of(field) != FieldType::kFile;
-    const bool has_no_use = needs_image && context.task == ImageTask::kGenerate;
-    ImageRequest unused;  // receives the checked value of a field that has no use
-    std::visit(FieldReader{field.name, fields, context, has_no_use ? unused : request}, field.kind);
-    if (has_no_use && fields.find(field.name)) {
-      set_aside(context, field.name, "needs an image to start from: see POST /v1/images/edits", request);
-    }
-  }
-  check_aliases(fields);
-  for (const auto& [name, why] : drop_unused_fields(request, *context.model)) {
-    for (const auto& sent : sent_names(fields, name)) set_aside(context, sent, why, request);
-  }
-  return request;
 }
 
 }  // namespace easel::http

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,17 +62,20 @@ struct IntegerField {
   std::int64_t min;
   Bound max;
   void (*set)(ImageRequest& request, std::int64_t value) = nullptr;
+  std::optional<std::int64_t> example = std::nullopt;  ///< for documents; none: `min`
 };
 struct NumberField {
   double min;
   double max;
   void (*set)(ImageRequest& request, double value) = nullptr;
+  std::optional<double> example = std::nullopt;  ///< for documents; none: `max`
 };
 struct BooleanField {
   void (*set)(ImageRequest& request, bool value) = nullptr;
 };
 struct TextField {  ///< up to ServerOptions::max_prompt_chars
   void (*set)(ImageRequest& request, std::string value) = nullptr;
+  const char* example = "";  ///< for documents
 };
 struct ChoiceField {
   std::span<const char* const> choices;
@@ -82,6 +86,7 @@ struct NumbersField {
   double min;
   double max;
   void (*set)(ImageRequest& request, std::vector<double> values) = nullptr;
+  std::span<const double> example = {};  ///< for documents
 };
 struct PixelsField {  ///< two integers: (height, width) or (top, left), as diffusers has them
   std::int64_t min;
@@ -90,13 +95,14 @@ struct PixelsField {  ///< two integers: (height, width) or (top, left), as diff
 };
 struct FileField {};  ///< the bytes of an image; in JSON as base64. Read with the body: see image_upload.h
 
-enum class FieldType { kString, kNumber, kBoolean, kArray, kFile };
+enum class FieldType { kString, kNumber, kBoolean, kArray, kObject, kFile };
 
 /// A field with a rule of its own; its reader is also called when the field is absent.
 struct CustomField {
   FieldType type;      ///< of its value in a form
   const char* values;  ///< what it may be, for documents
   void (*read)(const Fields& fields, FieldContext& context, ImageRequest& request);
+  const char* schema;  ///< its JSON Schema, with `examples`, as JSON text
 };
 
 enum class FieldRoutes { kAll, kWithImage };  ///< kWithImage: not on generations

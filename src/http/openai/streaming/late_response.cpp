@@ -28,7 +28,8 @@ bool write_blanks(Job& job, BodyWriter& body, std::chrono::milliseconds interval
 }  // namespace
 
 StreamEnd write_late_body(Job& job, const std::function<std::string()>& body_of, BodyWriter& body,
-                          std::chrono::milliseconds interval) {
+                          std::chrono::milliseconds interval,
+                          const std::function<std::string(const HttpError&)>& error_of) {
   if (!write_blanks(job, body, interval)) {
     job.cancel();
     return {.client_left = true};
@@ -42,7 +43,7 @@ StreamEnd write_late_body(Job& job, const std::function<std::string()>& body_of,
   } catch (const std::exception& error) {
     end.error = unexpected_error(error.what());
   }
-  end.client_left = !body.write(end.error ? error_body(*end.error) : text);
+  end.client_left = !body.write(end.error ? error_of(*end.error) : text);
   return end;
 }
 
