@@ -47,7 +47,7 @@ PullRequest read_pull_request(const std::string& body) {
   return {.model = *model, .stream = fields.boolean("stream").value_or(true)};
 }
 
-std::string without_braces(const std::string& object) {
+std::string event_members(const std::string& object) {
   return object.substr(1, object.size() - 2);
 }
 
@@ -148,7 +148,7 @@ void stream_pull(Task& task, BodyWriter& body, RequestRecord& record) {
   for (auto news = task.wait_for(milliseconds(0)); connected && !news.ended; news = task.wait_for(kPollInterval)) {
     if (news.total > 0 && (!any_sent || news.done != sent)) {
       connected = events.send("model_pull.progress",
-                              without_braces(json_text({{"done_bytes", news.done}, {"total_bytes", news.total}})));
+                              event_members(json_text({{"done_bytes", news.done}, {"total_bytes", news.total}})));
       sent = news.done;
       any_sent = true;
     } else {
@@ -156,7 +156,7 @@ void stream_pull(Task& task, BodyWriter& body, RequestRecord& record) {
     }
   }
   try {
-    if (connected) connected = events.send("model_pull.completed", without_braces(pulled_text(task.result())));
+    if (connected) connected = events.send("model_pull.completed", event_members(pulled_text(task.result())));
   } catch (const HttpFailure& failure) {
     connected = events.send_error(failure.error());
     record.stream_error = failure.error();
