@@ -48,7 +48,7 @@ class RunningServer {
   std::thread thread_;
 };
 
-/// One that serves the model `x2`, which doubles the size of images, after `tiny`.
+/// A server of the model `x2`, which doubles the size of images, after `tiny`.
 inline RunningServer server_with_upscaler() {
   auto upscaler = tiny_model("x2");
   upscaler.upscale_factor = 2;
