@@ -52,7 +52,7 @@ int compare(const std::string& column, const Image& a, const Image& b) {
     equal += a.pixels[i] == b.pixels[i] ? 1 : 0;
   }
   testing::record({.area = "quantised weights",
-                   .row = "z-image, Q8_0",
+                   .row = "z-image",
                    .column = column,
                    .largest_difference = static_cast<double>(largest),
                    .share_equal = static_cast<double>(equal) / static_cast<double>(a.pixels.size())});
@@ -84,8 +84,8 @@ TEST(Gguf, ImagesAreThoseOfDiffusersAndOfTheDecodedWeights) {
   const auto plain = open("decoded/m.safetensors", {.components = with_configs()});
   for (const auto& c : cases()) {
     const auto image = draw(quantized, c);
-    EXPECT_LE(compare("diffusers", image, drawn_by_diffusers(c)), kApartFromDiffusers) << c;
-    EXPECT_LE(compare("decoded weights", image, draw(plain, c)), kApartFromDecoded) << c;
+    EXPECT_LE(compare("Q8_0 with diffusers", image, drawn_by_diffusers(c)), kApartFromDiffusers) << c;
+    EXPECT_LE(compare("Q8_0 with decoded weights", image, draw(plain, c)), kApartFromDecoded) << c;
   }
 }
 
@@ -184,12 +184,14 @@ TEST(StreamedBlocks, ImagesAreEqualAndTheDeviceHoldsTwoBlocks) {
   const auto c = cases().at(0);
   const auto expected = draw(open("z_image", {}), c);
   RehearsedDevice whole, streamed;
+  std::vector<Image> images;
   for (auto* device : {&whole, &streamed}) {
     PipelineOptions options;
     options.placement.offloader = device->offloader(device == &streamed);
-    const auto model = open("z_image", {}, options);
-    EXPECT_EQ(draw(model, c).pixels, expected.pixels);
+    images.push_back(draw(open("z_image", {}, options), c));
+    EXPECT_LE(compare("streamed blocks", images.back(), expected), kApartFromDecoded);
   }
+  EXPECT_EQ(images[0].pixels, images[1].pixels);
   // Two layers and two pairs of refiners make six blocks, of which two are on the device.
   EXPECT_LT(streamed.most, whole.most * 6 / 10);
 }
