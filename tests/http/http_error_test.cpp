@@ -42,6 +42,7 @@ TEST(HttpError, MapsEverySubmitErrorCode) {
       {ErrorCode::kDeadlineExceeded, 504, "deadline_exceeded", "false", false},
       {ErrorCode::kCancelled, 503, "cancelled", "false", false},
       {ErrorCode::kInternal, 500, "image_generation_failed", "false", false},
+      {ErrorCode::kDeviceLost, 503, "server_unavailable", nullptr, true},
   };
   for (const auto& row : rows) {
     SCOPED_TRACE(to_string(row.code));
@@ -57,6 +58,7 @@ TEST(HttpError, GenerationErrorsAboutServerFilesReturn500) {
       {ErrorCode::kUnsupported, 500, "image_generation_failed", "false", false},
       {ErrorCode::kCorruptData, 500, "image_generation_failed", "false", false},
       {ErrorCode::kInternal, 500, "image_generation_failed", "false", false},
+      {ErrorCode::kDeviceLost, 503, "server_unavailable", nullptr, true},
       {ErrorCode::kUnavailable, 503, "server_unavailable", nullptr, true},
       {ErrorCode::kDeadlineExceeded, 504, "deadline_exceeded", "false", false},
   };

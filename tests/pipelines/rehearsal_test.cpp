@@ -1,8 +1,13 @@
 // Whole images on the rehearsal device, which is an accelerator in everything but speed.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <thread>
 
 #include "easel/engine.h"
@@ -10,6 +15,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/rehearsal/rehearsal_device.h"
+#include "tensor/torch_errors.h"
 
 namespace easel {
 namespace {
@@ -92,14 +98,78 @@ TEST_F(Rehearsal, NoStepWaitsForTheDevice) {
   }
 }
 
-TEST_F(Rehearsal, ScalarReadInAStepIsFound) {
-  const auto pipeline = model_on(device_.device()).load({}, {});
-  const auto generation = begin(*pipeline, request_with(1));
-  const auto before = device_.counts().synchronizations;
-  // What a scheduler must not do.
-  const bool reads = testing::latents_of(*generation).to(at::kCPU).numel() > 0;
-  EXPECT_TRUE(reads);
-  EXPECT_EQ(device_.counts().synchronizations, before + 1);
+/// A pipeline with a fault in its steps.
+class FaultyPipeline : public Pipeline {
+ public:
+  enum class Tickets { kAsTheyAre, kNeverWaited };
+  FaultyPipeline(std::unique_ptr<Pipeline> pipeline, std::function<void(const at::Tensor& latents)> fault,
+                 Tickets tickets = Tickets::kAsTheyAre)
+      : pipeline_(std::move(pipeline)), fault_(std::move(fault)), tickets_(tickets) {}
+
+  const ModelDescription& description() const override { return pipeline_->description(); }
+  std::unique_ptr<BeginTicket> begin(const GenerationRequest& request, const StopPredicate& stop) override {
+    return pipeline_->begin(request, stop);
+  }
+  std::string batch_key(const Generation& generation) const override { return pipeline_->batch_key(generation); }
+  std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) override {
+    const c10::InferenceMode inference;
+    auto ticket = pipeline_->step(generations, stop);
+    if (fault_) with_torch_errors([&] { fault_(testing::latents_of(*generations[0])); });
+    if (tickets_ == Tickets::kNeverWaited) return std::make_unique<HastyTicket>(std::move(ticket));
+    return ticket;
+  }
+  std::optional<Image> preview(const Generation& generation) override { return pipeline_->preview(generation); }
+  std::unique_ptr<FinishTicket> finish(std::span<Generation* const> generations, const StopPredicate& stop) override {
+    return pipeline_->finish(generations, stop);
+  }
+  int max_generations_per_step() const override { return pipeline_->max_generations_per_step(); }
+
+ private:
+  struct HastyTicket : StepTicket {
+    explicit HastyTicket(std::unique_ptr<StepTicket> real) : ticket(std::move(real)) {}
+    bool done() const override { return true; }
+    void wait() override {}
+    std::vector<bool> finite() override { return ticket->finite(); }
+    std::unique_ptr<StepTicket> ticket;
+  };
+  std::unique_ptr<Pipeline> pipeline_;
+  std::function<void(const at::Tensor&)> fault_;
+  Tickets tickets_;
+};
+
+/// Generates an image. @return what is wrong with the use of the device; empty where nothing is
+std::string findings(Pipeline& pipeline, const RehearsalDevice& device) {
+  const auto before = device.counts().synchronizations;
+  try {
+    const auto generation = begin(pipeline, request_with(1));
+    auto* const image = generation.get();
+    while (!image->finished_stepping()) {
+      const auto ticket = pipeline.step({&image, 1}, {});
+      ticket->wait();
+      if (!ticket->finite().at(0)) return "the latents are not finite";
+      if (device.counts().synchronizations != before) return "a step waited for the device";
+    }
+    finish(pipeline, image);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(Rehearsal, FaultsInASteppingPipelineAreFound) {
+  const auto with = [&](std::function<void(const at::Tensor&)> fault,
+                        FaultyPipeline::Tickets tickets = FaultyPipeline::Tickets::kAsTheyAre) {
+    FaultyPipeline pipeline(model_on(device_.device()).load({}, {}), std::move(fault), tickets);
+    return findings(pipeline, device_);
+  };
+  EXPECT_EQ(with({}), "");
+  EXPECT_EQ(with([](const at::Tensor& latents) { latents.sum().item<float>(); }), "a step waited for the device");
+  EXPECT_EQ(with([](const at::Tensor& latents) { latents.to(at::kCPU); }), "a step waited for the device");
+  EXPECT_NE(with([](const at::Tensor& latents) { latents + at::ones(latents.sizes()); }), "");
+  EXPECT_THAT(with([](const at::Tensor& latents) { at::scaled_dot_product_attention(latents, latents, latents); }),
+              HasSubstr("the current device is 0"));
+  EXPECT_EQ(with({}, FaultyPipeline::Tickets::kNeverWaited), "the latents are not finite");
+  EXPECT_THAT(with([&](const at::Tensor&) { device_.lose(); }), HasSubstr("does not work any more"));
 }
 
 TEST_F(Rehearsal, LoadingGivesNoWorkToTheStreamOfTheImages) {

@@ -3,8 +3,10 @@
 #include <ATen/ops/isfinite.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -104,6 +106,17 @@ class CheckedFinish : public FinishTicket {
   c10::Device device_;
 };
 
+/// Waits for the work that the thread has given to a device. The memory of weights belongs to the stream that they were
+/// loaded on, so it could be used anew while this thread's stream still reads it.
+void finish_work(c10::Device device) noexcept {
+  if (device.is_cpu()) return;
+  try {
+    c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+  } catch (const std::exception&) {
+    // A lost device does nothing any more.
+  }
+}
+
 /// Also makes the pipeline's device the thread's current one for each call: libtorch chooses some kernels by the
 /// properties of the current device, whichever device the tensors are on.
 class CheckedPipeline : public Pipeline {
@@ -116,6 +129,7 @@ class CheckedPipeline : public Pipeline {
         device_(device) {}
   ~CheckedPipeline() override {
     const c10::OptionalDeviceGuard guard(device_);
+    finish_work(device_);
     pipeline_.reset();
     release_cached_memory(device_);
   }

@@ -250,6 +250,11 @@ at::Scalar local_scalar_dense(const at::Tensor& self) {
   return at::_local_scalar_dense(on_host(self));
 }
 
+void record_stream(at::Tensor& self, c10::Stream stream) {
+  const auto lock = Runtime::get().lock();
+  block_of(self).recorded[static_cast<std::size_t>(stream.device_index() * kStreamsPerDevice + stream.id())] = true;
+}
+
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto& schema = op.schema();
   const auto count = schema.arguments().size();
@@ -281,6 +286,7 @@ void register_kernels() {
   aten->impl("as_strided", &at::native::as_strided_tensorimpl);
   aten->impl("view", &at::native::view);
   aten->impl("_reshape_alias", &at::native::_reshape_alias);
+  aten->impl("record_stream", &record_stream);
   aten->impl("_copy_from", &copy_from);
   aten->impl("_local_scalar_dense", &local_scalar_dense);
   // libtorch would take these apart, differently than on a CPU or a GPU, before they reach the fallback.

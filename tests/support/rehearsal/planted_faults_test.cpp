@@ -149,6 +149,13 @@ TEST_F(PlantedFaults, MemoryThatIsFreedWhileAnotherStreamUsesIt) {
     x + 1;
   }
   EXPECT_THAT(device_.violations(), ElementsAre(HasSubstr("was freed while stream")));
+  {
+    const auto x = there(at::ones({4}));
+    const c10::StreamGuard guard(stream);
+    x + 1;
+    x.record_stream(stream);
+  }
+  EXPECT_EQ(device_.violations().size(), 1u) << "the allocator waits for the stream";
 }
 
 TEST_F(PlantedFaults, LostDeviceThatIsUsedAgain) {

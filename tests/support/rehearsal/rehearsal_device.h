@@ -6,7 +6,7 @@
 // - a kernel whose tensors are on different devices; scalars on the CPU are allowed, as on a GPU
 // - a kernel whose tensors are not on the thread's current device
 // - a kernel that uses what another stream has written or still reads, without an event or a wait in between
-// - memory that is freed while a stream other than the one it was allocated on may still use it
+// - memory that is freed while a stream other than the one it was allocated on may still use it, without record_stream
 // - any use of a device that was lost
 // - a read of device memory by the host, which ends the process
 #pragma once

@@ -55,7 +55,8 @@ Block::~Block() {
   state.cached += static_cast<std::int64_t>(bytes);
   for (int stream = 0; stream < kStreams; ++stream) {
     const auto used = std::max(read[static_cast<std::size_t>(stream)], writer == stream ? written : 0);
-    if (stream == allocated_on || state.lost || runtime.host_has_seen(stream, used)) continue;
+    if (stream == allocated_on || recorded[static_cast<std::size_t>(stream)] || state.lost) continue;
+    if (runtime.host_has_seen(stream, used)) continue;
     state.violations.push_back(
         concat("memory of stream ", allocated_on, " was freed while stream ", stream, " may still use it"));
   }

@@ -39,7 +39,8 @@ struct Block {
   int allocated_on;  ///< stream
   int writer = -1;   ///< stream of the latest write
   std::int64_t written = 0;
-  Progress read{};  ///< latest read by each stream
+  Progress read{};                        ///< latest read by each stream
+  std::array<bool, kStreams> recorded{};  ///< streams that are waited for when it is freed
 };
 
 struct Event {
