@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-LISTS = ["tests/reference/requirements.txt", "tests/clients/requirements/*.txt"]
+LISTS = ["tests/reference/requirements.txt", "tests/clients/requirements/*.txt", "tests/clients/more/requirements/*.txt"]
 
 
 def normalized(name):
