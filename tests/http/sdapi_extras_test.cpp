@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-Response post_to(const RunningServer& server, const std::string& route, const json& body) {
+Response ask_extras(const RunningServer& server, const std::string& route, const json& body) {
   return server.ask(request_text("POST", "/sdapi/v1/" + route, body.dump()));
 }
 
@@ -35,7 +35,7 @@ Image image_of(const json& text) {
 
 TEST(SdapiExtras, OneImageBecomesLarger) {
   const RunningServer server;
-  const auto twice = post_to(server, "extra-single-image", {{"image", file_of(20, 10)}});
+  const auto twice = ask_extras(server, "extra-single-image", {{"image", file_of(20, 10)}});
   ASSERT_EQ(twice.status, 200) << twice.body;
   const auto image = image_of(twice.json()["image"]);
   EXPECT_EQ(image.width, 40);
@@ -45,7 +45,7 @@ TEST(SdapiExtras, OneImageBecomesLarger) {
   const auto size_of = [&](const json& more) {
     json body = {{"image", "data:image/png;base64," + file_of(20, 10)}};
     body.update(more);
-    const auto response = post_to(server, "extra-single-image", body);
+    const auto response = ask_extras(server, "extra-single-image", body);
     EXPECT_EQ(response.status, 200) << response.body;
     const auto larger = image_of(response.json()["image"]);
     return std::pair(larger.width, larger.height);
@@ -63,7 +63,7 @@ TEST(SdapiExtras, AModelUpscalesEachImage) {
   const auto server = server_with_upscaler();
   const json list = {{{"data", file_of(8, 8, 1)}, {"name", "a.png"}}, {{"data", file_of(8, 8, 2)}, {"name", "b.png"}}};
   const auto response =
-      post_to(server, "extra-batch-images", {{"imageList", list}, {"upscaler_1", "x2"}, {"upscaling_resize", 3}});
+      ask_extras(server, "extra-batch-images", {{"imageList", list}, {"upscaler_1", "x2"}, {"upscaling_resize", 3}});
   ASSERT_EQ(response.status, 200) << response.body;
   ASSERT_EQ(response.json()["images"].size(), 2u);
   EXPECT_EQ(image_of(response.json()["images"][1]).width, 24) << "of the asked size, whatever the model's factor is";
@@ -75,14 +75,16 @@ TEST(SdapiExtras, AModelUpscalesEachImage) {
 
 TEST(SdapiExtras, MistakesAreRefused) {
   const RunningServer server;
-  EXPECT_EQ(post_to(server, "extra-single-image", json::object()).status, 422);
-  EXPECT_EQ(post_to(server, "extra-single-image", {{"image", "?"}}).status, 422);
-  EXPECT_EQ(post_to(server, "extra-single-image", {{"image", base64_encode("no image")}}).status, 400);
-  EXPECT_EQ(post_to(server, "extra-single-image", {{"image", file_of(8, 8)}, {"upscaler_1", "ESRGAN"}}).status, 404);
-  EXPECT_EQ(post_to(server, "extra-single-image", {{"image", file_of(8, 8)}, {"upscaling_resize", 1e9}}).status, 400);
-  EXPECT_EQ(post_to(server, "extra-single-image", {{"image", file_of(600, 8)}, {"upscaling_resize", 8}}).status, 400);
-  EXPECT_EQ(post_to(server, "extra-batch-images", {{"imageList", json::array()}}).status, 422);
-  EXPECT_EQ(post_to(server, "extra-batch-images", {{"imageList", {"text"}}}).status, 422);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", json::object()).status, 422);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", {{"image", "?"}}).status, 422);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", {{"image", base64_encode("no image")}}).status, 400);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", {{"image", file_of(8, 8)}, {"upscaler_1", "ESRGAN"}}).status, 404);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", {{"image", file_of(8, 8)}, {"upscaling_resize", 1e9}}).status,
+            400);
+  EXPECT_EQ(ask_extras(server, "extra-single-image", {{"image", file_of(600, 8)}, {"upscaling_resize", 8}}).status,
+            400);
+  EXPECT_EQ(ask_extras(server, "extra-batch-images", {{"imageList", json::array()}}).status, 422);
+  EXPECT_EQ(ask_extras(server, "extra-batch-images", {{"imageList", {"text"}}}).status, 422);
 }
 
 TEST(SdapiExtras, ListsComeFromTheServersOptions) {
@@ -103,7 +105,7 @@ TEST(SdapiExtras, ListsComeFromTheServersOptions) {
   EXPECT_EQ(memory["ram"], json({{"free", 10}, {"used", 20}, {"total", 30}}));
   EXPECT_EQ(memory["cuda"]["system"], json({{"free", 5}, {"used", 4}, {"total", 9}}));
   EXPECT_EQ(server.get("/sdapi/v1/sd-vae").json()[0]["model_name"], "fine.safetensors");
-  EXPECT_EQ(post_to(server, "refresh-checkpoints", json::object()).body, "{}");
+  EXPECT_EQ(ask_extras(server, "refresh-checkpoints", json::object()).body, "{}");
   EXPECT_EQ(refreshed, 1);
 }
 
@@ -117,7 +119,7 @@ TEST(SdapiExtras, MasksAreBlurredByFourPixelsUnlessARequestSaysOtherwise) {
                  {"mask", base64_encode(encode_png(mask))},
                  {"inpaint_full_res", false}};
     body.update(more);
-    EXPECT_EQ(post_to(server, "img2img", body).status, 200);
+    EXPECT_EQ(ask_extras(server, "img2img", body).status, 200);
     const auto& pixels = server.engine.requests().back().mask->pixels;
     return std::set<std::uint8_t>(pixels.begin(), pixels.end()).size();
   };
@@ -132,7 +134,7 @@ TEST(SdapiExtras, OnlyThePartUnderTheMaskIsDrawnUnlessARequestSaysOtherwise) {
   const auto padding_of = [&](const json& more) {
     json body = {{"prompt", "a cat"}, {"init_images", {file_of(24, 16)}}, {"mask", file_of(24, 16, 255)}};
     body.update(more);
-    const auto response = post_to(server, "img2img", body);
+    const auto response = ask_extras(server, "img2img", body);
     EXPECT_EQ(response.status, 200) << response.body;
     EXPECT_FALSE(response.json()["parameters"].contains("ignored")) << response.body;
     return server.engine.requests().back().padding_mask_crop;
@@ -147,7 +149,7 @@ TEST(SdapiExtras, WithoutClipBracketsAreRemovedAndWeightsNamed) {
   model.max_clip_skip = 0;
   const RunningServer server({}, {}, {model});
   const auto drawn = [&](const std::string& prompt) {
-    const auto response = post_to(server, "txt2img", {{"prompt", prompt}});
+    const auto response = ask_extras(server, "txt2img", {{"prompt", prompt}});
     EXPECT_EQ(response.status, 200) << response.body;
     return response.json()["parameters"].value("ignored", json::array());
   };
@@ -156,7 +158,7 @@ TEST(SdapiExtras, WithoutClipBracketsAreRemovedAndWeightsNamed) {
   EXPECT_EQ(server.engine.requests().back().prompt_syntax, PromptSyntax::kPlain);
   EXPECT_EQ(drawn("a (cat:1) here"), json::array());
   const RunningServer with_clip;
-  post_to(with_clip, "txt2img", {{"prompt", "a (cat:1.3)"}});
+  ask_extras(with_clip, "txt2img", {{"prompt", "a (cat:1.3)"}});
   EXPECT_EQ(with_clip.engine.requests().back().prompt, "a (cat:1.3)");
 }
 

@@ -32,6 +32,12 @@ at::Tensor pixels_of(const Image& image) {
 constexpr double kEqualPixels = 0.999;
 // Where the reference does not differ from itself at all, float32 rounding of the last bits remains.
 constexpr double kRoundingFloor = 5e-7;
+// Where an image is rounded to 8 bits between two passes, a value that another order of additions rounds differently
+// moves the second pass: the reference's two memory formats then differ by 3e-4 and in 1.2 % of the pixels. Another way
+// to resize the image moves it by more than a tenth.
+constexpr double kErrorOfRoundedPass = 1e-3;
+constexpr double kEqualPixelsOfRoundedPass = 0.95;
+constexpr int kMostApartOfRoundedPass = 3;
 
 }  // namespace
 
@@ -237,6 +243,7 @@ struct Agreement {
 
 void expect_case_agrees(Pipeline& pipeline, const json& c, Agreement& agreement) {
   const auto want = expected(c.at("name"));
+  const bool is_rounded = c.contains("pixels_apart");
   auto generation = begin(pipeline, request_of(c));
   // Of two passes, the reference's latents are those of the second.
   const std::int64_t earlier = c.value("first_pass_steps", 0);
@@ -244,7 +251,8 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, Agreement& agreement)
   for (std::int64_t i = 0; i < earlier; ++i) step(pipeline, generation.get());
   for (std::int64_t i = 0; i < want.latents.size(0); ++i) {
     step(pipeline, generation.get());
-    const double tolerance = std::max(4 * want.tolerance[i].item<double>(), kRoundingFloor);
+    const double floor = is_rounded ? kErrorOfRoundedPass : kRoundingFloor;
+    const double tolerance = std::max(4 * want.tolerance[i].item<double>(), floor);
     const double error = relative_error(latents_of(*generation), want.latents[i]);
     agreement.worst = std::max(agreement.worst, error / tolerance);
     ASSERT_LE(error, tolerance) << "after step " << i;
@@ -253,11 +261,9 @@ void expect_case_agrees(Pipeline& pipeline, const json& c, Agreement& agreement)
   const auto found = pixels_of(finish(pipeline, generation.get()));
   ASSERT_EQ(found.sizes(), want.pixels.sizes());
   const auto apart = (found.to(at::kInt) - want.pixels.to(at::kInt)).abs();
-  // Where the reference differs from itself in more values than usual, it says in how many.
-  const double itself = c.value("pixels_apart", 0.0);
-  EXPECT_LE(apart.max().item<int>(), itself > 0 ? 3 : 1);
+  EXPECT_LE(apart.max().item<int>(), is_rounded ? kMostApartOfRoundedPass : 1);
   agreement.equal_share = apart.eq(0).to(at::kDouble).mean().item<double>();
-  EXPECT_GE(agreement.equal_share, itself > 0 ? 1 - 4 * std::max(itself, 1 - kEqualPixels) : kEqualPixels);
+  EXPECT_GE(agreement.equal_share, is_rounded ? kEqualPixelsOfRoundedPass : kEqualPixels);
   record({.area = "images",
           .row = row_of(c, pipeline.description()),
           .column = mode_of(c),

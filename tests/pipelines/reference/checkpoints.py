@@ -190,8 +190,8 @@ class Writer:
         self.out, self.draw, self.cases = out, draw, []
 
     def add(self, name, pipe, pipe_channels_last, case, contrast=True, most_apart=1e-3):
-        """`most_apart` is the share of 8-bit values in which the two memory formats may differ; a larger one than usual is written
-        into the case as `pixels_apart`, which the test then allows for."""
+        """`most_apart` is the share of 8-bit values in which the two memory formats may differ. With a larger one than usual, the case
+        says in `pixels_apart` in how many they do, and the test has the bounds of an image that was rounded between two passes."""
         latents, pixels = self.draw(pipe, case)
         latents_cl, pixels_cl = self.draw(pipe_channels_last, case)
         error = relative(latents, latents_cl)

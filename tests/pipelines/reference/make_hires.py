@@ -59,7 +59,7 @@ def enlarge(first, case, way):
     """What the second pass begins from."""
     size = case["hires_width"], case["hires_height"]
     if way in PIXEL_WAYS:
-        return first.resize(size, PIXEL_WAYS[way])
+        return Image.fromarray(first.numpy()).resize(size, PIXEL_WAYS[way])
     return torch.nn.functional.interpolate(first.unsqueeze(0), size=(size[1] // 8, size[0] // 8), **LATENT_WAYS[way])
 
 
@@ -67,7 +67,7 @@ def draw_case(artist, case):
     text, image = artist.pipes[case["folder"]]
     way = case["hires_upscaler"]
     own = {key: value for key, value in case.items() if key not in HIRES_KEYS}
-    _, first = draw(text, dict(own, output_type="pil" if way in PIXEL_WAYS else "latent"))
+    _, first = draw(text, dict(own, output_type="np" if way in PIXEL_WAYS else "latent"))
     second = {key: value for key, value in own.items() if key not in ("width", "height")}
     return draw(image, dict(second, steps=case.get("hires_steps", case["steps"]), strength=case["hires_strength"],
                             image=enlarge(first, case, way)))
