@@ -90,7 +90,6 @@ class ModelPulls::Task {
   ~Task() {
     stop_ = true;
     thread_.join();
-    busy_ = false;
   }
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
@@ -122,6 +121,8 @@ class ModelPulls::Task {
     } catch (...) {
       failure_ = std::current_exception();
     }
+    // Before the end is known, so that a client that has read it may ask for the next model at once.
+    busy_ = false;
     const MutexLock lock(mutex_);
     news_.ended = true;
     changed_.notify_all();
