@@ -86,7 +86,6 @@ class ModelPulls::Task {
   ~Task() {
     stop_ = true;
     thread_.join();
-    busy_ = false;
   }
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
@@ -118,6 +117,8 @@ class ModelPulls::Task {
     } catch (...) {
       failure_ = std::current_exception();
     }
+    // Before the end is known, so that a client that has read it may ask for the next model at once.
+    busy_ = false;
     const MutexLock lock(mutex_);
     news_.ended = true;
     changed_.notify_all();
