@@ -11,6 +11,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/counting_allocator.h"
+#include "weights/stores/component_store.h"
 
 namespace easel {
 namespace {
@@ -199,7 +200,8 @@ TEST(FluxPipeline, HalfPrecisionStaysNearFloat32) {
     step(*half, b.get());
   }
   EXPECT_EQ(latents_of(*b).scalar_type(), at::kBFloat16);
-  EXPECT_LT(relative_error(latents_of(*b).to(at::kFloat), latents_of(*a)), 0.1);
+  const auto own = open_component(testing::kReferenceFolder, "bfloat16")->read("distance").item<double>();
+  EXPECT_LT(relative_error(latents_of(*b).to(at::kFloat), latents_of(*a)), 2 * own) << "the reference's own is " << own;
 }
 
 TEST(FluxPipeline, ReleasedTextEncodersAreLoadedAgain) {

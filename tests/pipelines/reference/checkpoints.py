@@ -191,7 +191,7 @@ class Writer:
 
     def add(self, name, pipe, pipe_channels_last, case, contrast=True, most_apart=1e-3):
         """`most_apart` is the share of 8-bit values in which the two memory formats may differ. With a larger one than usual, the case
-        says in `pixels_apart` in how many they do, and the test has the bounds of an image that was rounded between two passes."""
+        says in `equal_pixels` which share easel's image must have."""
         latents, pixels = self.draw(pipe, case)
         latents_cl, pixels_cl = self.draw(pipe_channels_last, case)
         error = relative(latents, latents_cl)
@@ -208,7 +208,7 @@ class Writer:
                   self.out / f"{name}.safetensors")
         self.cases.append(dict({key: value for key, value in case.items() if key not in images}, name=name, images=list(images)))
         if most_apart > 1e-3:
-            self.cases[-1]["pixels_apart"] = itself.item()
+            self.cases[-1]["equal_pixels"] = 1 - 2 * most_apart
         print(f"{name}: {len(latents)} steps, deviation {deviation:.1f}, reference differs from itself by {error[-1]:.1e}, "
               f"{itself:.2e} of its pixels", flush=True)
 

@@ -117,16 +117,19 @@ def make_adapters(out):
     kohya = {"double_blocks_0_img_attn_qkv": low_rank(3 * WIDTH, WIDTH), "double_blocks_1_txt_attn_qkv": low_rank(3 * WIDTH, WIDTH),
              "double_blocks_0_img_attn_proj": low_rank(WIDTH, WIDTH), "double_blocks_1_txt_mlp_0": low_rank(MLP, WIDTH),
              "double_blocks_1_img_mod_lin": low_rank(6 * WIDTH, WIDTH), "single_blocks_0_linear2": low_rank(WIDTH, WIDTH + MLP),
-             "single_blocks_1_modulation_lin": low_rank(3 * WIDTH, WIDTH), "guidance_in_in_layer": low_rank(WIDTH, 256),
-             "final_layer_linear": low_rank(16, WIDTH)}
+             "single_blocks_1_modulation_lin": low_rank(3 * WIDTH, WIDTH)}
     save("kohya", {f"lora_unet_{name}": pair for name, pair in kohya.items()}, "lora_down.weight", "lora_up.weight", 4.0)
+    # diffusers converts the names outside the blocks, and then does not find the layers.
     fused, final = low_rank(3 * WIDTH + MLP, WIDTH), low_rank(2 * WIDTH, WIDTH)
-    save("linear1", {"lora_unet_single_blocks_1_linear1": fused, "lora_unet_final_layer_adaLN_modulation_1": final},
+    guidance, last = low_rank(WIDTH, 256), low_rank(16, WIDTH)
+    save("linear1", {"lora_unet_single_blocks_1_linear1": fused, "lora_unet_final_layer_adaLN_modulation_1": final,
+                     "lora_unet_guidance_in_in_layer": guidance, "lora_unet_final_layer_linear": last},
          "lora_down.weight", "lora_up.weight", 4.0)
     query, key, value, mlp = fused[1].split([WIDTH, WIDTH, WIDTH, MLP])
     shift, scale = final[1].chunk(2)
     save("linear1", {f"{single}.1.attn.to_q": (fused[0], query), f"{single}.1.attn.to_k": (fused[0], key), f"{single}.1.attn.to_v": (fused[0], value),
-                     f"{single}.1.proj_mlp": (fused[0], mlp), "transformer.norm_out.linear": (final[0], torch.cat([scale, shift]))}, folder="as_peft")
+                     f"{single}.1.proj_mlp": (fused[0], mlp), "transformer.norm_out.linear": (final[0], torch.cat([scale, shift])),
+                     "transformer.time_text_embed.guidance_embedder.linear_1": guidance, "transformer.proj_out": last}, folder="as_peft")
     save("comfy", {"diffusion_model.double_blocks.1.img_attn.qkv": low_rank(3 * WIDTH, WIDTH),
                    "diffusion_model.single_blocks.0.linear2": low_rank(WIDTH, WIDTH + MLP)}, "lora_down.weight", "lora_up.weight", 2.0)
     save("xlabs", {"double_blocks.0.processor.qkv_lora1": low_rank(3 * WIDTH, WIDTH), "double_blocks.0.processor.proj_lora2": low_rank(WIDTH, WIDTH),
@@ -222,6 +225,17 @@ def load(folder):
     return pipe, other
 
 
+def measure_bfloat16(out, folder):
+    """How far the reference's own latents in bfloat16 are from those in float32: its timesteps are rounded, too."""
+    case = dict(prompt="a fox", seed=1, steps=3, width=128, height=128)
+    wide, half = (FluxPipeline.from_pretrained(folder, torch_dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    for pipe in (wide, half):
+        pipe.set_progress_bar_config(disable=True)
+    a, b = (draw_case(pipe, case)[0][-1].float() for pipe in (wide, half))
+    save_file({"distance": (a - b).norm() / a.norm()}, out / "bfloat16.safetensors")
+    print(f"bfloat16 is {((a - b).norm() / a.norm()).item():.3f} from float32", flush=True)
+
+
 def main():
     writer = Writer(FOLDER, draw=draw_case)
     make_checkpoints(writer.out)
@@ -235,6 +249,7 @@ def main():
     writer.check_sensitivity("flux_dev", pipes["flux_dev"][0], base, guidance_scale=7.0)
     writer.check_changes("true_cfg", pipes["flux_dev"][0], cases["true_cfg"], true_cfg_scale=1.0, negative_prompt="a whale")
     writer.check_changes("kontext", pipes["flux_kontext"][0], cases["kontext_edit"], least=0.5, image=source_image(5, 200, 120))
+    measure_bfloat16(writer.out, writer.out / "flux_dev")
     for name in ADAPTERS:
         writer.check_changes(name, pipes["flux_dev"][0], base, loras=[dict(name=name, weight=0.8)])
     writer.finish()
