@@ -53,8 +53,9 @@ at::Tensor run_by_hand(const TensorStore& store, c10::ScalarType dtype) {
   const auto table = weight("2.table.weight"), in = weight("0.in.weight"), in_bias = weight("0.in.bias"),
              out = weight("1.out.weight");
   const auto tokens = at::embedding(table, ids()).add(table.narrow(0, 0, 1));
-  const auto hidden = run_layer({.input = tokens, .weight = in, .bias = in_bias});
-  return run_layer({.input = hidden, .weight = out, .bias = {}});
+  const at::Tensor none;
+  const auto hidden = run_layer(LayerCall{.input = tokens, .weight = in, .bias = in_bias});
+  return run_layer(LayerCall{.input = hidden, .weight = out, .bias = none});
 }
 
 struct Layers {
