@@ -56,7 +56,8 @@ void warm_up(Pipeline& pipeline) {
     run(pipeline);
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kResourceExhausted) throw;
-    log::warning(concat(pipeline.description().id, ": an image of its native size does not fit into memory: ", e.what()));
+    log::warning(
+        concat(pipeline.description().id, ": an image of its native size does not fit into memory: ", e.what()));
   }
 }
 
