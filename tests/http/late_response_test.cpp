@@ -47,6 +47,28 @@ TEST(LateResponse, BeginsBeforeTheImagesAreFinished) {
   EXPECT_EQ(late.json()["data"], usual.json()["data"]);
 }
 
+TEST(LateResponse, TheApiOfA1111HasThemInItsOwnForm) {
+  RunningServer server({.early_headers_after = 50ms});
+  const auto request = request_text("POST", "/sdapi/v1/txt2img", kLateBody);
+  const auto late = ask_slowly(server, request);
+  EXPECT_TRUE(late.body.starts_with(" {")) << late.body.substr(0, 20);
+  EXPECT_EQ(late.json()["images"].size(), 1u);
+  server.engine.fail_generation(Error(ErrorCode::kCorruptData, "broken"));
+  const auto failed = ask_slowly(server, request);
+  EXPECT_EQ(failed.status, 200) << "it was spent";
+  EXPECT_TRUE(failed.json().contains("detail")) << failed.body;
+}
+
+TEST(LateResponse, RequestsWithAKeyHaveThem) {
+  RunningServer server({.early_headers_after = 50ms});
+  const auto request = image_request(kLateBody, {{"Idempotency-Key", "one"}});
+  const auto late = ask_slowly(server, request);
+  EXPECT_TRUE(late.body.starts_with(" {")) << late.body.substr(0, 20);
+  const auto again = server.ask(request);
+  EXPECT_EQ(again.header("idempotent-replayed"), "true");
+  EXPECT_EQ(again.json()["data"], late.json()["data"]);
+}
+
 TEST(LateResponse, IsNotSentToOldClientsOrWhenItIsOff) {
   RunningServer never({.early_headers_after = 0ms});
   EXPECT_FALSE(ask_slowly(never, image_request(kLateBody)).has("transfer-encoding"));

@@ -2,10 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -160,40 +158,6 @@ TEST(SdapiExtras, WithoutClipBracketsAreRemovedAndWeightsNamed) {
   const RunningServer with_clip;
   ask_extras(with_clip, "txt2img", {{"prompt", "a (cat:1.3)"}});
   EXPECT_EQ(with_clip.engine.requests().back().prompt, "a (cat:1.3)");
-}
-
-// A client that gives up when it sees no head gets one; the body follows, also when it is an error.
-TEST(SdapiExtras, SlowImagesBeginWithTheirHead) {
-  RunningServer server({.early_headers_after = std::chrono::milliseconds(50)});
-  for (const bool fails : {false, true}) {
-    server.engine.hold(true);
-    server.engine.fail_generation(fails ? std::optional<Error>(Error(ErrorCode::kCorruptData, "broken"))
-                                        : std::nullopt);
-    RawClient client(server.port);
-    client.send(request_text("POST", "/sdapi/v1/txt2img", R"({"prompt":"a cat"})"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));
-    server.engine.hold(false);
-    const auto response = client.read();
-    EXPECT_EQ(response.status, 200);
-    EXPECT_TRUE(response.body.starts_with(" ")) << "blanks before the object";
-    EXPECT_EQ(response.json().contains(fails ? "detail" : "images"), true) << response.body;
-  }
-}
-
-TEST(SdapiExtras, SlowRequestsWithAKeyBeginWithTheirHead) {
-  RunningServer server({.early_headers_after = std::chrono::milliseconds(50)});
-  server.engine.hold(true);
-  RawClient client(server.port);
-  client.send(image_request(R"({"prompt":"a cat"})", {{"Idempotency-Key", "one"}}));
-  std::this_thread::sleep_for(std::chrono::milliseconds(150));
-  server.engine.hold(false);
-  const auto response = client.read();
-  EXPECT_EQ(response.status, 200);
-  EXPECT_TRUE(response.body.starts_with(" "));
-  EXPECT_EQ(response.json()["data"].size(), 1u) << response.body;
-  const auto again = server.draw(R"({"prompt":"a cat"})", {{"Idempotency-Key", "one"}});
-  EXPECT_EQ(again.header("idempotent-replayed"), "true");
-  EXPECT_EQ(again.json()["data"], response.json()["data"]);
 }
 
 }  // namespace

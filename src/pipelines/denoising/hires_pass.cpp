@@ -86,10 +86,11 @@ at::Tensor enlarge_latents(const at::Tensor& latents, std::int64_t height, std::
   const auto cells = [](std::int64_t at_size, int enlarged, int size) {
     return std::max(at_size, std::int64_t{std::llround(static_cast<double>(at_size) * enlarged / size)});
   };
-  const auto enlarged = interpolate(latents, cells(height, plan.enlarged_height, plan.canvas.height),
-                                    cells(width, plan.enlarged_width, plan.canvas.width), plan.upscaler);
-  const auto top = (enlarged.size(2) - height) / 2, left = (enlarged.size(3) - width) / 2;
-  return enlarged.narrow(2, top, height).narrow(3, left, width).contiguous();
+  // In float32: not every way exists for 16-bit numbers on a CPU.
+  const auto wide = interpolate(latents.to(at::kFloat), cells(height, plan.enlarged_height, plan.canvas.height),
+                                cells(width, plan.enlarged_width, plan.canvas.width), plan.upscaler);
+  const auto top = (wide.size(2) - height) / 2, left = (wide.size(3) - width) / 2;
+  return wide.narrow(2, top, height).narrow(3, left, width).to(latents.scalar_type()).contiguous();
 }
 
 }  // namespace easel
