@@ -190,7 +190,7 @@ class OverHttp(Server):
     def test_failures_have_a_status_of_their_own(self):
         self.serve("--local-operator")
         self.await_status("ready")
-        self.assertEqual(self.pull_over_http("no-such-recipe")[0], 400)
+        self.assertEqual(self.pull_over_http("no-such-recipe")[0], 404)
         self.assertEqual(self.pull_over_http("https://127.0.0.1/model.safetensors")[0], 400)
         self.hub.fault = lambda handler, kind: handler.respond(404) or True
         status, body = self.pull_over_http("org/model")
@@ -210,10 +210,12 @@ class OverHttp(Server):
         self.hub.fault = wait
         process = self.serve("--local-operator")
         self.await_status("ready")
-        threading.Thread(target=lambda: self.assertRaises(OSError, self.pull_over_http, "org/model"), daemon=True).start()
+        asked = threading.Thread(target=self.pull_over_http, args=("org/model",))
+        asked.start()
         self.assertTrue(waiting.wait(30))
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(20), 0)
+        asked.join()
 
 
 if __name__ == "__main__":

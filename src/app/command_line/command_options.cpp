@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cstdint>
-#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -26,6 +25,14 @@ AdapterSelection parse_lora(const std::string& text) {
   AdapterSelection use{.name = text.substr(0, colon), .weight = 0};
   const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), use.weight);
   return error == std::errc() && end == text.data() + text.size() ? use : AdapterSelection{.name = text, .weight = 1.0};
+}
+
+/// CLI11 takes a number that is too large for the largest one.
+std::string check_seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  const bool good = error == std::errc() && end == text.data() + text.size();
+  return good ? "" : "expected 0 to 18446744073709551615";
 }
 
 template <class T>
@@ -54,8 +61,7 @@ void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, st
   add_own(*draw, "-n,--num-images", "N", r.num_images, "number of images; image i is generated with seed + i")
       ->check(CLI::Range(1, 1000));
   add_own(*draw, "--size", "WIDTHxHEIGHT", size, "size of the image; by default the model's own");
-  add_own(*draw, "--seed", "N", r.seed, "the same seed gives the same image; by default random")
-      ->check(CLI::Range(std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max()));
+  add_own(*draw, "--seed", "N", r.seed, "the same seed gives the same image; by default random")->check(&check_seed);
   add_own(*draw, "--negative-prompt", "TEXT", r.negative_prompt, "what the image should not show");
   add_own(*draw, "--steps", "N", r.num_inference_steps, "inference steps")->check(CLI::Range(1, 1000));
   add_own(*draw, "--scheduler", "NAME", r.scheduler, "sampling algorithm; `easel models` lists them");
