@@ -10,7 +10,7 @@
 namespace easel {
 
 std::span<const ComponentLayout> component_layouts() {
-  static const std::array layouts{kZImageLayout, kFluxLayout, kQwen3Layout, kT5Layout};
+  static const std::array layouts{kZImageLayout, kFluxLayout, kFlux2Layout, kFlux2VaeLayout, kQwen3Layout, kT5Layout};
   return layouts;
 }
 

@@ -5,7 +5,7 @@
 namespace easel {
 
 std::span<const DenoiserFile> denoiser_files() {
-  static const std::array files{z_image_file(), flux_file()};
+  static const std::array files{z_image_file(), flux_file(), flux2_file()};
   return files;
 }
 

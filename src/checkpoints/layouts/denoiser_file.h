@@ -40,5 +40,6 @@ std::span<const DenoiserFile> denoiser_files();
 // Rows of single families, in files of their own.
 DenoiserFile z_image_file();
 DenoiserFile flux_file();
+DenoiserFile flux2_file();
 
 }  // namespace easel
