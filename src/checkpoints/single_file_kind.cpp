@@ -19,7 +19,6 @@ struct KindPrefix {
 
 /// Other families of models, from CHECKPOINT_KEY_NAMES of diffusers 0.42.1. The first match counts.
 constexpr KindPrefix kFamilies[] = {{"joint_blocks.", "Stable Diffusion 3"},
-                                    {"single_stream_modulation.", "FLUX.2"},
                                     {"distilled_guidance_layer.", "Chroma"},
                                     {"double_blocks.0.img_attn.", "FLUX.1"},
                                     {"clip_txt_mapper.", "Stable Cascade"},

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoints/component_file.h"
 #include "core/config.h"
 #include "models/memory/activation_memory.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
@@ -242,6 +243,39 @@ TEST(Flux2KleinPipeline, PreviewHasTheSizeOfTheLatents) {
   const auto preview = pipeline->preview(*generation);
   ASSERT_TRUE(preview.has_value());
   EXPECT_EQ(preview->width, 8);
+}
+
+// The configs of a small model do not follow from its tensors.
+TEST(Flux2KleinPipeline, FilesOfComponentsDrawTheFoldersImages) {
+  PipelineOptions options;
+  options.placement = {.device = at::kCPU, .dtype = at::kFloat};
+  options.estimate_activations = false;
+  const auto pixels = [&](const std::string& path, const std::map<std::string, std::string>& components) {
+    const auto pipeline = open_model("k", testing::reference(path), options, {.components = components}).load({}, {});
+    auto r = request("a fox", 1, 2);
+    r.image = pattern(96, 80, 3);
+    return generate_image(*pipeline, r).pixels;
+  };
+  const std::map<std::string, std::string> files{{"configs", testing::reference(kDistilled)},
+                                                 {"qwen", testing::reference("split/qwen.safetensors")},
+                                                 {"vae", testing::reference("split/vae.safetensors")}};
+  EXPECT_EQ(pixels("split/klein.safetensors", files), pixels(kDistilled, {}));
+  EXPECT_THAT(message_of([&] { open_model("k", testing::reference("split/klein.safetensors"), options); }),
+              ::testing::HasSubstr("heads of 32 channels"));
+}
+
+TEST(Flux2KleinPipeline, ConfigOfTheAutoencoderFollowsFromItsFile) {
+  const ComponentFile file(open_tensor_file(testing::reference("split/vae.safetensors")), "", "AutoencoderKLFlux2", {},
+                           {});
+  auto fields = file.config();
+  fields["norm_num_groups"] = 8;  // of this small model; published ones have the default
+  Config found(fields, "vae.safetensors");
+  auto written = Config::read_file(testing::reference(kDistilled) + "/vae/config.json", "config.json");
+  const auto from_file = AutoencoderKLConfig::from(found), from_folder = AutoencoderKLConfig::from(written);
+  EXPECT_EQ(from_file.block_out_channels, from_folder.block_out_channels);
+  EXPECT_EQ(from_file.layers_per_block, from_folder.layers_per_block);
+  EXPECT_EQ(from_file.patch_channels(), from_folder.patch_channels());
+  EXPECT_TRUE(from_file.use_quant_conv && from_file.use_post_quant_conv);
 }
 
 TEST(Flux2KleinPipeline, ReferencesThatDoNotFitAreRefusedWithTheNumberThatDoes) {

@@ -10,7 +10,8 @@
 namespace easel {
 
 std::span<const ComponentLayout> component_layouts() {
-  static const std::array layouts{kZImageLayout, kFluxLayout, kFlux2Layout, kSd3Layout, kQwen3Layout, kT5Layout};
+  static const std::array layouts{kZImageLayout, kFluxLayout,  kFlux2Layout, kFlux2VaeLayout,
+                                  kSd3Layout,    kQwen3Layout, kT5Layout};
   return layouts;
 }
 

@@ -64,6 +64,7 @@ void add_fused(OriginalNames& names, const std::string& stored, const std::strin
                const std::string& value);
 
 // Rows of single families, in files of their own.
-extern const ComponentLayout kZImageLayout, kFluxLayout, kFlux2Layout, kSd3Layout, kQwen3Layout, kT5Layout;
+extern const ComponentLayout kZImageLayout, kFluxLayout, kFlux2Layout, kFlux2VaeLayout, kSd3Layout, kQwen3Layout,
+    kT5Layout;
 
 }  // namespace easel

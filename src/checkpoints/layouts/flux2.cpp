@@ -1,4 +1,7 @@
 // FLUX.2's own names, after convert_flux2_transformer_checkpoint_to_diffusers of diffusers 0.42.1.
+#include <algorithm>
+#include <utility>
+
 #include "checkpoints/layouts/denoiser_file.h"
 #include "core/text.h"
 #include "easel/error.h"
@@ -93,6 +96,58 @@ nlohmann::json flux2_config(const TensorStore& weights) {
           {"guidance_embeds", weights.find("time_guidance_embed.guidance_embedder.linear_1.weight") != nullptr}};
 }
 
+constexpr char kFlux2VaeBlocks[] = "encoder.down_blocks.";
+
+bool is_flux2_vae(const NameSet& names, const std::string& prefix) {
+  const bool has_halves =
+      names.has_prefix(concat(prefix, "encoder.down.")) || names.has_prefix(prefix + kFlux2VaeBlocks);
+  return has_halves && names.has(prefix + "bn.running_mean");
+}
+
+/// The original keeps the outer convolutions in the halves of the model.
+OriginalNames flux2_vae_names(const TensorStore& file, const std::string& prefix) {
+  const auto unchanged = [](const std::string& rest) { return rest; };
+  const NameSet stored(file);
+  if (stored.has_prefix(prefix + kFlux2VaeBlocks)) return renamed_tensors(file, prefix, unchanged);
+  auto names = original_vae_names(original_vae_layout(stored, prefix), prefix);
+  for (const char* kind : {"weight", "bias"}) {
+    for (const auto& [half, layer] : {std::pair{"encoder.", "quant_conv."}, {"decoder.", "post_quant_conv."}}) {
+      const auto original = concat(prefix, half, layer, kind);
+      if (stored.has(original)) names[concat(layer, kind)] = {.name = original};
+    }
+  }
+  for (const char* statistic : {"bn.running_mean", "bn.running_var", "bn.num_batches_tracked"}) {
+    if (stored.has(prefix + statistic)) names[statistic] = {.name = prefix + statistic};
+  }
+  return names;
+}
+
+std::vector<std::int64_t> flux2_vae_widths(const TensorStore& weights, const std::string& blocks, std::int64_t count) {
+  std::vector<std::int64_t> widths;
+  for (std::int64_t i = 0; i < count; ++i) {
+    widths.push_back(required_shape(weights, concat(blocks, i, ".resnets.0.conv1.weight"), 4)[0]);
+  }
+  return widths;
+}
+
+nlohmann::json flux2_vae_config(const TensorStore& weights) {
+  const NameSet names(weights);
+  const auto levels = names.count(kFlux2VaeBlocks);
+  auto decoder = flux2_vae_widths(weights, "decoder.up_blocks.", levels);
+  std::reverse(decoder.begin(), decoder.end());
+  return {{"_class_name", "AutoencoderKLFlux2"},
+          {"in_channels", required_shape(weights, "encoder.conv_in.weight", 4)[1]},
+          {"out_channels", required_shape(weights, "decoder.conv_out.weight", 4)[0]},
+          {"latent_channels", required_shape(weights, "decoder.conv_in.weight", 4)[1]},
+          {"block_out_channels", flux2_vae_widths(weights, kFlux2VaeBlocks, levels)},
+          {"decoder_block_out_channels", decoder},
+          {"down_block_types", std::vector<std::string>(static_cast<std::size_t>(levels), "DownEncoderBlock2D")},
+          {"up_block_types", std::vector<std::string>(static_cast<std::size_t>(levels), "UpDecoderBlock2D")},
+          {"layers_per_block", names.count(concat(kFlux2VaeBlocks, "0.resnets."))},
+          {"use_quant_conv", names.has("quant_conv.weight")},
+          {"use_post_quant_conv", names.has("post_quant_conv.weight")}};
+}
+
 nlohmann::json flux2_scheduler(const TensorStore&) {
   return {{"_class_name", "FlowMatchEulerDiscreteScheduler"},
           {"num_train_timesteps", 1000},
@@ -108,6 +163,9 @@ nlohmann::json flux2_scheduler(const TensorStore&) {
 
 const ComponentLayout kFlux2Layout{
     .class_name = "Flux2Transformer2DModel", .fits = &is_flux2, .names = &flux2_names, .config = &flux2_config};
+
+const ComponentLayout kFlux2VaeLayout{
+    .class_name = "AutoencoderKLFlux2", .fits = &is_flux2_vae, .names = &flux2_vae_names, .config = &flux2_vae_config};
 
 /// Distilled models have the same tensors as base models; a folder of `configs` says which of the two a file is.
 DenoiserFile flux2_klein_file() {

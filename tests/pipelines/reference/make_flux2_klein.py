@@ -17,6 +17,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
 from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
+from original_flux2 import write_files  # noqa: E402
 from qwen_files import tokenizer  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
 
@@ -78,6 +79,7 @@ def make_checkpoints(out):
     pipe.save_pretrained(out / "flux2_klein_base")
     pipe.register_to_config(is_distilled=True)
     pipe.save_pretrained(out / "flux2_klein")
+    write_files(pipe, out / "split")
     # Cells of 4 pixels, so that an image of many tokens is small.
     fine = Flux2KleinPipeline(**{**pipe.components, "vae": make_vae(levels=2)}, is_distilled=True)
     fine.set_progress_bar_config(disable=True)
