@@ -10,6 +10,7 @@
 #include "adapters/adapter_scales.h"
 #include "adapters/adapter_tensors.h"
 #include "adapters/learned_embedding.h"
+#include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "weights/format/message_format.h"

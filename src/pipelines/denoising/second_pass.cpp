@@ -18,7 +18,7 @@ void DiffusionPipeline::start_second_pass(DiffusionGeneration& generation, const
         latents, cells(latents.size(2), generation.canvas.generated_height, plan.canvas.generated_height),
         cells(latents.size(3), generation.canvas.generated_width, plan.canvas.generated_width), plan);
   } else {
-    const auto decoded = decode(latents, context);
+    const auto decoded = decode(generation, latents, context);
     DeviceEvent(placement_.device).wait();
     const auto image = to_output(DiffusionFinishTicket::image_of(decoded), generation.canvas);
     request.image = std::make_shared<const Image>(enlarge_image(image, plan));
