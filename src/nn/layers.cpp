@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
@@ -72,6 +73,10 @@ at::Tensor Conv2d::weight() const {
 
 at::Tensor Conv2d::operator()(const at::Tensor& x, const RunContext& ctx) const {
   const auto used = weight();
+  // A weight that is converted for the call is not packed, so oneDNN copies it. A run on the meta device, which counts
+  // only what is allocated here, cannot see that.
+  const bool is_copied = used.is_meta() && packs_convolutions(dtype_) && !used.is_same(weight_.get());
+  const auto copy = is_copied ? at::empty_like(used) : at::Tensor();
   const LayerCall call{
       .input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding};
   return run_with_adapters(call, slot_, ctx);

@@ -150,7 +150,7 @@ class Flags(unittest.TestCase):
         self.assert_rejected("--port", "abc", says="--port")
         self.assert_rejected("draw", "a cat", says="--output")
         self.assert_rejected("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
-        for seed in ("-1", "9223372036854775808", "x"):
+        for seed in ("-1", "18446744073709551616", "x"):
             self.assert_rejected("draw", "a cat", "-o", "x.png", "--seed", seed, "--model", MODEL, says="--seed")
         self.assert_rejected("draw", "a cat", "-o", "x.png", "--guidance-scale", "nan", "--model", MODEL, says="guidance_scale")
         self.assert_rejected("draw", "a cat", "-o", "x.png", "--strength", "0.5", "--model", MODEL, says="`strength` needs `image`")

@@ -79,11 +79,20 @@ TEST(Hires, AStoppedChangeOfPassCanBeRepeated) {
   auto pipeline = load("sd");
   const auto asked = request(HiresUpscaler::kLanczos);
   const auto undisturbed = generate_image(*pipeline, asked);
-  auto generation = begin(*pipeline, asked);
-  for (int i = 0; i < 3; ++i) testing::step(*pipeline, generation.get());
-  Generation* row = generation.get();
+  const auto before_the_change = [&] {
+    auto generation = begin(*pipeline, asked);
+    for (int i = 0; i < 3; ++i) testing::step(*pipeline, generation.get());
+    return generation;
+  };
   int calls = 0;
-  EXPECT_THROW(pipeline->step({&row, 1}, [&calls] { return ++calls > 40; }), Error);
+  const auto counted = before_the_change();
+  Generation* row = counted.get();
+  pipeline->step({&row, 1}, [&calls] { return ++calls < 0; })->wait();
+  const int last = calls;  // while the image is decoded or encoded, after the denoiser
+  const auto generation = before_the_change();
+  row = generation.get();
+  calls = 0;
+  EXPECT_THROW(pipeline->step({&row, 1}, [&] { return ++calls == last; }), Error);
   EXPECT_EQ(generation->progress().steps_done, 3);
   while (!generation->finished_stepping()) testing::step(*pipeline, generation.get());
   EXPECT_EQ(testing::finish(*pipeline, generation.get()).pixels, undisturbed.pixels);

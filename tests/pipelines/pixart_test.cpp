@@ -191,7 +191,9 @@ TEST(PixArtSigmaPipeline, HalfPrecisionStaysNearFloat32) {
 }
 
 TEST(PixArtSigmaPipeline, StepEstimateMatchesCpuAllocation) {
-  constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
+  // The workspaces of kernels are not estimated. Where libtorch's attention has none of its own, because easel's runs,
+  // the estimate of a model as small as this one is up to 9 % too large.
+  constexpr double kTolerance = 0.1;
   const auto served = open_model("m", testing::reference("pixart"), {});
   const auto& native = served.description.activations.at(0);
   EXPECT_EQ(native.width, 256);

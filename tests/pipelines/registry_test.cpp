@@ -115,7 +115,7 @@ TEST(OpenModel, WithoutAManifestTheConfigsDecide) {
 
 TEST(OpenModel, UnsupportedFamiliesAndComponentsAreRejectedByName) {
   ModelCopy copy;
-  for (const char* name : {"FluxPipeline", "StableDiffusionDepth2ImgPipeline"}) {
+  for (const char* name : {"QwenImagePipeline", "StableDiffusionDepth2ImgPipeline"}) {
     copy.edit("model_index.json", {{"_class_name", name}});
     EXPECT_NE(load_error(copy.path()).find(name), std::string::npos);
   }

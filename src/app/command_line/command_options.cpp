@@ -151,7 +151,7 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   models->add_flag("--all", options.model.list_all,
                    "also list what is in the models folder and is not served, and why");
   auto* convert =
-      app.add_subcommand("convert", "Convert pickled weights to safetensors files, or write 8-bit copies of weights");
+      app.add_subcommand("convert", "Convert pickled weights, or make 8-bit copies");
   add_own(*convert, "path", "PATH", options.convert_path,
           "checkpoint folder, .ckpt file, or with --quantize a .safetensors file")
       ->required();
