@@ -1,40 +1,30 @@
 // FLUX.2 klein against diffusers: latents after every step, then pixels; and the rules of a pipeline for its requests.
-#include <ATen/ops/equal.h>
-#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "checkpoints/component_file.h"
 #include "core/config.h"
 #include "models/memory/activation_memory.h"
-#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
-#include "support/counting_allocator.h"
 #include "support/message_of.h"
 
 namespace easel {
 namespace {
 
 using testing::begin;
+using testing::expect_interleaving_changes_no_bit;
 using testing::expect_rejected;
-using testing::finish;
+using testing::expect_requests_share_a_call;
 using testing::generate_image;
 using testing::latents_of;
 using testing::load;
-using testing::relative_error;
-using testing::step;
+using testing::open_files;
+using testing::plain;
+using testing::request;
 
 constexpr char kBase[] = "flux2_klein_base", kDistilled[] = "flux2_klein";
-
-GenerationRequest request(const std::string& prompt, std::uint64_t seed, std::int64_t steps) {
-  GenerationRequest r;
-  r.prompt = prompt;
-  r.seed = seed;
-  r.num_inference_steps = steps;
-  r.width = r.height = 128;
-  return r;
-}
 
 /// Differs from pixel to pixel.
 std::shared_ptr<const Image> pattern(int width, int height, int kind) {
@@ -43,50 +33,21 @@ std::shared_ptr<const Image> pattern(int width, int height, int kind) {
   return image;
 }
 
-std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
-  return std::make_shared<Image>(
-      Image{.width = width,
-            .height = height,
-            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
-}
-
 TEST(Flux2KleinPipeline, LatentsAndPixelsMatchDiffusers) {
   EXPECT_GE(testing::expect_all_cases_agree(), 28);
 }
 
 // Requests with prompts of different lengths, steps, schedules, references and guidance.
 std::vector<GenerationRequest> mixed_requests() {
-  std::string long_prompt;
-  for (int i = 0; i < 30; ++i) long_prompt += "a whale on a blue background, ";
-  std::vector<GenerationRequest> requests{request("a fox", 1, 3), request(long_prompt, 2, 5), request("", 3, 4),
-                                          request("a cat", 4, 3), request("a dog", 5, 4)};
-  requests[1].scheduler = "flow_euler_karras";
-  requests[2].guidance_scale = 1.0;
+  auto requests = testing::mixed_requests(/*repetitions=*/30, /*guidance_scale=*/1.0);
   requests[3].image = pattern(96, 80, 3);
   requests[3].more_images = {pattern(64, 128, 5)};
-  requests[4].negative_prompt = long_prompt;
   requests[4].image = pattern(128, 128, 2);
-  requests[4].mask = plain(128, 128, 255);
   return requests;
 }
 
 TEST(Flux2KleinPipeline, InterleavedImagesAreBitIdenticalToImagesGeneratedAlone) {
-  const auto pipeline = load(kBase);
-  std::vector<Image> alone;
-  for (const auto& r : mixed_requests()) alone.push_back(generate_image(*pipeline, r));
-  std::vector<std::unique_ptr<Generation>> together;
-  for (const auto& r : mixed_requests()) together.push_back(begin(*pipeline, r));
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (const auto& generation : together) {
-      if (generation->finished_stepping()) continue;
-      step(*pipeline, generation.get());
-      moved = true;
-    }
-  }
-  for (std::size_t i = 0; i < alone.size(); ++i) {
-    EXPECT_EQ(finish(*pipeline, together[i].get()).pixels, alone[i].pixels) << i;
-  }
+  expect_interleaving_changes_no_bit(*load(kBase), mixed_requests());
 }
 
 TEST(Flux2KleinPipeline, ImagesWithReferencesOfTheSameSizesShareACall) {
@@ -96,39 +57,17 @@ TEST(Flux2KleinPipeline, ImagesWithReferencesOfTheSameSizesShareACall) {
   requests[1].image = pattern(96, 80, 5);
   requests[2].image = pattern(96, 80, 7);
   requests[2].guidance_scale = 1.0;
-  std::vector<std::unique_ptr<Generation>> together, alone;
-  for (const auto& r : requests) {
-    together.push_back(begin(*pipeline, r));
-    alone.push_back(begin(*pipeline, r));
-    EXPECT_EQ(pipeline->batch_key(*together.back()), pipeline->batch_key(*together.front()));
-  }
-  std::vector<Generation*> rows;
-  for (const auto& generation : together) rows.push_back(generation.get());
-  for (int i = 0; i < 3; ++i) pipeline->step(rows, {})->wait();
-  for (std::size_t i = 0; i < alone.size(); ++i) {
-    while (!alone[i]->finished_stepping()) step(*pipeline, alone[i].get());
-    EXPECT_LT(relative_error(latents_of(*together[i]), latents_of(*alone[i])), 2e-5) << i;
-  }
+  expect_requests_share_a_call(*pipeline, requests);
+  const auto key = pipeline->batch_key(*begin(*pipeline, requests[0]));
   requests[0].more_images = {pattern(64, 64, 1)};
-  EXPECT_NE(pipeline->batch_key(*begin(*pipeline, requests[0])), pipeline->batch_key(*together.front()));
+  EXPECT_NE(pipeline->batch_key(*begin(*pipeline, requests[0])), key);
 }
 
 TEST(Flux2KleinPipeline, ImageIUsesSeedPlusIAndSeesAllReferences) {
-  const auto pipeline = load(kDistilled);
-  auto several = request("a fox", 100, 2);
-  several.image = pattern(96, 80, 3);
-  several.more_images = {pattern(64, 64, 5)};
-  auto one = several;
-  several.num_images = 2;
-  const auto generations = pipeline->begin(several, {})->take();
-  ASSERT_EQ(generations.size(), 2u);
-  for (std::uint64_t i = 0; i < 2; ++i) {
-    one.seed = 100 + i;
-    const auto alone = begin(*pipeline, one);
-    step(*pipeline, generations[i].get());
-    step(*pipeline, alone.get());
-    EXPECT_TRUE(at::equal(latents_of(*generations[i]), latents_of(*alone)));
-  }
+  auto r = request("a fox", 100, 2);
+  r.image = pattern(96, 80, 3);
+  r.more_images = {pattern(64, 64, 5)};
+  testing::expect_image_i_uses_seed_plus_i(*load(kDistilled), r, /*steps=*/1);
 }
 
 TEST(Flux2KleinPipeline, DistilledModelsNeverGuide) {
@@ -193,10 +132,7 @@ TEST(Flux2KleinPipeline, WhatDoesNotFitIsRejected) {
     change(r);
     expect_rejected(*pipeline, r, param);
   };
-  rejected("clip_skip", [](GenerationRequest& r) { r.clip_skip = 1; });
-  rejected("prompt_syntax", [](GenerationRequest& r) { r.prompt_syntax = PromptSyntax::kA1111; });
-  rejected("guidance_rescale", [](GenerationRequest& r) { r.guidance_rescale = 0.5; });
-  rejected("num_inference_steps", [](GenerationRequest& r) { r.num_inference_steps = 0; });
+  testing::expect_unused_fields_rejected(*pipeline, request("a fox", 1, 2));
   rejected("image", [](GenerationRequest& r) { r.image = pattern(63, 128, 1); });
   rejected("image", [](GenerationRequest& r) { r.image = pattern(64, 513, 1); });
   rejected("image", [](GenerationRequest& r) {
@@ -217,52 +153,34 @@ TEST(Flux2KleinPipeline, WhatDoesNotFitIsRejected) {
 
 TEST(Flux2KleinPipeline, LongPromptsAreReportedAsCut) {
   const auto pipeline = load(kDistilled);
-  const auto cut_of = [&](const std::string& prompt) {
-    auto generation = begin(*pipeline, request(prompt, 1, 1));
-    return static_cast<DiffusionGeneration&>(*generation).prompt_cut();
-  };
-  EXPECT_FALSE(cut_of("a fox"));
-  EXPECT_TRUE(cut_of(std::string(600, 'x')));
+  EXPECT_FALSE(testing::is_cut(*pipeline, request("a fox", 1, 1)));
+  EXPECT_TRUE(testing::is_cut(*pipeline, request(std::string(600, 'x'), 1, 1)));
 }
 
 TEST(Flux2KleinPipeline, HalfPrecisionStaysNearFloat32) {
-  const auto wide = load(kDistilled), half = load(kDistilled, at::kBFloat16);
-  auto a = begin(*wide, request("a fox", 1, 3)), b = begin(*half, request("a fox", 1, 3));
-  for (int i = 0; i < 3; ++i) {
-    step(*wide, a.get());
-    step(*half, b.get());
-  }
-  EXPECT_EQ(latents_of(*b).scalar_type(), at::kBFloat16) << "as in the reference, which draws noise in that dtype";
-  EXPECT_LT(relative_error(latents_of(*b).to(at::kFloat), latents_of(*a)), 0.1);
+  // The reference draws noise in that dtype, too.
+  testing::expect_near_float32(*load(kDistilled), *load(kDistilled, at::kBFloat16), request("a fox", 1, 3),
+                               at::kBFloat16);
 }
 
 TEST(Flux2KleinPipeline, PreviewHasTheSizeOfTheLatents) {
-  const auto pipeline = load(kDistilled);
-  auto generation = begin(*pipeline, request("a fox", 1, 2));
-  step(*pipeline, generation.get());
-  const auto preview = pipeline->preview(*generation);
-  ASSERT_TRUE(preview.has_value());
-  EXPECT_EQ(preview->width, 8);
+  testing::expect_preview_of_width(*load(kDistilled), request("a fox", 1, 2), 8);
 }
 
 // The configs of a small model do not follow from its tensors.
 TEST(Flux2KleinPipeline, FilesOfComponentsDrawTheFoldersImages) {
-  PipelineOptions options;
-  options.placement = {.device = at::kCPU, .dtype = at::kFloat};
-  options.estimate_activations = false;
-  const auto pixels = [&](const std::string& path, const std::map<std::string, std::string>& components) {
-    const auto pipeline = open_model("k", testing::reference(path), options, {.components = components}).load({}, {});
+  const auto pixels = [](const ServedModel& model) {
     auto r = request("a fox", 1, 2);
     r.image = pattern(96, 80, 3);
-    return generate_image(*pipeline, r).pixels;
+    return generate_image(*model.load({}, {}), r).pixels;
   };
-  std::map<std::string, std::string> files{{"configs", testing::reference(kDistilled)},
-                                           {"qwen", testing::reference("split/qwen.safetensors")},
-                                           {"vae", testing::reference("split/vae.safetensors")}};
-  EXPECT_EQ(pixels("split/klein.safetensors", files), pixels(kDistilled, {}));
-  files.erase("configs");
-  EXPECT_THAT(message_of([&] {
-                open_model("k", testing::reference("split/klein.safetensors"), options, {.components = files});
+  const auto files =
+      open_files("split/klein.safetensors",
+                 {{"configs", kDistilled}, {"qwen", "split/qwen.safetensors"}, {"vae", "split/vae.safetensors"}});
+  EXPECT_EQ(pixels(files), pixels(open_files(kDistilled)));
+  EXPECT_THAT(message_of([] {
+                open_files("split/klein.safetensors",
+                           {{"qwen", "split/qwen.safetensors"}, {"vae", "split/vae.safetensors"}});
               }),
               ::testing::HasSubstr("heads of 32 channels"));
 }
@@ -310,38 +228,24 @@ TEST(Flux2KleinPipeline, ReferencesThatDoNotFitAreRefusedWithTheNumberThatDoes) 
 }
 
 TEST(Flux2KleinPipeline, StepEstimateWithReferencesMatchesCpuAllocation) {
-  constexpr double kTolerance = 0.05;
   const auto served = open_model("k", testing::reference(kDistilled), {});
   auto json = Config::read_file(testing::reference(kDistilled) + "/transformer/config.json", "config.json");
   const std::vector<LatentSize> references{{.height = 24, .width = 32}, {.height = 16, .width = 16}};
   const auto estimated = step_bytes(Flux2Transformer2DConfig::from(json), {.rows = 1, .height = 32, .width = 24},
                                     {.device = at::kCPU, .dtype = at::kFloat}, references);
-  const auto pipeline = served.load({}, {});
   auto r = request("a fox", 1, 3);
   r.width = 384;
   r.height = 512;
   r.image = pattern(512, 384, 1);
   r.more_images = {pattern(256, 256, 2)};
-  auto generation = begin(*pipeline, r);
-  step(*pipeline, generation.get());
-  const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
-  EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  testing::expect_step_allocates(*served.load({}, {}), r, estimated);
 }
 
 TEST(Flux2KleinPipeline, StepEstimateMatchesCpuAllocation) {
-  constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
-  PipelineOptions options;
-  options.estimated_sizes = {{512, 384}};
-  const auto served = open_model("k", testing::reference(kBase), options);
-  const auto estimated = served.description.activations.at(1).step_bytes.at(2);
-  const auto pipeline = served.load({}, {});
   auto r = request("a fox", 1, 3);
   r.width = 512;
   r.height = 384;
-  auto generation = begin(*pipeline, r);
-  step(*pipeline, generation.get());
-  const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
-  EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  testing::expect_step_estimate_matches(kBase, r);
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/families/from_kontext_image.h"
+#include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"
 
 namespace easel {
@@ -15,15 +15,9 @@ using testing::expect_rejected;
 using testing::generate_image;
 using testing::latents_of;
 using testing::load;
+using testing::plain;
 using testing::relative_error;
 using testing::step;
-
-std::shared_ptr<const Image> gray(int width, int height, std::uint8_t value) {
-  return std::make_shared<Image>(
-      Image{.width = width,
-            .height = height,
-            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
-}
 
 GenerationRequest edit(std::uint64_t seed, std::shared_ptr<const Image> image) {
   GenerationRequest r;
@@ -57,14 +51,14 @@ TEST(KontextSize, FollowsTheEdgesInWholeCells) {
 
 TEST(FluxKontext, TheSizeIsThatOfTheRequestAndNotOfTheImage) {
   const auto pipeline = load("flux_kontext");
-  const auto image = generate_image(*pipeline, edit(1, gray(300, 500, 90)));
+  const auto image = generate_image(*pipeline, edit(1, plain(300, 500, 90)));
   EXPECT_EQ(image.width, 192);
   EXPECT_EQ(image.height, 128);
   const auto& d = pipeline->description();
   EXPECT_EQ(d.family, "flux-kontext");
   EXPECT_TRUE(d.keeps_input_sizes);
   EXPECT_EQ(d.default_steps, 28);
-  auto without_size = edit(1, gray(300, 500, 90));
+  auto without_size = edit(1, plain(300, 500, 90));
   without_size.width.reset();
   without_size.height.reset();
   EXPECT_EQ(latents_of(*begin(*pipeline, without_size)).size(2), d.native_height / 32) << "the autoencoder's cells";
@@ -72,10 +66,10 @@ TEST(FluxKontext, TheSizeIsThatOfTheRequestAndNotOfTheImage) {
 
 TEST(FluxKontext, RequestsWithReferencesOfOneSizeShareACall) {
   const auto pipeline = load("flux_kontext");
-  const auto a = edit(1, gray(100, 100, 30)), b = edit(2, gray(200, 200, 200));
+  const auto a = edit(1, plain(100, 100, 30)), b = edit(2, plain(200, 200, 200));
   auto first = begin(*pipeline, a), second = begin(*pipeline, b);
   EXPECT_EQ(pipeline->batch_key(*first), pipeline->batch_key(*second));
-  EXPECT_NE(pipeline->batch_key(*first), pipeline->batch_key(*begin(*pipeline, edit(1, gray(100, 300, 30)))));
+  EXPECT_NE(pipeline->batch_key(*first), pipeline->batch_key(*begin(*pipeline, edit(1, plain(100, 300, 30)))));
   EXPECT_NE(pipeline->batch_key(*first), pipeline->batch_key(*begin(*pipeline, edit(1, nullptr))));
   auto alone = begin(*pipeline, b);
   std::vector<Generation*> rows{first.get(), second.get()};
@@ -86,11 +80,11 @@ TEST(FluxKontext, RequestsWithReferencesOfOneSizeShareACall) {
 
 TEST(FluxKontext, ImageIUsesSeedPlusI) {
   const auto pipeline = load("flux_kontext");
-  auto several = edit(100, gray(90, 70, 50));
+  auto several = edit(100, plain(90, 70, 50));
   several.num_images = 2;
   auto generations = pipeline->begin(several, {})->take();
   ASSERT_EQ(generations.size(), 2u);
-  auto alone = begin(*pipeline, edit(101, gray(90, 70, 50)));
+  auto alone = begin(*pipeline, edit(101, plain(90, 70, 50)));
   step(*pipeline, generations[1].get());
   step(*pipeline, alone.get());
   EXPECT_TRUE(at::equal(latents_of(*generations[1]), latents_of(*alone)));
@@ -98,13 +92,13 @@ TEST(FluxKontext, ImageIUsesSeedPlusI) {
 
 TEST(FluxKontext, FieldsThatNeedOthersAreRejectedWithoutThem) {
   const auto pipeline = load("flux_kontext");
-  auto r = edit(1, gray(100, 100, 30));
+  auto r = edit(1, plain(100, 100, 30));
   r.strength = 0.5;
   expect_rejected(*pipeline, r, "strength");
   r = edit(1, nullptr);
-  r.mask = gray(100, 100, 255);
+  r.mask = plain(100, 100, 255);
   expect_rejected(*pipeline, r, "mask");
-  expect_rejected(*pipeline, edit(1, gray(100, 60, 30)), "image");
+  expect_rejected(*pipeline, edit(1, plain(100, 60, 30)), "image");
 }
 
 }  // namespace

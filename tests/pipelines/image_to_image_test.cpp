@@ -8,6 +8,7 @@
 #include "image/mask_region.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/families/families.h"
+#include "pipelines/family_cases.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/pixels.h"
 #include "pipelines/pipeline_cases.h"
@@ -21,19 +22,12 @@ using testing::expect_rejected;
 using testing::generate_image;
 using testing::latents_of;
 using testing::load;
+using testing::plain;
 using testing::reference;
-using testing::relative_error;
 using testing::step;
 
 TEST(ImageToImage, LatentsAndPixelsMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 86);
-}
-
-std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
-  return std::make_shared<Image>(
-      Image{.width = width,
-            .height = height,
-            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
 }
 
 GenerationRequest request(std::int64_t steps) {
@@ -183,24 +177,7 @@ std::vector<GenerationRequest> mixed_requests(bool masked_only) {
 TEST(ImageToImage, RowsOfACallMayDifferInAllButSize) {
   for (const std::string folder : {"sd", "sd2", "sd_inpainting", "xl", "xl_inpainting", "lcm"}) {
     SCOPED_TRACE(folder);
-    auto pipeline = load(folder);
-    std::vector<std::unique_ptr<Generation>> together, alone;
-    for (const auto& r : mixed_requests(folder.ends_with("inpainting"))) {
-      together.push_back(begin(*pipeline, r));
-      alone.push_back(begin(*pipeline, r));
-    }
-    std::vector<Generation*> rows;
-    do {
-      rows.clear();
-      for (const auto& generation : together) {
-        if (!generation->finished_stepping()) rows.push_back(generation.get());
-      }
-      if (!rows.empty()) pipeline->step(rows, {})->wait();
-    } while (!rows.empty());
-    for (std::size_t i = 0; i < alone.size(); ++i) {
-      while (!alone[i]->finished_stepping()) step(*pipeline, alone[i].get());
-      EXPECT_LT(relative_error(latents_of(*together[i]), latents_of(*alone[i])), 2e-5) << i;
-    }
+    testing::expect_shared_calls_match(*load(folder), mixed_requests(folder.ends_with("inpainting")));
   }
 }
 

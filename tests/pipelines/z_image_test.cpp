@@ -1,41 +1,21 @@
 // Z-Image against diffusers: latents after every step, then pixels; and the rules of a pipeline for its requests.
 #include <ATen/ops/equal.h>
-#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipelines/denoising/diffusion_pipeline.h"
+#include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"
-#include "pipelines/registry.h"
-#include "support/counting_allocator.h"
 
 namespace easel {
 namespace {
 
 using testing::begin;
+using testing::expect_interleaving_changes_no_bit;
 using testing::expect_rejected;
-using testing::finish;
-using testing::generate_image;
+using testing::expect_requests_share_a_call;
 using testing::latents_of;
 using testing::load;
-using testing::relative_error;
-using testing::step;
-
-GenerationRequest request(const std::string& prompt, std::uint64_t seed, std::int64_t steps) {
-  GenerationRequest r;
-  r.prompt = prompt;
-  r.seed = seed;
-  r.num_inference_steps = steps;
-  r.width = r.height = 128;
-  return r;
-}
-
-std::shared_ptr<const Image> plain(int width, int height, std::uint8_t value) {
-  return std::make_shared<Image>(
-      Image{.width = width,
-            .height = height,
-            .pixels = std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, value)});
-}
+using testing::request;
 
 TEST(ZImagePipeline, LatentsAndPixelsMatchDiffusers) {
   EXPECT_GE(testing::expect_all_cases_agree(), 22);
@@ -43,91 +23,31 @@ TEST(ZImagePipeline, LatentsAndPixelsMatchDiffusers) {
 
 // Requests with prompts of different lengths, steps, schedules, starts and guidance.
 std::vector<GenerationRequest> mixed_requests() {
-  std::string long_prompt;
-  for (int i = 0; i < 12; ++i) long_prompt += "a whale on a blue background, ";
-  std::vector<GenerationRequest> requests{request("a fox", 1, 3), request(long_prompt, 2, 5), request("", 3, 4),
-                                          request("a cat", 4, 3), request("a dog", 5, 4)};
-  requests[1].scheduler = "flow_euler_karras";
-  requests[2].guidance_scale = 0.0;
-  requests[3].image = plain(128, 128, 90);
-  requests[4].negative_prompt = long_prompt;
-  requests[4].image = plain(128, 128, 40);
-  requests[4].mask = plain(128, 128, 255);
-  return requests;
+  return testing::mixed_requests(/*repetitions=*/12, /*guidance_scale=*/0.0);
 }
 
 TEST(ZImagePipeline, PromptsOfDifferentLengthsShareACall) {
-  const auto pipeline = load("z_image");
-  std::vector<std::unique_ptr<Generation>> together, alone;
-  for (const auto& r : mixed_requests()) {
-    together.push_back(begin(*pipeline, r));
-    alone.push_back(begin(*pipeline, r));
-    EXPECT_EQ(pipeline->batch_key(*together.back()), pipeline->batch_key(*together.front()));
-  }
-  std::vector<Generation*> rows;
-  do {
-    rows.clear();
-    for (const auto& generation : together) {
-      if (!generation->finished_stepping()) rows.push_back(generation.get());
-    }
-    if (!rows.empty()) pipeline->step(rows, {})->wait();
-  } while (!rows.empty());
-  for (std::size_t i = 0; i < alone.size(); ++i) {
-    while (!alone[i]->finished_stepping()) step(*pipeline, alone[i].get());
-    EXPECT_LT(relative_error(latents_of(*together[i]), latents_of(*alone[i])), 2e-5) << i;
-  }
+  expect_requests_share_a_call(*load("z_image"), mixed_requests());
 }
 
 TEST(ZImagePipeline, InterleavedImagesAreBitIdenticalToImagesGeneratedAlone) {
-  const auto pipeline = load("z_image");
-  std::vector<Image> alone;
-  for (const auto& r : mixed_requests()) alone.push_back(generate_image(*pipeline, r));
-  std::vector<std::unique_ptr<Generation>> together;
-  for (const auto& r : mixed_requests()) together.push_back(begin(*pipeline, r));
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (const auto& generation : together) {
-      if (generation->finished_stepping()) continue;
-      step(*pipeline, generation.get());
-      moved = true;
-    }
-  }
-  for (std::size_t i = 0; i < alone.size(); ++i) {
-    EXPECT_EQ(finish(*pipeline, together[i].get()).pixels, alone[i].pixels) << i;
-  }
+  expect_interleaving_changes_no_bit(*load("z_image"), mixed_requests());
 }
 
 TEST(ZImagePipeline, ImageIUsesSeedPlusI) {
-  const auto pipeline = load("z_image");
-  auto several = request("a fox", 100, 2);
-  several.num_images = 2;
-  const auto generations = pipeline->begin(several, {})->take();
-  ASSERT_EQ(generations.size(), 2u);
-  for (std::size_t i = 0; i < 2; ++i) {
-    EXPECT_TRUE(at::equal(latents_of(*generations[i]), latents_of(*begin(*pipeline, request("a fox", 100 + i, 2)))));
-  }
+  testing::expect_image_i_uses_seed_plus_i(*load("z_image"), request("a fox", 100, 2));
 }
 
 TEST(ZImagePipeline, EveryScaleAboveZeroGuides) {
-  const auto pipeline = load("z_image");
-  auto r = request("a fox", 1, 2);
-  for (const auto& [scale, rows] : {std::pair{0.0, 1}, {0.5, 2}, {1.0, 2}, {4.0, 2}}) {
-    r.guidance_scale = scale;
-    EXPECT_EQ(begin(*pipeline, r)->rows(), rows) << scale;
-  }
+  testing::expect_rows_of_guidance_scales(*load("z_image"), request("a fox", 1, 2),
+                                          {{0.0, 1}, {0.5, 2}, {1.0, 2}, {4.0, 2}});
 }
 
 TEST(ZImagePipeline, SizesAreRoundedUpToSixteenAndCropped) {
-  const auto pipeline = load("z_image");
   auto r = request("a fox", 1, 1);
   r.width = 100;
   r.height = 72;
-  auto generation = begin(*pipeline, r);
-  EXPECT_EQ(latents_of(*generation).sizes(), (at::IntArrayRef{1, 4, 10, 14}));
-  step(*pipeline, generation.get());
-  const auto image = finish(*pipeline, generation.get());
-  EXPECT_EQ(image.width, 100);
-  EXPECT_EQ(image.height, 72);
+  testing::expect_cropped_from(*load("z_image"), r, {1, 4, 10, 14});
 }
 
 TEST(ZImagePipeline, DescriptionListsSchedulersOfFlowMatchingOnly) {
@@ -146,68 +66,36 @@ TEST(ZImagePipeline, DescriptionListsSchedulersOfFlowMatchingOnly) {
 TEST(ZImagePipeline, FieldsWithoutUseAreRejected) {
   const auto pipeline = load("z_image");
   auto r = request("a fox", 1, 2);
-  r.clip_skip = 1;
-  expect_rejected(*pipeline, r, "clip_skip");
-  r = request("a fox", 1, 2);
-  r.prompt_syntax = PromptSyntax::kA1111;
-  expect_rejected(*pipeline, r, "prompt_syntax");
-  r = request("a fox", 1, 2);
-  r.guidance_rescale = 0.5;
-  expect_rejected(*pipeline, r, "guidance_rescale");
-  r = request("a fox", 1, 2);
+  testing::expect_unused_fields_rejected(*pipeline, r);
   r.width = 65 * 16;
   expect_rejected(*pipeline, r, "size");
-  r = request("a fox", 1, 0);
-  expect_rejected(*pipeline, r, "num_inference_steps");
 }
 
 TEST(ZImagePipeline, LongPromptsAreReportedAsCut) {
   const auto pipeline = load("z_image");
-  const auto cut_of = [&](const std::string& prompt) {
-    auto generation = begin(*pipeline, request(prompt, 1, 1));
-    return static_cast<DiffusionGeneration&>(*generation).prompt_cut();
-  };
-  EXPECT_FALSE(cut_of("a fox"));
-  EXPECT_TRUE(cut_of(std::string(600, 'x')));
+  EXPECT_FALSE(testing::is_cut(*pipeline, request("a fox", 1, 1)));
+  EXPECT_TRUE(testing::is_cut(*pipeline, request(std::string(600, 'x'), 1, 1)));
 }
 
 TEST(ZImagePipeline, HalfPrecisionKeepsLatentsInFloat32) {
   const auto wide = load("z_image"), half = load("z_image", at::kBFloat16);
-  auto a = begin(*wide, request("a fox", 1, 3)), b = begin(*half, request("a fox", 1, 3));
-  EXPECT_TRUE(at::equal(latents_of(*a), latents_of(*b))) << "the first noise is drawn in float32";
-  for (int i = 0; i < 3; ++i) {
-    step(*wide, a.get());
-    step(*half, b.get());
-  }
-  EXPECT_EQ(latents_of(*b).scalar_type(), at::kFloat);
-  EXPECT_LT(relative_error(latents_of(*b), latents_of(*a)), 0.1);
+  const auto r = request("a fox", 1, 3);
+  EXPECT_TRUE(at::equal(latents_of(*begin(*wide, r)), latents_of(*begin(*half, r))))
+      << "the first noise is drawn in float32";
+  testing::expect_near_float32(*wide, *half, r, at::kFloat);
 }
 
 TEST(ZImagePipeline, PreviewHasTheSizeOfTheLatents) {
-  const auto pipeline = load("z_image");
-  auto generation = begin(*pipeline, request("a fox", 1, 2));
-  step(*pipeline, generation.get());
-  const auto preview = pipeline->preview(*generation);
-  ASSERT_TRUE(preview.has_value());
-  EXPECT_EQ(preview->width, 16);
+  testing::expect_preview_of_width(*load("z_image"), request("a fox", 1, 2), 16);
 }
 
 TEST(ZImagePipeline, StepEstimateMatchesCpuAllocation) {
-  constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
-  PipelineOptions options;
-  options.estimated_sizes = {{512, 384}};
-  const auto served = open_model("z", testing::reference("z_image"), options);
-  const auto estimated = served.description.activations.at(1).step_bytes.at(2);
-  const auto pipeline = served.load({}, {});
   // The estimate is for prompts of 512 tokens.
   auto r = request(std::string(600, 'x'), 1, 3);
   r.negative_prompt = std::string(600, 'y');
   r.width = 512;
   r.height = 384;
-  auto generation = begin(*pipeline, r);
-  step(*pipeline, generation.get());
-  const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
-  EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, kTolerance) << allocated;
+  testing::expect_step_estimate_matches("z_image", r);
 }
 
 }  // namespace

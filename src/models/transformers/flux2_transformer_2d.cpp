@@ -13,6 +13,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "models/input_check.h"
 #include "nn/activation.h"
 
 namespace easel {
@@ -169,19 +170,18 @@ Flux2Transformer2DModel::Flux2Transformer2DModel(const Flux2Transformer2DConfig&
 }
 
 void Flux2Transformer2DModel::check(const Flux2Input& input) const {
-  const auto reject = [](const auto&... what) {
-    throw Error(ErrorCode::kInvalidArgument, concat("denoising model: ", what...));
-  };
   const auto rows = input.sample.size(0);
   const auto check_latents = [&](const char* name, const at::Tensor& latents) {
     if (latents.dim() == 4 && latents.size(0) == rows && latents.size(1) == config_.in_channels) return;
-    reject("`", name, "` is ", latents.sizes(), ", expected ", rows, " rows of ", config_.in_channels, " channels");
+    reject_input("`", name, "` is ", latents.sizes(), ", expected ", rows, " rows of ", config_.in_channels,
+                 " channels");
   };
   check_latents("sample", input.sample);
   for (const auto& reference : input.references) check_latents("references", reference);
   const auto& prompt = input.prompt_embeds;
   if (prompt.dim() != 3 || prompt.size(0) != rows || prompt.size(2) != config_.joint_attention_dim) {
-    reject("`prompt_embeds` is ", prompt.sizes(), ", expected ", rows, " rows of width ", config_.joint_attention_dim);
+    reject_input("`prompt_embeds` is ", prompt.sizes(), ", expected ", rows, " rows of width ",
+                 config_.joint_attention_dim);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "models/input_check.h"
 #include "nn/activation.h"
 
 namespace easel {
@@ -166,26 +167,23 @@ FluxTransformer2DModel::FluxTransformer2DModel(const FluxTransformer2DConfig& co
 }
 
 void FluxTransformer2DModel::check(const FluxInput& input) const {
-  const auto reject = [](const auto&... what) {
-    throw Error(ErrorCode::kInvalidArgument, concat("denoising model: ", what...));
-  };
   const auto rows = input.sample.size(0);
   const auto check_latents = [&](const char* name, const at::Tensor& latents) {
     if (latents.size(0) != rows || latents.size(1) != config_.latent_channels() || latents.size(2) % kFluxPatch != 0 ||
         latents.size(3) % kFluxPatch != 0) {
-      reject("`", name, "` is ", latents.sizes(), ", expected ", rows, " rows of ", config_.latent_channels(),
-             " channels and whole patches");
+      reject_input("`", name, "` is ", latents.sizes(), ", expected ", rows, " rows of ", config_.latent_channels(),
+                   " channels and whole patches");
     }
   };
   check_latents("sample", input.sample);
   if (input.reference.defined()) check_latents("reference", input.reference);
   if (input.prompt_embeds.size(0) != rows || input.pooled_prompt.size(0) != rows) {
-    reject("there are ", rows, " rows, but ", input.prompt_embeds.size(0), " prompts and ", input.pooled_prompt.size(0),
-           " pooled prompts");
+    reject_input("there are ", rows, " rows, but ", input.prompt_embeds.size(0), " prompts and ",
+                 input.pooled_prompt.size(0), " pooled prompts");
   }
   if (input.guidance.defined() != config_.guidance_embeds) {
-    reject("`guidance` is ", input.guidance.defined() ? "given" : "missing", ", but `guidance_embeds` is ",
-           config_.guidance_embeds ? "true" : "false");
+    reject_input("`guidance` is ", input.guidance.defined() ? "given" : "missing", ", but `guidance_embeds` is ",
+                 config_.guidance_embeds ? "true" : "false");
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "models/input_check.h"
 #include "nn/activation.h"
 #include "nn/layout.h"
 #include "nn/transformer/adaptive_norm.h"
@@ -149,23 +150,18 @@ PixArtTransformer2DModel::PixArtTransformer2DModel(const PixArtTransformer2DConf
 }
 
 void PixArtTransformer2DModel::check(const PixArtInput& input) const {
-  const auto reject = [](const auto&... what) {
-    throw Error(ErrorCode::kInvalidArgument, concat("denoising model: ", what...));
-  };
   const auto& sample = input.sample;
   const auto patch = config_.patch_size, rows = sample.size(0);
-  if (sample.size(1) != config_.in_channels || sample.size(2) % patch != 0 || sample.size(3) % patch != 0) {
-    reject("`sample` is ", sample.sizes(), ", expected ", config_.in_channels, " channels and whole patches");
-  }
+  check_patches(sample, config_.in_channels, patch);
   const auto& prompts = input.prompt_embeds;
   if (prompts.size(0) != rows || prompts.size(2) != config_.caption_channels) {
-    reject("`prompt_embeds` is ", prompts.sizes(), ", expected ", rows, " rows of ", config_.caption_channels,
-           " channels");
+    reject_input("`prompt_embeds` is ", prompts.sizes(), ", expected ", rows, " rows of ", config_.caption_channels,
+                 " channels");
   }
   const auto& lengths = input.prompt_lengths;
   if (static_cast<std::int64_t>(lengths.size()) != rows ||
       std::ranges::any_of(lengths, [&](auto length) { return length < 1 || length > prompts.size(1); })) {
-    reject("`prompt_lengths` is not ", rows, " numbers of 1 to ", prompts.size(1));
+    reject_input("`prompt_lengths` is not ", rows, " numbers of 1 to ", prompts.size(1));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "models/input_check.h"
 #include "nn/layout.h"
 
 namespace easel {
@@ -152,26 +153,21 @@ SD3Transformer2DModel::SD3Transformer2DModel(const SD3Transformer2DConfig& confi
 }
 
 void SD3Transformer2DModel::check(const SD3Input& input) const {
-  const auto reject = [](const auto&... what) {
-    throw Error(ErrorCode::kInvalidArgument, concat("denoising model: ", what...));
-  };
   const auto& sample = input.sample;
   const auto patch = config_.patch_size, rows = sample.size(0);
-  if (sample.size(1) != config_.in_channels || sample.size(2) % patch != 0 || sample.size(3) % patch != 0) {
-    reject("`sample` is ", sample.sizes(), ", expected ", config_.in_channels, " channels and whole patches");
-  }
+  check_patches(sample, config_.in_channels, patch);
   if (sample.size(2) / patch > config_.pos_embed_max_size || sample.size(3) / patch > config_.pos_embed_max_size) {
-    reject("`sample` is ", sample.sizes(), ", but the model knows images of at most ", config_.pos_embed_max_size, "x",
-           config_.pos_embed_max_size, " patches");
+    reject_input("`sample` is ", sample.sizes(), ", but the model knows images of at most ", config_.pos_embed_max_size,
+                 "x", config_.pos_embed_max_size, " patches");
   }
   const auto& prompts = input.prompt_embeds;
   if (prompts.size(0) != rows || prompts.size(2) != config_.joint_attention_dim) {
-    reject("`prompt_embeds` is ", prompts.sizes(), ", expected ", rows, " rows of ", config_.joint_attention_dim,
-           " channels");
+    reject_input("`prompt_embeds` is ", prompts.sizes(), ", expected ", rows, " rows of ", config_.joint_attention_dim,
+                 " channels");
   }
   const auto& pooled = input.pooled_projections;
   if (!pooled.defined() || pooled.size(0) != rows || pooled.size(1) != config_.pooled_projection_dim) {
-    reject("`pooled_projections` is not ", rows, " rows of ", config_.pooled_projection_dim, " channels");
+    reject_input("`pooled_projections` is not ", rows, " rows of ", config_.pooled_projection_dim, " channels");
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "core/text.h"
 #include "models/config_reading.h"
+#include "models/input_check.h"
 #include "nn/activation.h"
 #include "nn/attention.h"
 #include "tensor/upload.h"
@@ -180,23 +181,18 @@ ZImageTransformer2DModel::ZImageTransformer2DModel(const ZImageTransformer2DConf
 }
 
 void ZImageTransformer2DModel::check(const ZImageInput& input) const {
-  const auto reject = [](const auto&... what) {
-    throw Error(ErrorCode::kInvalidArgument, concat("denoising model: ", what...));
-  };
   const auto& sample = input.sample;
   const auto patch = config_.patch_size, rows = sample.size(0);
-  if (sample.size(1) != config_.in_channels || sample.size(2) % patch != 0 || sample.size(3) % patch != 0) {
-    reject("`sample` is ", sample.sizes(), ", expected ", config_.in_channels, " channels and whole patches");
-  }
+  check_patches(sample, config_.in_channels, patch);
   if (input.prompt_embeds.size(0) != rows || static_cast<std::int64_t>(input.prompt_lengths.size()) != rows) {
-    reject("there are ", rows, " rows, but ", input.prompt_embeds.size(0), " prompts");
+    reject_input("there are ", rows, " rows, but ", input.prompt_embeds.size(0), " prompts");
   }
   const auto [shortest, longest] = std::minmax_element(input.prompt_lengths.begin(), input.prompt_lengths.end());
-  if (*shortest < 1 || *longest > input.prompt_embeds.size(1)) reject("`prompt_lengths` is out of range");
+  if (*shortest < 1 || *longest > input.prompt_embeds.size(1)) reject_input("`prompt_lengths` is out of range");
   if (config_.padded_length(*longest) + 1 >= config_.axes_lens[0] || sample.size(2) / patch > config_.axes_lens[1] ||
       sample.size(3) / patch > config_.axes_lens[2]) {
-    reject("the model knows ", config_.axes_lens[0], " text positions and images of at most ", config_.axes_lens[1],
-           "x", config_.axes_lens[2], " patches");
+    reject_input("the model knows ", config_.axes_lens[0], " text positions and images of at most ",
+                 config_.axes_lens[1], "x", config_.axes_lens[2], " patches");
   }
 }
 

@@ -98,12 +98,18 @@ def calibrate(pipe, deviation=IMAGE_DEVIATION, **arguments):
     calibrate_encoder(pipe.vae)
     size = {} if "image" in arguments else dict(height=128, width=128)
     base = dict(prompt=PROMPT, **size, **arguments)
-    outputs, images = [], []
+    outputs = []
     hook = pipe.unet.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
     pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
     hook.remove()
     pipe.unet.conv_out.weight.mul_(1 / outputs[0].std())
     pipe.unet.conv_out.bias.mul_(0)
+    scale_images(pipe, base, deviation)
+
+
+def scale_images(pipe, base, deviation=IMAGE_DEVIATION):
+    """Images of mean 0 and a natural deviation, where the pipeline is called with `base`."""
+    images = []
     hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
     pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
     hook.remove()

@@ -1,37 +1,30 @@
 """FLUX.1: see checkpoints.py. Usage: make_flux.py OUT"""
-import copy
+import functools
 import pathlib
 import random
 import sys
 
-import numpy as np
 import torch
-from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxImg2ImgPipeline, FluxInpaintPipeline,
+from diffusers import (FlowMatchEulerDiscreteScheduler, FluxImg2ImgPipeline, FluxInpaintPipeline,
                        FluxKontextInpaintPipeline, FluxKontextPipeline, FluxPipeline, FluxTransformer2DModel)
 from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "support"), str(HERE.parents[1] / "tokenizers")]
 sys.dont_write_bytecode = True
 import checkpoints  # noqa: E402
-from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
+from checkpoints import PROMPT, Writer, draw, source_image  # noqa: E402
 from make_text_tokenizers import train_sentencepiece  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
+from transformer_checkpoints import (attention_of, flow_vae, of_mode, random_low_rank, save_lora, scale_encoder,  # noqa: E402
+                                     scale_outputs, with_loras, with_other_rounding)
 
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": FluxPipeline, "image": FluxImg2ImgPipeline, "inpaint": FluxInpaintPipeline, "kontext": FluxKontextPipeline,
          "kontext_inpaint": FluxKontextInpaintPipeline}
-checkpoints.SCHEDULERS.update({"flow_euler_karras": (FlowMatchEulerDiscreteScheduler, {"use_karras_sigmas": True})})
 # Of the sentences from which the vocabulary is made.
 VOCABULARY_SEED = 1808
-
-
-def vae(channels):
-    return AutoencoderKL(block_out_channels=channels, layers_per_block=1, norm_num_groups=8, latent_channels=4,
-                         down_block_types=("DownEncoderBlock2D",) * len(channels), up_block_types=("UpDecoderBlock2D",) * len(channels),
-                         sample_size=128, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
 
 
 def parts(out, generator, channels=(16, 16, 32, 32), **transformer):
@@ -43,27 +36,14 @@ def parts(out, generator, channels=(16, 16, 32, 32), **transformer):
     model = FluxTransformer2DModel(in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=24, num_attention_heads=3,
                                    joint_attention_dim=40, pooled_projection_dim=48, axes_dims_rope=[4, 8, 12], **transformer)
     return dict(tokenizer=tok, text_encoder=randomize(clip, generator), tokenizer_2=tok2, text_encoder_2=randomize(t5, generator),
-                transformer=randomize(model, generator), vae=vae(channels))
+                transformer=randomize(model, generator), vae=flow_vae(channels))
 
 
 def calibrate(pipe):
     """Predictions of unit variance, images of natural contrast, latents of images of about unit variance."""
-    pixels = torch.from_numpy(np.array(source_image(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
-    gain = 1 / (pipe.vae.encode(pixels).latent_dist.mean.std() * pipe.vae.config.scaling_factor)
-    pipe.vae.encoder.conv_out.weight[: pipe.vae.config.latent_channels].mul_(gain)
-    pipe.vae.encoder.conv_out.bias[: pipe.vae.config.latent_channels].mul_(gain)
+    scale_encoder(pipe.vae)
     base = dict(prompt=PROMPT, height=16 * pipe.vae_scale_factor, width=16 * pipe.vae_scale_factor)
-    outputs, images = [], []
-    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
-    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.transformer.proj_out.weight.mul_(1 / outputs[0].std())
-    pipe.transformer.proj_out.bias.mul_(0.2)
-    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
-    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
-    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+    scale_outputs(pipe, pipe.transformer.proj_out, base)
 
 
 def make_checkpoints(out):
@@ -98,16 +78,10 @@ def make_adapters(out):
     (out / "adapters").mkdir()
     (out / "as_peft").mkdir()
 
-    def low_rank(rows, columns, rank=4):
-        return torch.randn((rank, columns), generator=generator) / columns**0.5, torch.randn((rows, rank), generator=generator) * 0.3
+    low_rank = functools.partial(random_low_rank, generator)
 
-    def save(name, modules, down="lora_A.weight", up="lora_B.weight", alpha=None, folder="adapters"):
-        tensors = {}
-        for module, (low, high) in modules.items():
-            tensors |= {f"{module}.{down}": low.clone(), f"{module}.{up}": high.clone()}
-            if alpha is not None:
-                tensors[f"{module}.alpha"] = torch.tensor(alpha)
-        save_file(tensors, out / folder / f"{name}.safetensors")
+    def save(name, modules, *spelling, folder="adapters"):
+        save_lora(out / folder / f"{name}.safetensors", modules, *spelling)
 
     double, single = "transformer.transformer_blocks", "transformer.single_transformer_blocks"
     save("peft", {f"{double}.0.attn.to_q": low_rank(WIDTH, WIDTH), f"{double}.1.ff_context.net.2": low_rank(WIDTH, MLP),
@@ -194,34 +168,20 @@ def unpack(tokens, rows, columns):
 
 
 def draw_case(pipe, case, generator=None):
-    cls = MODES[case.get("mode", "text")]
-    of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components)
-    of_mode.set_progress_bar_config(disable=True)
-    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    for lora in case.get("loras", []):
-        file = FOLDER / "as_peft" / f"{lora['name']}.safetensors"
-        folder = file.parent if file.exists() else FOLDER / "adapters"
-        of_mode.load_lora_weights(folder, weight_name=file.name, adapter_name=lora["name"])
-        of_mode.set_adapters([lora["name"]], [lora["weight"]])
-    with sdpa_kernel(backends):
-        area = {"max_area": case["width"] * case["height"]} if case.get("mode") == "kontext" else {}
-        latents, pixels = draw(of_mode, {**case, **area}, generator)
-    if case.get("loras"):
-        of_mode.unload_lora_weights()
-    cell = 2 * of_mode.vae_scale_factor
+    pipe_of_case = of_mode(pipe, MODES[case.get("mode", "text")])
+    area = {"max_area": case["width"] * case["height"]} if case.get("mode") == "kontext" else {}
+    with with_loras(pipe_of_case, case, FOLDER / "as_peft", FOLDER / "adapters"), attention_of(pipe):
+        latents, pixels = draw(pipe_of_case, {**case, **area}, generator)
+    cell = 2 * pipe_of_case.vae_scale_factor
     return unpack(latents, pixels.shape[0] // cell, pixels.shape[1] // cell), pixels
 
 
 def load(folder):
     cls = FluxKontextPipeline if folder.name == "flux_kontext" else FluxPipeline
-    pipe = cls.from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    other = copy.deepcopy(pipe)
+    pipe, other = with_other_rounding(cls.from_pretrained(folder, torch_dtype=torch.float32))
     # Images come from PIL in channels-last layout, in which torch's GroupNorm loses digits.
     encode = pipe.vae.encode
     pipe.vae.encode = lambda pixels, *rest, **named: encode(pixels.contiguous(), *rest, **named)
-    other.vae.to(memory_format=torch.channels_last)
-    other.other_rounding = True
     return pipe, other
 
 

@@ -2,7 +2,6 @@
 
 Cases of mode "edit" have a list of images as `image`; those of mode "inpaint" may have one image or several as `image_reference`.
 """
-import copy
 import pathlib
 import sys
 
@@ -10,16 +9,16 @@ import numpy as np
 import torch
 from diffusers import (AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline, Flux2KleinPipeline,
                        Flux2Transformer2DModel)
-from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
-from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
+from checkpoints import PROMPT, Writer, draw, source_image  # noqa: E402
 from original_flux2 import write_files  # noqa: E402
-from qwen_files import tokenizer  # noqa: E402
+from qwen_files import qwen_config, tokenizer  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
+from transformer_checkpoints import (attention_of, of_mode, save_random_lora, scale_outputs, with_loras,  # noqa: E402
+                                     with_other_rounding)
 
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": Flux2KleinPipeline, "edit": Flux2KleinPipeline, "inpaint": Flux2KleinInpaintPipeline}
@@ -35,9 +34,7 @@ def make_vae(levels):
 
 def parts(out, generator):
     tok = tokenizer(out / "tokenizer_files")
-    text = Qwen3ForCausalLM(Qwen3Config(
-        vocab_size=len(tok) + 3, hidden_size=24, intermediate_size=40, num_hidden_layers=29, num_attention_heads=6, num_key_value_heads=2,
-        head_dim=8, max_position_embeddings=1024, rope_parameters={"rope_theta": 1e4, "rope_type": "default"}, tie_word_embeddings=True))
+    text = Qwen3ForCausalLM(qwen_config(tok, num_hidden_layers=29, tie_word_embeddings=True))
     transformer = Flux2Transformer2DModel(
         in_channels=4 * LATENT_CHANNELS, num_layers=2, num_single_layers=2, attention_head_dim=32, num_attention_heads=3,
         joint_attention_dim=72, timestep_guidance_channels=256, mlp_ratio=3.0, axes_dims_rope=(4, 8, 12, 8), rope_theta=2000,
@@ -57,16 +54,7 @@ def calibrate(pipe, generator):
     vae.bn.running_mean.copy_(patches.mean((0, 2, 3)) + 0.2 * torch.randn(4 * LATENT_CHANNELS, generator=generator))
     vae.bn.running_var.copy_(patches.var((0, 2, 3)) * (0.5 + torch.rand(4 * LATENT_CHANNELS, generator=generator)))
     base = dict(prompt=PROMPT, height=128, width=128, guidance_scale=1.0)
-    outputs, images = [], []
-    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
-    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.transformer.proj_out.weight.mul_(1 / outputs[0].std())
-    hook = vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
-    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
-    vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+    scale_outputs(pipe, pipe.transformer.proj_out, base)
 
 
 def make_checkpoints(out):
@@ -96,13 +84,7 @@ def make_adapters(out):
     (out / "adapters").mkdir()
 
     def save(name, modules, down, up, alpha=None):
-        tensors = {}
-        for module, rows, columns in modules:
-            tensors[f"{module}.{down}.weight"] = torch.randn((4, columns), generator=generator) / columns**0.5
-            tensors[f"{module}.{up}.weight"] = torch.randn((rows, 4), generator=generator) * 0.3
-            if alpha is not None:
-                tensors[f"{module}.alpha"] = torch.tensor(alpha)
-        save_file(tensors, out / "adapters" / f"{name}.safetensors")
+        save_random_lora(out / "adapters" / f"{name}.safetensors", modules, generator, f"{down}.weight", f"{up}.weight", alpha)
 
     save("peft", [("transformer.transformer_blocks.0.attn.to_q", 96, 96), ("transformer.transformer_blocks.1.attn.add_v_proj", 96, 96),
                   ("transformer.transformer_blocks.0.ff.linear_in", 576, 96),
@@ -160,31 +142,18 @@ def unpacked(latents, height, width):
 
 
 def draw_case(pipe, case, generator=None):
-    cls = MODES[case.get("mode", "text")]
-    of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components, is_distilled=pipe.config.is_distilled)
-    of_mode.set_progress_bar_config(disable=True)
+    pipe_of_case = of_mode(pipe, MODES[case.get("mode", "text")], is_distilled=pipe.config.is_distilled)
     arguments = {key: value for key, value in case.items() if key != "negative_prompt"}
     if "negative_prompt" in case:
-        arguments["negative_prompt_embeds"] = of_mode.encode_prompt(case["negative_prompt"])[0]
-    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    for lora in case.get("loras", []):
-        of_mode.load_lora_weights(FOLDER / "adapters", weight_name=f"{lora['name']}.safetensors", adapter_name=lora["name"])
-        of_mode.set_adapters([lora["name"]], [lora["weight"]])
-    with sdpa_kernel(backends):
-        latents, pixels = draw(of_mode, arguments, generator)
-    if case.get("loras"):
-        of_mode.unload_lora_weights()
-    cell = 2 * of_mode.vae_scale_factor
+        arguments["negative_prompt_embeds"] = pipe_of_case.encode_prompt(case["negative_prompt"])[0]
+    with with_loras(pipe_of_case, case, FOLDER / "adapters"), attention_of(pipe):
+        latents, pixels = draw(pipe_of_case, arguments, generator)
+    cell = 2 * pipe_of_case.vae_scale_factor
     return unpacked(latents, pixels.shape[0] // cell, pixels.shape[1] // cell), pixels
 
 
 def load(folder):
-    pipe = Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    other = copy.deepcopy(pipe)
-    other.vae.to(memory_format=torch.channels_last)
-    other.other_rounding = True
-    return pipe, other
+    return with_other_rounding(Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32))
 
 
 def main():

@@ -3,21 +3,21 @@
 pixart          sizes from the list for 256 x 256 pixels, eight channels of output
 pixart_plain    no variance in the output, no scale of the positions, and the class name of the published folder
 """
-import copy
 import json
 import pathlib
 import sys
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
 from transformers import T5Config, T5EncoderModel
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
-from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw_upscaled  # noqa: E402
+import checkpoints  # noqa: E402
+from checkpoints import PROMPT, Writer, draw_upscaled  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
 from t5_folder import t5_tokenizer  # noqa: E402
+from transformer_checkpoints import attention_of, scale_outputs, with_other_rounding  # noqa: E402
 
 FOLDER = pathlib.Path(sys.argv[1])
 T5_WIDTH = 40
@@ -31,9 +31,7 @@ def parts(out, generator, **config):
     transformer = PixArtTransformer2DModel(**{**dict(
         sample_size=32, patch_size=2, in_channels=4, out_channels=8, num_layers=2, attention_head_dim=16, num_attention_heads=3,
         cross_attention_dim=48, caption_channels=T5_WIDTH, interpolation_scale=2, use_additional_conditions=False), **config})
-    vae = AutoencoderKL(block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8, latent_channels=4,
-                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=256,
-                        scaling_factor=0.13025, force_upcast=True)
+    vae = checkpoints.vae(sample_size=256, scaling_factor=0.13025, force_upcast=True)
     scheduler = DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
     return dict(tokenizer=tok, text_encoder=randomize(text, generator), transformer=randomize(transformer, generator), vae=vae,
                 scheduler=scheduler)
@@ -42,17 +40,7 @@ def parts(out, generator, **config):
 def calibrate(pipe):
     """Predictions of unit variance, images of natural contrast."""
     base = dict(prompt=PROMPT, height=256, width=256, guidance_scale=1.0)
-    outputs, images = [], []
-    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
-    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.transformer.proj_out.weight.mul_(1 / outputs[0][:, :4].std())
-    pipe.transformer.proj_out.bias.mul_(0.2)
-    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
-    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
-    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+    scale_outputs(pipe, pipe.transformer.proj_out, base, prediction=lambda out: out[0][:, :4])
 
 
 def make_checkpoint(out, name, generator, **config):
@@ -95,18 +83,12 @@ def make_cases():
 
 
 def draw_case(pipe, case, generator=None):
-    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    with sdpa_kernel(backends):
+    with attention_of(pipe):
         return draw_upscaled(pipe, case)
 
 
 def load(folder):
-    pipe = PixArtSigmaPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    other = copy.deepcopy(pipe)
-    other.vae.to(memory_format=torch.channels_last)
-    other.other_rounding = True
-    return pipe, other
+    return with_other_rounding(PixArtSigmaPipeline.from_pretrained(folder, torch_dtype=torch.float32))
 
 
 def main():

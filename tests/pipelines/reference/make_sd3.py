@@ -6,30 +6,28 @@ sd35_dynamic  the same with a schedule that depends on the size
 sd3_inpaint   a model of 33 channels
 sd35_file.safetensors, split/   sd35 in the layout of its makers
 """
-import copy
 import json
 import pathlib
 import sys
 
-import numpy as np
 import torch
-from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Img2ImgPipeline,
+from diffusers import (FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Img2ImgPipeline,
                        StableDiffusion3InpaintPipeline, StableDiffusion3Pipeline)
 from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import T5Config, T5EncoderModel
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
 import checkpoints  # noqa: E402
-from checkpoints import IMAGE_DEVIATION, OPEN_CLIP_PAD, PROMPT, Writer, draw, source_image, text_encoder_with_projection  # noqa: E402
+from checkpoints import OPEN_CLIP_PAD, PROMPT, Writer, draw, source_image, text_encoder_with_projection  # noqa: E402
 from original_layout import UNET, original_sd3, original_vae  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
 from t5_folder import t5_tokenizer  # noqa: E402
+from transformer_checkpoints import (attention_of, flow_vae, of_mode, save_random_lora, scale_encoder, scale_outputs,  # noqa: E402
+                                     with_loras, with_other_rounding)
 
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": StableDiffusion3Pipeline, "image": StableDiffusion3Img2ImgPipeline, "inpaint": StableDiffusion3InpaintPipeline}
-checkpoints.SCHEDULERS.update({"flow_euler_karras": (FlowMatchEulerDiscreteScheduler, {"use_karras_sigmas": True})})
 T5_WIDTH = 128  # more than both of CLIP's widths together, which are filled up with zeros
 LONG = "a fox and a whale on a green background, "
 
@@ -38,12 +36,6 @@ def transformer(**config):
     base = dict(sample_size=16, patch_size=2, in_channels=16, num_layers=3, attention_head_dim=32, num_attention_heads=3,
                 joint_attention_dim=T5_WIDTH, caption_projection_dim=96, pooled_projection_dim=72, out_channels=16, pos_embed_max_size=28)
     return SD3Transformer2DModel(**{**base, **config})
-
-
-def vae():
-    return AutoencoderKL(block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8, latent_channels=16,
-                         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=128,
-                         scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False)
 
 
 def t5(out, generator):
@@ -63,30 +55,18 @@ def clip():
 
 def calibrate(pipe):
     """Predictions of unit variance, images of natural contrast, latents of images of about unit variance."""
-    pixels = torch.from_numpy(np.array(source_image(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
-    gain = 1 / (pipe.vae.encode(pixels).latent_dist.mean.std() * pipe.vae.config.scaling_factor)
-    pipe.vae.encoder.conv_out.weight[: pipe.vae.config.latent_channels].mul_(gain)
-    pipe.vae.encoder.conv_out.bias[: pipe.vae.config.latent_channels].mul_(gain)
+    scale_encoder(pipe.vae)
     inpaints = pipe.transformer.config.in_channels == 33
     pipe = MODES["inpaint"](**pipe.components) if inpaints else pipe
     pipe.set_progress_bar_config(disable=True)
     given = dict(image=source_image(1), mask_image=source_image(2), strength=1.0) if inpaints else {}
     base = dict(prompt=PROMPT, height=128, width=128, guidance_scale=1.0, **given)
-    outputs, images = [], []
-    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0]))
-    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.transformer.proj_out.weight.mul_(1 / outputs[0].std())
-    pipe.transformer.proj_out.bias.mul_(0.2)
-    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
-    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
-    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+    scale_outputs(pipe, pipe.transformer.proj_out, base)
 
 
 def make_checkpoint(out, name, generator, scheduler, third, **config):
-    parts = dict(scheduler=scheduler, vae=vae(), transformer=randomize(transformer(**config), generator), **clip(), **third)
+    vae = flow_vae(latent_channels=16, scaling_factor=1.5305, shift_factor=0.0609)
+    parts = dict(scheduler=scheduler, vae=vae, transformer=randomize(transformer(**config), generator), **clip(), **third)
     pipe = StableDiffusion3Pipeline(**parts)
     pipe.set_progress_bar_config(disable=True)
     calibrate(pipe)
@@ -135,11 +115,7 @@ def make_adapters(out):
     (out / "adapters").mkdir()
 
     def save(name, modules):
-        tensors = {}
-        for module, rows, columns in modules:
-            tensors[f"{module}.lora_A.weight"] = torch.randn((4, columns), generator=generator) / columns**0.5
-            tensors[f"{module}.lora_B.weight"] = torch.randn((rows, 4), generator=generator) * 0.3
-        save_file(tensors, out / "adapters" / f"{name}.safetensors")
+        save_random_lora(out / "adapters" / f"{name}.safetensors", modules, generator)
 
     save("blocks", [(f"transformer.transformer_blocks.{layer}", rows, columns) for layer, rows, columns in (
         ("0.attn.to_q", 96, 96), ("0.attn.add_k_proj", 96, 96), ("0.attn2.to_v", 96, 96), ("1.attn.to_add_out", 96, 96),
@@ -185,28 +161,14 @@ def make_cases():
 
 
 def draw_case(pipe, case, generator=None):
-    cls = MODES[case.get("mode", "text")]
-    of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components)
-    of_mode.set_progress_bar_config(disable=True)
-    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    for lora in case.get("loras", []):
-        of_mode.load_lora_weights(FOLDER / "adapters", weight_name=f"{lora['name']}.safetensors", adapter_name=lora["name"])
-        of_mode.set_adapters([lora["name"]], [lora["weight"]])
-    with sdpa_kernel(backends):
-        drawn = draw(of_mode, case, generator)
-    if case.get("loras"):
-        of_mode.unload_lora_weights()
-    return drawn
+    pipe_of_case = of_mode(pipe, MODES[case.get("mode", "text")])
+    with with_loras(pipe_of_case, case, FOLDER / "adapters"), attention_of(pipe):
+        return draw(pipe_of_case, case, generator)
 
 
 def load(folder):
     third = {} if (folder / "text_encoder_3").exists() else dict(tokenizer_3=None, text_encoder_3=None)
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder, torch_dtype=torch.float32, **third)
-    pipe.set_progress_bar_config(disable=True)
-    other = copy.deepcopy(pipe)
-    other.vae.to(memory_format=torch.channels_last)
-    other.other_rounding = True
-    return pipe, other
+    return with_other_rounding(StableDiffusion3Pipeline.from_pretrained(folder, torch_dtype=torch.float32, **third))
 
 
 def check_sensitivity(writer, pipes, cases, base):

@@ -1,59 +1,37 @@
 """Z-Image: see checkpoints.py. Usage: make_z_image.py OUT"""
-import copy
 import pathlib
 import sys
 
-import numpy as np
 import torch
-from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageImg2ImgPipeline, ZImageInpaintPipeline,
-                       ZImagePipeline, ZImageTransformer2DModel)
-from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import Qwen3Config, Qwen3Model
+from diffusers import (FlowMatchEulerDiscreteScheduler, ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline,
+                       ZImageTransformer2DModel)
+from transformers import Qwen3Model
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 sys.dont_write_bytecode = True
-import checkpoints  # noqa: E402
-from checkpoints import IMAGE_DEVIATION, PROMPT, Writer, draw, source_image  # noqa: E402
-from qwen_files import tokenizer  # noqa: E402
+from checkpoints import PROMPT, Writer, draw, source_image  # noqa: E402
+from qwen_files import qwen_config, tokenizer  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
+from transformer_checkpoints import (attention_of, flow_vae, of_mode, save_random_lora, scale_encoder, scale_outputs,  # noqa: E402
+                                     with_loras, with_other_rounding)
 
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": ZImagePipeline, "image": ZImageImg2ImgPipeline, "inpaint": ZImageInpaintPipeline}
-checkpoints.SCHEDULERS.update({"flow_euler_karras": (FlowMatchEulerDiscreteScheduler, {"use_karras_sigmas": True})})
 
 
 def parts(out, generator):
     tok = tokenizer(out / "tokenizer_files")
-    text = Qwen3Model(Qwen3Config(
-        vocab_size=len(tok) + 3, hidden_size=24, intermediate_size=40, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2,
-        head_dim=8, max_position_embeddings=1024, rope_parameters={"rope_theta": 1e4, "rope_type": "default"}))
+    text = Qwen3Model(qwen_config(tok, num_hidden_layers=4))
     transformer = ZImageTransformer2DModel(in_channels=4, dim=96, n_layers=2, n_refiner_layers=2, n_heads=3, n_kv_heads=3, cap_feat_dim=24,
                                            axes_dims=[8, 12, 12], axes_lens=[1024, 64, 64])
-    vae = AutoencoderKL(block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8, latent_channels=4,
-                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=128,
-                        scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
-    return dict(tokenizer=tok, text_encoder=randomize(text, generator), transformer=randomize(transformer, generator), vae=vae)
+    return dict(tokenizer=tok, text_encoder=randomize(text, generator), transformer=randomize(transformer, generator), vae=flow_vae())
 
 
 def calibrate(pipe):
     """Predictions of unit variance, images of natural contrast, latents of images of about unit variance."""
-    pixels = torch.from_numpy(np.array(source_image(0))).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
-    gain = 1 / (pipe.vae.encode(pixels).latent_dist.mean.std() * pipe.vae.config.scaling_factor)
-    pipe.vae.encoder.conv_out.weight[: pipe.vae.config.latent_channels].mul_(gain)
-    pipe.vae.encoder.conv_out.bias[: pipe.vae.config.latent_channels].mul_(gain)
+    scale_encoder(pipe.vae)
     base = dict(prompt=PROMPT, height=128, width=128, guidance_scale=0.0)
-    outputs, images = [], []
-    hook = pipe.transformer.register_forward_hook(lambda module, args, out: outputs.append(out[0][0]))
-    pipe(**base, num_inference_steps=2, output_type="latent", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.transformer.all_final_layer["2-1"].linear.weight.mul_(1 / outputs[0].std())
-    pipe.transformer.all_final_layer["2-1"].linear.bias.mul_(0.2)
-    hook = pipe.vae.decoder.register_forward_hook(lambda module, args, out: images.append(out))
-    pipe(**base, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(5))
-    hook.remove()
-    pipe.vae.decoder.conv_out.weight.mul_(IMAGE_DEVIATION / images[0].std())
-    pipe.vae.decoder.conv_out.bias.copy_(-images[0].mean((0, 2, 3)) * IMAGE_DEVIATION / images[0].std())
+    scale_outputs(pipe, pipe.transformer.all_final_layer["2-1"].linear, base, prediction=lambda out: out[0][0])
 
 
 def make_checkpoints(out):
@@ -72,16 +50,8 @@ def make_adapters(out):
     generator = torch.Generator().manual_seed(77)
     (out / "adapters").mkdir()
 
-    def pair(rank, rows, columns, down, up):
-        return {down: torch.randn((rank, columns), generator=generator) / columns**0.5, up: torch.randn((rows, rank), generator=generator) * 0.3}
-
     def save(name, modules, down, up, alpha=None):
-        tensors = {}
-        for module, rows, columns in modules:
-            tensors |= pair(4, rows, columns, f"{module}.{down}.weight", f"{module}.{up}.weight")
-            if alpha is not None:
-                tensors[f"{module}.alpha"] = torch.tensor(alpha)
-        save_file(tensors, out / "adapters" / f"{name}.safetensors")
+        save_random_lora(out / "adapters" / f"{name}.safetensors", modules, generator, f"{down}.weight", f"{up}.weight", alpha)
 
     save("peft", [(f"transformer.{layer}", rows, columns) for layer, rows, columns in (
         ("layers.0.attention.to_q", 96, 96), ("layers.1.feed_forward.w2", 96, 256), ("noise_refiner.1.attention.to_out.0", 96, 96),
@@ -123,28 +93,14 @@ def make_cases():
 
 def draw_case(pipe, case, generator=None):
     """Images take the size of the image that they start from."""
-    cls = MODES[case.get("mode", "text")]
-    of_mode = pipe if isinstance(pipe, cls) else cls(**pipe.components)
-    of_mode.set_progress_bar_config(disable=True)
+    pipe_of_case = of_mode(pipe, MODES[case.get("mode", "text")])
     arguments = {key: value for key, value in case.items() if not ("image" in case and key in ("width", "height"))}
-    backends = [SDPBackend.MATH] if getattr(pipe, "other_rounding", False) else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    for lora in case.get("loras", []):
-        of_mode.load_lora_weights(FOLDER / "adapters", weight_name=f"{lora['name']}.safetensors", adapter_name=lora["name"])
-        of_mode.set_adapters([lora["name"]], [lora["weight"]])
-    with sdpa_kernel(backends):
-        drawn = draw(of_mode, arguments, generator)
-    if case.get("loras"):
-        of_mode.unload_lora_weights()
-    return drawn
+    with with_loras(pipe_of_case, case, FOLDER / "adapters"), attention_of(pipe):
+        return draw(pipe_of_case, arguments, generator)
 
 
 def load(folder):
-    pipe = ZImagePipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    other = copy.deepcopy(pipe)
-    other.vae.to(memory_format=torch.channels_last)
-    other.other_rounding = True
-    return pipe, other
+    return with_other_rounding(ZImagePipeline.from_pretrained(folder, torch_dtype=torch.float32))
 
 
 def main():

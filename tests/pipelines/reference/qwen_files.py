@@ -1,7 +1,7 @@
 """A small tokenizer of Qwen's kind, whose files and chat template are those of the published folders in miniature."""
 import json
 
-from transformers import Qwen2Tokenizer
+from transformers import Qwen2Tokenizer, Qwen3Config
 
 TEMPLATE = """{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
 {%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}
@@ -27,3 +27,9 @@ def tokenizer(folder):
         "added_tokens_decoder": decoder, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "unk_token": None, "bos_token": None,
         "model_max_length": 131072, "tokenizer_class": "Qwen2Tokenizer", "chat_template": TEMPLATE}))
     return Qwen2Tokenizer.from_pretrained(folder)
+
+
+def qwen_config(tok, **fields):
+    """Of a small text encoder."""
+    return Qwen3Config(vocab_size=len(tok) + 3, hidden_size=24, intermediate_size=40, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+                       max_position_embeddings=1024, rope_parameters={"rope_theta": 1e4, "rope_type": "default"}, **fields)
