@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -88,7 +89,8 @@ struct RequestOrigin {
   GenerationRequest request;  ///< without images
   ModelDescription model;
   MetadataOptions options;
-  ordered_json record;
+  std::once_flag hashed;
+  ordered_json record;  ///< its model_hash is empty until then
   bool edited = false;
 };
 
@@ -140,11 +142,17 @@ MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDesc
               {"device", options.device},
               {"dtype", dtype_of(model, options)},
               {"model", model.id},
-              {"model_hash", model_hash(model.folder)}};
+              {"model_hash", ""}};  // read with the first image
     if (request.image) record["image_hash"] = hash_of(request.image);
     if (request.mask) record["mask_hash"] = hash_of(request.mask);
   }
-  return [origin](const GeneratedImage& image) { return metadata_of(*origin, image); };
+  return [origin](const GeneratedImage& image) {
+    // Not before: a request must be accepted although the mount of its model does not respond.
+    std::call_once(origin->hashed, [&] {
+      if (origin->options.embed) origin->record["model_hash"] = model_hash(origin->model.folder);
+    });
+    return metadata_of(*origin, image);
+  };
 }
 
 ImageRecord read_image_record(const std::string& record) {

@@ -15,7 +15,7 @@ import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
 sys.dont_write_bytecode = True
-from server import Server
+from server import Server  # noqa: E402
 
 EASEL, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
 
