@@ -150,8 +150,7 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   add_pull(app, options.pull);
   models->add_flag("--all", options.model.list_all,
                    "also list what is in the models folder and is not served, and why");
-  auto* convert =
-      app.add_subcommand("convert", "Convert pickled weights, or make 8-bit copies");
+  auto* convert = app.add_subcommand("convert", "Convert pickled weights, or make 8-bit copies");
   add_own(*convert, "path", "PATH", options.convert_path,
           "checkpoint folder, .ckpt file, or with --quantize a .safetensors file")
       ->required();
