@@ -84,7 +84,8 @@ TEST(OpenApi, EveryExampleIsAccepted) {
   model.scheduler_aliases = {"euler_a"};
   const std::vector<ModelDescription> models = {model};
   const std::string no_default;
-  for (const auto& [name, schema] : document()["components"]["schemas"]["Edit"]["properties"].items()) {
+  const auto all = document();
+  for (const auto& [name, schema] : all["components"]["schemas"]["Edit"]["properties"].items()) {
     if (type_of(*find_request_field(name)) == FieldType::kFile) continue;
     for (const auto& example : schema["examples"]) {
       json body = {{"prompt", "a fox"}};
