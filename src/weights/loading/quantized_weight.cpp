@@ -85,13 +85,6 @@ QuantizedWeight QuantizedWeight::select(const at::Tensor& indices) const {
           .shape = {indices.numel(), shape.back()}};
 }
 
-QuantizedWeight QuantizedWeight::to(c10::Device device) const {
-  return {.format = format,
-          .blocks = blocks.to(device),
-          .scale = scale.defined() ? scale.to(device) : scale,
-          .shape = shape};
-}
-
 QuantizedWeight encode_q8_0(const at::Tensor& weight) {
   const auto& format = *find_block_format("Q8_0");
   const auto rows = weight.size(0), columns = weight.size(1);

@@ -27,7 +27,6 @@ struct QuantizedWeight {
   QuantizedWeight narrow(std::int64_t first, std::int64_t count) const;
   /// A copy of the rows at these indices, int64 [n]. Only of matrices.
   QuantizedWeight select(const at::Tensor& indices) const;
-  QuantizedWeight to(c10::Device device) const;
 };
 
 /// Values as Q8_0, equal to ggml's. @param weight  floating point [rows, columns] on the CPU; columns is a multiple of

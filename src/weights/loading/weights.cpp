@@ -55,16 +55,12 @@ struct LoadedTensor {
   bool is_view;  ///< of what is stored
 };
 
-/// Reads a tensor and places it. If the result is a copy, the mapped pages may leave memory.
 /// @param format  none: as stored
 /// @param upload  null: the copy to a device waits for the work that its current stream has
-LoadedTensor load_tensor(const TensorStore& store, const std::string& name, const Placement& placement,
-                         std::optional<at::MemoryFormat> format, StagedUpload* upload) {
-  const at::Tensor stored = store.read(name);
+LoadedTensor place(const at::Tensor& stored, const Placement& placement, std::optional<at::MemoryFormat> format,
+                   StagedUpload* upload) {
   if (upload != nullptr && !placement.device.is_cpu() && stored.is_cpu()) {
-    auto copied = upload->copy(stored, placement.dtype, format);
-    store.release(name);
-    return {std::move(copied), /*is_view=*/false};
+    return {upload->copy(stored, placement.dtype, format), /*is_view=*/false};
   }
   const bool converted = stored.device() != placement.device || stored.scalar_type() != placement.dtype;
   at::Tensor loaded = stored;
@@ -76,8 +72,15 @@ LoadedTensor load_tensor(const TensorStore& store, const std::string& name, cons
   }
   // The copy is complete, also on a GPU: from pageable memory `to` returns when it is done.
   const bool is_view = loaded.is_same(stored);
-  if (!is_view) store.release(name);
   return {std::move(loaded), is_view};
+}
+
+/// Reads a tensor and places it. If the result is a copy, the mapped pages may leave memory.
+LoadedTensor load_tensor(const TensorStore& store, const std::string& name, const Placement& placement,
+                         std::optional<at::MemoryFormat> format, StagedUpload* upload) {
+  auto loaded = place(store.read(name), placement, format, upload);
+  if (!loaded.is_view) store.release(name);
+  return loaded;
 }
 
 }  // namespace
@@ -153,28 +156,33 @@ LayerWeight Weights::take_layer(const std::string& name, at::IntArrayRef shape) 
   auto stored = store_->read_blocks(name);
   if (!stored) return LayerWeight(take_deferred(name, shape, std::nullopt));
   check(name, shape);
-  auto weight = stored->to(load_placement_.device);
-  if (!weight.blocks.is_same(stored->blocks)) {
-    store_->release(name);
-  } else {
-    note_files();
-  }
-  if (component_) {
-    component_->add(weight.blocks, numbered_block_of(name));
-    if (weight.scale.defined()) component_->add(weight.scale, numbered_block_of(name));
-  }
+  const auto place_part = [&](const at::Tensor& part) {
+    auto where = load_placement_;
+    where.dtype = part.scalar_type();
+    auto [tensor, is_view] = place(part, where, std::nullopt, context_.upload.get());
+    return keep(name, std::move(tensor), is_view);
+  };
+  stored->blocks = place_part(stored->blocks);
+  if (stored->scale.defined()) stored->scale = place_part(stored->scale);
   count(name);
-  return LayerWeight(std::move(weight));
+  return LayerWeight(*std::move(stored));
 }
 
-/// A tensor that moves with its component if models take turns.
 at::Tensor Weights::load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format) {
-  auto [tensor, is_view] = load_tensor(*store_, name, where, format, context_.upload.get());
+  auto [tensor, is_view] = place(store_->read(name), where, format, context_.upload.get());
+  return keep(name, std::move(tensor), is_view);
+}
+
+at::Tensor Weights::keep(const std::string& name, at::Tensor tensor, bool is_view) {
   if (pinned_ && tensor.is_cpu()) {
     tensor = pinned_->copy(tensor);
-    if (std::exchange(is_view, false)) store_->release(name);
+    is_view = false;
   }
-  if (is_view) note_files();
+  if (is_view) {
+    note_files();
+  } else {
+    store_->release(name);
+  }
   if (component_) component_->add(tensor, numbered_block_of(name));
   return tensor;
 }

@@ -38,6 +38,8 @@ class Weights {
   DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
   LayerWeight take_layer(const std::string& name, at::IntArrayRef shape);
   at::Tensor load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format);
+  /// What becomes of every tensor that was placed: its memory, its files, and its turn on the device.
+  at::Tensor keep(const std::string& name, at::Tensor tensor, bool is_view);
   bool check(const std::string& name, at::IntArrayRef shape);
   void count(const std::string& name);
   void note_files();
