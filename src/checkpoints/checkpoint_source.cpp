@@ -100,11 +100,27 @@ std::string vae_folder(const std::string& path) {
   return fs::exists(inner / "config.json") && !fs::exists(fs::path(path) / "config.json") ? inner.string() : path;
 }
 
-class VaeOverrideSource : public CheckpointSource {
+/// Another source, of which some components are changed.
+class ChangedSource : public CheckpointSource {
+ public:
+  explicit ChangedSource(std::shared_ptr<const CheckpointSource> source) : source_(std::move(source)) {}
+
+  Config config(Component component) const override { return source_->config(component); }
+  std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
+  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
+                                                std::int64_t vocab_size) const override {
+    return source_->text_tokenizer(component, kind, vocab_size);
+  }
+
+ protected:
+  std::shared_ptr<const CheckpointSource> source_;
+};
+
+class VaeOverrideSource : public ChangedSource {
  public:
   VaeOverrideSource(std::shared_ptr<const CheckpointSource> source, const std::string& path,
                     std::vector<std::string> ignored_tensors)
-      : source_(std::move(source)),
+      : ChangedSource(std::move(source)),
         ignored_tensors_(std::move(ignored_tensors)),
         path_(vae_folder(path)),
         config_(
@@ -127,37 +143,24 @@ class VaeOverrideSource : public CheckpointSource {
     if (!fs::is_directory(path_)) return open_vae_file(path_, ignored_tensors_);
     return without_ignored(open_component_folder(path_, Component::kVae), ignored_tensors_);
   }
-  std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
-  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
-                                                std::int64_t vocab_size) const override {
-    return source_->text_tokenizer(component, kind, vocab_size);
-  }
 
  private:
-  std::shared_ptr<const CheckpointSource> source_;
   std::vector<std::string> ignored_tensors_;
   std::string path_, config_;
 };
 
-class QuantizingSource : public CheckpointSource {
+class QuantizingSource : public ChangedSource {
  public:
   QuantizingSource(std::shared_ptr<const CheckpointSource> source, WeightQuantization quantization)
-      : source_(std::move(source)), quantization_(quantization) {}
+      : ChangedSource(std::move(source)), quantization_(quantization) {}
 
-  Config config(Component component) const override { return source_->config(component); }
   std::shared_ptr<const TensorStore> weights(Component component) const override {
     auto store = source_->weights(component);
     const bool has_matrices = is_denoising_model(component) || is_text_encoder(component);
     return has_matrices ? quantizing(std::move(store), quantization_) : store;
   }
-  std::unique_ptr<Tokenizer> tokenizer(Component component) const override { return source_->tokenizer(component); }
-  std::unique_ptr<TextTokenizer> text_tokenizer(Component component, TextTokenizerKind kind,
-                                                std::int64_t vocab_size) const override {
-    return source_->text_tokenizer(component, kind, vocab_size);
-  }
 
  private:
-  std::shared_ptr<const CheckpointSource> source_;
   WeightQuantization quantization_;
 };
 

@@ -14,4 +14,13 @@ inline at::Tensor to_map(const at::Tensor& tokens, std::int64_t height,
   return tokens.reshape({tokens.size(0), height, width, tokens.size(2)}).permute({0, 3, 1, 2});
 }
 
+/// Each token holds a patch of patch x patch cells, with the channels of a cell adjacent.
+inline at::Tensor patches_to_map(const at::Tensor& patches, std::int64_t rows, std::int64_t columns,
+                                 std::int64_t patch) {  // [B, rows * columns, patch * patch * C] -> [B, C, H, W]
+  const auto batch = patches.size(0), channels = patches.size(2) / (patch * patch);
+  return patches.reshape({batch, rows, columns, patch, patch, channels})
+      .permute({0, 5, 1, 3, 2, 4})
+      .reshape({batch, channels, rows * patch, columns * patch});
+}
+
 }  // namespace easel

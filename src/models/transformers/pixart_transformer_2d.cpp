@@ -187,14 +187,12 @@ at::Tensor PixArtTransformer2DModel::embed_caption(const at::Tensor& prompt_embe
 
 at::Tensor PixArtTransformer2DModel::to_latents(const at::Tensor& tokens, const at::Tensor& timesteps,
                                                 const PixArtInput& input, const RunContext& ctx) const {
-  const auto patch = config_.patch_size, batch = input.sample.size(0);
+  const auto patch = config_.patch_size;
   const auto rows = input.sample.size(2) / patch, columns = input.sample.size(3) / patch;
   const auto parts = (scale_shift_table_ + timesteps.unsqueeze(1)).chunk(2, /*dim=*/1);
   const auto patches =
       proj_out_(modulated_layer_norm(tokens, /*shift=*/parts[0], /*scale=*/parts[1], kPixArtFinalEps), ctx);
-  return patches.reshape({batch, rows, columns, patch, patch, config_.out_channels})
-      .permute({0, 5, 1, 3, 2, 4})
-      .reshape({batch, config_.out_channels, rows * patch, columns * patch});
+  return patches_to_map(patches, rows, columns, patch);
 }
 
 at::Tensor PixArtTransformer2DModel::operator()(const PixArtInput& input, const RunContext& ctx) const {

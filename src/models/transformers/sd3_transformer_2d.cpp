@@ -191,13 +191,11 @@ at::Tensor SD3Transformer2DModel::embed_conditioning(const SD3Input& input, cons
 
 at::Tensor SD3Transformer2DModel::to_latents(const at::Tensor& tokens, const at::Tensor& embedding,
                                              const SD3Input& input, const RunContext& ctx) const {
-  const auto patch = config_.patch_size, batch = input.sample.size(0);
+  const auto patch = config_.patch_size;
   const auto rows = input.sample.size(2) / patch, columns = input.sample.size(3) / patch;
   const auto parts = norm_out_(embedding, ctx);
   const auto patches = proj_out_(modulated_layer_norm(tokens, /*shift=*/parts[1], /*scale=*/parts[0], kSd3Eps), ctx);
-  return patches.reshape({batch, rows, columns, patch, patch, config_.out_channels})
-      .permute({0, 5, 1, 3, 2, 4})
-      .reshape({batch, config_.out_channels, rows * patch, columns * patch});
+  return patches_to_map(patches, rows, columns, patch);
 }
 
 at::Tensor SD3Transformer2DModel::operator()(const SD3Input& input, const RunContext& ctx) const {

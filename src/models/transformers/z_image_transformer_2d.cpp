@@ -17,6 +17,7 @@
 #include "models/input_check.h"
 #include "nn/activation.h"
 #include "nn/attention.h"
+#include "nn/layout.h"
 #include "tensor/upload.h"
 
 namespace easel {
@@ -251,15 +252,11 @@ ZImageTransformer2DModel::Sequence ZImageTransformer2DModel::caption_sequence(co
 
 at::Tensor ZImageTransformer2DModel::to_latents(const at::Tensor& tokens, const at::Tensor& modulation,
                                                 const ZImageInput& input, const RunContext& ctx) const {
-  const auto patch = config_.patch_size, batch = input.sample.size(0);
+  const auto patch = config_.patch_size;
   const auto rows = input.sample.size(2) / patch, columns = input.sample.size(3) / patch;
   const auto scale = final_modulation_(activate(Activation::kSilu, modulation), ctx).unsqueeze(1) + 1;
   const auto normed = at::layer_norm(tokens, {config_.dim}, /*weight=*/{}, /*bias=*/{}, kFinalEps).mul_(scale);
-  return final_linear_(normed, ctx)
-      .narrow(1, 0, rows * columns)
-      .reshape({batch, rows, columns, patch, patch, config_.in_channels})
-      .permute({0, 5, 1, 3, 2, 4})
-      .reshape({batch, config_.in_channels, rows * patch, columns * patch});
+  return patches_to_map(final_linear_(normed, ctx).narrow(1, 0, rows * columns), rows, columns, patch);
 }
 
 at::Tensor ZImageTransformer2DModel::operator()(const ZImageInput& input, const RunContext& ctx) const {

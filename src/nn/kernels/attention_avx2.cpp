@@ -6,11 +6,10 @@
 namespace easel::kernels {
 namespace {
 
-struct Float32 {
-  using Unit = float;
+struct Float32 : Float32Rows {
   using Operand = __m256;
   using Sums = __m256;
-  static constexpr int64_t kPerUnit = 1, kWidth = 8, kRows = 6, kColumns = 2;
+  static constexpr int64_t kWidth = 8, kRows = 6, kColumns = 2;
 
   static Sums zero() { return _mm256_setzero_ps(); }
   static Sums all(float x) { return _mm256_set1_ps(x); }
@@ -50,10 +49,6 @@ struct Float32 {
   }
   static float exp2_of(float x) { return _mm256_cvtss_f32(exp2(all(x))); }
 
-  static const float* units(const void* rows, int64_t offset) { return static_cast<const float*>(rows) + offset; }
-  static float column(const void* rows, int64_t key, int64_t keys, int64_t stride, int64_t d) {
-    return key < keys ? static_cast<const float*>(rows)[key * stride + d] : 0.0F;
-  }
   static Operand load_units(const float* x) { return _mm256_loadu_ps(x); }
   static Operand broadcast(const float* x) { return _mm256_broadcast_ss(x); }
   static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm256_fmadd_ps(a, b, sum); }
@@ -64,16 +59,10 @@ struct Float32 {
   }
 };
 
-constexpr AttentionKernel kKernel{.run = &BlockedAttention<Float32>::run,
-                                  .pack_keys = &BlockedAttention<Float32>::pack_keys,
-                                  .pack_values = &BlockedAttention<Float32>::pack_values,
-                                  .packed_key_bytes = &BlockedAttention<Float32>::packed_key_bytes,
-                                  .packed_value_bytes = &BlockedAttention<Float32>::packed_value_bytes};
-
 }  // namespace
 
 const AttentionKernel& float32_attention_avx2() {
-  return kKernel;
+  return kAttentionKernel<Float32>;
 }
 
 }  // namespace easel::kernels

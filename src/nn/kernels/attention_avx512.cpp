@@ -43,15 +43,9 @@ struct Sums16 {
   static float exp2_of(float x) { return _mm512_cvtss_f32(exp2(all(x))); }
 };
 
-struct Float32 : Sums16 {
-  using Unit = float;
+struct Float32 : Sums16, Float32Rows {
   using Operand = __m512;
-  static constexpr int64_t kPerUnit = 1;
 
-  static const float* units(const void* rows, int64_t offset) { return static_cast<const float*>(rows) + offset; }
-  static float column(const void* rows, int64_t key, int64_t keys, int64_t stride, int64_t d) {
-    return key < keys ? static_cast<const float*>(rows)[key * stride + d] : 0.0F;
-  }
   static Operand load_units(const float* x) { return _mm512_loadu_ps(x); }
   static Operand broadcast(const float* x) { return _mm512_set1_ps(*x); }
   static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm512_fmadd_ps(a, b, sum); }
@@ -97,21 +91,14 @@ struct BFloat16 : Sums16 {
   }
 };
 
-template <class Arith>
-constexpr AttentionKernel kKernel{.run = &BlockedAttention<Arith>::run,
-                                  .pack_keys = &BlockedAttention<Arith>::pack_keys,
-                                  .pack_values = &BlockedAttention<Arith>::pack_values,
-                                  .packed_key_bytes = &BlockedAttention<Arith>::packed_key_bytes,
-                                  .packed_value_bytes = &BlockedAttention<Arith>::packed_value_bytes};
-
 }  // namespace
 
 const AttentionKernel& float32_attention_avx512() {
-  return kKernel<Float32>;
+  return kAttentionKernel<Float32>;
 }
 
 const AttentionKernel& bfloat16_attention_avx512() {
-  return kKernel<BFloat16>;
+  return kAttentionKernel<BFloat16>;
 }
 
 }  // namespace easel::kernels

@@ -189,5 +189,23 @@ class BlockedAttention {
   }
 };
 
+template <class Arith>
+constexpr AttentionKernel kAttentionKernel{.run = &BlockedAttention<Arith>::run,
+                                           .pack_keys = &BlockedAttention<Arith>::pack_keys,
+                                           .pack_values = &BlockedAttention<Arith>::pack_values,
+                                           .packed_key_bytes = &BlockedAttention<Arith>::packed_key_bytes,
+                                           .packed_value_bytes = &BlockedAttention<Arith>::packed_value_bytes};
+
+/// What all kernels for float32 read: a unit is a number.
+struct Float32Rows {
+  using Unit = float;
+  static constexpr int64_t kPerUnit = 1;
+
+  static const float* units(const void* rows, int64_t offset) { return static_cast<const float*>(rows) + offset; }
+  static float column(const void* rows, int64_t key, int64_t keys, int64_t stride, int64_t d) {
+    return key < keys ? static_cast<const float*>(rows)[key * stride + d] : 0.0F;
+  }
+};
+
 }  // namespace
 }  // namespace easel::kernels

@@ -33,11 +33,7 @@ class KleinConditioner : public Conditioner {
     if (guidance == Guidance::kOn) {
       rows.negative = encoder_->encode(request.negative_prompt, "negative_prompt", context);
     }
-    return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
-            .text_embeds = {},
-            .time_ids = {},
-            .prompt_cut = rows.cut(),
-            .prompt_tokens = rows.text.tokens};
+    return embeddings_of(rows);
   }
 
  private:

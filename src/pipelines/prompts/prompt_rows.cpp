@@ -55,11 +55,7 @@ class PromptConditioner : public Conditioner {
   DenoiserConditioning encode(const GenerationRequest& request, const Canvas&, Guidance guidance,
                               const RunContext& context) override {
     const auto rows = encode_prompts({&encoder_, 1}, request, guidance, EmptyNegative::kEncoded, context);
-    return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
-            .text_embeds = {},
-            .time_ids = {},
-            .prompt_cut = rows.cut(),
-            .prompt_tokens = rows.text.tokens};
+    return embeddings_of(rows);
   }
 
  private:
@@ -67,6 +63,14 @@ class PromptConditioner : public Conditioner {
 };
 
 }  // namespace
+
+DenoiserConditioning embeddings_of(const PromptRows& rows) {
+  return {.prompt_embeds = concat_rows(rows.negative.embeds, rows.text.embeds),
+          .text_embeds = {},
+          .time_ids = {},
+          .prompt_cut = rows.cut(),
+          .prompt_tokens = rows.text.tokens};
+}
 
 PromptRows encode_prompts(Encoders encoders, const GenerationRequest& request, Guidance guidance, EmptyNegative empty,
                           const RunContext& context) {

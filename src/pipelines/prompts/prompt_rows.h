@@ -33,6 +33,9 @@ PromptRows encode_prompts(std::span<const std::shared_ptr<PromptEncoder>> encode
 /// [1, ...] and [1, ...] -> [2, ...]; only the second where the first is undefined.
 at::Tensor concat_rows(const at::Tensor& first, const at::Tensor& second);
 
+/// What conditions on the embeddings of both prompts and on nothing else.
+DenoiserConditioning embeddings_of(const PromptRows& rows);
+
 /// Conditions on the prompt embeddings of one text encoder and on nothing else, as Stable Diffusion 1.x and 2.x do.
 std::unique_ptr<Conditioner> make_prompt_conditioner(std::shared_ptr<PromptEncoder> encoder);
 
