@@ -74,6 +74,59 @@ try_stage() {
   stage_results+=("$(printf '%5d s  %-6s  %s' $((SECONDS - begun)) "$verdict" "$text")")
 }
 
+# A stage that runs in the background has a key, by which the functions below know its process, its text and its folder.
+declare -A background_pids=() background_texts=()
+background_folder=
+
+# start_stage KEY TEXT COMMAND...: runs a function as a stage in the background. end_stage waits for it. Its output goes to
+# KEY.log in $background_folder, and is printed by end_stage if the stage failed.
+start_stage() {
+  local key=$1 text=$2
+  shift 2
+  stage "$text, in the background"
+  # A process group of its own, so that stop_background_stages also reaches the compilers that it starts.
+  set -m
+  (
+    set -e
+    begun=$SECONDS
+    trap 'printf "%s\n" $((SECONDS - begun)) >"$background_folder/$key.seconds"' EXIT
+    "$@"
+  ) >"$background_folder/$key.log" 2>&1 </dev/null &
+  set +m
+  background_pids[$key]=$!
+  background_texts[$key]=$text
+}
+
+# after_stage KEY: for a function that runs in the background: waits for the end of another stage in the background.
+after_stage() { tail --pid="${background_pids[$1]}" -f /dev/null; }
+
+# end_stage KEY: waits for a stage in the background, and remembers its result for report_stages.
+end_stage() {
+  local key=$1 status=0 verdict=passed text
+  text=${background_texts[$key]}
+  wait "${background_pids[$key]}" || status=$?
+  unset "background_pids[$key]"
+  if [ "$status" != 0 ]; then
+    verdict=FAILED
+    failed_stages+=("$text")
+    cat "$background_folder/$key.log"
+    note "failed: $text"
+  fi
+  stage_results+=("$(printf '%5d s  %-6s  %s' "$(cat "$background_folder/$key.seconds")" "$verdict" "$text, in the background")")
+}
+
+# stop_background_stages: ends what start_stage started and end_stage has not waited for.
+stop_background_stages() {
+  local pid
+  for pid in "${background_pids[@]}"; do
+    kill -- "-$pid" 2>/dev/null || true
+  done
+}
+
+# give_way: makes the calling shell and what it starts use only the processor time that nothing else wants, so that a test
+# which measures how long something takes may run at the same time.
+give_way() { chrt --idle --pid 0 "$BASHPID" 2>/dev/null || renice -n 19 "$BASHPID" >/dev/null; }
+
 # report_stages: prints the duration and the result of each stage; fails if a stage failed.
 report_stages() {
   local text
