@@ -73,17 +73,27 @@ if(EASEL_SANITIZE MATCHES "address")
   list(APPEND EASEL_TEST_ENVIRONMENT LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/leaks.supp)
 endif()
 
-# easel_add_reference(NAME SCRIPT make_x.py): a CTest test that runs SCRIPT with the reference's Python (diffusers,
-# transformers) before the tests that require it. The script's only argument is the folder that it writes its vectors into,
-# build/<preset>/reference/NAME.
+# easel_add_reference(NAME SCRIPT make_x.py [ENVIRONMENT A=B ...]): a CTest test that runs SCRIPT with the reference's
+# Python (diffusers, transformers) before the tests that require it, unless what it made is still current. The script's only
+# argument is the folder that it writes its vectors into, build/<preset>/reference/NAME.
 set(EASEL_REFERENCE_PYTHON ${PROJECT_SOURCE_DIR}/.deps/reference/bin/python CACHE FILEPATH
   "Python with the pinned diffusers and transformers; scripts/test installs it")
+set(EASEL_REFERENCE_VECTORS ${CMAKE_BINARY_DIR}/reference CACHE PATH
+  "Folder of the reference's vectors. Where it is that of another build, they are there and no reference runs")
 function(easel_add_reference name)
-  cmake_parse_arguments(ARG "" "SCRIPT" "" ${ARGN})
+  if(NOT EASEL_REFERENCE_VECTORS STREQUAL "${CMAKE_BINARY_DIR}/reference")
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "SCRIPT" "ENVIRONMENT" ${ARGN})
   cmake_path(ABSOLUTE_PATH ARG_SCRIPT BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  add_test(NAME reference.${name} COMMAND ${EASEL_REFERENCE_PYTHON} ${ARG_SCRIPT} ${CMAKE_BINARY_DIR}/reference/${name})
+  set(folder ${EASEL_REFERENCE_VECTORS}/${name})
+  add_test(NAME reference.${name}
+    COMMAND ${EASEL_REFERENCE_PYTHON} -B ${PROJECT_SOURCE_DIR}/tests/support/run_reference.py ${ARG_SCRIPT} ${folder})
   set_tests_properties(reference.${name} PROPERTIES FIXTURES_SETUP reference_${name} LABELS reference TIMEOUT 600
-    ENVIRONMENT "${EASEL_TEST_ENVIRONMENT}")
+    ENVIRONMENT "${EASEL_TEST_ENVIRONMENT};${ARG_ENVIRONMENT}")
+  if(NOT ARG_ENVIRONMENT) # for references.txt, which tests/CMakeLists.txt writes
+    set_property(GLOBAL APPEND_STRING PROPERTY EASEL_REFERENCES "${ARG_SCRIPT} ${folder}\n")
+  endif()
 endfunction()
 
 # easel_add_test(NAME SOURCES a_test.cpp ... LIBS libs [REFERENCE name] [LABELS labels])
@@ -99,7 +109,7 @@ function(easel_add_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600 ENVIRONMENT "${EASEL_TEST_ENVIRONMENT}")
   if(ARG_REFERENCE)
-    target_compile_definitions(${name} PRIVATE EASEL_REFERENCE_DIR="${CMAKE_BINARY_DIR}/reference/${ARG_REFERENCE}")
+    target_compile_definitions(${name} PRIVATE EASEL_REFERENCE_DIR="${EASEL_REFERENCE_VECTORS}/${ARG_REFERENCE}")
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED reference_${ARG_REFERENCE})
   endif()
 endfunction()

@@ -84,18 +84,6 @@ sigset_t shutdown_signals() {
   return set;
 }
 
-/// A thread may be in a call that does not return: a model on a mount that does not respond, or a device. Nothing that
-/// was accepted waits for it any more.
-void end_soon() {
-  std::thread([] {
-    constexpr std::chrono::seconds kTimeout{5};
-    std::this_thread::sleep_for(kTimeout);
-    log::warning("bye; a model that is being loaded, or a device, does not return");
-    log::flush_background();
-    _exit(0);
-  }).detach();
-}
-
 /// Waits for SIGTERM or SIGINT, then lets accepted requests finish within the drain timeout. A second signal ends the
 /// process at once.
 void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
@@ -188,6 +176,26 @@ void finish_download(std::future<void>& downloading) {
   downloading.get();
 }
 
+/// What cleans up waits for the threads of devices and of models. Where one is in a call that does not return, the
+/// process ends without it: at once for a device that is lost or has not finished its work within the drain timeout,
+/// and after a timeout for what shows only then, such as a model on a mount that does not respond.
+void end_without_waiting(const Engine& engine) {
+  const bool lost = engine.all_devices_lost();
+  if (lost || !engine.at_rest()) {
+    log::error(lost ? "bye; no device works any more"
+                    : "bye; a device does not return from its work, which is given up");
+    log::flush_background();
+    _exit(1);
+  }
+  std::thread([] {
+    constexpr std::chrono::seconds kTimeout{5};
+    std::this_thread::sleep_for(kTimeout);
+    log::warning("bye; a model that is being loaded, or a device, does not return");
+    log::flush_background();
+    _exit(0);
+  }).detach();
+}
+
 }  // namespace
 
 int serve(const Options& options) {
@@ -237,15 +245,8 @@ int serve(const Options& options) {
   }
   server->run();
   shutdown.join();
-  end_soon();
   if (downloading.valid()) finish_download(downloading);
-  const bool lost = engine.all_devices_lost();
-  if (lost || !engine.at_rest()) {
-    log::error(lost ? "bye; no device works any more"
-                    : "bye; a device does not return from its work, which is given up");
-    log::flush_background();
-    _exit(1);  // what cleans up would wait for the device
-  }
+  end_without_waiting(engine);
   log::info("bye");
   return 0;
 }

@@ -1,12 +1,12 @@
 #include "nn/onednn_scratch.h"
 
-#include <ATen/cpu/Utils.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdlib>
 #include <string>
+
+#include "tensor/placement.h"
 
 namespace easel {
 namespace {
@@ -81,15 +81,10 @@ std::int64_t emulated_scratch(const OneDnnConvolution& call, std::int64_t thread
 }
 
 CpuCapabilities cpu_capabilities() {
-  const auto known = at::cpu::get_cpu_capabilities();
-  const auto has = [&](const char* name) {
-    const auto found = known.find(name);
-    return found != known.end() && found->second.isBool() && found->second.toBool();
-  };
-  return {.avx512 = has("avx512_bw"),
-          .avx512_bf16 = has("avx512_bf16"),
-          .amx_bf16 = has("amx_bf16"),
-          .amx_fp16 = has("amx_fp16")};
+  return {.avx512 = cpu_has("avx512_bw"),
+          .avx512_bf16 = cpu_has("avx512_bf16"),
+          .amx_bf16 = cpu_has("amx_bf16"),
+          .amx_fp16 = cpu_has("amx_fp16")};
 }
 
 std::string in_upper_case(std::string_view text) {

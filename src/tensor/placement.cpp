@@ -113,14 +113,14 @@ bool cpu_supports(c10::ScalarType dtype) {
   return op && op->typed<bool()>().call();
 }
 
-bool cpu_multiplies_bfloat16() {
-  if (!cpu_supports(c10::kBFloat16)) return false;
+bool cpu_has(const char* instructions) {
   const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto has = [&](const char* name) {
-    const auto found = capabilities.find(name);
-    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
-  };
-  return has("avx512_bf16") || has("amx_bf16");
+  const auto found = capabilities.find(instructions);
+  return found != capabilities.end() && found->second.isBool() && found->second.toBool();
+}
+
+bool cpu_multiplies_bfloat16() {
+  return cpu_supports(c10::kBFloat16) && (cpu_has("avx512_bf16") || cpu_has("amx_bf16"));
 }
 
 std::string dtype_name(c10::ScalarType dtype) {

@@ -52,6 +52,10 @@ Placement make_placement(const std::string& device, const std::string& dtype);
 /// be called before models are loaded. libtorch's own default, and diffusers', is true.
 void allow_tf32(bool allowed);
 
+/// Whether this machine's CPU has a set of instructions, by libtorch's name: "avx512_bf16", "amx_bf16". False for a
+/// name that libtorch does not know.
+bool cpu_has(const char* instructions);
+
 /// Whether this machine's CPU has instructions for a dtype. Without them libtorch still computes in it, but many times
 /// slower than in float32 and with far more memory.
 bool cpu_supports(c10::ScalarType dtype);

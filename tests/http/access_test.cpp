@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "core/base64.h"
-#include "easel/error.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <map>
 
 #include "models/autoencoders/autoencoder_kl.h"
 #include "models/text_encoders/clip_text_model.h"
@@ -16,6 +15,7 @@
 #include "models/transformers/z_image_transformer_2d.h"
 #include "models/unet/unet_2d_condition.h"
 #include "weights/loading/weights.h"
+#include "weights/stores/tensor_table.h"
 
 namespace easel {
 namespace {
@@ -32,25 +32,18 @@ class ShapeStore : public TensorStore {
  public:
   explicit ShapeStore(const json& shapes) {
     for (const auto& [name, shape] : shapes.items()) {
-      infos_[name] = {.file = "shapes.json", .dtype = at::kFloat, .shape = shape.get<std::vector<std::int64_t>>()};
+      tensors_.add(name, {.file = "shapes.json", .dtype = at::kFloat, .shape = shape.get<std::vector<std::int64_t>>()});
     }
   }
-  std::vector<std::string> names() const override {
-    std::vector<std::string> names;
-    for (const auto& [name, info] : infos_) names.push_back(name);
-    return names;
-  }
-  const TensorInfo* find(const std::string& name) const override {
-    const auto found = infos_.find(name);
-    return found == infos_.end() ? nullptr : &found->second;
-  }
+  std::vector<std::string> names() const override { return tensors_.names(); }
+  const TensorInfo* find(const std::string& name) const override { return tensors_.find(name); }
   at::Tensor read(const std::string& name) const override {
-    return at::empty(infos_.at(name).shape, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
+    return at::empty(tensors_.find(name)->shape, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
   }
   std::string where() const override { return "shapes.json"; }
 
  private:
-  std::map<std::string, TensorInfo> infos_;
+  TensorTable tensors_;
 };
 
 template <class Model, class ModelConfig>

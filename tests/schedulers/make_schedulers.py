@@ -5,6 +5,7 @@ its numbers; see scheduler_runs.py), vectors.bin (raw float32), and tables of th
 implements itself.
 """
 
+import functools
 import inspect
 import itertools
 import json
@@ -21,6 +22,8 @@ from function_tables import logarithms, quantiles, seeds
 from random_runs import BATCH, ODD, SMALL, SPACINGS, random_config, random_run
 from scheduler_runs import NAMES, PLAIN, class_of, run, takes
 
+# diffusers asks for the same few signatures 16 times for each scheduler that it makes, here 12,000.
+inspect.signature = functools.cache(inspect.signature)
 PREDICTION_TYPES = {
     "pndm": ["epsilon", "v_prediction"],
     "euler_ancestral": ["epsilon", "v_prediction"],

@@ -3,6 +3,10 @@
 #include <ATen/Context.h>
 #include <gmock/gmock.h>
 
+#include <fstream>
+#include <string>
+
+#include "core/text.h"
 #include "easel/error.h"
 #include "support/message_of.h"
 #include "tensor/compute_capability.h"
@@ -52,6 +56,20 @@ TEST(Placement, DeviceFollowsFromWhatTheMachineHas) {
   EXPECT_THAT(why("cuda", none), HasSubstr("no CUDA"));
   EXPECT_THAT(why("cuda", old_driver), HasSubstr("driver"));
   EXPECT_THAT(why("cuda:1", one), HasSubstr("1 CUDA devices"));
+}
+
+// The kernel lists the same instructions under the same names.
+TEST(Placement, InstructionsOfTheCpuAreThoseOfTheKernelsList) {
+  std::ifstream file("/proc/cpuinfo");
+  std::string list;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("flags")) list = line + " ";
+  }
+  if (list.empty()) GTEST_SKIP() << "not an x86 processor with Linux";
+  for (const char* name : {"avx2", "avx512_bf16", "amx_bf16"}) {
+    EXPECT_EQ(cpu_has(name), list.find(concat(' ', name, ' ')) != std::string::npos) << name;
+  }
+  EXPECT_FALSE(cpu_has("no_such_instructions"));
 }
 
 TEST(Placement, UnusedGpuIsAnErrorInTheLog) {

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/Version.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -14,6 +13,7 @@
 #include <numbers>
 
 #include "nn/kernels/attention_kernel.h"
+#include "tensor/placement.h"
 
 namespace easel {
 namespace {
@@ -22,12 +22,6 @@ using kernels::AttentionHead;
 using kernels::AttentionKernel;
 
 #if defined(__x86_64__)
-
-bool cpu_has(const char* instructions) {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto found = capabilities.find(instructions);
-  return found != capabilities.end() && found->second.isBool() && found->second.toBool();
-}
 
 const AttentionKernel* find_float32_kernel() {
   const auto allowed = at::get_cpu_capability();

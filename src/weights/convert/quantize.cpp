@@ -14,6 +14,7 @@
 #include "weights/stores/quantization.h"
 #include "weights/stores/safetensors.h"
 #include "weights/stores/safetensors_writer.h"
+#include "weights/stores/tensor_table.h"
 
 namespace easel {
 namespace {
@@ -38,28 +39,21 @@ class ScaledTensors : public TensorStore {
         info.blocks = nullptr;
         info.dtype = c10::ScalarType::Float8_e4m3fn;
         const auto scale = layer_of(name) + ".weight_scale";
-        infos_[scale] = {.file = info.file, .dtype = c10::kFloat, .shape = {}};
+        tensors_.add(scale, {.file = info.file, .dtype = c10::kFloat, .shape = {}});
         weights_[scale] = name;
       }
-      infos_[name] = std::move(info);
+      tensors_.add(name, std::move(info));
     }
   }
 
-  std::vector<std::string> names() const override {
-    std::vector<std::string> names;
-    for (const auto& [name, info] : infos_) names.push_back(name);
-    return names;
-  }
-  const TensorInfo* find(const std::string& name) const override {
-    const auto found = infos_.find(name);
-    return found == infos_.end() ? nullptr : &found->second;
-  }
+  std::vector<std::string> names() const override { return tensors_.names(); }
+  const TensorInfo* find(const std::string& name) const override { return tensors_.find(name); }
   at::Tensor read(const std::string& name) const override {
     if (const auto weight = weights_.find(name); weight != weights_.end()) {
       return blocks_->read_blocks(weight->second).value().scale.reshape({});
     }
     if (blocks_->find(name)->blocks == nullptr) return blocks_->read(name);
-    return blocks_->read_blocks(name).value().blocks.view(infos_.at(name).dtype);
+    return blocks_->read_blocks(name).value().blocks.view(tensors_.find(name)->dtype);
   }
   void release(const std::string& name) const override {
     const auto weight = weights_.find(name);
@@ -76,7 +70,7 @@ class ScaledTensors : public TensorStore {
 
  private:
   std::shared_ptr<const TensorStore> blocks_;
-  std::map<std::string, TensorInfo> infos_;
+  TensorTable tensors_;
   std::map<std::string, std::string> weights_;  // by the names of their scales
 };
 

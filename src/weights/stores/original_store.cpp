@@ -7,6 +7,7 @@
 #include "easel/error.h"
 #include "weights/format/message_format.h"
 #include "weights/stores/original_names.h"
+#include "weights/stores/tensor_table.h"
 
 namespace easel {
 namespace {
@@ -73,19 +74,12 @@ class OriginalStore : public TensorStore {
       if (stored == nullptr) continue;
       auto info = *stored;
       info.shape = shape_in_form(original, *stored);
-      infos_.emplace(name, std::move(info));
+      tensors_.add(name, std::move(info));
     }
   }
 
-  std::vector<std::string> names() const override {
-    std::vector<std::string> names;
-    for (const auto& [name, info] : infos_) names.push_back(name);
-    return names;
-  }
-  const TensorInfo* find(const std::string& name) const override {
-    const auto found = infos_.find(name);
-    return found == infos_.end() ? nullptr : &found->second;
-  }
+  std::vector<std::string> names() const override { return tensors_.names(); }
+  const TensorInfo* find(const std::string& name) const override { return tensors_.find(name); }
   at::Tensor read(const std::string& name) const override {
     const auto* info = find(name);
     if (info == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
@@ -129,7 +123,7 @@ class OriginalStore : public TensorStore {
  private:
   std::shared_ptr<const TensorStore> store_;
   OriginalNames names_;
-  std::map<std::string, TensorInfo> infos_;  // of the tensors that the file holds
+  TensorTable tensors_;  // of the tensors that the file holds
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "easel/error.h"
 #include "tensor/placement.h"
 #include "weights/format/message_format.h"
+#include "weights/stores/tensor_table.h"
 
 namespace easel {
 namespace {
@@ -156,16 +157,12 @@ class ScaledStore : public TensorStore {
         info.blocks = find_block_format(c10::toString(info.dtype));
         info.dtype = c10::kFloat;
       }
-      infos_.emplace(name, std::move(info));
-      names_.push_back(std::move(name));
+      tensors_.add(std::move(name), std::move(info));
     }
   }
 
-  std::vector<std::string> names() const override { return names_; }
-  const TensorInfo* find(const std::string& name) const override {
-    const auto found = infos_.find(name);
-    return found == infos_.end() ? nullptr : &found->second;
-  }
+  std::vector<std::string> names() const override { return tensors_.names(); }
+  const TensorInfo* find(const std::string& name) const override { return tensors_.find(name); }
   at::Tensor read(const std::string& name) const override {
     if (find(name) == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
     const auto found = scales_.find(name);
@@ -192,8 +189,7 @@ class ScaledStore : public TensorStore {
  private:
   std::shared_ptr<const SafetensorsFile> file_;
   std::map<std::string, std::string> scales_;  // by weight
-  std::vector<std::string> names_;
-  std::map<std::string, TensorInfo> infos_;
+  TensorTable tensors_;
 };
 
 }  // namespace

@@ -17,8 +17,8 @@ from checkpoints import PROMPT, Writer, draw, source_image  # noqa: E402
 from original_flux2 import write_files  # noqa: E402
 from qwen_files import qwen_config, tokenizer  # noqa: E402
 from reference_vectors import randomize  # noqa: E402
-from transformer_checkpoints import (attention_of, of_mode, save_random_lora, scale_outputs, with_loras,  # noqa: E402
-                                     with_other_rounding)
+from transformer_checkpoints import (attention_of, of_mode, remember, save_random_lora, scale_outputs,  # noqa: E402
+                                     with_loras, with_other_rounding)
 
 FOLDER = pathlib.Path(sys.argv[1])
 MODES = {"text": Flux2KleinPipeline, "edit": Flux2KleinPipeline, "inpaint": Flux2KleinInpaintPipeline}
@@ -153,7 +153,10 @@ def draw_case(pipe, case, generator=None):
 
 
 def load(folder):
-    return with_other_rounding(Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32))
+    pipes = with_other_rounding(Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32))
+    for pipe in pipes:
+        remember(pipe.text_encoder)
+    return pipes
 
 
 def main():
