@@ -1,8 +1,9 @@
-// AI SDK 6 and 7: images, edits, errors, models. usage: node ai_sdk.mjs BASE_URL FOLDER
+// AI SDK 6 and 7: images, edits, masks, errors. usage: node ai_sdk.mjs BASE_URL FOLDER
 import fs from 'node:fs';
 import path from 'node:path';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import * as ai from 'ai';
+import { maskPng } from './png.mjs';
 
 const [baseURL, folder] = process.argv.slice(2);
 const provider = createOpenAICompatible({ name: 'easel', baseURL, apiKey: 'any key' });
@@ -41,6 +42,21 @@ for (const used of [images.slice(0, 1), images]) {
   const edited = await draw({ prompt: { text: 'a fox on a yellow background', images: used }, options: { seed: 3, strength: 0.9 } });
   fs.writeFileSync(path.join(folder, `edited${used.length}--128x128--yellow.png`), edited.image.uint8Array);
 }
+const masked = await draw({ prompt: { text: 'a fox', images: images.slice(1), mask: maskPng(128, 128, 64) }, n: 2, options: { seed: 5 } });
+report('n masked edits', masked.images.length === 2 && masked.images[0].base64 !== masked.images[1].base64 &&
+  masked.images[0].base64 !== first.image.base64, 'they are the same');
+// Version 6 does not read them from this provider.
+if (!JSON.parse(fs.readFileSync('node_modules/ai/package.json', 'utf8')).version.startsWith('6.')) {
+  const { usage } = await draw({ prompt: 'a fox', options: { seed: 1 } });
+  report('tokens are counted', usage.totalTokens > 0, JSON.stringify(usage));
+}
+try {
+  await draw({ prompt: 'a fox', options: { num_inference_steps: 250 }, abortSignal: AbortSignal.timeout(200) });
+  report('a call that is given up', false, 'was answered');
+} catch (error) {
+  report('a call that is given up', /abort|timeout/i.test(`${error.name} ${error.message}`), `got ${error.name}: ${error.message}`);
+}
+report('the next request is answered', (await draw({ prompt: 'a red apple', options: { seed: 1 } })).image.base64 === first.image.base64, 'it is another');
 try {
   await draw({ prompt: 'a fox', id: 'no-such-model' });
   report('unknown model', false, 'was answered');

@@ -26,14 +26,22 @@ def expect_error(name, call, error_class, **attributes):
         report(name, False, f"was answered with {str(response)[:200]}")
 
 
-def mask_png(width, height, first_column):
-    """A PNG in the form of OpenAI's masks: opaque up to this column, and transparent, that is, to be regenerated, from it on."""
+def png(width, height, row):
+    """A PNG of 8 bits with alpha, whose rows are all these bytes."""
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    row = b"\0" + b"\0\0\0\xff" * first_column + b"\0\0\0\0" * (width - first_column)
-    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)  # 8 bits, RGB and alpha
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress((b"\0" + row) * height)) + chunk(b"IEND", b"")
+
+
+def mask_png(width, height, first_column):
+    """A PNG in the form of OpenAI's masks: opaque up to this column, and transparent, that is, to be regenerated, from it on."""
+    return png(width, height, b"\0\0\0\xff" * first_column + b"\0\0\0\0" * (width - first_column))
+
+
+def color_png(width, height, color):
+    return png(width, height, bytes((*color, 255)) * width)
 
 
 def decode(b64_json):

@@ -1,6 +1,7 @@
-// openai-node: images, errors by class, models. usage: node client.mjs BASE_URL FOLDER
+// openai-node: images, edits, variations, streams, errors by class, models. usage: node client.mjs BASE_URL FOLDER
 import fs from 'node:fs';
 import path from 'node:path';
+import { maskPng } from './png.mjs';
 import OpenAI, { toFile } from 'openai';
 
 const [baseURL, folder] = process.argv.slice(2);
@@ -59,6 +60,49 @@ for (const [format, magic] of [['png', '89504e47'], ['jpeg', 'ffd8ff'], ['webp',
 const several = await edit({ image: [bytes, bytes], prompt, seed: 3, strength: 0.9 });
 report('of two images the first is used', several.images_used === 1 && b64(several) === b64(edited), `got ${several.images_used}`);
 report('what is not used is listed', (await draw({ prompt: 'a fox', foo: 1 })).ignored?.join() === 'foo', 'it is not');
+
+// Masks in OpenAI's form, and variations.
+const apple = () => toFile(Buffer.from(b64(pair), 'base64'), 'apple.png', { type: 'image/png' });
+const mask = (width) => toFile(maskPng(width, 128, 64), 'mask.png', { type: 'image/png' });
+const masked = await edit({ image: await apple(), mask: await mask(128), prompt, n: 2, seed: 5 });
+report('n masked edits', masked.data.length === 2 && b64(masked) !== masked.data[1].b64_json && b64(masked) !== b64(pair), 'they are the same');
+await expectError('a mask of another size', async () => edit({ image: await apple(), mask: await mask(64), prompt }), OpenAI.BadRequestError,
+  { status: 400, param: 'mask', code: 'invalid_mask_image_format' });
+if (client.images.createVariation) {
+  const varied = await client.images.createVariation({ image: await apple(), response_format: 'b64_json', size: '128x128' });
+  report('a variation', varied.data.length === 1 && b64(varied) !== b64(pair), 'it is the image itself');
+}
+
+// Streams, which version 4 does not read.
+const version = JSON.parse(fs.readFileSync('node_modules/openai/package.json', 'utf8')).version;
+const appleAgain = () => draw({ prompt: 'a red apple', seed: 1 });
+if (!version.startsWith('4.')) {
+  const events = [];
+  for await (const event of await client.images.generate({ prompt: 'a red apple', size: '128x128', seed: 1, stream: true, partial_images: 2 })) {
+    events.push(event);
+  }
+  report('the events of a stream', events.map((event) => event.type).join() ===
+    'image_generation.partial_image,image_generation.partial_image,image_generation.completed', `got ${events.map((event) => event.type)}`);
+  report('a streamed image is the same image', events.at(-1).b64_json === b64(pair), 'it is another');
+  const kinds = [];
+  for await (const event of await edit({ image: await apple(), prompt, seed: 5, stream: true })) kinds.push(event.type);
+  report('the events of a streamed edit', kinds.join() === 'image_edit.completed', `got ${kinds}`);
+  for await (const event of await client.images.generate({ prompt: 'a fox', size: '128x128', stream: true, partial_images: 3 })) {
+    if (event) break;
+  }
+  report('a request after a stream that was left', b64(await appleAgain()) === b64(pair), 'it is another');
+  await expectError('a stream of a bad request', () => client.images.generate({ prompt: 'a fox', size: '512', stream: true }),
+    OpenAI.BadRequestError, { status: 400, param: 'size' });
+}
+
+// A caller that gives up.
+try {
+  await client.images.generate({ prompt: 'a fox', num_inference_steps: 250 }, { signal: AbortSignal.timeout(200) });
+  report('a call that is given up', false, 'was answered');
+} catch (error) {
+  report('a call that is given up', error instanceof OpenAI.APIUserAbortError, `got ${error.constructor.name}: ${error.message}`);
+}
+report('the next request is answered', b64(await appleAgain()) === b64(pair), 'it is another');
 
 const ids = [];
 for await (const model of client.models.list()) ids.push(model.id);

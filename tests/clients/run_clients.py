@@ -1,6 +1,6 @@
 """OpenAI's clients and curl against the real server with the model that ships; ends with "N passed, N failed".
 
-usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients [--more]
+usage: run_clients.py --easel build/dev/easel --model models/emoji --clients .deps/clients [--references FOLDER | --more]
 `scripts/test` installs the clients. With --more, it runs those of the folder `more` instead, which `scripts/check --all` installs.
 """
 import argparse
@@ -94,7 +94,8 @@ def node_program(clients):
 
 def test_node(tally, server, clients, client, script, folder):
     (folder / "node_modules").symlink_to((clients / "node" / client / "node_modules").resolve())
-    shutil.copy(HERE / script, folder)
+    for copied in (script, "png.mjs"):
+        shutil.copy(HERE / copied, folder)
     output, code = run([node_program(clients), pathlib.Path(script).name, f"http://127.0.0.1:{server.port}/v1", str(folder)], cwd=folder)
     tally.add_lines(f"node {client}", output, code)
     check_images(tally, f"node {client}", folder)
@@ -247,11 +248,25 @@ def run_more(options, clients):
     return 1 if tally.failed else 0
 
 
+def test_references(tally, options, clients, scratch):
+    """Edits of several images by a model that uses all of them."""
+    with Server(options.easel, f"klein={options.references}", 0, scratch / "references.log", "--dtype", "float32") as server:
+        for client in (*MODERN, "litellm"):
+            folder = scratch / f"references-{client}"
+            folder.mkdir()
+            test_python(tally, server, clients, client, "references.py", folder)
+        for client in (*NODE_CLIENTS, *AI_SDKS):
+            folder = scratch / f"references-node-{client}"
+            folder.mkdir()
+            test_node(tally, server, clients, client, "references.mjs", folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--easel", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", required=True, type=pathlib.Path)
+    parser.add_argument("--references", type=pathlib.Path, help="the small FLUX.2 klein that tests/pipelines/reference/make_flux2_klein.py wrote")
     parser.add_argument("--more", action="store_true")
     options = parser.parse_args()
     clients = options.clients.resolve()
@@ -283,6 +298,8 @@ def main():
             test_garbage(tally, server)
             test_port_in_use(tally, options.easel, options.model, server)
             tally.add("the server is still there", server.process.poll() is None and server.health() == 200)
+        if options.references:
+            test_references(tally, options, clients, scratch)
         test_sigterm(tally, options.easel, options.model, scratch / "sigterm.log")
     print(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed else 0

@@ -46,3 +46,12 @@ varied = openai.Image.create_variation(image=image.read_bytes(), size="128x128",
 checks.report("a variation has a link", checks.fetch_base64(varied["data"][0]["url"]).startswith("iVBORw0KGgo"), str(varied)[:200])
 checks.report("models are listed", "emoji" in [model["id"] for model in openai.Model.list()["data"]])
 checks.expect_equal("a model is found", openai.Model.retrieve("emoji")["id"], "emoji")
+# openai 0.28 sends `request_timeout` of this call to the server, so the limit is that of its connections.
+try:
+    openai.api_requestor.APIRequestor(api_base=openai.api_base).request("post", "/images/generations", {"prompt": "a fox", "num_inference_steps": 250},
+                                                                        request_timeout=0.2)
+    checks.report("a client that gives up", False, "was answered")
+except openai.error.Timeout as error:
+    checks.report("a client that gives up", True, str(error))
+checks.expect_equal("the next request is answered", openai.Image.create(prompt="a fox on a blue background", size="128x128", seed=3)["data"][0]["b64_json"],
+                    plain["b64_json"])

@@ -5,6 +5,8 @@ usage: webui.py BASE_URL FOLDER
 import io
 import pathlib
 import sys
+import threading
+import time
 import urllib.parse
 
 import checks
@@ -68,3 +70,24 @@ try:
     checks.report("an unknown sampler", False, "was answered")
 except RuntimeError as error:
     checks.report("an unknown sampler", error.args[0] == 404 and "Sampler not found" in error.args[1], str(error))
+# What is running ends when it is interrupted, and the next call is answered.
+failures = []
+
+
+def draw_slowly():
+    try:
+        draw(steps=250)
+        failures.append("was answered")
+    except RuntimeError as error:
+        failures.append(error.args[0])
+
+
+slow = threading.Thread(target=draw_slowly)
+slow.start()
+deadline = time.monotonic() + 20
+while api.get_progress()["state"]["job_count"] == 0 and time.monotonic() < deadline:
+    time.sleep(0.05)
+api.interrupt()
+slow.join(20)
+checks.expect_equal("interrupt ends the running call", failures, [503])
+checks.report("the next call is answered", draw().image.tobytes() == first.image.tobytes(), "it is another image")

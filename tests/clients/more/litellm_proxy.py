@@ -1,10 +1,11 @@
-"""LiteLLM's proxy in front of the server, as its users ask it.
+"""LiteLLM's proxy in front of the server, with the configuration of the guide, as its users ask it.
 
 usage: litellm_proxy.py BASE_URL FOLDER
 """
 import json
 import os
 import pathlib
+import re
 import secrets
 import signal
 import socket
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 
 import checks
+import yaml
 
 base_url, folder = sys.argv[1:]
 START_SECONDS = 120
@@ -23,10 +25,12 @@ with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
 config = pathlib.Path(folder) / "config.yaml"
-models = {"dall-e-2": "openai/dall-e-2", "gpt-image-1": "openai/gpt-image-1", "unknown": "openai/no-such-model"}
-config.write_text(json.dumps({"model_list": [
-    {"model_name": name, "litellm_params": {"model": model, "api_base": base_url, "api_key": "any", "max_retries": 0}}
-    for name, model in models.items()], "litellm_settings": {"num_retries": 0}, "router_settings": {"num_retries": 0}}))
+guide = pathlib.Path(__file__).resolve().parents[3] / "docs" / "guide" / "clients.md"
+written = re.search(r"^```yaml client=litellm-proxy\n(.*?)^```$", guide.read_text(), re.DOTALL | re.MULTILINE).group(1)
+settings = yaml.safe_load(written.replace("http://localhost:9225/v1", base_url))
+for name, model in {"dall-e-2": "openai/dall-e-2", "unknown": "openai/no-such-model"}.items():
+    settings["model_list"].append({"model_name": name, "litellm_params": {"model": model, "api_base": base_url, "api_key": "any", "max_retries": 0}})
+config.write_text(yaml.safe_dump({**settings, "litellm_settings": {"num_retries": 0}, "router_settings": {"num_retries": 0}}))
 log = (pathlib.Path(folder) / "proxy.log").open("wb")
 proxy = subprocess.Popen([sys.executable, "-c", "from litellm.proxy.proxy_cli import run_server; run_server()", "--config", str(config), "--port",
                           str(port), "--host", "127.0.0.1"], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
