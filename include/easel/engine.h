@@ -189,7 +189,8 @@ struct EngineOptions {
   std::optional<std::chrono::milliseconds> keep_alive{};  ///< an idle model is unloaded after it; none: never
   std::chrono::milliseconds load_retry{30000};  ///< a failed load ends requests for so long, then it is tried again
   std::shared_ptr<EngineObserver> observer{};   ///< may be null
-  /// A loop that has been in one turn for longer is in Engine::stalled_loops(). None: no loop is.
+  /// A loop that has completed neither a unit of work nor a block of a model within one for longer than this is in
+  /// Engine::stalled_loops(). None: no loop is.
   std::optional<std::chrono::milliseconds> stall_after{};
   /// How long Engine::drain waits for what devices still do after it has ended the requests.
   std::chrono::milliseconds abort_timeout{20000};
@@ -225,7 +226,7 @@ struct ModelStatus {
 /// A loop that has work and makes no progress with it.
 struct StalledLoop {
   std::string device{};
-  double seconds = 0;  ///< since its latest turn began
+  double seconds = 0;  ///< since it last made progress
   std::string work{};  ///< what it does, e.g. "step of model emoji"
 };
 
@@ -289,8 +290,8 @@ class Engine {
   /// @param options  as they were given to submit
   virtual RetryAdvice advise_retry(const SubmitOptions& options) = 0;
 
-  /// The loops that have been in one turn for longer than EngineOptions::stall_after, e.g. because a driver does not
-  /// return.
+  /// The loops that have made no progress for longer than EngineOptions::stall_after, e.g. because a driver does not
+  /// return. A call of a pipeline makes progress whenever it asks its StopPredicate.
   virtual std::vector<StalledLoop> stalled_loops() const = 0;
 
   /// Whether every device is lost (kDeviceLost), so that no request can succeed until the process is started again. A

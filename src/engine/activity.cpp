@@ -4,13 +4,18 @@ namespace easel {
 
 void Activity::turned() {
   const MutexLock lock(mutex_);
-  turned_at_ = now_();
+  moved_at_ = now_();
   what_ = "wait for the device";
+}
+
+void Activity::progressed() {
+  const MutexLock lock(mutex_);
+  moved_at_ = now_();
 }
 
 void Activity::rested() {
   const MutexLock lock(mutex_);
-  turned_at_.reset();
+  moved_at_.reset();
 }
 
 void Activity::doing(std::string what) {
@@ -20,8 +25,8 @@ void Activity::doing(std::string what) {
 
 std::optional<Activity::Busy> Activity::busy() const {
   const MutexLock lock(mutex_);
-  if (!turned_at_) return std::nullopt;
-  return Busy{.seconds = seconds_between(*turned_at_, now_()), .what = what_};
+  if (!moved_at_) return std::nullopt;
+  return Busy{.seconds = seconds_between(*moved_at_, now_()), .what = what_};
 }
 
 }  // namespace easel

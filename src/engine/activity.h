@@ -17,13 +17,15 @@ class Activity {
 
   /// The loop begins a turn.
   void turned();
+  /// The work of the turn has progressed: another block of a model has been computed.
+  void progressed();
   /// The loop waits, because it has no work.
   void rested();
   /// @param what  a verb and its object, e.g. "step of model emoji"
   void doing(std::string what);
 
   struct Busy {
-    double seconds;    ///< since the latest turn began
+    double seconds;    ///< since the latest turn began, or its work last progressed
     std::string what;  ///< of that turn
   };
   /// None while the loop waits.
@@ -32,7 +34,7 @@ class Activity {
  private:
   const Clock now_;
   mutable Mutex mutex_;
-  std::optional<TimePoint> turned_at_ EASEL_GUARDED_BY(mutex_);
+  std::optional<TimePoint> moved_at_ EASEL_GUARDED_BY(mutex_);
   std::string what_ EASEL_GUARDED_BY(mutex_);
 };
 

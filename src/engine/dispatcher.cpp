@@ -8,20 +8,6 @@ namespace easel {
 
 namespace {
 
-// True when every request has ended, so that nobody waits for the call's result.
-StopPredicate stop_when_all_ended(std::vector<std::shared_ptr<QueuedJob>> jobs) {
-  return [jobs = std::move(jobs)] {
-    // Asks every job, without stopping at the first that goes on: this is what ends a job whose deadline has passed.
-    return std::count_if(jobs.begin(), jobs.end(), [](const auto& job) { return !job->ended_or_expired(); }) == 0;
-  };
-}
-
-StopPredicate stop_when_all_ended(const std::vector<ActiveImageRef>& images) {
-  std::vector<std::shared_ptr<QueuedJob>> jobs;
-  for (const auto& each : images) jobs.push_back(each.request->job);
-  return stop_when_all_ended(std::move(jobs));
-}
-
 template <class T>
 std::unique_ptr<T> require_ticket(std::unique_ptr<T> ticket) {
   if (!ticket) throw Error(ErrorCode::kInternal, "the pipeline returned no ticket");
@@ -31,13 +17,30 @@ std::unique_ptr<T> require_ticket(std::unique_ptr<T> ticket) {
 }  // namespace
 
 Dispatcher::Dispatcher(CostModel& costs, Residency& residency, Availability& availability, InFlight& in_flight,
-                       Clock now, std::shared_ptr<EngineObserver> observer)
+                       Activity& activity, Clock now, std::shared_ptr<EngineObserver> observer)
     : costs_(costs),
       residency_(residency),
       availability_(availability),
       in_flight_(in_flight),
+      activity_(activity),
       now_(std::move(now)),
       observer_(std::move(observer)) {}
+
+// True when every request has ended, so that nobody waits for the call's result. It is asked between the blocks of a
+// model, so that a long step is not taken for a stall.
+StopPredicate Dispatcher::stop_when_all_ended(std::vector<std::shared_ptr<QueuedJob>> jobs) {
+  return [this, jobs = std::move(jobs)] {
+    activity_.progressed();
+    // Asks every job, without stopping at the first that goes on: this is what ends a job whose deadline has passed.
+    return std::count_if(jobs.begin(), jobs.end(), [](const auto& job) { return !job->ended_or_expired(); }) == 0;
+  };
+}
+
+StopPredicate Dispatcher::stop_when_all_ended(const std::vector<ActiveImageRef>& images) {
+  std::vector<std::shared_ptr<QueuedJob>> jobs;
+  for (const auto& each : images) jobs.push_back(each.request->job);
+  return stop_when_all_ended(std::move(jobs));
+}
 
 WorkInfo Dispatcher::info_of(const std::vector<ActiveImageRef>& images) const {
   WorkInfo info{.parts = {},

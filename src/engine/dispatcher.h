@@ -7,6 +7,7 @@
 
 #include "easel/engine.h"
 #include "engine/active_request.h"
+#include "engine/activity.h"
 #include "engine/availability.h"
 #include "engine/device/clock.h"
 #include "engine/device/cost_model.h"
@@ -21,8 +22,8 @@ namespace easel {
 class Dispatcher {
  public:
   /// All of them must outlive this object. @param observer  may be null
-  Dispatcher(CostModel& costs, Residency& residency, Availability& availability, InFlight& in_flight, Clock now,
-             std::shared_ptr<EngineObserver> observer);
+  Dispatcher(CostModel& costs, Residency& residency, Availability& availability, InFlight& in_flight,
+             Activity& activity, Clock now, std::shared_ptr<EngineObserver> observer);
 
   /// Begins the request's next images. @param images  how many, 1 or more
   void begin(const std::shared_ptr<ActiveRequest>& request, std::int64_t images);
@@ -32,6 +33,8 @@ class Dispatcher {
   void finish(const ActiveImageRef& target);
 
  private:
+  StopPredicate stop_when_all_ended(std::vector<std::shared_ptr<QueuedJob>> jobs);
+  StopPredicate stop_when_all_ended(const std::vector<ActiveImageRef>& images);
   WorkInfo info_of(const std::vector<ActiveImageRef>& images) const;
   void step_failed(const std::vector<ActiveImageRef>& images, const Failure& failure);
   bool evict_for_retry(const Failure& failure, const ActiveRequest& request, bool& retried);
@@ -41,6 +44,7 @@ class Dispatcher {
   Residency& residency_;
   Availability& availability_;
   InFlight& in_flight_;
+  Activity& activity_;
   const Clock now_;
   const std::shared_ptr<EngineObserver> observer_;
 };

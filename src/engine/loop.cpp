@@ -39,18 +39,19 @@ Loop::Loop(Queue& queue, Residency& residency, DeviceBoard& board, Policy& polic
       availability_(board, limits.device, residency, now_),
       activity_(now_),
       in_flight_(costs_, policy, residency, availability_, limits.max_steps_in_flight, now_, observer_),
-      dispatcher_(costs_, residency, availability_, in_flight_, now_, observer_) {}
+      dispatcher_(costs_, residency, availability_, in_flight_, activity_, now_, observer_) {}
 
 void Loop::run() {
   do {
-    activity_.turned();
-    while (turn()) activity_.turned();
+    while (turn()) {
+    }
     activity_.rested();
   } while (queue_.wait_for_work(limits_.device, next_wakeup()));
   residency_.unload_all();
 }
 
 bool Loop::turn() {
+  activity_.turned();
   in_flight_.settle();
   end_requests_of_lost_device();
   sweep();

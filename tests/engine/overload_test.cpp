@@ -172,5 +172,21 @@ TEST(Overload, RejectedClientsAreSpreadOverTheTimeThatServingThemTakes) {
   EXPECT_GE(advised.served, 0.8 * advised.last_end) << "the device was hardly ever idle";
 }
 
+TEST(Overload, BlocksOfASlowStepAreProgress) {
+  constexpr double kStepSeconds = 4000, kBlockSeconds = kStepSeconds / 4;
+  Simulation simulation({fake_device([](int) { return kStepSeconds; }, 1, FakeTickets::kSynchronous)});
+  std::vector<double> without_progress;
+  for (int second = 100; second < kStepSeconds; second += 100) {
+    simulation.at(second, [&] {
+      if (const auto busy = simulation.activity().busy()) without_progress.push_back(busy->seconds);
+    });
+  }
+  simulation.submit(image_request(1, /*steps=*/1));
+  simulation.run();
+  ASSERT_EQ(without_progress.size(), 39u);
+  EXPECT_LE(*std::max_element(without_progress.begin(), without_progress.end()), kBlockSeconds);
+  EXPECT_GT(*std::max_element(without_progress.begin(), without_progress.end()), kBlockSeconds / 2);
+}
+
 }  // namespace
 }  // namespace easel::testing

@@ -84,6 +84,7 @@ class Simulation {
     return queue->submit(std::move(request), std::move(options));
   }
   Residency& residency(std::size_t device = 0) { return devices_[device]->residency; }
+  const Activity& activity(std::size_t device = 0) const { return devices_[device]->loop.activity(); }
 
   /// Runs until there is no work and no event left.
   void run() {

@@ -4,7 +4,6 @@
 //   TARGET_driver --seeds FOLDER  writes the seed corpus as files, from which libFuzzer can start
 //   TARGET_driver FILE...         runs these inputs, for example an input that libFuzzer found
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -14,6 +13,7 @@
 
 #include "fuzz_target.h"
 #include "mutate.h"
+#include "seeds.h"
 
 namespace {
 
@@ -52,11 +52,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty()) return run_mutated_seeds();
   if (arguments.size() == 2 && arguments[0] == "--seeds") {
-    std::filesystem::create_directories(arguments[1]);
-    int number = 0;
-    for (const auto& seed : easel::seed_corpus()) {
-      std::ofstream(arguments[1] + "/seed_" + std::to_string(number++), std::ios::binary) << seed;
-    }
+    easel::write_seeds(arguments[1]);
     return 0;
   }
   for (const auto& path : arguments) {

@@ -1,5 +1,6 @@
 // Hostile files: truncated, damaged, or with a false size. The damage is the same in every run.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -117,6 +118,26 @@ TEST(DamagedImage, HugeDeclaredSizesAreRejectedBeforeAllocation) {
   auto webp = webp_file(gradient(30, 20));
   std::fill_n(webp.begin() + 26, 4, '\x3f');
   EXPECT_NE(message_of(webp).find("16191 x 16191"), std::string::npos);
+}
+
+/// The most memory that the process has had so far.
+std::int64_t peak_mebibytes() {
+  rusage usage{};
+  EXPECT_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+  return usage.ru_maxrss / 1024;
+}
+
+// libpng allocates and clears rows of the declared width before the first pixel.
+TEST(DamagedImage, HugeDeclaredRowsOfPngFilesAreNotAllocated) {
+  constexpr std::size_t kHeader = 12, kWidth = 16, kCheck = 29;  // where they begin in the file
+  auto png = png_file(gradient(30, 20));
+  png.replace(kWidth, 4, "\x7f\xff\xff\xff");
+  const auto check = crc32(0, reinterpret_cast<const Bytef*>(&png[kHeader]), kCheck - kHeader);
+  for (std::size_t i = 0; i < 4; ++i) png[kCheck + i] = static_cast<char>(check >> (24 - 8 * i));
+  const auto before = peak_mebibytes();
+  EXPECT_EQ(message_of(png),
+            "the image is 2147483647 x 20; at most 16384 pixels along an edge and 64000000 pixels in all are accepted");
+  EXPECT_LE(peak_mebibytes(), before + 100);
 }
 
 TEST(DamagedImage, AnAnimationWithoutFramesIsDamaged) {

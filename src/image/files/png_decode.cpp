@@ -20,10 +20,12 @@ namespace {
 
 /// What the callbacks of libpng share.
 struct PngState {
-  std::string message;
-  std::size_t unread = 0;                ///< bytes behind the header
-  std::optional<PixelRows> rows;         ///< none until the header has been checked
-  std::vector<std::uint8_t> interlaced;  ///< all rows of an interlaced image; else empty
+  std::int64_t max_edge = 0;  ///< a wider image is not read beyond its header
+  bool header = false;        ///< the header has been read
+  std::string message{};
+  std::size_t unread = 0;                  ///< bytes behind the header
+  std::optional<PixelRows> rows{};         ///< none until the header has been checked
+  std::vector<std::uint8_t> interlaced{};  ///< all rows of an interlaced image; else empty
   std::size_t row_bytes = 0;
   bool finished = false;  ///< the last chunk has been read
 };
@@ -44,13 +46,17 @@ void ignore_png_warning(png_structp, png_const_charp) {}
 
 /// Asks for 8-bit RGB, or RGBA where the file has transparency, and lets process() return.
 void on_png_header(png_structp png, png_infop info) {
-  png_set_expand(png);
-  png_set_strip_16(png);
-  png_set_gray_to_rgb(png);
-  png_set_interlace_handling(png);
-  png_read_update_info(png, info);
-  state_of(png).row_bytes = png_get_rowbytes(png, info);
-  state_of(png).unread = png_process_data_pause(png, 0);
+  auto& state = state_of(png);
+  state.header = true;
+  if (png_get_image_width(png, info) <= state.max_edge) {
+    png_set_expand(png);
+    png_set_strip_16(png);
+    png_set_gray_to_rgb(png);
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);  // allocates and clears rows of the width that the file says
+    state.row_bytes = png_get_rowbytes(png, info);
+  }
+  state.unread = png_process_data_pause(png, 0);
 }
 
 /// @param row  null: this pass does not change the row
@@ -125,10 +131,10 @@ void put_interlaced_rows(PngState& state) {
 
 DecodedImage decode_png(std::string_view bytes, const ImageFileLimits& limits) {
   constexpr const char* kTooShort = "the file ends too early";
-  PngState state;
+  PngState state{.max_edge = limits.max_edge};
   PngReader reader(state);
   if (!reader.process(bytes)) throw damaged_png(state.message);
-  if (state.row_bytes == 0) throw damaged_png(kTooShort);
+  if (!state.header) throw damaged_png(kTooShort);
   const bool alpha = reader.channels() > kChannels;
   const bool whole = reader.interlaced();
   check_decoding(reader.width(), reader.height(), reader.channels() * (whole ? 2 : 1), limits);

@@ -165,7 +165,7 @@ using Float8Table = std::array<float, 256>;
 
 /// Four bits of exponent with a bias of 7, three of mantissa, no infinities: the numbers of float16 with the same
 /// fields, 2^8 times as large.
-constexpr Float8Table make_e4m3() {
+Float8Table make_e4m3() {
   Float8Table table{};
   for (std::uint32_t bits = 0; bits < table.size(); ++bits) {
     const auto magnitude = bits & 0x7F, sign = bits & 0x80;
@@ -176,7 +176,7 @@ constexpr Float8Table make_e4m3() {
 }
 
 /// The upper half of a float16.
-constexpr Float8Table make_e5m2() {
+Float8Table make_e5m2() {
   Float8Table table{};
   for (std::uint32_t bits = 0; bits < table.size(); ++bits) {
     table[bits] = half_to_float(static_cast<std::uint16_t>(bits << 8));
@@ -184,7 +184,8 @@ constexpr Float8Table make_e5m2() {
   return table;
 }
 
-constexpr Float8Table kE4M3 = make_e4m3(), kE5M2 = make_e5m2();
+// Not constexpr: clang does not accept a constant expression that produces a NaN.
+const Float8Table kE4M3 = make_e4m3(), kE5M2 = make_e5m2();
 
 void decode_e4m3(const Byte* bytes, std::size_t count, float* values) {
   for (std::size_t i = 0; i < count; ++i) values[i] = kE4M3[bytes[i]];
