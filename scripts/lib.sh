@@ -32,9 +32,9 @@ BUILD_NEEDS=(
 )
 TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libimage-exiftool-perl git:git mold:mold node:nodejs npm:npm openssl:openssl)
 # For scripts/package.
-PACKAGE_NEEDS=(objdump:binutils patchelf:patchelf lintian:lintian)
+PACKAGE_NEEDS=(git:git objdump:binutils patchelf:patchelf lintian:lintian xz:xz-utils)
 # For scripts/package-check.
-PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl setpriv:util-linux ip:iproute2)
+PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl ip:iproute2 setpriv:util-linux xz:xz-utils)
 # For scripts/image-check.
 IMAGE_CHECK_NEEDS=(buildah:buildah runc:runc debootstrap:debootstrap curl:curl readelf:binutils)
 # For scripts/check. Clang's analysis of locks and clang-tidy's misc-include-cleaner need version 17 or newer.
