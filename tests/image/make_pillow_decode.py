@@ -7,7 +7,9 @@ allowed.
 import io
 import json
 import pathlib
+import struct
 import sys
+import zlib
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -64,6 +66,50 @@ def add_jpegs(cases):
     cases.add("jpeg gray", saved(photograph(500, 400).convert("L"), "JPEG"), (60, 60))
     for orientation in (3, 6, 8):
         cases.add(f"jpeg turned {orientation}", saved(photograph(500, 300), "JPEG", exif=oriented(orientation)), (70, 110))
+    for orientation in range(1, 9):
+        cases.add(f"jpeg of orientation {orientation}", saved(photograph(61, 47), "JPEG", exif=oriented(orientation)))
+        cases.add(f"png of orientation {orientation}", saved(photograph(31, 17), "PNG", exif=oriented(orientation)))
+        cases.add(f"webp of orientation {orientation}", saved(photograph(31, 17), "WEBP", lossless=True, exif=oriented(orientation)))
+    for progressive in (False, True):
+        cases.add("jpeg cmyk", saved(photograph(97, 61).convert("CMYK"), "JPEG", progressive=progressive))
+        cases.add("jpeg cmyk drawn small", saved(photograph(397, 261).convert("CMYK"), "JPEG", progressive=progressive), (40, 30))
+    cases.add("jpeg of a pixel", saved(photograph(1, 1), "JPEG"))
+    cases.add("jpeg of a column", saved(photograph(1, 700), "JPEG"), (1, 9))
+
+
+def png(width, height, depth, colour, rows, *chunks):
+    """A PNG file, for the kinds that Pillow does not write. `rows` are its bytes without the filter of each row."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunk(*each) for each in chunks) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def add_pngs(cases):
+    image = photograph(61, 47)
+    faded = image.copy()
+    faded.putalpha(Image.linear_gradient("L").resize(image.size))
+    palette = image.quantize(40)
+    for mode in ("1", "L", "LA", "RGB", "RGBA"):
+        cases.add(f"png {mode}", saved(faded.convert(mode), "PNG"))
+    for bits in (1, 2, 4, 8):
+        cases.add(f"png with a palette of {bits} bits", saved(image.quantize(2**bits), "PNG", bits=bits))
+    cases.add("png with a transparent index", saved(palette, "PNG", transparency=3))
+    cases.add("png with an opacity for each index", saved(palette, "PNG", transparency=bytes(range(0, 240, 6))))
+    cases.add("png with a transparent colour", saved(image, "PNG", transparency=image.getpixel((5, 5))))
+    cases.add("png with a transparent gray", saved(image.convert("L"), "PNG", transparency=image.convert("L").getpixel((5, 5))))
+    cases.add("png of a pixel", saved(photograph(1, 1), "PNG"))
+    cases.add("png of a row", saved(photograph(999, 1), "PNG"))
+    rng = np.random.default_rng(3)
+    for colour, name, channels in ((2, "RGB", 3), (4, "LA", 2), (6, "RGBA", 4)):
+        rows = [rng.bytes(2 * channels * 23) for _ in range(11)]
+        cases.add(f"png {name} of 16 bits", png(23, 11, 16, colour, rows))
+    cases.add("png animated", saved(faded, "PNG", save_all=True, append_images=[faded.rotate(90)], duration=40))
+    cases.add("webp with alpha", saved(faded, "WEBP", lossless=True, exact=True))
+    cases.add("webp with a column", saved(photograph(1, 77), "WEBP", lossless=True))
+    cases.add("webp of a pixel", saved(photograph(1, 1), "WEBP", lossless=True))
+    cases.add("gif of a pixel", saved(photograph(1, 1).quantize(2), "GIF"))
 
 
 def add_gifs(cases):
@@ -103,6 +149,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     cases = Cases(folder)
     add_jpegs(cases)
+    add_pngs(cases)
     add_gifs(cases)
     add_newer(cases)
     (folder / "cases.json").write_text(json.dumps(cases.cases))
