@@ -2,6 +2,7 @@
 comes in bfloat16 and as the variant q4_k, a GGUF. Usage: make_weight_table.py FOLDER
 """
 import json
+import math
 import pathlib
 import re
 import shutil
@@ -17,9 +18,18 @@ from published_models import hollow_model  # noqa: E402
 from reference_vectors import output_folder  # noqa: E402
 
 CONFIGS = TESTS / "models" / "configs"
-FAMILIES = ["z-image-turbo"]
+# The folder of configs, that of the denoiser's config, and components that a model goes without.
+NO_T5 = ("text_encoder_3", "tokenizer_3")
+FAMILIES = {"z-image-turbo": ("z-image-turbo", "z-image-turbo", ()),
+            "flux2-klein-4b": ("flux2-klein-4b", "flux2-klein-4b", ()),
+            "flux1-dev": ("flux1-dev", "flux1-dev", ()),
+            "sd35-medium": ("sd35-medium", "sd35-medium", ()),
+            "sd35-medium, no T5": ("sd35-medium", "sd35-medium", NO_T5),
+            "sd35-large": ("sd35-medium", "sd35-large", ()),
+            "pixart-sigma": ("pixart-sigma", "pixart-sigma", ())}
 TYPES = gguf.GGMLQuantizationType
-BLOCK, BLOCK_BYTES = gguf.GGML_QUANT_SIZES[TYPES.Q4_K]
+# Q4_0 stands in where the length of the rows does not allow Q4_K; both have 4.5 bits a value.
+FOUR_BITS = (TYPES.Q4_K, TYPES.Q4_0)
 
 
 def truncate(path, size):
@@ -42,18 +52,17 @@ def write_safetensors(path, shapes):
 
 
 def write_gguf(path, shapes):
-    """Q4_K where the rule of `--quantize` and the length of the rows allow it."""
+    """4 bits where the rule of `--quantize` and the length of the rows allow it."""
     writer = gguf.GGUFWriter(path, "easel")
     end = 0
     for name, shape in shapes.items():
         in_block = len(shape) == 2 and name.endswith(".weight") and re.search(r"(^|\.)\d+\.", name) and "embed" not in name
-        count = 1
-        for extent in shape:
-            count *= extent
-        small = in_block and shape[-1] % BLOCK == 0
-        kind, size = (TYPES.Q4_K, count // BLOCK * BLOCK_BYTES) if small else (TYPES.BF16, 2 * count)
+        kinds = [kind for kind in FOUR_BITS if in_block and shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0]
+        kind = kinds[0] if kinds else TYPES.BF16
+        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
         # The writer takes the shape of the bytes for types that numpy does not have.
-        stored = (*shape[:-1], shape[-1] // BLOCK * BLOCK_BYTES) if small else (*shape[:-1], 2 * shape[-1])
+        stored = (*shape[:-1], shape[-1] // block * block_bytes)
+        size = math.prod(stored)
         writer.add_tensor_info(name, stored, gguf.gguf_writer.np.dtype("uint8"), size, raw_dtype=kind)
         end += size + -size % 32
     writer.write_header_to_file()
@@ -64,12 +73,12 @@ def write_gguf(path, shapes):
     truncate(path, size + -size % 32 + end)
 
 
-def make_folder(folder, name):
+def make_folder(folder, configs, denoiser, absent):
     shutil.rmtree(folder, ignore_errors=True)
-    index = json.loads((CONFIGS / name / "model_index.json").read_text())
+    index = json.loads((CONFIGS / configs / "model_index.json").read_text()) | dict.fromkeys(absent, [None, None])
     for component in index:
-        config_file = CONFIGS / name / f"{component}.json"
-        if component.startswith("_") or not config_file.exists():
+        config_file = CONFIGS / (denoiser if component == "transformer" else configs) / f"{component}.json"
+        if component.startswith("_") or component in absent or not config_file.exists():
             continue
         config = json.loads(config_file.read_text())
         (folder / component).mkdir(parents=True)
@@ -79,8 +88,8 @@ def make_folder(folder, name):
         (folder / component / "config.json").write_text(json.dumps(config))
         stem = "model" if component.startswith("text_encoder") else "diffusion_pytorch_model"
         shapes = {key: tuple(tensor.shape) for key, tensor in hollow_model(component, config).state_dict().items()}
-        if config.get("tie_word_embeddings"):
-            shapes.pop("lm_head.weight", None)  # published files do not repeat the embeddings
+        for repeated in ("lm_head.weight", "encoder.embed_tokens.weight"):
+            shapes.pop(repeated, None)  # published files do not repeat the embeddings
         write_safetensors(folder / component / f"{stem}.safetensors", shapes)
         if component == "transformer":
             write_gguf(folder / component / f"{stem}.q4_k.gguf", shapes)
@@ -89,9 +98,9 @@ def make_folder(folder, name):
 
 def main():
     folder = output_folder()
-    for name in FAMILIES:
-        make_folder(folder / name, name)
-    (folder / "families.json").write_text(json.dumps(FAMILIES))
+    for name, parts in FAMILIES.items():
+        make_folder(folder / name, *parts)
+    (folder / "families.json").write_text(json.dumps(list(FAMILIES)))
 
 
 main()
