@@ -336,7 +336,8 @@ install_httplib() {
   download=$target/download
   mkdir "$download"
   printf '%s --hash=sha256:%s\n' "$HTTPLIB_SDIST" "$HTTPLIB_SDIST_SHA256" >"$download/requirements.txt"
-  tools_python -m pip download --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+  # Of the source package only; what pip needs to read its metadata comes as wheels.
+  tools_python -m pip download --disable-pip-version-check --no-deps --no-binary "${HTTPLIB_SDIST%%==*}" --require-hashes \
     --dest "$download" --requirement "$download/requirements.txt" || die "cpp-httplib could not be downloaded"
   for file in httplib.h httplib.cpp LICENSE; do
     tar -xzf "$download"/*.tar.gz --to-stdout --wildcards "*/$HTTPLIB_FOLDER_IN_SDIST/$file" >"$target/$file" ||
