@@ -1,4 +1,4 @@
-#include "pipelines/families/from_references.h"
+#include "pipelines/starts/from_references.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/upsample_bilinear2d.h>
