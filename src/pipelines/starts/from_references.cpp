@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/text.h"
-#include "easel/error.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/images/pixels.h"
