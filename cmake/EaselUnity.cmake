@@ -19,12 +19,12 @@ set(EASEL_SEPARATE_SOURCES
   src/http/wire/json_text.cpp
   src/models/unet/k_unet_blocks.cpp
   src/tokenizers/clip_vocabulary.cpp
-  src/tokenizers/precompiled_charsmap.cpp
-  src/tokenizers/t5_tokenizer.cpp
+  src/tokenizers/unigram/precompiled_charsmap.cpp
+  src/tokenizers/unigram/t5_tokenizer.cpp
   src/tokenizers/text_splitter.cpp
   src/tokenizers/unicode_segments.cpp
-  src/tokenizers/unigram_encoder.cpp
-  src/tokenizers/unigram_vocabulary.cpp
+  src/tokenizers/unigram/unigram_encoder.cpp
+  src/tokenizers/unigram/unigram_vocabulary.cpp
   src/tokenizers/vocabulary_files.cpp
   src/weights/format/block_format.cpp
   tests/http/access_test.cpp

@@ -263,7 +263,7 @@ class Engine {
   /// its place. Then images in progress are completed with the old one, and requests that wait use the new one, which
   /// is loaded anew.
   /// @throws Error(kUnsupported)  this engine's models do not change; make_engine's do
-  virtual void put(ServedModel model) {
+  virtual void put(ServedModel model) {  // NOLINT(performance-unnecessary-value-param): engines that serve it move it
     throw Error(ErrorCode::kUnsupported, model.description.id + ": the models of this engine do not change");
   }
   /// Serves the model no more. Images in progress are completed; requests that wait end with kNotFound, as do later

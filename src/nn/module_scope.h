@@ -20,8 +20,10 @@ class ModuleScope : public WeightScope {
   ModuleScope(WeightScope scope, std::shared_ptr<LayerTable> layers = std::make_shared<LayerTable>())
       : WeightScope(std::move(scope)), layers_(std::move(layers)) {}
 
+  // The scope of a child has the table, too. NOLINTBEGIN(bugprone-derived-method-shadowing-base-method)
   ModuleScope operator/(const std::string& child) const { return {WeightScope::operator/(child), layers_}; }
   ModuleScope operator/(std::int64_t index) const { return {WeightScope::operator/(index), layers_}; }
+  // NOLINTEND(bugprone-derived-method-shadowing-base-method)
 
   /// Records the layer of this scope's name. @param shape  of its weight
   std::shared_ptr<const LayerSlot> layer(std::vector<std::int64_t> shape) const {

@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "easel/error.h"
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 namespace easel {
 namespace {

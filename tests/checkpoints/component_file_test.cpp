@@ -14,9 +14,9 @@
 #include "checkpoints/layouts/denoiser_file.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
-#include "weights/stores/gguf_writer.h"
+#include "weights/convert/gguf_writer.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/memory_store.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

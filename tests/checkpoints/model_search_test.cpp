@@ -8,7 +8,7 @@
 #include "checkpoints/single_file.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 namespace easel {
 namespace {

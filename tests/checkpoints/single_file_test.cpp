@@ -11,7 +11,7 @@
 #include "checkpoints/unused_tensors.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 namespace easel {
 namespace {

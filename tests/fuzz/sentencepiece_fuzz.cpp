@@ -5,9 +5,9 @@
 #include "../tokenizers/sentencepiece_samples.h"
 #include "easel/error.h"
 #include "fuzz_target.h"
-#include "tokenizers/precompiled_charsmap.h"
-#include "tokenizers/unigram_encoder.h"
-#include "tokenizers/unigram_vocabulary.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
+#include "tokenizers/unigram/unigram_encoder.h"
+#include "tokenizers/unigram/unigram_vocabulary.h"
 
 namespace {
 

@@ -13,9 +13,9 @@
 #include "support/counting_allocator.h"
 #include "support/reference_vectors.h"
 #include "support/temporary_folder.h"
+#include "weights/convert/gguf_writer.h"
 #include "weights/loading/weights.h"
 #include "weights/stores/gguf_file.h"
-#include "weights/stores/gguf_writer.h"
 #include "weights/stores/memory_store.h"
 #include "weights/stores/quantizing_store.h"
 

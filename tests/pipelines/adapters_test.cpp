@@ -16,8 +16,8 @@
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "tensor/component_offloader.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/safetensors.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

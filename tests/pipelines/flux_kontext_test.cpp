@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipelines/families/from_kontext_image.h"
 #include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"
+#include "pipelines/starts/from_kontext_image.h"
 
 namespace easel {
 namespace {

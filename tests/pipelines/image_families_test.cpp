@@ -12,9 +12,9 @@
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/denoising/preconditioning.h"
-#include "pipelines/families/upscale_tiles.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
+#include "pipelines/starts/upscale_tiles.h"
 #include "support/counting_allocator.h"
 
 namespace easel {

@@ -12,9 +12,9 @@
 #include "support/message_of.h"
 #include "support/parity_results.h"
 #include "tensor/component_offloader.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/component_store.h"
 #include "weights/stores/gguf_file.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

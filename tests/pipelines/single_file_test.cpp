@@ -14,10 +14,10 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/message_of.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/loading/weights.h"
 #include "weights/stores/key_mapping.h"
 #include "weights/stores/safetensors.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "pipelines/families/upscale_tiles.h"
+#include "pipelines/starts/upscale_tiles.h"
 
 #include <gtest/gtest.h>
 

@@ -13,6 +13,7 @@ ARROWS = {
     "image": ["core"],
     "image/files": ["image"],
     "tokenizers": ["core"],
+    "tokenizers/unigram": ["tokenizers"],
     "interface": ["image"],
     "provenance": ["interface", "core"],
     "engine/device": ["interface", "core"],
@@ -60,7 +61,8 @@ ARROWS = {
     "pipelines/images": ["models/memory", "image", "interface"],
     "pipelines/prompts": ["pipelines/images", "adapters", "checkpoints", "tokenizers"],
     "pipelines/denoising": ["pipelines/prompts", "schedulers"],
-    "pipelines/families": ["pipelines/denoising"],
+    "pipelines/starts": ["pipelines/denoising"],
+    "pipelines/families": ["pipelines/starts"],
     "pipelines": ["pipelines/families", "model interface"],
     "app/command_line": ["http", "hub", "engine", "pipelines", "weights/convert"],
     "app/models": ["app/command_line"],
@@ -107,7 +109,7 @@ THIRD_PARTY = [
     ("libcurl", re.compile(r"^curl/"), lambda layer, path: (layer, path.name) == ("hub", "http_client.cpp")),
     ("cpp-httplib", re.compile(r"^httplib\.h"), lambda layer, path: layer == "http/transport"),
     ("prometheus-cpp", re.compile(r"^prometheus/"), lambda layer, path: layer == "http/metrics"),
-    ("libsentencepiece", re.compile(r"^sentencepiece_"), lambda layer, path: layer == "tokenizers"),
+    ("libsentencepiece", re.compile(r"^sentencepiece_"), lambda layer, path: layer == "tokenizers/unigram"),
     ("ICU", re.compile(r"^unicode/"), lambda layer, path: layer == "tokenizers"),
 ]
 # What no public header may include. Tensors are the purpose of scheduler.h; a forward declaration is allowed.

@@ -1,5 +1,5 @@
 // The charsmap of a sentencepiece model: what it replaces, and every way in which it can be damaged.
-#include "tokenizers/precompiled_charsmap.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "tokenizers/protobuf_reader.h"
+#include "tokenizers/unigram/protobuf_reader.h"
 
 namespace easel::testing {
 

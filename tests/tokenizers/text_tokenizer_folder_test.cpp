@@ -11,7 +11,7 @@
 #include "easel/error.h"
 #include "easel/tokenizer.h"
 #include "sentencepiece_samples.h"
-#include "tokenizers/unigram_vocabulary.h"
+#include "tokenizers/unigram/unigram_vocabulary.h"
 
 namespace easel {
 namespace {

@@ -16,9 +16,9 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "easel/tokenizer.h"
-#include "tokenizers/t5_tokenizer.h"
 #include "tokenizers/unicode_segments.h"
 #include "tokenizers/unicode_text.h"
+#include "tokenizers/unigram/t5_tokenizer.h"
 
 namespace easel {
 namespace {

@@ -1,6 +1,6 @@
 // The most probable segmentation of a word, on vocabularies that are small enough to check by hand or by trying all
 // ways.
-#include "tokenizers/unigram_encoder.h"
+#include "tokenizers/unigram/unigram_encoder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -9,9 +9,9 @@
 #include "support.h"
 #include "tensor_support.h"
 #include "weights/convert/quantize.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/component_files.h"
 #include "weights/stores/component_store.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/stores/gguf_writer.h"
+#include "weights/convert/gguf_writer.h"
 #include "weights/stores/memory_store.h"
 #include "weights/stores/quantizing_store.h"
 

@@ -11,9 +11,9 @@
 
 #include "support.h"
 #include "tensor_support.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/ignored_tensors.h"
 #include "weights/stores/memory_store.h"
-#include "weights/stores/safetensors_writer.h"
 
 namespace easel {
 namespace {

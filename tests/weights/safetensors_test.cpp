@@ -13,7 +13,7 @@
 #include "samples.h"
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 namespace easel {
 namespace {

@@ -9,10 +9,10 @@
 #include "models/memory/activation_memory.h"
 #include "models/transformers/flux_transformer_2d.h"
 #include "pipelines/denoising/request_fields.h"
-#include "pipelines/families/from_kontext_image.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/prompts/prompt_rows.h"
 #include "pipelines/prompts/t5_prompt_encoder.h"
+#include "pipelines/starts/from_kontext_image.h"
 
 namespace easel {
 namespace {

@@ -8,11 +8,11 @@
 #include "models/memory/activation_memory.h"
 #include "models/transformers/flux2_transformer_2d.h"
 #include "pipelines/denoising/request_fields.h"
-#include "pipelines/families/from_references.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/families/reference_memory.h"
 #include "pipelines/prompts/prompt_rows.h"
 #include "pipelines/prompts/qwen_prompt_encoder.h"
+#include "pipelines/starts/from_references.h"
 #include "tensor/free_memory.h"
 
 namespace easel {

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "core/text.h"
-#include "pipelines/families/from_low_resolution.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/images/pixels.h"
 #include "pipelines/prompts/prompt_rows.h"
+#include "pipelines/starts/from_low_resolution.h"
 #include "schedulers/schedule/noise_schedule.h"
 #include "tensor/upload.h"
 

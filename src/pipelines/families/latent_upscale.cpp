@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "pipelines/families/from_low_resolution.h"
 #include "pipelines/families/pipeline_builder.h"
 #include "pipelines/prompts/prompt_rows.h"
+#include "pipelines/starts/from_low_resolution.h"
 #include "tensor/upload.h"
 
 namespace easel {

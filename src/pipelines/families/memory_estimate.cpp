@@ -8,9 +8,9 @@
 #include "core/text.h"
 #include "models/memory/activation_memory.h"
 #include "pipelines/families/components.h"
-#include "pipelines/families/upscale_tiles.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/tiled_autoencoder.h"
+#include "pipelines/starts/upscale_tiles.h"
 #include "tensor/component_offloader.h"
 #include "weights/loading/weights.h"
 

@@ -6,7 +6,7 @@
 #include "core/component.h"
 #include "core/text.h"
 #include "pipelines/denoising/request_fields.h"
-#include "pipelines/families/from_references.h"
+#include "pipelines/starts/from_references.h"
 
 namespace easel {
 

@@ -10,10 +10,10 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/format/atomic_file.h"
 #include "weights/format/message_format.h"
 #include "weights/stores/component_files.h"
-#include "weights/stores/safetensors_writer.h"
 #include "weights/stores/sharded_store.h"
 #include "weights/stores/torch_checkpoint.h"
 

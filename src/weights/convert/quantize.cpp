@@ -8,12 +8,12 @@
 #include "core/component.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "weights/convert/gguf_writer.h"
+#include "weights/convert/safetensors_writer.h"
 #include "weights/format/file_names.h"
 #include "weights/stores/component_store.h"
-#include "weights/stores/gguf_writer.h"
 #include "weights/stores/quantization.h"
 #include "weights/stores/safetensors.h"
-#include "weights/stores/safetensors_writer.h"
 #include "weights/stores/tensor_table.h"
 
 namespace easel {

@@ -84,7 +84,7 @@ class OriginalStore : public TensorStore {
     const auto* info = find(name);
     if (info == nullptr) throw Error(ErrorCode::kNotFound, concat(where(), " has no tensor ", quote_name(name)));
     const auto& original = names_.at(name);
-    const auto stored = store_->read(original.name);
+    auto stored = store_->read(original.name);
     switch (original.form) {
       case Form::kSame:
         return stored;

@@ -1,4 +1,4 @@
-#include "tokenizers/unigram_vocabulary.h"
+#include "tokenizers/unigram/unigram_vocabulary.h"
 
 #include <sentencepiece_processor.h>
 
@@ -9,9 +9,9 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "tokenizers/precompiled_charsmap.h"
-#include "tokenizers/protobuf_reader.h"
 #include "tokenizers/unicode_text.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
+#include "tokenizers/unigram/protobuf_reader.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "pipelines/families/from_low_resolution.h"
+#include "pipelines/starts/from_low_resolution.h"
 
 #include <ATen/TensorOperators.h>
 

@@ -1,4 +1,4 @@
-#include "pipelines/families/from_kontext_image.h"
+#include "pipelines/starts/from_kontext_image.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/upsample_nearest2d.h>

@@ -1,4 +1,4 @@
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

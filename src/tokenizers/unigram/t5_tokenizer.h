@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "easel/tokenizer.h"
-#include "tokenizers/precompiled_charsmap.h"
 #include "tokenizers/text_splitter.h"
-#include "tokenizers/unigram_encoder.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
+#include "tokenizers/unigram/unigram_encoder.h"
 
 namespace easel {
 

@@ -1,4 +1,4 @@
-#include "weights/stores/gguf_writer.h"
+#include "weights/convert/gguf_writer.h"
 
 #include <ATen/core/Tensor.h>
 

@@ -1,4 +1,4 @@
-#include "tokenizers/unigram_encoder.h"
+#include "tokenizers/unigram/unigram_encoder.h"
 
 #include <sentencepiece_processor.h>
 
@@ -9,8 +9,8 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "tokenizers/precompiled_charsmap.h"
-#include "tokenizers/protobuf_reader.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
+#include "tokenizers/unigram/protobuf_reader.h"
 
 namespace easel {
 namespace {

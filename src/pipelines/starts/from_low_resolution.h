@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "pipelines/denoising/start_strategy.h"
-#include "pipelines/families/upscale_tiles.h"
+#include "pipelines/starts/upscale_tiles.h"
 
 namespace easel {
 

@@ -1,4 +1,4 @@
-#include "pipelines/families/from_references.h"
+#include "pipelines/starts/from_references.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/upsample_bilinear2d.h>
@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/text.h"
-#include "easel/error.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/request_fields.h"
 #include "pipelines/images/pixels.h"

@@ -1,5 +1,5 @@
 // After the `spm_precompiled` crate (0.1.4), which the `tokenizers` library uses.
-#include "tokenizers/precompiled_charsmap.h"
+#include "tokenizers/unigram/precompiled_charsmap.h"
 
 #include <array>
 

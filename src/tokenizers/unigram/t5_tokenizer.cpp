@@ -1,5 +1,5 @@
 // After T5Tokenizer of transformers 5.23.0, models/t5/tokenization_t5.py, and T5Converter, convert_slow_tokenizer.py.
-#include "tokenizers/t5_tokenizer.h"
+#include "tokenizers/unigram/t5_tokenizer.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "tokenizers/unicode_segments.h"
-#include "tokenizers/unigram_vocabulary.h"
+#include "tokenizers/unigram/unigram_vocabulary.h"
 
 namespace easel {
 namespace {

@@ -1,4 +1,4 @@
-#include "tokenizers/protobuf_reader.h"
+#include "tokenizers/unigram/protobuf_reader.h"
 
 #include <bit>
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tokenizers/byte_pair_encoder.h"
-#include "tokenizers/unigram_vocabulary.h"
+#include "tokenizers/unigram/unigram_vocabulary.h"
 
 namespace sentencepiece {
 class SentencePieceProcessor;
