@@ -18,6 +18,7 @@
 #include "http/sdapi/body.h"
 #include "http/sdapi/calls.h"
 #include "http/sdapi/extras.h"
+#include "http/sdapi/member_names.h"
 #include "http/sdapi/members.h"
 #include "http/sdapi/operations.h"
 #include "http/sdapi/source_images.h"
@@ -39,6 +40,7 @@ class Extension final : public RouteExtension {
       : engine_(parts.engine), options_(parts.options), images_(parts.images) {}
 
   std::span<const Route> routes() const override;
+  bool owns(std::string_view path) const override { return path.starts_with("/sdapi/"); }
   MaybeResponse handle(const Route& route, const RouteRequest& request) override;
   Response error_response(const HttpError& error) const override {
     auto response = json_response(error.status, error_answer(error));
@@ -128,11 +130,14 @@ Extension::Drawing Extension::read_drawing(const json& body, bool from_image, co
     return translate(body, from_image, {.models = models, .options = options_, .chosen_model = chosen});
   };
   translation = from_image ? images_.with_decoding_place(translated) : translated();
-  drawing.prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
+  try {
+    drawing.prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
+  } catch (const HttpFailure& failure) {
+    throw HttpFailure(with_member_names(failure.error(), translation));
+  }
   translation.upload = {};  // the files are decoded
   drawing.model = resolve_model(models, drawing.prepared.request.model, options_);
-  for (const auto& name : drawing.prepared.request.response.ignored) translation.ignored.push_back(name);
-  std::sort(translation.ignored.begin(), translation.ignored.end());
+  note_ignored(drawing.prepared.request.response.ignored, body, translation);
   if (!translation.ignored.empty()) request.record.log_fields.emplace_back("ignored", join(translation.ignored));
   drawing.parameters = parameters_answer(body, translation);
   return drawing;
