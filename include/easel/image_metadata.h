@@ -1,6 +1,7 @@
 // What an image file says about how the image was made. This header does not need libtorch.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +9,8 @@
 #include <vector>
 
 namespace easel {
+
+class FileHashes;
 
 /// The value of the XMP property Iptc4xmpExt:DigitalSourceType, from IPTC's vocabulary of digital source types.
 enum class DigitalSource {
@@ -31,6 +34,8 @@ struct MetadataOptions {
   std::string device = {};              ///< "cpu", or "cuda:0" and so on
   std::string dtype = {};               ///< of models that do not say what they compute in
   std::string prompt_syntax = "plain";  ///< of requests that name none; or "a1111"
+  /// Knows the hashes of models that are one file; null: files of images have none of these. See metadata.md.
+  std::shared_ptr<FileHashes> file_hashes = nullptr;
 };
 
 /// AUTOMATIC1111's `parameters` text: the prompt, a line "Negative prompt: ...", and a line of settings, for example

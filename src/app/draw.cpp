@@ -10,6 +10,7 @@
 #include <random>
 
 #include "app/command_line/commands.h"
+#include "app/command_line/hires_flags.h"
 #include "app/command_line/like.h"
 #include "app/compute_threads.h"
 #include "app/metadata_options.h"
@@ -19,6 +20,7 @@
 #include "easel/image_file.h"
 #include "easel/image_output.h"
 #include "http/openai/fields/unused_fields.h"
+#include "http/openai/jobs/hires_parts.h"
 #include "provenance/image_record.h"
 #include "tensor/placement.h"
 #include "weights/format/atomic_file.h"
@@ -139,7 +141,12 @@ DecodedImage read_image(const std::string& path) {
 
 /// As the server does: what the model cannot use is said, or with --strict refused.
 void drop_fields_without_use(GenerationRequest& request, const ModelDescription& model, bool strict) {
-  for (const auto& [name, why] : http::drop_unused_fields(request, model)) {
+  auto unused = http::drop_unused_fields(request, model);
+  if (request.hires && request.image) {
+    unused.push_back({"hires", "has a use without --image only"});
+    request.hires.reset();
+  }
+  for (const auto& [name, why] : unused) {
     if (strict) throw Error(ErrorCode::kInvalidArgument, concat("`", name, "` ", why), name);
     std::fprintf(stderr, "easel: `%s` is ignored: it %s\n", name, why.c_str());
   }
@@ -150,8 +157,9 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
   auto begun = pipeline.begin(request, {});
   begun->wait();
   auto generations = begun->take();
-  timings.encode_s = seconds_since(start);
-  timings.first_step_clock = std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+  timings.encode_s += seconds_since(start);
+  if (timings.step_s.empty())
+    timings.first_step_clock = std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
 
   const auto steps = generations[0]->progress().steps_total;
   std::vector<GeneratedImage> images;
@@ -181,7 +189,27 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
     images.push_back(std::move(ticket->take()[0]));
     generation.reset();
   }
-  timings.decode_s = seconds_since(start);
+  timings.decode_s += seconds_since(start);
+  return images;
+}
+
+/// A second pass by way of another model: both passes, and between them the other model's enlargement of each image.
+std::vector<GeneratedImage> generate_in_parts(Pipeline& pipeline, const ServedModel& upscaler,
+                                              const GenerationRequest& request, Timings& timings) {
+  auto first = request;
+  first.hires.reset();
+  auto images = generate(pipeline, first, timings);
+  {
+    const auto enlarger = upscaler.load({}, {});
+    const auto factor = upscaler.description.upscale_factor;
+    for (auto& image : images) {
+      const auto enlarging = http::enlarging_request(*request.hires, factor, std::move(image));
+      image = std::move(generate(*enlarger, enlarging, timings).at(0));
+    }
+  }
+  for (auto& image : images) {
+    image = std::move(generate(pipeline, http::second_pass_request(request, image), timings).at(0));
+  }
   return images;
 }
 
@@ -214,14 +242,20 @@ int draw(const Options& options) {
   model_options.estimate_activations = false;
   auto models = list_models(model_options, find_models(model_options));
   const auto metadata = metadata_options(options);
-  if (!options.draw.like.empty()) follow_record(options, request, metadata, models);
+  if (!options.draw.like.empty()) put_recorded_model_first(options, models);
+  add_second_pass(options.draw.hires, models, request);
   drop_fields_without_use(request, models[0].description, options.server.strict);
+  const auto* const upscaler = upscaler_of(request, models);
+  const auto* const upscaling = upscaler ? &upscaler->description : nullptr;
+  if (!options.draw.like.empty()) report_differences(options, request, metadata, models[0].description, upscaling);
+  const auto metadata_of = metadata_of_request(request, models[0].description, metadata, upscaling);
   Timings timings;
   auto pipeline = models[0].load({}, {});
   note_use(models[0].description.folder);
   timings.load_s = seconds_since(start);
-  const auto images = generate(*pipeline, request, timings);
-  save(images, metadata_of_request(request, models[0].description, metadata), options.draw.output);
+  const auto images =
+      upscaling ? generate_in_parts(*pipeline, *upscaler, request, timings) : generate(*pipeline, request, timings);
+  save(images, metadata_of, options.draw.output);
   timings.total_s = seconds_since(start);
   if (!options.draw.timings.empty()) write_file(options.draw.timings, timings_text(timings));
   return 0;

@@ -3,7 +3,9 @@
 #include <torch/headeronly/version.h>
 
 #include "app/models/model_list.h"
+#include "app/models/state_folder.h"
 #include "core/text.h"
+#include "provenance/file_hashes.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -16,7 +18,8 @@ MetadataOptions metadata_options(const Options& options) {
           .libtorch = TORCH_VERSION,
           .device = join(devices, ","),
           .dtype = dtype_name(make_placement(devices.front(), options.model.dtype).dtype),
-          .prompt_syntax = options.model.prompt_syntax == PromptSyntax::kA1111 ? "a1111" : "plain"};
+          .prompt_syntax = options.model.prompt_syntax == PromptSyntax::kA1111 ? "a1111" : "plain",
+          .file_hashes = std::make_shared<FileHashes>(state_folder("hashes"))};
 }
 
 }  // namespace easel

@@ -5,10 +5,12 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "provenance/file_hashes.h"
 #include "provenance/hashes.h"
 #include "provenance/request_json.h"
 
@@ -19,6 +21,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr std::string_view kSoftware = "easel ";
+constexpr std::size_t kShownDigits = 10;  // of the hash of a file, on model sites and in A1111's texts
 
 bool uses_guidance(const ModelDescription& model) {
   const auto& unused = model.unused_fields;
@@ -52,8 +55,14 @@ std::int64_t a1111_clip_skip(std::int64_t clip_skip, const ModelDescription& mod
   return clip_skip + (model.family == "stable-diffusion" && model.max_clip_skip <= kLayersOfSd1 ? 1 : 2);
 }
 
-std::string parameters_of(const GenerationRequest& request, const ModelDescription& model, const std::string& version,
-                          int width, int height) {
+/// The hash of a model as a record has it: the one that model sites show, or easel's own.
+/// @param of_file  as shown_hash()
+std::string recorded_hash(const ModelDescription& model, const std::string& of_file) {
+  return of_file.empty() ? model_hash(model.folder) : of_file;
+}
+
+std::string parameters_of(const GenerationRequest& request, const ModelDescription& model, const std::string& hash,
+                          const std::string& version, int width, int height) {
   ParametersText text{.prompt = request.prompt, .negative_prompt = request.negative_prompt};
   for (const auto& adapter : request.loras) text.prompt += concat(" <lora:", adapter.name, ':', adapter.weight, '>');
   const auto add = [&](const char* name, const auto& value) { text.settings.emplace_back(name, concat(value)); };
@@ -66,6 +75,7 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   }
   add("Seed", request.seed);
   add("Size", concat(width, 'x', height));
+  if (!hash.empty()) add("Model hash", hash);
   add("Model", model.id);
   if (request.image && model.upscale_factor == 0)
     add("Denoising strength", request.strength.value_or(model.default_strength));
@@ -89,8 +99,10 @@ struct RequestOrigin {
   GenerationRequest request;  ///< without images
   ModelDescription model;
   MetadataOptions options;
+  std::optional<ModelDescription> upscaler;
   std::once_flag hashed;
-  ordered_json record;  ///< its model_hash is empty until then
+  ordered_json record;  ///< its hashes of models are empty until then
+  std::string shown_hash;
   bool edited = false;
 };
 
@@ -114,7 +126,7 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   }
   const auto width = request.hires ? *request.width : image.image.width;
   const auto height = request.hires ? *request.height : image.image.height;
-  metadata.parameters = parameters_of(request, origin.model, origin.options.version, width, height);
+  metadata.parameters = parameters_of(request, origin.model, origin.shown_hash, origin.options.version, width, height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
@@ -126,16 +138,38 @@ const std::string& dtype_of(const ModelDescription& model, const MetadataOptions
   return model.dtype.empty() ? options.dtype : model.dtype;
 }
 
+// Not before the first image: a request must be accepted although the mount of its model does not respond.
+void read_hashes(RequestOrigin& origin) {
+  if (!origin.options.embed) return;
+  origin.shown_hash = shown_hash(origin.model, origin.options);
+  origin.record["model_hash"] = recorded_hash(origin.model, origin.shown_hash);
+  if (!origin.upscaler) return;
+  origin.record["upscaler_hash"] = recorded_hash(*origin.upscaler, shown_hash(*origin.upscaler, origin.options));
+}
+
+// The present hash of a model, of the kind that a record has.
+std::string comparable_hash(const std::string& recorded, const ModelDescription& model,
+                            const MetadataOptions& options) {
+  const bool is_shown_one = recorded.size() == kShownDigits && options.file_hashes;
+  return is_shown_one ? options.file_hashes->compute(model.folder).substr(0, kShownDigits) : model_hash(model.folder);
+}
+
 }  // namespace
 
+std::string shown_hash(const ModelDescription& model, const MetadataOptions& options) {
+  return options.file_hashes ? options.file_hashes->known(model.folder).substr(0, kShownDigits) : std::string();
+}
+
 MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDescription& model,
-                               const MetadataOptions& options) {
+                               const MetadataOptions& options, const ModelDescription* upscaler) {
   const auto origin = std::make_shared<RequestOrigin>();
   origin->request = with_defaults(request, model, options);
   origin->model = model;
   origin->options = options;
   origin->edited = request.image != nullptr;
+  if (upscaler) origin->upscaler = *upscaler;
   if (options.embed) {
+    if (options.file_hashes) options.file_hashes->compute_later(model.folder);
     auto& record = origin->record;
     record = {{"software", concat(kSoftware, options.version)},
               {"libtorch", options.libtorch},
@@ -147,10 +181,7 @@ MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDesc
     if (request.mask) record["mask_hash"] = hash_of(request.mask);
   }
   return [origin](const GeneratedImage& image) {
-    // Not before: a request must be accepted although the mount of its model does not respond.
-    std::call_once(origin->hashed, [&] {
-      if (origin->options.embed) origin->record["model_hash"] = model_hash(origin->model.folder);
-    });
+    std::call_once(origin->hashed, [&] { read_hashes(*origin); });
     return metadata_of(*origin, image);
   };
 }
@@ -171,6 +202,7 @@ ImageRecord read_image_record(const std::string& record) {
   found.model_hash = text_of("model_hash");
   found.image_hash = text_of("image_hash");
   found.mask_hash = text_of("mask_hash");
+  found.upscaler_hash = text_of("upscaler_hash");
   found.made_with.version = text_of("software").substr(kSoftware.size());
   found.made_with.libtorch = text_of("libtorch");
   found.made_with.device = text_of("device");
@@ -179,7 +211,8 @@ ImageRecord read_image_record(const std::string& record) {
 }
 
 std::vector<std::string> differences(const ImageRecord& record, const GenerationRequest& request,
-                                     const ModelDescription& model, const MetadataOptions& options) {
+                                     const ModelDescription& model, const MetadataOptions& options,
+                                     const ModelDescription* upscaler) {
   std::vector<std::string> found;
   const auto compare = [&](const char* what, const std::string& then, const std::string& now) {
     if (then != now) found.push_back(concat(what, " was ", quote(then), " and is now ", quote(now)));
@@ -189,7 +222,11 @@ std::vector<std::string> differences(const ImageRecord& record, const Generation
   compare("the version of libtorch", then.libtorch, options.libtorch);
   compare("the device", then.device, options.device);
   compare("the dtype", then.dtype, dtype_of(model, options));
-  compare("the model's hash", record.model_hash, model_hash(model.folder));
+  compare("the model's hash", record.model_hash, comparable_hash(record.model_hash, model, options));
+  if (upscaler) {
+    compare("the hash of the model that upscales", record.upscaler_hash,
+            comparable_hash(record.upscaler_hash, *upscaler, options));
+  }
   compare("the hash of the input image", record.image_hash, hash_of(request.image));
   compare("the hash of the mask", record.mask_hash, hash_of(request.mask));
   const auto requested = request_to_json(with_defaults(request, model, options)),

@@ -115,6 +115,24 @@ class Draw(unittest.TestCase):
         self.assertIn("was made from an image; give it with --image", said.stderr)
         self.assertEqual(pathlib.Path(self.draw("y.png", "--like", edited, "--image", first)).read_bytes(), pathlib.Path(edited).read_bytes())
 
+    def test_flags_ask_for_a_second_pass(self):
+        plain = ("a fox", "--seed", "3", "--steps", "3", "--size", "64x48", "--dtype", "float32")
+        larger = self.draw("larger.png", *plain, "--hires-upscaler", "Nearest")
+        self.assertEqual(png_size(larger), (128, 96))
+        again = self.draw("again.png", "--like", larger, "--dtype", "float32")
+        self.assertEqual(pathlib.Path(larger).read_bytes(), pathlib.Path(again).read_bytes())
+        wide = self.draw("wide.png", "--like", larger, "--hires-size", "96x64", "--dtype", "float32")
+        self.assertEqual(png_size(wide), (96, 64))
+        self.assertIn(b'"upscaler":"Nearest"', pathlib.Path(wide).read_bytes(), "what no flag changes is kept")
+        for flags, said in ((("--hires-scale", "9"), "--hires-scale"), (("--hires-size", "96"), "--hires-size is `96`"),
+                            (("--hires-scale", "2", "--hires-size", "96x96"), "excludes"), (("--hires-upscaler", "x"), "expected one of: Latent, ")):
+            result = run("draw", *plain, "-o", f"{self.folder.name}/x.png", "--model", MODEL, *flags)
+            self.assertNotEqual(result.returncode, 0, flags)
+            self.assertIn(said, result.stderr)
+        said = run("draw", "a cat", "--image", larger, "--hires-scale", "2", "--steps", "2", "-o", f"{self.folder.name}/x.png", "--model", MODEL)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("`hires` is ignored: it has a use without --image only", said.stderr)
+
     def test_metadata_and_the_mark_can_be_left_out(self):
         for flags, text, mark in (((), True, True), (("--no-metadata",), False, True), (("--no-ai-mark",), True, False),
                                   (("--no-metadata", "--no-ai-mark"), False, False)):

@@ -258,6 +258,18 @@ TEST(Edits, EveryFaultIsReportedAndKeepsTheConnection) {
   EXPECT_EQ(client.exchange(edit_request(form_text({prompt, image}))).status, 200) << "on the same connection";
 }
 
+TEST(Edits, SpellingsOfOtherBodiesAreRefusedByName) {
+  const RunningServer server;
+  const auto in_form = edit(server, {{"prompt", "a cat"}, {"image", kPng, true}, {"images", kPng, true}});
+  EXPECT_EQ(in_form.status, 400);
+  EXPECT_EQ(error_of(in_form)["param"], "images");
+  EXPECT_EQ(edit(server, {{"prompt", "a cat"}, {"image", kPng, true}, {"images[]", "x"}}).status, 400);
+  const auto both = edit_json(
+      server, {{"prompt", "a cat"}, {"images", {{{"image_url", base64_encode(kPng)}, {"file_id", "file-1"}}}}});
+  EXPECT_EQ(both.status, 400);
+  EXPECT_NE(error_of(both)["message"].get<std::string>().find("`file_id`"), std::string::npos) << both.body;
+}
+
 TEST(Edits, MalformedFormsReturn400) {
   const RunningServer server;
   const auto body = form_text({{"prompt", "a cat"}, {"image", kPng, true}});

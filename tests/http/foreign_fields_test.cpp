@@ -220,6 +220,25 @@ TEST(UnusedFields, WithASeparateScaleTheNegativePromptNeedsIt) {
   EXPECT_EQ(ignored({{"guidance_scale", 0.5}}), Names{});
 }
 
+TEST(ForeignFields, CfgScaleOfADistilledModelIsTheScaleOfTheSecondPrediction) {
+  auto model = test::tiny_model("tiny");
+  model.separate_guidance = true;
+  const auto read = [&](json body) {
+    body["prompt"] = "x";
+    return read_image_request(body, {model}, {}, "");
+  };
+  const auto guided = read({{"cfg_scale", 4}, {"guidance_scale", 2.5}, {"negative_prompt", "y"}});
+  EXPECT_EQ(guided.true_cfg_scale, 4);
+  EXPECT_EQ(guided.guidance_scale, 2.5) << "another field, not another name";
+  EXPECT_EQ(guided.response.ignored, Names{});
+  const auto inert = read({{"cfg_scale", 4}});
+  EXPECT_EQ(inert.response.ignored, Names{"cfg_scale"}) << "it counts only with a negative prompt";
+  EXPECT_FALSE(inert.true_cfg_scale || inert.guidance_scale);
+  EXPECT_THROW(read({{"cfg_scale", 4}, {"true_cfg_scale", 3}, {"negative_prompt", "y"}}), HttpFailure);
+  EXPECT_THROW(read({{"cfg_scale", "4"}}), HttpFailure);
+  EXPECT_THROW(read({{"cfg_scale", 101}}), HttpFailure);
+}
+
 TEST(UnusedFields, NegativePromptsCountAboveTheModelsOwnScale) {
   auto model = test::tiny_model("tiny");
   model.guides_above = 0;

@@ -12,9 +12,9 @@
 namespace easel {
 namespace {
 
-std::pair<int, int> read_size(const std::string& text) {
+std::pair<int, int> read_size(const std::string& text, const std::string& flag = "--size") {
   const auto size = parse_size(text);
-  if (!size) throw CLI::ValidationError("--size is `" + text + "`; expected WIDTHxHEIGHT, e.g. 512x512");
+  if (!size) throw CLI::ValidationError(flag + " is `" + text + "`; expected WIDTHxHEIGHT, e.g. 512x512");
   return *size;
 }
 
@@ -39,6 +39,26 @@ template <class T>
 CLI::Option* add_own(CLI::App& command, const std::string& flags, const char* value, T& target,
                      const std::string& text) {
   return command.add_option(flags, target, text)->type_name(value);
+}
+
+void add_hires(CLI::App& draw, HiresFlags& o) {
+  auto* scale = add_own(draw, "--hires-scale", "X", o.scale,
+                        "make the image this many times as large in a second pass, 1 to 8; any --hires flag asks for "
+                        "one, and its scale is 2 by default")
+                    ->check(CLI::Range(1.0, 8.0));
+  draw.add_option_function<std::string>(
+          "--hires-size", [&o](const std::string& text) { o.size = read_size(text, "--hires-size"); },
+          "size of the second pass instead of --hires-scale")
+      ->type_name("WIDTHxHEIGHT")
+      ->excludes(scale);
+  add_own(draw, "--hires-steps", "N", o.steps, "inference steps of the second pass; by default --steps")
+      ->check(CLI::Range(1, 1000));
+  add_own(draw, "--hires-strength", "X", o.strength,
+          "how far the second pass may depart from the first, 0 to 1; by default 0.75")
+      ->check(CLI::Range(0.0, 1.0));
+  add_own(draw, "--hires-upscaler", "NAME", o.upscaler,
+          "what enlarges the image before the second pass: Latent (the default), Lanczos, Nearest, another name that "
+          "the guide lists, or a model that upscales");
 }
 
 void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, std::string& size) {
@@ -89,6 +109,7 @@ void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, st
           "share of the noise that the base model removes before the refiner takes over");
   add_own(*draw, "--eta", "X", r.eta, "DDIM and TCD: amount of noise that each step adds, 0 to 1")
       ->check(CLI::Range(0.0, 1.0));
+  add_hires(*draw, o.hires);
   add_own(*draw, "--clip-skip", "N", r.clip_skip, "last layers of the text encoder to skip")->check(CLI::Range(0, 100));
   draw->add_option_function<std::vector<std::string>>(
           "--lora",

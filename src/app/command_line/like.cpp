@@ -24,18 +24,22 @@ void load_like(const std::string& path, DrawOptions& draw) {
   draw.like = path;
 }
 
-void follow_record(const Options& options, const GenerationRequest& request, const MetadataOptions& now,
-                   std::vector<ServedModel>& models) {
+void put_recorded_model_first(const Options& options, std::vector<ServedModel>& models) {
+  const auto record = read_image_record(options.draw.like_record);
+  const auto found = std::find_if(models.begin(), models.end(),
+                                  [&](const ServedModel& model) { return model.description.id == record.model; });
+  if (options.model.default_model.empty() && found != models.end()) std::rotate(models.begin(), found, found + 1);
+}
+
+void report_differences(const Options& options, const GenerationRequest& request, const MetadataOptions& now,
+                        const ModelDescription& model, const ModelDescription* upscaler) {
   const auto& path = options.draw.like;
   const auto record = read_image_record(options.draw.like_record);
   if (!record.image_hash.empty() && !request.image)
     throw Error(ErrorCode::kInvalidArgument, concat(path, " was made from an image; give it with --image"));
   if (!record.mask_hash.empty() && !request.mask)
     throw Error(ErrorCode::kInvalidArgument, concat(path, " was made with a mask; give it with --mask"));
-  const auto found = std::find_if(models.begin(), models.end(),
-                                  [&](const ServedModel& model) { return model.description.id == record.model; });
-  if (options.model.default_model.empty() && found != models.end()) std::rotate(models.begin(), found, found + 1);
-  for (const auto& difference : differences(record, request, models.front().description, now))
+  for (const auto& difference : differences(record, request, model, now, upscaler))
     std::fprintf(stderr, "easel: the image will differ from %s: %s\n", path.c_str(), difference.c_str());
 }
 

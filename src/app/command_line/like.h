@@ -15,11 +15,15 @@ namespace easel {
 /// @throws Error(kInvalidArgument)  it has no record of how easel made it
 void load_like(const std::string& path, DrawOptions& draw);
 
-/// Puts the model that made the image first, if it is served and --default-model names no other. Writes every
-/// difference that can change the image to standard error.
-/// @param request  complete, with its input images
+/// Puts the model that made the image first, if it is served and --default-model names no other.
+/// @throws Error(kInvalidArgument)  as read_image_record()
+void put_recorded_model_first(const Options& options, std::vector<ServedModel>& models);
+
+/// Writes every difference that can change the image to standard error.
+/// @param request   complete, with its input images
+/// @param upscaler  the model that upscales before the second pass; null: none does
 /// @throws Error(kInvalidArgument)  the image was made from an image, and `request` has none
-void follow_record(const Options& options, const GenerationRequest& request, const MetadataOptions& now,
-                   std::vector<ServedModel>& models);
+void report_differences(const Options& options, const GenerationRequest& request, const MetadataOptions& now,
+                        const ModelDescription& model, const ModelDescription* upscaler);
 
 }  // namespace easel

@@ -43,8 +43,20 @@ struct ModelFlags {
   std::int64_t lora_memory = std::int64_t{512} << 20;  ///< bytes of LoRA files that each model keeps in memory
 };
 
+/// The flags of `easel draw` for a second pass. None is given: there is no second pass, unless --like has one.
+struct HiresFlags {
+  std::optional<double> scale;              ///< of the larger size; none, and no `size`: 2
+  std::optional<std::pair<int, int>> size;  ///< width, height of the result
+  std::optional<std::int64_t> steps;
+  std::optional<double> strength;
+  std::string upscaler;  ///< a name of kHiresUpscalers, or the id of a model; empty: Latent
+
+  bool operator==(const HiresFlags&) const = default;
+};
+
 struct DrawOptions {
   GenerationRequest request;
+  HiresFlags hires;
   std::string image;  ///< image file to start from; empty: none
   std::string mask;   ///< image file that marks the area of `image` to redraw; empty: none
   bool seed_given = false;

@@ -3,13 +3,13 @@
 #include <sys/stat.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <system_error>
 #include <utility>
 
+#include "app/models/state_folder.h"
 #include "core/digest.h"
 
 namespace easel {
@@ -20,17 +20,9 @@ using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::minutes kNoteInterval{1};
 
-/// Empty: there is none.
-fs::path state_folder() {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && *state == '/') return fs::path(state) / "easel" / "last-use";
-  const char* home = std::getenv("HOME");
-  return home != nullptr && *home == '/' ? fs::path(home) / ".local" / "state" / "easel" / "last-use" : fs::path();
-}
-
 /// The file whose modification time is that of the last use. The same for every path that leads to the model.
 fs::path file_of(const std::string& path) {
-  const auto folder = state_folder();
+  const auto folder = state_folder("last-use");
   if (folder.empty()) return {};
   std::error_code unknown;
   const auto real = fs::weakly_canonical(path, unknown);

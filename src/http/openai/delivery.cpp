@@ -63,7 +63,11 @@ ResultContext result_context(const ImageRequest& request, const std::vector<Mode
   for (const auto& served : models) context.model_folders.push_back(served.folder);
   auto metadata = options.metadata;
   metadata.embed = metadata.embed && request.response.embed_metadata;
-  if (metadata.embed || metadata.mark) context.metadata = metadata_of_request(request, model, metadata);
+  if (metadata.embed || metadata.mark) {
+    const bool in_parts = request.hires && !request.hires->upscaler_model.empty();
+    const auto* upscaler = in_parts ? &resolve_model(models, request.hires->upscaler_model, options) : nullptr;
+    context.metadata = metadata_of_request(request, model, metadata, upscaler);
+  }
   return context;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "easel/engine.h"
 #include "easel/server.h"
@@ -20,6 +21,8 @@ namespace easel::http {
 class RouteExtension {
  public:
   virtual ~RouteExtension() = default;
+  /// Whether errors at this path are in the form that the clients of this API read, although it is not a route.
+  virtual bool owns(std::string_view path) const = 0;
   /// Rows without handlers: handle() is called for them.
   virtual std::span<const Route> routes() const = 0;
   /// As Route::Handler.

@@ -145,9 +145,9 @@ Service::Service(Engine& engine, ServerOptions options, const ExtensionFactory& 
   endpoints_.description = json_text(openapi_document(tables, options_));
 }
 
-Response Service::failed(const RequestRecord& record, const HttpError& error) const {
+Response Service::failed(const RequestHead& head, const RequestRecord& record, const HttpError& error) const {
   log_failure(record.id, error);
-  const bool is_extended = record.route && !record.route->handler;
+  const bool is_extended = record.route ? !record.route->handler : extension_ && extension_->owns(head.path);
   return is_extended ? extension_->error_response(error) : to_response(error);
 }
 
@@ -165,11 +165,11 @@ std::optional<Response> Service::handle(const RequestHead& head, Client& client)
   try {
     response = dispatch(head, client, record);
   } catch (const HttpFailure& failure) {
-    response = failed(record, failure.error());
+    response = failed(head, record, failure.error());
   } catch (const ProtocolError& refused) {
-    response = failed(record, protocol_error(refused));
+    response = failed(head, record, protocol_error(refused));
   } catch (const std::exception& error) {
-    response = failed(record, unexpected_error(error.what()));
+    response = failed(head, record, unexpected_error(error.what()));
   }
   if (!response) return std::nullopt;
   add_common_headers(*response, record.id, end->elapsed());

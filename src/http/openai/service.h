@@ -47,7 +47,7 @@ class Service {
 
  private:
   RouteMatch match(const RequestHead& head) const;
-  Response failed(const RequestRecord& record, const HttpError& error) const;
+  Response failed(const RequestHead& head, const RequestRecord& record, const HttpError& error) const;
   std::optional<Response> dispatch(const RequestHead& head, Client& client, RequestRecord& record);
 
   const ServerOptions options_;

@@ -14,6 +14,8 @@
 #include "easel/image_metadata.h"
 #include "http/sdapi/spellings.h"
 #include "http/wire/json_text.h"
+#include "provenance/file_hashes.h"
+#include "provenance/image_record.h"
 
 namespace easel::http::sdapi {
 namespace {
@@ -27,6 +29,7 @@ struct ImageFacts {
   double guidance_scale = 0;
   std::string size;
   std::string model;
+  std::string model_hash;  ///< empty: not known
   std::optional<HiresPass> hires;
 };
 
@@ -44,8 +47,9 @@ std::string infotext(const ImageFacts& facts, std::uint64_t seed) {
                                    {"Schedule type", facts.translation.spacing},
                                    {"CFG scale", concat(facts.guidance_scale)},
                                    {"Seed", std::to_string(seed)},
-                                   {"Size", facts.size},
-                                   {"Model", facts.model}}};
+                                   {"Size", facts.size}}};
+  if (!facts.model_hash.empty()) text.settings.emplace_back("Model hash", facts.model_hash);
+  text.settings.emplace_back("Model", facts.model);
   if (facts.translation.clip_skip > 1) {
     text.settings.emplace_back("Clip skip", std::to_string(facts.translation.clip_skip));
   }
@@ -71,7 +75,7 @@ ordered_json info_json(const ImageFacts& facts, const ImageResult& result) {
                        {"steps", facts.steps},
                        {"batch_size", result.items.size()},
                        {"sd_model_name", facts.model},
-                       {"sd_model_hash", ""},
+                       {"sd_model_hash", facts.model_hash},
                        {"clip_skip", translation.clip_skip},
                        {"index_of_first_image", 0}};
   for (const auto& item : result.items) {
@@ -101,12 +105,14 @@ std::string parameters_answer(const json& body, const Translation& translation) 
 }
 
 std::string images_answer(const std::string& parameters, const Translation& translation,
-                          const GenerationRequest& request, const ModelDescription& model, ImageResult result) {
+                          const GenerationRequest& request, const ModelDescription& model,
+                          const MetadataOptions& metadata, ImageResult result) {
   const ImageFacts facts{.translation = translation,
                          .steps = request.requested_steps(model.default_steps),
                          .guidance_scale = request.guidance_scale.value_or(model.default_guidance_scale),
                          .size = first_size(request, result),
                          .model = model.id,
+                         .model_hash = shown_hash(model, metadata),
                          .hires = request.hires};
   const auto info = json_text(info_json(facts, result));
   // Base64 needs no escaping, so it does not pass through the JSON library.
@@ -158,14 +164,16 @@ std::string error_answer(const HttpError& error) {
                     {"errors", error.message}});
 }
 
-std::string model_titles(const std::vector<ModelDescription>& models) {
+std::string model_titles(const std::vector<ModelDescription>& models, const MetadataOptions& metadata) {
   auto list = ordered_json::array();
   for (const auto& model : models) {
     if (model.upscale_factor > 0) continue;
+    const auto sha256 = metadata.file_hashes ? metadata.file_hashes->known(model.folder) : std::string();
+    const auto hash = shown_hash(model, metadata);
     list.push_back({{"title", model.id},
                     {"model_name", model.id},
-                    {"hash", nullptr},
-                    {"sha256", nullptr},
+                    {"hash", hash.empty() ? ordered_json() : ordered_json(hash)},
+                    {"sha256", sha256.empty() ? ordered_json() : ordered_json(sha256)},
                     {"filename", model.id},
                     {"config", nullptr}});
   }

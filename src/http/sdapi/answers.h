@@ -22,8 +22,10 @@ std::string parameters_answer(const nlohmann::json& body, const Translation& tra
 /// @param parameters  as parameters_answer() made them
 /// @param request     as it was submitted
 /// @param model       that generated the images
+/// @param metadata    knows the hash of the model
 std::string images_answer(const std::string& parameters, const Translation& translation,
-                          const GenerationRequest& request, const ModelDescription& model, ImageResult result);
+                          const GenerationRequest& request, const ModelDescription& model,
+                          const MetadataOptions& metadata, ImageResult result);
 
 /// {"progress", "eta_relative", "state", "current_image", "textinfo"} of an account's calls.
 std::string progress_answer(const std::vector<Call>& calls, bool with_image);
@@ -31,7 +33,8 @@ std::string progress_answer(const std::vector<Call>& calls, bool with_image);
 /// {"error", "detail", "body", "errors"}
 std::string error_answer(const HttpError& error);
 
-std::string model_titles(const std::vector<ModelDescription>& models);
+/// Hashes are null where they are not known.
+std::string model_titles(const std::vector<ModelDescription>& models, const MetadataOptions& metadata);
 std::string sampler_names();
 std::string spacing_names();
 std::string adapter_names(const std::vector<AdapterDescription>& adapters);

@@ -18,11 +18,13 @@
 #include "http/sdapi/body.h"
 #include "http/sdapi/calls.h"
 #include "http/sdapi/extras.h"
+#include "http/sdapi/member_names.h"
 #include "http/sdapi/members.h"
 #include "http/sdapi/operations.h"
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/translation.h"
 #include "http/wire/json_text.h"
+#include "provenance/file_hashes.h"
 
 namespace easel::http::sdapi {
 namespace {
@@ -38,6 +40,7 @@ class Extension final : public RouteExtension {
   explicit Extension(const ExtensionParts& parts)
       : engine_(parts.engine), options_(parts.options), images_(parts.images) {}
 
+  bool owns(std::string_view path) const override { return path.starts_with("/sdapi/"); }
   std::span<const Route> routes() const override;
   MaybeResponse handle(const Route& route, const RouteRequest& request) override;
   Response error_response(const HttpError& error) const override {
@@ -84,7 +87,7 @@ class Extension final : public RouteExtension {
   MaybeResponse set_options(const RouteRequest& request);
   MaybeResponse progress(const RouteRequest& request);
   MaybeResponse interrupt(const RouteRequest& request);
-  MaybeResponse models(const RouteRequest&) { return ok(model_titles(engine_.models())); }
+  MaybeResponse models(const RouteRequest&) { return ok(model_titles(engine_.models(), options_.metadata)); }
   MaybeResponse list_samplers(const RouteRequest&) { return ok(sampler_names()); }
   MaybeResponse list_schedulers(const RouteRequest&) { return ok(spacing_names()); }
   MaybeResponse upscalers(const RouteRequest&) { return ok(upscaler_names(engine_.models())); }
@@ -128,11 +131,14 @@ Extension::Drawing Extension::read_drawing(const json& body, bool from_image, co
     return translate(body, from_image, {.models = models, .options = options_, .chosen_model = chosen});
   };
   translation = from_image ? images_.with_decoding_place(translated) : translated();
-  drawing.prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
+  try {
+    drawing.prepared = images_.prepare(translation.task, translation.upload, request.head.headers, "", request.record);
+  } catch (const HttpFailure& failure) {
+    throw HttpFailure(with_member_names(failure.error(), translation));
+  }
   translation.upload = {};  // the files are decoded
   drawing.model = resolve_model(models, drawing.prepared.request.model, options_);
-  for (const auto& name : drawing.prepared.request.response.ignored) translation.ignored.push_back(name);
-  std::sort(translation.ignored.begin(), translation.ignored.end());
+  note_ignored(drawing.prepared.request.response.ignored, body, translation);
   if (!translation.ignored.empty()) request.record.log_fields.emplace_back("ignored", join(translation.ignored));
   drawing.parameters = parameters_answer(body, translation);
   return drawing;
@@ -173,10 +179,10 @@ MaybeResponse Extension::draw(const RouteRequest& request) {
   const auto log_fields = record.log_fields;
   append_log_fields(running->job->stats(), record.log_fields);
   if (wait == Wait::kClientLeft) return std::nullopt;
-  const auto body_of = [drawing, running] {
+  const auto body_of = [this, drawing, running] {
     auto result = take_result(*running->job, std::move(drawing->prepared.context));
     return images_answer(drawing->parameters, drawing->translation, drawing->prepared.request, drawing->model,
-                         std::move(result));
+                         options_.metadata, std::move(result));
   };
   if (wait == Wait::kEnded) return ok(body_of());
   auto response = ok("");
@@ -258,8 +264,9 @@ MaybeResponse Extension::show_options(const RouteRequest& request) {
   const auto models = engine_.models();
   const auto chosen = calls_.chosen_model(request.record.principal.account);
   const auto& model = resolve_model(models, chosen, options_);
+  const auto& hashes = options_.metadata.file_hashes;
   return ok(json_text({{"sd_model_checkpoint", model.id},
-                       {"sd_checkpoint_hash", ""},
+                       {"sd_checkpoint_hash", hashes ? hashes->known(model.folder) : ""},
                        {"sd_vae", "Automatic"},
                        {"CLIP_stop_at_last_layers", 1},
                        {"samples_format", "png"}}));

@@ -70,18 +70,22 @@ void SourceImages::read(const json* images, const json* mask, ImageUpload& uploa
   if (!images || !images->is_array() || images->empty()) {
     throw HttpFailure({.status = 404, .message = "Init image not found", .param = "init_images"});
   }
-  const auto bytes = decode_file("init_images", images->front());
   const bool shaped = crop && width > 0;
   const auto fit = [&](const Image& image) {
     const bool in_range = width <= limits.max_edge && height <= limits.max_edge;
     return shaped && in_range ? cover(image, static_cast<int>(width), static_cast<int>(height)) : image;
   };
-  const auto source = decode_upload("init_images", bytes, limits);
-  const auto decoded = flattened(source);
-  upload.images = {shaped || !source.alpha.empty() ? encode_png(fit(decoded)) : bytes};
+  std::pair<int, int> first_size;
+  for (std::size_t i = 0; i < std::min(images->size(), most); ++i) {
+    auto bytes = decode_file("init_images", (*images)[i]);
+    const auto source = decode_upload("init_images", bytes, limits);
+    if (i == 0) first_size = {source.image.width, source.image.height};
+    const bool as_sent = !shaped && source.alpha.empty();
+    upload.images.push_back(as_sent ? std::move(bytes) : encode_png(fit(flattened(source))));
+  }
   if (!mask) return;
   auto gray = gray_of(decode_upload("mask", decode_file("mask", *mask), limits));
-  gray = fit(resize(gray, decoded.width, decoded.height));
+  gray = fit(resize(gray, first_size.first, first_size.second));
   if (inverted) {
     for (auto& value : gray.pixels) value = static_cast<std::uint8_t>(255 - value);
   }

@@ -1,6 +1,7 @@
 // The images of an img2img request.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 
@@ -16,6 +17,7 @@ struct SourceImages {
   std::int64_t height = 0;
   bool crop = false;      ///< cut to the shape of the size instead of stretching
   bool inverted = false;  ///< black is drawn anew instead of white
+  std::size_t most = 1;   ///< images that the model takes; further ones are not read
 
   /// Fills the images and the mask of `upload`. Where the mask is transparent, opacity counts, as in A1111; easel's own
   /// routes take transparency the other way round, so the mask is written anew without it, in the image's size.

@@ -93,6 +93,21 @@ std::span<const Spacing> spacings() {
   return kSpacings;
 }
 
+std::pair<std::string, std::string> names_of_scheduler(const std::string& scheduler) {
+  std::string_view plain = scheduler;
+  if (plain.starts_with(kFlowPrefix)) plain.remove_prefix(kFlowPrefix.size());
+  for (const auto& sampler : kSamplers) {
+    const std::string_view name = sampler.scheduler;
+    if (!sampler.listed || !plain.starts_with(name)) continue;
+    const auto suffix = plain.substr(name.size());
+    if (suffix.empty()) return {sampler.name, kAutomaticSpacing};
+    for (const auto& spacing : kSpacings) {
+      if (suffix == spacing.suffix) return {sampler.name, spacing.label};
+    }
+  }
+  return {scheduler, kAutomaticSpacing};
+}
+
 SamplerChoice find_sampler(std::string_view sampler_name, std::string_view scheduler) {
   SamplerChoice choice;
   const auto spacing = normalize_name(scheduler);

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace easel::http::sdapi {
 
@@ -31,6 +32,16 @@ struct Spacing {
 };
 
 std::span<const Spacing> spacings();
+
+/// What A1111 shows for the spacing that belongs to a sampler.
+inline constexpr char kAutomaticSpacing[] = "Automatic";
+
+/// What the names of easel's schedulers for flow matching begin with: "flow_euler" is A1111's "Euler" for such models.
+inline constexpr std::string_view kFlowPrefix = "flow_";
+
+/// A1111's names of one of easel's schedulers: the sampler, and the label of its spacing. The scheduler's own name
+/// where A1111 has none for it.
+std::pair<std::string, std::string> names_of_scheduler(const std::string& scheduler);
 
 /// A sampler and a spacing as a request names them.
 struct SamplerChoice {

@@ -1,10 +1,12 @@
 #include "http/sdapi/translation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "core/text.h"
@@ -24,6 +26,9 @@ using nlohmann::json;
 
 // The text encoders of SD 1.x have 12 layers, those of SD 2.x 23.
 constexpr std::int64_t kMostLayersOfSd1 = 12;
+// A1111's, of absent members.
+constexpr double kDefaultStrength = 0.75;
+constexpr double kDefaultMaskBlur = 4;  // pixels
 
 class Translator {
  public:
@@ -40,6 +45,7 @@ class Translator {
     read_clip_skip();
     read_size();
     if (from_image_) {
+      read_strength();
       read_images();
     } else {
       read_hires();
@@ -83,6 +89,13 @@ class Translator {
     }
   }
 
+  // Sets a field of easel's to what a member says.
+  template <class Value>
+  void set(const char* field, const Value& value, const char* member) {
+    fields_[field] = value;
+    result_.members[field] = member;
+  }
+
   // Weights have a meaning for the features of CLIP only. For other text encoders the brackets are removed.
   std::string without_weights(const std::string& prompt, const char* name) {
     // Stable Diffusion 3 joins CLIP's features with T5's, and reads prompts as they are.
@@ -101,7 +114,7 @@ class Translator {
   }
 
   void read_numbers() {
-    if (const auto steps = body_.integer("steps"); steps.value_or(0) > 0) fields_["num_inference_steps"] = *steps;
+    if (const auto steps = body_.integer("steps"); steps.value_or(0) > 0) set("num_inference_steps", *steps, "steps");
     const auto* seed = body_.find("seed");
     if (seed != nullptr && seed->is_number_unsigned()) {
       fields_["seed"] = *seed;
@@ -111,7 +124,7 @@ class Translator {
     const auto batch = body_.integer("batch_size").value_or(1), iterations = body_.integer("n_iter").value_or(1);
     const auto limit = context_.options.max_images;
     const bool fits = batch <= limit && iterations <= limit;
-    fields_["n"] = fits ? std::max<std::int64_t>(batch, 1) * std::max<std::int64_t>(iterations, 1) : limit + 1;
+    set("n", fits ? std::max<std::int64_t>(batch, 1) * std::max<std::int64_t>(iterations, 1) : limit + 1, "batch_size");
     if (body_.number("subseed_strength").value_or(0) != 0) {
       ignored_.insert("subseed_strength");
     }
@@ -119,8 +132,10 @@ class Translator {
     for (const char* name : {"seed_resize_from_w", "seed_resize_from_h"}) {
       if (body_.integer(name).value_or(0) > 0) ignored_.insert(name);
     }
-    const auto noise = body_.number("initial_noise_multiplier").value_or(0);
-    if (noise != 0 && noise != 1) ignored_.insert("initial_noise_multiplier");
+    for (const char* name : {"initial_noise_multiplier", "s_noise"}) {
+      const auto factor = body_.number(name).value_or(0);
+      if (factor != 0 && factor != 1) ignored_.insert(name);
+    }
     read_guidance();
   }
 
@@ -130,12 +145,31 @@ class Translator {
     const auto scale = body_.number("cfg_scale");
     const auto distilled = body_.number("distilled_cfg_scale");
     if (model_->separate_guidance) {
-      if (distilled) fields_["guidance_scale"] = *distilled;
+      if (distilled) set("guidance_scale", *distilled, "distilled_cfg_scale");
       const bool counts = scale && *scale != 1 && !result_.negative_prompt.empty();
-      if (counts) fields_["true_cfg_scale"] = *scale;
+      if (counts) set("true_cfg_scale", *scale, "cfg_scale");
       return;
     }
-    if (scale) fields_["guidance_scale"] = *scale;
+    if (scale) set("guidance_scale", *scale, "cfg_scale");
+    if (distilled.value_or(0) != 0) ignored_.insert("distilled_cfg_scale");
+  }
+
+  // A1111 always takes at least one step from an image, however small the strength is. Pipelines take none then, and
+  // refuse the request.
+  double with_one_step(double strength, std::int64_t steps) {
+    const auto share = std::clamp(strength, 0.0, 1.0);
+    const auto is_enough = [&](double part) { return static_cast<double>(steps) * part >= 1; };
+    if (is_enough(share)) return share;
+    ignored_.insert("denoising_strength");
+    const auto least = 1.0 / static_cast<double>(steps);
+    return is_enough(least) ? least : std::nextafter(least, 1.0);
+  }
+
+  std::int64_t first_steps() const { return fields_.value("num_inference_steps", model_->default_steps); }
+
+  void read_strength() {
+    const auto strength = body_.number("denoising_strength").value_or(kDefaultStrength);
+    set("strength", with_one_step(strength, first_steps()), "denoising_strength");
   }
 
   bool knows(const std::string& scheduler) const {
@@ -145,17 +179,24 @@ class Translator {
     return in(model_->schedulers) || in(model_->scheduler_aliases);
   }
 
+  // Models of flow matching have schedulers of their own for A1111's samplers.
+  std::string scheduler_of(const Sampler& sampler) const {
+    const auto of_flow = concat(kFlowPrefix, sampler.scheduler);
+    return knows(of_flow) ? of_flow : sampler.scheduler;
+  }
+
   void read_sampler() {
     const auto name = body_.text("sampler_name"), older = body_.text("sampler_index");
     const auto choice = find_sampler(name ? *name : older.value_or(""), body_.text("scheduler").value_or(""));
     const auto eta = body_.number("eta");
     std::string scheduler = model_->default_scheduler;
-    result_.sampler = scheduler;
+    std::tie(result_.sampler, result_.spacing) = names_of_scheduler(scheduler);
     if (choice.sampler) {
       if (choice.sampler->approximate) ignored_.insert("sampler_name");
-      if (knows(choice.sampler->scheduler)) {
-        scheduler = choice.sampler->scheduler;
+      if (const auto own = scheduler_of(*choice.sampler); knows(own)) {
+        scheduler = own;
         result_.sampler = choice.sampler->name;
+        result_.spacing = kAutomaticSpacing;
       } else {
         ignored_.insert("sampler_name");
       }
@@ -166,7 +207,7 @@ class Translator {
       can ? scheduler = spaced : *ignored_.insert("scheduler").first;
       if (can) result_.spacing = choice.spacing->label;
     }
-    if (!scheduler.empty()) fields_["scheduler"] = scheduler;
+    if (!scheduler.empty()) set("scheduler", scheduler, "sampler_name");
     const auto& with_eta = model_->eta_schedulers;
     const bool uses_eta = std::find(with_eta.begin(), with_eta.end(), scheduler) != with_eta.end();
     if (eta && uses_eta) fields_["eta"] = std::clamp(*eta, 0.0, 1.0);
@@ -198,7 +239,7 @@ class Translator {
     if (width <= 0 && height <= 0) return;
     if (width <= 0) width = model_->native_width;
     if (height <= 0) height = model_->native_height;
-    fields_["size"] = concat(width, "x", height);
+    set("size", concat(width, "x", height), "width");
     size_ = {width, height};
   }
 
@@ -209,8 +250,11 @@ class Translator {
     const auto steps = body_.integer("hr_second_pass_steps").value_or(0);
     const auto upscaler = body_.text("hr_upscaler").value_or("");
     const auto wide = body_.integer("hr_resize_x").value_or(0), high = body_.integer("hr_resize_y").value_or(0);
-    if (!body_.flag("enable_hr", false)) return;
-    json hires = {{"upscaler", upscaler_named(upscaler)}, {"strength", std::clamp(strength.value_or(0.75), 0.0, 1.0)}};
+    const bool enabled = body_.flag("enable_hr", false);
+    note_changes_of_second_pass(enabled);
+    if (!enabled) return;
+    const auto share = with_one_step(strength.value_or(kDefaultStrength), steps > 0 ? steps : first_steps());
+    json hires = {{"upscaler", upscaler_named(upscaler)}, {"strength", share}};
     if (steps > 0) hires["steps"] = steps;
     if (wide > 0 || high > 0) {
       const auto [width, height] = first_size();
@@ -219,7 +263,33 @@ class Translator {
     } else if (scale > 0) {
       hires["scale"] = scale;
     }
-    fields_["hires"] = std::move(hires);
+    set("hires", hires, "hr_scale");
+    result_.members["hires.steps"] = "hr_second_pass_steps";
+    result_.members["hires.width"] = "hr_resize_x";
+    result_.members["hires.upscaler"] = "hr_upscaler";
+  }
+
+  // What A1111 may change from the first pass to the second, and easel does not. A value that changes nothing is
+  // neutral: the first pass's own, or A1111's words for it, such as "Use same sampler".
+  void note_changes_of_second_pass(bool enabled) {
+    constexpr std::pair<const char*, const char*> kChanges[] = {{"hr_sampler_name", "sampler_name"},
+                                                                {"hr_scheduler", "scheduler"},
+                                                                {"hr_prompt", "prompt"},
+                                                                {"hr_negative_prompt", "negative_prompt"},
+                                                                {"hr_cfg", "cfg_scale"},
+                                                                {"hr_distilled_cfg", "distilled_cfg_scale"},
+                                                                {"hr_checkpoint_name", "model"},
+                                                                {"hr_additional_modules", nullptr},
+                                                                {"firstphase_width", nullptr},
+                                                                {"firstphase_height", nullptr}};
+    for (const auto& [name, of_first] : kChanges) {
+      const auto* value = body_.find(name);
+      if (!enabled || !value || is_neutral(*value)) continue;
+      const auto text = (value->is_array() ? value->front() : *value).dump();
+      const auto* first = of_first ? body_.find(of_first) : nullptr;
+      if (text.starts_with("\"Use same") || (first && *first == *value)) continue;
+      ignored_.insert(name);
+    }
   }
 
   std::pair<std::int64_t, std::int64_t> first_size() const {
@@ -247,13 +317,14 @@ class Translator {
     for (const char* name : {"hr_scale", "hr_upscaler", "hr_second_pass_steps", "hr_resize_x", "hr_resize_y"}) {
       static_cast<void>(body_.find(name));
     }
+    note_changes_of_second_pass(/*enabled=*/false);
     if (body_.flag("enable_hr", false)) ignored_.insert("enable_hr");
   }
 
   void read_images() {
     result_.task = ImageTask::kEdit;
-    fields_["strength"] = std::clamp(body_.number("denoising_strength").value_or(0.75), 0.0, 1.0);
-    SourceImages sources{.limits = context_.options, .width = size_.first, .height = size_.second};
+    const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, model_->max_input_images));
+    SourceImages sources{.limits = context_.options, .width = size_.first, .height = size_.second, .most = most};
     const auto resize_mode = body_.integer("resize_mode").value_or(0);
     if (resize_mode >= 2) ignored_.insert("resize_mode");
     sources.crop = resize_mode == 1;
@@ -261,6 +332,7 @@ class Translator {
     const auto* images = body_.find("init_images");
     const auto* mask = body_.find("mask");
     sources.read(images, mask && !is_neutral(*mask) ? mask : nullptr, result_.upload);
+    if (images->size() > most) ignored_.insert("init_images");
     read_inpainting(result_.upload.mask.has_value());
   }
 
@@ -268,22 +340,17 @@ class Translator {
     const auto fill = body_.integer("inpainting_fill").value_or(1);
     const auto padding = body_.integer("inpaint_full_res_padding").value_or(32);
     const bool only_masked = body_.flag("inpaint_full_res", true);
-    const auto blur = body_.number("mask_blur").value_or(4);
-    for (const char* name : {"mask_blur_x", "mask_blur_y", "mask_round"}) static_cast<void>(body_.find(name));
+    const auto blur = body_.number("mask_blur").value_or(kDefaultMaskBlur);
+    static_cast<void>(body_.find("mask_round"));
+    for (const char* name : {"mask_blur_x", "mask_blur_y"}) {
+      const auto along_axis = body_.number(name).value_or(0);
+      const bool differs = along_axis != 0 && along_axis != blur && along_axis != kDefaultMaskBlur;
+      if (masked && differs) ignored_.insert(name);
+    }
     if (!masked) return;
     if (fill != 1) ignored_.insert("inpainting_fill");
-    honour("padding_mask_crop", only_masked, padding, "inpaint_full_res");
-    honour("mask_blur", blur > 0, static_cast<std::int64_t>(blur), "mask_blur");
-  }
-
-  // Sends a field of easel's, or names A1111's where this server has none.
-  void honour(const char* field, bool wanted, std::int64_t value, const char* name) {
-    if (!wanted) return;
-    if (find_request_field(field)) {
-      fields_[field] = value;
-    } else {
-      ignored_.insert(name);
-    }
+    if (only_masked) set("padding_mask_crop", padding, "inpaint_full_res_padding");
+    if (blur > 0) set("mask_blur", static_cast<std::int64_t>(blur), "mask_blur");
   }
 
   void note_what_is_left() {

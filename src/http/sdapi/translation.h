@@ -1,6 +1,7 @@
 // A1111's txt2img and img2img as requests of easel.
 #pragma once
 
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -18,10 +19,12 @@ struct Translation {
   ImageUpload upload;
   std::string prompt;
   std::string negative_prompt;
-  std::string sampler;                ///< as A1111 names it; the model's default by easel's name
+  std::string sampler;                ///< as A1111 names it, or by easel's name where A1111 has none
   std::string spacing = "Automatic";  ///< A1111's schedule type
   std::int64_t clip_skip = 1;         ///< as A1111 counts
   std::vector<std::string> ignored;   ///< names of members that the image is made without; sorted
+  /// Which member each of the request's fields came from, for errors and for what a model cannot use.
+  std::map<std::string, std::string> members;
 };
 
 /// What a translation depends on besides the body.

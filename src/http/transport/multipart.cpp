@@ -179,9 +179,11 @@ bool MultipartReader::end_delimiter() {
   const auto end = std::min(buffer_.find_first_not_of(" \t"), buffer_.size());
   if (end > kMaxPadding) throw malformed("There are too many spaces after a boundary of the form.");
   if (buffer_.size() < end + kLineEnd.size()) return false;
-  // RFC 2046: no line of a part begins with the boundary, so this cannot be content.
+  // The boundary with more behind it is content: a file may have a line that only begins with the boundary.
   if (buffer_.compare(end, kLineEnd.size(), kLineEnd) != 0) {
-    throw malformed("A boundary of the form must be followed by a line end.");
+    state_ = parts_.empty() ? State::kPreamble : State::kContent;
+    if (state_ == State::kContent) add_content(delimiter_);
+    return true;
   }
   buffer_.erase(0, end + kLineEnd.size());
   state_ = State::kHeader;

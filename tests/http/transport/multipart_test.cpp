@@ -59,6 +59,19 @@ TEST(Multipart, PartsKeepTheirOrderAcrossAnySplit) {
   }
 }
 
+TEST(Multipart, ALineThatOnlyBeginsWithTheBoundaryIsContent) {
+  const std::string line = std::string("\r\n--") + kBoundary;
+  const auto content = "a" + line + "9" + line + "- b" + line + "\r c\r\n";
+  const auto text =
+      "--" + std::string(kBoundary) + "in the preamble\r\n" + form_text({{"image", content, true}, {"n", "1"}});
+  for (std::size_t piece = 1; piece < 80; ++piece) {
+    const auto parts = read(text, piece);
+    ASSERT_EQ(parts.size(), 2u) << piece;
+    EXPECT_EQ(parts[0].content, content) << piece;
+    EXPECT_EQ(parts[1].content, "1");
+  }
+}
+
 TEST(Multipart, PreambleEpilogueAndPaddingAreDropped) {
   const auto body = std::string("This is a form.\r\n\r\n--") + kBoundary +
                     " \t \r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--" + kBoundary +

@@ -144,6 +144,11 @@ void read_rng_seed(const Fields& fields, FieldContext&, ImageRequest& request) {
   if (const auto seed = find_seed(fields, "rng_seed")) request.seed = *seed;
 }
 
+void read_cfg_scale(const Fields& fields, FieldContext& context, ImageRequest& request) {
+  const auto scale = fields.number("cfg_scale", 0, kMaxGuidanceScale);
+  if (scale) (context.model->separate_guidance ? request.true_cfg_scale : request.guidance_scale) = *scale;
+}
+
 void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request) {
   auto& response = request.response;
   if (const auto format = fields.choice("response_format", {"url", "b64_json"})) {

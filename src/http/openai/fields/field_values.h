@@ -11,6 +11,8 @@
 
 namespace easel::http {
 
+inline constexpr double kMaxGuidanceScale = 100;
+
 /// Whether the server generates images of that size.
 bool is_allowed_size(std::int64_t width, std::int64_t height, const ServerOptions& limits);
 /// The size of that shape, in whole latent cells, whose area is nearest to the model's own.
@@ -37,6 +39,9 @@ void read_size(const Fields& fields, FieldContext& context, ImageRequest& reques
 /// the field is absent or -1.
 void read_seed(const Fields& fields, FieldContext& context, ImageRequest& request);
 void read_rng_seed(const Fields& fields, FieldContext& context, ImageRequest& request);
+/// As A1111's users understand it: the scale of the difference between two predictions. A model that takes
+/// `guidance_scale` as an input has `true_cfg_scale` for it.
+void read_cfg_scale(const Fields& fields, FieldContext& context, ImageRequest& request);
 /// Names as users write them: "DPM++ 2M Karras" is "dpmpp_2m_karras". Reads `sampler_name` and `sampler`, too: with
 /// one of them, `scheduler` may be the spacing of the sigmas, as in A1111's requests.
 void read_scheduler(const Fields& fields, FieldContext& context, ImageRequest& request);

@@ -24,14 +24,17 @@ bool same_value(const nlohmann::json& a, const nlohmann::json& b) {
   return a == b || text(a) == text(b);
 }
 
-void check_aliases(const Fields& fields) {
+// The field that a row is about: its own, or the one that it is another name of.
+std::string_view field_of(const RequestField& row, const ModelDescription& model) {
+  if (model.separate_guidance && row.distilled_alias_of) return row.distilled_alias_of;
+  return row.alias_of ? row.alias_of : row.name;
+}
+
+void check_aliases(const Fields& fields, const ModelDescription& model) {
   for (const auto& field : request_fields()) {
     if (!field.alias_of) continue;
     for (const auto& other : request_fields()) {
-      const bool same_field =
-          &other != &field && (std::string_view(field.alias_of) == other.name ||
-                               (other.alias_of && std::string_view(field.alias_of) == other.alias_of));
-      if (!same_field) continue;
+      if (&other == &field || field_of(field, model) != field_of(other, model)) continue;
       const auto *value = fields.find(field.name), *other_value = fields.find(other.name);
       if (value && other_value && !same_value(*value, *other_value)) {
         throw names_with_different_values(other.name, field.name);
@@ -41,11 +44,10 @@ void check_aliases(const Fields& fields) {
 }
 
 // The names under which the client sent a field.
-std::vector<std::string> sent_names(const Fields& fields, std::string_view name) {
+std::vector<std::string> sent_names(const Fields& fields, std::string_view name, const ModelDescription& model) {
   std::vector<std::string> names;
   for (const auto& field : request_fields()) {
-    const bool is_name = field.name == name || (field.alias_of && field.alias_of == name);
-    if (is_name && fields.find(field.name)) names.emplace_back(field.name);
+    if (field_of(field, model) == name && fields.find(field.name)) names.emplace_back(field.name);
   }
   return names;
 }
@@ -126,9 +128,9 @@ ImageRequest read_request_fields(const Fields& fields, FieldContext context) {
       set_aside(context, field.name, "needs an image to start from: see POST /v1/images/edits", request);
     }
   }
-  check_aliases(fields);
+  check_aliases(fields, *context.model);
   for (const auto& [name, why] : drop_unused_fields(request, *context.model)) {
-    for (const auto& sent : sent_names(fields, name)) set_aside(context, sent, why, request);
+    for (const auto& sent : sent_names(fields, name, *context.model)) set_aside(context, sent, why, request);
   }
   return request;
 }

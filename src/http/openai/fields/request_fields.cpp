@@ -13,7 +13,6 @@ namespace {
 using Request = ImageRequest;
 using Pixels = MicroConditioning::Pixels;
 
-constexpr double kMaxGuidanceScale = 100;
 constexpr double kMaxAestheticScore = 100;
 constexpr std::int64_t kMaxMaskBlur = 64;            // pixels
 constexpr std::int64_t kMaxMaskPadding = 16384;      // pixels: the longest edge of an upload
@@ -45,6 +44,7 @@ constexpr char kSamplerSchema[] = R"({"type": "string", "maxLength": 100, "examp
 constexpr char kEdgeSchema[] = R"({"type": "integer", "minimum": 1, "maximum": 99999, "examples": [512]})";
 constexpr char kRatioSchema[] =
     R"({"type": "string", "pattern": "^([0-9]{1,4}:[0-9]{1,4}|auto)$", "examples": ["16:9"]})";
+constexpr char kCfgScaleSchema[] = R"({"type": "number", "minimum": 0, "maximum": 100, "examples": [7.5]})";
 constexpr char kLorasSchema[] = R"({"type": "array", "maxItems": 16,
   "items": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255},
                       {"type": "object", "required": ["name"], "additionalProperties": {"type": "null"},
@@ -273,8 +273,9 @@ const RequestField kFields[] = {
      "A second pass over a larger version of the image: see [hires.md](hires.md). Generations only."},
     {"strict", BooleanField{}, "`true`: fields that would be listed in `ignored` are errors. Default: `--strict`."},
     // Names that other servers established.
-    {"cfg_scale", NumberField{0, kMaxGuidanceScale, &set_guidance_scale, 7.5}, "Another name of `guidance_scale`.",
-     FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "guidance_scale"},
+    {"cfg_scale", CustomField{FieldType::kNumber, "number, 0 to 100", &read_cfg_scale, kCfgScaleSchema},
+     "Another name of `guidance_scale`, or with models such as FLUX.1 of `true_cfg_scale`.", FieldRoutes::kAll,
+     FieldBodies::kAll, FieldOrigin::kForeign, "guidance_scale", "true_cfg_scale"},
     {"negativePrompt", TextField{&set_negative_prompt, "blurry"}, "Another name of `negative_prompt`.",
      FieldRoutes::kAll, FieldBodies::kAll, FieldOrigin::kForeign, "negative_prompt"},
     {"rng_seed", CustomField{FieldType::kString, "as `seed`", &read_rng_seed, kSeedSchema}, "Another name of `seed`.",

@@ -120,6 +120,8 @@ struct RequestField {
   FieldBodies bodies = FieldBodies::kAll;
   FieldOrigin origin = FieldOrigin::kOwn;
   const char* alias_of = nullptr;  ///< the field that this is another name of, with the same values; null: none
+  /// The same for models that take guidance_scale as an input (ModelDescription::separate_guidance); null: `alias_of`.
+  const char* distilled_alias_of = nullptr;
 };
 
 /// All fields, in the order in which faults are reported.

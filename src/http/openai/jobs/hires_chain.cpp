@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/mutex.h"
-#include "image/pillow_resize.h"
+#include "http/openai/jobs/hires_parts.h"
 
 namespace easel::http {
 namespace {
@@ -145,7 +145,7 @@ class HiresChain final : public Job {
     try {
       auto images = wait_for_part();
       images = part(requests_to_enlarge(std::move(images)), /*steps_before=*/steps_[0], /*previews=*/0);
-      images = part(second_requests(std::move(images)), steps_[0] + steps_[1], options_.preview_count);
+      images = part(second_requests(images), steps_[0] + steps_[1], options_.preview_count);
       const MutexLock lock(mutex_);
       images_ = std::move(images);
     } catch (const Error& failure) {
@@ -162,47 +162,15 @@ class HiresChain final : public Job {
   std::vector<GenerationRequest> requests_to_enlarge(std::vector<GeneratedImage> images) const {
     std::vector<GenerationRequest> requests;
     for (auto& generated : images) {
-      GenerationRequest request;
-      request.model = request_.hires->upscaler_model;
-      request.seed = generated.seed;
-      request.width = generated.image.width * factor_;
-      request.height = generated.image.height * factor_;
-      request.image = std::make_shared<const Image>(std::move(generated.image));
-      requests.push_back(std::move(request));
+      requests.push_back(enlarging_request(*request_.hires, factor_, std::move(generated)));
     }
     return requests;
   }
 
-  std::vector<GenerationRequest> second_requests(std::vector<GeneratedImage> larger) const {
-    const auto& hires = *request_.hires;
+  std::vector<GenerationRequest> second_requests(const std::vector<GeneratedImage>& larger) const {
     std::vector<GenerationRequest> requests;
-    for (const auto& generated : larger) {
-      auto request = request_;
-      request.hires.reset();
-      request.num_images = 1;
-      request.seed = generated.seed;
-      request.width = hires.width;
-      request.height = hires.height;
-      request.strength = hires.strength;
-      request.image = std::make_shared<const Image>(fitted(generated.image));
-      if (hires.num_inference_steps) {
-        request.num_inference_steps = hires.num_inference_steps;
-        request.timesteps.clear();
-        request.sigmas.clear();
-      }
-      requests.push_back(std::move(request));
-    }
+    for (const auto& generated : larger) requests.push_back(second_pass_request(request_, generated));
     return requests;
-  }
-
-  // In the size of the result; where the shape differs, the image is cut.
-  Image fitted(const Image& image) const {
-    const auto& hires = *request_.hires;
-    const auto cover_height = static_cast<int>(std::int64_t{hires.width} * image.height / image.width);
-    const auto cover_width = static_cast<int>(std::int64_t{hires.height} * image.width / image.height);
-    const auto width = cover_width > hires.width + 1 ? cover_width : hires.width;
-    const auto height = cover_height > hires.height + 1 ? cover_height : hires.height;
-    return crop_center(pillow_resize(image, width, height, PillowFilter::kLanczos), hires.width, hires.height);
   }
 
   std::vector<GeneratedImage> part(std::vector<GenerationRequest> requests, std::int64_t steps_before,

@@ -62,6 +62,10 @@ ImageUpload upload_of(std::vector<FormPart> parts) {
     // A browser sends a file without bytes and without a name for a field in which its user chose nothing.
     const bool is_absent = is_file(part.name) && part.content.empty() && !part.has_file_name;
     if (is_absent) continue;
+    if (part.name == "images" || part.name.starts_with("images[")) {
+      throw field_error("images", "invalid_value",
+                        "`images` is a field of JSON bodies; in a form, each image is a part `image` or `image[]`.");
+    }
     if (is_image(part.name)) {
       add_image(upload, std::move(part.content));
     } else if (part.name == "mask") {
@@ -127,6 +131,12 @@ std::string read_json_image(const char* field, const json& value, std::size_t ma
   const json* text = &value;
   if (value.is_object()) {
     const auto url = value.find("image_url");
+    if (value.contains("file_id") && !value["file_id"].is_null()) {
+      throw field_error(field, "invalid_value",
+                        concat("`", field,
+                               "` has a `file_id`, and this server keeps no files; send the image itself as "
+                               "`image_url`."));
+    }
     if (url == value.end()) {
       throw field_error(field, "missing_required_parameter", concat("`", field, "` has no `image_url`."));
     }
