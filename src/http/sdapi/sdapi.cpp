@@ -242,16 +242,7 @@ MaybeResponse Extension::png_info(const RouteRequest& request) {
     const auto found = body.find("image");
     return read_metadata(found == body.end() ? std::string() : decode_file("image", *found));
   });
-  ordered_json parameters = ordered_json::object();
-  if (!metadata.parameters.empty()) {
-    const auto parsed = parse_parameters(metadata.parameters);
-    parameters["Prompt"] = parsed.prompt;
-    parameters["Negative prompt"] = parsed.negative_prompt;
-    for (const auto& [name, value] : parsed.settings) parameters[name] = value;
-  }
-  const auto items =
-      metadata.parameters.empty() ? ordered_json::object() : ordered_json({{"parameters", metadata.parameters}});
-  return ok(json_text({{"info", metadata.parameters}, {"items", items}, {"parameters", parameters}}));
+  return ok(info_answer(metadata.parameters));
 }
 
 MaybeResponse Extension::show_options(const RouteRequest& request) {
