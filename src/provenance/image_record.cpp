@@ -52,8 +52,8 @@ std::int64_t a1111_clip_skip(std::int64_t clip_skip, const ModelDescription& mod
   return clip_skip + (model.family == "stable-diffusion" && model.max_clip_skip <= kLayersOfSd1 ? 1 : 2);
 }
 
-std::string parameters_of(const GenerationRequest& request, const ModelDescription& model, const std::string& version,
-                          int width, int height) {
+std::string parameters_of(const GenerationRequest& request, bool edited, const ModelDescription& model,
+                          const std::string& version, int width, int height) {
   ParametersText text{.prompt = request.prompt, .negative_prompt = request.negative_prompt};
   for (const auto& adapter : request.loras) text.prompt += concat(" <lora:", adapter.name, ':', adapter.weight, '>');
   const auto add = [&](const char* name, const auto& value) { text.settings.emplace_back(name, concat(value)); };
@@ -67,8 +67,7 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   add("Seed", request.seed);
   add("Size", concat(width, 'x', height));
   add("Model", model.id);
-  if (request.image && model.upscale_factor == 0)
-    add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (edited && model.upscale_factor == 0) add("Denoising strength", request.strength.value_or(model.default_strength));
   if (request.hires) {
     add("Denoising strength", request.hires->strength);
     add("Hires resize", concat(request.hires->width, 'x', request.hires->height));
@@ -114,7 +113,7 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   }
   const auto width = request.hires ? *request.width : image.image.width;
   const auto height = request.hires ? *request.height : image.image.height;
-  metadata.parameters = parameters_of(request, origin.model, origin.options.version, width, height);
+  metadata.parameters = parameters_of(request, origin.edited, origin.model, origin.options.version, width, height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
@@ -135,6 +134,8 @@ MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDesc
   origin->model = model;
   origin->options = options;
   origin->edited = request.image != nullptr;
+  origin->request.image = origin->request.mask = nullptr;  // jobs keep the function for long
+  origin->request.more_images = {};
   if (options.embed) {
     auto& record = origin->record;
     record = {{"software", concat(kSoftware, options.version)},

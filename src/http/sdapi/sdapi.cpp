@@ -195,18 +195,24 @@ MaybeResponse Extension::draw(const RouteRequest& request) {
 struct UpscaleJob {
   std::vector<Image> images;
   Upscaling upscaling;
+  ImageMemory::Place place;  // of the images
 };
 
 template <bool several>
 MaybeResponse Extension::upscale(const RouteRequest& request) {
   images_.check_accepting(request.head);
-  auto [sources, upscaling] =
+  const auto [sources, upscaling, place] =
       images_.with_upload_memory(request.head, request.client, request.record, [&](Client& client) {
         const auto body = read_body(client);
-        return images_.with_decoding_place([&] {
-          return UpscaleJob{.images = read_sources(body, several, options_),
-                            .upscaling = read_upscaling(body, engine_.models())};
-        });
+        UpscaleJob read;
+        const auto decode = [&] {
+          read = {.images = read_sources(body, several, options_),
+                  .upscaling = read_upscaling(body, engine_.models()),
+                  .place = {}};
+          return pixel_bytes(read.images);
+        };
+        read.place = images_.decode_within_memory(request.record.principal.account, decode, [&] { read = {}; });
+        return read;
       });
   std::vector<std::string> files;
   for (const auto& source : sources) {
