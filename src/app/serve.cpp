@@ -11,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <future>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <thread>
@@ -76,12 +77,18 @@ void raise_descriptor_limit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warning("the limit of open files could not be raised");
 }
 
-sigset_t shutdown_signals() {
+sigset_t set_of(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
+  for (const int signal : signals) sigaddset(&set, signal);
   return set;
+}
+
+/// A terminal that is closed sends SIGHUP, which nohup makes the program ignore.
+sigset_t shutdown_signals() {
+  struct sigaction hangup{};
+  sigaction(SIGHUP, nullptr, &hangup);
+  return hangup.sa_handler == SIG_IGN ? set_of({SIGTERM, SIGINT}) : set_of({SIGTERM, SIGINT, SIGHUP});
 }
 
 /// A thread may be in a call that does not return: a model on a mount that does not respond, or a device. Nothing that
@@ -96,8 +103,8 @@ void end_soon() {
   }).detach();
 }
 
-/// Waits for SIGTERM or SIGINT, then lets accepted requests finish within the drain timeout. A second signal ends the
-/// process at once.
+/// Waits for a signal that ends the server, then lets accepted requests finish within the drain timeout. A second
+/// signal ends the process at once, unless it is SIGHUP: a terminal and its shell both send that one.
 void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
   const sigset_t signals = shutdown_signals();
   int signal = 0;
@@ -106,9 +113,10 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
             {{"drain_timeout", drain_timeout_s}});
   notify_service_manager("STOPPING=1");
   server.begin_shutdown();
-  std::thread([signals] {
+  std::thread([] {
+    const sigset_t end_now = set_of({SIGTERM, SIGINT});
     int second = 0;
-    sigwait(&signals, &second);
+    sigwait(&end_now, &second);
     _exit(130);
   }).detach();
   using std::chrono::milliseconds;
