@@ -92,7 +92,8 @@ struct ServerOptions {
   std::size_t max_body_bytes = 1u << 20;        ///< of a JSON body without its images, and of a form's text parts
   std::size_t max_image_bytes = 20u << 20;      ///< of one uploaded file; an edit has up to 16 images and a mask
   std::size_t max_upload_bytes = 128u << 20;    ///< of all files of one request
-  std::size_t upload_memory = 512u << 20;       ///< of the bodies of all requests that are being received or decoded
+  std::size_t upload_memory = 512u << 20;       ///< of the bodies of all requests that are being received or decoded,
+                                                ///< and the same again of the decoded images of all requests
   std::int64_t max_image_pixels = 8000 * 8000;  ///< of an uploaded image, width times height
   std::int64_t max_images = 10;                 ///< of one request: the largest `n`
   int min_edge = 16;                            ///< pixels of a generated image's shorter edge, at least

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <thread>
@@ -74,16 +75,22 @@ void raise_descriptor_limit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warning("the limit of open files could not be raised");
 }
 
-sigset_t shutdown_signals() {
+sigset_t set_of(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
+  for (const int signal : signals) sigaddset(&set, signal);
   return set;
 }
 
-/// Waits for SIGTERM or SIGINT, then lets accepted requests finish within the drain timeout. A second signal ends the
-/// process at once.
+/// A terminal that is closed sends SIGHUP, which nohup makes the program ignore.
+sigset_t shutdown_signals() {
+  struct sigaction hangup{};
+  sigaction(SIGHUP, nullptr, &hangup);
+  return hangup.sa_handler == SIG_IGN ? set_of({SIGTERM, SIGINT}) : set_of({SIGTERM, SIGINT, SIGHUP});
+}
+
+/// Waits for a signal that ends the server, then lets accepted requests finish within the drain timeout. A second
+/// signal ends the process at once, unless it is SIGHUP: a terminal and its shell both send that one.
 void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) {
   const sigset_t signals = shutdown_signals();
   int signal = 0;
@@ -92,9 +99,10 @@ void await_shutdown(Engine& engine, HttpServer& server, double drain_timeout_s) 
             {{"drain_timeout", drain_timeout_s}});
   notify_service_manager("STOPPING=1");
   server.begin_shutdown();
-  std::thread([signals] {
+  std::thread([] {
+    const sigset_t end_now = set_of({SIGTERM, SIGINT});
     int second = 0;
-    sigwait(&signals, &second);
+    sigwait(&end_now, &second);
     _exit(130);
   }).detach();
   using std::chrono::milliseconds;

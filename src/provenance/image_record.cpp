@@ -61,8 +61,8 @@ std::string recorded_hash(const ModelDescription& model, const std::string& of_f
   return of_file.empty() ? model_hash(model.folder) : of_file;
 }
 
-std::string parameters_of(const GenerationRequest& request, const ModelDescription& model, const std::string& hash,
-                          const std::string& version, int width, int height) {
+std::string parameters_of(const GenerationRequest& request, bool edited, const ModelDescription& model,
+                          const std::string& hash, const std::string& version, int width, int height) {
   ParametersText text{.prompt = request.prompt, .negative_prompt = request.negative_prompt};
   for (const auto& adapter : request.loras) text.prompt += concat(" <lora:", adapter.name, ':', adapter.weight, '>');
   const auto add = [&](const char* name, const auto& value) { text.settings.emplace_back(name, concat(value)); };
@@ -77,8 +77,7 @@ std::string parameters_of(const GenerationRequest& request, const ModelDescripti
   add("Size", concat(width, 'x', height));
   if (!hash.empty()) add("Model hash", hash);
   add("Model", model.id);
-  if (request.image && model.upscale_factor == 0)
-    add("Denoising strength", request.strength.value_or(model.default_strength));
+  if (edited && model.upscale_factor == 0) add("Denoising strength", request.strength.value_or(model.default_strength));
   if (request.hires) {
     add("Denoising strength", request.hires->strength);
     add("Hires resize", concat(request.hires->width, 'x', request.hires->height));
@@ -126,7 +125,8 @@ ImageMetadata metadata_of(const RequestOrigin& origin, const GeneratedImage& ima
   }
   const auto width = request.hires ? *request.width : image.image.width;
   const auto height = request.hires ? *request.height : image.image.height;
-  metadata.parameters = parameters_of(request, origin.model, origin.shown_hash, origin.options.version, width, height);
+  metadata.parameters =
+      parameters_of(request, origin.edited, origin.model, origin.shown_hash, origin.options.version, width, height);
   auto record = origin.record;
   record["request"] = request_to_json(request);
   metadata.record = record.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
@@ -168,6 +168,8 @@ MetadataOf metadata_of_request(const GenerationRequest& request, const ModelDesc
   origin->options = options;
   origin->edited = request.image != nullptr;
   if (upscaler) origin->upscaler = *upscaler;
+  origin->request.image = origin->request.mask = nullptr;  // jobs keep the function for long
+  origin->request.more_images = {};
   if (options.embed) {
     if (options.file_hashes) options.file_hashes->compute_later(model.folder);
     auto& record = origin->record;

@@ -62,6 +62,25 @@ class Shutdown(unittest.TestCase):
             self.assertEqual(program.exit_code(120), 0)
             self.assertEqual([answer.result()[0] for answer in answers], [200] * 8)
 
+    def test_a_closed_terminal_ends_it_in_the_same_way(self):
+        """A terminal and its shell both send SIGHUP."""
+        with Program(EASEL, MODEL, stderr=subprocess.DEVNULL) as program, concurrent.futures.ThreadPoolExecutor(1) as client:
+            answer = client.submit(program.ask, IMAGES, BODY, timeout=120)
+            program.wait_until(lambda: program.metric(IN_WORK) == 1)
+            program.process.send_signal(signal.SIGHUP)
+            program.process.send_signal(signal.SIGHUP)
+            self.assertEqual(answer.result()[0], 200)
+            self.assertEqual(program.process.wait(30), 0)
+
+    def test_nohup_makes_it_ignore_a_closed_terminal(self):
+        def ignore_hangup():
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+        with Program(EASEL, MODEL, stderr=subprocess.DEVNULL, prepare=ignore_hangup) as program:
+            program.process.send_signal(signal.SIGHUP)
+            self.assertEqual(program.draw(), 200)
+            self.assertEqual(program.exit_code(), 0)
+
     def test_while_a_stream_runs(self):
         with Program(EASEL, MODEL, stderr=subprocess.DEVNULL) as program, concurrent.futures.ThreadPoolExecutor(1) as client:
             body = {**BODY, "steps": 100, "stream": True, "partial_images": 2}

@@ -329,5 +329,19 @@ TEST(KeptRequests, AreForgottenAfterTheirTime) {
   EXPECT_FALSE(kept.add_or_join("a", "k", "another", false, submit).replayed) << "the key is free again";
 }
 
+// Results are kept for an hour, so that they must not be as large as bodies.
+TEST(Jobs, ResultsListAHundredIgnoredFields) {
+  RunningServer server;
+  nlohmann::json body = {{"prompt", "a cat"}};
+  for (int i = 100; i < 250; ++i) body[concat("field_", i, std::string(200, 'x'))] = 1;
+  const auto all = server.draw(body.dump()).json()["ignored"];
+  EXPECT_EQ(all.size(), 150u);
+  const auto path = server.draw(body.dump(), kAsync).header("location");
+  const auto listed = ended_job(server, path)["result"]["ignored"];
+  ASSERT_EQ(listed.size(), 101u);
+  EXPECT_EQ(listed[0], concat("field_100", std::string(51, 'x'), "..."));
+  EXPECT_EQ(listed[100], "and 50 more");
+}
+
 }  // namespace
 }  // namespace easel::test

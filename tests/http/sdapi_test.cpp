@@ -291,5 +291,21 @@ TEST(Sdapi, PngInfoReadsWhatOtherProgramsWrote) {
   EXPECT_EQ(post(server, "png-info", {{"image", image_text(2, 2, 0)}}).json()["info"], "");
 }
 
+// Each parameter is looked for among the ones before it.
+TEST(Sdapi, PngInfoRefusesMoreParametersThanProgramsWrite) {
+  const RunningServer server;
+  const auto info = [&](std::string text) {
+    const auto file = encode(Image{.width = 2, .height = 2, .pixels = std::vector<std::uint8_t>(12)}, {},
+                             {.parameters = std::move(text), .record = {}, .source = {}});
+    return post(server, "png-info", {{"image", base64_encode(file)}});
+  };
+  std::string settings = "name 0: 0";
+  for (int i = 1; i < 1000; ++i) settings += concat(", name ", i, ": ", i);
+  EXPECT_EQ(info(settings).json()["parameters"]["name 999"], "999");
+  EXPECT_EQ(info(settings + ", name 1000: 1000").status, 400);
+  EXPECT_EQ(info(std::string(1 << 20, 'x')).status, 200);
+  EXPECT_EQ(info(std::string((1 << 20) + 1, 'x')).status, 400);
+}
+
 }  // namespace
 }  // namespace easel::test

@@ -31,10 +31,10 @@ constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
 
 class Drawing {
  public:
-  explicit Drawing(FakeOptions options, std::size_t max_waiting = 64)
+  explicit Drawing(FakeOptions options, std::size_t max_waiting = 64, ServerOptions limits = {})
       : engine(
             make_engine({served_fake(std::move(options), record)}, {.max_waiting = max_waiting, .observer = metrics})),
-        server(make_http_server(*engine, {.port = 0, .max_waiting = max_waiting + 1, .metrics = metrics})),
+        server(make_http_server(*engine, with_metrics(std::move(limits), max_waiting))),
         port(server->bind()),
         thread_([this] { server->run(); }) {}
   ~Drawing() { shut_down(); }
@@ -56,6 +56,13 @@ class Drawing {
     return eventually([&] { return get("/metrics").body.find(line) != std::string::npos; });
   }
   Response get(const std::string& path) const { return RawClient(port).exchange(request_text("GET", path)); }
+
+  ServerOptions with_metrics(ServerOptions limits, std::size_t max_waiting) const {
+    limits.port = 0;
+    limits.max_waiting = max_waiting + 1;
+    limits.metrics = metrics;
+    return limits;
+  }
 
   const std::shared_ptr<FakeRecord> record = std::make_shared<FakeRecord>();
   const std::shared_ptr<ServerMetrics> metrics = make_metrics("1");
@@ -94,6 +101,29 @@ TEST(WithEngine, ConcurrentRequestsGetTheirOwnImages) {
   }
   for (auto& client : clients) client.get();
   EXPECT_EQ(drawing.record->violations(), std::vector<std::string>{});
+}
+
+// Each image of 64 x 64 pixels is more than half of the memory, so that an account has one of them at a time.
+TEST(WithEngine, EditsWaitForTheMemoryOfDecodedImages) {
+  std::promise<void> release;
+  const auto released = release.get_future().share();
+  Drawing drawing({.on_call = [released](const FakeCall&) { released.wait(); }}, /*max_waiting=*/64,
+                  {.max_body_bytes = 4096, .max_upload_bytes = 8192, .upload_memory = 16384});
+  const auto body = concat(R"({"prompt":"a cat","seed":5,"image":")", flat_image_base64("x", 1, 64, 64), R"("})");
+  const auto edit = [&drawing, body](Fields fields = {}) {
+    fields.emplace_back("Content-Type", "application/json");
+    return RawClient(drawing.port).exchange(request_text("POST", "/v1/images/edits", body, fields));
+  };
+  auto first = std::async(std::launch::async, edit, Fields());
+  ASSERT_TRUE(eventually([&] { return !drawing.record->calls().empty(); }));
+  auto second = std::async(std::launch::async, edit, Fields());
+  EXPECT_EQ(second.wait_for(100ms), std::future_status::timeout);
+  EXPECT_NE(drawing.get("/metrics").body.find("{state=\"waiting\"} 0"), std::string::npos) << "it is not queued yet";
+  release.set_value();
+  EXPECT_EQ(first.get().status, 200);
+  EXPECT_EQ(second.get().status, 200);
+  EXPECT_EQ(edit({{"Prefer", "respond-async"}}).status, 202);
+  EXPECT_EQ(edit().status, 200) << "a job that has ended holds no memory";
 }
 
 TEST(WithEngine, ClientDisconnectFreesThePipeline) {

@@ -107,6 +107,18 @@ TEST(ImageRecord, ParametersAreThoseOfA1111) {
             "Clip skip: 2, Version: easel 1.2.3");
 }
 
+// Jobs keep the function for an hour.
+TEST(ImageRecord, DoesNotKeepTheImagesOfTheRequest) {
+  auto request = full_request();
+  request.image = std::make_shared<Image>(gradient(64, 32));
+  request.mask = std::make_shared<Image>(gradient(64, 32));
+  request.more_images = {std::make_shared<Image>(gradient(64, 32))};
+  const std::weak_ptr<const Image> kept[] = {request.image, request.mask, request.more_images[0]};
+  const auto metadata = metadata_of_request(request, sd15(), kOptions);
+  request = {};
+  for (const auto& image : kept) EXPECT_TRUE(image.expired());
+}
+
 TEST(ImageRecord, ModelsWithASeparateScaleHaveForgesWords) {
   auto model = sd15();
   model.separate_guidance = true;

@@ -24,8 +24,12 @@
 namespace easel::http {
 namespace {
 
-// Longest wait of a request for the memory of its body.
+// Longest wait of a request for the memory of its body, and for that of its decoded images.
 constexpr std::chrono::seconds kMaxMemoryWait{30};
+
+HttpFailure shutting_down() {
+  return HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
+}
 
 void check_encoding(const RequestHead& head) {
   const auto* encoding = head.headers.find("Content-Encoding");
@@ -94,7 +98,8 @@ ImageEndpoints::ImageEndpoints(Engine& engine, const ServerOptions& options, Ima
       store_(store),
       kept_(kept),
       shutting_down_(shutting_down),
-      upload_memory_(options.upload_memory, kMaxMemoryWait) {
+      upload_memory_(options.upload_memory, kMaxMemoryWait),
+      image_memory_(options.upload_memory, kMaxMemoryWait) {
   const auto least = options.max_body_bytes + options.max_upload_bytes;
   if (upload_memory_.max_body() < least) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -109,19 +114,53 @@ ImageUpload ImageEndpoints::read_body(ImageTask task, const RequestHead& head, C
   return {.fields = parse_json_object(client.read_body(options_.max_body_bytes)), .images = {}, .mask = {}};
 }
 
-ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model) {
+ImageMemory::Place ImageEndpoints::decode_within_memory(const std::string& account,
+                                                        const std::function<std::size_t()>& decode,
+                                                        const std::function<void()>& drop) {
+  std::size_t bytes = 0;
+  ImageMemory::Place place;
+  with_decoding_place([&] {
+    bytes = decode();
+    place = image_memory_.try_take(account, bytes);
+    if (!place) drop();  // before others may decode
+  });
+  if (place) return place;
+  place = image_memory_.take(account, bytes);
+  if (!place) {
+    if (shutting_down_) throw shutting_down();
+    SubmitOptions options;
+    options.account = account;
+    throw rejection(engine_, options,
+                    Error(ErrorCode::kResourceExhausted,
+                          "The images of other requests take all memory that there is for them; try again later."));
+  }
+  with_decoding_place(decode);
+  return place;
+}
+
+ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model,
+                                          const std::string& account) {
   const auto models = engine_.models();
-  auto request = read_image_request(upload.fields, models, options_, default_model, task);
+  const auto without_images = read_image_request(upload.fields, models, options_, default_model, task);
+  auto request = without_images;
   if (task != ImageTask::kGenerate) {
-    with_decoding_place(
-        [&] { attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request); });
+    const auto drop = [&] { request = without_images; };
+    const auto place = decode_within_memory(
+        account,
+        [&] {
+          drop();
+          attach_input_images(upload, task, resolve_model(models, request.model, options_), options_, request);
+          return pixel_bytes(request);
+        },
+        drop);
+    keep_with_images(place, request);
   }
   check_format(request);
   return request;
 }
 
 void ImageEndpoints::check_accepting(const RequestHead& head) const {
-  if (shutting_down_) throw HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
+  if (shutting_down_) throw shutting_down();
   if (options_.download) check_download(*options_.download);
   check_encoding(head);
 }
@@ -135,7 +174,7 @@ PreparedRequest ImageEndpoints::prepare(ImageTask task, const ImageUpload& body,
   // The result of a job is read later, so that nobody waits for it.
   if (!prepared.keeping.as_job) prepared.options.queue_timeout = options_.queue_timeout;
   const bool progress = read_progress_header(headers);
-  prepared.request = read_request(task, body, default_model);
+  prepared.request = read_request(task, body, default_model, record.principal.account);
   if (prepared.keeping.key) prepared.keeping.fingerprint = fingerprint(task, default_model, body);
   auto& stream = prepared.request.stream;
   stream.progress = stream.progress.value_or(progress);

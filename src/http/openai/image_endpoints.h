@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <semaphore>
 #include <string>
@@ -11,6 +12,7 @@
 #include "easel/server.h"
 #include "http/openai/delivery.h"
 #include "http/openai/request_record.h"
+#include "http/openai/requests/image_memory.h"
 #include "http/openai/requests/image_upload.h"
 #include "http/openai/requests/openai_images.h"
 #include "http/openai/responses/image_result.h"
@@ -56,7 +58,10 @@ class ImageEndpoints {
   }
 
   /// The server ends: bodies that wait for memory are not waited for.
-  void begin_shutdown() { upload_memory_.end_waiting(); }
+  void begin_shutdown() {
+    upload_memory_.end_waiting();
+    image_memory_.end_waiting();
+  }
 
   /// Calls `decode`, which decodes uploaded images, when one of the places for that is free. Not to be nested.
   template <class Decode>
@@ -64,6 +69,15 @@ class ImageEndpoints {
     const SemaphoreGuard guard(decoding_);
     return decode();
   }
+
+  /// Decodes the images of a request within the bound on the memory of all decoded images, which is as large as
+  /// ServerOptions::upload_memory.
+  /// @param decode  returns the bytes of the pixels; is called a second time if the memory had to be waited for
+  /// @param drop    frees them before the wait
+  /// @return what the images must be kept with
+  /// @throws HttpFailure  429: there was no memory within the time; and what `decode` throws
+  ImageMemory::Place decode_within_memory(const std::string& account, const std::function<std::size_t()>& decode,
+                                          const std::function<void()>& drop);
 
   /// GET /v1/images/files/{name}: an image that a response linked to.
   /// @param name  the image's id with the ending of its format
@@ -88,13 +102,15 @@ class ImageEndpoints {
   };
 
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
-  ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model);
+  ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model,
+                            const std::string& account);
   Engine& engine_;
   const ServerOptions& options_;
   ImageStore& store_;
   KeptRequests& kept_;
   const std::atomic<bool>& shutting_down_;
   UploadMemory upload_memory_;
+  ImageMemory image_memory_;
   DecodingPlaces decoding_{kMaxConcurrentDecodes};
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };

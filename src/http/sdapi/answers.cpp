@@ -260,6 +260,27 @@ std::string memory_answer(const std::vector<DeviceMemory>& devices) {
   return json_text({{"ram", std::move(ram)}, {"cuda", std::move(cuda)}});
 }
 
+std::string info_answer(const std::string& text) {
+  // Two prompts of the greatest length and all settings of any program are smaller.
+  constexpr std::size_t kMaxBytes = std::size_t{1} << 20, kMaxParameters = 1000;
+  const auto parsed = text.size() > kMaxBytes ? ParametersText() : parse_parameters(text);
+  if (text.size() > kMaxBytes || parsed.settings.size() > kMaxParameters) {
+    throw HttpFailure({.status = 400,
+                       .message = concat("The image has more than ", kMaxBytes >> 20, " MiB of generation parameters, ",
+                                         "or more than ", kMaxParameters, " of them."),
+                       .param = "image",
+                       .code = "invalid_value"});
+  }
+  auto parameters = ordered_json::object(), items = ordered_json::object();
+  if (!text.empty()) {
+    items["parameters"] = text;
+    parameters["Prompt"] = parsed.prompt;
+    parameters["Negative prompt"] = parsed.negative_prompt;
+    for (const auto& [name, value] : parsed.settings) parameters[name] = value;
+  }
+  return json_text({{"info", text}, {"items", items}, {"parameters", parameters}});
+}
+
 std::string extra_answer(const std::string& file) {
   return concat(R"({"html_info":"","image":")", base64_encode(file), R"("})");
 }

@@ -46,6 +46,9 @@ std::string autoencoder_names(const std::vector<std::string>& names);
 std::string learned_words(const std::vector<LearnedWord>& words);
 /// {"ram": {...}, "cuda": {...}}; of several GPUs the first.
 std::string memory_answer(const std::vector<DeviceMemory>& devices);
+/// {"info", "items", "parameters"} of the parameters that an image file has.
+/// @throws HttpFailure  400: more than 1 MiB of text, or more than 1,000 parameters
+std::string info_answer(const std::string& text);
 /// {"html_info", "image"} of a PNG file, and {"html_info", "images"} of several.
 std::string extra_answer(const std::string& file);
 std::string extras_answer(const std::vector<std::string>& files);

@@ -71,8 +71,15 @@ std::vector<Image> read_sources(const json& body, bool several, const ServerOpti
   for (const auto& entry : *list) {
     if (!entry.is_object() || !entry.contains("data")) throw malformed_list();
     images.push_back(read_file("imageList", &entry["data"], limits));
+    if (images.size() > 1) check_pixel_bytes("imageList", pixel_bytes(images), limits);
   }
   return images;
+}
+
+std::size_t pixel_bytes(const std::vector<Image>& images) {
+  std::size_t bytes = 0;
+  for (const auto& image : images) bytes += image.pixels.size();
+  return bytes;
 }
 
 Upscaling read_upscaling(const json& body, const std::vector<ModelDescription>& models) {

@@ -1,6 +1,7 @@
 // A1111's "extras": images that become larger without being drawn anew.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -23,8 +24,12 @@ struct Upscaling {
 };
 
 /// The images of a request: `image`, or `several` in `imageList`.
-/// @throws HttpFailure  422: not of that form; 400: not an image that this server reads
+/// @throws HttpFailure  422: not of that form; 400: not an image that this server reads, or too many
+///                      pixels in all
 std::vector<Image> read_sources(const nlohmann::json& body, bool several, const ServerOptions& limits);
+
+/// Of all images, in memory.
+std::size_t pixel_bytes(const std::vector<Image>& images);
 
 /// @throws HttpFailure  404: unknown upscaler; 422: a member of another type
 Upscaling read_upscaling(const nlohmann::json& body, const std::vector<ModelDescription>& models);

@@ -201,18 +201,24 @@ MaybeResponse Extension::draw(const RouteRequest& request) {
 struct UpscaleJob {
   std::vector<Image> images;
   Upscaling upscaling;
+  ImageMemory::Place place;  // of the images
 };
 
 template <bool several>
 MaybeResponse Extension::upscale(const RouteRequest& request) {
   images_.check_accepting(request.head);
-  auto [sources, upscaling] =
+  const auto [sources, upscaling, place] =
       images_.with_upload_memory(request.head, request.client, request.record, [&](Client& client) {
         const auto body = read_body(client);
-        return images_.with_decoding_place([&] {
-          return UpscaleJob{.images = read_sources(body, several, options_),
-                            .upscaling = read_upscaling(body, engine_.models())};
-        });
+        UpscaleJob read;
+        const auto decode = [&] {
+          read = {.images = read_sources(body, several, options_),
+                  .upscaling = read_upscaling(body, engine_.models()),
+                  .place = {}};
+          return pixel_bytes(read.images);
+        };
+        read.place = images_.decode_within_memory(request.record.principal.account, decode, [&] { read = {}; });
+        return read;
       });
   std::vector<std::string> files;
   for (const auto& source : sources) {
@@ -248,16 +254,7 @@ MaybeResponse Extension::png_info(const RouteRequest& request) {
     const auto found = body.find("image");
     return read_metadata(found == body.end() ? std::string() : decode_file("image", *found));
   });
-  ordered_json parameters = ordered_json::object();
-  if (!metadata.parameters.empty()) {
-    const auto parsed = parse_parameters(metadata.parameters);
-    parameters["Prompt"] = parsed.prompt;
-    parameters["Negative prompt"] = parsed.negative_prompt;
-    for (const auto& [name, value] : parsed.settings) parameters[name] = value;
-  }
-  const auto items =
-      metadata.parameters.empty() ? ordered_json::object() : ordered_json({{"parameters", metadata.parameters}});
-  return ok(json_text({{"info", metadata.parameters}, {"items", items}, {"parameters", parameters}}));
+  return ok(info_answer(metadata.parameters));
 }
 
 MaybeResponse Extension::show_options(const RouteRequest& request) {

@@ -39,11 +39,12 @@ bool UploadMemory::fits(const Waiting& request) const {
 // smaller ones, unless only its account is at fault.
 bool UploadMemory::is_next(std::list<Waiting>::const_iterator request) const {
   if (!fits(*request)) return false;
-  return std::none_of(waiting_.begin(), request, [&](const Waiting& earlier) {
-    const auto held = held_.find(earlier.account);
-    const bool own_fault = held != held_.end() && held->second + earlier.bytes > bytes_ / 2;
-    return earlier.small == request->small && !own_fault;
-  });
+  for (auto earlier = waiting_.begin(); earlier != request; ++earlier) {
+    const auto held = held_.find(earlier->account);
+    const bool own_fault = held != held_.end() && held->second + earlier->bytes > bytes_ / 2;
+    if (earlier->small == request->small && !own_fault) return false;
+  }
+  return true;
 }
 
 bool UploadMemory::take(const std::string& account, std::size_t held, std::size_t bytes) {

@@ -1,7 +1,9 @@
 // Compiled for AVX-512 with BF16; see attention_blocks.h for what may be included.
+#ifndef __clang__
 // GCC 12 reports the undefined registers that its own intrinsics start from (its bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 
 #include <immintrin.h>
 

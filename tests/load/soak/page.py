@@ -4,7 +4,7 @@ import datetime
 import pathlib
 import re
 
-MAX_FAULTS = 50  # on the page
+MAX_FAULTS = 20  # on the page, of each kind
 SHARES = (0.5, 0.9, 0.99)
 
 
@@ -33,6 +33,17 @@ def processor():
     return f"{len(names)} processors {names[0]}" if names else "an unknown processor"
 
 
+def fault_list(faults):
+    """All faults, counted by the part of the sentence that says what happened, and the first of each kind."""
+    kinds = {}
+    for sentence in faults:
+        kinds.setdefault(re.sub(r"[0-9]+", "N", sentence.partition(": ")[2])[:60], []).append(sentence)
+    lines = [f"{len(faults)} of {len(kinds)} kinds." if faults else "None."]
+    for sentences in kinds.values():
+        lines += ["", f"{len(sentences)} times:", "", *(f"- {sentence}" for sentence in sentences[:MAX_FAULTS])]
+    return "\n".join(lines)
+
+
 def table(head, rows):
     return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
@@ -46,7 +57,7 @@ def write(soak, program):
     behaved = "\n".join(f"- {name}: {count}" for name, count in soak.behaved.most_common())
     chores = "\n".join(f"- {name}: {count}" for name, count in soak.chores.counts.items())
     samples = [[s.done, f"{s.memory_mib:.0f}", s.descriptors, s.threads, percentile(s.seconds, 0.5), percentile(s.seconds, 0.99)] for s in soak.samples]
-    faults = "\n".join(f"- {sentence}" for sentence in soak.faults[:MAX_FAULTS]) or "None."
+    faults = fault_list(soak.faults)
     return f"""# Soak
 
 `tests/load/soak/soak.py` sent {requests} requests to the real program with the model that ships, at random times whether or not earlier ones

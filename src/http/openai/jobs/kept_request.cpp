@@ -1,13 +1,32 @@
 // The states of a kept request. The engine's job is let go at the end, because it holds the images of the request.
 #include "http/openai/jobs/kept_request.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <exception>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "core/text.h"
 #include "http/wire/random_id.h"
 #include "http/wire/unix_time.h"
 
 namespace easel::http {
+namespace {
+
+constexpr std::size_t kMaxIgnored = 100;  // names in the result
+
+/// A request may have a megabyte of them, and its result is kept for long.
+void shorten_names(std::vector<std::string>& names) {
+  const auto count = names.size();
+  names.resize(std::min(count, kMaxIgnored));
+  for (auto& name : names) name = shortened(name);
+  if (count > kMaxIgnored) names.push_back(concat("and ", count - kMaxIgnored, " more"));
+}
+
+}  // namespace
+
 KeptRequest::Waiter::Waiter(std::shared_ptr<KeptRequest> request) : request_(std::move(request)) {
   const MutexLock lock(request_->mutex_);
   ++request_->waiters_;
@@ -26,7 +45,9 @@ KeptRequest::KeptRequest(std::string account, AcceptedRequest accepted, bool det
       context_(std::move(accepted.context)),
       job_(std::move(accepted.job)),
       feed_(std::move(accepted.feed)),
-      detached_(detached) {}
+      detached_(detached) {
+  shorten_names(context_.options.ignored);
+}
 
 bool KeptRequest::detached() const {
   const MutexLock lock(mutex_);
@@ -142,6 +163,7 @@ bool KeptRequest::finish(ImageStore& store, std::chrono::milliseconds grace) {
   } catch (const std::exception& error) {
     end(nullptr, unexpected_error(error.what()));
   }
+  context_ = {};  // it has the prompt
   return true;
 }
 

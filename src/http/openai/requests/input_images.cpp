@@ -139,11 +139,37 @@ void attach_more_images(const ImageUpload& upload, const ModelDescription& model
   for (std::size_t i = 1; i < used; ++i) {
     request.more_images.push_back(
         std::make_shared<Image>(decode_upload("image", upload.images[i], limits, used_size).image));
+    check_pixel_bytes("image", pixel_bytes(request), limits);
   }
   request.response.images_used = static_cast<std::int64_t>(used);
 }
 
 }  // namespace
+
+std::size_t pixel_bytes(const ImageRequest& request) {
+  const auto bytes_of = [](const std::shared_ptr<const Image>& image) { return image ? image->pixels.size() : 0; };
+  auto bytes = bytes_of(request.image) + bytes_of(request.mask);
+  for (const auto& image : request.more_images) bytes += bytes_of(image);
+  return bytes;
+}
+
+void keep_with_images(const ImageMemory::Place& place, ImageRequest& request) {
+  const auto keep = [&place](std::shared_ptr<const Image>& image) {
+    if (!image) return;
+    const auto both = std::make_shared<std::pair<std::shared_ptr<const Image>, ImageMemory::Place>>(image, place);
+    image = std::shared_ptr<const Image>(both, both->first.get());
+  };
+  keep(request.image);
+  keep(request.mask);
+  for (auto& image : request.more_images) keep(image);
+}
+
+void check_pixel_bytes(const char* field, std::size_t bytes, const ServerOptions& limits) {
+  if (bytes <= limits.upload_memory) return;
+  throw field_error(field, "invalid_value",
+                    concat("`", field, "` has images of more than ", limits.upload_memory / Image::kChannels,
+                           " pixels together; send fewer or smaller ones."));
+}
 
 DecodedImage decode_upload(const char* field, const std::string& bytes, const ServerOptions& limits,
                            const UsedSize& used_size) {

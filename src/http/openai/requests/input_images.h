@@ -1,12 +1,14 @@
 // The images of a request: decodes them and checks them against each other and against the model.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "easel/generation.h"
 #include "easel/image_file.h"
 #include "easel/server.h"
 #include "http/openai/fields/request_fields.h"
+#include "http/openai/requests/image_memory.h"
 #include "http/openai/requests/image_upload.h"
 
 namespace easel::http {
@@ -35,6 +37,17 @@ namespace easel::http {
 ///                      upscaler's factor; 429: out of memory
 void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelDescription& model,
                          const ServerOptions& limits, ImageRequest& request);
+
+/// Of the images that attach_input_images() attached, in memory.
+std::size_t pixel_bytes(const ImageRequest& request);
+
+/// The memory is given back when the last of the images is destroyed.
+void keep_with_images(const ImageMemory::Place& place, ImageRequest& request);
+
+/// Of the images of one request, all but the first have to fit into ServerOptions::upload_memory together with it.
+/// @param bytes  of the pixels of the images that have been decoded so far
+/// @throws HttpFailure  400: they do not
+void check_pixel_bytes(const char* field, std::size_t bytes, const ServerOptions& limits);
 
 /// Decodes one uploaded file within the limits of the server.
 /// @param field      names the file in errors
