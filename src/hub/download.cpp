@@ -150,6 +150,11 @@ class AppendingSink : public BodySink {
 void check_status(const HttpResponse& response, const Download& file) {
   if (response.status == 200 || response.status == 206) return;
   if (response.status == 404) throw Error(ErrorCode::kNotFound, concat("the server has no file ", file.name));
+  if (!file.terms.empty() && (response.status == 401 || response.status == 403)) {
+    throw Error(ErrorCode::kUnavailable,
+                concat(file.name, " is only available to users who accept the terms of its repository: accept them at ",
+                       file.terms, " and set HF_TOKEN to a token of your account"));
+  }
   throw Error(ErrorCode::kUnavailable, concat("the server refuses ", file.name, " with status ", response.status,
                                               file.token.empty() ? "; it may need a token" : ""));
 }

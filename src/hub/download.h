@@ -18,6 +18,7 @@ struct Download {
   std::optional<std::uint64_t> size = {};  ///< bytes, where known
   std::string sha256 = {};                 ///< expected; empty: not checked
   std::string git_id = {};                 ///< expected git blob id; empty: not checked. Needs `size`
+  std::string terms = {};                  ///< the page where the terms of its repository are accepted; empty: unknown
   std::string etag = {};                   ///< of the version to continue; empty: not compared
 };
 

@@ -2,15 +2,21 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <string_view>
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "hub/reference.h"
 
 namespace easel::hub {
 namespace {
 
-constexpr const char* kUnusedFolders[] = {"safety_checker", "feature_extractor"};
+/// Components that easel does not run.
+constexpr const char* kUnusedComponents[] = {"safety_checker", "feature_extractor", "image_encoder"};
+/// Components that are nothing without weights.
+constexpr const char* kModels[] = {"unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"};
+constexpr const char* kSingleFiles[] = {".safetensors", ".sft", ".gguf"};
+constexpr std::size_t kMaxNamed = 5;  // in a message
 constexpr const char* kSmallFiles[] = {"config.json",       "scheduler_config.json",   "vocab.json",
                                        "merges.txt",        "tokenizer.json",          "tokenizer_config.json",
                                        "added_tokens.json", "special_tokens_map.json", "spiece.model"};
@@ -27,35 +33,34 @@ bool is_kept_root_file(const std::string& name) {
 
 /// One way to store the weights of a component.
 struct WeightFormat {
-  const char* stem;
-  const char* extension;
-  bool half;
+  std::string stem, extension, variant;  ///< the variant is empty, "fp16" or "bf16"
 };
 
 /// The files of a component that hold its weights in this format: one file, or an index with its shards; empty when
 /// the component does not have it.
 std::vector<RemoteFile> weight_files(const std::map<std::string, RemoteFile>& component, const WeightFormat& format) {
-  const std::string infix = format.half ? ".fp16" : "";
+  const auto infix = format.variant.empty() ? "" : concat(".", format.variant);
   const auto single = component.find(concat(format.stem, infix, format.extension));
   if (single != component.end()) return {single->second};
   const auto index = component.find(concat(format.stem, format.extension, ".index", infix, ".json"));
   if (index == component.end()) return {};
   std::vector<RemoteFile> files = {index->second};
   for (const auto& [name, file] : component) {
-    const bool is_half = name.find(".fp16") != std::string::npos;
-    const bool is_shard =
-        name.starts_with(format.stem) && name.ends_with(format.extension) && name.find("-of-") != std::string::npos;
-    if (is_shard && is_half == format.half) files.push_back(file);
+    const bool is_shard = name.starts_with(concat(format.stem, infix, "-")) && name.ends_with(format.extension) &&
+                          name.find("-of-") != std::string::npos;
+    if (is_shard) files.push_back(file);
   }
   return files;
 }
 
 std::vector<RemoteFile> best_weights(const std::map<std::string, RemoteFile>& component, bool prefer_half) {
+  using Variants = std::vector<std::string>;
+  const auto variants = prefer_half ? Variants{"fp16", "bf16", ""} : Variants{"", "fp16", "bf16"};
   for (const char* extension : {".safetensors", ".bin"}) {
     const bool is_pickle = std::string(extension) == ".bin";
-    for (const bool half : {prefer_half, !prefer_half}) {
+    for (const auto& variant : variants) {
       for (const char* stem : {"diffusion_pytorch_model", is_pickle ? "pytorch_model" : "model"}) {
-        auto files = weight_files(component, {.stem = stem, .extension = extension, .half = half});
+        auto files = weight_files(component, {.stem = stem, .extension = extension, .variant = variant});
         if (!files.empty()) return files;
       }
     }
@@ -63,22 +68,63 @@ std::vector<RemoteFile> best_weights(const std::map<std::string, RemoteFile>& co
   return {};
 }
 
-Error no_model(const std::map<std::string, RemoteFile>& root) {
-  std::vector<std::string> singles;
-  for (const auto& [name, file] : root) {
-    if (name.ends_with(".safetensors") && singles.size() < 5) singles.push_back(name);
+/// Checks that a component has weights, and that none of their files is empty.
+void check_weights(const std::string& component, const std::map<std::string, RemoteFile>& contents,
+                   const std::vector<RemoteFile>& weights) {
+  for (const auto& file : weights) {
+    if (file.size == 0) throw Error(ErrorCode::kCorruptData, concat(file.path, " is empty in the repository"));
+  }
+  if (!weights.empty() || !contains(kModels, component)) return;
+  std::vector<std::string> names;
+  for (const auto& [name, file] : contents) {
+    if (!contains(kSmallFiles, name) && names.size() < kMaxNamed) names.push_back(name);
+  }
+  throw Error(ErrorCode::kNotFound, concat("its component `", component, "` has no weights that easel reads",
+                                           names.empty() ? "" : concat(", only ", join(names))));
+}
+
+bool is_single_file(const std::string& path) {
+  const auto lower = lower_case(path);
+  return std::any_of(std::begin(kSingleFiles), std::end(kSingleFiles),
+                     [&](const char* extension) { return lower.ends_with(extension); });
+}
+
+Error no_model(const std::vector<RemoteFile>& files, const std::string& prefix) {
+  constexpr std::string_view kIndex = "/model_index.json";
+  std::vector<std::string> folders, singles;
+  for (const auto& file : files) {
+    if (!file.path.starts_with(prefix)) continue;
+    const auto path = file.path.substr(prefix.size());
+    if (path.ends_with(kIndex) && folders.size() < kMaxNamed) {
+      folders.push_back("/" + path.substr(0, path.size() - kIndex.size()));
+    } else if (is_single_file(path) && singles.size() < kMaxNamed) {
+      singles.push_back(":" + path);
+    }
   }
   return {ErrorCode::kNotFound,
           concat("there is no model_index.json, so this is not a model in the layout of diffusers",
-                 singles.empty() ? "" : concat("; name one of its files after a colon, e.g. :", join(singles, ", :")))};
+                 folders.empty() ? "" : concat("; name one of its folders, e.g. ", join(folders)),
+                 singles.empty() ? "" : concat("; name one of its files after a colon, e.g. ", join(singles)))};
+}
+
+std::string prefix_of(const std::string& folder) {
+  return folder.empty() ? "" : folder + "/";
 }
 
 }  // namespace
 
-std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files, const std::string& folder,
-                                           bool prefer_half, const std::vector<std::string>& without) {
+const RemoteFile& find_model_index(const std::vector<RemoteFile>& files, const std::string& folder) {
+  const auto path = prefix_of(folder) + "model_index.json";
+  const auto found =
+      std::find_if(files.begin(), files.end(), [&](const RemoteFile& file) { return file.path == path; });
+  if (found == files.end()) throw no_model(files, prefix_of(folder));
+  return *found;
+}
+
+std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files, const WantedModel& wanted) {
+  find_model_index(files, wanted.folder);
   std::map<std::string, std::map<std::string, RemoteFile>> folders;  // by component and name; "" is the root
-  const auto prefix = folder.empty() ? "" : folder + "/";
+  const auto prefix = prefix_of(wanted.folder);
   for (const auto& file : files) {
     if (!file.path.starts_with(prefix)) continue;
     const auto path = file.path.substr(prefix.size());
@@ -87,18 +133,19 @@ std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files,
     const auto name = path.substr(slash == std::string::npos ? 0 : slash + 1);
     if (name.find('/') == std::string::npos) folders[component][name] = file;
   }
-  if (!folders[""].contains("model_index.json")) throw no_model(folders[""]);
   std::vector<RemoteFile> chosen;
-  for (const auto& [component, contents] : folders) {
-    if (contains(kUnusedFolders, component)) continue;
-    bool is_component = false;
+  for (const auto& [name, file] : folders[""]) {
+    if (is_kept_root_file(name)) chosen.push_back(file);
+  }
+  for (const auto& component : wanted.components) {
+    if (contains(kUnusedComponents, component)) continue;
+    const auto& contents = folders[component];
     for (const auto& [name, file] : contents) {
-      const bool small = component.empty() ? is_kept_root_file(name) : contains(kSmallFiles, name);
-      if (small) chosen.push_back(file);
-      is_component = is_component || (small && !component.empty());
+      if (contains(kSmallFiles, name)) chosen.push_back(file);
     }
-    if (!is_component || contains(without, component)) continue;
-    const auto weights = best_weights(contents, prefer_half);
+    if (contains(wanted.without, component)) continue;
+    const auto weights = best_weights(contents, wanted.prefer_half);
+    check_weights(component, contents, weights);
     chosen.insert(chosen.end(), weights.begin(), weights.end());
   }
   return chosen;

@@ -4,7 +4,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <exception>
@@ -14,6 +13,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "hub/reference.h"
 
 namespace easel::hub {
 namespace {
@@ -41,12 +41,6 @@ struct Transfer {
   bool begun = false;
   std::exception_ptr failure = nullptr;
 };
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
-}
 
 std::string trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t\r\n");

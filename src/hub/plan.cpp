@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "hub/file_choice.h"
+#include "hub/model_index.h"
 #include "hub/recipes.h"
 #include "hub/reference.h"
 #include "hub/repository.h"
@@ -13,11 +14,12 @@
 namespace easel::hub {
 namespace {
 
-constexpr const char* kFileExtensions[] = {".safetensors", ".gguf", ".ckpt", ".pt", ".bin"};
+constexpr const char* kFileExtensions[] = {".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin"};
 
 bool has_model_extension(const std::string& name) {
+  const auto lower = lower_case(name);
   return std::any_of(std::begin(kFileExtensions), std::end(kFileExtensions),
-                     [&](const char* extension) { return name.ends_with(extension); });
+                     [&](const char* extension) { return lower.ends_with(extension); });
 }
 
 void check_extension(const std::string& name) {
@@ -31,15 +33,26 @@ std::string last_part(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-std::vector<RemoteFile> files_to_fetch(const Snapshot& snapshot, const Reference& reference, bool prefer_half,
-                                       const std::vector<std::string>& without) {
-  if (reference.file.empty()) {
-    try {
-      return choose_model_files(snapshot.files, reference.folder, prefer_half, without);
-    } catch (const Error& e) {
-      throw Error(e.code(), concat(reference.repository, ": ", e.what()));
-    }
+/// @param copy  the path where the model's index may be already
+std::vector<RemoteFile> model_files(const HttpClient& client, const Snapshot& snapshot, const Reference& reference,
+                                    const PullOptions& options, const std::string& copy,
+                                    const std::vector<std::string>& without) {
+  try {
+    const auto& file = find_model_index(snapshot.files, reference.folder);
+    const auto index = read_model_index(client, options.endpoint, snapshot, file, copy);
+    if (options.check_class) options.check_class(index.class_name, file.path);
+    return choose_model_files(snapshot.files, {.folder = reference.folder,
+                                               .components = index.components,
+                                               .prefer_half = options.prefer_half,
+                                               .without = without});
+  } catch (const Error& e) {
+    const std::string_view what = e.what();
+    throw Error(e.code(),
+                what.starts_with(reference.repository) ? std::string(what) : concat(reference.repository, ": ", what));
   }
+}
+
+std::vector<RemoteFile> single_file(const Snapshot& snapshot, const Reference& reference) {
   check_extension(reference.file);
   const auto path = reference.folder.empty() ? reference.file : concat(reference.folder, "/", reference.file);
   for (const auto& file : snapshot.files) {
@@ -50,11 +63,14 @@ std::vector<RemoteFile> files_to_fetch(const Snapshot& snapshot, const Reference
 
 /// Adds what easel needs of a snapshot.
 /// @param part  says where the files go, and what is left out
-void add_files(const Snapshot& snapshot, const Reference& reference, const PullOptions& options, const RecipePart& part,
-               PullPlan& plan) {
+void add_files(const HttpClient& client, const Snapshot& snapshot, const Reference& reference,
+               const PullOptions& options, const RecipePart& part, PullPlan& plan) {
   const bool single = !reference.file.empty();
   const auto prefix = reference.folder.empty() ? std::size_t{0} : reference.folder.size() + 1;
-  for (const auto& file : files_to_fetch(snapshot, reference, options.prefer_half, part.without)) {
+  const auto copy = concat(options.folder, "/", plan.target, "/", part.folder, "/model_index.json");
+  const auto files =
+      single ? single_file(snapshot, reference) : model_files(client, snapshot, reference, options, copy, part.without);
+  for (const auto& file : files) {
     const auto path = single ? last_part(reference.file) : file.path.substr(prefix);
     plan.files.push_back({.url = file_url(options.endpoint, snapshot, file),
                           .token = options.endpoint.token,
@@ -62,7 +78,19 @@ void add_files(const Snapshot& snapshot, const Reference& reference, const PullO
                           .name = file.path,
                           .size = file.size,
                           .sha256 = file.sha256,
-                          .git_id = file.git_id});
+                          .git_id = file.git_id,
+                          .terms = page_of(options.endpoint, snapshot.repository)});
+  }
+}
+
+/// Checks --sha256 of a file in a repository, which is not needed there, but must not be passed over.
+void check_given_sha256(const std::string& sha256, bool single, Download& file) {
+  if (sha256.empty()) return;
+  if (!single) throw Error(ErrorCode::kInvalidArgument, "--sha256 is for a single file, and this is a whole model");
+  if (file.sha256.empty()) file.sha256 = sha256;
+  if (file.sha256 != sha256) {
+    throw Error(ErrorCode::kCorruptData,
+                concat(file.name, " has the checksum ", file.sha256, " in its repository, not that of --sha256"));
   }
 }
 
@@ -74,7 +102,8 @@ PullPlan plan_repository(const HttpClient& client, const std::string& what, cons
                 .version = concat(reference.repository, "@", snapshot.commit),
                 .licence = snapshot.licence};
   if (single) plan.single_file = plan.target;
-  add_files(snapshot, reference, options, {.source = what}, plan);
+  add_files(client, snapshot, reference, options, {.source = what}, plan);
+  check_given_sha256(options.sha256, single, plan.files.front());
   return plan;
 }
 
@@ -91,8 +120,9 @@ PullPlan plan_recipe(const HttpClient& client, const std::string& name, const Pu
     const auto snapshot = read_snapshot(client, options.endpoint, reference);
     plan.version += concat(" ", reference.repository, "@", snapshot.commit);
     if (part.folder.empty() && plan.licence.empty()) plan.licence = snapshot.licence;
-    add_files(snapshot, reference, options, part, plan);
+    add_files(client, snapshot, reference, options, part, plan);
   }
+  check_given_sha256(options.sha256, /*single=*/false, plan.files.front());
   if (plan.licence.empty()) plan.licence = recipe->licence;
   auto manifest = recipe->manifest.empty() ? nlohmann::json::object() : nlohmann::json::parse(recipe->manifest);
   manifest["name"] = recipe->title;
@@ -106,20 +136,36 @@ bool is_local(const std::string& address) {
          address.starts_with("http://[::1]:");
 }
 
+/// The file name in a header Content-Disposition, as RFC 6266 prefers it; empty where there is none.
+std::string suggested_name(const std::string& disposition) {
+  const auto lower = lower_case(disposition);
+  if (const auto at = lower.find("filename*="); at != std::string::npos) {
+    const auto value = disposition.substr(at + 10, disposition.find(';', at) - at - 10);
+    return unescape(value.substr(value.rfind('\'') + 1));  // CHARSET'LANGUAGE'NAME
+  }
+  const auto at = lower.find("filename=");
+  if (at == std::string::npos) return "";
+  const auto value = disposition.substr(at + 9);
+  return value.starts_with('"') ? value.substr(1, value.find('"', 1) - 1) : value.substr(0, value.find(';'));
+}
+
 /// The name that a server suggests for a file, reduced to its last part; else the last part of the address.
 std::string file_name(const std::string& address, const std::string& disposition) {
-  auto name = last_part(address.substr(0, address.find_first_of("?#")));
-  if (const auto at = disposition.find("filename="); at != std::string::npos) {
-    auto suggested = disposition.substr(at + 9);
-    if (suggested.starts_with('"')) {
-      suggested = suggested.substr(1, suggested.find('"', 1) - 1);
-    } else {
-      suggested = suggested.substr(0, suggested.find(';'));
-    }
-    std::replace(suggested.begin(), suggested.end(), '\\', '/');
-    name = last_part(suggested);
+  auto suggested = suggested_name(disposition);
+  if (suggested.empty()) return unescape(last_part(address.substr(0, address.find_first_of("?#"))));
+  std::replace(suggested.begin(), suggested.end(), '\\', '/');
+  return last_part(suggested);
+}
+
+/// Refuses a page that a server sends in place of a file.
+void check_content_type(const HttpResponse& response, const std::string& address) {
+  const auto type = lower_case(response.header("content-type"));
+  for (const char* page : {"text/html", "application/xhtml", "application/json"}) {
+    if (!type.starts_with(page)) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                concat(address, " leads to a page (", page, "), not to a file of weights; give the address that ",
+                       "downloads the file"));
   }
-  return name;
 }
 
 /// Ends a transfer when the headers are there.
@@ -157,6 +203,7 @@ PullPlan plan_address(const HttpClient& client, const std::string& address, cons
     throw Error(response.status == 404 ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
                 concat("the server responds with status ", response.status, " for ", address));
   }
+  check_content_type(response, address);
   const auto name = file_name(address, response.header("content-disposition"));
   check_extension(name);
   if (!is_safe_path(name)) {

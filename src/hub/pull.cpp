@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kPickleExtensions[] = {".bin", ".ckpt", ".pt", ".pth"};
 constexpr std::uint64_t kSpareBytes = 64 << 20;  // left free on the disk
 
 /// The file that says where a model came from: inside its folder, or next to its file.
@@ -29,9 +30,10 @@ std::string record_path(const std::string& target) {
   return (path.parent_path() / concat(".", path.filename().string(), ".easel-pull.json")).string();
 }
 
-std::optional<std::string> recorded_version(const std::string& target) {
+/// A field of the record; none where there is no record.
+std::optional<std::string> recorded(const std::string& target, const char* field) {
   try {
-    return Config::read_file(record_path(target), record_path(target)).get<std::string>("version");
+    return Config::read_file(record_path(target), record_path(target)).get<std::string>(field);
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -55,6 +57,12 @@ std::string staged_version(const PullPlan& plan) {
   auto version = plan.version;
   for (const auto& file : plan.files) version += "\n" + file.name;
   return version;
+}
+
+bool is_pickle(const std::string& path) {
+  const auto lower = lower_case(path);
+  return std::any_of(std::begin(kPickleExtensions), std::end(kPickleExtensions),
+                     [&](const char* extension) { return lower.ends_with(extension); });
 }
 
 std::uint64_t total_size(const PullPlan& plan) {
@@ -84,19 +92,25 @@ void fetch_all(const HttpClient& client, const PullPlan& plan, const PullOptions
   }
 }
 
+/// The reference that a page of the hub stands for, or `what` itself.
+std::string without_page(const std::string& what, const PullOptions& options) {
+  auto reference = reference_of_page(what, options.endpoint.url);
+  return reference.empty() ? what : reference;
+}
+
 }  // namespace
 
-PulledModel pull(const std::string& what, const PullOptions& options) {
+PulledModel pull(const std::string& given, const PullOptions& options) {
   const HttpClient client(options.policy);
+  const auto what = without_page(given, options);
   prepare_models_folder(options.folder);
   auto plan = make_plan(client, what, options);
   Staging staging(options.folder, plan.target);
   PulledModel model{.path = staging.target_path(), .licence = plan.licence, .bytes = total_size(plan)};
-  model.has_pickles = std::any_of(plan.files.begin(), plan.files.end(), [](const Download& file) {
-    return file.path.ends_with(".bin") || file.path.ends_with(".ckpt");
-  });
+  model.has_pickles =
+      std::any_of(plan.files.begin(), plan.files.end(), [](const Download& file) { return is_pickle(file.path); });
   if (staging.target_exists()) {
-    const auto version = recorded_version(staging.target_path());
+    const auto version = recorded(staging.target_path(), "version");
     if (version == plan.version) {
       model.was_there = true;
       return model;
@@ -133,8 +147,23 @@ std::string target_name(const std::string& what) {
 std::vector<PlannedFile> planned_files(const std::string& what, const PullOptions& options) {
   const HttpClient client(options.policy);
   std::vector<PlannedFile> files;
-  for (const auto& file : make_plan(client, what, options).files) files.push_back({file.name, *file.size});
+  for (const auto& file : make_plan(client, without_page(what, options), options).files)
+    files.push_back({file.name, *file.size});
   return files;
+}
+
+std::string pulled_source(const std::string& path) {
+  return recorded(path, "source").value_or("");
+}
+
+bool is_same_model(const std::string& name, const std::string& other) {
+  const auto is_reference = [](const std::string& text) {
+    return find_recipe(text) == nullptr && !target_name(text).empty();
+  };
+  if (!is_reference(name) || !is_reference(other)) return name == other;
+  const auto a = parse_reference(name), b = parse_reference(other);
+  const bool same_revision = a.revision == b.revision || a.revision == "main" || b.revision == "main";
+  return a.repository == b.repository && a.folder == b.folder && a.file == b.file && same_revision;
 }
 
 void remove_pulled(const std::string& folder, const std::string& name) {
@@ -143,7 +172,7 @@ void remove_pulled(const std::string& folder, const std::string& name) {
     throw Error(ErrorCode::kNotFound, concat("there is no model ", name, " in ", folder));
   }
   const auto record = record_path(target);
-  if (!recorded_version(target)) {
+  if (!recorded(target, "version")) {
     throw Error(ErrorCode::kInvalidArgument, concat(target, " was not pulled by easel, which therefore keeps it"));
   }
   fs::remove_all(target);

@@ -20,7 +20,10 @@ struct PullOptions {
   Endpoint endpoint = {};
   std::string civitai_token = {};
   bool prefer_half = false;  ///< the model will run in float16 or bfloat16
-  std::string sha256 = {};   ///< expected of a file by address; empty: not checked
+  std::string sha256 = {};   ///< expected of a single file, in lower case; empty: not stated
+  /// Called with the class of a model's pipeline and the name of its file before anything else is fetched. What it
+  /// throws ends the pull. Empty: every class is accepted.
+  std::function<void(const std::string& class_name, const std::string& where)> check_class = {};
   TransferPolicy policy = {};
   std::function<void(const PullProgress&)> on_progress = {};
 };
@@ -35,11 +38,12 @@ struct PulledModel {
 
 /// Fetches a model so that it is either complete in options.folder or not there. What an interrupted call has fetched
 /// is used by the next one. Calls of several processes for the same model wait for each other.
-/// @param what  a reference (see parse_reference), the name of a recipe, or the http(s) address of one file
+/// @param given  a reference (see parse_reference), the name of a recipe, the address of a page of the hub (see
+///               reference_of_page), or the http(s) address of one file
 /// @throws Error  as read_snapshot, choose_model_files and download
 /// @throws Error(kInvalidArgument)    malformed, or the place is taken by something that easel did not pull
 /// @throws Error(kResourceExhausted)  the disk has not enough space
-PulledModel pull(const std::string& what, const PullOptions& options);
+PulledModel pull(const std::string& given, const PullOptions& options);
 
 /// The name that pull() gives to the model's folder or file; empty where `what` is neither the name of a recipe nor a
 /// reference. The name of a file by its address comes from its server, so it is empty, too.
@@ -54,6 +58,14 @@ struct PlannedFile {
 /// What pull() would fetch into an empty folder. Fetches no weights and writes nothing.
 /// @throws Error  as pull()
 std::vector<PlannedFile> planned_files(const std::string& what, const PullOptions& options);
+
+/// What pull() was asked for when it brought the model; empty where easel did not pull it.
+/// @param path  of its folder or file
+std::string pulled_source(const std::string& path);
+
+/// Whether two names are of one model: the same recipe or address, or the same part of a repository. A revision counts
+/// only where both names have one.
+bool is_same_model(const std::string& name, const std::string& other);
 
 /// Removes a model that pull() has brought. @param name  of its folder or file in `folder`
 /// @throws Error(kNotFound)         there is no such model

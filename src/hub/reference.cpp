@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <system_error>
+#include <vector>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -74,6 +77,48 @@ bool is_safe_path(std::string_view path) {
     begin = end + 1;
   }
   return true;
+}
+
+std::string reference_of_page(std::string_view address, std::string_view hub) {
+  if (!address.starts_with(hub) || address.size() <= hub.size() || address[hub.size()] != '/') return "";
+  auto rest = address.substr(hub.size() + 1);
+  rest = rest.substr(0, rest.find_first_of("?#"));
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  std::vector<std::string> parts(1);
+  for (const char c : rest) {
+    if (c == '/' && parts.size() < 5) {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  for (auto& part : parts) part = unescape(part);
+  const bool is_page = parts.size() > 3 && (parts[2] == "tree" || parts[2] == "blob");
+  if (parts.size() != 2 && !is_page) return "";
+  const auto repository = concat(parts[0], "/", parts[1]);
+  if (parts.size() == 2) return repository;
+  if (parts.size() == 4) return parts[2] == "tree" ? concat(repository, "@", parts[3]) : "";
+  return parts[2] == "tree" ? concat(repository, "/", parts[4], "@", parts[3])
+                            : concat(repository, "@", parts[3], ":", parts[4]);
+}
+
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const auto digits = text.substr(i + 1, 2);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+    const bool is_escape = text[i] == '%' && digits.size() == 2 && error == std::errc() && end == digits.data() + 2;
+    plain += is_escape ? static_cast<char>(byte) : text[i];
+    if (is_escape) i += 2;
+  }
+  return plain;
 }
 
 std::string escape_path(std::string_view text) {

@@ -24,6 +24,18 @@ Reference parse_reference(std::string_view text);
 /// "/", none of them empty or beginning with a dot, without control characters, backslashes and colons.
 bool is_safe_path(std::string_view path);
 
+/// The reference to what a page of the hub shows, from the address in a browser: a repository, one of its folders
+/// (".../tree/REVISION/FOLDER") or one of its files (".../blob/REVISION/FILE").
+/// @param hub  the hub's address without a slash at its end
+/// @return     empty where the address is not that of such a page
+std::string reference_of_page(std::string_view address, std::string_view hub);
+
+/// `text` with ASCII letters in lower case.
+std::string lower_case(std::string_view text);
+
+/// `text` with "%20" and the like as the bytes that they stand for. What is not two hexadecimal digits stays.
+std::string unescape(std::string_view text);
+
 /// `text` with every byte that is not allowed in a part of an address's path escaped; "/" is kept.
 std::string escape_path(std::string_view text);
 

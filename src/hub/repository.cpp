@@ -32,25 +32,6 @@ json parse(const std::string& text, const std::string& repository) {
   }
 }
 
-/// Turns a status other than 200 into an error.
-void check_listing_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
-  if (response.status == 200) return;
-  const auto page = concat(endpoint.url, "/", repository);
-  if (response.header("x-error-code") == "GatedRepo" || response.status == 403) {
-    throw Error(ErrorCode::kUnavailable,
-                concat(repository, " is only available to users who accept its terms: accept them at ", page,
-                       " and set HF_TOKEN to a token of your account"));
-  }
-  if (response.status == 401) {
-    throw Error(ErrorCode::kNotFound, concat("the hub has no public repository ", repository, "; for a private one, ",
-                                             endpoint.token.empty() ? "set HF_TOKEN" : "check HF_TOKEN"));
-  }
-  if (response.status == 404) {
-    throw Error(ErrorCode::kNotFound, concat("the hub has no such repository, revision or folder: ", repository));
-  }
-  throw Error(ErrorCode::kUnavailable, concat("the hub responds with status ", response.status, " for ", repository));
-}
-
 bool is_hex(const std::string& text, std::size_t digits) {
   return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -67,10 +48,20 @@ std::string read_licence(const json& model) {
   return escape_control_characters(shortened(licence == "other" && !name.empty() ? name : licence));
 }
 
-/// Git's own files, which no model needs and whose hidden names is_safe_path() refuses.
-bool is_git_file(const std::string& path) {
-  return path == ".gitattributes" || path == ".gitignore" || path.ends_with("/.gitattributes") ||
-         path.ends_with("/.gitignore");
+/// Hidden files and those in hidden folders, such as git's own and what file managers leave, are not needed and not
+/// written. Their paths are safe but for the dots.
+bool is_hidden(std::string path) {
+  bool hidden = false;
+  for (std::size_t begin = 0; begin < path.size();) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const auto part = path.substr(begin, end - begin);
+    if (part.starts_with('.') && part != "." && part != "..") {
+      path[begin] = '_';
+      hidden = true;
+    }
+    begin = end + 1;
+  }
+  return hidden && is_safe_path(path);
 }
 
 RemoteFile read_file_entry(const json& entry, const std::string& repository) {
@@ -114,12 +105,12 @@ std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& end
     std::string body;
     const auto response =
         client.get_document({.url = url, .token = endpoint.token}, repository, kMaxDocumentBytes, body);
-    check_listing_status(response, endpoint, repository);
+    check_hub_status(response, endpoint, repository);
     const auto entries = parse(body, repository);
     if (!entries.is_array()) throw corrupt(repository, "has no list of files");
     for (const auto& entry : entries) {
       if (!entry.is_object() || string_field(entry, "type") != "file") continue;
-      if (is_git_file(string_field(entry, "path"))) continue;
+      if (is_hidden(string_field(entry, "path"))) continue;
       files.push_back(read_file_entry(entry, repository));
       if (files.size() > kMaxFiles) throw corrupt(repository, concat("lists more than ", kMaxFiles, " files"));
     }
@@ -130,13 +121,34 @@ std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& end
 
 }  // namespace
 
+void check_hub_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
+  if (response.status == 200) return;
+  if (response.header("x-error-code") == "GatedRepo" || response.status == 403) {
+    throw Error(ErrorCode::kUnavailable,
+                concat(repository, " is only available to users who accept its terms: accept them at ",
+                       page_of(endpoint, repository), " and set HF_TOKEN to a token of your account"));
+  }
+  if (response.status == 401) {
+    throw Error(ErrorCode::kNotFound, concat("the hub has no public repository ", repository, "; for a private one, ",
+                                             endpoint.token.empty() ? "set HF_TOKEN" : "check HF_TOKEN"));
+  }
+  if (response.status == 404) {
+    throw Error(ErrorCode::kNotFound, concat("the hub has no such repository, revision or folder: ", repository));
+  }
+  throw Error(ErrorCode::kUnavailable, concat("the hub responds with status ", response.status, " for ", repository));
+}
+
+std::string page_of(const Endpoint& endpoint, const std::string& repository) {
+  return concat(endpoint.url, "/", repository);
+}
+
 Snapshot read_snapshot(const HttpClient& client, const Endpoint& endpoint, const Reference& reference) {
   std::string body;
   const auto url =
       concat(endpoint.url, "/api/models/", reference.repository, "/revision/", escape_path(reference.revision));
   const auto response =
       client.get_document({.url = url, .token = endpoint.token}, reference.repository, kMaxDocumentBytes, body);
-  check_listing_status(response, endpoint, reference.repository);
+  check_hub_status(response, endpoint, reference.repository);
   const auto model = parse(body, reference.repository);
   Snapshot snapshot;
   snapshot.repository = reference.repository;

@@ -32,6 +32,13 @@ struct Endpoint {
   std::string token = {};
 };
 
+/// Turns a status other than 200 of a request for a repository into an error that says what to do.
+/// @throws Error  as read_snapshot
+void check_hub_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository);
+
+/// The page where the terms of a repository are accepted.
+std::string page_of(const Endpoint& endpoint, const std::string& repository);
+
 /// Resolves the revision to a commit and lists the files of reference.folder at that commit.
 /// @throws Error(kNotFound)     no such repository or revision
 /// @throws Error(kUnavailable)  the hub cannot be reached, or its terms must be accepted first; the message says where

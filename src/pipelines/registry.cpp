@@ -165,6 +165,13 @@ ServedModel open_model(const std::string& id, const std::string& path, const Pip
   return with_checkpoint_errors(path, [&] { return open(id, path, options, how); });
 }
 
+void check_pipeline_class(const std::string& class_name, const std::string& where) {
+  Checkpoint named;
+  named.class_name = class_name;
+  named.index = where;
+  find_family(named);
+}
+
 std::string checkpoint_name(const std::string& path) {
   if (auto name = hub_name(path); !name.empty()) return name;
   auto normal = fs::path(path).lexically_normal();

@@ -19,4 +19,10 @@ namespace easel {
 ServedModel open_model(const std::string& id, const std::string& path, const PipelineOptions& options,
                        const CheckpointOptions& how = {});
 
+/// Checks a model that is not on the disk yet.
+/// @param class_name  `_class_name` of its model_index.json
+/// @param where       the file, for messages
+/// @throws Error(kUnsupported)  easel does not run models of this class
+void check_pipeline_class(const std::string& class_name, const std::string& where);
+
 }  // namespace easel

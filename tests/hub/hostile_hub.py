@@ -20,19 +20,26 @@ def git_id(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+INDEX = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DConditionModel"],
+         "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+         "scheduler": ["diffusers", "DDIMScheduler"], "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+         "feature_extractor": [None, None], "requires_safety_checker": True}
+
+
 def checkpoint(weight_bytes=300_000, seed=1):
     """The files of a repository in the layout of diffusers, with files that a model does not need."""
     bits = random.Random(seed)
     weights = bits.randbytes
     return {
-        "model_index.json": b'{"_class_name": "StableDiffusionPipeline"}', "README.md": b"---\nlicense: openrail\n---\n",
+        "model_index.json": json.dumps(INDEX).encode(), "README.md": b"---\nlicense: openrail\n---\n",
         ".gitattributes": b"*.safetensors filter=lfs\n", "sample.png": b"\x89PNG", "v1-5.safetensors": weights(1000), "v1-5.ckpt": weights(1000),
         "unet/config.json": b"{}", "unet/diffusion_pytorch_model.safetensors": weights(weight_bytes),
         "unet/diffusion_pytorch_model.fp16.safetensors": weights(weight_bytes // 2), "unet/diffusion_pytorch_model.bin": weights(1000),
         "unet/diffusion_pytorch_model.non_ema.safetensors": weights(1000), "unet/model.onnx": weights(1000), "unet/flax_model.msgpack": weights(1000),
         "vae/config.json": b"{}", "vae/diffusion_pytorch_model.safetensors": weights(5000), "tokenizer/vocab.json": b"{}", "tokenizer/merges.txt": b"",
         "text_encoder/config.json": b"{}", "text_encoder/model.safetensors": weights(5000), "scheduler/scheduler_config.json": b"{}",
-        "safety_checker/config.json": b"{}", "safety_checker/model.safetensors": weights(1000),
+        "vae_1_0/config.json": b"{}", "vae_1_0/diffusion_pytorch_model.safetensors": weights(5000), "vae_encoder/config.json": b"{}",
+        "vae_encoder/model.onnx": weights(1000), "safety_checker/config.json": b"{}", "safety_checker/model.safetensors": weights(1000),
     }
 
 

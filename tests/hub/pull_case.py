@@ -6,7 +6,7 @@ import sys
 import tempfile
 import unittest
 
-from hostile_hub import Hub
+from hostile_hub import COMMIT, Hub
 
 EASEL = os.path.abspath(sys.argv[1])
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -47,6 +47,10 @@ class PullTest(unittest.TestCase):
     def environment(self, **extra):
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("EASEL_", "HF_", "CIVITAI_")) and "proxy" not in name.lower()}
         return {**clean, "HF_ENDPOINT": self.hub.url, **extra}
+
+    def fetched(self):
+        """The files that the hub was asked for."""
+        return {path.partition(f"/resolve/{COMMIT}/")[2] for kind, path, *_ in self.hub.requests if kind == "file"}
 
     def run_easel(self, *args, timeout=60, env=None):
         return subprocess.run(self.command(*args), capture_output=True, text=True, timeout=timeout, env=self.environment(**(env or {})), check=False)

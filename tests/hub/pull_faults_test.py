@@ -14,7 +14,8 @@ from pull_case import PLAIN, UNET, PullTest, once
 
 class Faults(PullTest):
     def test_paths_that_climb_out(self):
-        for path in ("../x.safetensors", "unet/../../x", "/etc/passwd", "unet//x", "a\\..\\b", "unet/\x1b[2J", "C:x", "unet/.hidden"):
+        for path in ("../x.safetensors", "unet/../../x", "/etc/passwd", "unet//x", "a\\..\\b", "unet/\x1b[2J", "C:x", "unet/.hidden/../x",
+                     ".hidden/..", "./x", ".hidden\\x"):
             self.hub.files = checkpoint() | {path: b"x"}
             result = self.assert_refused("which easel does not write")
             self.assertIn("lists a file with the path", result.stderr)
@@ -145,6 +146,19 @@ class Faults(PullTest):
         result = self.assert_refused("check HF_TOKEN", env={"HF_TOKEN": "hidden"})
         self.assertNotIn("hidden", result.stderr + result.stdout)
 
+    def test_terms_of_a_model_are_named_with_their_page_where_only_files_are_refused(self):
+        for status, name in ((401, "org/model"), (403, "org/model"), (401, "org/model:v1-5.safetensors"), (403, "org/model:v1-5.safetensors")):
+            self.hub.fault = lambda handler, kind, status=status: kind == "file" and (handler.respond(status, X_Error_Code="GatedRepo") or True)
+            self.assert_refused(f"accept them at {self.hub.url}/org/model and set HF_TOKEN", name)
+
+    def test_an_index_that_is_not_what_the_listing_says(self):
+        for body, says in ((b"{}", "does not have the expected checksum"), (b"x" * (2 << 20), "has more than 1048576 bytes")):
+            self.hub.fault = lambda handler, kind, body=body: kind == "file" and (handler.respond(200, body) or True)
+            self.assert_refused(says)
+        for index in (b"<html>", b"[]", b"[" * 1000, b'{"a": ' * 1000):
+            self.hub.fault, self.hub.files["model_index.json"] = None, index
+            self.assert_refused("org/model: model_index.json is")
+
     def test_descriptions_that_are_not_what_the_api_promises(self):
         for kind, body in (("revision", b"<html>"), ("revision", b"{}"), ("revision", b'{"sha": "../x"}'), ("revision", b"[" * 100_000), ("tree", b"{}"),
                            ("tree", b'[{"type": "file", "path": "model_index.json", "oid": "x", "size": 1}]'),
@@ -169,7 +183,7 @@ class Faults(PullTest):
                 entry["lfs"]["size"] = 1 << 60
         self.hub.tree = lambda: tree
         self.assert_refused("MiB left")
-        self.assertEqual(self.hub.bytes_sent, 0)
+        self.assertEqual(self.fetched(), {"model_index.json"})
 
 
 class Killed(PullTest):

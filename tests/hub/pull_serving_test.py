@@ -82,6 +82,23 @@ class Serving(Server):
         self.assertEqual(self.ask("/v1/models")[1]["data"][0]["id"], "other")
         self.assertEqual(self.hub.requests, [])
 
+    def test_another_model_of_the_same_name_is_not_taken_for_it(self):
+        self.assert_pulled("org/model")
+        for command in (("draw", "a cat", "-o", str(self.models.parent / "cat.png")), ("models",), ("serve",)):
+            result = self.run_easel(*command, "--model", "other/model")
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn("model was pulled as org/model, not as other/model", result.stderr)
+        self.assertEqual(self.run_easel("models", "--model", "org/model@main").returncode, 0)
+
+    def test_a_signal_ends_a_server_whose_hub_does_not_answer(self):
+        release, asked = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+        self.hub.fault = lambda handler, kind: asked.set() or release.wait(60) and False
+        process = self.serve("--model", "org/model")
+        self.assertTrue(asked.wait(30))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 0)
+
     def test_commands_that_do_not_download_say_how_to(self):
         result = self.run_easel("models", "--model", "org/model")
         self.assertNotEqual(result.returncode, 0)

@@ -1,4 +1,5 @@
 """`easel pull` and `easel rm`: what they fetch, and where it goes.  usage: pull_test.py EASEL"""
+import hashlib
 import json
 import os
 import re
@@ -34,6 +35,64 @@ class Repositories(PullTest):
         shutil.rmtree(self.models)
         self.hub.files = files | {"unet/diffusion_pytorch_model.bin": b"x"}
         self.assertIn("easel convert", self.assert_pulled().stdout)
+
+    def test_hidden_files_are_left_out(self):
+        self.hub.files |= {name: b"x" for name in (".DS_Store", "unet/.gitkeep", ".cache/huggingface/x.json", "unet/.ipynb_checkpoints/config.json")}
+        self.assert_pulled()
+        self.assert_whole()
+
+    def test_takes_bf16_where_there_is_nothing_else(self):
+        weights = self.hub.files.pop(UNET)
+        for name in [name for name in self.hub.files if name.startswith("unet/diffusion")]:
+            del self.hub.files[name]
+        self.hub.files["unet/diffusion_pytorch_model.bf16.safetensors"] = weights
+        self.assert_pulled()
+        self.assert_whole(PLAIN - {UNET} | {"unet/diffusion_pytorch_model.bf16.safetensors"})
+
+    def test_a_model_that_could_not_be_served_is_refused_before_its_weights_are_fetched(self):
+        index = json.loads(self.hub.files["model_index.json"])
+        self.hub.files["model_index.json"] = json.dumps(index | {"_class_name": "QwenImagePipeline"}).encode()
+        self.assert_refused("org/model: model_index.json: `_class_name` is QwenImagePipeline; easel supports")
+        self.assertEqual(self.fetched(), {"model_index.json"})
+
+    def test_a_component_without_weights_is_refused(self):
+        files = {name: data for name, data in self.hub.files.items() if not name.startswith("unet/")} | {"unet/config.json": b"{}"}
+        for name, says in (("unet/diffusion_pytorch_model.non_ema.safetensors", "only diffusion_pytorch_model.non_ema.safetensors"),
+                           ("unet/model.onnx", "only model.onnx"), ("README.md", "`unet` has no weights"), (UNET, f"{UNET} is empty")):
+            self.hub.files = files | {name: b""}
+            self.assert_refused(says)
+        self.assertEqual(self.fetched(), {"model_index.json"})
+
+    def test_repositories_of_files_and_folders_name_them(self):
+        for files, says in (({"flux1-Q4_K_S.gguf": b"x", "a.SFT": b"x"}, "e.g. :a.SFT, :flux1-Q4_K_S.gguf"),
+                            ({"split/vae/ae.safetensors": b"x"}, "e.g. :split/vae/ae.safetensors"),
+                            ({f"v{i}/{name}": data for i in range(2) for name, data in self.hub.files.items() if "/" not in name and name[0] != "."},
+                             "name one of its folders, e.g. /v0, /v1")):
+            self.hub.files = dict(sorted(files.items()))
+            self.assert_refused(says)
+
+    def test_pages_of_the_hub_are_what_they_show(self):
+        for page in ("", "/", "/tree/main", "?library=diffusers"):
+            self.assert_pulled(f"{self.hub.url}/org/model{page}")
+            self.assert_whole()
+            self.assertEqual(self.run_easel("rm", "model").returncode, 0)
+        self.assert_pulled(f"{self.hub.url}/org/model/blob/main/v1-5.safetensors")
+        self.assertEqual((self.models / "v1-5.safetensors").read_bytes(), self.hub.files["v1-5.safetensors"])
+
+    def test_a_checksum_is_compared_with_that_of_the_repository(self):
+        right = hashlib.sha256(self.hub.files["v1-5.safetensors"]).hexdigest()
+        self.assert_refused("is for a single file", "org/model", "--sha256", right)
+        self.assert_refused("not that of --sha256", "org/model:v1-5.safetensors", "--sha256", "0" * 64)
+        self.assert_pulled("org/model:v1-5.safetensors", "--sha256", right.upper())
+
+    def test_extensions_in_every_spelling(self):
+        for name in ("a.sft", "B.SAFETENSORS", "c.GGUF"):
+            self.hub.files[name] = name.encode()
+            self.assert_pulled(f"org/model:{name}")
+            self.assertEqual((self.models / name).read_bytes(), name.encode())
+        for name in ("d.PT", "e.pth"):
+            self.hub.files[name] = b"pickle"
+            self.assertIn("easel convert", self.assert_pulled(f"org/model:{name}").stdout)
 
     def test_a_second_pull_fetches_nothing(self):
         self.assert_pulled()
@@ -135,7 +194,7 @@ class Recipes(PullTest):
         self.assertEqual(pinned["parts"], [{"source": f"org/model@{COMMIT}", "bytes": size}])
         self.assertTrue(pinned["verified"])
         self.assertEqual(other, recipe | {"name": "b", "licence": "mit"})
-        self.assertEqual({kind for kind, *_ in self.hub.requests}, {"revision", "tree"}, "no file is fetched")
+        self.assertEqual(self.fetched(), {"model_index.json"}, "no weights are fetched")
 
     def test_an_unknown_name_refers_to_the_list(self):
         self.assert_refused("easel models --available", "no-such-recipe")

@@ -85,6 +85,27 @@ class Addresses(PullTest):
             self.hub.fault = named(name)
             self.assertNotEqual(self.pull(f"{self.hub.url}/api/download/models/7").returncode, 0, name)
 
+    def test_names_of_files_in_every_form(self):
+        for header, path, expected in ((None, "my%20model%20%28v1%29.safetensors", "my model (v1).safetensors"),
+                                       ("attachment; filename*=UTF-8''na%C3%AFve.safetensors", "7", "na\u00efve.safetensors"),
+                                       ("attachment; filename=\"plain.safetensors\"; filename*=UTF-8''better.safetensors", "7", "better.safetensors"),
+                                       ('Attachment; FileName="dream.safetensors"', "7", "dream.safetensors")):
+            headers = {} if header is None else {"Content_Disposition": header}
+            self.hub.fault = lambda handler, kind, headers=headers: handler.respond(200, b"weights", **headers) or True
+            self.assert_pulled(f"{self.hub.url}/api/download/models/{path}")
+            self.assertEqual([path.name for path in self.models.iterdir() if not path.name.startswith(".")], [expected])
+            shutil.rmtree(self.models)
+        for name in ("..%2f..%2fclimb.safetensors", "%2e%2e", ".hidden.safetensors"):
+            self.hub.fault = lambda handler, kind, name=name: handler.respond(200, b"x", Content_Disposition=f"attachment; filename*=UTF-8''{name}") or True
+            self.pull(f"{self.hub.url}/api/download/models/7")
+            self.assertEqual([path for path in self.models.parent.rglob("*.safetensors") if path.name != "climb.safetensors" or path.parent != self.models], [])
+
+    def test_a_page_in_place_of_a_file_is_refused(self):
+        for kind_of_page in ("text/html; charset=utf-8", "application/json"):
+            self.hub.fault = lambda handler, kind, type=kind_of_page: handler.respond(200, b"<!doctype html>log in", Content_Type=type) or True
+            self.assert_refused("leads to a page", f"{self.hub.url}/x.safetensors")
+        self.assertEqual([path for path in self.models.rglob("*") if path.is_file()], [])
+
     def test_a_file_by_address_that_changes_is_not_mixed_with_the_old_one(self):
         old, new = b"o" * 300_000, b"n" * 300_000
         versions = iter([("one", old), ("one", old[:100_000]), ("two", new), ("two", new)])

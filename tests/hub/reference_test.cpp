@@ -34,6 +34,29 @@ TEST(SafePath, StaysInItsFolder) {
   EXPECT_FALSE(is_safe_path(std::string(2000, 'a')));
 }
 
+TEST(ReferenceOfPage, IsWhatThePageShows) {
+  const auto of = [](const std::string& path) {
+    return reference_of_page("https://hub.test" + path, "https://hub.test");
+  };
+  EXPECT_EQ(of("/org/name"), "org/name");
+  EXPECT_EQ(of("/org/name/?a=b#c"), "org/name");
+  EXPECT_EQ(of("/org/name/tree/main"), "org/name@main");
+  EXPECT_EQ(of("/org/name/tree/refs%2Fpr%2F1/some/folder/"), "org/name/some/folder@refs/pr/1");
+  EXPECT_EQ(of("/org/name/blob/v1/some/a%20b.safetensors"), "org/name@v1:some/a b.safetensors");
+  for (const char* path : {"", "/", "/org", "/org/name/resolve/main/x.safetensors", "/org/name/blob/main", "/a/b/c",
+                           "/api/models/org/name/revision/main"}) {
+    EXPECT_EQ(of(path), "") << path;
+  }
+  EXPECT_EQ(reference_of_page("https://hub.test.evil/org/name", "https://hub.test"), "");
+  EXPECT_EQ(reference_of_page("org/name", "https://hub.test"), "");
+}
+
+TEST(Unescape, IsTheOppositeOfEscapePath) {
+  for (const char* text : {"a b/c?d#e%f", "100%", "%zz", "%2"}) EXPECT_EQ(unescape(escape_path(text)), text);
+  EXPECT_EQ(unescape("100% %zz %2 %41"), "100% %zz %2 A");
+  EXPECT_EQ(unescape("%"), "%");
+}
+
 TEST(EscapePath, KeepsOnlyWhatAnAddressMayContain) {
   EXPECT_EQ(escape_path("a b/c?d#e%f"), "a%20b/c%3Fd%23e%25f");
 }

@@ -56,6 +56,15 @@ TEST(OpenComponent, PreferredVariantWinsWhenBothExist) {
   expect_same_tensors(*open_component(reference("single"), kStem, "fp16"), full());
 }
 
+TEST(OpenComponent, HalfPrecisionIsReadWhereThereIsNothingElse) {
+  const TemporaryFolder folder;
+  const std::string stem(kStem);
+  std::filesystem::copy_file(reference("half/" + stem + ".fp16.safetensors"), folder.path(stem + ".bf16.safetensors"));
+  expect_same_tensors(*open_component(folder.path(), kStem), half());
+  folder.write(stem + ".fp16.safetensors", "not read as bf16");
+  EXPECT_THAT(error_of([&] { open_component(folder.path(), kStem); }), HasSubstr(stem + ".fp16.safetensors"));
+}
+
 TEST(OpenComponent, VariantsAreWordsInTheNamesOfFiles) {
   const Copy folder("both");
   std::filesystem::copy_file(folder.path("diffusion_pytorch_model.fp16.safetensors"),
@@ -87,7 +96,7 @@ TEST(OpenComponent, MissingWeightsAreReported) {
             "not_found: folder " + folder.path("vae") + " is missing");
   EXPECT_EQ(error_of([&] { open_component(folder.path(), kStem); }),
             "not_found: " + folder.path() +
-                " has no diffusion_pytorch_model.safetensors, nor its fp16 variant, nor an index of shards");
+                " has no diffusion_pytorch_model.safetensors, nor its variants fp16 and bf16, nor an index of shards");
 }
 
 TEST(OpenComponent, PickleErrorsSuggestConvertCommand) {

@@ -130,10 +130,10 @@ void add_pull(CLI::App& app, PullFlags& o) {
   auto* lora = pull->add_flag("--lora", o.is_lora, "the file is a LoRA; store it in --lora-dir");
   pull->add_flag("--embedding", o.is_embedding, "the file is a textual inversion; store it in --embeddings-dir")
       ->excludes(lora);
-  add_own(*pull, "--sha256", "HEX", o.sha256, "checksum that the file of an address must have")
+  add_own(*pull, "--sha256", "HEX", o.sha256, "SHA-256 that a single file must have")
       ->check([](const std::string& text) {
-        const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-        return good ? "" : "expected 64 hexadecimal digits in lower case";
+        const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+        return good ? "" : "expected 64 hexadecimal digits";
       });
   pull->add_flag("--dry-run", o.dry_run,
                  "print the number of bytes and the files that would be fetched, and fetch none");

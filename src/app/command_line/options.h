@@ -68,7 +68,7 @@ struct DrawOptions {
 
 struct PullFlags {
   std::string name;           ///< of a model or a file; also what `easel rm` removes
-  std::string sha256;         ///< expected checksum of a file by address; empty: not checked
+  std::string sha256;         ///< expected checksum of a single file; empty: not checked
   bool is_lora = false;       ///< the file goes to --lora-dir
   bool is_embedding = false;  ///< the file goes to --embeddings-dir
   double retry_pause = 1;     ///< seconds before the second attempt

@@ -6,6 +6,8 @@
 #include <cstdlib>
 
 #include "app/models/model_list.h"
+#include "hub/reference.h"
+#include "pipelines/registry.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -33,7 +35,8 @@ hub::PullOptions make_pull_options(const Options& options, const std::string& fo
                                 .endpoint = make_endpoint(),
                                 .civitai_token = environment("CIVITAI_TOKEN"),
                                 .prefer_half = placement.dtype != c10::kFloat,
-                                .sha256 = options.pull.sha256};
+                                .sha256 = hub::lower_case(options.pull.sha256),
+                                .check_class = &check_pipeline_class};
   pull_options.policy.first_pause =
       std::chrono::milliseconds(static_cast<std::int64_t>(options.pull.retry_pause * 1000));
   pull_options.policy.slow_time = std::chrono::seconds(options.pull.slow_seconds);

@@ -43,7 +43,8 @@ std::string path_of_name(const std::string& text, const std::string& folder) {
 }
 
 /// split_alias() for a text that may contain a model's name in place of its path.
-/// @throws Error(kNotFound)  no model of that name was downloaded
+/// @throws Error(kNotFound)         no model of that name was downloaded
+/// @throws Error(kInvalidArgument)  another model of the same last name was downloaded
 std::pair<std::string, std::string> locate(const std::string& text, const std::string& folder) {
   const auto [alias, name] = split_name(text);
   const auto path = path_of_name(name, folder);
@@ -51,6 +52,11 @@ std::pair<std::string, std::string> locate(const std::string& text, const std::s
   if (!fs::exists(path)) {
     throw Error(ErrorCode::kNotFound, concat("there is no file or folder ", name, ", and no model of that name in ",
                                              folder, "; to download it: easel pull ", name));
+  }
+  if (const auto source = hub::pulled_source(path); !source.empty() && !hub::is_same_model(source, name)) {
+    throw Error(ErrorCode::kInvalidArgument, concat(path, " was pulled as ", source, ", not as ", name,
+                                                    "; give its path to use it, or remove it with ", "`easel rm ",
+                                                    fs::path(path).filename().string(), "` to pull the other"));
   }
   return {alias.empty() ? checkpoint_name(path) : alias, path};
 }

@@ -48,6 +48,7 @@ class Reporter {
 void download_models(const Options& options, const std::vector<std::string>& names, PendingDownload& progress,
                      const std::function<bool()>& stop) {
   auto pull_options = make_pull_options(options, models_dir(options.model.models_dir));
+  pull_options.policy.stop = stop;
   Reporter reporter(progress, stop);
   pull_options.on_progress = [&](const hub::PullProgress& now) { reporter.report(now); };
   for (const auto& name : names) {

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array kStems = {"diffusion_pytorch_model", "model"};
-constexpr std::array kVariants = {"", kHalfVariant};
+constexpr std::array kVariants = {"", kHalfVariants[0], kHalfVariants[1]};
 constexpr std::array kSkippedFolders = {"safety_checker", "feature_extractor"};
 
 /// The checkpoint folder and the component folders in it, sorted.

@@ -1,6 +1,7 @@
 // Which files of a component folder hold its weights.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,8 +15,8 @@ struct ComponentFiles {
   std::string shard_prefix;  ///< beginning of the shards' names, e.g. "diffusion_pytorch_model"
 };
 
-/// In half precision: the variant that is read where a folder lacks the plain files.
-inline constexpr char kHalfVariant[] = "fp16";
+/// In half precision: the variants that are read, in this order, where a folder lacks the plain files.
+inline constexpr std::array kHalfVariants = {"fp16", "bf16"};
 
 /// The files of one variant of `stem`, as safetensors and as .bin files of torch.save. A variant is a word in the names
 /// of the files ("fp16", "bf16", "non_ema"), by which a folder holds several sets of weights; empty: no such word.

@@ -24,7 +24,7 @@ Error no_weights_error(const std::string& folder, const std::string& stem) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored))
     return {ErrorCode::kNotFound, concat("folder ", folder, " is missing")};
-  for (const auto* variant : {"", kHalfVariant}) {
+  for (const auto* variant : {"", kHalfVariants[0], kHalfVariants[1]}) {
     if (const auto found = find_component_file(folder, torch_bin_files(stem, variant))) {
       return {ErrorCode::kNotFound,
               concat(folder, " has no ", wanted, ", only ", *found,
@@ -32,14 +32,16 @@ Error no_weights_error(const std::string& folder, const std::string& stem) {
                      checkpoint_folder_of(folder), "`")};
     }
   }
-  return {ErrorCode::kNotFound, concat(folder, " has no ", wanted, ", nor its fp16 variant, nor an index of shards")};
+  return {ErrorCode::kNotFound,
+          concat(folder, " has no ", wanted, ", nor its variants fp16 and bf16, nor an index of shards")};
 }
 
 }  // namespace
 
 std::shared_ptr<const TensorStore> open_component(const std::string& folder, const std::string& stem,
                                                   const std::string& preferred) {
-  for (const auto& variant : {preferred, std::string(), std::string(kHalfVariant)}) {
+  for (const std::string& variant :
+       {preferred, std::string(), std::string(kHalfVariants[0]), std::string(kHalfVariants[1])}) {
     const auto files = safetensors_files(stem, variant);
     const auto found = find_component_file(folder, files);
     if (found == files.single) return with_scales(std::make_shared<SafetensorsFile>(folder + "/" + files.single));
