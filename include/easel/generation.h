@@ -183,6 +183,10 @@ struct ModelDescription {
   /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
   /// GenerationRequest::strength counts only with a mask.
   bool keeps_input_sizes = false;
+  /// Of a model that sees input images along with the sample at every step: the most pixels that it makes of each, and
+  /// the fewest. 0: it does not see them so.
+  std::int64_t max_reference_pixels = 0;
+  std::int64_t min_reference_pixels = 0;
   double default_strength = 0.8;
   /// Fields of requests that change nothing with this model, by their names in GenerationRequest, e.g.
   /// "aesthetic_score".
@@ -196,6 +200,14 @@ struct ModelDescription {
     return {std::max(width / cell, 1) * cell, std::max(height / cell, 1) * cell};
   }
 };
+
+/// Whether each step of a request also has a row for the negative prompt, as far as the request tells; for estimates.
+inline bool is_guided(const GenerationRequest& request, const ModelDescription& model) {
+  if (model.separate_guidance) return request.true_cfg_scale.value_or(1) > 1 && !request.negative_prompt.empty();
+  const auto& unused = model.unused_fields;
+  if (std::find(unused.begin(), unused.end(), "negative_prompt") != unused.end()) return false;
+  return request.guidance_scale.value_or(model.default_guidance_scale) > model.guides_above;
+}
 
 /// Width and height of a request's images in pixels, where they do not depend on an input image.
 inline std::pair<int, int> output_size(const GenerationRequest& request, const ModelDescription& model) {

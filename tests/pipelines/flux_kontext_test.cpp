@@ -57,6 +57,8 @@ TEST(FluxKontext, TheSizeIsThatOfTheRequestAndNotOfTheImage) {
   const auto& d = pipeline->description();
   EXPECT_EQ(d.family, "flux-kontext");
   EXPECT_TRUE(d.keeps_input_sizes);
+  EXPECT_EQ(d.max_reference_pixels, 1024 * 1024);
+  EXPECT_EQ(d.min_reference_pixels, d.max_reference_pixels) << "smaller ones are enlarged";
   EXPECT_EQ(d.default_steps, 28);
   auto without_size = edit(1, plain(300, 500, 90));
   without_size.width.reset();
