@@ -180,6 +180,9 @@ struct ModelDescription {
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
   std::int64_t max_input_images = 1;           ///< that a request may give; 0: none; further ones are not used
+  /// Of requests without a mask, the first image only is used. With one, the model sees the second in place of the
+  /// first.
+  bool second_image_needs_mask = false;
   /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
   /// GenerationRequest::strength counts only with a mask.
   bool keeps_input_sizes = false;

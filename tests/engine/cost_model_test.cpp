@@ -108,7 +108,19 @@ TEST(CostModel, ReferenceThatIsResizedCostsWhatItBecomes) {
   const CostModel costs({model});
   auto request = sized(1024, 1024);
   request.image = blank(64, 64);
-  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 2 * costs.of(costs.shape_of(0, sized(1024, 1024))).row);
+  const auto without = costs.of(costs.shape_of(0, sized(1024, 1024)));
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 2 * without.row);
+}
+
+TEST(CostModel, SecondImageThatStandsInForTheFirstCostsNoMore) {
+  auto model = described(1000);
+  model.max_reference_pixels = 1024 * 1024;
+  model.second_image_needs_mask = true;
+  const CostModel costs({model});
+  auto request = sized(512, 512);
+  request.image = request.mask = blank(512, 512);
+  request.more_images = {blank(256, 256)};
+  EXPECT_EQ(costs.shape_of(0, request).reference_pixels, 256 * 256);
 }
 
 TEST(CostModel, ResultHasTheSizeOfTheReferenceWhereTheRequestNamesNone) {

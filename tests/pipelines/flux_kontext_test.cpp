@@ -103,5 +103,21 @@ TEST(FluxKontext, FieldsThatNeedOthersAreRejectedWithoutThem) {
   expect_rejected(*pipeline, edit(1, plain(100, 60, 30)), "image");
 }
 
+TEST(FluxKontext, SecondImageNeedsAMask) {
+  const auto pipeline = load("flux_kontext");
+  EXPECT_TRUE(pipeline->description().second_image_needs_mask);
+  EXPECT_EQ(pipeline->description().max_input_images, 2);
+  auto r = edit(1, plain(100, 100, 30));
+  r.more_images = {plain(100, 300, 90)};
+  expect_rejected(*pipeline, r, "image");
+  r.mask = plain(100, 100, 255);
+  const auto generation = begin(*pipeline, r);
+  EXPECT_EQ(latents_of(*generation).sizes(), (at::IntArrayRef{1, 4, 32, 32})) << "the size of the first image";
+  r.more_images = {plain(100, 60, 90)};
+  expect_rejected(*pipeline, r, "image");
+  r.more_images = {plain(100, 100, 90), plain(100, 100, 90)};
+  expect_rejected(*pipeline, r, "image");
+}
+
 }  // namespace
 }  // namespace easel

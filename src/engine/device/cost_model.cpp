@@ -81,8 +81,9 @@ CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& req
               native ? description->native_height : *request.height};
   if (description->max_reference_pixels == 0 || !request.image) return shape;
   if (request.mask || !request.width) std::tie(shape.width, shape.height) = size_like(*request.image, *description);
-  shape.reference_pixels = reference_pixels(*request.image, *description);
   for (const auto& image : request.more_images) shape.reference_pixels += reference_pixels(*image, *description);
+  const bool sees_first = !description->second_image_needs_mask || request.more_images.empty();
+  if (sees_first) shape.reference_pixels += reference_pixels(*request.image, *description);
   return shape;
 }
 

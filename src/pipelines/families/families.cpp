@@ -124,6 +124,8 @@ constexpr Family flux_kontext(const char* class_name) {
   family.keeps_input_sizes = true;
   family.max_reference_pixels = kMegapixel;
   family.min_reference_pixels = kMegapixel;
+  family.max_input_images = 2;
+  family.second_image_needs_mask = true;
   family.load = &load_flux_kontext;
   return family;
 }

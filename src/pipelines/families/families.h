@@ -102,9 +102,10 @@ struct Family {
                                                                  const ModelDescription& d) = nullptr;
   int guided_rows = 2;  ///< of the denoising model, for one image with guidance
   bool needs_image = false;
-  bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
-  int upscale_factor = 0;          ///< ModelDescription::upscale_factor
-  int max_input_images = 1;        ///< ModelDescription::max_input_images
+  bool image_conditioned = false;        ///< further channels of the model's input are an image, not an inpainting mask
+  int upscale_factor = 0;                ///< ModelDescription::upscale_factor
+  int max_input_images = 1;              ///< ModelDescription::max_input_images
+  bool second_image_needs_mask = false;  ///< ModelDescription::second_image_needs_mask
   /// Plans the size that is generated for an output. @param denoiser  the config of the denoising model
   Canvas (*plan_canvas)(const ModelDescription& model, Config denoiser, int width, int height) = &plan_any_canvas;
 
