@@ -180,9 +180,16 @@ struct ModelDescription {
   bool needs_image = false;                    ///< GenerationRequest::image is required
   bool needs_mask = false;                     ///< GenerationRequest::mask is required too
   std::int64_t max_input_images = 1;           ///< that a request may give; 0: none; further ones are not used
+  /// Of requests without a mask, the first image only is used. With one, the model sees the second in place of the
+  /// first.
+  bool second_image_needs_mask = false;
   /// Input images are not resampled to the size of the request. Without a size, the model chooses that of the output.
   /// GenerationRequest::strength counts only with a mask.
   bool keeps_input_sizes = false;
+  /// Of a model that sees input images along with the sample at every step: the most pixels that it makes of each, and
+  /// the fewest. 0: it does not see them so.
+  std::int64_t max_reference_pixels = 0;
+  std::int64_t min_reference_pixels = 0;
   double default_strength = 0.8;
   /// Fields of requests that change nothing with this model, by their names in GenerationRequest, e.g.
   /// "aesthetic_score".
@@ -196,6 +203,14 @@ struct ModelDescription {
     return {std::max(width / cell, 1) * cell, std::max(height / cell, 1) * cell};
   }
 };
+
+/// Whether each step of a request also has a row for the negative prompt, as far as the request tells; for estimates.
+inline bool is_guided(const GenerationRequest& request, const ModelDescription& model) {
+  if (model.separate_guidance) return request.true_cfg_scale.value_or(1) > 1 && !request.negative_prompt.empty();
+  const auto& unused = model.unused_fields;
+  if (std::find(unused.begin(), unused.end(), "negative_prompt") != unused.end()) return false;
+  return request.guidance_scale.value_or(model.default_guidance_scale) > model.guides_above;
+}
 
 /// Width and height of a request's images in pixels, where they do not depend on an input image.
 inline std::pair<int, int> output_size(const GenerationRequest& request, const ModelDescription& model) {

@@ -74,6 +74,103 @@ TEST(CostModel, FollowMeasurements) {
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "custom timesteps take precedence";
 }
 
+std::shared_ptr<const Image> blank(int width, int height) {
+  return std::make_shared<Image>(Image{.width = width, .height = height, .pixels = {}});
+}
+
+TEST(CostModel, ReferencesCostTheirPixelsAtEveryStep) {
+  auto model = described(1000);
+  model.keeps_input_sizes = true;
+  model.max_reference_pixels = 1024 * 1024;
+  CostModel costs({model});
+  const auto without = costs.of(costs.shape_of(0, sized(512, 512)));
+  auto request = sized(512, 512);
+  request.image = blank(512, 1024);
+  const auto with_one = costs.of(costs.shape_of(0, request));
+  EXPECT_DOUBLE_EQ(with_one.row, 3 * without.row);
+  EXPECT_DOUBLE_EQ(with_one.decode, without.decode) << "the decoder does not see references";
+  request.more_images = {blank(4096, 4096)};
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 7 * without.row) << "reduced to a megapixel";
+
+  const auto plain = sized(512, 512);
+  costs.add_step(costs.shape_of(0, plain), "k", /*rows=*/1, /*seconds=*/2);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 14) << "by the speed of a step without references";
+  costs.add_step(costs.shape_of(0, request), "k2", /*rows=*/1, /*seconds=*/9);
+  costs.add_decode(costs.shape_of(0, request), 4);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 9);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, plain)).row, 2);
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, plain)).decode, 4);
+}
+
+TEST(CostModel, ReferenceThatIsResizedCostsWhatItBecomes) {
+  auto model = described(1000);
+  model.min_reference_pixels = model.max_reference_pixels = 1024 * 1024;
+  const CostModel costs({model});
+  auto request = sized(1024, 1024);
+  request.image = blank(64, 64);
+  const auto without = costs.of(costs.shape_of(0, sized(1024, 1024)));
+  EXPECT_DOUBLE_EQ(costs.of(costs.shape_of(0, request)).row, 2 * without.row);
+}
+
+TEST(CostModel, SecondImageThatStandsInForTheFirstCostsNoMore) {
+  auto model = described(1000);
+  model.max_reference_pixels = 1024 * 1024;
+  model.second_image_needs_mask = true;
+  const CostModel costs({model});
+  auto request = sized(512, 512);
+  request.image = request.mask = blank(512, 512);
+  request.more_images = {blank(256, 256)};
+  EXPECT_EQ(costs.shape_of(0, request).reference_pixels, 256 * 256);
+}
+
+TEST(CostModel, ResultHasTheSizeOfTheReferenceWhereTheRequestNamesNone) {
+  auto model = described(1000);
+  model.max_reference_pixels = 1024 * 1024;
+  const CostModel costs({model});
+  GenerationRequest request;
+  request.image = blank(256, 128);
+  EXPECT_EQ(costs.shape_of(0, request), (CostModel::Shape{0, 256, 128, 256 * 128}));
+  request.image = blank(4096, 2048);
+  EXPECT_EQ(costs.shape_of(0, request), (CostModel::Shape{0, 1448, 724, 1024 * 1024}));
+  request.width = request.height = 64;
+  EXPECT_EQ(costs.shape_of(0, request).width, 64);
+  request.mask = blank(4096, 2048);
+  EXPECT_EQ(costs.shape_of(0, request).width, 1448) << "with a mask, the request's size has no say";
+}
+
+TEST(CostModel, ImagesToStartFromCostNothingAtEachStep) {
+  const CostModel costs({described(1000)});
+  auto request = sized(512, 512);
+  const auto without = costs.shape_of(0, request);
+  request.image = blank(4096, 4096);
+  EXPECT_EQ(costs.shape_of(0, request), without);
+}
+
+TEST(CostModel, RowsFollowTheGuidanceOfTheModel) {
+  auto model = described(1000);
+  const auto seconds = [&](const GenerationRequest& request) { return CostModel({model}).request_seconds(0, request); };
+  const auto with_scale = [](double scale) {
+    GenerationRequest request;
+    request.guidance_scale = scale;
+    return request;
+  };
+  const auto one_row = seconds(with_scale(1)), two_rows = seconds(with_scale(2));
+  EXPECT_GT(two_rows, one_row);
+  model.guides_above = 0;
+  EXPECT_DOUBLE_EQ(seconds(with_scale(0.5)), two_rows);
+  EXPECT_DOUBLE_EQ(seconds(with_scale(0)), one_row);
+  model.separate_guidance = true;
+  auto request = with_scale(3.5);
+  EXPECT_DOUBLE_EQ(seconds(request), one_row) << "the scale is an input of the model";
+  request.true_cfg_scale = 4;
+  EXPECT_DOUBLE_EQ(seconds(request), one_row) << "there is no negative prompt";
+  request.negative_prompt = "blur";
+  EXPECT_DOUBLE_EQ(seconds(request), two_rows);
+  model.separate_guidance = false;
+  model.unused_fields = {"guidance_scale", "negative_prompt"};
+  EXPECT_DOUBLE_EQ(seconds(with_scale(4)), one_row) << "a distilled model";
+}
+
 // Each pass of a request costs what its own size costs, and the change from one to the other a decode and a begin.
 TEST(CostModel, SecondPassHasItsOwnSize) {
   CostModel costs({described(1000)});

@@ -297,6 +297,13 @@ TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
   EXPECT_TRUE(first.mask) << "which the mask belongs to";
   model.max_input_images = 2;
   EXPECT_EQ(with(upload, ImageTask::kEdit, model).more_images.size(), 1u);
+  model.second_image_needs_mask = true;
+  EXPECT_EQ(with(upload, ImageTask::kEdit, model).more_images.size(), 1u);
+  auto without_mask = upload;
+  without_mask.mask.reset();
+  EXPECT_TRUE(with(without_mask, ImageTask::kEdit, model).more_images.empty());
+  EXPECT_EQ(with(without_mask, ImageTask::kEdit, model).response.images_used, 1);
+  model.second_image_needs_mask = false;
   model.max_input_images = 4;
   const auto all = with(upload, ImageTask::kEdit, model);
   ASSERT_EQ(all.more_images.size(), 2u);

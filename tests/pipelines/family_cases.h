@@ -61,10 +61,9 @@ void expect_near_float32(Pipeline& wide, Pipeline& half, const GenerationRequest
 /// Expects a preview of this width after one step.
 void expect_preview_of_width(Pipeline& pipeline, const GenerationRequest& r, int width);
 
-/// Expects the request's second step to allocate nearly as much as estimated. The first lays out weights.
-/// @param tolerance  share by which they may differ: the workspaces of kernels are not estimated
-void expect_step_allocates(Pipeline& pipeline, const GenerationRequest& r, std::int64_t estimated,
-                           double tolerance = 0.05);
+/// Expects what the request's second step allocates, and the prompt's embeddings, to take nearly as much as estimated.
+/// The first step lays out weights.
+void expect_step_allocates(Pipeline& pipeline, const GenerationRequest& r, std::int64_t estimated);
 /// Expects what the description of a folder estimates for the request's size and two rows to be what a step allocates.
 void expect_step_estimate_matches(const std::string& folder, const GenerationRequest& r);
 

@@ -121,6 +121,8 @@ TEST(Flux2KleinPipeline, DescriptionNamesSchedulersAndReferences) {
   EXPECT_EQ(d.max_clip_skip, 0);
   EXPECT_EQ(d.max_input_images, 16);
   EXPECT_TRUE(d.keeps_input_sizes);
+  EXPECT_EQ(d.max_reference_pixels, 1024 * 1024);
+  EXPECT_EQ(d.min_reference_pixels, 0) << "smaller ones stay as they are";
   EXPECT_TRUE(d.rounds_size_down);
   EXPECT_FALSE(d.needs_mask);
 }

@@ -57,6 +57,8 @@ TEST(FluxKontext, TheSizeIsThatOfTheRequestAndNotOfTheImage) {
   const auto& d = pipeline->description();
   EXPECT_EQ(d.family, "flux-kontext");
   EXPECT_TRUE(d.keeps_input_sizes);
+  EXPECT_EQ(d.max_reference_pixels, 1024 * 1024);
+  EXPECT_EQ(d.min_reference_pixels, d.max_reference_pixels) << "smaller ones are enlarged";
   EXPECT_EQ(d.default_steps, 28);
   auto without_size = edit(1, plain(300, 500, 90));
   without_size.width.reset();
@@ -99,6 +101,22 @@ TEST(FluxKontext, FieldsThatNeedOthersAreRejectedWithoutThem) {
   r.mask = plain(100, 100, 255);
   expect_rejected(*pipeline, r, "mask");
   expect_rejected(*pipeline, edit(1, plain(100, 60, 30)), "image");
+}
+
+TEST(FluxKontext, SecondImageNeedsAMask) {
+  const auto pipeline = load("flux_kontext");
+  EXPECT_TRUE(pipeline->description().second_image_needs_mask);
+  EXPECT_EQ(pipeline->description().max_input_images, 2);
+  auto r = edit(1, plain(100, 100, 30));
+  r.more_images = {plain(100, 300, 90)};
+  expect_rejected(*pipeline, r, "image");
+  r.mask = plain(100, 100, 255);
+  const auto generation = begin(*pipeline, r);
+  EXPECT_EQ(latents_of(*generation).sizes(), (at::IntArrayRef{1, 4, 32, 32})) << "the size of the first image";
+  r.more_images = {plain(100, 60, 90)};
+  expect_rejected(*pipeline, r, "image");
+  r.more_images = {plain(100, 100, 90), plain(100, 100, 90)};
+  expect_rejected(*pipeline, r, "image");
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ using testing::load;
 using testing::request;
 
 TEST(FluxPipeline, LatentsAndPixelsMatchDiffusers) {
-  EXPECT_GE(testing::expect_all_cases_agree(), 35);
+  EXPECT_GE(testing::expect_all_cases_agree(), 36);
 }
 
 // Requests with prompts of different lengths, steps, schedules, starts and guidance.

@@ -134,6 +134,17 @@ TEST(DeferredWeight, AnotherFormIsMadeOnceAndReleasesTheFirst) {
   EXPECT_TRUE(watched.expired());
 }
 
+TEST(DeferredWeight, StoredFormMayLeaveMemoryOnceAnotherOneWasMade) {
+  int released = 0;
+  const DeferredWeight stored(at::ones({2, 3}), [&] { ++released; });
+  stored.then([](const at::Tensor& tensor) { return tensor; }).get();
+  EXPECT_EQ(released, 0) << "it is still used";
+  const auto doubled = stored.then([](const at::Tensor& tensor) { return tensor * 2; });
+  EXPECT_EQ(released, 0) << "it is made at the first use";
+  EXPECT_EQ(doubled.get().sum().item<double>(), 12);
+  EXPECT_EQ(released, 1);
+}
+
 TEST(DeferredWeight, FailedLoadIsRetried) {
   const auto store = kernel_store({2, 2, 3, 3});
   Weights weights(store, {});

@@ -1,7 +1,10 @@
 #include "engine/device/cost_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <tuple>
+#include <utility>
 
 namespace easel {
 
@@ -24,8 +27,26 @@ constexpr double kGuessedSecondsPerUnit = 1e-15;
 constexpr std::size_t kMaxCurves = 512;
 
 double units(const ModelDescription& model, const CostModel::Shape& shape) {
-  const auto pixels = std::max(static_cast<double>(shape.width) * shape.height, 1.0);
-  return pixels * static_cast<double>(std::max<std::int64_t>(model.parameters, 1));
+  const auto pixels = static_cast<double>(shape.width) * shape.height + static_cast<double>(shape.reference_pixels);
+  return std::max(pixels, 1.0) * static_cast<double>(std::max<std::int64_t>(model.parameters, 1));
+}
+
+/// A decode sees no references.
+CostModel::Shape decoded(CostModel::Shape shape) {
+  shape.reference_pixels = 0;
+  return shape;
+}
+
+/// The pixels that a model makes of an input image that it sees along with the sample.
+std::int64_t reference_pixels(const Image& image, const ModelDescription& model) {
+  return std::clamp(std::int64_t{image.width} * image.height, model.min_reference_pixels, model.max_reference_pixels);
+}
+
+/// The size of a result whose size follows from the request's first image. For estimates: not in whole cells.
+std::pair<int, int> size_like(const Image& image, const ModelDescription& model) {
+  const auto area = static_cast<double>(std::max(std::int64_t{image.width} * image.height, std::int64_t{1}));
+  const auto scale = std::sqrt(static_cast<double>(reference_pixels(image, model)) / area);
+  return {static_cast<int>(std::lround(image.width * scale)), static_cast<int>(std::lround(image.height * scale))};
 }
 
 }  // namespace
@@ -56,8 +77,14 @@ std::shared_ptr<const ModelDescription> CostModel::description_of(ModelId model)
 CostModel::Shape CostModel::shape_of(ModelId model, const GenerationRequest& request) const {
   const auto description = description_of(model);
   const bool native = description->native_size_only || !request.width || !request.height;
-  return {model, native ? description->native_width : *request.width,
-          native ? description->native_height : *request.height};
+  Shape shape{model, native ? description->native_width : *request.width,
+              native ? description->native_height : *request.height};
+  if (description->max_reference_pixels == 0 || !request.image) return shape;
+  if (request.mask || !request.width) std::tie(shape.width, shape.height) = size_like(*request.image, *description);
+  for (const auto& image : request.more_images) shape.reference_pixels += reference_pixels(*image, *description);
+  const bool sees_first = !description->second_image_needs_mask || request.more_images.empty();
+  if (sees_first) shape.reference_pixels += reference_pixels(*request.image, *description);
+  return shape;
 }
 
 CostModel::Shape CostModel::second_shape_of(ModelId model, const GenerationRequest& request) const {
@@ -77,7 +104,7 @@ void CostModel::add_begin(const Shape& shape, double seconds) {
 void CostModel::add_decode(const Shape& shape, double seconds) {
   if (shared_) shared_->add_decode(shape, seconds);
   const MutexLock lock(mutex_);
-  measured_[shape].decode.add(seconds);
+  measured_[decoded(shape)].decode.add(seconds);
 }
 
 void CostModel::add_step(const Shape& shape, std::string_view batch_key, int rows, double seconds) {
@@ -110,15 +137,17 @@ double CostModel::guess_row_seconds(const Shape& shape) const {
 }
 
 CostModel::PerImage CostModel::of(const Shape& shape) const {
-  const auto here = measured(shape), anywhere = shared_ ? shared_->measured(shape) : Measured{};
-  const auto known = [&](RunningMean Measured::* which) {
+  const auto known = [&](RunningMean Measured::* which, const Shape& of_shape) {
+    const auto here = measured(of_shape), anywhere = shared_ ? shared_->measured(of_shape) : Measured{};
     const auto& estimate = (here.*which).known() ? here.*which : anywhere.*which;
     return estimate.known() ? std::optional(estimate.value()) : std::nullopt;
   };
-  const auto row = known(&Measured::row).value_or(guess_row_seconds(shape));
-  return {.begin = known(&Measured::begin).value_or(kBeginRows * row),
+  const auto row = known(&Measured::row, shape).value_or(guess_row_seconds(shape));
+  const auto description = description_of(shape.model);
+  const auto share = units(*description, decoded(shape)) / units(*description, shape);
+  return {.begin = known(&Measured::begin, shape).value_or(kBeginRows * row),
           .row = row,
-          .decode = known(&Measured::decode).value_or(kDecodeRows * row)};
+          .decode = known(&Measured::decode, decoded(shape)).value_or(kDecodeRows * share * row)};
 }
 
 double CostModel::between_passes(const Shape& first, const Shape& second) const {
@@ -129,8 +158,7 @@ double CostModel::request_seconds(ModelId model, const GenerationRequest& reques
   const auto description = description_of(model);
   const auto each = of(shape_of(model, request));
   const auto steps = static_cast<double>(request.requested_steps(description->default_steps));
-  const bool guided = request.guidance_scale.value_or(description->default_guidance_scale) > 1;
-  const int rows = guided ? 2 : 1;
+  const int rows = is_guided(request, *description) ? 2 : 1;
   auto image = steps * rows * each.row;
   const auto last = second_shape_of(model, request);
   if (request.hires) {

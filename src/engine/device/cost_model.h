@@ -31,8 +31,8 @@ class RunningMean {
 /// Estimates of device time, in seconds. Thread-safe.
 ///
 /// A model that has not run at a size on this device is estimated from its costs on another device. Where no device has
-/// run it, the estimate is in proportion to pixels and parameters, at the speed that this device has had with other
-/// models.
+/// run it, the estimate is in proportion to pixels, those of references included, and parameters, at the speed that
+/// this device has had with other models.
 class CostModel {
  public:
   /// Images of one shape cost the same.
@@ -40,6 +40,8 @@ class CostModel {
     ModelId model = 0;
     int width = 0;  ///< pixels that are generated, before the result is resized
     int height = 0;
+    /// Of the input images that the model sees along with the sample at every step, together.
+    std::int64_t reference_pixels = 0;
     auto operator<=>(const Shape&) const = default;
   };
   struct PerImage {

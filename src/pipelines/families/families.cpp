@@ -57,6 +57,9 @@ constexpr RequestField kFluxFields[] = {RequestField::kMask, RequestField::kStre
 constexpr RequestField kInstructionFields[] = {RequestField::kImageGuidanceScale};
 constexpr RequestField kNoiseLevelFields[] = {RequestField::kNoiseLevel};
 
+// The pixels to which references are resized (Kontext, where they vary by 3 %) or reduced (FLUX.2 klein).
+constexpr std::int64_t kMegapixel = 1024 * 1024;
+
 /// Families that easel recognises but does not run.
 struct UnsupportedFamily {
   const char* class_name;
@@ -119,6 +122,10 @@ constexpr Family flux_kontext(const char* class_name) {
   family.default_strength = 1.0;
   family.inpainting_strength = 1.0;
   family.keeps_input_sizes = true;
+  family.max_reference_pixels = kMegapixel;
+  family.min_reference_pixels = kMegapixel;
+  family.max_input_images = 2;
+  family.second_image_needs_mask = true;
   family.load = &load_flux_kontext;
   return family;
 }
@@ -170,6 +177,7 @@ constexpr Family flux2_klein(const char* class_name, double guidance_scale) {
           .default_sample_size = 128,
           .fields = kFlowFields,
           .keeps_input_sizes = true,
+          .max_reference_pixels = kMegapixel,
           .rounds_size_down = true,
           .describe = &describe_flux2_klein,
           .request_check = &check_flux2_references,

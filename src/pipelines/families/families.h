@@ -88,10 +88,12 @@ struct Family {
   /// Latent cells along an edge of the native image, where the denoising model's config has no `sample_size`.
   std::int64_t default_sample_size = 64;
 
-  std::span<const RequestField> fields;  ///< that requests may set, in addition to the fields that all families use
-  bool takes_clip_skip = true;           ///< where an encoder is CLIP's
-  bool keeps_input_sizes = false;        ///< ModelDescription::keeps_input_sizes
-  bool rounds_size_down = false;         ///< ModelDescription::rounds_size_down
+  std::span<const RequestField> fields;   ///< that requests may set, in addition to the fields that all families use
+  bool takes_clip_skip = true;            ///< where an encoder is CLIP's
+  bool keeps_input_sizes = false;         ///< ModelDescription::keeps_input_sizes
+  std::int64_t max_reference_pixels = 0;  ///< ModelDescription::max_reference_pixels
+  std::int64_t min_reference_pixels = 0;  ///< ModelDescription::min_reference_pixels
+  bool rounds_size_down = false;          ///< ModelDescription::rounds_size_down
   /// Completes the description of a checkpoint by what only this family knows; may be null.
   void (*describe)(const Checkpoint& folder, ModelDescription& d) = nullptr;
   /// Makes ServedModel::check of requests for a checkpoint, in addition to what all families check; may be null.
@@ -100,9 +102,10 @@ struct Family {
                                                                  const ModelDescription& d) = nullptr;
   int guided_rows = 2;  ///< of the denoising model, for one image with guidance
   bool needs_image = false;
-  bool image_conditioned = false;  ///< further channels of the model's input are an image, not an inpainting mask
-  int upscale_factor = 0;          ///< ModelDescription::upscale_factor
-  int max_input_images = 1;        ///< ModelDescription::max_input_images
+  bool image_conditioned = false;        ///< further channels of the model's input are an image, not an inpainting mask
+  int upscale_factor = 0;                ///< ModelDescription::upscale_factor
+  int max_input_images = 1;              ///< ModelDescription::max_input_images
+  bool second_image_needs_mask = false;  ///< ModelDescription::second_image_needs_mask
   /// Plans the size that is generated for an output. @param denoiser  the config of the denoising model
   Canvas (*plan_canvas)(const ModelDescription& model, Config denoiser, int width, int height) = &plan_any_canvas;
 

@@ -82,6 +82,9 @@ void describe_sizes_and_inputs(const Checkpoint& folder, const Family& family, C
   d.default_strength = family.default_strength;
   d.rounds_size_down = family.rounds_size_down;
   d.keeps_input_sizes = family.keeps_input_sizes;
+  d.second_image_needs_mask = family.second_image_needs_mask;
+  d.max_reference_pixels = family.max_reference_pixels;
+  d.min_reference_pixels = family.min_reference_pixels;
   d.upscale_factor = family.upscale_factor;
   d.max_input_images = family.max_input_images;
 }

@@ -28,8 +28,9 @@ constexpr std::pair<int, int> kKontextSizes[] = {{672, 1568}, {688, 1504}, {720,
 
 /// The image that a request changes, encoded.
 struct KontextImage {
-  at::Tensor latents;  ///< [1, C, h, w]
-  at::Tensor mask;     ///< [1, 1, h, w]: 1 where to redraw; undefined without a mask
+  at::Tensor latents;    ///< [1, C, h, w]
+  at::Tensor mask;       ///< [1, 1, h, w]: 1 where to redraw; undefined without a mask
+  at::Tensor reference;  ///< [1, C, h', w']: what the model sees: the image, or in its place the request's second one
 };
 
 class KontextStart : public RequestStart {
@@ -51,7 +52,7 @@ class KontextStart : public RequestStart {
     if (!image_) return;
     for (auto& phase : generation.phases) {
       const auto rows = phase.conditioning.prompt_embeds.size(0);
-      phase.conditioning.references = {image_->latents.expand({rows, -1, -1, -1})};
+      phase.conditioning.references = {image_->reference.expand({rows, -1, -1, -1})};
     }
   }
 
@@ -65,18 +66,34 @@ class KontextStart : public RequestStart {
   std::optional<KontextImage> image_;
 };
 
-KontextImage encode_image(const StartInput& input, int cell) {
-  const auto& request = input.request;
-  const auto [width, height] = kontext_size(*request.image, cell);
-  const auto pixels = to_tensor(pillow_resize(*request.image, width, height, PillowFilter::kLanczos));
+/// The image in the size that follows from its own, encoded: [1, C, h, w].
+at::Tensor encode_image(const Image& image, const StartInput& input, int cell) {
+  const auto [width, height] = kontext_size(image, cell);
+  const auto pixels = to_tensor(pillow_resize(image, width, height, PillowFilter::kLanczos));
   // The most probable latents: nothing is drawn for them.
   const auto mode = input.codec.encode(pixels, input.context).mean;
-  KontextImage image{.latents = input.codec.scale(mode).to(input.placement.device, input.placement.dtype), .mask = {}};
+  return input.codec.scale(mode).to(input.placement.device, input.placement.dtype);
+}
+
+KontextImage read_images(const StartInput& input, int cell) {
+  const auto& request = input.request;
+  KontextImage image{.latents = encode_image(*request.image, input, cell), .mask = {}, .reference = {}};
+  image.reference =
+      request.more_images.empty() ? image.latents : encode_image(*request.more_images.front(), input, cell);
   if (!request.mask) return image;
   const auto mask = to_mask(resize_to_generated(*request.mask, input.canvas));
-  const auto of_cells = at::upsample_nearest2d(mask, {mode.size(2), mode.size(3)}, std::nullopt, std::nullopt);
+  const auto of_cells =
+      at::upsample_nearest2d(mask, {image.latents.size(2), image.latents.size(3)}, std::nullopt, std::nullopt);
   image.mask = upload(of_cells, input.placement.device, input.placement.dtype);
   return image;
+}
+
+void check_image(const Image& image, int cell) {
+  validate_image(image, "image");
+  if (std::min(image.width, image.height) < cell) {
+    reject_field("image", concat("is ", image.width, "x", image.height, " pixels; this model needs at least ", cell,
+                                 " along each edge"));
+  }
 }
 
 }  // namespace
@@ -104,10 +121,12 @@ void FromKontextImage::check(const GenerationRequest& request) const {
   if (request.strength && !request.mask) reject_field("strength", "needs `mask` in this model");
   if (request.mask) validate_image(*request.mask, "mask");
   if (!request.image) return;
-  validate_image(*request.image, "image");
-  if (std::min(request.image->width, request.image->height) < model_.cell) {
-    reject_field("image", concat("is ", request.image->width, "x", request.image->height,
-                                 " pixels; this model needs at least ", model_.cell, " along each edge"));
+  check_image(*request.image, model_.cell);
+  for (const auto& image : request.more_images) check_image(*image, model_.cell);
+  const std::size_t most = request.mask ? 1 : 0;
+  if (request.more_images.size() > most) {
+    reject_field("image", concat("was sent ", request.more_images.size() + 1, " times; this model takes ", most + 1,
+                                 request.mask ? " with" : " without", " a mask"));
   }
 }
 
@@ -135,7 +154,7 @@ std::size_t FromKontextImage::first_step(const GenerationRequest& request, const
 
 std::unique_ptr<const RequestStart> FromKontextImage::read(const StartInput& input) const {
   std::optional<KontextImage> image;
-  if (input.request.image) image = encode_image(input, model_.cell);
+  if (input.request.image) image = read_images(input, model_.cell);
   const auto cell = input.codec.config().scale();
   return std::make_unique<KontextStart>(
       std::vector<std::int64_t>{1, latent_channels_, input.canvas.generated_height / cell,

@@ -15,7 +15,8 @@ namespace easel {
 ///
 /// The image is stretched to the one of 17 sizes of about a megapixel whose proportions are nearest, whatever the size
 /// of the request. Without a mask, the size of the request is that of the result. With a mask, the result has the size
-/// to which the image was stretched.
+/// to which the image was stretched, and a second image, in a size by the same rule, takes the place of the first as
+/// the reference.
 class FromKontextImage : public StartStrategy {
  public:
   FromKontextImage(ModelDescription model, std::int64_t latent_channels);

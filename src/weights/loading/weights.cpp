@@ -141,9 +141,10 @@ DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef s
   const bool now = !format || component_ || !placement_.device.is_cpu();
   if (!now) note_files();
   DeferredWeight weight =
-      now ? DeferredWeight(load_now(name, where, format)) : DeferredWeight([store = store_, name, where, format] {
-        return load_tensor(*store, name, where, format, /*upload=*/nullptr).tensor;
-      });
+      now ? DeferredWeight(load_now(name, where, format), [store = store_, name] { store->release(name); })
+          : DeferredWeight([store = store_, name, where, format] {
+              return load_tensor(*store, name, where, format, /*upload=*/nullptr).tensor;
+            });
   count(name);
   return weight;
 }

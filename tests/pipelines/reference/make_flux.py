@@ -156,6 +156,7 @@ def make_cases():
         "kontext_ratio_of_cells": dict(edit, image=source_image(4, 127, 128)),  # 64 x 128 in whole cells
         "kontext_true_cfg": dict(edit, true_cfg_scale=1.5, negative_prompt="a cat"),
         "kontext_inpaint": redraw,
+        "kontext_inpaint_reference": dict(redraw, steps=2, image_reference=source_image(3, 70, 200)),
         "kontext_inpaint_part": dict(redraw, strength=0.55, true_cfg_scale=1.5, negative_prompt="a cat"),
     }
     return cases, base
@@ -209,6 +210,8 @@ def main():
     writer.check_sensitivity("flux_dev", pipes["flux_dev"][0], base, guidance_scale=7.0)
     writer.check_changes("true_cfg", pipes["flux_dev"][0], cases["true_cfg"], true_cfg_scale=1.0, negative_prompt="a whale")
     writer.check_changes("kontext", pipes["flux_kontext"][0], cases["kontext_edit"], least=0.5, image=source_image(5, 200, 120))
+    writer.check_changes("kontext_inpaint", pipes["flux_kontext"][0], cases["kontext_inpaint_reference"], least=0.3,
+                         image_reference=source_image(4, 70, 200))
     measure_bfloat16(writer.out, writer.out / "flux_dev")
     for name in ADAPTERS:
         writer.check_changes(name, pipes["flux_dev"][0], base, loras=[dict(name=name, weight=0.8)])

@@ -131,11 +131,12 @@ void drop_strength_without_mask(const ImageUpload& upload, const ServerOptions& 
   set_aside(context, "strength", "has no use in this model without a mask", request);
 }
 
-void attach_more_images(const ImageUpload& upload, const ModelDescription& model, const ServerOptions& limits,
-                        const UsedSize& used_size, ImageRequest& request) {
+void attach_more_images(const ImageUpload& upload, const ModelDescription& model, bool has_mask,
+                        const ServerOptions& limits, const UsedSize& used_size, ImageRequest& request) {
   const auto sent = upload.images.size();
   if (sent == 1) return;
-  const auto used = std::min(sent, static_cast<std::size_t>(model.max_input_images));
+  const auto usable = model.second_image_needs_mask && !has_mask ? 1 : model.max_input_images;
+  const auto used = std::min(sent, static_cast<std::size_t>(usable));
   for (std::size_t i = 1; i < used; ++i) {
     request.more_images.push_back(
         std::make_shared<Image>(decode_upload("image", upload.images[i], limits, used_size).image));
@@ -207,7 +208,7 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
     decoded.image = fit_to_factor(std::move(decoded.image), factor, request);
   }
   request.image = std::make_shared<Image>(std::move(decoded.image));
-  attach_more_images(upload, model, limits, used_size, request);
+  attach_more_images(upload, model, mask.has_value(), limits, used_size, request);
   if (mask) request.mask = std::make_shared<Image>(pillow_gaussian_blur(*mask, request.mask_blur));
   request.keep_unmasked = request.keep_unmasked && mask;
   if (model.keeps_input_sizes) drop_strength_without_mask(upload, limits, request);
