@@ -5,7 +5,6 @@
 
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
-#include "support/counting_allocator.h"
 
 namespace easel::testing {
 namespace {
@@ -177,9 +176,7 @@ void expect_preview_of_width(Pipeline& pipeline, const GenerationRequest& r, int
 }
 
 void expect_step_allocates(Pipeline& pipeline, const GenerationRequest& r, std::int64_t estimated, double tolerance) {
-  auto generation = begin(pipeline, r);
-  step(pipeline, generation.get());
-  const auto allocated = peak_allocated_bytes([&] { step(pipeline, generation.get()); });
+  const auto allocated = peak_of_a_step(pipeline, r);
   EXPECT_NEAR(static_cast<double>(estimated) / static_cast<double>(allocated), 1.0, tolerance) << allocated;
 }
 
