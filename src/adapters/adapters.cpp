@@ -48,7 +48,8 @@ Adapters::Adapters(const AdapterOptions& options, const std::vector<std::shared_
       directory_(directory_of(options)),
       names_(options.directory.empty() ? Models{} : models),
       placement_(placement),
-      loaded_(options.memory_bytes) {}
+      loaded_(options.memory_bytes),
+      delta_memory_(std::make_shared<DeltaMemory>(options.memory_bytes)) {}
 
 std::shared_ptr<AdapterDirectory> Adapters::directory_of(const AdapterOptions& options) {
   return options.index ? options.index : std::make_shared<AdapterDirectory>(options.directory);
@@ -74,10 +75,11 @@ std::shared_ptr<const AdapterSet> Adapters::resolve(const std::vector<AdapterSel
       known->second.text_encoders += weights.text_encoders;
     }
   }
-  auto set = std::make_shared<AdapterSet>();
+  auto set = std::make_shared<AdapterSet>(delta_memory_);
   for (const auto& [path, weights] : chosen) {
     if (weights.any()) set->add(*get(path), weights);
   }
+  delta_memory_->set_limit(options_.memory_bytes - std::min(options_.memory_bytes, loaded_.weight()));
   return set->key().empty() ? nullptr : set;
 }
 

@@ -19,7 +19,8 @@ namespace easel {
 struct AdapterOptions {
   std::string directory;  ///< of the adapter files; empty: none
   std::size_t memory_bytes = std::size_t{512}
-                             << 20;  ///< for cached adapters; beyond it, the least recently used are dropped
+                             << 20;  ///< for cached adapters; beyond it, the least recently used are dropped. What
+                                     ///< these leave is for deltas of the requests in progress
   std::shared_ptr<AdapterDirectory> index = {};  ///< of that directory, shared by several models; null: one's own
 };
 
@@ -61,6 +62,7 @@ class Adapters {
   LayerNames names_;
   Placement placement_;
   LruCache<Loaded> loaded_;  // by path; weights are bytes
+  std::shared_ptr<DeltaMemory> delta_memory_;
   std::size_t loads_ = 0;
 };
 

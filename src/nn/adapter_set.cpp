@@ -19,7 +19,9 @@ void AdapterSet::add(const BoundAdapter& adapter, AdapterWeights weights) {
     const auto key = key_with(weight);
     auto& of_model = model_key(model);
     if (!of_model.ends_with(key)) of_model += key;
-    layers_[slot].uses.push_back({.adapter = change, .weight = weight});
+    const bool each_step = model->component && is_denoising_model(*model->component);
+    layers_[slot].uses.push_back(
+        {.adapter = change, .weight = weight, .delta = std::make_shared<KeptDelta>(each_step ? memory_ : nullptr)});
   }
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nn/layer_adapter.h"
@@ -48,6 +49,9 @@ struct AdapterWeights {
 /// call use one set. Thread-safe once filled: model calls on several threads may use one set.
 class AdapterSet {
  public:
+  /// @param memory  for deltas of layers of denoising models, which are called at every step; null: none are kept
+  explicit AdapterSet(std::shared_ptr<DeltaMemory> memory = nullptr) : memory_(std::move(memory)) {}
+
   /// An adapter whose weight is 0 is left out.
   void add(const BoundAdapter& adapter, AdapterWeights weights);
 
@@ -69,6 +73,7 @@ class AdapterSet {
   };
   std::string& model_key(const std::shared_ptr<LayerTable>& model);
 
+  std::shared_ptr<DeltaMemory> memory_;
   std::string key_;
   std::vector<ModelKey> model_keys_;
   std::unordered_map<std::shared_ptr<const LayerSlot>, LayerAdapters> layers_;

@@ -40,4 +40,11 @@ at::Tensor Attention::operator()(const at::Tensor& hidden_states, const at::Tens
   return to_out_(multi_head_attention(query, key, value, heads_, bias), ctx);
 }
 
+at::Tensor Attention::to_prompts(const at::Tensor& hidden_states, const at::Tensor& prompts, const at::Tensor& bias,
+                                 const RunContext& ctx) const {
+  const auto query = to_q_(hidden_states, ctx);
+  const auto key = to_k_.of_prompts(prompts, ctx), value = to_v_.of_prompts(prompts, ctx);
+  return to_out_(multi_head_attention(query, key, value, heads_, bias), ctx);
+}
+
 }  // namespace easel

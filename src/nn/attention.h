@@ -47,6 +47,11 @@ class Attention {
   at::Tensor operator()(const at::Tensor& hidden_states, const at::Tensor& context, const at::Tensor& bias,
                         const RunContext& ctx) const;
 
+  /// Attends to the prompts, whose keys and values are computed once for each of them (see once_per_prompt).
+  /// @param prompts  [B, S, context_dim], which depends on the prompts only
+  at::Tensor to_prompts(const at::Tensor& hidden_states, const at::Tensor& prompts, const at::Tensor& bias,
+                        const RunContext& ctx) const;
+
  private:
   Linear to_q_, to_k_, to_v_, to_out_;
   std::int64_t heads_;

@@ -145,13 +145,25 @@ at::Tensor scaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
   return at::add(plain, change, use.adapter->scale).mul_(gain_of(use, plain)).sub_(plain);
 }
 
+/// The same, kept if there is room. The tensor of a difference is not computed, only scaled.
+at::Tensor kept_scaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
+  const auto compute = [&] { return scaled_delta(use, weight); };
+  return std::holds_alternative<Difference>(use.adapter->change) ? compute() : use.delta->get(compute);
+}
+
+at::Tensor kept_unscaled_delta(const WeightedAdapter& use, const at::Tensor& weight) {
+  const auto compute = [&] { return unscaled_delta(*use.adapter, weight.sizes()); };
+  return std::holds_alternative<Difference>(use.adapter->change) ? compute() : use.delta->get(compute);
+}
+
+// A layer is always called with the same weight, so that each adapter's delta is kept in one of the two forms only.
 at::Tensor merged_weight(const LayerAdapters& adapters, const at::Tensor& weight) {
   auto merged = unpacked(weight);
   for (const auto& use : adapters.uses) {
     if (!changes_weight(use) || can_apply_factors(use, adapters)) continue;
     const auto& adapter = *use.adapter;
-    merged = adapter.magnitude ? merged + scaled_delta(use, weight)
-                               : at::add(merged, unscaled_delta(adapter, weight.sizes()), adapter.scale * use.weight);
+    merged = adapter.magnitude ? merged + kept_scaled_delta(use, weight)
+                               : at::add(merged, kept_unscaled_delta(use, weight), adapter.scale * use.weight);
   }
   return merged;
 }
@@ -173,6 +185,32 @@ at::Tensor apply_dora(const WeightedAdapter& use, const LayerCall& call, at::Ten
 }
 
 }  // namespace
+
+bool DeltaMemory::take(std::size_t bytes) {
+  auto taken = taken_.load();
+  do {
+    const auto limit = limit_.load();
+    if (taken > limit || bytes > limit - taken) return false;
+  } while (!taken_.compare_exchange_weak(taken, taken + bytes));
+  return true;
+}
+
+KeptDelta::~KeptDelta() {
+  const MutexLock lock(mutex_);
+  if (kept_.defined()) memory_->give_back(kept_.nbytes());
+}
+
+at::Tensor KeptDelta::get(c10::function_ref<at::Tensor()> compute) {
+  if (!memory_) return compute();
+  {
+    const MutexLock lock(mutex_);
+    if (kept_.defined()) return kept_;
+  }
+  auto delta = compute();
+  const MutexLock lock(mutex_);
+  if (!kept_.defined() && memory_->take(delta.nbytes())) kept_ = delta;
+  return delta;
+}
 
 NormChange norm_change(const LayerAdapters& adapters, const at::Tensor& like) {
   NormChange sum{.weight = at::zeros_like(like), .bias = at::zeros_like(like)};
@@ -200,7 +238,7 @@ at::Tensor apply_adapters(const LayerAdapters& adapters, const LayerCall& call) 
     const auto& adapter = *use.adapter;
     if (!can_apply_factors(use, adapters)) {
       if (!merged && changes_weight(use)) {
-        output.add_(run_layer(call, call.input, scaled_delta(use, call.weight)));
+        output.add_(run_layer(call, call.input, kept_scaled_delta(use, call.weight)));
       }
     } else if (adapter.magnitude) {
       output = apply_dora(use, call, std::move(output));

@@ -2,13 +2,18 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/FunctionRef.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
+
+#include "core/mutex.h"
 
 namespace easel {
 
@@ -80,11 +85,48 @@ class MagnitudeGain {
   at::Tensor gain_;
 };
 
-/// An adapter as one set uses it on one layer. Copies share the gain.
+/// How much memory kept deltas may take together. Thread-safe.
+class DeltaMemory {
+ public:
+  explicit DeltaMemory(std::size_t bytes) : limit_(bytes) {}
+
+  /// Concerns later calls of take only.
+  void set_limit(std::size_t bytes) { limit_ = bytes; }
+  /// Whether there was room for so many bytes, which are then taken until they are given back.
+  bool take(std::size_t bytes);
+  void give_back(std::size_t bytes) { taken_ -= bytes; }
+  std::size_t taken() const { return taken_; }
+
+ private:
+  std::atomic<std::size_t> limit_, taken_ = 0;
+};
+
+/// A delta as large as a layer's weight, which takes longer to compute than to apply. It is kept from the first call on
+/// if there is room for it, and otherwise computed at each call. Thread-safe.
+class KeptDelta {
+ public:
+  /// @param memory  null: nothing is kept
+  explicit KeptDelta(std::shared_ptr<DeltaMemory> memory = nullptr) : memory_(std::move(memory)) {}
+  ~KeptDelta();
+  KeptDelta(const KeptDelta&) = delete;
+  KeptDelta& operator=(const KeptDelta&) = delete;
+
+  /// @param compute  always gives the same
+  /// @return         not to be modified
+  at::Tensor get(c10::function_ref<at::Tensor()> compute);
+
+ private:
+  std::shared_ptr<DeltaMemory> memory_;
+  Mutex mutex_;
+  at::Tensor kept_ EASEL_GUARDED_BY(mutex_);
+};
+
+/// An adapter as one set uses it on one layer. Copies share the gain and the delta.
 struct WeightedAdapter {
   std::shared_ptr<const LayerAdapter> adapter;
   double weight = 1.0;
   std::shared_ptr<MagnitudeGain> gain = std::make_shared<MagnitudeGain>();
+  std::shared_ptr<KeptDelta> delta = std::make_shared<KeptDelta>();
 };
 
 /// The adapters of one layer, in the order in which they are applied. Always used with the same weight of the layer.

@@ -10,6 +10,7 @@
 #include "nn/adapter_set.h"
 #include "nn/layer_adapter.h"
 #include "nn/packed_weight.h"
+#include "nn/prompt_projections.h"
 
 namespace easel {
 namespace {
@@ -47,6 +48,11 @@ at::Tensor Linear::operator()(const at::Tensor& x, const RunContext& ctx) const 
   const auto bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
   const LayerCall call{.input = x, .weight = used, .bias = bias};
   return run_with_adapters(call, slot_, ctx);
+}
+
+at::Tensor Linear::of_prompts(const at::Tensor& prompts, const RunContext& ctx) const {
+  const PromptPart all{.first = 0, .count = prompts.size(0), .tokens = prompts.size(1)};
+  return once_per_prompt(*slot_, all, ctx, [&](const PromptPart& part) { return (*this)(part.of(prompts), ctx); });
 }
 
 Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)

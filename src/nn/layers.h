@@ -25,6 +25,13 @@ class Linear {
   /// In the dtype of x, which may be wider than the layer's where the layer's would overflow.
   at::Tensor operator()(const at::Tensor& x, const RunContext& ctx) const;  // [..., in_features] -> [..., out_features]
 
+  /// The same for an input that depends on the prompts only, computed once for each of them (see once_per_prompt).
+  /// @param prompts  [B, T, in_features], a row for each row of the call
+  /// @return         [B, T, out_features]; not to be modified
+  at::Tensor of_prompts(const at::Tensor& prompts, const RunContext& ctx) const;
+
+  const LayerSlot& slot() const { return *slot_; }
+
  private:
   LayerWeight weight_;
   at::Tensor bias_;

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nn/prompt_projections.h"
 #include "support/message_of.h"
+#include "support/operator_counter.h"
 #include "support/reference_vectors.h"
 #include "weights/loading/weights.h"
 
@@ -46,6 +48,35 @@ TEST_P(PixArtParity, RowsAgreeWithDiffusersTogetherAndAlone) {
                           .prompt_embeds = input.prompt_embeds.narrow(0, i, 1).narrow(1, 0, length),
                           .prompt_lengths = {length}};
     EXPECT_TRUE(all_near(model(row, {}), expected.narrow(0, i, 1), tolerance)) << "row " << i;
+  }
+}
+
+TEST_P(PixArtParity, PromptsAreReadOnce) {
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, GetParam());
+  const auto model = make_pixart(vectors);
+  const auto input = pixart_input(vectors);
+  const std::vector<ImageRows> one_image{{.projections = std::make_shared<PromptProjections>(),
+                                          .rows = input.prompt_embeds.size(0),
+                                          .tokens = input.prompt_embeds.size(1)}};
+  // The two products of the captions' projection, and keys and values of each block.
+  const std::int64_t kept = 2 + 2 * model.config().num_layers;
+  const auto expected = model(input, {});
+  const auto run = [&](const std::vector<ImageRows>& images) {
+    const testing::OperatorCounter counter(testing::kLinear);
+    EXPECT_TRUE(model(input, {.images = &images}).equal(expected));
+    return counter.count();
+  };
+  const auto of_first_step = run(one_image), of_second_step = run(one_image);
+  EXPECT_EQ(of_second_step, of_first_step - kept);
+
+  // Each row as an image with a prompt of its own length.
+  std::vector<ImageRows> images;
+  for (const auto length : input.prompt_lengths) {
+    images.push_back({.projections = std::make_shared<PromptProjections>(), .rows = 1, .tokens = length});
+  }
+  const double tolerance = vectors.notes().at("tolerance");
+  for (int step = 0; step < 2; ++step) {
+    EXPECT_TRUE(all_near(model(input, {.images = &images}), expected, tolerance)) << step;
   }
 }
 

@@ -1,10 +1,16 @@
 // Against diffusers: see make_models.py and unet_cases.py.
 #include "models/unet/unet_2d_condition.h"
 
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/text.h"
+#include "nn/prompt_projections.h"
+#include "support/operator_counter.h"
 #include "support/reference_vectors.h"
 #include "weights/loading/weights.h"
 
@@ -102,6 +108,107 @@ TEST(UNet2DConditionModel, RowsAreIndependentOfTheBatch) {
     const double tolerance = vectors.notes().at("runs")[1].at("tolerance");
     EXPECT_TRUE(all_near(unet(one, {}), together.narrow(0, row, 1), tolerance)) << "row " << row;
   }
+}
+
+/// A call with all rows of the input, as those of one image.
+std::vector<ImageRows> one_image(const UNetInput& input) {
+  const auto& prompts = input.encoder_hidden_states;
+  return {{.projections = std::make_shared<PromptProjections>(), .rows = prompts.size(0), .tokens = prompts.size(1)}};
+}
+
+class UNetPrompts : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(UNetPrompts, KeysAndValuesAreComputedOnceAndChangeNoBit) {
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, GetParam());
+  const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
+  auto input = read_input(vectors, 0);
+  const auto images = one_image(input);
+  const auto products = [&](const RunContext& ctx) {
+    const testing::OperatorCounter counter(testing::kLinear);
+    unet(input, ctx);
+    return counter.count();
+  };
+  const auto of_first_step = products({.images = &images}), of_second_step = products({.images = &images});
+  const auto width = input.encoder_hidden_states.size(2);
+  const auto& slots = unet.layer_table()->slots();
+  const auto projections = std::ranges::count_if(slots, [&](const auto& entry) {
+    const auto& [name, slot] = entry;
+    return (name.ends_with(".to_k") || name.ends_with(".to_v")) && slot->shape[1] == width;
+  });
+  ASSERT_GT(projections, 0);
+  EXPECT_EQ(of_first_step, products({}));
+  EXPECT_EQ(of_second_step, of_first_step - projections);
+  for (const double timestep : {900.0, 1.0}) {
+    input.timesteps = at::full_like(input.timesteps, timestep);
+    EXPECT_TRUE(unet(input, {.images = &images}).equal(unet(input, {}))) << timestep;
+  }
+}
+
+/// Layers that read the timestep and other conditions, but neither image nor prompt.
+bool reads_timesteps(const std::string& name) {
+  return name.starts_with("time_embedding.") || name.starts_with("add_embedding.") ||
+         name.starts_with("class_embedding.") || name.ends_with(".time_emb_proj") || name.ends_with(".norm1.linear") ||
+         name.ends_with(".norm2.linear");
+}
+
+TEST_P(UNetPrompts, TimestepsAreProjectedOnceWhereTheyAreGiven) {
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, GetParam());
+  const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
+  auto input = read_input(vectors, 0);
+  const double tolerance = vectors.notes().at("runs")[0].at("tolerance");
+  auto images = one_image(input);
+  const std::vector<float> timesteps{900, 500, 1};
+  images[0].timesteps = at::tensor(timesteps);
+  std::vector<std::int64_t> products;
+  for (std::size_t step = 0; step < timesteps.size(); ++step) {
+    input.timesteps = at::full_like(input.timesteps, timesteps[step]);
+    images[0].step = static_cast<std::int64_t>(step);
+    const testing::OperatorCounter counter(testing::kLinear);
+    const auto output = unet(input, {.images = &images});
+    products.push_back(counter.count());
+    EXPECT_TRUE(all_near(output, unet(input, {}), tolerance)) << step;
+  }
+  const auto& slots = unet.layer_table()->slots();
+  const auto kept = std::ranges::count_if(slots, [&](const auto& entry) {
+    const auto& [name, slot] = entry;
+    return reads_timesteps(name) || ((name.ends_with(".to_k") || name.ends_with(".to_v")) &&
+                                     slot->shape[1] == input.encoder_hidden_states.size(2));
+  });
+  EXPECT_EQ(products[1], products[0] - kept);
+  EXPECT_EQ(products[2], products[1]);
+}
+
+// In these cases no other input of attention is as wide as the prompts.
+INSTANTIATE_TEST_SUITE_P(Cases, UNetPrompts, ::testing::Values("sd15", "sdxl", "k_blocks", "only_cross_attention"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(UNet2DConditionModel, ImagesWithPromptsOfTheirOwnShareACall) {
+  const ReferenceVectors vectors(EASEL_REFERENCE_DIR, "sd15");
+  const auto unet = make_unet(vectors.notes().at("config"), vectors.weights());
+  const auto all = read_input(vectors, 1);  // three rows
+  const auto part = [&](std::int64_t first, std::int64_t rows) {
+    UNetInput input;
+    input.sample = all.sample.narrow(0, first, rows);
+    input.timesteps = all.timesteps.narrow(0, first, rows);
+    input.encoder_hidden_states = all.encoder_hidden_states.narrow(0, first, rows);
+    return input;
+  };
+  const auto two = part(0, 2), one = part(2, 1);
+  const auto images_of_two = one_image(two), images_of_one = one_image(one);
+  unet(two, {.images = &images_of_two});  // a step before the other image joins
+  std::vector<ImageRows> together{images_of_two[0], images_of_one[0]};
+  const double tolerance = vectors.notes().at("runs")[1].at("tolerance");
+  for (int step = 0; step < 2; ++step) {
+    EXPECT_TRUE(all_near(unet(all, {.images = &together}), unet(all, {}), tolerance)) << step;
+  }
+  EXPECT_TRUE(unet(one, {.images = &images_of_one}).equal(unet(one, {}))) << "what it kept is its own";
+  std::ranges::reverse(together);
+  auto reversed = all;
+  const auto order = at::tensor({2, 0, 1}, at::kLong);
+  for (auto* tensor : {&reversed.sample, &reversed.timesteps, &reversed.encoder_hidden_states}) {
+    *tensor = tensor->index_select(0, order);
+  }
+  EXPECT_TRUE(all_near(unet(reversed, {.images = &together}), unet(reversed, {}), tolerance));
 }
 
 // Half precision has 8 bits in bfloat16 and 11 in float16; some thirty layers in a row lose a few of them.

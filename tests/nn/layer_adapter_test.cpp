@@ -17,6 +17,7 @@
 #include "core/text.h"
 #include "nn/adapter_set.h"
 #include "nn/layers.h"
+#include "support/operator_counter.h"
 #include "weights/loading/weights.h"
 #include "weights/stores/memory_store.h"
 
@@ -205,6 +206,72 @@ TEST(AdapterSet, ChangesOnlyTheCallsItIsPassedTo) {
   EXPECT_NE(set.find(slot), nullptr);
   EXPECT_EQ(of_unets.find(slot), nullptr);
   EXPECT_EQ(set.find(std::make_shared<LayerSlot>(*slot)), nullptr) << "another model's layer of that name";
+}
+
+KroneckerProduct kronecker(const at::Tensor& w1, const at::Tensor& w2) {
+  return {.w1 = {.whole = w1, .a = {}, .b = {}, .t = {}}, .w2 = {.whole = w2, .a = {}, .b = {}, .t = {}}};
+}
+
+// Such a delta is as large as the weight of its layer.
+TEST(AdapterSet, DeltasOfDenoisingModelsAreKeptWhileThereIsRoom) {
+  const LayerAdapter lokr{.change = kronecker(at::randn({2, 2}), at::randn({3, 4})), .scale = 0.5};
+  constexpr std::size_t kBytes = 6 * 8 * sizeof(float);
+  const auto x = at::randn({2, 8});
+  const RecordedLayer recorded;
+  recorded.table->component = Component::kUnet;
+  const auto memory = std::make_shared<DeltaMemory>(kBytes);
+  AdapterSet none_kept;
+  none_kept.add(recorded.bind("1", lokr), {});
+  const auto wanted = recorded.layer(x, {.adapters = &none_kept});
+  const auto products_of_calls = [&](const AdapterSet& set) {
+    const testing::OperatorCounter products({"aten::kron"});
+    for (int call = 0; call < 3; ++call) {
+      EXPECT_TRUE(at::equal(recorded.layer(x, {.adapters = &set}), wanted));
+    }
+    return products.count();
+  };
+  EXPECT_EQ(products_of_calls(none_kept), 3);
+  {
+    AdapterSet first(memory), second(memory);
+    first.add(recorded.bind("1", lokr), {});
+    second.add(recorded.bind("1", lokr), {});
+    EXPECT_EQ(products_of_calls(first), 1);
+    EXPECT_EQ(memory->taken(), kBytes);
+    EXPECT_EQ(products_of_calls(second), 3) << "there is no more room";
+  }
+  EXPECT_EQ(memory->taken(), 0u);
+  memory->set_limit(kBytes - 1);
+  AdapterSet third(memory);
+  third.add(recorded.bind("1", lokr), {});
+  EXPECT_EQ(products_of_calls(third), 3);
+  recorded.table->component = Component::kTextEncoder;
+  memory->set_limit(kBytes);
+  AdapterSet of_text(memory);
+  of_text.add(recorded.bind("1", lokr), {});
+  EXPECT_EQ(products_of_calls(of_text), 3) << "a text encoder is called once for an image";
+}
+
+// In half precision, where deltas are not added to the weight.
+TEST(AdapterSet, KeptDeltasChangeNoBit) {
+  constexpr std::size_t kPlenty = 1 << 20;
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto weight = at::randn({6, 8}).to(dtype), x = at::randn({3, 8}).to(dtype);
+    const auto random = [&](at::IntArrayRef shape) { return at::randn(shape).to(dtype); };
+    const LayerAdapter adapters[] = {
+        {.change = kronecker(random({2, 2}), random({3, 4})), .scale = 0.3},
+        {.change = HadamardProduct{random({6, 2}), random({2, 8}), random({6, 2}), random({2, 8}), {}, {}},
+         .scale = 0.7,
+         .magnitude = Magnitude{.lengths = random({6, 1}).abs(), .rule = Magnitude::Rule::kLycoris}},
+        {.change = Difference{random({6, 8})}},
+    };
+    for (const auto& adapter : adapters) {
+      auto keeps = single_adapter(adapter, 0.6);
+      keeps.uses[0].delta = std::make_shared<KeptDelta>(std::make_shared<DeltaMemory>(kPlenty));
+      const LayerCall call{.input = x, .weight = weight, .bias = {}};
+      const auto wanted = apply_adapters(single_adapter(adapter, 0.6), call);
+      for (int i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(apply_adapters(keeps, call), wanted)) << toString(dtype);
+    }
+  }
 }
 
 // As lycoris_lora's NormModule: the norm itself, and one with the changes as its weight and bias.

@@ -14,6 +14,7 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "support/message_of.h"
+#include "support/operator_counter.h"
 #include "support/temporary_folder.h"
 #include "tensor/component_offloader.h"
 #include "weights/convert/safetensors_writer.h"
@@ -94,6 +95,18 @@ TEST(Adapters, UseTheModelsDtype) {
     const auto full = latents_after_a_step(at::kFloat, name), half = latents_after_a_step(at::kHalf, name);
     EXPECT_LT(relative_error(half, full), kHalfRounding) << name;
   }
+}
+
+TEST(Adapters, WholeDeltasAreComputedOnceForARequest) {
+  auto pipeline = load("sd", at::kHalf);
+  auto generation = begin(*pipeline, request({{"lokr", 0.8}}));
+  const auto products_of_a_step = [&] {
+    const testing::OperatorCounter products({"aten::kron"});
+    step(*pipeline, generation.get());
+    return products.count();
+  };
+  EXPECT_GT(products_of_a_step(), 0);
+  EXPECT_EQ(products_of_a_step(), 0);
 }
 
 // Requests with different adapters never share a model call. Interleaved, each gives the same image as by itself.

@@ -5,7 +5,6 @@
 
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
-#include "support/counting_allocator.h"
 
 namespace easel::testing {
 namespace {
@@ -178,12 +177,11 @@ void expect_preview_of_width(Pipeline& pipeline, const GenerationRequest& r, int
 
 void expect_step_allocates(Pipeline& pipeline, const GenerationRequest& r, std::int64_t estimated) {
   constexpr double kTolerance = 0.05;  // the workspaces of kernels are not estimated
-  auto generation = begin(pipeline, r);
-  step(pipeline, generation.get());
+  const auto generation = begin(pipeline, r);
   // The estimate counts the prompt's embeddings, which the image holds from its beginning.
   const auto& conditioning = static_cast<const DiffusionGeneration&>(*generation).phase().conditioning;
   const auto held = conditioning.prompt_embeds.numel() * conditioning.prompt_embeds.itemsize();
-  const auto allocated = peak_allocated_bytes([&] { step(pipeline, generation.get()); });
+  const auto allocated = peak_of_a_step(pipeline, r);
   const auto ratio = static_cast<double>(estimated) / static_cast<double>(allocated + static_cast<std::int64_t>(held));
   EXPECT_NEAR(ratio, 1.0, kTolerance) << allocated << " allocated, " << held << " held";
 }

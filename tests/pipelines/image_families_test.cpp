@@ -15,7 +15,6 @@
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "pipelines/starts/upscale_tiles.h"
-#include "support/counting_allocator.h"
 
 namespace easel {
 namespace {
@@ -70,10 +69,8 @@ TEST(ImageConditionedFamilies, StepMemoryMatchesTheEstimate) {
     ASSERT_EQ(estimated.width, drawn);
     ASSERT_EQ(estimated.step_bytes.count(rows), 1u);
     const auto pipeline = served.load({}, {});
-    auto generation = begin(*pipeline, request(2, edge, edge));
-    EXPECT_EQ(generation->rows(), rows);
-    step(*pipeline, generation.get());  // converts the weights' layout, which is not part of a step's memory
-    const auto allocated = testing::peak_allocated_bytes([&] { step(*pipeline, generation.get()); });
+    EXPECT_EQ(begin(*pipeline, request(2, edge, edge))->rows(), rows);
+    const auto allocated = testing::peak_of_a_step(*pipeline, request(2, edge, edge));
     const auto ratio = static_cast<double>(estimated.step_bytes.at(rows)) / static_cast<double>(allocated);
     EXPECT_NEAR(ratio, 1.0, kMemoryTolerance) << allocated << " bytes were allocated";
   }

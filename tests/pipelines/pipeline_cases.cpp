@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/registry.h"
+#include "support/counting_allocator.h"
 #include "support/parity_results.h"
 #include "support/rehearsal/rehearsal_device.h"
 #include "tensor/placement.h"
@@ -196,6 +197,15 @@ void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const
     EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument) << e.what();
     EXPECT_EQ(e.param(), param) << e.what();
   }
+}
+
+std::int64_t peak_of_a_step(Pipeline& pipeline, const GenerationRequest& request) {
+  step(pipeline, begin(pipeline, request).get());  // lays out the weights, which is not part of a step's memory
+  const auto generation = begin(pipeline, request);
+  return peak_allocated_bytes([&] {
+    step(pipeline, generation.get());
+    step(pipeline, generation.get());
+  });
 }
 
 Image generate_image(Pipeline& pipeline, const GenerationRequest& request) {

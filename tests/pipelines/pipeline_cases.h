@@ -44,6 +44,9 @@ std::unique_ptr<Generation> begin(Pipeline& pipeline, const GenerationRequest& r
 void step(Pipeline& pipeline, Generation* row);
 Image finish(Pipeline& pipeline, Generation* row);
 Image generate_image(Pipeline& pipeline, const GenerationRequest& request);
+/// The bytes that a step needs at most, with what the image keeps of its prompts, on a CPU. The request has two steps
+/// or more.
+std::int64_t peak_of_a_step(Pipeline& pipeline, const GenerationRequest& request);
 /// Expects the request to be rejected because of its field `param`.
 void expect_rejected(Pipeline& pipeline, const GenerationRequest& request, const std::string& param);
 

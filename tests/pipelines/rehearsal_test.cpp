@@ -98,6 +98,22 @@ TEST_F(Rehearsal, NoStepWaitsForTheDevice) {
   }
 }
 
+TEST_F(Rehearsal, FirstStepProjectsThePromptAndAllTimesteps) {
+  const auto pipeline = model_on(device_.device()).load({}, {});
+  auto request = request_with(3, 4);
+  request.scheduler = "euler";
+  const auto generation = begin(*pipeline, request);
+  const auto kernels_of_a_step = [&] {
+    const auto before = device_.counts().kernels;
+    step(*pipeline, generation.get());
+    return device_.counts().kernels - before;
+  };
+  const auto first = kernels_of_a_step(), second = kernels_of_a_step();
+  // Keys and values of three layers at least, and a product with its activation for each of six residual blocks.
+  EXPECT_LT(second, first - 18);
+  EXPECT_EQ(kernels_of_a_step(), second);
+}
+
 /// A pipeline with a fault in its steps.
 class FaultyPipeline : public Pipeline {
  public:

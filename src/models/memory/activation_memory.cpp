@@ -7,6 +7,7 @@
 
 #include "models/unet/unet_2d_condition.h"
 #include "nn/meta_run.h"
+#include "nn/prompt_projections.h"
 #include "weights/loading/weights.h"
 #include "weights/stores/memory_store.h"
 
@@ -64,11 +65,27 @@ UNetInput input_of(const UNet2DConditionConfig& config, const LatentSize& size, 
   return input;
 }
 
+/// Two steps of an image, because the second has what the first kept of the prompts from its beginning.
+/// @param timesteps  that the image keeps projections of, or undefined
+template <class Model, class Input>
+void run_steps(const Model& model, const Input& input, const LatentSize& size, std::int64_t tokens,
+               const at::Tensor& timesteps = {}) {
+  const std::vector<ImageRows> images{{.projections = std::make_shared<PromptProjections>(),
+                                       .rows = size.rows,
+                                       .tokens = tokens,
+                                       .timesteps = timesteps}};
+  const RunContext ctx{.images = &images};
+  model(input, ctx);
+  model(input, ctx);
+}
+
 }  // namespace
 
 std::int64_t step_bytes(const UNet2DConditionConfig& config, const LatentSize& size, const Placement& placement) {
   return peak_of<UNet2DConditionModel>(config, placement, [&](const auto& unet, const at::TensorOptions& options) {
-    unet(input_of(config, size, options), {});
+    constexpr std::int64_t kSteps = 50;
+    const auto timesteps = placement.device.is_cpu() ? at::Tensor() : at::empty({kSteps}, options.dtype(at::kFloat));
+    run_steps(unet, input_of(config, size, options), size, kPromptLength, timesteps);
   });
 }
 
@@ -76,11 +93,11 @@ std::int64_t step_bytes(const ZImageTransformer2DConfig& config, const LatentSiz
   constexpr std::int64_t kLongestPrompt = 512;
   return peak_of<ZImageTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
     const auto tokens = std::min(kLongestPrompt, (config.axes_lens[0] - 2) / 32 * 32);
-    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
-           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
-           .prompt_embeds = at::empty({size.rows, tokens, config.cap_feat_dim}, options),
-           .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), tokens)},
-          {});
+    const ZImageInput input{.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+                            .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+                            .prompt_embeds = at::empty({size.rows, tokens, config.cap_feat_dim}, options),
+                            .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), tokens)};
+    run_steps(model, input, size, tokens);
   });
 }
 
@@ -115,11 +132,12 @@ std::int64_t step_bytes(const SD3Transformer2DConfig& config, const LatentSize& 
 std::int64_t step_bytes(const PixArtTransformer2DConfig& config, const LatentSize& size, const Placement& placement) {
   constexpr std::int64_t kT5Length = 300;
   return peak_of<PixArtTransformer2DModel>(config, placement, [&](const auto& model, const at::TensorOptions& options) {
-    model({.sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
-           .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
-           .prompt_embeds = at::empty({size.rows, kT5Length, config.caption_channels}, options),
-           .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), kT5Length)},
-          {});
+    const PixArtInput input{
+        .sample = at::empty({size.rows, config.in_channels, size.height, size.width}, options),
+        .timesteps = at::empty({size.rows}, options.dtype(at::kFloat)),
+        .prompt_embeds = at::empty({size.rows, kT5Length, config.caption_channels}, options),
+        .prompt_lengths = std::vector<std::int64_t>(static_cast<std::size_t>(size.rows), kT5Length)};
+    run_steps(model, input, size, kT5Length);
   });
 }
 

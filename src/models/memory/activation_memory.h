@@ -26,9 +26,10 @@ struct LatentSize {
 };
 
 // Each function returns the largest sum of bytes of all tensors that are alive at once during a call, including its
-// input and output but not the weights. The call is made on meta tensors (MetaRun), so it follows the architecture of
-// any config. On a CPU the result includes oneDNN's scratch memory for this processor and number of threads
-// (onednn_scratch.h). Takes milliseconds, up to a few tens for SDXL. Thread-safe.
+// input, its output and what is kept of the prompts from step to step, but not the weights. The call is made on meta
+// tensors (MetaRun), so it follows the architecture of any config. On a CPU the result includes oneDNN's scratch memory
+// for this processor and number of threads (onednn_scratch.h). Takes milliseconds, up to a few tens for SDXL.
+// Thread-safe.
 // @param placement  where and in which dtype the call would run. With WeightStorage::kStored, weights are assumed to be
 //                   stored in half precision, and the weight that a layer converts for its call is included
 

@@ -14,6 +14,7 @@
 #include "models/input_check.h"
 #include "nn/activation.h"
 #include "nn/layout.h"
+#include "nn/prompt_projections.h"
 #include "nn/transformer/adaptive_norm.h"
 #include "tensor/upload.h"
 
@@ -125,7 +126,7 @@ at::Tensor PixArtTransformer2DModel::Block::operator()(const at::Tensor& x, cons
     const auto normed = modulated_layer_norm(x, parts[kPixArtShift], parts[kPixArtScale], norm_eps_);
     return attn1_(normed, normed, /*bias=*/{}, ctx).mul_(parts[kPixArtGate]).add_(x);
   }();
-  tokens = attn2_(tokens, conditioning.prompt, conditioning.mask, ctx).add_(tokens);
+  tokens = attn2_.to_prompts(tokens, conditioning.prompt, conditioning.mask, ctx).add_(tokens);
   const auto normed = modulated_layer_norm(tokens, parts[kPixArtMlpShift], parts[kPixArtMlpScale], norm_eps_);
   return ff_(normed, ctx).mul_(parts[kPixArtMlpGate]).add_(tokens);
 }
@@ -182,7 +183,10 @@ at::Tensor PixArtTransformer2DModel::embed_image(const at::Tensor& sample, const
 }
 
 at::Tensor PixArtTransformer2DModel::embed_caption(const at::Tensor& prompt_embeds, const RunContext& ctx) const {
-  return caption_2_(activate_in_place(Activation::kGeluTanh, caption_1_(prompt_embeds, ctx)), ctx);
+  const PromptPart all{.first = 0, .count = prompt_embeds.size(0), .tokens = prompt_embeds.size(1)};
+  return once_per_prompt(caption_2_.slot(), all, ctx, [&](const PromptPart& part) {
+    return caption_2_(activate_in_place(Activation::kGeluTanh, caption_1_(part.of(prompt_embeds), ctx)), ctx);
+  });
 }
 
 at::Tensor PixArtTransformer2DModel::to_latents(const at::Tensor& tokens, const at::Tensor& timesteps,

@@ -18,6 +18,7 @@
 #include "nn/activation.h"
 #include "nn/attention.h"
 #include "nn/layout.h"
+#include "nn/prompt_projections.h"
 #include "tensor/upload.h"
 
 namespace easel {
@@ -43,6 +44,11 @@ std::vector<std::int64_t> padded_lengths(const ZImageInput& input) {
   std::vector<std::int64_t> lengths;
   for (const auto length : input.prompt_lengths) lengths.push_back(ZImageTransformer2DConfig::padded_length(length));
   return lengths;
+}
+
+/// Tokens of the longest caption, with its padding tokens.
+std::int64_t caption_length(const ZImageInput& input) {
+  return ZImageTransformer2DConfig::padded_length(*std::ranges::max_element(input.prompt_lengths));
 }
 
 /// int64 [B, 1] on the device of the sample.
@@ -259,21 +265,38 @@ at::Tensor ZImageTransformer2DModel::to_latents(const at::Tensor& tokens, const 
   return patches_to_map(final_linear_(normed, ctx).narrow(1, 0, rows * columns), rows, columns, patch);
 }
 
+at::Tensor ZImageTransformer2DModel::run_blocks(const std::vector<Block>& blocks, at::Tensor x,
+                                                const Sequence& sequence, const at::Tensor& modulation,
+                                                const RunContext& ctx) {
+  for (const auto& block : blocks) {
+    ctx.throw_if_cancelled();
+    x = block(x, sequence, modulation, ctx);
+  }
+  return x;
+}
+
+// [B, caption_length, dim]. No timestep enters these blocks.
+at::Tensor ZImageTransformer2DModel::refine_captions(const ZImageInput& input, const RunContext& ctx) const {
+  const PromptPart all{.first = 0, .count = input.prompt_embeds.size(0), .tokens = input.prompt_embeds.size(1)};
+  return once_per_prompt(cap_embedder_.slot(), all, ctx, [&](const PromptPart& part) {
+    const auto lengths = input.prompt_lengths.begin() + part.first;
+    const ZImageInput own{.sample = input.sample.narrow(0, part.first, part.count),
+                          .timesteps = input.timesteps.narrow(0, part.first, part.count),
+                          .prompt_embeds = part.of(input.prompt_embeds),
+                          .prompt_lengths = {lengths, lengths + part.count}};
+    const auto length = caption_length(own);
+    return run_blocks(context_refiner_, embed_caption(own, length, ctx), caption_sequence(own, length),
+                      /*modulation=*/{}, ctx);
+  });
+}
+
 at::Tensor ZImageTransformer2DModel::operator()(const ZImageInput& input, const RunContext& ctx) const {
   check(input);
   offload_handle_.make_resident();
   const auto modulation = embed_timesteps(input.timesteps, ctx);  // [B, modulation_dim]
-  const auto length = config_.padded_length(*std::ranges::max_element(input.prompt_lengths));
-  const auto image_tokens = image_sequence(input), caption_tokens = caption_sequence(input, length);
-  const auto run = [&](const std::vector<Block>& blocks, at::Tensor x, const Sequence& sequence) {
-    for (const auto& block : blocks) {
-      ctx.throw_if_cancelled();
-      x = block(x, sequence, modulation, ctx);
-    }
-    return x;
-  };
-  auto image = run(noise_refiner_, embed_image(input.sample, ctx), image_tokens);
-  auto caption = run(context_refiner_, embed_caption(input, length, ctx), caption_tokens);
+  const auto image_tokens = image_sequence(input), caption_tokens = caption_sequence(input, caption_length(input));
+  auto image = run_blocks(noise_refiner_, embed_image(input.sample, ctx), image_tokens, modulation, ctx);
+  auto caption = refine_captions(input, ctx);
 
   const auto joined = [](const at::Tensor& a, const at::Tensor& b) { return at::cat({a, b}, /*dim=*/1); };
   Sequence all{.rotary = {.cos = joined(image_tokens.rotary.cos, caption_tokens.rotary.cos),
@@ -284,7 +307,7 @@ at::Tensor ZImageTransformer2DModel::operator()(const ZImageInput& input, const 
   }
   auto tokens = joined(image, caption);
   image = caption = at::Tensor();  // their memory is free while the blocks run
-  return to_latents(run(layers_, std::move(tokens), all), modulation, input, ctx);
+  return to_latents(run_blocks(layers_, std::move(tokens), all, modulation, ctx), modulation, input, ctx);
 }
 
 }  // namespace easel

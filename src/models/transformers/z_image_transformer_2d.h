@@ -103,6 +103,9 @@ class ZImageTransformer2DModel {
   at::Tensor embed_caption(const ZImageInput& input, std::int64_t length, const RunContext& ctx) const;
   Sequence image_sequence(const ZImageInput& input) const;
   Sequence caption_sequence(const ZImageInput& input, std::int64_t length) const;
+  at::Tensor refine_captions(const ZImageInput& input, const RunContext& ctx) const;
+  static at::Tensor run_blocks(const std::vector<Block>& blocks, at::Tensor x, const Sequence& sequence,
+                               const at::Tensor& modulation, const RunContext& ctx);
   at::Tensor to_latents(const at::Tensor& tokens, const at::Tensor& modulation, const ZImageInput& input,
                         const RunContext& ctx) const;
 

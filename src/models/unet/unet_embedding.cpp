@@ -2,8 +2,11 @@
 
 #include <ATen/ops/cat.h>
 
+#include <vector>
+
 #include "core/text.h"
 #include "easel/error.h"
+#include "nn/prompt_projections.h"
 
 namespace easel {
 namespace {
@@ -21,6 +24,28 @@ void check_given(const at::Tensor& tensor, const char* name, bool wanted) {
     throw Error(ErrorCode::kInvalidArgument,
                 concat("unet: ", name, wanted ? " is missing" : " is not used by this model"));
   }
+}
+
+/// The conditions of a part's rows, repeated for as many timesteps as each of them has.
+/// @param reads_prompt  whether the prompt's tokens are one of them
+UNetInput with_timesteps(const UNetInput& input, const at::Tensor& timesteps, const PromptPart& part,
+                         bool reads_prompt) {
+  if (timesteps.is_same(input.timesteps)) return input;
+  const auto repeat = [&](const at::Tensor& condition) {
+    if (!condition.defined()) return condition;
+    std::vector<std::int64_t> sizes(static_cast<std::size_t>(condition.dim()) + 1, -1);
+    sizes[0] = timesteps.size(0) / part.count;
+    return condition.narrow(0, part.first, part.count).unsqueeze(0).expand(sizes).flatten(0, 1);
+  };
+  UNetInput repeated;
+  repeated.sample = input.sample;  // which only says the dtype
+  repeated.timesteps = timesteps;
+  if (reads_prompt) repeated.encoder_hidden_states = repeat(input.encoder_hidden_states);
+  repeated.added_text_embeds = repeat(input.added_text_embeds);
+  repeated.added_time_ids = repeat(input.added_time_ids);
+  repeated.class_labels = repeat(input.class_labels);
+  repeated.timestep_cond = repeat(input.timestep_cond);
+  return repeated;
 }
 
 }  // namespace
@@ -98,7 +123,13 @@ at::Tensor UNetEmbedding::operator()(const UNetInput& input, const RunContext& c
   check_given(input.added_time_ids, "added_time_ids", text_time);
   if (input.timestep_cond.defined())
     check_given(input.timestep_cond, "timestep_cond", config_.time_cond_proj_dim.has_value());
+  const PromptPart all{.first = 0, .count = input.timesteps.size(0), .tokens = input.encoder_hidden_states.size(1)};
+  return embed_timesteps_once(input.timesteps, all, ctx, [&](const at::Tensor& timesteps, const PromptPart& part) {
+    return embed(with_timesteps(input, timesteps, part, config_.addition_embed_type == AdditionEmbedType::kText), ctx);
+  });
+}
 
+at::Tensor UNetEmbedding::embed(const UNetInput& input, const RunContext& ctx) const {
   const auto dtype = input.sample.scalar_type();
   const auto time = project_time(input.timesteps).to(dtype);
   auto emb = time_embedding_(time, input.timestep_cond, ctx);  // [B, time_embedding_dim]

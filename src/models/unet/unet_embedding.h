@@ -34,6 +34,7 @@ class UNetEmbedding {
   static std::optional<AddedEmbedding> make_added_embedding(const UNet2DConditionConfig& config,
                                                             const ModuleScope& scope);
 
+  at::Tensor embed(const UNetInput& input, const RunContext& ctx) const;
   at::Tensor project_time(const at::Tensor& numbers) const;                             // [N] -> [N, D]
   at::Tensor embed_class(const UNetInput& input, const RunContext& ctx) const;          // [B, time_embedding_dim]
   at::Tensor embed_text_and_time(const UNetInput& input, const RunContext& ctx) const;  // [B, time_embedding_dim]

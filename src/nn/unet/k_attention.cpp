@@ -38,7 +38,7 @@ at::Tensor KAttentionBlock::operator()(at::Tensor hidden_states, const at::Tenso
     hidden_states = hidden_states.add(to_map((*attn1_)(tokens, tokens, /*bias=*/{}, ctx), height, width));
   }
   const auto tokens = to_tokens(norm2_(hidden_states, temb, ctx));
-  const auto attended = attn2_(tokens, norm_cross_(prompt.encoder_hidden_states, ctx), prompt.bias, ctx);
+  const auto attended = attn2_.to_prompts(tokens, norm_cross_(prompt.encoder_hidden_states, ctx), prompt.bias, ctx);
   return hidden_states.add(to_map(attended, height, width));
 }
 

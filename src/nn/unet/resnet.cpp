@@ -1,5 +1,7 @@
 #include "nn/unet/resnet.h"
 
+#include "nn/prompt_projections.h"
+
 namespace easel {
 
 ResnetBlock2D::ResnetBlock2D(const ModuleScope& scope, const ResnetOptions& options)
@@ -24,7 +26,10 @@ at::Tensor ResnetBlock2D::operator()(const at::Tensor& input, const at::Tensor& 
 
   at::Tensor time;  // [B, out_channels or twice that, 1, 1]
   if (time_emb_proj_) {
-    time = (*time_emb_proj_)(activate(options_.activation, temb), ctx).unsqueeze(-1).unsqueeze(-1);
+    const auto project = [&](const at::Tensor& embeddings) {
+      return (*time_emb_proj_)(activate(options_.activation, embeddings), ctx);
+    };
+    time = once_for_all_timesteps(time_emb_proj_->slot(), temb, ctx, project).unsqueeze(-1).unsqueeze(-1);
   }
   if (time.defined() && options_.time_embedding_norm == TimeEmbeddingNorm::kScaleShift) {
     const auto scale_shift = time.chunk(2, /*dim=*/1);

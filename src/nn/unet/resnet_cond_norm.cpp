@@ -2,6 +2,8 @@
 
 #include <ATen/ops/group_norm.h>
 
+#include "nn/prompt_projections.h"
+
 namespace easel {
 
 AdaGroupNorm::AdaGroupNorm(const ModuleScope& scope, const AdaGroupNormOptions& options)
@@ -10,8 +12,9 @@ AdaGroupNorm::AdaGroupNorm(const ModuleScope& scope, const AdaGroupNormOptions& 
       eps_(options.eps) {}
 
 at::Tensor AdaGroupNorm::operator()(const at::Tensor& x, const at::Tensor& emb, const RunContext& ctx) const {
-  const auto scale_shift =
-      linear_(emb, ctx).unsqueeze(-1).unsqueeze(-1).chunk(2, /*dim=*/1);  // [B, channels, 1, 1] each
+  const auto both = once_for_all_timesteps(linear_.slot(), emb, ctx,
+                                           [&](const at::Tensor& embeddings) { return linear_(embeddings, ctx); });
+  const auto scale_shift = both.unsqueeze(-1).unsqueeze(-1).chunk(2, /*dim=*/1);  // [B, channels, 1, 1] each
   return at::group_norm(x, groups_, /*weight=*/{}, /*bias=*/{}, eps_).mul_(scale_shift[0].add(1)).add_(scale_shift[1]);
 }
 

@@ -42,9 +42,11 @@ at::Tensor BasicTransformerBlock::operator()(at::Tensor hidden_states, const Con
   {
     const auto normed = norm1_(hidden_states, ctx);  // [B, L, D]
     // The prompt's mask belongs to the second attention only, even if the first attends to the prompt as well.
-    hidden_states = attn1_(normed, only_cross_attention_ ? prompt : normed, /*bias=*/{}, ctx).add_(hidden_states);
+    const auto attended =
+        only_cross_attention_ ? attn1_.to_prompts(normed, prompt, {}, ctx) : attn1_(normed, normed, {}, ctx);
+    hidden_states = attended.add_(hidden_states);
   }
-  hidden_states = attn2_(norm2_(hidden_states, ctx), prompt, conditioning.bias, ctx).add_(hidden_states);
+  hidden_states = attn2_.to_prompts(norm2_(hidden_states, ctx), prompt, conditioning.bias, ctx).add_(hidden_states);
   return ff_(norm3_(hidden_states, ctx), ctx).add_(hidden_states);
 }
 

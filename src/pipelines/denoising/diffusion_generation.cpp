@@ -75,6 +75,7 @@ void DiffusionGeneration::commit(StepResult next) {
   pred_original_sample = std::move(next.step.pred_original_sample);
   if (next.kept_noise.defined()) kept->noise = std::move(next.kept_noise);
   if (++step_index < phase().end_step) return;
+  phases[phase_index].conditioning.images.clear();  // their memory is free for the decode
   if (!tiles.empty()) {
     tiles[phase_index].latents = latents;
     tiles[phase_index].decoded = std::move(next.decoded);

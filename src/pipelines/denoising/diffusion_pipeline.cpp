@@ -23,6 +23,8 @@ namespace easel {
 namespace {
 
 constexpr int kGpuGenerationsPerStep = 8;
+// Their projections take 10 MB with SDXL; more steps than this are rare.
+constexpr std::int64_t kMostKeptTimesteps = 128;
 
 /// The generations as this class made them.
 std::vector<DiffusionGeneration*> own(std::span<Generation* const> generations) {
@@ -64,6 +66,16 @@ StepResult advance(const DiffusionGeneration& generation, const at::Tensor& rows
     }
   }
   return next;
+}
+
+/// Lets the model compute once what depends on timesteps only. @param images  of the generations, in their order
+void keep_timesteps(std::vector<ImageRows>& images, std::span<DiffusionGeneration* const> generations) {
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const auto& timesteps = generations[i]->phase().timesteps;
+    if (timesteps.size(0) > kMostKeptTimesteps) continue;
+    images[i].timesteps = timesteps;
+    images[i].step = static_cast<std::int64_t>(generations[i]->step_index);
+  }
 }
 
 Guidance guidance_of(const DenoiserConditioning& conditioning) {
@@ -113,6 +125,7 @@ DiffusionPipeline::DiffusionPipeline(ModelDescription description, const Pipelin
       prompt_syntax_(options.prompt_syntax),
       max_generations_per_step_(options.generations_per_step()),
       parts_(std::move(parts)),
+      recent_prompts_(static_cast<std::size_t>(max_generations_per_step_)),
       adapters_(options.adapters, parts_.adaptable_models, options.placement) {
   latents_placement_.dtype = parts_.latents_dtype.value_or(placement_.dtype);
 }
@@ -216,6 +229,7 @@ std::vector<DenoiserConditioning> DiffusionPipeline::encode(const GenerationRequ
   for (auto& denoiser : parts_.denoisers) {
     const auto guidance = parts_.start->guidance(request, row_guidance_scale(request), *denoiser.model);
     conditioning.push_back(denoiser.conditioner->encode(request, canvas, guidance, context));
+    keep_projections(conditioning.back());
   }
   return conditioning;
 }
@@ -286,8 +300,7 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
                 row.adapters ? row.adapters->key() : "");
 }
 
-at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations,
-                                      const RunContext& context) const {
+at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations, RunContext context) {
   std::vector<at::Tensor> samples, timesteps;
   std::vector<const DenoiserConditioning*> conditioning;
   for (const auto* g : generations) {
@@ -304,7 +317,11 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
     conditioning.push_back(&phase.conditioning);
   }
   const auto& model = *parts_.denoisers[generations[0]->phase().denoiser].model;
-  return model.predict(stack_rows(samples), stack_rows(timesteps), stack_rows(conditioning), context);
+  auto rows = stack_rows(conditioning);
+  if (!placement_.device.is_cpu()) keep_timesteps(rows.images, generations);
+  recent_prompts_.use(rows.images);
+  context.images = &rows.images;
+  return model.predict(stack_rows(samples), stack_rows(timesteps), rows, context);
 }
 
 std::unique_ptr<StepTicket> DiffusionPipeline::step(std::span<Generation* const> generations,

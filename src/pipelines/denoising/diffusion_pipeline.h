@@ -11,6 +11,7 @@
 #include "adapters/adapters.h"
 #include "adapters/embedding_folder.h"
 #include "easel/pipeline.h"
+#include "nn/prompt_projections.h"
 #include "pipelines/denoising/denoiser.h"
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_tickets.h"
@@ -86,7 +87,7 @@ class DiffusionPipeline : public Pipeline {
   /// Sets the latents of the second pass. May be repeated.
   /// @param latents  the final ones of the first pass
   void start_second_pass(DiffusionGeneration& generation, const at::Tensor& latents, const RunContext& context) const;
-  at::Tensor predict(std::span<DiffusionGeneration* const> generations, const RunContext& context) const;
+  at::Tensor predict(std::span<DiffusionGeneration* const> generations, RunContext context);
   DiffusionFinishTicket::DecodedTile decode(const DiffusionGeneration& generation, const at::Tensor& latents,
                                             const RunContext& context) const;
 
@@ -96,6 +97,7 @@ class DiffusionPipeline : public Pipeline {
   PromptSyntax prompt_syntax_;
   int max_generations_per_step_;
   DiffusionParts parts_;
+  RecentPrompts recent_prompts_;
   Adapters adapters_;
 };
 

@@ -170,6 +170,7 @@ ActivationMemory activation_memory(const Runners& runners, const Canvas& drawing
                                 reference_tile(vae), /*free=*/0, /*memory_of=*/{});
   memory.decode_bytes = tiled_decode_bytes(vae, size, tile, vae_placement);
   for (const int rows : {1, runners.guided_rows, runners.guided_rows * options.generations_per_step()}) {
+    if (memory.step_bytes.contains(rows)) continue;
     size.rows = rows;
     auto& most = memory.step_bytes[rows];
     for (const auto& step : runners.steps) most = std::max(most, step(size));

@@ -1,18 +1,12 @@
 #include "pipelines/prompts/conditioner.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/constant_pad_nd.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace easel {
 namespace {
-
-/// [k, T, D] with zeros after the last token. @param length  at least T
-at::Tensor filled_up(const at::Tensor& embeds, std::int64_t length) {
-  return embeds.size(1) == length ? embeds : at::constant_pad_nd(embeds, {0, 0, 0, length - embeds.size(1)});
-}
 
 at::Tensor stack_prompts(const std::vector<const DenoiserConditioning*>& images) {
   std::int64_t longest = 0;
@@ -50,13 +44,22 @@ DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& 
   std::vector<std::int64_t> lengths;
   for (const auto* image : images)
     lengths.insert(lengths.end(), image->prompt_lengths.begin(), image->prompt_lengths.end());
+  std::vector<ImageRows> rows;
+  for (const auto* image : images) rows.insert(rows.end(), image->images.begin(), image->images.end());
   return {.prompt_embeds = stack_prompts(images),
           .prompt_lengths = std::move(lengths),
           .text_embeds = stacked(&DenoiserConditioning::text_embeds),
           .time_ids = stacked(&DenoiserConditioning::time_ids),
           .class_labels = stacked(&DenoiserConditioning::class_labels),
           .timestep_cond = stacked(&DenoiserConditioning::timestep_cond),
-          .references = stack_references(images)};
+          .references = stack_references(images),
+          .images = std::move(rows)};
+}
+
+void keep_projections(DenoiserConditioning& conditioning) {
+  conditioning.images = {{.projections = std::make_shared<PromptProjections>(),
+                          .rows = conditioning.prompt_embeds.size(0),
+                          .tokens = conditioning.prompt_embeds.size(1)}};
 }
 
 }  // namespace easel

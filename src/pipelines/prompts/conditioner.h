@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "easel/generation.h"
+#include "nn/prompt_projections.h"
 #include "nn/run_context.h"
 #include "pipelines/images/canvas.h"
 
@@ -29,6 +30,8 @@ struct DenoiserConditioning {
   /// Latents of images that the model sees along with the sample, in their order: [k, C, h, w], each of a size of its
   /// own. Set by the start strategy.
   std::vector<at::Tensor> references = {};
+  /// What the model keeps of the prompts from step to step, by image. Set by keep_projections.
+  std::vector<ImageRows> images = {};
   bool prompt_cut = false;         ///< GeneratedImage::prompt_cut
   std::int64_t prompt_tokens = 0;  ///< GeneratedImage::prompt_tokens
 };
@@ -39,6 +42,10 @@ at::Tensor stack_rows(const std::vector<at::Tensor>& parts);
 /// The same for all of a DenoiserConditioning; prompts with lengths of their own are filled up to the longest.
 /// @param images  of one model, so that the same tensors are defined in each, with references of the same sizes
 DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& images);
+
+/// Lets the model compute once for all steps what depends on the prompts only. Copies of the conditioning share the
+/// results, so they must be for the same model with the same adapters.
+void keep_projections(DenoiserConditioning& conditioning);
 
 /// Turns requests into conditioning for one denoising model. Not thread-safe: it may cache prompts.
 class Conditioner {
