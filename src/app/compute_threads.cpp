@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <latch>
+#include <memory>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/text.h"
@@ -42,11 +46,19 @@ void make_compute_threads() {
 }
 
 void set_compute_threads(int count) {
-  if (count > 0) {
-    require_threads(static_cast<std::size_t>(count));
-    at::set_num_threads(count);
-  }
-  make_compute_threads();
+  require_threads(static_cast<std::size_t>(count > 0 ? count : std::max(at::get_num_threads(), 1)));
+  if (count > 0) at::set_num_threads(count);
+}
+
+void load_on_own_thread(ServedModel& model) {
+  model.load = [load = std::move(model.load)](const std::string& device, const LoadProgress& progress) {
+    return std::async(std::launch::async,
+                      [&] {
+                        make_compute_threads();
+                        return load(device, progress);
+                      })
+        .get();
+  };
 }
 
 }  // namespace easel

@@ -1,4 +1,5 @@
 // easel draw: runs one request without engine or server, with a progress bar.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -39,7 +40,15 @@ struct Timings {
   double load_s = 0, encode_s = 0, decode_s = 0, total_s = 0;
   double first_step_clock = 0;  ///< CLOCK_MONOTONIC when the first step starts
   std::vector<double> step_s;
+  std::vector<long> step_page_faults;  ///< how often the kernel had to provide memory within each step
 };
+
+/// Page faults of this process so far.
+long page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
 
 /// Peak resident memory of this process in bytes, as counted by the kernel; 0 where it does not count.
 std::int64_t peak_memory_bytes() {
@@ -55,6 +64,7 @@ std::string timings_text(const Timings& timings) {
                         {"encode_s", timings.encode_s},
                         {"first_step_clock", timings.first_step_clock},
                         {"step_s", timings.step_s},
+                        {"step_page_faults", timings.step_page_faults},
                         {"decode_s", timings.decode_s},
                         {"total_s", timings.total_s},
                         {"vm_hwm_bytes", peak_memory_bytes()}}
@@ -169,9 +179,11 @@ std::vector<GeneratedImage> generate(Pipeline& pipeline, const GenerationRequest
       Generation* row = generation.get();
       while (!row->finished_stepping()) {
         start = Clock::now();
+        const auto faults = page_faults();
         auto ticket = pipeline.step({&row, 1}, {});
         ticket->wait();
         timings.step_s.push_back(seconds_since(start));
+        timings.step_page_faults.push_back(page_faults() - faults);
         if (!ticket->finite()[0]) {
           throw Error(ErrorCode::kInternal,
                       concat("the model produced infinities or NaN for seed ", row->seed(),
@@ -228,6 +240,7 @@ void save(const std::vector<GeneratedImage>& images, const MetadataOf& metadata,
 int draw(const Options& options) {
   const auto start = Clock::now();
   set_compute_threads(options.model.threads);
+  make_compute_threads();
   if (options.model.tf32 == "off") allow_tf32(false);
   auto request = options.draw.request;
   for (std::int64_t i = 0; i < request.num_images; ++i) {

@@ -145,11 +145,18 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   std::vector<ServedModel> models;
   for (auto& model : list_models(options.model, found)) {
     note_requests(model);
+    load_on_own_thread(model);
     const auto path = model.description.folder;
     models.push_back(failed_loads->watched(std::move(model), path));
   }
   if (!engine.set(make_engine(std::move(models), engine_options))) return nullptr;
-  auto watch = std::make_unique<ModelWatch>(engine, watch_actions(options.model), found.all(), failed_loads);
+  auto actions = watch_actions(options.model);
+  actions.open = [open = std::move(actions.open)](const WatchedModel& added) {
+    auto model = open(added);
+    load_on_own_thread(model);
+    return model;
+  };
+  auto watch = std::make_unique<ModelWatch>(engine, std::move(actions), found.all(), failed_loads);
   watch->start();
   return watch;
 }

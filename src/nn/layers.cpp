@@ -4,9 +4,6 @@
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 
-#include <functional>
-#include <utility>
-
 #include "nn/adapter_set.h"
 #include "nn/layer_adapter.h"
 #include "nn/packed_weight.h"
@@ -25,19 +22,33 @@ at::Tensor run_with_adapters(const LayerCall& call, const std::shared_ptr<const 
   return adapters == nullptr ? run_layer(call) : apply_adapters(*adapters, call);
 }
 
-/// What prepares a weight at its first use. A weight that is kept in a smaller dtype is converted at each call, so it
-/// stays plain.
-std::function<at::Tensor(const at::Tensor&)> packing(const ModuleScope& scope,
-                                                     std::function<at::Tensor(const at::Tensor&)> pack) {
-  return [dtype = scope.placement().dtype, pack = std::move(pack)](const at::Tensor& weight) {
-    return weight.scalar_type() == dtype ? pack(weight) : weight;
+/// What prepares the weight of a linear layer. A weight that is kept in a smaller dtype is converted at each call, so
+/// it stays plain.
+WeightConversion linear_packing(const Placement& placement) {
+  return [dtype = placement.dtype](const at::Tensor& weight) {
+    return weight.scalar_type() == dtype ? pack_linear_weight(weight) : weight;
   };
+}
+
+/// The same for a convolution, whose weight is channels_last unless it is packed.
+WeightConversion convolution_packing(const Placement& placement, const Conv2dOptions& options) {
+  return [dtype = placement.dtype, options](const at::Tensor& weight) {
+    const auto packed =
+        weight.scalar_type() == dtype ? pack_convolution_weight(weight, options.stride, options.padding) : weight;
+    return is_packed(packed) ? packed : packed.contiguous(at::MemoryFormat::ChannelsLast);
+  };
+}
+
+/// The layout of a convolution's weight before it is packed, which takes either: the stored one then costs no copy.
+at::MemoryFormat unpacked_format(const Placement& placement, std::int64_t kernel) {
+  const bool packs = placement.device.is_cpu() && kernel > 1 && packs_convolutions(placement.dtype);
+  return packs ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }
 
 }  // namespace
 
 Linear::Linear(const ModuleScope& scope, std::int64_t in_features, std::int64_t out_features, Bias bias)
-    : weight_(scope.take_layer("weight", {out_features, in_features}).then(packing(scope, &pack_linear_weight))),
+    : weight_(scope.take_layer("weight", {out_features, in_features}, linear_packing(scope.placement()))),
       dtype_(scope.placement().dtype),
       slot_(scope.layer({out_features, in_features})) {
   if (bias == Bias::kPresent) bias_ = scope.take("bias", {out_features});
@@ -56,13 +67,9 @@ at::Tensor Linear::of_prompts(const at::Tensor& prompts, const RunContext& ctx) 
 }
 
 Conv2d::Conv2d(const ModuleScope& scope, std::int64_t in_channels, std::int64_t out_channels, Conv2dOptions options)
-    : weight_(scope
-                  .take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
-                                 at::MemoryFormat::ChannelsLast)
-                  .then(packing(scope,
-                                [options](const at::Tensor& weight) {
-                                  return pack_convolution_weight(weight, options.stride, options.padding);
-                                }))),
+    : weight_(scope.take_deferred("weight", {out_channels, in_channels, options.kernel, options.kernel},
+                                  unpacked_format(scope.placement(), options.kernel),
+                                  convolution_packing(scope.placement(), options))),
       dtype_(scope.placement().dtype),
       options_(options),
       slot_(scope.layer({out_channels, in_channels, options.kernel, options.kernel})) {

@@ -23,7 +23,7 @@ def peak_memory_bytes():
 
 
 def load(options):
-    pipeline = DiffusionPipeline.from_pretrained(options["checkpoint"], torch_dtype=torch.float32)
+    pipeline = DiffusionPipeline.from_pretrained(options["checkpoint"], torch_dtype=getattr(torch, options["dtype"]))
     pipeline.scheduler = SCHEDULERS[options["scheduler"]].from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     if options["channels_last"]:

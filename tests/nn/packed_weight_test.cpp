@@ -88,6 +88,17 @@ TEST(PackedWeight, IsUnpackedToTheSameNumbers) {
   }
 }
 
+// A weight is packed from the layout in which it is stored, without a copy in another one.
+TEST(PackedWeight, OfAConvolutionDoesNotDependOnTheLayoutBefore) {
+  for (const auto dtype : computed_dtypes()) {
+    if (!packs_convolutions(dtype)) continue;
+    const auto stored = at::randn({48, 33, 3, 3}).to(dtype);
+    const auto input = at::randn({2, 33, 6, 5}).to(dtype);
+    const auto found = packed_convolution(input, pack_convolution_weight(stored, 1, 1), {}, 1, 1);
+    EXPECT_TRUE(found.equal(packed_convolution(input, pack_convolution_weight(channels_last(stored), 1, 1), {}, 1, 1)));
+  }
+}
+
 // Batches of requests rely on it: an image must not depend on what shares its step.
 TEST(PackedWeight, ARowIsTheSameAloneAndInABatch) {
   for (const auto dtype : computed_dtypes()) {

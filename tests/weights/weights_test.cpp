@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "support.h"
 #include "tensor_support.h"
 #include "weights/stores/component_store.h"
@@ -17,7 +19,7 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Records which tensors are read and released.
+/// Records which tensors are read and released. From several threads, only `reads` is exact.
 class CountingStore : public MemoryStore {
  public:
   using MemoryStore::MemoryStore;
@@ -26,7 +28,7 @@ class CountingStore : public MemoryStore {
     if (failing) throw Error(ErrorCode::kCorruptData, "unet.safetensors shrank");
     return MemoryStore::read(name);
   }
-  mutable int reads = 0;
+  mutable std::atomic<int> reads = 0;
   bool failing = false;
   void release(const std::string& name) const override { released.push_back(name); }
   mutable std::vector<std::string> released;
@@ -134,15 +136,91 @@ TEST(DeferredWeight, AnotherFormIsMadeOnceAndReleasesTheFirst) {
   EXPECT_TRUE(watched.expired());
 }
 
-TEST(DeferredWeight, StoredFormMayLeaveMemoryOnceAnotherOneWasMade) {
-  int released = 0;
-  const DeferredWeight stored(at::ones({2, 3}), [&] { ++released; });
-  stored.then([](const at::Tensor& tensor) { return tensor; }).get();
-  EXPECT_EQ(released, 0) << "it is still used";
-  const auto doubled = stored.then([](const at::Tensor& tensor) { return tensor * 2; });
-  EXPECT_EQ(released, 0) << "it is made at the first use";
-  EXPECT_EQ(doubled.get().sum().item<double>(), 12);
-  EXPECT_EQ(released, 1);
+/// @return  what is kept of a weight of kernel_store: twice its values
+at::Tensor doubled(const at::Tensor& weight) {
+  return weight * 2;
+}
+
+TEST(DeferredWeight, AConvertedWeightReleasesWhatIsStored) {
+  const auto store = kernel_store({6, 6});
+  Weights weights(store, {});
+  const auto weight = weights.root().take_deferred("weight", {6, 6}, std::nullopt, &doubled);
+  EXPECT_EQ(store->reads, 0);
+  EXPECT_TRUE(same(weight.get(), at::arange(36, c10::kFloat).view({6, 6}) * 2));
+  EXPECT_EQ(store->released, std::vector<std::string>{"weight"});
+}
+
+TEST(DeferredWeight, AWeightThatIsKeptAsItIsStaysAView) {
+  const auto store = kernel_store({6, 6});
+  Weights weights(store, {});
+  const auto weight = weights.root().take_layer("weight", {6, 6}, [](const at::Tensor& stored) { return stored; });
+  EXPECT_EQ(weight.whole(c10::kFloat).const_data_ptr(), store->read("weight").const_data_ptr());
+  EXPECT_TRUE(store->released.empty());
+}
+
+TEST(DeferredWeight, IsConvertedOffCpu) {
+  Weights weights(kernel_store({6, 6}), {c10::kMeta, c10::kFloat});
+  const auto narrow = [](const at::Tensor& weight) { return weight.narrow(0, 0, 1); };
+  EXPECT_EQ(weights.root().take_deferred("weight", {6, 6}, std::nullopt, narrow).get().size(0), 1);
+}
+
+std::shared_ptr<CountingStore> store_of_many(int count) {
+  std::map<std::string, at::Tensor> tensors;
+  for (int i = 0; i < count; ++i) tensors.emplace(std::to_string(i), at::full({4, 4}, i, c10::kFloat));
+  return std::make_shared<CountingStore>(std::move(tensors), "unet.safetensors");
+}
+
+TEST(Weights, PrepareMakesEachWeightOnceAndCountsItThen) {
+  constexpr int kCount = 50;
+  const auto store = store_of_many(kCount);
+  std::vector<double> progress;
+  const std::int64_t bytes = kCount * 4 * 4 * 4;
+  Weights weights(store, {},
+                  {.meter = std::make_shared<LoadMeter>(bytes, [&](double part) { progress.push_back(part); })});
+  std::atomic<int> made = 0;
+  std::vector<DeferredWeight> taken;
+  for (int i = 0; i < kCount; ++i) {
+    taken.push_back(
+        weights.root().take_deferred(std::to_string(i), {4, 4}, std::nullopt, [&](const at::Tensor& weight) {
+          ++made;
+          return weight + 1;
+        }));
+  }
+  weights.finish();
+  EXPECT_TRUE(progress.empty());
+  weights.prepare();
+  EXPECT_EQ(made, kCount);
+  EXPECT_EQ(progress.size(), static_cast<std::size_t>(kCount));
+  EXPECT_DOUBLE_EQ(progress.back(), 1);
+  for (int i = 0; i < kCount; ++i) EXPECT_EQ(taken[static_cast<std::size_t>(i)].get().max().item<int>(), i + 1);
+  weights.prepare();
+  EXPECT_EQ(made, kCount) << "not again";
+}
+
+TEST(Weights, PrepareLeavesOutWhatIsLeftToItsFirstUse) {
+  const std::map<std::string, at::Tensor> tensors{{"encoder.weight", at::ones({2, 2})},
+                                                  {"encoders.weight", at::ones({2, 2})}};
+  const auto store = std::make_shared<CountingStore>(tensors, "vae.safetensors");
+  std::vector<double> progress;
+  Weights weights(store, {},
+                  {.meter = std::make_shared<LoadMeter>(32, [&](double part) { progress.push_back(part); })});
+  const auto encoder = weights.root() / "encoder";
+  encoder.prepare_at_first_use();
+  const auto seldom = encoder.take_deferred("weight", {2, 2}, std::nullopt, &doubled);
+  (weights.root() / "encoders").take_deferred("weight", {2, 2}, std::nullopt, &doubled);
+  EXPECT_EQ(progress, std::vector<double>{0.5}) << "what is left to its first use counts when it is taken";
+  weights.prepare();
+  EXPECT_EQ(progress.back(), 1);
+  EXPECT_EQ(store->reads, 1);
+  EXPECT_TRUE(same(seldom.get(), at::full({2, 2}, 2.0)));
+}
+
+TEST(Weights, PrepareReportsAFileThatChanged) {
+  const auto store = store_of_many(3);
+  Weights weights(store, {});
+  for (const char* name : {"0", "1", "2"}) weights.root().take_deferred(name, {4, 4}, std::nullopt, &doubled);
+  store->failing = true;
+  EXPECT_EQ(error_of([&] { weights.prepare(); }), "corrupt_data: unet.safetensors shrank");
 }
 
 TEST(DeferredWeight, FailedLoadIsRetried) {

@@ -90,6 +90,13 @@ at::Tensor per_patch_channel(const at::Tensor& numbers, const at::Tensor& like) 
   return numbers.view({1, -1, 1, 1}).to(like.device(), like.scalar_type());
 }
 
+/// Images that are made from prompts only never need the encoder.
+ModuleScope encoder_scope(const ModuleScope& scope) {
+  auto encoder = scope / "encoder";
+  encoder.prepare_at_first_use();
+  return encoder;
+}
+
 }  // namespace
 
 AutoencoderKLConfig AutoencoderKLConfig::from(Config& config) {
@@ -134,7 +141,7 @@ at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScope& scope)
     : config_(config),
       offload_handle_(scope.offload_handle()),
-      encoder_(scope / "encoder",
+      encoder_(encoder_scope(scope),
                half_options(config, config.block_out_channels, config.in_channels, 2 * config.latent_channels)),
       decoder_(scope / "decoder",
                half_options(config, config.decoder_block_out_channels.value_or(config.block_out_channels),

@@ -42,6 +42,7 @@ std::unique_ptr<QwenPromptEncoder> load_qwen_prompt_encoder(const Checkpoint& fo
     Weights weights(source->weights(Component::kTextEncoder), placement, context);
     Qwen3TextModel model(config, layers, weights.root());
     weights.finish();
+    weights.prepare();
     return model;
   };
   std::function<Qwen3TextModel()> reload;

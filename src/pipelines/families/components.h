@@ -57,6 +57,7 @@ Model load_model(std::shared_ptr<const TensorStore> store, const ModelConfig& co
   Weights weights(std::move(store), placement, std::move(context));
   Model model(config, ModuleScope(weights.root(), std::move(layers)));
   weights.finish();
+  weights.prepare();
   return model;
 }
 

@@ -10,19 +10,12 @@ const at::Tensor& DeferredWeight::get() const {
   return state_->tensor;
 }
 
-DeferredWeight::DeferredWeight(at::Tensor made, std::function<void()> release)
-    : DeferredWeight(std::function<at::Tensor()>()) {
+DeferredWeight::DeferredWeight(at::Tensor made) : DeferredWeight(std::function<at::Tensor()>()) {
   std::call_once(state_->once, [&] { state_->tensor = std::move(made); });
-  state_->release = std::move(release);
 }
 
 DeferredWeight DeferredWeight::then(std::function<at::Tensor(const at::Tensor&)> convert) const {
-  return DeferredWeight([source = *this, convert = std::move(convert)] {
-    const auto& stored = source.get();
-    auto converted = convert(stored);
-    if (source.state_->release && !converted.is_same(stored)) source.state_->release();
-    return converted;
-  });
+  return DeferredWeight([source = *this, convert = std::move(convert)] { return convert(source.get()); });
 }
 
 }  // namespace easel

@@ -16,9 +16,7 @@ class DeferredWeight {
  public:
   /// @param make  called at the first use; if it throws, the next use tries again
   explicit DeferredWeight(std::function<at::Tensor()> make) : state_(std::make_shared<State>(std::move(make))) {}
-  /// @param release  called when another form has been made from this one, which may then leave memory: a view of a
-  ///                 mapped file, for example; may be empty
-  explicit DeferredWeight(at::Tensor made, std::function<void()> release = {});
+  explicit DeferredWeight(at::Tensor made);
 
   /// The same weight in another form, made from this one at its first use. This one is released then.
   DeferredWeight then(std::function<at::Tensor(const at::Tensor&)> convert) const;
@@ -33,7 +31,6 @@ class DeferredWeight {
     std::once_flag once;
     std::function<at::Tensor()> make;
     at::Tensor tensor;
-    std::function<void()> release;
   };
   std::shared_ptr<State> state_;
 };

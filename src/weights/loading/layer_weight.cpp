@@ -15,16 +15,11 @@ at::Tensor look_up(const at::Tensor& table, const at::Tensor& indices, c10::Scal
 
 }  // namespace
 
-LayerWeight LayerWeight::then(std::function<at::Tensor(const at::Tensor&)> convert) const {
-  const auto* tensor = std::get_if<DeferredWeight>(&weight_);
-  return tensor == nullptr ? *this : LayerWeight(tensor->then(std::move(convert)));
-}
-
 at::Tensor LayerWeight::whole(c10::ScalarType dtype) const {
   if (const auto* blocks = std::get_if<QuantizedWeight>(&weight_)) return blocks->decode(dtype);
   const auto& tensor = std::get<DeferredWeight>(weight_).get();
   if (tensor.scalar_type() == dtype) return tensor;
-  return (tensor.is_mkldnn() ? tensor.to_dense() : tensor).to(dtype);  // the form of `then` may be oneDNN's
+  return (tensor.is_mkldnn() ? tensor.to_dense() : tensor).to(dtype);  // it may have been packed for oneDNN
 }
 
 at::Tensor LayerWeight::rows(const at::Tensor& indices, c10::ScalarType dtype) const {

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <variant>
 
@@ -19,9 +18,6 @@ class LayerWeight {
  public:
   explicit LayerWeight(DeferredWeight tensor) : weight_(std::move(tensor)) {}
   explicit LayerWeight(QuantizedWeight blocks) : weight_(std::move(blocks)) {}
-
-  /// The same weight in another form, as DeferredWeight::then; blocks stay as they are.
-  LayerWeight then(std::function<at::Tensor(const at::Tensor&)> convert) const;
 
   // Results must not be written. @throws Error(kCorruptData)  as DeferredWeight::get
 

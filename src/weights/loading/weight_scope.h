@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,6 +17,9 @@
 namespace easel {
 
 class Weights;  // weights/loading/weights.h
+
+/// Another form of a weight, for example the layout of a library's kernels.
+using WeightConversion = std::function<at::Tensor(const at::Tensor&)>;
 
 /// A place in the tree of names, e.g. "down_blocks.0.resnets.1". Cheap to copy; the Weights must outlive it.
 class WeightScope {
@@ -35,15 +39,22 @@ class WeightScope {
   at::Tensor take(const std::string& name, at::IntArrayRef shape) const;
   /// The same for a large weight of a layer, which must convert it to the placement's dtype at each call: with
   /// WeightStorage::kStored it stays in the stored dtype, and so do 8-bit floating point and the weights of GGUF files.
-  /// With a `format` it is laid out in that format, on a CPU at its first use and on other devices now, so that no step
-  /// has to do it.
+  /// With a `format` it is laid out in that format, on a CPU at its first use or by Weights::prepare, and on other
+  /// devices now, so that no step has to do it.
+  /// @param convert  what is kept instead of the weight, made from it at the same time; the stored pages may leave
+  ///                 memory then. Empty: the weight itself. Called from any thread
   /// @throws Error(kInternal)  taken before, which is a mistake in the model
   DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape,
-                               std::optional<at::MemoryFormat> format = std::nullopt) const;
+                               std::optional<at::MemoryFormat> format = std::nullopt,
+                               WeightConversion convert = {}) const;
   /// The weight of a layer that converts it to the dtype of its arithmetic at each call. Blocks of fewer bits and 8-bit
   /// floating point stay as they are stored; for others as take_deferred, in the layout in which they are stored.
+  /// @param convert  as for take_deferred, of weights that are not in blocks
   /// @throws Error(kInternal)  taken before, which is a mistake in the model
-  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape) const;
+  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape, WeightConversion convert = {}) const;
+  /// Says that many requests do not need the weights under this scope, so that Weights::prepare leaves them to their
+  /// first use. To be called before they are taken.
+  void prepare_at_first_use() const;
   /// Marks a tensor, if there is one, as known and not needed.
   void skip(const std::string& name) const;
   /// Of the tensors taken. The device may be kMeta, for names and shapes only.

@@ -1,13 +1,16 @@
 #include "weights/loading/weights.h"
 
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "core/mutex.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "tensor/free_memory.h"
@@ -83,11 +86,27 @@ LoadedTensor load_tensor(const TensorStore& store, const std::string& name, cons
   return loaded;
 }
 
+/// The same in another form. @param convert  may be empty
+at::Tensor load_converted(const TensorStore& store, const std::string& name, const Placement& placement,
+                          std::optional<at::MemoryFormat> format, const WeightConversion& convert) {
+  const auto [loaded, is_view] = load_tensor(store, name, placement, format, /*upload=*/nullptr);
+  if (!convert) return loaded;
+  auto converted = convert(loaded);
+  if (is_view && !converted.is_same(loaded)) store.release(name);
+  return converted;
+}
+
 }  // namespace
 
 struct Weights::State {
+  struct Unprepared {
+    std::string name;
+    DeferredWeight weight;
+  };
   std::set<std::string> known;  // taken or skipped
   std::vector<std::string> faults;
+  std::vector<Unprepared> unprepared;
+  std::vector<std::string> left_to_first_use;  // prefixes of names
   bool files_noted = false;
 };
 
@@ -125,7 +144,7 @@ at::Tensor Weights::take(const std::string& name, at::IntArrayRef shape) {
 }
 
 DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef shape,
-                                      std::optional<at::MemoryFormat> format) {
+                                      std::optional<at::MemoryFormat> format, WeightConversion convert) {
   if (!check(name, shape)) {
     // No tensor is stored that could tell the dtype; half precision is what kStored is meant for.
     auto missing = placement_;
@@ -138,24 +157,36 @@ DeferredWeight Weights::take_deferred(const std::string& name, at::IntArrayRef s
   const bool keeps = is_float8(info.dtype) || info.keep_stored ||
                      (where.storage == WeightStorage::kStored && placement_.device.is_cpu());
   if (keeps && c10::elementSize(info.dtype) < c10::elementSize(where.dtype)) where.dtype = info.dtype;
-  const bool now = !format || component_ || !placement_.device.is_cpu();
-  if (!now) note_files();
-  DeferredWeight weight =
-      now ? DeferredWeight(load_now(name, where, format), [store = store_, name] { store->release(name); })
-          : DeferredWeight([store = store_, name, where, format] {
-              return load_tensor(*store, name, where, format, /*upload=*/nullptr).tensor;
-            });
-  count(name);
+  const bool now = (!format && !convert) || component_ || !placement_.device.is_cpu();
+  if (now) {
+    DeferredWeight weight(load_now(name, where, format));
+    count(name);
+    return convert ? weight.then(std::move(convert)) : weight;
+  }
+  note_files();
+  DeferredWeight weight([store = store_, name, where, format, convert = std::move(convert)] {
+    return load_converted(*store, name, where, format, convert);
+  });
+  if (left_to_first_use(name)) {
+    count(name);
+  } else {
+    state_->unprepared.push_back({name, weight});
+  }
   return weight;
 }
 
-LayerWeight Weights::take_layer(const std::string& name, at::IntArrayRef shape) {
+bool Weights::left_to_first_use(const std::string& name) const {
+  return std::ranges::any_of(state_->left_to_first_use,
+                             [&](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
+LayerWeight Weights::take_layer(const std::string& name, at::IntArrayRef shape, WeightConversion convert) {
   const auto* info = store_->find(name);
   if (info == nullptr || info->blocks == nullptr || at::IntArrayRef(info->shape) != shape) {
-    return LayerWeight(take_deferred(name, shape, std::nullopt));
+    return LayerWeight(take_deferred(name, shape, std::nullopt, std::move(convert)));
   }
   auto stored = store_->read_blocks(name);
-  if (!stored) return LayerWeight(take_deferred(name, shape, std::nullopt));
+  if (!stored) return LayerWeight(take_deferred(name, shape, std::nullopt, std::move(convert)));
   check(name, shape);
   const auto place_part = [&](const at::Tensor& part) {
     auto where = load_placement_;
@@ -215,6 +246,20 @@ void Weights::finish() {
   throw Error(ErrorCode::kCorruptData, concat(store_->where(), " does not fit its config: ", join(faults, "; "), rest));
 }
 
+void Weights::prepare() {
+  const auto unprepared = std::exchange(state_->unprepared, {});
+  std::atomic<std::size_t> next = 0;
+  Mutex meter;
+  // Each thread takes whole weights, within which libtorch and oneDNN do not use further threads.
+  at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
+    for (auto i = next++; i < unprepared.size(); i = next++) {
+      unprepared[i].weight.get();
+      const MutexLock lock(meter);
+      count(unprepared[i].name);
+    }
+  });
+}
+
 bool WeightScope::has(const std::string& name) const {
   return weights_->store_->find(full(name)) != nullptr;
 }
@@ -224,12 +269,16 @@ at::Tensor WeightScope::take(const std::string& name, at::IntArrayRef shape) con
 }
 
 DeferredWeight WeightScope::take_deferred(const std::string& name, at::IntArrayRef shape,
-                                          std::optional<at::MemoryFormat> format) const {
-  return weights_->take_deferred(full(name), shape, format);
+                                          std::optional<at::MemoryFormat> format, WeightConversion convert) const {
+  return weights_->take_deferred(full(name), shape, format, std::move(convert));
 }
 
-LayerWeight WeightScope::take_layer(const std::string& name, at::IntArrayRef shape) const {
-  return weights_->take_layer(full(name), shape);
+LayerWeight WeightScope::take_layer(const std::string& name, at::IntArrayRef shape, WeightConversion convert) const {
+  return weights_->take_layer(full(name), shape, std::move(convert));
+}
+
+void WeightScope::prepare_at_first_use() const {
+  weights_->state_->left_to_first_use.push_back(prefix_ + ".");
 }
 
 void WeightScope::skip(const std::string& name) const {

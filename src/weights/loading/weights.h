@@ -17,7 +17,8 @@ namespace easel {
 
 /// The loading of one component: every tensor is taken once, and none may be left over.
 ///
-/// Use: a model takes its tensors from root(), then finish(). Not thread-safe.
+/// Use: a model takes its tensors from root(), then finish(), then prepare() unless the model may never be called. Not
+/// thread-safe.
 class Weights {
  public:
   /// @param context  who follows the loading
@@ -31,16 +32,23 @@ class Weights {
   ///                              twenty, and how many more there are. Names --ignore-tensors if all are unexpected
   void finish();
 
+  /// Prepares the weights that were taken for their first use, on all threads that libtorch computes with, so that the
+  /// first request does not wait for it. Their progress counts only now.
+  /// @throws Error(kCorruptData)  a file has changed since it was opened
+  void prepare();
+
  private:
   friend class WeightScope;
   struct State;
   at::Tensor take(const std::string& name, at::IntArrayRef shape);
-  DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format);
-  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape);
+  DeferredWeight take_deferred(const std::string& name, at::IntArrayRef shape, std::optional<at::MemoryFormat> format,
+                               WeightConversion convert);
+  LayerWeight take_layer(const std::string& name, at::IntArrayRef shape, WeightConversion convert);
   at::Tensor load_now(const std::string& name, const Placement& where, std::optional<at::MemoryFormat> format);
   /// What becomes of every tensor that was placed: its memory, its files, and its turn on the device.
   at::Tensor keep(const std::string& name, at::Tensor tensor, bool is_view);
   bool check(const std::string& name, at::IntArrayRef shape);
+  bool left_to_first_use(const std::string& name) const;
   void count(const std::string& name);
   void note_files();
 
