@@ -191,7 +191,7 @@ void LayerNames::add_text_encoder(const std::shared_ptr<LayerTable>& encoder) {
     // transformers 5 dropped the inner module; files and checkpoints may name it or not.
     const auto name = own_name.starts_with(kTextModel) ? own_name.substr(kTextModel.size()) : own_name;
     for (const auto& spelled : {name, std::string(kTextModel) + name}) {
-      layers_.emplace(component + "." + spelled, ref);
+      layers_.emplace(concat(component, '.', spelled), ref);
       for (const auto& [now, then] : kOldAttention) {
         if (!spelled.ends_with(now)) continue;
         layers_.emplace(concat(component, '.', spelled.substr(0, spelled.size() - now.size()), then), ref);
