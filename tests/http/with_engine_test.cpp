@@ -107,15 +107,18 @@ TEST(WithEngine, ConcurrentRequestsGetTheirOwnImages) {
 TEST(WithEngine, EditsWaitForTheMemoryOfDecodedImages) {
   std::promise<void> release;
   const auto released = release.get_future().share();
-  Drawing drawing({.on_call = [released](const FakeCall&) { released.wait(); }}, /*max_waiting=*/64,
-                  {.max_body_bytes = 4096, .max_upload_bytes = 8192, .upload_memory = 16384});
+  Drawing drawing({.on_call =
+                       [released](const FakeCall& call) {
+                         if (call.kind == FakeCallKind::kBegin) released.wait();
+                       }},
+                  /*max_waiting=*/64, {.max_body_bytes = 4096, .max_upload_bytes = 8192, .upload_memory = 16384});
   const auto body = concat(R"({"prompt":"a cat","seed":5,"image":")", flat_image_base64("x", 1, 64, 64), R"("})");
   const auto edit = [&drawing, body](Fields fields = {}) {
     fields.emplace_back("Content-Type", "application/json");
     return RawClient(drawing.port).exchange(request_text("POST", "/v1/images/edits", body, fields));
   };
   auto first = std::async(std::launch::async, edit, Fields());
-  ASSERT_TRUE(eventually([&] { return !drawing.record->calls().empty(); }));
+  ASSERT_TRUE(eventually([&] { return !drawing.record->calls(FakeCallKind::kBegin).empty(); }));
   auto second = std::async(std::launch::async, edit, Fields());
   EXPECT_EQ(second.wait_for(100ms), std::future_status::timeout);
   EXPECT_NE(drawing.get("/metrics").body.find("{state=\"waiting\"} 0"), std::string::npos) << "it is not queued yet";
