@@ -4,6 +4,7 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -14,11 +15,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Without white space, quotes and a comment.
+/// Without white space and quotes.
 std::string plain_value(std::string text) {
-  if (const auto comment = text.find(" #"); comment != std::string::npos) text.resize(comment);
   std::erase_if(text, [](unsigned char c) { return std::isspace(c) != 0 || c == '"' || c == '\''; });
   return text;
+}
+
+std::string without_comment(const std::string& line) {
+  const auto comment = line.starts_with('#') ? 0 : std::min(line.find(" #"), line.find("\t#"));
+  return line.substr(0, comment);
+}
+
+/// The values of a key in a line of YAML, in block style ("key: value") or flow style ("{key: value, other: 1}").
+std::vector<std::string> values_of(const std::string& line, const std::string& key) {
+  constexpr const char* kBlanks = " \t\"'";
+  std::vector<std::string> values;
+  for (auto at = line.find(key); at != std::string::npos; at = line.find(key, at + 1)) {
+    const bool is_word =
+        at == 0 || (std::isalnum(static_cast<unsigned char>(line[at - 1])) == 0 && line[at - 1] != '_');
+    const auto colon = line.find_first_not_of(kBlanks, at + key.size());
+    if (!is_word || colon == std::string::npos || line[colon] != ':') continue;
+    values.push_back(plain_value(line.substr(colon + 1, line.find_first_of(",}", colon) - colon - 1)));
+  }
+  return values;
 }
 
 /// The names that trainers give the two kinds. @throws Error(kUnsupported)
@@ -51,13 +70,12 @@ std::optional<PredictionType> read_yaml_prediction_type(const std::string& path)
   std::ifstream file(path);
   const auto source = fs::path(path).filename().string();
   for (std::string line; std::getline(file, line);) {
-    const auto colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    const auto key = plain_value(line.substr(0, colon)), value = plain_value(line.substr(colon + 1));
-    if (key == "parameterization") {
-      return PredictionType{prediction_named(value, path + ": `parameterization`"), source};
+    line = without_comment(line);
+    if (const auto values = values_of(line, "parameterization"); !values.empty()) {
+      return PredictionType{prediction_named(values.front(), path + ": `parameterization`"), source};
     }
-    if (key == "target" && value.find("denoiser_scaling.") != std::string::npos) {
+    for (const auto& value : values_of(line, "target")) {
+      if (value.find("denoiser_scaling.") == std::string::npos) continue;
       return PredictionType{prediction_of_scaling(value, path + ": the scaling of the denoiser"), source};
     }
   }

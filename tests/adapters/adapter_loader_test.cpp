@@ -124,14 +124,20 @@ TEST_F(AdapterLoaderTest, TrailingOnesOfAShapeAreIgnored) {
 
 TEST_F(AdapterLoaderTest, NamesWithPeftsWrappingAreUnderstood) {
   const std::string layer = "mid_block.attentions.0.proj_in";
-  for (const auto& wrapped : {"base_model.model." + layer, "base_model.model.unet." + layer, layer}) {
-    for (const std::string infix : {"", ".default"}) {
+  for (const auto& wrapped :
+       {"base_model.model." + layer, "base_model.model.unet." + layer, "unet.base_model.model." + layer, layer}) {
+    for (const std::string infix : {"", ".default", ".weight_2"}) {
       const Tensors tensors = {{wrapped + ".lora_A" + infix + ".weight", at::ones({2, 8})},
                                {wrapped + ".lora_B" + infix + ".weight", at::ones({6, 2})},
                                {wrapped + ".lora_magnitude_vector" + infix + ".weight", at::ones({6})}};
       EXPECT_EQ(load(tensors)->layers.at(0).slot->name, layer) << wrapped << infix;
     }
   }
+  EXPECT_EQ(load({{layer + ".lora_A.weight", at::ones({2, 8})},
+                  {layer + ".lora_B.weight", at::ones({6, 2})},
+                  {layer + ".lora_magnitude_vector.default", at::ones({6})}})
+                ->layers.size(),
+            1u);
   expect_rejected({{"base_model.model.conv_out.lora_A.default.weight", at::ones({2, 8})}}, ErrorCode::kInvalidArgument,
                   "`base_model.model.conv_out.lora_A.default.weight` does not belong to any layer");
 }
@@ -140,11 +146,11 @@ TEST_F(AdapterLoaderTest, WhatOneTrainerAddsIsUnderstood) {
   auto tensors = with(low_rank(), "global_step", at::ones({1}, at::kLong));
   tensors["bundle_emb.word.clip_l"] = at::full({2, 8}, 3, at::kHalf);
   tensors["bundle_emb.word.clip_g"] = at::ones({2, 12});
-  tensors["bundle_emb.one.string_to_param.*"] = at::ones({8});
+  tensors["bundle_emb.o.ne.string_to_param.*"] = at::ones({8});
   const auto bound = load(tensors);
   EXPECT_EQ(bound->layers.size(), 1u);
   ASSERT_EQ(bound->words.size(), 2u);
-  EXPECT_EQ(bound->words[0]->word, "one");
+  EXPECT_EQ(bound->words[0]->word, "o.ne");
   EXPECT_EQ(bound->words[0]->vectors.begin()->second.sizes(), at::IntArrayRef({1, 8}));
   EXPECT_EQ(bound->words[1]->word, "word");
   EXPECT_EQ(bound->words[1]->vectors.at("clip_l").sum().item<double>(), 48);
@@ -158,6 +164,9 @@ TEST_F(AdapterLoaderTest, WhatOneTrainerAddsIsUnderstood) {
   for (const char* key : {"bundle_emb.word.t5", "bundle_emb.word", "bundle_emb..clip_l"}) {
     expect_rejected(with(low_rank(), key, at::ones({2, 8})), ErrorCode::kUnsupported, key);
   }
+  expect_rejected({{"bundle_emb.word.clip_l", at::ones({2, 8})}}, ErrorCode::kCorruptData,
+                  "holds embeddings of words, but no tensors of an adapter");
+  expect_rejected({{"global_step", at::ones({1})}}, ErrorCode::kCorruptData, "holds no tensors of an adapter");
   expect_rejected(with(low_rank(), "bundle_emb.word.clip_l", at::full({2, 8}, NAN)), ErrorCode::kCorruptData,
                   "`bundle_emb.word.clip_l` holds numbers that are not finite");
 }

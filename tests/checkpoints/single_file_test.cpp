@@ -129,6 +129,17 @@ TEST_F(SingleFileChecks, PredictionTypeOfAConfigNextToTheFile) {
   folder_.write("m.yaml",
                 "      scaling_config:\n        target: sgm.modules.diffusionmodules.denoiser_scaling.VScaling\n");
   EXPECT_EQ(scheduler()["prediction_type"], "v_prediction");
+  for (const char* yaml : {"model: {params: {parameterization: v, linear_end: 0.012}}\n",
+                           "\tparameterization : 'v'\r\n", "\xef\xbb\xbf\"parameterization\": v",
+                           "d: {target: a.DiscreteDenoiser, s: {target: \"x.denoiser_scaling.VScaling\"}}"}) {
+    folder_.write("m.yaml", yaml);
+    EXPECT_EQ(scheduler()["prediction_type"], "v_prediction") << yaml;
+  }
+  for (const char* yaml :
+       {"# parameterization: v\n", "  params: {}  # parameterization: v\n", "", "my_parameterization: v\n"}) {
+    folder_.write("m.yaml", yaml);
+    EXPECT_EQ(open().prediction_source, "its family") << yaml;
+  }
   folder_.write("m.yaml", "        target: sgm.modules.diffusionmodules.denoiser_scaling.EDMScaling\n");
   EXPECT_THAT(message_of([&] { open(); }), HasSubstr("EDMScaling"));
   folder_.write("m.yaml", "    parameterization: x0\n");

@@ -185,6 +185,12 @@ TEST(Edits, JsonBodiesCarryBase64Images) {
                                    {{"prompt", "a cat"}, {"images", {{{"image_url", url}}}}},
                                    {{"prompt", "a cat"}, {"images", {url, {{"image_url", url}}}}},
                                    {{"prompt", "a cat"}, {"image", {url, base64}}},
+                                   {{"prompt", "a cat"}, {"image", {{"image_url", {{"url", url}}}}}},
+                                   {{"prompt", "a cat"}, {"image", {{"image_url", {{"url", url}, {"detail", "low"}}}}}},
+                                   {{"prompt", "a cat"}, {"images", {{{"image_url", {{"url", base64}}}}}}},
+                                   {{"prompt", "a cat"}, {"image", {{"b64_json", base64}}}},
+                                   {{"prompt", "a cat"}, {"images", {{{"b64_json", base64}, {"image_url", nullptr}}}}},
+                                   {{"prompt", "a cat"}, {"image", url}, {"mask", {{"b64_json", base64}}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"images", {url}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", {{"image_url", url}}}},
                                    {{"prompt", "a cat"}, {"image", url}, {"mask", nullptr}}}) {
@@ -195,17 +201,21 @@ TEST(Edits, JsonBodiesCarryBase64Images) {
     nlohmann::json body;
     const char* param;
   };
-  for (const auto& [body, param] :
-       std::vector<Case>{{{{"prompt", "x"}}, "image"},
-                         {{{"prompt", "x"}, {"image", "!!!!"}}, "image"},
-                         {{{"prompt", "x"}, {"image", 5}}, "image"},
-                         {{{"prompt", "x"}, {"image", "https://example.com/a.png"}}, "image"},
-                         {{{"prompt", "x"}, {"image", "data:image/png,abc"}}, "image"},
-                         {{{"prompt", "x"}, {"images", nlohmann::json::array()}}, "images"},
-                         {{{"prompt", "x"}, {"images", url}}, "images"},
-                         {{{"prompt", "x"}, {"images", std::vector<std::string>(17, url)}}, "image"},
-                         {{{"prompt", "x"}, {"images", {{{"file_id", "file-1"}}}}}, "images"},
-                         {{{"prompt", "x"}, {"image", url}, {"mask", "no"}}, "mask"}}) {
+  for (const auto& [body, param] : std::vector<Case>{
+           {{{"prompt", "x"}}, "image"},
+           {{{"prompt", "x"}, {"image", "!!!!"}}, "image"},
+           {{{"prompt", "x"}, {"image", 5}}, "image"},
+           {{{"prompt", "x"}, {"image", "https://example.com/a.png"}}, "image"},
+           {{{"prompt", "x"}, {"image", "data:image/png,abc"}}, "image"},
+           {{{"prompt", "x"}, {"images", nlohmann::json::array()}}, "images"},
+           {{{"prompt", "x"}, {"images", url}}, "images"},
+           {{{"prompt", "x"}, {"images", std::vector<std::string>(17, url)}}, "image"},
+           {{{"prompt", "x"}, {"images", {{{"file_id", "file-1"}}}}}, "images"},
+           {{{"prompt", "x"}, {"image", {{"image_url", {{"href", url}}}}}}, "image"},
+           {{{"prompt", "x"}, {"image", {{"image_url", {{"url", 5}}}}}}, "image"},
+           {{{"prompt", "x"}, {"image", {{"image_url", {{"url", "https://example.com/a.png"}}}}}}, "image"},
+           {{{"prompt", "x"}, {"image", {{"image_url", url}, {"b64_json", base64}}}}, "image"},
+           {{{"prompt", "x"}, {"image", url}, {"mask", "no"}}, "mask"}}) {
     const auto response = edit_json(server, body);
     EXPECT_EQ(response.status, 400) << body.dump().substr(0, 100);
     EXPECT_EQ(error_of(response)["param"], param) << body.dump().substr(0, 100);

@@ -3,8 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+#include <vector>
 
+#include "http/openai/requests/decoding_places.h"
 #include "http/support/scripted_engine.h"
 #include "http/wire/http_error.h"
 #include "image/pillow_blur.h"
@@ -230,6 +236,35 @@ TEST(InputImages, LargeJpegFilesAreDecodedAtAFraction) {
   EXPECT_EQ(asked.image->width, 100);
   EXPECT_EQ(with(upload_of(file), ImageTask::kEdit, model, {}, 150, 80).image->width, 200);
   EXPECT_EQ(with(upload_of(file), ImageTask::kUpscale, upscaler()).image->width, 200);
+}
+
+TEST(InputImages, TwoAreDecodedAtATimeAndOthersWait) {
+  DecodingPlaces places;
+  std::atomic<int> inside = 0, most = 0, finished = 0;
+  std::atomic<bool> release = false;
+  const auto decode = [&] {
+    const int now = ++inside;
+    for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+    }
+    release.wait(false);
+    --inside;
+    ++finished;
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 5; ++i) threads.emplace_back([&] { places.use(decode); });
+  constexpr std::chrono::milliseconds kPause{20};
+  for (int waited = 0; inside < 2 && waited < 500; ++waited) std::this_thread::sleep_for(kPause);
+  std::this_thread::sleep_for(kPause);
+  EXPECT_EQ(inside, 2);
+  release = true;
+  release.notify_all();
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(finished, 5);
+  EXPECT_LE(most, 2);
+  EXPECT_THROW(places.use([] { throw std::runtime_error("damaged"); }), std::runtime_error);
+  EXPECT_EQ(places.use([] { return 7; }), 7) << "a failure gives its place back";
+  EXPECT_THROW(places.use([] { throw std::runtime_error("damaged"); }), std::runtime_error);
+  EXPECT_EQ(places.use([] { return 8; }), 8);
 }
 
 TEST(InputImages, UploadAndOutputLimitsAreSeparate) {

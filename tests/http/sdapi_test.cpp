@@ -255,6 +255,19 @@ TEST(Sdapi, Img2imgReadsMasksAsA1111Does) {
   EXPECT_EQ(post(server, "img2img", {{"prompt", "a cat"}, {"init_images", {"?"}}}).status, 422);
 }
 
+// The model's own size is 24 x 16.
+TEST(Sdapi, Img2imgWithoutASizeScalesPhotographsToTheModelsArea) {
+  const RunningServer server;
+  json body = {{"prompt", "a cat"}, {"init_images", {image_text(200, 100, 9)}}};
+  ASSERT_EQ(post(server, "img2img", body).status, 200);
+  EXPECT_EQ(server.engine.requests().back().width, 24);
+  EXPECT_EQ(server.engine.requests().back().height, 16);
+  body["width"] = 64;
+  body["height"] = 32;
+  ASSERT_EQ(post(server, "img2img", body).status, 200);
+  EXPECT_EQ(server.engine.requests().back().width, 64);
+}
+
 TEST(Sdapi, ProgressAndInterruptAreTheCallersOwn) {
   RunningServer server;
   EXPECT_EQ(server.get("/sdapi/v1/progress").json()["state"]["job_count"], 0);

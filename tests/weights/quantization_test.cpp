@@ -138,7 +138,8 @@ TEST_F(Quantization, FormatsThatCannotBeReadAreRefusedByName) {
   EXPECT_THAT(refusal("a.weight_scale_2", at::zeros({})), HasSubstr("NVFP4"));
   EXPECT_THAT(refusal("a.qkv_proj.wscales", at::zeros({4})), HasSubstr("SVDQuant"));
   EXPECT_THAT(refusal("a.qzeros", byte), HasSubstr("GPTQ"));
-  EXPECT_THAT(refusal("a.weight", at::zeros({4, 4}, at::kChar)), HasSubstr("`a.weight`"));
+  EXPECT_THAT(refusal("a.weight", at::zeros({4, 4}, at::kChar)), HasSubstr("quantised to int8 (`a.weight`)"));
+  EXPECT_THAT(refusal("a.weight", at::zeros({4, 4}, at::kByte)), HasSubstr("quantised to uint8 (`a.weight`)"));
   EXPECT_EQ(refusal("a.weight", weights()), "no error");
   EXPECT_EQ(refusal("embeddings.position_ids", at::zeros({1, 77}, at::kLong)), "no error");
 }

@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
-#include <semaphore>
 #include <string>
 
 #include "easel/engine.h"
 #include "easel/server.h"
 #include "http/openai/delivery.h"
 #include "http/openai/request_record.h"
+#include "http/openai/requests/decoding_places.h"
 #include "http/openai/requests/image_memory.h"
 #include "http/openai/requests/image_upload.h"
 #include "http/openai/requests/openai_images.h"
@@ -66,8 +66,7 @@ class ImageEndpoints {
   /// Calls `decode`, which decodes uploaded images, when one of the places for that is free. Not to be nested.
   template <class Decode>
   auto with_decoding_place(const Decode& decode) {
-    const SemaphoreGuard guard(decoding_);
-    return decode();
+    return decoding_.use(decode);
   }
 
   /// Decodes the images of a request within the bound on the memory of all decoded images, which is as large as
@@ -85,22 +84,6 @@ class ImageEndpoints {
   Response file(const std::string& name) const;
 
  private:
-  /// Uploaded images are decoded by two threads at a time: each may take 256 MiB meanwhile.
-  static constexpr std::ptrdiff_t kMaxConcurrentDecodes = 2;
-  using DecodingPlaces = std::counting_semaphore<kMaxConcurrentDecodes>;
-
-  // Holds one of the places of a semaphore.
-  class SemaphoreGuard {
-   public:
-    explicit SemaphoreGuard(DecodingPlaces& places) : places_(places) { places_.acquire(); }
-    ~SemaphoreGuard() { places_.release(); }
-    SemaphoreGuard(const SemaphoreGuard&) = delete;
-    SemaphoreGuard& operator=(const SemaphoreGuard&) = delete;
-
-   private:
-    DecodingPlaces& places_;
-  };
-
   ImageUpload read_body(ImageTask task, const RequestHead& head, Client& client) const;
   ImageRequest read_request(ImageTask task, const ImageUpload& upload, const std::string& default_model,
                             const std::string& account);
@@ -111,7 +94,7 @@ class ImageEndpoints {
   const std::atomic<bool>& shutting_down_;
   UploadMemory upload_memory_;
   ImageMemory image_memory_;
-  DecodingPlaces decoding_{kMaxConcurrentDecodes};
+  DecodingPlaces decoding_;
   std::atomic<std::size_t> in_flight_ = 0;  // requests between submit and their end
 };
 

@@ -23,8 +23,6 @@ constexpr Suffix kSuffixes[] = {
     {".lora_mid.weight", AdapterTensorRole::kMid},
     {".lora_A.weight", AdapterTensorRole::kDown},
     {".lora_B.weight", AdapterTensorRole::kUp},
-    {".lora_A.default.weight", AdapterTensorRole::kDown},
-    {".lora_B.default.weight", AdapterTensorRole::kUp},
     {".lora_B.bias", AdapterTensorRole::kUpBias},
     {".lora.down.weight", AdapterTensorRole::kDown},
     {".lora.up.weight", AdapterTensorRole::kUp},
@@ -58,14 +56,24 @@ constexpr Suffix kSuffixes[] = {
     {".b_norm", AdapterTensorRole::kNormBias},
 };
 
-/// Without what PEFT adds to the names of the layers and parts of a model that it wraps: "base_model.model." at the
-/// beginning, and the name of the adapter, which is "default" unless a trainer chose another.
+/// Without what PEFT adds to the names of the layers and parts of a model that it wraps: "base_model.model." before the
+/// layer or between the name of the component and the layer, and the name of the adapter behind the part, which is
+/// "default" unless a trainer chose another.
 std::string without_peft_wrapping(std::string key) {
-  constexpr std::string_view kWrapper = "base_model.model.", kName = ".default";
-  if (key.starts_with(kWrapper)) key.erase(0, kWrapper.size());
-  for (const std::string_view part : {".lora_A", ".lora_B", ".lora_magnitude_vector"}) {
-    const auto at = key.find(concat(part, kName));
-    if (at != std::string::npos) key.erase(at + part.size(), kName.size());
+  constexpr std::string_view kWrapper = "base_model.model.";
+  const auto wrapper = key.find(kWrapper);
+  if (wrapper != std::string::npos && (wrapper == 0 || wrapper == key.find('.') + 1))
+    key.erase(wrapper, kWrapper.size());
+  for (const std::string_view part : {".lora_A.", ".lora_B.", ".lora_magnitude_vector."}) {
+    const auto found = key.rfind(part);
+    if (found == std::string::npos) continue;
+    const auto begin = found + part.size(), end = std::min(key.find('.', begin), key.size());
+    const auto rest = std::string_view(key).substr(end);
+    if (end > begin && (rest == ".weight" || rest == ".bias")) {
+      key.erase(begin, end + 1 - begin);
+    } else if (rest.empty() && key.ends_with(".default")) {  // older versions of PEFT
+      key.erase(begin - 1);
+    }
   }
   return key;
 }
@@ -75,10 +83,13 @@ bool is_left_over(const std::string& key) {
   return key == "global_step" || key.starts_with("bundle_emb.");
 }
 
-/// The word that an embedding is for and its text encoder, from "bundle_emb.WORD.clip_l".
+/// The word that an embedding is for and its text encoder, from "bundle_emb.WORD.clip_l". The word may contain dots.
 std::pair<std::string, std::string> word_and_part(const std::string& key) {
-  const auto begin = key.find('.') + 1, end = std::min(key.find('.', begin), key.size());
-  return {key.substr(begin, end - begin), key.substr(std::min(end + 1, key.size()))};
+  constexpr std::string_view kListed = ".string_to_param.*";
+  const auto begin = key.find('.') + 1;
+  const auto end = key.ends_with(kListed) ? key.size() - kListed.size() : key.rfind('.');
+  if (end == std::string::npos || end < begin) return {key.substr(begin), ""};
+  return {key.substr(begin, end - begin), key.substr(end + 1)};
 }
 
 const Suffix* suffix_of(std::string_view key) {
@@ -118,7 +129,11 @@ AdapterFile::AdapterFile(const std::string& path) : name_(path.substr(path.rfind
                                                   quote_name(module.keys.at(suffix->part)), " are the same part"));
     }
   }
-  if (by_name.empty()) throw Error(ErrorCode::kCorruptData, name_ + " holds no tensors");
+  if (by_name.empty()) {
+    throw Error(ErrorCode::kCorruptData,
+                concat(name_, words_.empty() ? " holds no tensors of an adapter"
+                                             : " holds embeddings of words, but no tensors of an adapter"));
+  }
   for (auto& [name, module] : by_name) modules_.push_back(std::move(module));
 }
 

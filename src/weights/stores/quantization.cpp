@@ -1,5 +1,7 @@
 #include "weights/stores/quantization.h"
 
+#include <c10/core/ScalarType.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -11,7 +13,6 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "tensor/placement.h"
 #include "weights/format/message_format.h"
 #include "weights/stores/tensor_table.h"
 
@@ -217,7 +218,8 @@ void refuse_unknown_quantization(const TensorStore& store) {
     const bool matrix = name.ends_with(".weight") && info.shape.size() > 1;
     if (matrix && info.dtype == c10::ScalarType::Undefined) throw unread_format(store, "less than 8 bits", name);
     if (matrix && c10::isIntegralType(info.dtype, /*includeBool=*/false)) {
-      throw unread_format(store, dtype_name(info.dtype), name);
+      throw unread_format(store, concat(info.dtype == c10::kByte ? "uint" : "int", 8 * c10::elementSize(info.dtype)),
+                          name);
     }
   }
 }

@@ -72,11 +72,16 @@ ordered_json kind_schema(const RequestField& field, const ServerOptions& limits)
   return std::visit(KindSchema{limits}, field.kind);
 }
 
-// One image, or several of them, each as a text or as OpenAI's object.
+// One image, or several of them, each as a text or as one of OpenAI's objects.
 ordered_json image_schema(const RequestField& field) {
   const ordered_json text = {{"type", "string"}, {"contentEncoding", "base64"}};
-  const ordered_json object = {
-      {"type", "object"}, {"required", {"image_url"}}, {"properties", {{"image_url", {{"type", "string"}}}}}};
+  const ordered_json url = {
+      {"anyOf",
+       {{{"type", "string"}},
+        {{"type", "object"}, {"required", {"url"}}, {"properties", {{"url", {{"type", "string"}}}}}}}}};
+  const ordered_json object = {{"type", "object"},
+                               {"oneOf", {{{"required", {"image_url"}}}, {{"required", {"b64_json"}}}}},
+                               {"properties", {{"image_url", url}, {"b64_json", {{"type", "string"}}}}}};
   const ordered_json one = {{"anyOf", {text, object}}};
   const ordered_json list = {{"type", "array"}, {"minItems", 1}, {"maxItems", kMaxListedImages}, {"items", one}};
   const std::string_view name = field.name;

@@ -126,22 +126,36 @@ std::string decode_base64_image(const char* field, const std::string& text, std:
   return std::move(*bytes);
 }
 
-// A text, or {"image_url": text}.
-std::string read_json_image(const char* field, const json& value, std::size_t max_bytes) {
-  const json* text = &value;
-  if (value.is_object()) {
-    const auto url = value.find("image_url");
-    if (value.contains("file_id") && !value["file_id"].is_null()) {
-      throw field_error(field, "invalid_value",
-                        concat("`", field,
-                               "` has a `file_id`, and this server keeps no files; send the image itself as "
-                               "`image_url`."));
-    }
-    if (url == value.end()) {
-      throw field_error(field, "missing_required_parameter", concat("`", field, "` has no `image_url`."));
-    }
-    text = &*url;
+// A member of an object; null where it is absent or null.
+const json* find_member(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+// The text in {"image_url": text}, in {"image_url": {"url": text}}, as OpenAI's chat has it, or in {"b64_json": text},
+// as responses have it.
+const json& text_of_image(const char* field, const json& object) {
+  if (find_member(object, "file_id")) {
+    throw field_error(field, "invalid_value",
+                      concat("`", field,
+                             "` has a `file_id`, and this server keeps no files; send the image itself as `image_url`."));
   }
+  const auto* base64 = find_member(object, "b64_json");
+  const auto* url = find_member(object, "image_url");
+  if (base64 && url) {
+    throw field_error(field, "invalid_value", concat("`", field, "` has both `image_url` and `b64_json`; send one."));
+  }
+  if (url && url->is_object()) url = find_member(*url, "url");
+  if (!base64 && !url) {
+    throw field_error(field, "missing_required_parameter",
+                      concat("`", field, "` has neither `image_url` nor `b64_json`."));
+  }
+  return base64 ? *base64 : *url;
+}
+
+// A text, or an object that text_of_image() reads.
+std::string read_json_image(const char* field, const json& value, std::size_t max_bytes) {
+  const json* text = value.is_object() ? &text_of_image(field, value) : &value;
   if (!text->is_string()) throw wrong_type(field, "a string", *text);
   return decode_base64_image(field, text->get_ref<const std::string&>(), max_bytes);
 }
