@@ -136,9 +136,9 @@ const json* find_member(const json& object, const char* name) {
 // as responses have it.
 const json& text_of_image(const char* field, const json& object) {
   if (find_member(object, "file_id")) {
-    throw field_error(field, "invalid_value",
-                      concat("`", field,
-                             "` has a `file_id`, and this server keeps no files; send the image itself as `image_url`."));
+    throw field_error(
+        field, "invalid_value",
+        concat("`", field, "` has a `file_id`, and this server keeps no files; send the image itself as `image_url`."));
   }
   const auto* base64 = find_member(object, "b64_json");
   const auto* url = find_member(object, "image_url");
