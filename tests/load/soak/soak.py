@@ -30,7 +30,7 @@ from program import Program  # noqa: E402
 
 # Connections of clients at a time. With more of them than of the crowd, the server would close theirs when descriptors
 # are short, because it takes the place from the address with the most connections.
-MAX_OPEN = 100
+MAX_OPEN = 60
 SETTLE_SECONDS = 120
 END_SECONDS = 120
 SAMPLES = 10
