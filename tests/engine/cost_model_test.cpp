@@ -148,27 +148,27 @@ TEST(CostModel, ImagesToStartFromCostNothingAtEachStep) {
 
 TEST(CostModel, RowsFollowTheGuidanceOfTheModel) {
   auto model = described(1000);
-  const auto seconds = [&](const GenerationRequest& request) { return CostModel({model}).request_seconds(0, request); };
+  const auto cost_of = [&](const GenerationRequest& request) { return CostModel({model}).request_seconds(0, request); };
   const auto with_scale = [](double scale) {
     GenerationRequest request;
     request.guidance_scale = scale;
     return request;
   };
-  const auto one_row = seconds(with_scale(1)), two_rows = seconds(with_scale(2));
+  const auto one_row = cost_of(with_scale(1)), two_rows = cost_of(with_scale(2));
   EXPECT_GT(two_rows, one_row);
   model.guides_above = 0;
-  EXPECT_DOUBLE_EQ(seconds(with_scale(0.5)), two_rows);
-  EXPECT_DOUBLE_EQ(seconds(with_scale(0)), one_row);
+  EXPECT_DOUBLE_EQ(cost_of(with_scale(0.5)), two_rows);
+  EXPECT_DOUBLE_EQ(cost_of(with_scale(0)), one_row);
   model.separate_guidance = true;
   auto request = with_scale(3.5);
-  EXPECT_DOUBLE_EQ(seconds(request), one_row) << "the scale is an input of the model";
+  EXPECT_DOUBLE_EQ(cost_of(request), one_row) << "the scale is an input of the model";
   request.true_cfg_scale = 4;
-  EXPECT_DOUBLE_EQ(seconds(request), one_row) << "there is no negative prompt";
+  EXPECT_DOUBLE_EQ(cost_of(request), one_row) << "there is no negative prompt";
   request.negative_prompt = "blur";
-  EXPECT_DOUBLE_EQ(seconds(request), two_rows);
+  EXPECT_DOUBLE_EQ(cost_of(request), two_rows);
   model.separate_guidance = false;
   model.unused_fields = {"guidance_scale", "negative_prompt"};
-  EXPECT_DOUBLE_EQ(seconds(with_scale(4)), one_row) << "a distilled model";
+  EXPECT_DOUBLE_EQ(cost_of(with_scale(4)), one_row) << "a distilled model";
 }
 
 // Each pass of a request costs what its own size costs, and the change from one to the other a decode and a begin.
