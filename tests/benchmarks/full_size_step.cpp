@@ -14,7 +14,7 @@
 
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/registry.h"
-#include "weights/stores/safetensors_writer.h"
+#include "weights/convert/safetensors_writer.h"
 
 namespace easel {
 namespace {
