@@ -59,7 +59,10 @@ class Program:
 
         def look():
             folder = f"/proc/{self.process.pid}/fd"
-            links = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+            try:
+                links = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+            except FileNotFoundError:  # a file that was closed meanwhile
+                return False
             own = {match.group(1) for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
             with open(f"/proc/{self.process.pid}/net/tcp", encoding="ascii") as table:
                 rows = [line.split() for line in table.readlines()[1:]]
