@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <future>
 #include <latch>
-#include <memory>
 #include <string>
 #include <system_error>
 #include <thread>

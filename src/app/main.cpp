@@ -7,7 +7,6 @@
 
 #include "app/command_line/commands.h"
 #include "core/log.h"
-#include "easel/error.h"
 #include "nn/meta_run.h"
 #include "weights/format/page_guard.h"
 

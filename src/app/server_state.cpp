@@ -10,7 +10,6 @@
 
 #include "adapters/adapter_catalog.h"
 #include "adapters/embedding_folder.h"
-#include "app/models/model_list.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "tensor/free_memory.h"

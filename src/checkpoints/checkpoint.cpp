@@ -175,7 +175,7 @@ Checkpoint open_folder(const std::string& given, const CheckpointOptions& option
   return folder;
 }
 
-std::string trimmed(std::string text) {
+std::string trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r\"'");
   if (first == std::string::npos) return "";
   return text.substr(first, text.find_last_not_of(" \t\r\"'") - first + 1);

@@ -57,14 +57,14 @@ std::optional<std::string> find_in_file(const NameSet& names, const std::string&
     return find_vae(names);
   }
   if (is_clip(class_name)) {
-    for (const std::string prefix : {"", "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."}) {
+    for (const char* prefix : {"", "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."}) {
       if (find_clip(names, prefix)) return prefix;
     }
     return std::nullopt;
   }
   const auto* layout = find_layout(class_name);
   if (layout == nullptr) return std::nullopt;
-  for (const std::string prefix : {"", "model.diffusion_model.", "text_encoders.t5xxl.transformer."}) {
+  for (const char* prefix : {"", "model.diffusion_model.", "text_encoders.t5xxl.transformer."}) {
     if (layout->fits(names, prefix)) return prefix;
   }
   return std::nullopt;

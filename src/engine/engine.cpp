@@ -165,6 +165,8 @@ int rank(ModelState state) {
 /// Connects callers and loops by a queue and a board that all of them share.
 class LoopEngine final : public Engine {
  public:
+  // Callers give up their models, although each device takes a copy.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param)
   LoopEngine(std::vector<ServedModel> models, const EngineOptions& options)
       : stall_after_(options.stall_after),
         abort_timeout_(options.abort_timeout),
@@ -331,6 +333,7 @@ class LoopEngine final : public Engine {
 
 }  // namespace
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a caller may move both
 std::unique_ptr<Engine> make_engine(std::vector<ServedModel> models, EngineOptions options) {
   check(options);
   return std::make_unique<LoopEngine>(std::move(models), options);

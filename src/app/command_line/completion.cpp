@@ -124,7 +124,7 @@ std::string bash_completion(const CLI::App& program) {
   for (const auto* app : with_program(program)) {
     const bool is_program = app == &program;
     if (!is_program) options += concat("    ", app->get_name(), ") words+=' ", join(flags_of(*app), " "), "' ;;\n");
-    values = is_program ? values : values + bash_value_cases(*app, false);
+    if (!is_program) values += bash_value_cases(*app, false);
   }
   values += bash_value_cases(program, true);
   const auto* shells = program.get_subcommand("completion")->get_option("shell");

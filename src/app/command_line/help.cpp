@@ -1,10 +1,8 @@
 // The texts of --help and --help-all.
 #include "app/command_line/help.h"
 
-#include <algorithm>
 #include <sstream>
 #include <string>
-#include <vector>
 
 #include "app/command_line/option_text.h"
 #include "core/text.h"

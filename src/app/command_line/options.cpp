@@ -9,7 +9,6 @@
 
 #include "app/command_line/command_options.h"
 #include "app/command_line/help.h"
-#include "core/text.h"
 
 #ifndef EASEL_VERSION
 #error "EASEL_VERSION comes from the build"
@@ -309,7 +308,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.server.version = EASEL_VERSION;
   ParsedTexts texts;
   CLI::App app("easel: an image generation server with an OpenAI-compatible API", "easel");
-  app.formatter_fn([](const CLI::App* command, std::string, CLI::AppFormatMode mode) {
+  app.formatter_fn([](const CLI::App* command, const std::string&, CLI::AppFormatMode mode) {
     return help_text(*command, mode == CLI::AppFormatMode::All);
   });
   app.fallthrough();

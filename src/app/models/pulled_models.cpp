@@ -1,13 +1,11 @@
 #include "app/models/pulled_models.h"
 
 #include <filesystem>
-#include <utility>
 
 #include "app/models/hub_options.h"
 #include "app/models/model_list.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "easel/error.h"
 #include "easel/model.h"
 #include "hub/pull.h"
 

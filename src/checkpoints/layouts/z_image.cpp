@@ -1,5 +1,4 @@
 // Z-Image's own names, after convert_z_image_transformer_checkpoint_to_diffusers of diffusers 0.42.1.
-#include <utility>
 
 #include "checkpoints/layouts/denoiser_file.h"
 #include "core/text.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -86,7 +85,7 @@ Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds li
   }
 }
 
-ImageResult take_result(Job& job, ResultContext context) {
+ImageResult take_result(Job& job, const ResultContext& context) {
   try {
     return make_result(job.take(), unix_seconds(), context);
   } catch (const Error& error) {

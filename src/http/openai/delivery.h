@@ -81,7 +81,7 @@ enum class Wait { kEnded, kClientLeft, kTooLong };
 Wait wait_while_connected(Job& job, Client& client, std::chrono::milliseconds limit = std::chrono::milliseconds(0));
 
 /// The result of a job that has ended. @throws HttpFailure  it failed
-ImageResult take_result(Job& job, ResultContext context);
+ImageResult take_result(Job& job, const ResultContext& context);
 
 void append_log_fields(const JobStats& stats, log::Fields& fields);
 

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "core/mutex.h"
-#include "core/text.h"
 #include "easel/error.h"
 #include "http/openai/streaming/event_writer.h"
 #include "http/wire/fields.h"

@@ -1,6 +1,5 @@
 #include "http/openai/openapi.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -1,7 +1,7 @@
 // GET /openapi.json: the description of all routes in OpenAPI 3.1, from the rows that check the requests.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <span>
 
 #include "easel/server.h"

@@ -352,6 +352,7 @@ std::string percent_decode(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     unsigned char byte = 0;
     const auto digits = text.substr(i + 1 < text.size() ? i + 1 : text.size(), 2);
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): its end is given as well
     const bool escape = text[i] == '%' && digits.size() == 2 &&
                         std::from_chars(digits.data(), digits.data() + 2, byte, 16).ptr == digits.data() + 2;
     decoded += escape ? static_cast<char>(byte) : text[i];

@@ -1,6 +1,5 @@
 #include "http/sdapi/answers.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <nlohmann/json.hpp>
@@ -14,7 +13,7 @@
 #include "easel/image_metadata.h"
 #include "http/sdapi/spellings.h"
 #include "http/wire/json_text.h"
-#include "provenance/file_hashes.h"
+#include "provenance/file_hashes.h"  // IWYU pragma: keep
 #include "provenance/image_record.h"
 
 namespace easel::http::sdapi {

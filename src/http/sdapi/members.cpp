@@ -5,8 +5,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/text.h"
-
 namespace easel::http::sdapi {
 namespace {
 

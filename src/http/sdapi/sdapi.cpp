@@ -24,7 +24,7 @@
 #include "http/sdapi/source_images.h"
 #include "http/sdapi/translation.h"
 #include "http/wire/json_text.h"
-#include "provenance/file_hashes.h"
+#include "provenance/file_hashes.h"  // IWYU pragma: keep
 
 namespace easel::http::sdapi {
 namespace {
@@ -180,7 +180,7 @@ MaybeResponse Extension::draw(const RouteRequest& request) {
   append_log_fields(running->job->stats(), record.log_fields);
   if (wait == Wait::kClientLeft) return std::nullopt;
   const auto body_of = [this, drawing, running] {
-    auto result = take_result(*running->job, std::move(drawing->prepared.context));
+    auto result = take_result(*running->job, drawing->prepared.context);
     return images_answer(drawing->parameters, drawing->translation, drawing->prepared.request, drawing->model,
                          options_.metadata, std::move(result));
   };

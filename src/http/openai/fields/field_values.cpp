@@ -146,7 +146,7 @@ void read_rng_seed(const Fields& fields, FieldContext&, ImageRequest& request) {
 
 void read_cfg_scale(const Fields& fields, FieldContext& context, ImageRequest& request) {
   const auto scale = fields.number("cfg_scale", 0, kMaxGuidanceScale);
-  if (scale) (context.model->separate_guidance ? request.true_cfg_scale : request.guidance_scale) = *scale;
+  if (scale) (context.model->separate_guidance ? request.true_cfg_scale : request.guidance_scale) = scale;
 }
 
 void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request) {

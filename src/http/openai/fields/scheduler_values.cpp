@@ -38,7 +38,7 @@ std::string with_spacing(const std::string& sampler, const char* sampler_field, 
                          const ModelDescription& model) {
   const auto scheduler = find_name(fields, "scheduler");
   if (!scheduler || *scheduler == sampler || *scheduler == "automatic") return sampler;
-  const auto combined = sampler + "_" + *scheduler;
+  auto combined = sampler + "_" + *scheduler;
   if (is_known(model, combined)) return combined;
   // The name of the sampler may have the spacing already.
   if (sampler.ends_with("_" + *scheduler)) return sampler;

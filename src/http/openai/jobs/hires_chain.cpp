@@ -173,7 +173,7 @@ class HiresChain final : public Job {
     return requests;
   }
 
-  std::vector<GeneratedImage> part(std::vector<GenerationRequest> requests, std::int64_t steps_before,
+  std::vector<GeneratedImage> part(const std::vector<GenerationRequest>& requests, std::int64_t steps_before,
                                    std::int64_t previews) {
     listener_->begin_part(steps_before);
     {

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/base64.h"
-#include "core/text.h"
 #include "easel/image.h"
 #include "http/openai/responses/image_result.h"
 #include "http/wire/json_text.h"
@@ -73,13 +72,16 @@ std::string job_json(const KeptRequest& job, bool with_preview, ImageStore& stor
   if (with_preview) members["preview"] = preview_json(job);
   std::optional<ImageResult> result;
   std::optional<HttpError> error;
-  if (status == Status::kCompleted && !(result = job.load())) error = expired();
+  if (status == Status::kCompleted) {
+    result = job.load();
+    if (!result) error = expired();
+  }
   if (status == Status::kFailed) error = job.error();
   // The result has megabytes of base64, which do not pass through the JSON library.
   auto text = json_text(members);
   text.pop_back();
   text += R"(,"result":)";
-  text += result ? image_response_body(std::move(*result), store, link_base) : "null";
+  text += result ? image_response_body(*result, store, link_base) : "null";
   text += R"(,"error":)";
   text += error ? error_object(*error) : "null";
   text += '}';

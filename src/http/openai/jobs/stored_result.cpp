@@ -15,7 +15,9 @@ StoredResult::StoredResult(ImageResult result, ImageStore& store, bool keep_unst
       item.file = {};
       item.stored_id = std::move(*id);
     } else {
+      // add() leaves what it does not keep. NOLINTNEXTLINE(bugprone-use-after-move)
       log::warning("an image does not fit into the store for images", {{"bytes", image.bytes.size()}});
+      // NOLINTNEXTLINE(bugprone-use-after-move)
       item.file = keep_unstored ? std::move(image.bytes) : std::string();
     }
   }

@@ -74,7 +74,7 @@ void default_size_from(const std::pair<int, int>& image, const std::pair<int, in
 
 // An upscaler multiplies the size of its input by its factor, so the input is resized to the size asked for divided by
 // it.
-Image fit_to_factor(Image image, int factor, const GenerationRequest& request) {
+Image fit_to_factor(const Image& image, int factor, const GenerationRequest& request) {
   if (*request.width % factor != 0 || *request.height % factor != 0) {
     throw field_error("size", "invalid_value",
                       concat("`size` is ", *request.width, "x", *request.height, "; this model upscales by ", factor,
@@ -205,7 +205,7 @@ void attach_input_images(const ImageUpload& upload, ImageTask task, const ModelD
     default_size_from(decoded.original_size, used_size ? used_size(width, height) : decoded.original_size, factor,
                       limits, request);
   } else if (task == ImageTask::kUpscale) {
-    decoded.image = fit_to_factor(std::move(decoded.image), factor, request);
+    decoded.image = fit_to_factor(decoded.image, factor, request);
   }
   request.image = std::make_shared<Image>(std::move(decoded.image));
   attach_more_images(upload, model, mask.has_value(), limits, used_size, request);

@@ -8,7 +8,6 @@
 
 #include "core/text.h"
 #include "http/access/access.h"
-#include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {

@@ -51,6 +51,7 @@ std::optional<std::string> keep(ImageResult::Item& item, ImageFormat format, Ima
   StoredImage image{.bytes = std::move(item.file), .format = format};
   const auto id = store.add(std::move(image));
   if (id) return link_base + stored_image_path(*id, format);
+  // add() leaves what it does not keep. NOLINTNEXTLINE(bugprone-use-after-move)
   item.file = std::move(image.bytes);
   return std::nullopt;
 }

@@ -1,7 +1,6 @@
 // The loop of a stream. The end of a job ends every wait at once; the rest is polled.
 #include "http/openai/streaming/image_stream.h"
 
-#include <algorithm>
 #include <cmath>
 #include <exception>
 #include <nlohmann/json.hpp>
