@@ -9,17 +9,11 @@ import time
 
 import openvino_genai
 from PIL import Image
+from process_memory import peak_memory_bytes
 
 TYPES = openvino_genai.Scheduler.Type
 SCHEDULERS = {"pndm": TYPES.PNDM, "ddim": TYPES.DDIM, "euler": TYPES.EULER_DISCRETE}
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-
-
-def peak_memory_bytes():
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not say VmHWM")
 
 
 def main(options):
