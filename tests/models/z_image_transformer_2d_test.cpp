@@ -4,9 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "nn/prompt_projections.h"
+#include "models/prompts_read_once.h"
 #include "support/message_of.h"
-#include "support/operator_counter.h"
 #include "support/reference_vectors.h"
 #include "weights/loading/weights.h"
 
@@ -59,29 +58,9 @@ TEST_P(ZImageParity, PromptsAreReadOnce) {
   const ReferenceVectors vectors(EASEL_REFERENCE_DIR, GetParam());
   const auto model = make_z_image(vectors);
   const auto input = input_of(vectors);
-  const std::vector<ImageRows> one_image{{.projections = std::make_shared<PromptProjections>(),
-                                          .rows = input.prompt_embeds.size(0),
-                                          .tokens = input.prompt_embeds.size(1)}};
   // The captions' embedding, and their blocks: four products of attention and three of the feed-forward network each.
   const std::int64_t kept = 1 + 7 * model.config().n_refiner_layers;
-  const auto expected = model(input, {});
-  const auto run = [&](const std::vector<ImageRows>& images) {
-    const testing::OperatorCounter counter(testing::kLinear);
-    EXPECT_TRUE(model(input, {.images = &images}).equal(expected));
-    return counter.count();
-  };
-  const auto of_first_step = run(one_image), of_second_step = run(one_image);
-  EXPECT_EQ(of_second_step, of_first_step - kept);
-
-  // Each row as an image with a prompt of its own length.
-  std::vector<ImageRows> images;
-  for (const auto length : input.prompt_lengths) {
-    images.push_back({.projections = std::make_shared<PromptProjections>(), .rows = 1, .tokens = length});
-  }
-  const double tolerance = vectors.notes().at("tolerance");
-  for (int step = 0; step < 2; ++step) {
-    EXPECT_TRUE(all_near(model(input, {.images = &images}), expected, tolerance)) << step;
-  }
+  testing::expect_prompts_are_read_once(model, input, kept, vectors.notes().at("tolerance"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ZImageParity, ::testing::Values("z_image", "z_image_whole"),
