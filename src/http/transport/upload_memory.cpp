@@ -1,10 +1,8 @@
 #include "http/transport/upload_memory.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <iterator>
 
-#include "core/text.h"
 #include "http/transport/protocol_error.h"
 
 namespace easel::http {
@@ -26,11 +24,9 @@ ProtocolError server_ends() {
 }  // namespace
 
 bool UploadMemory::fits(const Waiting& request) const {
-  const auto reserve = request.small ? 0 : bytes_ / 4;
-  if (used_ + request.bytes + reserve > bytes_) return false;
-  const auto held = held_.find(request.account);
-  const auto own = held == held_.end() ? 0 : held->second;
-  if (own == 0 || own + request.bytes <= bytes_ / 2) return true;
+  if (usage_.used() + request.bytes > usage_.total()) return false;
+  if (!request.small && !usage_.leaves_a_quarter(request.bytes)) return false;
+  if (usage_.of(request.account) == 0 || usage_.is_within_half(request.account, request.bytes)) return true;
   return std::none_of(waiting_.begin(), waiting_.end(),
                       [&](const Waiting& other) { return other.account != request.account; });
 }
@@ -40,8 +36,7 @@ bool UploadMemory::fits(const Waiting& request) const {
 bool UploadMemory::is_next(std::list<Waiting>::const_iterator request) const {
   if (!fits(*request)) return false;
   for (auto earlier = waiting_.begin(); earlier != request; ++earlier) {
-    const auto held = held_.find(earlier->account);
-    const bool own_fault = held != held_.end() && held->second + earlier->bytes > bytes_ / 2;
+    const bool own_fault = usage_.of(earlier->account) > 0 && !usage_.is_within_half(earlier->account, earlier->bytes);
     if (earlier->small == request->small && !own_fault) return false;
   }
   return true;
@@ -55,10 +50,7 @@ bool UploadMemory::take(const std::string& account, std::size_t held, std::size_
   bool next = is_next(own);
   while (!next && !ending_ && changed_.wait_until(mutex_, until)) next = is_next(own);
   waiting_.erase(own);
-  if (next) {
-    used_ += bytes;
-    held_[account] += bytes;
-  }
+  if (next) usage_.add(account, bytes);
   changed_.notify_all();  // whether it got memory or has left, another one may be the next
   return next;
 }
@@ -66,10 +58,7 @@ bool UploadMemory::take(const std::string& account, std::size_t held, std::size_
 void UploadMemory::give_back(const std::string& account, std::size_t bytes) {
   if (bytes == 0) return;
   const MutexLock lock(mutex_);
-  used_ -= bytes;
-  const auto held = held_.find(account);
-  held->second -= bytes;
-  if (held->second == 0) held_.erase(held);
+  usage_.remove(account, bytes);
   changed_.notify_all();
 }
 

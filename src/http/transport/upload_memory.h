@@ -4,10 +4,10 @@
 #include <chrono>
 #include <cstddef>
 #include <list>
-#include <map>
 #include <string>
 
 #include "core/mutex.h"
+#include "http/transport/account_usage.h"
 #include "http/transport/client.h"
 #include "http/transport/request_head.h"
 
@@ -24,7 +24,7 @@ class UploadMemory {
 
   /// @param bytes  in all
   /// @param wait   longest time that a request waits
-  UploadMemory(std::size_t bytes, std::chrono::milliseconds wait) : bytes_(bytes), wait_(wait) {}
+  UploadMemory(std::size_t bytes, std::chrono::milliseconds wait) : bytes_(bytes), wait_(wait), usage_(bytes) {}
 
   /// The largest body that can be received.
   std::size_t max_body() const { return bytes_ - bytes_ / 4; }
@@ -51,9 +51,8 @@ class UploadMemory {
   mutable Mutex mutex_;
   CondVar changed_;
   bool ending_ EASEL_GUARDED_BY(mutex_) = false;
-  std::size_t used_ EASEL_GUARDED_BY(mutex_) = 0;
-  std::map<std::string, std::size_t> held_ EASEL_GUARDED_BY(mutex_);  // by account
-  std::list<Waiting> waiting_ EASEL_GUARDED_BY(mutex_);               // longest first
+  AccountUsage usage_ EASEL_GUARDED_BY(mutex_);
+  std::list<Waiting> waiting_ EASEL_GUARDED_BY(mutex_);  // longest first
 };
 
 /// A client whose body takes memory before it is received. The memory is given back with the object. Used by one

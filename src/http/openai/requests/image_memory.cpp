@@ -1,28 +1,25 @@
 #include "http/openai/requests/image_memory.h"
 
-#include <map>
 #include <utility>
 
 #include "core/mutex.h"
+#include "http/transport/account_usage.h"
 
 namespace easel::http {
 
 struct ImageMemory::State {
-  explicit State(std::size_t all) : bytes(all) {}
+  explicit State(std::size_t bytes) : usage(bytes) {}
 
   bool fits(const std::string& account, std::size_t more) const EASEL_REQUIRES(mutex) {
-    if (used == 0) return true;
-    const auto own = held.find(account);
-    if (own == held.end()) return used + more <= bytes;
-    return own->second + more <= bytes / 2 && used + more <= bytes - bytes / 4;
+    if (usage.used() == 0) return true;
+    if (usage.of(account) == 0) return usage.used() + more <= usage.total();
+    return usage.is_within_half(account, more) && usage.leaves_a_quarter(more);
   }
 
-  const std::size_t bytes;
   Mutex mutex;
   CondVar changed;
   bool ending EASEL_GUARDED_BY(mutex) = false;
-  std::size_t used EASEL_GUARDED_BY(mutex) = 0;
-  std::map<std::string, std::size_t> held EASEL_GUARDED_BY(mutex);  // by account, never 0
+  AccountUsage usage EASEL_GUARDED_BY(mutex);
 };
 
 class ImageMemory::Holding {
@@ -31,10 +28,7 @@ class ImageMemory::Holding {
       : state_(std::move(state)), account_(std::move(account)), bytes_(bytes) {}
   ~Holding() {
     const MutexLock lock(state_->mutex);
-    state_->used -= bytes_;
-    const auto held = state_->held.find(account_);
-    held->second -= bytes_;
-    if (held->second == 0) state_->held.erase(held);
+    state_->usage.remove(account_, bytes_);
     state_->changed.notify_all();
   }
   Holding(const Holding&) = delete;
@@ -53,8 +47,7 @@ ImageMemory::Place ImageMemory::try_take(const std::string& account, std::size_t
   {
     const MutexLock lock(state_->mutex);
     if (!state_->fits(account, bytes)) return nullptr;
-    state_->used += bytes;
-    state_->held[account] += bytes;
+    state_->usage.add(account, bytes);
   }
   return std::make_shared<const Holding>(state_, account, bytes);
 }
