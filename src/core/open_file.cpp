@@ -58,6 +58,11 @@ OpenFile::State OpenFile::state() const {
   return {static_cast<std::size_t>(status.st_size), status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec};
 }
 
+bool path_exists(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0;
+}
+
 std::string read_file(const std::string& path, const std::string& where, std::size_t max_bytes) {
   const OpenFile file(path, where);
   const auto size = file.size();

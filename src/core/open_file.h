@@ -35,6 +35,10 @@ class OpenFile {
   int descriptor_ = -1;
 };
 
+/// Whether there is anything of that name, so that a folder in a file's place is reported when it is opened, not passed
+/// over. False where it cannot be found out. Thread-safe.
+bool path_exists(const std::string& path);
+
 /// Reads a whole file.
 /// @throws Error(kNotFound, kCorruptData)  as OpenFile; also when the file is longer than max_bytes or cannot be read
 std::string read_file(const std::string& path, const std::string& where, std::size_t max_bytes);

@@ -1,6 +1,5 @@
 // After Qwen2Tokenizer of transformers 5.23.0, models/qwen2/tokenization_qwen2.py.
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -63,9 +62,8 @@ void check_chat_template(const AddedTokenSources& sources) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
   const auto path = concat(sources.folder, "/chat_template.jinja");
   const auto where = concat(sources.name, "/chat_template.jinja");
-  std::error_code ignored;
   std::string text;
-  if (std::filesystem::exists(path, ignored)) {
+  if (path_exists(path)) {
     text = read_file(path, where, kMaxBytes);
   } else {
     const auto value = sources.config.object().value("chat_template", nlohmann::json());

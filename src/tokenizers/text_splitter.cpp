@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "core/open_file.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "tokenizers/unicode_text.h"
@@ -16,11 +17,6 @@ using nlohmann::json;
 
 Error corrupt(const std::string& message) {
   return Error(ErrorCode::kCorruptData, message);
-}
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
 }
 
 AddedToken parse_token(const json& object, const std::string& where) {
@@ -62,7 +58,7 @@ AddedTokensById tokens_of_config(const json& decoder, const std::string& where) 
 AddedTokensById tokens_of_older_files(const AddedTokenSources& sources, const std::set<std::string>& special) {
   AddedTokensById tokens;
   const auto path = concat(sources.folder, "/added_tokens.json");
-  if (exists(path)) {
+  if (path_exists(path)) {
     const auto file = Config::read_file(path, concat(sources.name, "/added_tokens.json"));
     for (const auto& [content, id] : file.object().items()) {
       if (!id.is_number_integer()) {
@@ -121,7 +117,7 @@ AddedTokenSources open_added_token_sources(const std::string& folder) {
   if (!std::filesystem::is_directory(path, ignored)) throw Error(ErrorCode::kNotFound, concat("no folder ", folder));
   const auto file = concat(folder, "/tokenizer_config.json");
   const auto where = concat(name, "/tokenizer_config.json");
-  Config config = exists(file) ? Config::read_file(file, where) : Config(json::object(), where);
+  Config config = path_exists(file) ? Config::read_file(file, where) : Config(json::object(), where);
   config.require("padding_side", {"right"});
   config.require("truncation_side", {"right"});
   config.require("split_special_tokens", {false});
@@ -134,7 +130,7 @@ AddedTokenSources open_added_token_sources(const std::string& folder) {
 std::optional<std::string> special_token(const AddedTokenSources& sources, const std::string& key) {
   if (auto text = token_text(sources.config.object(), key, sources.config.where())) return text;
   const auto path = concat(sources.folder, "/special_tokens_map.json");
-  if (sources.config.has("added_tokens_decoder") || !exists(path)) return std::nullopt;
+  if (sources.config.has("added_tokens_decoder") || !path_exists(path)) return std::nullopt;
   const auto map = Config::read_file(path, concat(sources.name, "/special_tokens_map.json"));
   return token_text(map.object(), key, map.where());
 }

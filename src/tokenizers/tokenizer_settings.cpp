@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <set>
 
 #include "core/config.h"
+#include "core/open_file.h"
 #include "core/text.h"
 #include "easel/error.h"
 
@@ -109,8 +109,7 @@ class TokenTable {
 
 std::optional<Config> TokenTable::open(const char* file) const {
   const auto path = concat(folder_, "/", file);
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   return Config::read_file(path, concat(name_, "/", file));
 }
 
@@ -307,9 +306,7 @@ TokenizerSettings read_tokenizer_settings(const std::string& folder, const std::
                                           const VocabularyFiles& vocabulary) {
   const auto path = concat(folder, "/tokenizer_config.json");
   const auto where = concat(name, "/tokenizer_config.json");
-  std::error_code ignored;
-  Config config =
-      std::filesystem::exists(path, ignored) ? Config::read_file(path, where) : Config(json::object(), where);
+  Config config = path_exists(path) ? Config::read_file(path, where) : Config(json::object(), where);
   // These fields replace files or parts of the tokenizer. No other field changes an id.
   for (const char* key : {"fast_tokenizer_files", "init_inputs", "vocab", "merges", "gguf_file", "tokenizer_padding",
                           "tokenizer_truncation", "model_specific_special_tokens"}) {

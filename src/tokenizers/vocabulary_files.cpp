@@ -3,7 +3,6 @@
 #include "tokenizers/vocabulary_files.h"
 
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <sstream>
 #include <string_view>
@@ -20,11 +19,6 @@ using nlohmann::json;
 
 Error corrupt(const std::string& message) {
   return Error(ErrorCode::kCorruptData, message);
-}
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::is_regular_file(path, ignored);
 }
 
 Vocabulary read_vocabulary(const json& object, const std::string& where) {
@@ -123,7 +117,7 @@ VocabularyFiles read_tokenizer_json(const std::string& path, const std::string& 
 VocabularyFiles read_vocabulary_files(const std::string& folder, const std::string& name) {
   const auto path = [&](const char* file) { return concat(folder, "/", file); };
   const auto where = [&](const char* file) { return concat(name, "/", file); };
-  if (exists(path("tokenizer.json"))) return read_tokenizer_json(path("tokenizer.json"), where("tokenizer.json"));
+  if (path_exists(path("tokenizer.json"))) return read_tokenizer_json(path("tokenizer.json"), where("tokenizer.json"));
   VocabularyFiles files;
   const auto vocabulary = Config::read_file(path("vocab.json"), where("vocab.json"));
   files.vocabulary = read_vocabulary(vocabulary.object(), where("vocab.json"));

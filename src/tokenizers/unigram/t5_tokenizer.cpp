@@ -2,7 +2,6 @@
 #include "tokenizers/unigram/t5_tokenizer.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/config.h"
 #include "core/open_file.h"
@@ -20,11 +19,6 @@ constexpr TokenId kEndOfText = 1;
 constexpr TokenId kUnknown = 2;
 constexpr std::int64_t kMaxSentinels = 1000;
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::is_regular_file(path, ignored);
-}
-
 std::string sentinel(std::int64_t i) {
   return concat("<extra_id_", i, ">");
 }
@@ -33,7 +27,7 @@ std::string sentinel(std::int64_t i) {
 UnigramVocabulary read_vocabulary(AddedTokenSources& sources, std::int64_t sentinels) {
   constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
   const auto model = concat(sources.folder, "/spiece.model");
-  if (exists(model)) {
+  if (path_exists(model)) {
     const auto where = concat(sources.name, "/spiece.model");
     auto vocabulary = parse_sentencepiece_model(read_file(model, where, kMaxBytes), where);
     for (auto i = sentinels; i-- > 0;) vocabulary.pieces.push_back({.text = sentinel(i)});
@@ -41,7 +35,7 @@ UnigramVocabulary read_vocabulary(AddedTokenSources& sources, std::int64_t senti
   }
   const auto file = concat(sources.folder, "/tokenizer.json");
   const auto where = concat(sources.name, "/tokenizer.json");
-  if (!exists(file)) {
+  if (!path_exists(file)) {
     throw Error(ErrorCode::kNotFound, concat(sources.name, " has neither spiece.model nor tokenizer.json"));
   }
   const auto json = Config::read_file(file, where);
