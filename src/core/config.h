@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "easel/error.h"
@@ -38,8 +39,8 @@ class Config {
   }
   template <class T>
   T get(const std::string& key, T fallback) {
-    const auto found = find<T>(key);
-    return found ? *found : fallback;
+    auto found = find<T>(key);
+    return found ? *std::move(found) : std::move(fallback);
   }
   /// @throws Error(kCorruptData)  the field is absent or null
   template <class T>

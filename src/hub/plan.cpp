@@ -1,7 +1,9 @@
 #include "hub/plan.h"
 
 #include <algorithm>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
@@ -169,13 +171,14 @@ void check_content_type(const HttpResponse& response, const std::string& address
 }
 
 /// Ends a transfer when the headers are there.
-struct HeadersSeen {
+struct HeadersSeen : std::exception {
+  explicit HeadersSeen(HttpResponse headers) : response(std::move(headers)) {}
   HttpResponse response;
 };
 
 class HeadersOnly : public BodySink {
  public:
-  void begin(const HttpResponse& response) override { throw HeadersSeen{response}; }
+  void begin(const HttpResponse& response) override { throw HeadersSeen(response); }
   void write(std::string_view) override {}
 };
 

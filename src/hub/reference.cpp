@@ -95,7 +95,7 @@ std::string reference_of_page(std::string_view address, std::string_view hub) {
   for (auto& part : parts) part = unescape(part);
   const bool is_page = parts.size() > 3 && (parts[2] == "tree" || parts[2] == "blob");
   if (parts.size() != 2 && !is_page) return "";
-  const auto repository = concat(parts[0], "/", parts[1]);
+  auto repository = concat(parts[0], "/", parts[1]);
   if (parts.size() == 2) return repository;
   if (parts.size() == 4) return parts[2] == "tree" ? concat(repository, "@", parts[3]) : "";
   return parts[2] == "tree" ? concat(repository, "/", parts[4], "@", parts[3])

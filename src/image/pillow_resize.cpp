@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "image/checks.h"
@@ -47,8 +46,10 @@ std::int32_t to_fixed(double weight) {
 
 Taps taps_for_pixel(double center, double filter_scale, int extent, PillowFilter filter) {
   const double support = (filter == PillowFilter::kLanczos ? 3.0 : 2.0) * filter_scale;
+  // Pillow rounds towards zero here, also below zero. NOLINTBEGIN(bugprone-incorrect-roundings)
   const int first = std::max(static_cast<int>(center - support + 0.5), 0);
   const int end = std::min(static_cast<int>(center + support + 0.5), extent);
+  // NOLINTEND(bugprone-incorrect-roundings)
   std::vector<double> weights;
   double sum = 0;
   for (int x = 0; x < end - first; ++x) {

@@ -1,5 +1,4 @@
 // Resamples with stb_image_resize, which only this file uses, and crops.
-#include <algorithm>
 
 #include "image/checks.h"
 

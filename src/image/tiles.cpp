@@ -84,12 +84,13 @@ std::vector<std::vector<double>> tile_weights(const std::vector<int>& starts, in
       const double rise = shared_before > 0 ? (x + 0.5) / shared_before : 1;
       const double fall = shared_behind > 0 ? (tile - x - 0.5) / shared_behind : 1;
       weights.back().push_back(std::min({rise, fall, 1.0}));
-      sums[static_cast<std::size_t>(start + x)] += weights.back().back();
+      sums[static_cast<std::size_t>(start) + static_cast<std::size_t>(x)] += weights.back().back();
     }
   }
   for (std::size_t i = 0; i < starts.size(); ++i) {
     for (int x = 0; x < tile; ++x)
-      weights[i][static_cast<std::size_t>(x)] /= sums[static_cast<std::size_t>(starts[i] + x)];
+      weights[i][static_cast<std::size_t>(x)] /=
+          sums[static_cast<std::size_t>(starts[i]) + static_cast<std::size_t>(x)];
   }
   return weights;
 }

@@ -6,11 +6,9 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <utility>
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "provenance/file_hashes.h"
 #include "provenance/hashes.h"
 #include "provenance/request_json.h"
 

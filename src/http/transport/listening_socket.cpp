@@ -13,7 +13,6 @@
 
 #include "core/text.h"
 #include "easel/error.h"
-#include "http/transport/address.h"
 
 namespace easel::http {
 namespace {

@@ -1,7 +1,6 @@
 // Waits are polls in slices, so that pressure is noticed.
 #include "http/transport/socket_stream.h"
 
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -112,14 +112,13 @@ std::optional<std::string> Fields::text(const char* field, std::size_t max_chars
   return value;
 }
 
-const json& check_array(const char* field, const json& value, std::size_t max_count) {
+void check_array(const char* field, const json& value, std::size_t max_count) {
   if (!value.is_array()) throw wrong_type(field, "an array", value);
   if (value.empty()) throw field_error(field, "empty_array", concat("`", field, "` is empty."));
   if (value.size() > max_count) {
     throw field_error(field, "array_above_max_length",
                       concat("`", field, "` has ", value.size(), " entries; at most ", max_count, " are allowed."));
   }
-  return value;
 }
 
 std::optional<std::vector<double>> Fields::numbers(const char* field, std::size_t max_count, double min,
@@ -127,7 +126,8 @@ std::optional<std::vector<double>> Fields::numbers(const char* field, std::size_
   const auto* value = find(field);
   if (!value) return std::nullopt;
   std::vector<double> numbers;
-  for (const auto& entry : check_array(field, *value, max_count)) {
+  check_array(field, *value, max_count);
+  for (const auto& entry : *value) {
     const auto name = concat(field, "[", numbers.size(), "]");
     if (!entry.is_number()) throw wrong_type(name, "a number", entry);
     check_range(name, entry.get<double>(), min, max, "decimal");

@@ -46,8 +46,9 @@ class Fields {
 /// A 400 with code invalid_type that says what was expected and found.
 HttpFailure wrong_type(const std::string& field, const char* expected, const nlohmann::json& found);
 
-/// The array itself. @throws HttpFailure(400)  invalid_type, empty_array, array_above_max_length
-const nlohmann::json& check_array(const char* field, const nlohmann::json& value, std::size_t max_count);
+/// Checks that a value is an array with 1 to max_count entries.
+/// @throws HttpFailure(400)  invalid_type, empty_array, array_above_max_length
+void check_array(const char* field, const nlohmann::json& value, std::size_t max_count);
 
 /// Checks a number's range. @throws HttpFailure(400)  as Fields::integer
 void check_range(const std::string& field, double value, double min, double max, const char* kind);

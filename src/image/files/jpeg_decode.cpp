@@ -201,7 +201,7 @@ DecodedImage decode_jpeg(std::string_view bytes, const ImageFileLimits& limits, 
   std::vector<std::uint8_t> row(static_cast<std::size_t>(scaled(width)) * static_cast<std::size_t>(reader.channels()));
   if (!reader.read_rows(row.data(), rows)) throw reader.error();
   auto decoded = rows.take();
-  decoded.original_size = original;
+  decoded.original_size = std::move(original);
   return decoded;
 }
 

@@ -53,9 +53,13 @@ void take_xmp(std::string_view xmp, ImageMetadata& metadata) {
 }
 
 void take_png_text(std::string_view keyword, std::string text, ImageMetadata& metadata) {
-  if (keyword == kParametersKeyword) metadata.parameters = std::move(text);
-  if (keyword == kRecordKeyword) metadata.record = std::move(text);
-  if (keyword == kXmpKeyword) take_xmp(text, metadata);
+  if (keyword == kParametersKeyword) {
+    metadata.parameters = std::move(text);
+  } else if (keyword == kRecordKeyword) {
+    metadata.record = std::move(text);
+  } else if (keyword == kXmpKeyword) {
+    take_xmp(text, metadata);
+  }
 }
 
 /// A chunk of international text: keyword, NUL, whether it is compressed, how, language, NUL, translated keyword, NUL.

@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <optional>
-#include <utility>
 
 #include "image/checks.h"
 #include "image/files/encoders.h"

@@ -8,7 +8,6 @@
 #include <csetjmp>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "image/checks.h"

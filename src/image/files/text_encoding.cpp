@@ -1,7 +1,6 @@
 #include "image/files/text_encoding.h"
 
 #include <cstddef>
-#include <cstdint>
 
 namespace easel {
 namespace {

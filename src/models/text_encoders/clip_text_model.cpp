@@ -4,6 +4,7 @@
 #include <ATen/ops/gather.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/text.h"
 #include "models/config_reading.h"
@@ -152,7 +153,7 @@ CLIPTextOutput CLIPTextModel::operator()(const at::Tensor& input_ids, std::int64
     hidden_states = layers_[i](hidden_states, ctx);
   }
   out.last_hidden_state = final_layer_norm_(hidden_states, ctx);
-  if (clip_skip == 0) out.hidden_state = hidden_states;
+  if (clip_skip == 0) out.hidden_state = std::move(hidden_states);
   out.prompt_embeds = clip_skip == 0 ? out.last_hidden_state : final_layer_norm_(out.hidden_state, ctx);
   out.pooled_output = pool(out.last_hidden_state, input_ids);
   if (text_projection_) out.text_embeds = (*text_projection_)(out.pooled_output, ctx);

@@ -55,7 +55,7 @@ void ignore_t5_bookkeeping(Config& config) {
 }
 
 ModuleScope embedding_scope(const ModuleScope& scope) {
-  const auto embed_tokens = scope / "encoder" / "embed_tokens";
+  auto embed_tokens = scope / "encoder" / "embed_tokens";
   if (!scope.has("shared.weight") && embed_tokens.has("weight")) return embed_tokens;
   embed_tokens.skip("weight");  // the same tensor
   return scope / "shared";

@@ -9,7 +9,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <numeric>
-#include <utility>
 
 #include "core/text.h"
 #include "models/config_reading.h"

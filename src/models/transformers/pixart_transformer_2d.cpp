@@ -90,7 +90,8 @@ PixArtTransformer2DConfig PixArtTransformer2DConfig::from(Config& config) {
   if (!config.has("caption_channels")) throw unsupported_field(config, "caption_channels", "is missing or null");
   c.caption_channels = get_in_range(config, "caption_channels", c.caption_channels, 1, kMaxChannels);
   const auto cross_attention_dim = get_in_range(config, "cross_attention_dim", 1152, 1, kMaxChannels);
-  c.interpolation_scale = config.get<double>("interpolation_scale", std::max<double>(c.sample_size / 64, 1));
+  const auto default_scale = std::max<std::int64_t>(c.sample_size / 64, 1);
+  c.interpolation_scale = config.get<double>("interpolation_scale", static_cast<double>(default_scale));
   if (!(c.interpolation_scale > 0 && c.interpolation_scale <= kPixArtMaxInterpolationScale)) {
     throw invalid_field(config, "interpolation_scale", concat("is not within 0 to ", kPixArtMaxInterpolationScale));
   }
@@ -169,7 +170,8 @@ void PixArtTransformer2DModel::check(const PixArtInput& input) const {
 // [B, C, h, w] -> [B, L, inner_dim]
 at::Tensor PixArtTransformer2DModel::embed_image(const at::Tensor& sample, const RunContext& ctx) const {
   const auto rows = sample.size(2) / config_.patch_size, columns = sample.size(3) / config_.patch_size;
-  const auto base = static_cast<double>(config_.sample_size / config_.patch_size);
+  const auto native_positions = config_.sample_size / config_.patch_size;
+  const auto base = static_cast<double>(native_positions);
   // Positions of any image cover the range of the native one's. In the reference's order of operations.
   const auto positions = [&](std::int64_t count) {
     return at::arange(count, sample.options().dtype(at::kFloat)) / (static_cast<double>(count) / base) /

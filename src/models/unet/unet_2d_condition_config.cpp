@@ -74,8 +74,7 @@ Counts per_layer(const Config& config, const std::string& key, const json& value
 }
 
 // The entry for a level of a field that is one number, or a list whose entries are numbers or lists.
-const json& entry(const Config& config, const std::string& key, const json& value, std::size_t index,
-                  std::size_t levels) {
+json entry(const Config& config, const std::string& key, const json& value, std::size_t index, std::size_t levels) {
   if (!value.is_array()) return value;
   if (value.size() != levels)
     throw invalid_field(config, key, concat("has ", value.size(), " entries, expected ", levels));
@@ -90,7 +89,7 @@ void read_transformer_layers(Config& config, UNet2DConditionConfig& c) {
   const auto n = c.levels.size();
   for (std::size_t i = 0; i < n; ++i) {
     auto& level = c.levels[i];
-    const auto& counts = entry(config, key, down, i, n);
+    const auto counts = entry(config, key, down, i, n);
     if (counts.is_array() && reverse.is_null()) {
       throw invalid_field(config, key, "holds lists, which needs `reverse_transformer_layers_per_block`");
     }

@@ -33,7 +33,7 @@ at::Tensor apply_guidance_from_text(const at::Tensor& model_output, double guida
 at::Tensor apply_guidance(const at::Tensor& model_output, double guidance_scale, double guidance_rescale) {
   const auto noise_pred_uncond = model_output.narrow(0, 0, 1);
   const auto noise_pred_text = model_output.narrow(0, 1, 1);
-  const auto noise_cfg = noise_pred_uncond + (noise_pred_text - noise_pred_uncond) * guidance_scale;
+  auto noise_cfg = noise_pred_uncond + (noise_pred_text - noise_pred_uncond) * guidance_scale;
   if (guidance_rescale <= 0) return noise_cfg;
   const auto rescaled = noise_cfg * (deviation(noise_pred_text) / deviation(noise_cfg));
   return rescaled * guidance_rescale + noise_cfg * (1 - guidance_rescale);

@@ -14,7 +14,6 @@
 #include "tensor/free_memory.h"
 #include "tensor/torch_errors.h"
 #include "weights/format/message_format.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {

@@ -324,6 +324,7 @@ constexpr Family kFamilies[] = {
 
 }  // namespace
 
+// The parameters are those of Family::plan_canvas. NOLINTNEXTLINE(performance-unnecessary-value-param)
 Canvas plan_any_canvas(const ModelDescription& model, Config, int width, int height) {
   return plan_canvas(model, width, height);
 }

@@ -5,14 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/text.h"
 #include "models/memory/activation_memory.h"
 #include "pipelines/families/components.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/tiled_autoencoder.h"
 #include "pipelines/starts/upscale_tiles.h"
 #include "tensor/component_offloader.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {

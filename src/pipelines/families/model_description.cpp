@@ -1,18 +1,16 @@
 #include "pipelines/families/model_description.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <initializer_list>
 #include <iterator>
 #include <limits>
 
 #include "core/text.h"
-#include "pipelines/families/components.h"
 #include "pipelines/families/memory_estimate.h"
 #include "tensor/placement.h"
-#include "weights/loading/weights.h"
 
 namespace easel {
 namespace {
@@ -22,7 +20,9 @@ namespace fs = std::filesystem;
 /// "0.6.0.dev0" -> {0, 6}; a version that cannot be parsed sorts last.
 std::pair<int, int> major_minor(const std::string& version) {
   int major = 999, minor = 0;
-  std::sscanf(version.c_str(), "%d.%d", &major, &minor);
+  const char* const end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, major);
+  if (error == std::errc() && dot != end && *dot == '.') std::from_chars(dot + 1, end, minor);
   return {major, minor};
 }
 

@@ -48,7 +48,7 @@ Image to_output(Image generated, const Canvas& canvas) {
                                 static_cast<double>(canvas.height) / generated.height);
   const int width = std::clamp(static_cast<int>(std::lround(generated.width * scale)), 1, canvas.width);
   const int height = std::clamp(static_cast<int>(std::lround(generated.height * scale)), 1, canvas.height);
-  const auto resized = resize(generated, width, height);
+  auto resized = resize(generated, width, height);
   if (width == canvas.width && height == canvas.height) return resized;
   return extend_edges(resized, canvas.width, canvas.height);
 }

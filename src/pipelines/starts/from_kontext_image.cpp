@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/text.h"
-#include "easel/error.h"
 #include "image/pillow_resize.h"
 #include "pipelines/denoising/guidance.h"
 #include "pipelines/denoising/request_fields.h"

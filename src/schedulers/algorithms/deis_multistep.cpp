@@ -8,7 +8,6 @@
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"
 #include "schedulers/numerics/numpy_math.h"
-#include "schedulers/numerics/tensor_math.h"
 
 namespace easel {
 namespace {

@@ -172,7 +172,8 @@ void read_background(const Fields& fields, FieldContext& context, ImageRequest&)
 void read_loras(const Fields& fields, FieldContext&, ImageRequest& request) {
   const auto* list = fields.find("loras");
   if (!list || (list->is_array() && list->empty())) return;
-  for (const auto& entry : check_array("loras", *list, kMaxAdapters)) {
+  check_array("loras", *list, kMaxAdapters);
+  for (const auto& entry : *list) {
     request.loras.push_back(read_adapter(entry, concat("loras[", request.loras.size(), "]")));
   }
 }

@@ -200,7 +200,8 @@ nlohmann::json parse_json_with_images(const std::string& text, std::size_t max_b
 // One image, or a list of them. An empty list is an error, as any other array's is.
 void read_json_images(const char* field, const json& value, std::size_t max_bytes, ImageUpload& upload) {
   if (!value.is_array()) return add_image(upload, read_json_image(field, value, max_bytes));
-  for (const auto& image : check_array(field, value, /*max_count=*/value.size())) {
+  check_array(field, value, /*max_count=*/value.size());
+  for (const auto& image : value) {
     add_image(upload, read_json_image(field, image, max_bytes));
   }
 }
