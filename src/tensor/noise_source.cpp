@@ -30,7 +30,7 @@ at::Tensor NoiseSource::normal(at::IntArrayRef shape) {
     drawn.at(drawn.size() - 2) = window_->full_height;
     drawn.back() = window_->full_width;
   }
-  const auto numbers = at::randn(drawn, generator_, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
+  auto numbers = at::randn(drawn, generator_, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
   if (!window_) return numbers;
   return numbers.narrow(-2, window_->top, shape[shape.size() - 2]).narrow(-1, window_->left, shape.back()).contiguous();
 }

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace easel {
@@ -16,9 +18,9 @@ constexpr std::int64_t kBufferBytes = 32 << 20;
 /// Asks the system to read the pages of a mapped file ahead. Does nothing for other memory.
 void read_ahead(const void* begin, std::int64_t bytes) {
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(begin) + static_cast<std::uintptr_t>(bytes);
-  madvise(reinterpret_cast<void*>(first), end - first, MADV_WILLNEED);
+  const auto before = reinterpret_cast<std::uintptr_t>(begin) % page;  // bytes of the first page
+  auto* const first = const_cast<std::byte*>(static_cast<const std::byte*>(begin)) - before;
+  madvise(first, before + static_cast<std::uintptr_t>(bytes), MADV_WILLNEED);
 }
 
 }  // namespace

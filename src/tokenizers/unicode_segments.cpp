@@ -29,6 +29,7 @@ Kind kind_of(UChar32 c) {
 /// The kind of the code point at `i`, and moves `i` behind it.
 Kind next_kind(std::string_view text, std::size_t& i) {
   UChar32 c;
+  // NOLINTNEXTLINE(bugprone-inc-dec-in-conditions): a macro of ICU
   U8_NEXT_OR_FFFD(text.data(), i, text.size(), c);
   return kind_of(c);
 }

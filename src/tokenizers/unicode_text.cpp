@@ -70,6 +70,7 @@ void append_lower_case(icu::UnicodeString& out, UChar32 c) {
 /// Returns the code point at `i` and moves `i` past it.
 UChar32 next_code_point(std::string_view text, std::size_t& i) {
   UChar32 c;
+  // NOLINTNEXTLINE(bugprone-inc-dec-in-conditions): a macro of ICU
   U8_NEXT_OR_FFFD(text.data(), i, text.size(), c);
   return c;
 }

@@ -1,7 +1,6 @@
 // DPM-Solver and DPM-Solver++, multistep: Lu et al. 2022 (arXiv:2206.00927, arXiv:2211.01095).
 #include <algorithm>
 
-#include "easel/error.h"
 #include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"
@@ -132,7 +131,7 @@ int DPMSolverMultistepScheduler::order_of(std::size_t step_index) const {
 
 at::Tensor DPMSolverMultistepScheduler::noise_from(const at::Tensor& model_output, const at::Tensor& sample,
                                                    const NoiseLevel& level) const {
-  const auto epsilon = noise_at(level, settings_.prediction_type, model_output, sample);
+  auto epsilon = noise_at(level, settings_.prediction_type, model_output, sample);
   if (!settings_.thresholding.enabled()) return epsilon;
   const auto original_sample = settings_.thresholding((sample - level.sigma * epsilon) / level.alpha);
   return (sample - level.alpha * original_sample) / level.sigma;

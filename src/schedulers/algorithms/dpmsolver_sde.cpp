@@ -6,7 +6,6 @@
 #include <ATen/ops/neg.h>
 #include <ATen/ops/sqrt.h>
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <span>

@@ -1,7 +1,6 @@
 // DPM-Solver and DPM-Solver++, singlestep: Lu et al. 2022 (arXiv:2206.00927, arXiv:2211.01095).
 #include <algorithm>
 
-#include "easel/error.h"
 #include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"
@@ -134,7 +133,7 @@ at::Tensor DPMSolverSinglestepScheduler::prev_sample(const std::vector<at::Tenso
   const auto c = dpmsolver_coefficients(algorithm_, solver_type_, start, to, order);
   const auto* newest = &outputs.back();  // newest[-1] is the step before
   const auto& d0 = newest[1 - order];    // at the block's start
-  const auto prev_sample = c.sample * block_sample + c.d0 * d0;
+  auto prev_sample = c.sample * block_sample + c.d0 * d0;
   if (order == 1) return prev_sample;
 
   // Positions of the later outputs of the block within the step, from 0 to 1.

@@ -1,6 +1,5 @@
 // Heun for flow matching: Karras et al. 2022 (arXiv:2206.00364), on the noise levels of flow matching.
 #include "schedulers/algorithms/algorithms.h"
-#include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/flow_schedule.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"
 #include "schedulers/schedule/run.h"

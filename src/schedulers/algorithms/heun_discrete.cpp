@@ -1,8 +1,9 @@
 // Heun: Karras et al. 2022 (arXiv:2206.00364).
 #include <ATen/ops/clamp.h>
 
+#include <utility>
+
 #include "schedulers/algorithms/algorithms.h"
-#include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"
@@ -80,7 +81,7 @@ Scheduler::Step HeunDiscreteScheduler::step(const at::Tensor& model_output, std:
   const auto derivative = (sample - pred_original_sample) / sigma_here;
   const auto dt = sigma_to - sigma_from;
   Step result;
-  result.pred_original_sample = pred_original_sample;
+  result.pred_original_sample = std::move(pred_original_sample);
   result.prev_sample = corrects ? sample_ + (derivative_ + derivative) / 2 * dt : sample + derivative * dt;
 
   sample_ = corrects ? at::Tensor() : sample;

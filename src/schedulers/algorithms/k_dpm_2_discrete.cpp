@@ -5,7 +5,6 @@
 #include <ATen/ops/roll.h>
 
 #include "schedulers/algorithms/algorithms.h"
-#include "schedulers/numerics/tensor_math.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"
 #include "schedulers/schedule/run.h"
 #include "schedulers/schedule/sample_space.h"

@@ -1,8 +1,6 @@
 // PNDM: Liu et al. 2022 (arXiv:2202.09778).
 #include <ATen/ops/ones.h>
 
-#include <algorithm>
-
 #include "core/text.h"
 #include "easel/error.h"
 #include "schedulers/algorithms/algorithms.h"

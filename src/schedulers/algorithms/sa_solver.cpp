@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "core/text.h"
-#include "easel/error.h"
 #include "easel/noise.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"

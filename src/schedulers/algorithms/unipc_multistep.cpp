@@ -12,7 +12,6 @@
 #include "easel/error.h"
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/algorithms/dpmsolver.h"
-#include "schedulers/numerics/tensor_math.h"
 
 namespace easel {
 namespace {

@@ -1,6 +1,7 @@
 #include "schedulers/numerics/numpy_math.h"
 
 #include <cmath>
+#include <cstdint>
 
 namespace easel::numpy {
 
@@ -14,11 +15,11 @@ std::vector<double> linspace(double start, double stop, std::int64_t count) {
 }
 
 std::vector<double> arange(double start, double stop, double step) {
-  const double length = std::ceil((stop - start) / step);
+  const auto length = static_cast<std::int64_t>(std::ceil((stop - start) / step));
   // numpy computes the first two values and continues with their difference, which can differ from `step`.
   const double delta = (start + step) - start;
   std::vector<double> values;
-  for (double i = 0; i < length; ++i) values.push_back(start + i * delta);
+  for (std::int64_t i = 0; i < length; ++i) values.push_back(start + static_cast<double>(i) * delta);
   return values;
 }
 

@@ -1,8 +1,6 @@
 // After the `spm_precompiled` crate (0.1.4), which the `tokenizers` library uses.
 #include "tokenizers/unigram/precompiled_charsmap.h"
 
-#include <array>
-
 #include "core/text.h"
 #include "easel/error.h"
 #include "tokenizers/unicode_segments.h"
@@ -153,7 +151,7 @@ std::string decode_charsmap_base64(std::string_view text, const std::string& whe
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   constexpr std::size_t kNotFound = std::string_view::npos;
   if (text.size() % 4 != 0) throw corrupt(concat(where, " has ", text.size(), " characters, expected base64"));
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
+  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   std::string bytes;
   bytes.reserve(text.size() / 4 * 3);
   std::uint32_t bits = 0;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 
@@ -25,7 +26,7 @@ void on_bus_error(int, siginfo_t* info, void*) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (auto& range : guarded_ranges) {
     if (address < range.begin || address >= range.end) continue;
-    void* const page = reinterpret_cast<void*>(address / page_bytes * page_bytes);
+    void* const page = static_cast<std::byte*>(info->si_addr) - address % page_bytes;
     const auto flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     if (mmap(page, page_bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) break;
     range.truncated = true;
