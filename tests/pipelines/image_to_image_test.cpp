@@ -8,6 +8,7 @@
 #include "image/mask_region.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/families/families.h"
+#include "pipelines/families/warm_up.h"
 #include "pipelines/family_cases.h"
 #include "pipelines/images/canvas.h"
 #include "pipelines/images/pixels.h"
@@ -28,6 +29,11 @@ using testing::step;
 
 TEST(ImageToImage, LatentsAndPixelsMatchDiffusers) {
   EXPECT_EQ(testing::expect_all_cases_agree(), 86);
+}
+
+// As it is done on a GPU while a model is loaded. The refiner does 30 % of an image's steps.
+TEST(ImageToImage, ModelsThatNeedAnImageCanBeWarmedUp) {
+  for (const char* folder : {"sd_inpainting", "refiner"}) EXPECT_NO_THROW(warm_up(*load(folder))) << folder;
 }
 
 GenerationRequest request(std::int64_t steps) {

@@ -80,13 +80,14 @@ class DPMSolverSDEScheduler final : public Scheduler {
     at::Tensor from, to;
   };
   Span span_of(std::size_t step_index) const;
-  at::Tensor brownian_noise(const Span& span, const at::Tensor& like, const NoiseSource& noise) const;
+  at::Tensor brownian_noise(const Span& span, const at::Tensor& like, const NoiseSource& noise);
 
   KDiffusionSchedule schedule_;
   SigmaSpace space_;
   Run run_;  // step 2k goes from level k to the midpoint, step 2k + 1 from level k to level k + 1
   std::optional<std::int64_t> noise_sampler_seed_;
-  at::Tensor sample_;  // history: the sample where the inference step began
+  at::Tensor sample_;                 // history: the sample where the inference step began
+  std::optional<BrownianTree> tree_;  // of the run, from its first noise to its last step
 };
 
 DPMSolverSDEScheduler::DPMSolverSDEScheduler(SchedulerArguments& arguments, const SchedulerOptions&)
@@ -104,6 +105,7 @@ void DPMSolverSDEScheduler::begin(const KDiffusionSchedule::Levels& levels) {
   for (std::size_t i = 0; i < halfway.size(); ++i) timesteps[2 * i + 1] = static_cast<float>(halfway[i]);
   run_ = Run(std::move(timesteps), sigma_tensor(levels.sigmas, 0.0));
   sample_ = at::Tensor();
+  tree_.reset();
 }
 
 at::Tensor DPMSolverSDEScheduler::sigma_seen(std::size_t step_index) const {
@@ -127,6 +129,7 @@ Scheduler::Step DPMSolverSDEScheduler::step(const at::Tensor& model_output, std:
     const auto derivative = (sample - result.pred_original_sample) / sigma_here;
     const auto dt = run_.sigmas().select(0, -1) - sigma_here;
     result.prev_sample = sample + derivative * dt;
+    tree_.reset();
   } else {
     // Move to a lower noise level than the next one, then add noise up to it.
     const auto span = span_of(step_index);
@@ -146,14 +149,15 @@ Scheduler::Step DPMSolverSDEScheduler::step(const at::Tensor& model_output, std:
 }
 
 // Normal numbers: the path's increment over the span, divided by its standard deviation.
-at::Tensor DPMSolverSDEScheduler::brownian_noise(const Span& span, const at::Tensor& like,
-                                                 const NoiseSource& noise) const {
-  const auto last = static_cast<std::int64_t>(run_.size() / 2);
+at::Tensor DPMSolverSDEScheduler::brownian_noise(const Span& span, const at::Tensor& like, const NoiseSource& noise) {
   const auto seed = noise_sampler_seed_ ? static_cast<std::uint64_t>(*noise_sampler_seed_) : noise.seed();
-  const BrownianTree tree(value_of(run_.sigmas().select(0, last)), value_of(run_.sigmas().select(0, 0)),
-                          like.sizes().vec(), seed);
+  if (!tree_ || !tree_->is_of(seed, like.sizes())) {
+    const auto last = static_cast<std::int64_t>(run_.size() / 2);
+    tree_.emplace(value_of(run_.sigmas().select(0, last)), value_of(run_.sigmas().select(0, 0)), like.sizes().vec(),
+                  seed);
+  }
   const auto from = sigma_at(span.from), to = sigma_at(span.to);
-  const auto increment = tree.increment(value_of(to), value_of(from)) * -1;  // noise levels fall
+  const auto increment = tree_->increment(value_of(to), value_of(from)) * -1;  // noise levels fall
   return upload(increment / at::sqrt(at::abs(to - from)), like.device(), like.scalar_type());
 }
 
