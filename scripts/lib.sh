@@ -36,7 +36,7 @@ TEST_NEEDS=(libgtest-dev libgmock-dev libbenchmark-dev curl:curl exiftool:libima
 # For scripts/package.
 PACKAGE_NEEDS=(git:git objdump:binutils patchelf:patchelf lintian:lintian xz:xz-utils)
 # For scripts/package-check.
-PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl ip:iproute2 setpriv:util-linux xz:xz-utils)
+PACKAGE_CHECK_NEEDS=(debootstrap:debootstrap curl:curl nsenter:util-linux pgrep:procps systemd-nspawn:systemd-container xz:xz-utils)
 # For scripts/image-check.
 IMAGE_CHECK_NEEDS=(buildah:buildah runc:runc debootstrap:debootstrap curl:curl readelf:binutils)
 # For scripts/check.

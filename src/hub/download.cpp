@@ -32,9 +32,11 @@ std::string partial_path(const Download& file) {
 class PartialFile {
  public:
   PartialFile(const Download& file, const BytesReceived& received) : file_(file), received_(received) {
-    descriptor_ = open(partial_path(file).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    // Without blocking, should something else than a file be in the way.
+    descriptor_ = open(partial_path(file).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (descriptor_ < 0) throw disk_error(errno);
     try {
+      check_is_file();
       restart_digest();
       read_existing();
     } catch (...) {
@@ -82,6 +84,12 @@ class PartialFile {
   }
 
  private:
+  void check_is_file() const {
+    struct stat status;
+    if (fstat(descriptor_, &status) != 0) throw disk_error(errno);
+    if (S_ISREG(status.st_mode)) return;
+    throw Error(ErrorCode::kInvalidArgument, concat(partial_path(file_), " is in the way; easel expects a file there"));
+  }
   Error disk_error(int reason) const {
     return {reason == ENOSPC || reason == EDQUOT ? ErrorCode::kResourceExhausted : ErrorCode::kUnavailable,
             concat("cannot write ", file_.path, ": ", std::strerror(reason))};
@@ -130,7 +138,9 @@ class AppendingSink : public BodySink {
       partial_.discard();
       throw TransientFailure("the server answers a range request with other bytes");
     }
-    if (const auto etag = response.header("etag"); !file_.etag.empty() && etag != file_.etag) {
+    const bool has_changed = (!file_.etag.empty() && response.header("etag") != file_.etag) ||
+                             (!file_.last_modified.empty() && response.header("last-modified") != file_.last_modified);
+    if (has_changed) {
       throw Error(ErrorCode::kCorruptData, concat(file_.name, " has changed on the server; run the command again"));
     }
     const auto length = response.content_length();

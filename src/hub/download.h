@@ -20,6 +20,7 @@ struct Download {
   std::string git_id = {};                 ///< expected git blob id; empty: not checked. Needs `size`
   std::string terms = {};                  ///< the page where the terms of its repository are accepted; empty: unknown
   std::string etag = {};                   ///< of the version to continue; empty: not compared
+  std::string last_modified = {};          ///< as etag, of the header Last-Modified
 };
 
 /// Called with the number of further bytes on the disk; it is negative when bytes had to be discarded.

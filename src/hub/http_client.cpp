@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <thread>
 
@@ -107,11 +109,19 @@ std::string resolve(const std::string& base, const std::string& location) {
   return result;
 }
 
+/// @param text  a number of seconds or a date
 std::optional<std::chrono::seconds> parse_retry_after(const std::string& text) {
+  if (text.empty()) return std::nullopt;
   long seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || end != text.data() + text.size() || seconds < 0) return std::nullopt;
-  return std::chrono::seconds(seconds);
+  const bool is_number = end == text.data() + text.size();
+  if (is_number && error == std::errc::result_out_of_range) seconds = std::numeric_limits<long>::max();
+  if (!is_number) {
+    const auto date = curl_getdate(text.c_str(), nullptr);
+    if (date < 0) return std::nullopt;
+    seconds = std::max<long>(0, date - std::time(nullptr));
+  }
+  return seconds < 0 ? std::nullopt : std::optional(std::chrono::seconds(seconds));
 }
 
 int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -136,6 +146,9 @@ void pause_for(std::chrono::milliseconds time, const std::function<bool()>& stop
   const std::string reason = *detail != '\0' ? detail : curl_easy_strerror(code);
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
     throw Error(ErrorCode::kUnavailable, concat("the certificate of ", host, " cannot be verified: ", reason));
+  }
+  if (code == CURLE_UNSUPPORTED_PROTOCOL && reason.find("HTTP/0.9") != std::string::npos) {
+    throw TransientFailure(concat(host, " does not answer in HTTP"));
   }
   if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT) {
     throw Error(ErrorCode::kInvalidArgument, concat("the address is malformed: ", reason));
@@ -238,7 +251,8 @@ HttpResponse HttpClient::get(const HttpRequest& request, BodySink& sink) const {
   for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
     auto response = get_once(hop, sink);
     if (is_redirect(response.status)) {
-      const auto target = resolve(hop.url, response.header("location"));
+      const auto location = response.header("location");
+      const auto target = location.empty() ? "" : resolve(hop.url, location);
       check_redirect(hop.url, target);
       if (origin_of(target) != origin_of(hop.url)) hop.token.clear();
       hop.url = target;

@@ -58,7 +58,9 @@ std::vector<RemoteFile> single_file(const Snapshot& snapshot, const Reference& r
   check_extension(reference.file);
   const auto path = reference.folder.empty() ? reference.file : concat(reference.folder, "/", reference.file);
   for (const auto& file : snapshot.files) {
-    if (file.path == path) return {file};
+    if (file.path != path) continue;
+    if (file.size == 0) throw Error(ErrorCode::kCorruptData, concat(path, " is empty in ", reference.repository));
+    return {file};
   }
   throw Error(ErrorCode::kNotFound, concat(reference.repository, " has no file ", path));
 }
@@ -159,15 +161,33 @@ std::string file_name(const std::string& address, const std::string& disposition
   return last_part(suggested);
 }
 
+bool is_civitai(const std::string& address) {
+  return address.starts_with("https://civitai.com/");
+}
+
+/// What may help where Civitai refuses a file, or sends a page on which to log in.
+std::string civitai_hint(const std::string& address, const std::string& token) {
+  if (!is_civitai(address)) return "";
+  return token.empty() ? "; set CIVITAI_TOKEN to an API key of your account" : "; check CIVITAI_TOKEN";
+}
+
 /// Refuses a page that a server sends in place of a file.
-void check_content_type(const HttpResponse& response, const std::string& address) {
+void check_content_type(const HttpResponse& response, const std::string& public_address, const std::string& hint) {
   const auto type = lower_case(response.header("content-type"));
   for (const char* page : {"text/html", "application/xhtml", "application/json"}) {
     if (!type.starts_with(page)) continue;
     throw Error(ErrorCode::kInvalidArgument,
-                concat(address, " leads to a page (", page, "), not to a file of weights; give the address that ",
-                       "downloads the file"));
+                concat(public_address, " leads to a page (", page, "), not to a file of weights; ",
+                       "give the address that downloads the file", hint));
   }
+}
+
+void check_address_status(const HttpResponse& response, const std::string& public_address, const std::string& hint) {
+  if (response.status == 200) return;
+  const bool is_refused = response.status == 401 || response.status == 403;
+  throw Error(
+      response.status == 404 ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
+      concat("the server responds with status ", response.status, " for ", public_address, is_refused ? hint : ""));
 }
 
 /// Ends a transfer when the headers are there.
@@ -192,21 +212,20 @@ HttpResponse read_headers(const HttpClient& client, const HttpRequest& request) 
       response = seen.response;
     }
   };
-  client.with_retries(request.url, attempt, [] { return std::uint64_t{0}; });
+  client.with_retries(without_secrets(request.url), attempt, [] { return std::uint64_t{0}; });
   return response;
 }
 
 PullPlan plan_address(const HttpClient& client, const std::string& address, const PullOptions& options) {
+  const auto public_address = without_secrets(address);
   if (!address.starts_with("https://") && !is_local(address)) {
-    throw Error(ErrorCode::kInvalidArgument, concat(address, " is not encrypted; easel takes files by https only"));
+    throw Error(ErrorCode::kInvalidArgument,
+                concat(public_address, " is not encrypted; easel takes files by https only"));
   }
-  const auto token = address.starts_with("https://civitai.com/") ? options.civitai_token : "";
+  const auto token = is_civitai(address) ? options.civitai_token : "";
   const auto response = read_headers(client, {.url = address, .token = token});
-  if (response.status != 200) {
-    throw Error(response.status == 404 ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
-                concat("the server responds with status ", response.status, " for ", address));
-  }
-  check_content_type(response, address);
+  check_address_status(response, public_address, civitai_hint(address, token));
+  check_content_type(response, public_address, civitai_hint(address, token));
   const auto name = file_name(address, response.header("content-disposition"));
   check_extension(name);
   if (!is_safe_path(name)) {
@@ -215,10 +234,12 @@ PullPlan plan_address(const HttpClient& client, const std::string& address, cons
   }
   const auto size = response.content_length();
   if (!size) throw Error(ErrorCode::kUnavailable, concat("the server does not say how long ", name, " is"));
-  // Without a checksum, the size and the ETag tell whether a partial file is of the version that the server has now.
-  const auto etag = response.header("etag");
-  const auto version = options.sha256.empty() ? concat(address, " ", *size, " ", escape_control_characters(etag))
-                                              : concat(address, " ", options.sha256);
+  if (*size == 0) throw Error(ErrorCode::kCorruptData, concat(name, " is empty on the server"));
+  // Without a checksum, these tell whether a partial file is of the version that the server has now.
+  const auto etag = response.header("etag"), last_modified = response.header("last-modified");
+  const auto version = options.sha256.empty() ? concat(public_address, " ", *size, " ",
+                                                       escape_control_characters(concat(etag, last_modified)))
+                                              : concat(public_address, " ", options.sha256);
   PullPlan plan{.target = name, .version = version, .single_file = name};
   plan.files.push_back({.url = address,
                         .token = token,
@@ -226,7 +247,8 @@ PullPlan plan_address(const HttpClient& client, const std::string& address, cons
                         .name = name,
                         .size = size,
                         .sha256 = options.sha256,
-                        .etag = options.sha256.empty() ? etag : ""});
+                        .etag = options.sha256.empty() ? etag : "",
+                        .last_modified = options.sha256.empty() ? last_modified : ""});
   return plan;
 }
 
@@ -234,7 +256,7 @@ PullPlan plan_address(const HttpClient& client, const std::string& address, cons
 
 PullPlan make_plan(const HttpClient& client, const std::string& what, const PullOptions& options) {
   if (what.starts_with("https://") || what.starts_with("http://")) return plan_address(client, what, options);
-  if (what.find_first_of("/:@") == std::string::npos || find_recipe(what) != nullptr) {
+  if (what.find('/') == std::string::npos || find_recipe(what) != nullptr) {
     return plan_recipe(client, what, options);
   }
   return plan_repository(client, what, options);

@@ -1,8 +1,11 @@
 #include "hub/pull.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -21,19 +24,34 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPickleExtensions[] = {".bin", ".ckpt", ".pt", ".pth"};
+constexpr const char* kRecord = ".easel-pull.json";
 constexpr std::uint64_t kSpareBytes = 64 << 20;  // left free on the disk
 
 /// The file that says where a model came from: inside its folder, or next to its file.
 std::string record_path(const std::string& target) {
   const fs::path path(target);
-  if (fs::is_directory(fs::symlink_status(path))) return target + "/.easel-pull.json";
-  return (path.parent_path() / concat(".", path.filename().string(), ".easel-pull.json")).string();
+  if (fs::is_directory(fs::symlink_status(path))) return concat(target, "/", kRecord);
+  return (path.parent_path() / concat(".", path.filename().string(), kRecord)).string();
 }
 
-/// A field of the record; none where there is no record.
-std::optional<std::string> recorded(const std::string& target, const char* field) {
+/// The record of what easel pulled.
+struct Record {
+  std::string source, version;
+};
+
+std::int64_t modification_time(const std::string& path) {
+  struct stat status;
+  return lstat(path.c_str(), &status) == 0 ? status.st_mtim.tv_sec : -1;
+}
+
+/// The record of a target; none where easel did not pull it, or where something else has taken the place of a file.
+std::optional<Record> read_record(const std::string& target) {
+  const auto path = record_path(target);
   try {
-    return Config::read_file(record_path(target), record_path(target)).get<std::string>(field);
+    auto record = Config::read_file(path, path);
+    const auto modified = record.find<std::int64_t>("modified");
+    if (modified && *modified != modification_time(target)) return std::nullopt;
+    return Record{.source = record.get<std::string>("source"), .version = record.get<std::string>("version")};
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -47,16 +65,25 @@ void write_text(const std::string& path, const std::string& text) {
   if (!file) throw Error(ErrorCode::kUnavailable, concat("cannot write ", path));
 }
 
-void write_record(const std::string& path, const std::string& what, const PullPlan& plan) {
-  const nlohmann::json record = {{"source", what}, {"version", plan.version}, {"licence", plan.licence}};
-  write_text(path, record.dump(2));
+/// Writes the record into a staged folder, or next to where a staged file will be.
+void write_record(const Staging& staging, const std::string& what, const PullPlan& plan) {
+  nlohmann::json record = {{"source", without_secrets(what)}, {"version", plan.version}, {"licence", plan.licence}};
+  if (plan.single_file.empty()) {
+    write_text(staging.file(kRecord), record.dump(2));
+  } else {
+    record["modified"] = modification_time(staging.file(plan.single_file));
+    write_text(record_path(staging.target_path()), record.dump(2));
+  }
 }
 
-/// Distinguishes pulls of one version that need different files.
-std::string staged_version(const PullPlan& plan) {
-  auto version = plan.version;
-  for (const auto& file : plan.files) version += "\n" + file.name;
-  return version;
+/// What tells whether a staged file of this path has the contents that are wanted now.
+FileVersions file_versions(const PullPlan& plan) {
+  FileVersions versions;
+  for (const auto& file : plan.files) {
+    const auto& checksum = file.sha256.empty() ? file.git_id : file.sha256;
+    versions[file.path] = checksum.empty() ? plan.version : checksum;
+  }
+  return versions;
 }
 
 bool is_pickle(const std::string& path) {
@@ -65,18 +92,26 @@ bool is_pickle(const std::string& path) {
                      [&](const char* extension) { return lower.ends_with(extension); });
 }
 
+/// Sizes are what a hub says.
+std::uint64_t saturated_sum(std::uint64_t a, std::uint64_t b) {
+  constexpr auto kMax = std::numeric_limits<std::uint64_t>::max();
+  return a > kMax - b ? kMax : a + b;
+}
+
 std::uint64_t total_size(const PullPlan& plan) {
   std::uint64_t total = 0;
-  for (const auto& file : plan.files) total += *file.size;
+  for (const auto& file : plan.files) total = saturated_sum(total, *file.size);
   return total;
 }
 
 void check_space(const PullPlan& plan, const std::string& folder) {
   std::uint64_t missing = 0;
-  for (const auto& file : plan.files) missing += *file.size - std::min(*file.size, bytes_on_disk(file));
+  for (const auto& file : plan.files) {
+    missing = saturated_sum(missing, *file.size - std::min(*file.size, bytes_on_disk(file)));
+  }
   std::error_code unknown;
   const auto space = fs::space(folder, unknown);
-  if (unknown || missing + kSpareBytes <= space.available) return;
+  if (unknown || saturated_sum(missing, kSpareBytes) <= space.available) return;
   throw Error(ErrorCode::kResourceExhausted,
               concat(plan.target, " needs ", missing >> 20, " MiB more, but the disk of ", folder, " has only ",
                      space.available >> 20, " MiB left"));
@@ -92,6 +127,16 @@ void fetch_all(const HttpClient& client, const PullPlan& plan, const PullOptions
   }
 }
 
+/// The name of a pulled model in `folder`, from that name or from what it was pulled as.
+std::string pulled_name(const std::string& folder, std::string given) {
+  while (given.ends_with('/')) given.pop_back();
+  const auto name = target_name(given);
+  const bool is_there = is_safe_path(given) && fs::exists(fs::symlink_status(concat(folder, "/", given)));
+  if (is_there || name.empty()) return given;
+  const auto record = read_record(concat(folder, "/", name));
+  return record && is_same_model(given, record->source) ? name : given;
+}
+
 /// The reference that a page of the hub stands for, or `what` itself.
 std::string without_page(const std::string& what, const PullOptions& options) {
   auto reference = reference_of_page(what, options.endpoint.url);
@@ -105,31 +150,27 @@ PulledModel pull(const std::string& given, const PullOptions& options) {
   const auto what = without_page(given, options);
   prepare_models_folder(options.folder);
   auto plan = make_plan(client, what, options);
-  Staging staging(options.folder, plan.target);
+  Staging staging(options.folder, plan.target, options.policy.stop);
   PulledModel model{.path = staging.target_path(), .licence = plan.licence, .bytes = total_size(plan)};
   model.has_pickles =
       std::any_of(plan.files.begin(), plan.files.end(), [](const Download& file) { return is_pickle(file.path); });
   if (staging.target_exists()) {
-    const auto version = recorded(staging.target_path(), "version");
-    if (version == plan.version) {
+    const auto record = read_record(staging.target_path());
+    if (record && record->version == plan.version) {
       model.was_there = true;
       return model;
     }
     throw Error(ErrorCode::kInvalidArgument,
                 concat(staging.target_path(),
-                       version ? concat(" is another version (", *version, "); remove it with ", "`easel rm` first")
-                               : " exists already, and easel did not pull it"));
+                       record ? concat(" is another version (", record->version, "); remove it with `easel rm` first")
+                              : " exists already, and easel did not pull it"));
   }
-  staging.keep_only(staged_version(plan));
+  staging.keep_only(file_versions(plan));
   for (auto& file : plan.files) file.path = staging.file(file.path);
   check_space(plan, options.folder);
   fetch_all(client, plan, options);
   if (!plan.manifest.empty()) write_text(staging.file("easel.json"), plan.manifest);
-  if (plan.single_file.empty()) {
-    write_record(staging.file(".easel-pull.json"), what, plan);
-  } else {
-    write_record(record_path(staging.target_path()), what, plan);
-  }
+  write_record(staging, what, plan);
   staging.publish(plan.single_file);
   return model;
 }
@@ -153,7 +194,8 @@ std::vector<PlannedFile> planned_files(const std::string& what, const PullOption
 }
 
 std::string pulled_source(const std::string& path) {
-  return recorded(path, "source").value_or("");
+  const auto record = read_record(path);
+  return record ? record->source : "";
 }
 
 bool is_same_model(const std::string& name, const std::string& other) {
@@ -166,17 +208,20 @@ bool is_same_model(const std::string& name, const std::string& other) {
   return a.repository == b.repository && a.folder == b.folder && a.file == b.file && same_revision;
 }
 
-void remove_pulled(const std::string& folder, const std::string& name) {
+std::string remove_pulled(const std::string& folder, const std::string& given) {
+  const auto name = pulled_name(folder, given);
   const auto target = concat(folder, "/", name);
   if (!is_safe_path(name) || !fs::exists(fs::symlink_status(target))) {
-    throw Error(ErrorCode::kNotFound, concat("there is no model ", name, " in ", folder));
+    throw Error(ErrorCode::kNotFound, concat("there is no model ", escape_control_characters(given), " in ", folder));
   }
-  const auto record = record_path(target);
-  if (!recorded(target, "version")) {
+  if (!read_record(target)) {
     throw Error(ErrorCode::kInvalidArgument, concat(target, " was not pulled by easel, which therefore keeps it"));
   }
-  fs::remove_all(target);
+  const auto record = record_path(target);
+  const fs::path path(target);
+  Staging(path.parent_path().string(), path.filename().string()).remove_target();
   fs::remove(record);
+  return target;
 }
 
 }  // namespace easel::hub

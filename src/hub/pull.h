@@ -67,9 +67,12 @@ std::string pulled_source(const std::string& path);
 /// only where both names have one.
 bool is_same_model(const std::string& name, const std::string& other);
 
-/// Removes a model that pull() has brought. @param name  of its folder or file in `folder`
+/// Removes a model that pull() has brought.
+/// @param given  the name of its folder or file in `folder`, or what it was pulled as
+/// @return       the path that was removed
 /// @throws Error(kNotFound)         there is no such model
 /// @throws Error(kInvalidArgument)  easel did not pull it
-void remove_pulled(const std::string& folder, const std::string& name);
+/// @throws Error(kUnavailable)      it cannot be removed
+std::string remove_pulled(const std::string& folder, const std::string& given);
 
 }  // namespace easel::hub

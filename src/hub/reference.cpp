@@ -13,6 +13,8 @@ namespace easel::hub {
 namespace {
 
 constexpr std::size_t kMaxPathBytes = 1024, kMaxPartBytes = 200;
+/// What names of parameters contain whose values give access.
+constexpr const char* kSecretWords[] = {"token", "key", "secret", "password", "signature"};
 
 bool is_name_character(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
@@ -36,6 +38,26 @@ std::string cut(std::string_view& text, char separator) {
   std::string rest(text.substr(at + 1));
   text = text.substr(0, at);
   return rest;
+}
+
+/// @param plain  what is not escaped in addition to letters and digits
+std::string escape(std::string_view text, std::string_view plain) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string escaped;
+  for (const unsigned char c : text) {
+    if (std::isalnum(c) != 0 || plain.find(static_cast<char>(c)) != std::string_view::npos) {
+      escaped += static_cast<char>(c);
+    } else {
+      escaped += {'%', kHex[c >> 4], kHex[c & 15]};
+    }
+  }
+  return escaped;
+}
+
+bool is_secret_parameter(std::string_view name) {
+  const auto lower = lower_case(name);
+  return std::any_of(std::begin(kSecretWords), std::end(kSecretWords),
+                     [&](const char* word) { return lower.find(word) != std::string::npos; });
 }
 
 }  // namespace
@@ -122,16 +144,31 @@ std::string unescape(std::string_view text) {
 }
 
 std::string escape_path(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string escaped;
-  for (const unsigned char c : text) {
-    if (std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '~' || c == '/') {
-      escaped += static_cast<char>(c);
-    } else {
-      escaped += {'%', kHex[c >> 4], kHex[c & 15]};
-    }
+  return escape(text, "-_.~/");
+}
+
+std::string escape_part(std::string_view text) {
+  return escape(text, "-_.~");
+}
+
+std::string without_secrets(std::string_view address) {
+  const auto scheme = address.find("://");
+  if (scheme == std::string_view::npos) return std::string(address);
+  const auto authority = scheme + 3;
+  const auto path = std::min(address.find_first_of("/?#", authority), address.size());
+  const auto user = address.substr(authority, path - authority).rfind('@');
+  const auto host = user == std::string_view::npos ? authority : authority + user + 1;
+  const auto query = std::min(address.find('?', path), address.size());
+  auto rest = concat(address.substr(0, authority), address.substr(host, query - host));
+  for (auto begin = query; begin < address.size();) {
+    const auto end = std::min(address.find_first_of("&#", begin + 1), address.size());
+    const auto parameter = address.substr(begin, end - begin);
+    const auto equals = parameter.find('=');
+    const bool is_secret = equals != std::string_view::npos && is_secret_parameter(parameter.substr(1, equals - 1));
+    rest += is_secret ? concat(parameter.substr(0, equals + 1), "***") : std::string(parameter);
+    begin = end;
   }
-  return escaped;
+  return rest;
 }
 
 }  // namespace easel::hub

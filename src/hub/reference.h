@@ -39,4 +39,11 @@ std::string unescape(std::string_view text);
 /// `text` with every byte that is not allowed in a part of an address's path escaped; "/" is kept.
 std::string escape_path(std::string_view text);
 
+/// The same, with "/" escaped, too.
+std::string escape_part(std::string_view text);
+
+/// An address without what may be secret in it: user and password are left out, and the values of parameters such as
+/// "token" become "***". Other text stays as it is.
+std::string without_secrets(std::string_view address);
+
 }  // namespace easel::hub

@@ -119,6 +119,14 @@ std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& end
   return files;
 }
 
+void check_endpoint(const Endpoint& endpoint) {
+  for (const std::string scheme : {"https://", "http://"}) {
+    if (endpoint.url.starts_with(scheme) && endpoint.url.size() > scheme.size()) return;
+  }
+  throw Error(ErrorCode::kInvalidArgument, concat("HF_ENDPOINT is ", quote(escape_control_characters(endpoint.url)),
+                                                  "; expected an address such as https://huggingface.co"));
+}
+
 }  // namespace
 
 void check_hub_status(const HttpResponse& response, const Endpoint& endpoint, const std::string& repository) {
@@ -143,9 +151,10 @@ std::string page_of(const Endpoint& endpoint, const std::string& repository) {
 }
 
 Snapshot read_snapshot(const HttpClient& client, const Endpoint& endpoint, const Reference& reference) {
+  check_endpoint(endpoint);
   std::string body;
   const auto url =
-      concat(endpoint.url, "/api/models/", reference.repository, "/revision/", escape_path(reference.revision));
+      concat(endpoint.url, "/api/models/", reference.repository, "/revision/", escape_part(reference.revision));
   const auto response =
       client.get_document({.url = url, .token = endpoint.token}, reference.repository, kMaxDocumentBytes, body);
   check_hub_status(response, endpoint, reference.repository);

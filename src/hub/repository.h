@@ -40,6 +40,7 @@ void check_hub_status(const HttpResponse& response, const Endpoint& endpoint, co
 std::string page_of(const Endpoint& endpoint, const std::string& repository);
 
 /// Resolves the revision to a commit and lists the files of reference.folder at that commit.
+/// @throws Error(kInvalidArgument)  the endpoint is not an address of http or https
 /// @throws Error(kNotFound)     no such repository or revision
 /// @throws Error(kUnavailable)  the hub cannot be reached, or its terms must be accepted first; the message says where
 /// @throws Error(kCorruptData)  the response is not what the API promises, e.g. a path that climbs out, or too long

@@ -78,6 +78,9 @@ class Flags(unittest.TestCase):
 
     def test_bash_completes_commands_options_and_values(self):
         self.assertEqual(self.complete("d"), ["draw"])
+        self.assertEqual(self.complete(""), ["serve", "draw", "models", "pull", "rm", "convert", "health", "completion"])
+        self.assertEqual(self.complete("--models-d"), ["--models-dir"])
+        self.assertIn("sdxl-refined", self.complete("pull", "sdxl"))
         self.assertEqual(self.complete("draw", "a cat", "--guidance-s"), ["--guidance-scale"])
         self.assertEqual(self.complete("draw", "--models-"), ["--models-dir"])
         self.assertEqual(self.complete("serve", "--guidance-s"), [])

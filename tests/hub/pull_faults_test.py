@@ -1,4 +1,7 @@
 """`easel pull` from a hub that is hostile, slow or broken, and killed meanwhile.  usage: pull_faults_test.py EASEL"""
+import email.utils
+import os
+import pathlib
 import random
 import shutil
 import signal
@@ -65,6 +68,68 @@ class Faults(PullTest):
         self.hub.fault = lambda handler, kind: kind == "tree" and (handler.respond(200, b"[" * (17 << 20)) or True)
         self.assert_refused("has more than")
 
+    def test_what_is_not_http_or_leads_nowhere(self):
+        def send(text):
+            return lambda handler, kind: kind == "file" and (handler.wfile.write(text) and False or setattr(handler, "close_connection", True) or True)
+        self.hub.fault = send(b"hello\r\n")
+        self.assert_refused("127.0.0.1 does not answer in HTTP (3 attempts)")
+        self.hub.fault = send(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")
+        self.assert_refused("redirects to an invalid address")
+
+    def test_sizes_whose_sum_is_too_large(self):
+        tree = self.hub.tree()
+        for size in (2**64 - 1, 2**63):
+            for entry in tree:
+                if entry["path"] in (UNET, "vae/diffusion_pytorch_model.safetensors"):
+                    entry["lfs"]["size"] = size
+            self.hub.tree = lambda: tree
+            self.assert_refused("MiB left")
+        self.assertEqual(self.fetched(), {"model_index.json"})
+
+    def test_something_else_in_place_of_an_unfinished_file(self):
+        partial = self.models / ".easel/model" / (UNET + ".partial")
+        for make, says in ((os.mkfifo, "is in the way"), (lambda path: path.symlink_to("/etc/passwd"), "cannot write"), (pathlib.Path.mkdir, "cannot write")):
+            def replace(handler, kind, make=make):
+                if kind == "file" and handler.path.endswith("unet/config.json"):
+                    make(partial)
+                return False
+            self.hub.fault = replace
+            self.assert_refused(says)
+            shutil.rmtree(self.models)
+
+    def test_what_is_still_of_use_is_kept_when_a_repository_changes(self):
+        broken = lambda handler, kind: kind == "file" and "refiner" in handler.path and handler.path.endswith(UNET)
+        self.hub.fault = lambda handler, kind: broken(handler, kind) and (handler.respond(500) or True)
+        self.assert_refused("status 500", "sdxl-refined")
+        newer = "f" * 40
+        self.hub.requests.clear()
+
+        def moved(handler, kind):
+            if kind == "revision" and "refiner" in handler.path:
+                handler.respond_json({"sha": newer, "cardData": {"license": "openrail"}})
+            elif kind == "file" and newer in handler.path:
+                handler.send_file(self.hub.files, handler.path.partition(f"/{newer}/")[2])
+            else:
+                return False
+            return True
+        self.hub.fault = moved
+        self.assert_pulled("sdxl-refined")
+        fetched = {path for kind, path, *_ in self.hub.requests if kind == "file" and not path.endswith("model_index.json")}
+        refiner = f"/stabilityai/stable-diffusion-xl-refiner-1.0/resolve/{newer}/"
+        self.assertIn(refiner + UNET, fetched)
+        self.assertNotIn(refiner + "text_encoder/model.safetensors", fetched, "it was there before, and has not changed")
+        self.assertTrue(all(path.startswith(refiner) or not self.hub.files[path.partition("/resolve/")[2].partition("/")[2]] for path in fetched), fetched)
+
+    def test_another_dtype_keeps_what_it_shares_with_the_first(self):
+        vae = "vae/diffusion_pytorch_model.safetensors"
+        self.hub.fault = lambda handler, kind: kind == "file" and handler.path.endswith(vae) and (handler.respond(500) or True)
+        self.assert_refused("status 500")
+        self.hub.fault = None
+        self.hub.requests.clear()
+        self.assert_pulled("org/model", "--dtype", "float16")
+        self.assertNotIn("text_encoder/model.safetensors", self.fetched())
+        self.assert_whole(PLAIN - {UNET} | {"unet/diffusion_pytorch_model.fp16.safetensors"})
+
     def test_breaks_are_survived(self):
         def cut(handler):
             handler.send_response(200)
@@ -130,6 +195,13 @@ class Faults(PullTest):
             shutil.rmtree(self.models)
         self.hub.fault = lambda handler, kind: handler.respond(429, Retry_After="3600") or True
         self.assert_refused("asks to wait 3600 seconds")
+        for header in (email.utils.formatdate(time.time() + 3600, usegmt=True), "9" * 30):
+            self.hub.fault = lambda handler, kind, header=header: handler.respond(429, Retry_After=header) or True
+            self.assert_refused("asks to wait")
+        for header in ("-5", "soon", email.utils.formatdate(time.time() - 3600, usegmt=True)):
+            self.hub.fault = once(lambda handler, header=header: handler.respond(429, Retry_After=header) or True)
+            self.assert_pulled()
+            shutil.rmtree(self.models)
         self.hub.fault = lambda handler, kind: handler.respond(502) or True
         self.hub.requests.clear()
         self.assert_refused("status 502 (3 attempts)")
@@ -145,6 +217,12 @@ class Faults(PullTest):
         self.hub.fault = refuse(401)
         result = self.assert_refused("check HF_TOKEN", env={"HF_TOKEN": "hidden"})
         self.assertNotIn("hidden", result.stderr + result.stdout)
+
+    def test_settings_of_the_hub_that_cannot_be_right(self):
+        for endpoint in ("hub.test", "ftp://hub.test", "https://", "not an address"):
+            self.assert_refused(f'HF_ENDPOINT is "{endpoint.rstrip("/")}"', env={"HF_ENDPOINT": endpoint, "HF_TOKEN": "secret"})
+        self.assert_pulled(env={"HF_TOKEN": " secret\n"})
+        self.assertEqual({token for _, _, token, _ in self.hub.requests}, {"Bearer secret"})
 
     def test_terms_of_a_model_are_named_with_their_page_where_only_files_are_refused(self):
         for status, name in ((401, "org/model"), (403, "org/model"), (401, "org/model:v1-5.safetensors"), (403, "org/model:v1-5.safetensors")):
@@ -175,6 +253,8 @@ class Faults(PullTest):
     def test_a_repository_without_a_model(self):
         self.hub.files = {"a.safetensors": b"x", "b.safetensors": b"x"}
         self.assert_refused("e.g. :a.safetensors, :b.safetensors")
+        self.hub.files["a.safetensors"] = b""
+        self.assert_refused("a.safetensors is empty", "org/model:a.safetensors")
 
     def test_an_absurd_size_is_refused_before_anything_is_fetched(self):
         tree = self.hub.tree()

@@ -1,11 +1,15 @@
 """`easel pull` and `easel rm`: what they fetch, and where it goes.  usage: pull_test.py EASEL"""
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import unittest
 
 from hostile_hub import COMMIT
@@ -17,9 +21,17 @@ class Repositories(PullTest):
         result = self.assert_pulled()
         self.assert_whole()
         self.assertIn("licence: openrail", result.stdout)
+        self.assertEqual(json.loads((self.models / "model/.easel-pull.json").read_text())["licence"], "openrail")
         self.assertEqual({kind for kind, *_ in self.hub.requests if kind == "revision"}, {"revision"})
         self.assertTrue(all(COMMIT in path for kind, path, *_ in self.hub.requests if kind != "revision"), "one commit for all requests")
-        self.assertNotIn("\x1b", result.stderr)
+        self.assertRegex(result.stderr, r"^org/model: .* of 303 KiB")
+        self.assertNotRegex(result.stderr, r"[^ -~\n]")
+
+    def test_branches_with_a_slash_are_escaped_as_hubs_expect_it(self):
+        asked = []
+        self.hub.fault = lambda handler, kind: kind == "revision" and asked.append(handler.path)
+        self.assert_pulled("org/model@refs/pr/1")
+        self.assertEqual(asked, ["/api/models/org/model/revision/refs%2Fpr%2F1"])
 
     def test_takes_the_half_precision_variant_for_float16(self):
         self.assert_pulled("org/model", "--dtype", "float16")
@@ -133,8 +145,63 @@ class Repositories(PullTest):
         self.assertEqual(self.run_easel("rm", "model").returncode, 0)
         self.assertEqual([path.name for path in self.models.iterdir()], ["mine"])
 
+    def test_rm_takes_what_a_model_was_pulled_as(self):
+        for name in ("org/model", "org/model:v1-5.safetensors", "sd15"):
+            self.assert_pulled(name)
+            self.assertNotEqual(self.run_easel("rm", f"other/{name.rpartition('/')[2]}").returncode, 0)
+            result = self.run_easel("rm", name)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(list(self.models.iterdir()), [])
+        self.assert_pulled()
+        self.assertEqual(self.run_easel("rm", "model/").returncode, 0)
+        loras = self.models.parent / "loras"
+        self.assert_pulled("org/model:v1-5.safetensors", "--lora", "--lora-dir", str(loras))
+        self.assertEqual(self.run_easel("rm", "v1-5.safetensors", "--lora", "--lora-dir", str(loras)).returncode, 0)
+        self.assertEqual(list(loras.iterdir()), [])
+
+    def test_a_file_that_took_the_place_of_a_pulled_one_is_kept(self):
+        self.assert_pulled("org/model:v1-5.safetensors")
+        mine = self.models / "v1-5.safetensors"
+        mine.unlink()
+        mine.write_bytes(self.hub.files["v1-5.safetensors"])
+        os.utime(mine, (1e9, 1e9))
+        result = self.run_easel("rm", "v1-5.safetensors")
+        self.assertIn("was not pulled by easel", result.stderr)
+        self.assert_refused("easel did not pull it", "org/model:v1-5.safetensors")
+        self.assertTrue(mine.is_file())
+
+    def test_a_terminal_shows_a_bar_that_fits_into_a_line(self):
+        name = "org/model@" + "long-" * 9 + "branch"
+        self.hub.pause = 0.1
+        for asked, columns, bar in (("org/model", 80, True), (name, 80, False), (name, 140, True), (name, 20, False)):
+            lines = self.pull_on_a_terminal(asked, columns)
+            self.assertGreater(len(lines), 2, asked)
+            for line in lines:
+                self.assertLess(len(line), columns, line)
+                self.assertEqual(bool(re.search(r"\[#*-*\]", line)), bar, line)
+            self.assertIn("100% 303 KiB of 303 KiB"[:columns - 1], lines[-1])
+            if columns > 20:
+                self.assertRegex(lines[-1], r", [0-9.]+ [KM]iB/s, 0:00:00 left$")
+            shutil.rmtree(self.models)
+
+    def pull_on_a_terminal(self, name, columns):
+        """What each redrawing showed."""
+        terminal, stderr = pty.openpty()
+        fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(self.command("pull", name), env=self.environment(), stdout=subprocess.DEVNULL, stderr=stderr)
+        os.close(stderr)
+        shown = b""
+        try:
+            while data := os.read(terminal, 4096):
+                shown += data
+        except OSError:  # how the end of a terminal is reported
+            pass
+        os.close(terminal)
+        self.assertEqual(process.wait(60), 0, shown)
+        return shown.decode().strip().split("\r\x1b[K")[1:]
+
     def test_malformed_names(self):
-        for name in ("model", "org/", "/model", "org/model/../x", "org/model@", "org/model:", "org/..", "a b/c", "org/model:../x.safetensors", ""):
+        for name in ("model", "model:q8", "model@main", "org/", "/model", "org/model/../x", "org/model@", "org/model:", "org/..", "a b/c", "org/model:../x.safetensors", ""):
             result = self.pull(name)
             self.assertNotEqual(result.returncode, 0, name)
         self.assertEqual(self.hub.requests, [])

@@ -57,6 +57,16 @@ class Encrypted(PullTest):
         self.assertEqual(set(self.proxy.hosts), {"civitai.com:443", "other.test:443"})
         self.assertEqual([token for _, _, token, _ in self.hub.requests], ["Bearer secret", "", "Bearer secret", ""])
 
+    def test_refusals_of_civitai_name_its_token(self):
+        address = "https://civitai.com/api/download/models/7"
+        for token, says in (("", "set CIVITAI_TOKEN"), ("secret", "check CIVITAI_TOKEN")):
+            environment = {"SSL_CERT_FILE": self.certificate, "HTTPS_PROXY": self.proxy.url, "CIVITAI_TOKEN": token}
+            self.hub.fault = lambda handler, kind: handler.respond(401) or True
+            self.assert_refused(says, address, env=environment)
+            self.hub.fault = lambda handler, kind: handler.respond(200, b"<html>log in", Content_Type="text/html") or True
+            result = self.assert_refused(says, address, env=environment)
+            self.assertNotIn("secret", result.stderr)
+
     def test_a_redirect_to_an_address_without_encryption_is_refused(self):
         plain = Hub()
         self.addCleanup(plain.close)
@@ -106,7 +116,25 @@ class Addresses(PullTest):
             self.assert_refused("leads to a page", f"{self.hub.url}/x.safetensors")
         self.assertEqual([path for path in self.models.rglob("*") if path.is_file()], [])
 
+    def test_secrets_in_an_address_are_neither_shown_nor_kept(self):
+        self.hub.fault = lambda handler, kind: handler.respond(200, b"w", Content_Disposition="attachment; filename=w.safetensors") or True
+        address = f"{self.hub.url}/api/download/models/7?type=Model&token=SECRET"
+        result = self.assert_pulled(address)
+        record = (self.models / ".w.safetensors.easel-pull.json").read_text()
+        self.assertNotIn("SECRET", result.stdout + result.stderr + record)
+        self.assertIn("type=Model&token=***", record)
+        self.assertIn("is complete already", self.assert_pulled(address).stdout)
+        self.assertEqual(self.run_easel("rm", "w.safetensors").returncode, 0)
+        for status in (401, 404, 500):
+            self.hub.fault = lambda handler, kind, status=status: handler.respond(status) or True
+            self.assertNotIn("SECRET", self.assert_refused(f"status {status}", address).stderr)
+
     def test_a_file_by_address_that_changes_is_not_mixed_with_the_old_one(self):
+        for validator in ("ETag", "Last-Modified"):
+            self.change_meanwhile(validator)
+            shutil.rmtree(self.models)
+
+    def change_meanwhile(self, validator):
         old, new = b"o" * 300_000, b"n" * 300_000
         versions = iter([("one", old), ("one", old[:100_000]), ("two", new), ("two", new)])
 
@@ -114,7 +142,7 @@ class Addresses(PullTest):
             etag, data = next(versions)
             handler.send_response(200)
             handler.send_header("Content-Length", "300000")
-            handler.send_header("ETag", f'"{etag}"')
+            handler.send_header(validator, f'"{etag}"')
             handler.end_headers()
             handler.wfile.write(data)
             handler.wfile.flush()
@@ -131,6 +159,8 @@ class Addresses(PullTest):
         self.assert_refused("not encrypted", "http://example.com/x.safetensors")
         self.hub.fault = lambda handler, kind: handler.respond(200, b"1\r\nx\r\n0\r\n\r\n", Transfer_Encoding="chunked") or True
         self.assert_refused("does not say how long", f"{self.hub.url}/x.safetensors")
+        self.hub.fault = lambda handler, kind: handler.respond(200) or True
+        self.assert_refused("x.safetensors is empty on the server", f"{self.hub.url}/x.safetensors")
 
 
 if __name__ == "__main__":

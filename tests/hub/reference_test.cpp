@@ -59,6 +59,18 @@ TEST(Unescape, IsTheOppositeOfEscapePath) {
 
 TEST(EscapePath, KeepsOnlyWhatAnAddressMayContain) {
   EXPECT_EQ(escape_path("a b/c?d#e%f"), "a%20b/c%3Fd%23e%25f");
+  EXPECT_EQ(escape_part("refs/pr/1"), "refs%2Fpr%2F1");
+}
+
+TEST(WithoutSecrets, LeavesOutPasswordsAndTokens) {
+  EXPECT_EQ(without_secrets("https://user:pw@hub.test/a@b.safetensors"), "https://hub.test/a@b.safetensors");
+  EXPECT_EQ(without_secrets("https://hub.test/7?type=Model&token=abc&format=x#y"),
+            "https://hub.test/7?type=Model&token=***&format=x#y");
+  EXPECT_EQ(without_secrets("https://hub.test/7?X-Amz-Signature=abc"), "https://hub.test/7?X-Amz-Signature=***");
+  EXPECT_EQ(without_secrets("https://u@hub.test?API_KEY=1&tokens"), "https://hub.test?API_KEY=***&tokens");
+  for (const char* text : {"sd15", "org/name@main:a.safetensors", "https://hub.test", "https://hub.test/?a=b&c", ""}) {
+    EXPECT_EQ(without_secrets(text), text);
+  }
 }
 
 }  // namespace

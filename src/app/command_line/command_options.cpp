@@ -145,7 +145,10 @@ void add_pull(CLI::App& app, PullFlags& o) {
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
   auto* remove = app.add_subcommand("rm", "Remove a model that easel pulled");
-  add_own(*remove, "name", "NAME", o.name, "name of the model's folder or file")->required();
+  add_own(*remove, "name", "NAME", o.name, "name of the model's folder or file, or what it was pulled as")->required();
+  auto* removed_lora = remove->add_flag("--lora", o.is_lora, "it is a LoRA, in --lora-dir");
+  remove->add_flag("--embedding", o.is_embedding, "it is a textual inversion, in --embeddings-dir")
+      ->excludes(removed_lora);
 }
 
 Command chosen_command(const CLI::App& app) {

@@ -5,6 +5,7 @@
 #include "app/command_line/help.h"
 #include "app/command_line/option_text.h"
 #include "core/text.h"
+#include "hub/recipes.h"
 
 namespace easel {
 namespace {
@@ -32,6 +33,13 @@ std::vector<std::string> flags_of(const CLI::App& app) {
     for (const auto& name : option->get_lnames()) flags.push_back("--" + name);
   }
   return flags;
+}
+
+/// What `easel pull` knows by name.
+std::vector<std::string> names_of_recipes() {
+  std::vector<std::string> names;
+  for (const auto& recipe : hub::recipes()) names.push_back(recipe.name);
+  return names;
 }
 
 std::vector<const CLI::App*> with_program(const CLI::App& program) {
@@ -97,12 +105,18 @@ std::string zsh_action(const CLI::Option& option) {
   return " ";
 }
 
+/// The action of a positional argument.
+std::string zsh_positional(const CLI::App& app, const CLI::Option& option) {
+  return app.get_name() == "pull" ? concat("(", zsh_text(join(names_of_recipes(), " ")), ")") : zsh_action(option);
+}
+
 /// Specifications of _arguments, one a line.
 std::string zsh_specifications(const CLI::App& app) {
   std::string text;
   for (const auto* option : app.get_options()) {
     if (option->get_positional()) {
-      text += concat("    '*:", zsh_text(option->get_name(/*positional=*/true)), ":", zsh_action(*option), "'\n");
+      text +=
+          concat("    '*:", zsh_text(option->get_name(/*positional=*/true)), ":", zsh_positional(app, *option), "'\n");
       continue;
     }
     for (const auto& flag : flags_of(app)) {
@@ -142,12 +156,14 @@ _easel() {
   local words=')",
                 join(flags_of(program), " "), R"('
   case $command in
-    '') words=")",
-                join(names, " "), R"( $words" ;;
 )",
                 options, R"(  esac
   case $command:$current in
-    *:-*|:*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+    *:-*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+    :*) mapfile -t COMPREPLY < <(compgen -W ')",
+                join(names, " "), R"(' -- "$current") ;;
+    pull:*) mapfile -t COMPREPLY < <(compgen -W ')",
+                join(names_of_recipes(), " "), R"(' -- "$current") ;;
     completion:*) mapfile -t COMPREPLY < <(compgen -W ')",
                 join(value_choices(*shells), " "), R"(' -- "$current") ;;
     convert:*) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames ;;

@@ -18,12 +18,20 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+/// Without white space around it, such as the end of a line of the file that it came from.
+std::string token(const char* name) {
+  const auto text = environment(name);
+  constexpr const char* kSpace = " \t\r\n";
+  const auto begin = text.find_first_not_of(kSpace);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
 hub::Endpoint make_endpoint() {
   hub::Endpoint endpoint;
   auto url = environment("HF_ENDPOINT");
   while (url.ends_with('/')) url.pop_back();
   if (!url.empty()) endpoint.url = url;
-  endpoint.token = environment("HF_TOKEN");
+  endpoint.token = token("HF_TOKEN");
   return endpoint;
 }
 
@@ -33,7 +41,7 @@ hub::PullOptions make_pull_options(const Options& options, const std::string& fo
   const auto placement = make_placement(list_devices(options.model).front(), options.model.dtype);
   hub::PullOptions pull_options{.folder = folder,
                                 .endpoint = make_endpoint(),
-                                .civitai_token = environment("CIVITAI_TOKEN"),
+                                .civitai_token = token("CIVITAI_TOKEN"),
                                 .prefer_half = placement.dtype != c10::kFloat,
                                 .sha256 = hub::lower_case(options.pull.sha256),
                                 .check_class = &check_pipeline_class};

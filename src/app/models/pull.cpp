@@ -1,65 +1,22 @@
 // easel pull and easel rm: bring models from a hub, and remove them.
 #include "hub/pull.h"
 
-#include <unistd.h>
-
-#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "app/command_line/commands.h"
 #include "app/command_line/format.h"
 #include "app/models/hub_options.h"
 #include "app/models/models_dir.h"
+#include "app/models/pull_display.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "hub/reference.h"
 
 namespace easel {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-/// A line that is redrawn on a terminal; elsewhere a line every few seconds.
-class PullDisplay {
- public:
-  explicit PullDisplay(std::string name) : name_(std::move(name)), is_terminal_(isatty(STDERR_FILENO) != 0) {}
-  ~PullDisplay() {
-    if (is_terminal_ && printed_) std::fputc('\n', stderr);
-  }
-
-  void update(const hub::PullProgress& progress) {
-    const auto now = Clock::now();
-    if (!started_) first_done_ = progress.done;
-    started_ = true;
-    const auto interval = is_terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(5000);
-    if (now - last_ < interval && progress.done < progress.total) return;
-    last_ = now;
-    const auto seconds = std::chrono::duration<double>(now - begin_).count();
-    const double rate = seconds > 0 ? static_cast<double>(progress.done - first_done_) / seconds : 0;
-    const auto line =
-        concat(name_, ": ", format_bytes(static_cast<std::int64_t>(progress.done)), " of ",
-               format_bytes(static_cast<std::int64_t>(progress.total)),
-               rate > 0 ? concat(", ", format_bytes(static_cast<std::int64_t>(rate)), "/s, ",
-                                 format_time(static_cast<double>(progress.total - progress.done) / rate), " left")
-                        : "");
-    std::fprintf(stderr, is_terminal_ ? "\r\x1b[K%s" : "%s\n", line.c_str());
-    std::fflush(stderr);
-    printed_ = true;
-  }
-
- private:
-  static std::string format_time(double seconds) {
-    const auto whole = static_cast<long long>(seconds);
-    char text[32];
-    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
-    return text;
-  }
-
-  std::string name_;
-  bool is_terminal_, started_ = false, printed_ = false;
-  std::uint64_t first_done_ = 0;
-  Clock::time_point begin_ = Clock::now(), last_ = begin_ - std::chrono::hours(1);
-};
 
 std::string target_folder(const Options& options) {
   const auto& pull = options.pull;
@@ -98,7 +55,7 @@ int pull(const Options& options) {
   }
   hub::PulledModel model;
   {
-    PullDisplay display(options.pull.name);
+    PullDisplay display(hub::without_secrets(options.pull.name));
     pull_options.on_progress = [&](const hub::PullProgress& progress) { display.update(progress); };
     model = hub::pull(options.pull.name, pull_options);
   }
@@ -112,9 +69,8 @@ int pull(const Options& options) {
 }
 
 int remove_model(const Options& options) {
-  const auto folder = target_folder(options);
-  hub::remove_pulled(folder, options.pull.name);
-  std::printf("%s/%s is removed\n", folder.c_str(), options.pull.name.c_str());
+  const auto removed = hub::remove_pulled(target_folder(options), options.pull.name);
+  std::printf("%s is removed\n", removed.c_str());
   return 0;
 }
 
