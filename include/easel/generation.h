@@ -36,6 +36,24 @@ enum class PromptSyntax {
   kA1111,  ///< weights in brackets, BREAK, and any length
 };
 
+/// Guidance in a part of the steps only (Kynkaanniemi et al. 2024, arXiv:2404.07724): a step outside of it computes the
+/// prompt's row only. In fractions of a pass's steps, that is, of its model evaluations after `strength` skipped some.
+struct GuidanceInterval {
+  double start = 0;  ///< 0 to 1
+  double end = 1;    ///< start to 1
+  auto operator<=>(const GuidanceInterval&) const = default;
+
+  /// Steps first to end - 1 of a pass, counted from 0. As in diffusers' guiders, both ends are rounded down.
+  struct Steps {
+    std::int64_t first;
+    std::int64_t end;
+  };
+  Steps of(std::int64_t steps) const {
+    const auto before = [&](double share) { return static_cast<std::int64_t>(share * static_cast<double>(steps)); };
+    return {before(start), before(end)};
+  }
+};
+
 /// A low-rank adapter, by the name of its file without extension, and its weight.
 struct AdapterSelection {
   std::string name;
@@ -65,6 +83,9 @@ struct GenerationRequest {
   /// Of models that take guidance_scale as an input (ModelDescription::separate_guidance): the w above, and
   /// guidance_scale is not. Needs a negative prompt; 1 or less turns guidance off.
   std::optional<double> true_cfg_scale;
+  /// Where guidance applies; without one in all steps. Needs guidance. Each pass, and each tile of a large image, is
+  /// divided by itself; base and refiner are divided together.
+  std::optional<GuidanceInterval> guidance_interval = std::nullopt;
   double guidance_rescale = 0.0;  ///< 0 to 1: share of guided predictions that is rescaled to the text row's
                                   ///< standard deviation (Lin et al. 2023, arXiv:2305.08891, section 3.4)
   std::optional<std::int64_t> num_inference_steps;
@@ -210,6 +231,17 @@ inline bool is_guided(const GenerationRequest& request, const ModelDescription& 
   const auto& unused = model.unused_fields;
   if (std::find(unused.begin(), unused.end(), "negative_prompt") != unused.end()) return false;
   return request.guidance_scale.value_or(model.default_guidance_scale) > model.guides_above;
+}
+
+/// The rows of the steps from `first` to `steps` - 1 of a pass, together; for estimates.
+/// @param guided_rows  of a step with guidance
+inline std::int64_t rows_from(std::int64_t first, std::int64_t steps, int guided_rows,
+                              const std::optional<GuidanceInterval>& interval) {
+  const auto left = std::max(steps - first, std::int64_t{0});
+  if (guided_rows <= 1 || !interval) return left * guided_rows;
+  const auto guided = interval->of(steps);
+  const auto guided_left = std::max(guided.end - std::max(guided.first, first), std::int64_t{0});
+  return left + guided_left * (guided_rows - 1);
 }
 
 /// Width and height of a request's images in pixels, where they do not depend on an input image.

@@ -34,14 +34,18 @@ ActiveRequest::ActiveRequest(std::shared_ptr<QueuedJob> queued_job, ResidentMode
       steps_done(static_cast<std::size_t>(num_images())),
       previews_due_(static_cast<std::size_t>(num_images())) {}
 
+double ActiveRequest::rows_of_last(std::int64_t left, std::int64_t steps) const {
+  return static_cast<double>(rows_from(steps - left, steps, guided_rows, job->request().guidance_interval));
+}
+
 double ActiveRequest::remaining_seconds(const CostModel& costs) const {
   const auto first = costs.of(shape), last = costs.of(second_shape);
   // Of an image that has so many steps left, in both passes together.
   const auto seconds_for = [&](std::int64_t steps, bool in_second_pass) {
     const auto second = in_second_pass ? steps : std::min(second_steps, steps);
     const auto change = in_second_pass || second_steps == 0 ? 0 : costs.between_passes(shape, second_shape);
-    return first.row * rows_per_step * static_cast<double>(steps - second) +
-           last.row * rows_per_step * static_cast<double>(second) + change + last.decode;
+    return first.row * rows_of_last(steps - second, steps_per_image - second_steps) +
+           last.row * rows_of_last(second, second_steps) + change + last.decode;
   };
   const auto whole = seconds_for(steps_per_image, /*in_second_pass=*/false);
   double seconds = images_to_begin() > 0 ? first.begin + whole * static_cast<double>(images_to_begin()) : 0;
@@ -66,7 +70,8 @@ void ActiveRequest::adopt(std::vector<std::unique_ptr<Generation>> generations, 
   }
   for (auto i = first; i < images.size(); ++i) images[i]->refresh(*model->pipeline);
   steps_per_image = images[first]->progress.steps_total;
-  rows_per_step = images[first]->rows;
+  // Where guidance begins with a later step, this one does not tell how many rows it has then.
+  guided_rows = job->request().guidance_interval ? std::max(guided_rows, images[first]->rows) : images[first]->rows;
   job->set_progress({*std::min_element(steps_done.begin(), steps_done.end()), steps_per_image});
 }
 

@@ -67,7 +67,7 @@ struct ActiveRequest {
   std::int64_t begun = 0;                            ///< number of images that were begun, from the first on
   std::int64_t delivered = 0;
   std::int64_t steps_per_image;          ///< a guess until the first image is begun
-  int rows_per_step = 2;                 ///< UNet rows of an image's step; a guess until the first image is begun
+  int guided_rows = 2;                   ///< UNet rows of an image's step; a guess until the first image is begun
   bool retried = false;                  ///< as ActiveImage::retried, for Pipeline::begin
   std::vector<GeneratedImage> results;   ///< one for each image, empty until delivered
   std::vector<std::int64_t> steps_done;  ///< one for each image
@@ -75,6 +75,8 @@ struct ActiveRequest {
   double device_seconds = 0;             ///< device time spent on everything else
 
  private:
+  /// UNet rows of an image's last `left` steps of a pass that has `steps`.
+  double rows_of_last(std::int64_t left, std::int64_t steps) const;
   std::optional<Image> preview(const ActiveImage& image, std::int64_t steps_done);
   bool wants_preview(const ActiveImage& image, std::int64_t steps_done);
 

@@ -1,5 +1,6 @@
 #include "provenance/request_json.h"
 
+#include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -28,6 +29,7 @@ void visit_request(Request& r, Visitor&& visit) {
   visit("num_inference_steps", r.num_inference_steps);
   visit("scheduler", r.scheduler);
   visit("guidance_scale", r.guidance_scale);
+  visit("guidance_interval", r.guidance_interval);
   visit("guidance_rescale", r.guidance_rescale);
   visit("eta", r.eta);
   visit("clip_skip", r.clip_skip);
@@ -61,6 +63,9 @@ ordered_json value_json(const T& value) {
 }
 ordered_json value_json(std::uint64_t seed) {
   return seed <= kLargestExactJsonInteger ? ordered_json(seed) : ordered_json(std::to_string(seed));
+}
+ordered_json value_json(const GuidanceInterval& interval) {
+  return {interval.start, interval.end};
 }
 ordered_json value_json(PromptSyntax syntax) {
   return syntax == PromptSyntax::kPlain ? "plain" : "a1111";
@@ -120,6 +125,10 @@ void read_value(const json& value, std::uint64_t& seed) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
   if (error != std::errc() || end != text.data() + text.size())
     throw Error(ErrorCode::kInvalidArgument, "`seed` is not a number", "seed");
+}
+void read_value(const json& value, GuidanceInterval& interval) {
+  const auto ends = value.get<std::array<double, 2>>();
+  interval = {.start = ends[0], .end = ends[1]};
 }
 void read_value(const json& value, PromptSyntax& syntax) {
   syntax = value.get<std::string>() == "a1111" ? PromptSyntax::kA1111 : PromptSyntax::kPlain;

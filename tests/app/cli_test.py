@@ -99,7 +99,7 @@ class Draw(unittest.TestCase):
             self.assertNotEqual(rows, original)
 
     def test_like_makes_an_image_again(self):
-        first = self.draw("first.png", "a fox", "--seed", "3", "--steps", "3", "--size", "64x48", "--guidance-scale", "3.5",
+        first = self.draw("first.png", "a fox", "--seed", "3", "--steps", "3", "--size", "64x48", "--guidance-scale", "3.5", "--guidance-interval", "0.4,1",
                           "--dtype", "float32")
         again = self.draw("again.png", "--like", first, "--dtype", "float32")
         self.assertEqual(pathlib.Path(first).read_bytes(), pathlib.Path(again).read_bytes())

@@ -67,11 +67,25 @@ TEST(CostModel, FollowMeasurements) {
   GenerationRequest request;
   request.num_images = 2;
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (10 * 2 * 2 + 3)) << "ten steps of two rows each";
+  request.guidance_interval = {.start = 0.25, .end = 0.7};
+  EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * ((10 + 5) * 2 + 3)) << "guidance in steps 2 to 6";
   request.guidance_scale = 1.0;
   request.num_inference_steps = 5;
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (5 * 2 + 3));
   request.timesteps = {999, 500, 1};
   EXPECT_DOUBLE_EQ(costs.request_seconds(0, request), 0.5 + 2 * (3 * 2 + 3)) << "custom timesteps take precedence";
+}
+
+TEST(GuidanceInterval, RowsAreThoseOfTheStepsThatAreLeft) {
+  const GuidanceInterval interval{.start = 0.25, .end = 0.7};
+  EXPECT_EQ(rows_from(0, 10, 2, interval), 15);
+  EXPECT_EQ(rows_from(3, 10, 2, interval), 7 + 4);
+  EXPECT_EQ(rows_from(7, 10, 3, interval), 3);
+  EXPECT_EQ(rows_from(0, 10, 3, interval), 20);
+  EXPECT_EQ(rows_from(10, 10, 2, interval), 0);
+  EXPECT_EQ(rows_from(4, 10, 2, std::nullopt), 12);
+  EXPECT_EQ(rows_from(4, 10, 1, interval), 6);
+  EXPECT_EQ(rows_from(0, 1, 2, GuidanceInterval{.start = 0, .end = 0.9}), 1) << "both ends are rounded down";
 }
 
 std::shared_ptr<const Image> blank(int width, int height) {

@@ -250,6 +250,24 @@ TEST(UnusedFields, NegativePromptsCountAboveTheModelsOwnScale) {
   EXPECT_EQ(ignored(0), Names{"negative_prompt"});
 }
 
+TEST(UnusedFields, GuidanceIntervalNeedsGuidance) {
+  const auto ignored = [](const ModelDescription& model, json fields) {
+    fields.update({{"prompt", "x"}, {"guidance_interval", {0.2, 0.8}}});
+    return read_image_request(fields, {model}, {}, "").response.ignored;
+  };
+  const auto model = model_with_limits();
+  EXPECT_EQ(ignored(model, {{"guidance_scale", 4}}), Names{});
+  EXPECT_EQ(ignored(model, {{"guidance_scale", 1}}), Names{"guidance_interval"});
+  auto distilled = model;
+  distilled.unused_fields = {"negative_prompt"};
+  EXPECT_EQ(ignored(distilled, {{"guidance_scale", 4}}), Names{"guidance_interval"});
+  auto separate = model;
+  separate.separate_guidance = true;
+  EXPECT_EQ(ignored(separate, {{"guidance_scale", 4}}), Names{"guidance_interval"});
+  EXPECT_EQ(ignored(separate, {{"true_cfg_scale", 4}, {"negative_prompt", "y"}}), Names{});
+  EXPECT_THROW(ignored(model, {{"guidance_scale", 1}, {"strict", true}}), HttpFailure);
+}
+
 // The command line applies the rule to a request that no JSON was read for.
 TEST(UnusedFields, AreResetInTheRequest) {
   auto model = model_with_limits();

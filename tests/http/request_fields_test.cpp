@@ -34,7 +34,8 @@ HttpError refusal(const json& object, bool has_input_image = true) {
 }
 
 TEST(RequestFields, FillTheRequest) {
-  const auto request = read({{"guidance_rescale", 0.7},
+  const auto request = read({{"guidance_interval", {0.2, 1}},
+                             {"guidance_rescale", 0.7},
                              {"denoising_end", 0.8},
                              {"strength", 0.25},
                              {"padding_mask_crop", 12},
@@ -54,6 +55,7 @@ TEST(RequestFields, FillTheRequest) {
                              {"timesteps", {999, 499.5, 0}},
                              {"prompt_syntax", "a1111"},
                              {"loras", {"plain", {{"name", "strong"}, {"weight", -1.5}}, {{"name", "usual"}}}}});
+  EXPECT_EQ(request.guidance_interval, (GuidanceInterval{.start = 0.2, .end = 1}));
   EXPECT_EQ(request.guidance_rescale, 0.7);
   EXPECT_EQ(request.denoising_end, 0.8);
   EXPECT_EQ(request.strength, 0.25);
@@ -87,8 +89,8 @@ TEST(RequestFields, FillTheRequest) {
 
 TEST(RequestFields, HaveDiffusersDefaults) {
   const auto request = read(json::object());
-  EXPECT_FALSE(request.strength || request.denoising_end || request.image_guidance_scale || request.noise_level ||
-               request.prompt_syntax);
+  EXPECT_FALSE(request.guidance_interval || request.strength || request.denoising_end || request.image_guidance_scale ||
+               request.noise_level || request.prompt_syntax);
   EXPECT_TRUE(request.timesteps.empty() && request.sigmas.empty() && request.loras.empty());
   EXPECT_TRUE(request.keep_unmasked) << "unlike diffusers, edits keep what the mask keeps";
   EXPECT_FALSE(request.padding_mask_crop);
@@ -112,6 +114,13 @@ TEST(RequestFields, InvalidValuesAreReportedWithParam) {
   const Refusal refusals[] = {
       {{{"guidance_rescale", 1.5}}, "guidance_rescale", "decimal_above_max_value"},
       {{{"guidance_rescale", "1"}}, "guidance_rescale", "invalid_type"},
+      {{{"guidance_interval", 0.5}}, "guidance_interval", "invalid_type"},
+      {{{"guidance_interval", json::array({0.5})}}, "guidance_interval", "invalid_value"},
+      {{{"guidance_interval", {0, 0.5, 1}}}, "guidance_interval", "array_above_max_length"},
+      {{{"guidance_interval", {0.8, 0.2}}}, "guidance_interval", "invalid_value"},
+      {{{"guidance_interval", {0.5, 0.5}}}, "guidance_interval", "invalid_value"},
+      {{{"guidance_interval", {0, 1.5}}}, "guidance_interval[1]", "decimal_above_max_value"},
+      {{{"guidance_interval", {-0.5, 1}}}, "guidance_interval[0]", "decimal_below_min_value"},
       {{{"denoising_end", -0.1}}, "denoising_end", "decimal_below_min_value"},
       {{{"strength", 1.01}}, "strength", "decimal_above_max_value"},
       {{{"strength", -0.5}}, "strength", "decimal_below_min_value"},

@@ -128,6 +128,30 @@ void expect_rows_of_guidance_scales(Pipeline& pipeline, GenerationRequest r, con
   }
 }
 
+void expect_guidance_interval_limits_rows(Pipeline& pipeline, const GenerationRequest& guided,
+                                          const GenerationRequest& unguided, int rows) {
+  auto middle = guided, first = guided, without = unguided;
+  middle.guidance_interval = {.start = 0.5, .end = 0.75};
+  first.guidance_interval = {.start = 0, .end = 0.5};
+  without.guidance_interval = first.guidance_interval;
+  expect_rejected(pipeline, without, "guidance_interval");
+
+  const auto limited = begin(pipeline, middle), plain = begin(pipeline, unguided), whole = begin(pipeline, guided);
+  const auto early = begin(pipeline, first);
+  const int expected[] = {1, 1, rows, 1};
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(limited->rows(), expected[i]) << "before step " << i;
+    for (auto* generation : {limited.get(), plain.get(), whole.get(), early.get()}) step(pipeline, generation);
+    const bool as_without = at::equal(latents_of(*limited), latents_of(*plain));
+    EXPECT_EQ(as_without, i < 2) << "after step " << i;
+    const bool as_with = at::equal(latents_of(*early), latents_of(*whole));
+    EXPECT_EQ(as_with, i < 2) << "after step " << i;
+  }
+  EXPECT_TRUE(limited->finished_stepping());
+  expect_interleaving_changes_no_bit(pipeline, {middle, first, guided, unguided});
+  expect_requests_share_a_call(pipeline, {middle, first, guided, unguided});
+}
+
 void expect_cropped_from(Pipeline& pipeline, const GenerationRequest& r, c10::IntArrayRef latents) {
   auto generation = begin(pipeline, r);
   EXPECT_EQ(latents_of(*generation).sizes(), latents);

@@ -43,6 +43,14 @@ void expect_image_i_uses_seed_plus_i(Pipeline& pipeline, GenerationRequest r, in
 /// Expects a generation to have these numbers of rows at these guidance scales.
 void expect_rows_of_guidance_scales(Pipeline& pipeline, GenerationRequest r, const std::map<double, int>& rows);
 
+/// Expects steps outside of a guidance interval to have one row and, before the interval, the latents of an image
+/// without guidance to the bit; the steps within to have `rows`; images with different intervals not to change each
+/// other; and an interval without guidance to be rejected.
+/// @param guided    a request of four steps with guidance
+/// @param unguided  the same without
+void expect_guidance_interval_limits_rows(Pipeline& pipeline, const GenerationRequest& guided,
+                                          const GenerationRequest& unguided, int rows = 2);
+
 /// Expects latents of these sizes, and after the request's only step an image of the size that it asks for.
 void expect_cropped_from(Pipeline& pipeline, const GenerationRequest& r, c10::IntArrayRef latents);
 

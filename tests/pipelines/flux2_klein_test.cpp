@@ -84,6 +84,16 @@ TEST(Flux2KleinPipeline, DistilledModelsNeverGuide) {
   EXPECT_THAT(load(kBase)->description().unused_fields, ::testing::Not(::testing::Contains("negative_prompt")));
 }
 
+TEST(Flux2KleinPipeline, GuidanceIntervalLimitsRowsAndReferences) {
+  auto guided = request("a fox", 1, 4), unguided = guided;
+  guided.image = unguided.image = pattern(64, 64, 5);
+  guided.guidance_scale = 4.0;
+  unguided.guidance_scale = 1.0;
+  testing::expect_guidance_interval_limits_rows(*load(kBase), guided, unguided);
+  guided.guidance_interval = {.start = 0, .end = 0.5};
+  testing::expect_rejected(*load(kDistilled), guided, "guidance_interval");
+}
+
 TEST(Flux2KleinPipeline, SizesAreRoundedDownToSixteen) {
   const auto pipeline = load(kDistilled);
   auto r = request("a fox", 1, 1);

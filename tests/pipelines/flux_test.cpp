@@ -59,6 +59,13 @@ TEST(FluxPipeline, NegativePromptsNeedATrueCfgScaleAboveOne) {
   EXPECT_EQ(begin(*pipeline, r)->rows(), 1);
 }
 
+TEST(FluxPipeline, GuidanceIntervalLimitsTrueCfg) {
+  auto guided = request("a fox", 1, 4), unguided = guided;
+  guided.negative_prompt = "a cat";
+  guided.true_cfg_scale = 3.0;
+  testing::expect_guidance_interval_limits_rows(*load("flux_dev"), guided, unguided);
+}
+
 TEST(FluxPipeline, SizesAreRoundedDownToSixteen) {
   const auto pipeline = load("flux_schnell");
   auto r = request("a fox", 1, 1);

@@ -12,6 +12,7 @@
 #include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/denoising/preconditioning.h"
+#include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 #include "pipelines/starts/upscale_tiles.h"
@@ -179,6 +180,16 @@ TEST(ImageConditionedFamilies, ImageGuidanceTakesThreeRows) {
   r.image_guidance_scale.reset();
   r.guidance_scale = 1.0;
   EXPECT_EQ(begin(*pipeline, r)->rows(), 1);
+}
+
+TEST(ImageConditionedFamilies, GuidanceIntervalLimitsImageGuidance) {
+  auto guided = request(4, 64, 64);
+  guided.scheduler = "ddim";
+  auto unguided = guided;
+  guided.negative_prompt = "a cat";
+  guided.guidance_scale = 2.0;
+  unguided.guidance_scale = 1.0;
+  testing::expect_guidance_interval_limits_rows(*load("pix2pix"), guided, unguided, /*rows=*/3);
 }
 
 TEST(ImageConditionedFamilies, OneCallAdvancesEachRequestByOneStep) {

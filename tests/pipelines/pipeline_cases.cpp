@@ -117,6 +117,9 @@ GenerationRequest request_of(const json& c) {
   if (c.contains("scheduler")) r.scheduler = c.at("scheduler");
   if (c.contains("clip_skip")) r.clip_skip = c.at("clip_skip");
   if (c.contains("request_scheduler")) r.scheduler = c.at("request_scheduler");
+  if (c.contains("guidance_interval")) {
+    r.guidance_interval = {.start = c.at("guidance_interval").at(0), .end = c.at("guidance_interval").at(1)};
+  }
   r.guidance_rescale = c.value("guidance_rescale", 0.0);
   r.micro_conditioning = micro_conditions_of(c);
   r.image = image_of(c.at("name"), "image");

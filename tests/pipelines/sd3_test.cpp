@@ -60,6 +60,14 @@ TEST(StableDiffusion3Pipeline, EveryScaleAboveOneGuides) {
                                           {{0.0, 1}, {1.0, 1}, {1.5, 2}, {7.0, 2}});
 }
 
+TEST(StableDiffusion3Pipeline, GuidanceIntervalLimitsRows) {
+  auto guided = request("a fox", 1, 4), unguided = guided;
+  guided.negative_prompt = "a cat on a red background";
+  guided.guidance_scale = 4.0;
+  unguided.guidance_scale = 1.0;
+  testing::expect_guidance_interval_limits_rows(*load("sd3"), guided, unguided);
+}
+
 TEST(StableDiffusion3Pipeline, SizesAreRoundedUpToSixteenAndCropped) {
   auto r = request("a fox", 1, 1);
   r.width = 100;

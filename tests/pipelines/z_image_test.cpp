@@ -43,6 +43,14 @@ TEST(ZImagePipeline, EveryScaleAboveZeroGuides) {
                                           {{0.0, 1}, {0.5, 2}, {1.0, 2}, {4.0, 2}});
 }
 
+TEST(ZImagePipeline, GuidanceIntervalLimitsRows) {
+  auto guided = request("a fox", 1, 4), unguided = guided;
+  guided.negative_prompt = "a cat";
+  guided.guidance_scale = 4.0;
+  unguided.guidance_scale = 0.0;
+  testing::expect_guidance_interval_limits_rows(*load("z_image"), guided, unguided);
+}
+
 TEST(ZImagePipeline, SizesAreRoundedUpToSixteenAndCropped) {
   auto r = request("a fox", 1, 1);
   r.width = 100;

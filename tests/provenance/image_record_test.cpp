@@ -41,6 +41,7 @@ GenerationRequest full_request() {
   request.num_inference_steps = 7;
   request.scheduler = "euler";
   request.guidance_scale = 4.5;
+  request.guidance_interval = {.start = 0.2, .end = 0.75};
   request.guidance_rescale = 0.25;
   request.eta = 0.5;
   request.clip_skip = 1;
@@ -68,12 +69,14 @@ TEST(RequestJson, EveryFieldIsReadBack) {
   const auto request = full_request();
   const auto written = request_to_json(request);
   EXPECT_EQ(written["seed"], "18446744073709551615");
-  EXPECT_EQ(written.size(), 26u);  // all but target_size and negative_original_size
+  EXPECT_EQ(written.size(), 27u);  // all but target_size and negative_original_size
   GenerationRequest read;
   request_from_json(json::parse(written.dump()), read);
   EXPECT_EQ(request_to_json(read), written);
   EXPECT_EQ(read.seed, request.seed);
   EXPECT_EQ(read.loras.at(1).text_encoder_weight, 0.5);
+  EXPECT_EQ(written["guidance_interval"], (json{0.2, 0.75}));
+  EXPECT_EQ(read.guidance_interval, request.guidance_interval);
   EXPECT_EQ(read.true_cfg_scale, 2.5);
   EXPECT_EQ(read.micro_conditioning.original_size, request.micro_conditioning.original_size);
   EXPECT_EQ(read.prompt_syntax, PromptSyntax::kA1111);
@@ -84,6 +87,7 @@ TEST(RequestJson, AFieldOfAnotherTypeIsNamed) {
                                    {R"({"width":"x"})", "width"},
                                    {R"({"loras":[{}]})", "loras"},
                                    {R"({"seed":"1x"})", "seed"},
+                                   {R"({"guidance_interval":[1]})", "guidance_interval"},
                                    {R"({"original_size":[1]})", "original_size"},
                                    {R"({"timesteps":["a"]})", "timesteps"}}) {
     GenerationRequest request;

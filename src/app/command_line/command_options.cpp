@@ -1,5 +1,6 @@
 #include "app/command_line/command_options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <tuple>
@@ -25,6 +26,21 @@ AdapterSelection parse_lora(const std::string& text) {
   AdapterSelection use{.name = text.substr(0, colon), .weight = 0};
   const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), use.weight);
   return error == std::errc() && end == text.data() + text.size() ? use : AdapterSelection{.name = text, .weight = 1.0};
+}
+
+GuidanceInterval parse_interval(const std::string& text) {
+  GuidanceInterval interval;
+  const auto comma = std::min(text.find(','), text.size());
+  const auto* const middle = text.data() + comma;
+  const auto* const last = text.data() + text.size();
+  const auto start = std::from_chars(text.data(), middle, interval.start);
+  const auto end = std::from_chars(std::min(middle + 1, last), last, interval.end);
+  const bool read = start.ec == std::errc() && start.ptr == middle && end.ec == std::errc() && end.ptr == last;
+  if (!read || !(interval.start >= 0 && interval.start < interval.end && interval.end <= 1)) {
+    throw CLI::ValidationError("--guidance-interval is `" + text +
+                               "`; expected START,END, two numbers from 0 to 1, the first below the second");
+  }
+  return interval;
 }
 
 /// CLI11 takes a number that is too large for the largest one.
@@ -87,6 +103,10 @@ void add_draw(CLI::App& app, DrawOptions& o, std::vector<std::string>& words, st
   add_own(*draw, "--scheduler", "NAME", r.scheduler, "sampling algorithm; `easel models` lists them");
   add_own(*draw, "--guidance-scale", "X", r.guidance_scale,
           "how closely to follow the prompt; 1 or less turns guidance off");
+  draw->add_option_function<std::string>(
+          "--guidance-interval", [&r](const std::string& text) { r.guidance_interval = parse_interval(text); },
+          "apply guidance to this part of the steps only, e.g. 0.2,0.8; the others take about half the time")
+      ->type_name("START,END");
   add_own(*draw, "--guidance-rescale", "X", r.guidance_rescale,
           "reduces the excess contrast of a high guidance scale, 0 to 1")
       ->check(CLI::Range(0.0, 1.0));

@@ -157,13 +157,15 @@ double CostModel::between_passes(const Shape& first, const Shape& second) const 
 double CostModel::request_seconds(ModelId model, const GenerationRequest& request) const {
   const auto description = description_of(model);
   const auto each = of(shape_of(model, request));
-  const auto steps = static_cast<double>(request.requested_steps(description->default_steps));
-  const int rows = is_guided(request, *description) ? 2 : 1;
-  auto image = steps * rows * each.row;
+  const int guided_rows = is_guided(request, *description) ? 2 : 1;
+  const auto rows_of = [&](std::int64_t steps) {
+    return static_cast<double>(rows_from(0, steps, guided_rows, request.guidance_interval));
+  };
+  auto image = rows_of(request.requested_steps(description->default_steps)) * each.row;
   const auto last = second_shape_of(model, request);
   if (request.hires) {
     image += between_passes(shape_of(model, request), last);
-    image += static_cast<double>(request.second_pass_steps(description->default_steps)) * rows * of(last).row;
+    image += rows_of(request.second_pass_steps(description->default_steps)) * of(last).row;
   }
   image += of(last).decode;
   return each.begin + image * static_cast<double>(request.num_images);

@@ -5,6 +5,10 @@
 
 namespace easel {
 
+std::int64_t Phase::rows(std::size_t step) const {
+  return step >= first_guided_step && step < end_guided_step ? conditioning.prompt_embeds.size(0) : 1;
+}
+
 Phase Phase::repeated() const {
   return {.denoiser = denoiser,
           .conditioning = conditioning,
@@ -12,7 +16,9 @@ Phase Phase::repeated() const {
           .timesteps = timesteps,
           .sigmas = sigmas,
           .first_step = first_step,
-          .end_step = end_step};
+          .end_step = end_step,
+          .first_guided_step = first_guided_step,
+          .end_guided_step = end_guided_step};
 }
 
 StepProgress DiffusionGeneration::progress() const {
@@ -28,7 +34,7 @@ StepProgress DiffusionGeneration::progress() const {
 }
 
 int DiffusionGeneration::rows() const {
-  return finished_stepping() ? 0 : static_cast<int>(phase().conditioning.prompt_embeds.size(0));
+  return finished_stepping() ? 0 : static_cast<int>(phase().rows(step_index));
 }
 
 bool DiffusionGeneration::prompt_cut() const {
@@ -76,6 +82,7 @@ void DiffusionGeneration::commit(StepResult next) {
   if (next.kept_noise.defined()) kept->noise = std::move(next.kept_noise);
   if (++step_index < phase().end_step) return;
   phases[phase_index].conditioning.images.clear();  // their memory is free for the decode
+  phases[phase_index].conditioning.text_projections.reset();
   if (!tiles.empty()) {
     tiles[phase_index].latents = latents;
     tiles[phase_index].decoded = std::move(next.decoded);

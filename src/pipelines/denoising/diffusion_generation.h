@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -33,8 +34,13 @@ struct Phase {
   at::Tensor sigmas;           ///< float32 [S] on the CPU with NoiseConditioning::kLogSigma; otherwise undefined
   std::size_t first_step = 0;  ///< the first of the scheduler's steps that belongs to the phase
   std::size_t end_step = 0;    ///< one past the last
+  /// The steps with guidance, where guidance is on: GenerationRequest::guidance_interval.
+  std::size_t first_guided_step = 0;
+  std::size_t end_guided_step = std::numeric_limits<std::size_t>::max();
 
   std::int64_t steps() const { return static_cast<std::int64_t>(end_step - first_step); }
+  /// Rows of the denoising model at a step.
+  std::int64_t rows(std::size_t step) const;
   /// A copy that starts from the beginning. To be called before the first step.
   Phase repeated() const;
 };

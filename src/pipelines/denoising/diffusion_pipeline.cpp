@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <utility>
 
 #include "adapters/prompt_adapters.h"
@@ -111,6 +112,21 @@ void hand_over(Phase& base, Phase& refiner, double denoising_end, std::int64_t n
   refiner.first_step = std::max(refiner.first_step, begin);
 }
 
+/// @param phases  of one image, which divide its steps
+void limit_guidance(std::vector<Phase>& phases, const GuidanceInterval& interval) {
+  std::int64_t steps = 0, earlier = 0;
+  for (const auto& phase : phases) steps += phase.steps();
+  const auto guided = interval.of(steps);
+  for (auto& phase : phases) {
+    const auto own_step = [&](std::int64_t step) {
+      return phase.first_step + static_cast<std::size_t>(std::clamp(step - earlier, std::int64_t{0}, phase.steps()));
+    };
+    phase.first_guided_step = own_step(guided.first);
+    phase.end_guided_step = own_step(guided.end);
+    earlier += phase.steps();
+  }
+}
+
 }  // namespace
 
 int PipelineOptions::generations_per_step() const {
@@ -141,6 +157,7 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     reject("guidance_rescale", concat("is ", request.guidance_rescale, ", expected 0 to 1"));
   }
+  if (request.guidance_interval) check_guidance_interval(request);
   if (description_.needs_mask && !request.mask) reject("mask", "is missing: this model redraws the part under a mask");
   if (request.padding_mask_crop && !request.mask) reject("padding_mask_crop", "needs `mask`");
   if (description_.needs_image && !request.image) reject("image", "is missing: this model starts from an image");
@@ -157,6 +174,18 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
   if (!(*request.denoising_end > 0 && *request.denoising_end <= 1)) {
     reject("denoising_end", concat("is ", *request.denoising_end, ", expected a number above 0 and at most 1"));
   }
+}
+
+void DiffusionPipeline::check_guidance_interval(const GenerationRequest& request) const {
+  const auto& [start, end] = *request.guidance_interval;
+  if (!(start >= 0 && start < end && end <= 1)) {
+    reject_field("guidance_interval",
+                 concat("is [", start, ", ", end, "], expected two numbers from 0 to 1, the first below the second"));
+  }
+  const bool guided = std::ranges::any_of(parts_.denoisers, [&](const Denoiser& denoiser) {
+    return parts_.start->guidance(request, row_guidance_scale(request), *denoiser.model) == Guidance::kOn;
+  });
+  if (!guided) reject_field("guidance_interval", "has no use without guidance");
 }
 
 double DiffusionPipeline::guidance_scale(const GenerationRequest& request) const {
@@ -245,6 +274,7 @@ std::vector<Phase> DiffusionPipeline::begin_phases(const GenerationRequest& requ
     hand_over(phases[0], phases[1], request.denoising_end.value_or(parts_.denoising_end),
               parts_.denoisers[0].scheduler_config.num_train_timesteps());
   }
+  if (request.guidance_interval) limit_guidance(phases, *request.guidance_interval);
   for (auto& phase : phases) {
     if (phase.steps() > 0) phase.scheduler->set_begin_index(phase.first_step);
   }
@@ -303,6 +333,7 @@ std::string DiffusionPipeline::batch_key(const Generation& generation) const {
 at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> generations, RunContext context) {
   std::vector<at::Tensor> samples, timesteps;
   std::vector<const DenoiserConditioning*> conditioning;
+  std::deque<DenoiserConditioning> text_rows;
   for (const auto* g : generations) {
     const auto& phase = g->phase();
     auto sample = phase.scheduler->scale_model_input(g->latents, g->step_index);
@@ -310,11 +341,13 @@ at::Tensor DiffusionPipeline::predict(std::span<DiffusionGeneration* const> gene
     const bool extra_of_each = extra.defined() && extra.size(0) > 1;
     if (extra.defined() && !extra_of_each) sample = at::cat(at::TensorList({sample, extra}), 1);
     const auto timestep = phase.timesteps.narrow(0, static_cast<std::int64_t>(g->step_index), 1);
-    for (int row = 0; row < g->rows(); ++row) {
+    const bool text_only = g->rows() < phase.conditioning.prompt_embeds.size(0);
+    const auto first = text_only ? text_row(phase.conditioning.prompt_embeds.size(0)) : 0;
+    for (auto row = first; row < first + g->rows(); ++row) {
       samples.push_back(extra_of_each ? at::cat(at::TensorList({sample, extra.narrow(0, row, 1)}), 1) : sample);
       timesteps.push_back(timestep);
     }
-    conditioning.push_back(&phase.conditioning);
+    conditioning.push_back(text_only ? &text_rows.emplace_back(text_row_of(phase.conditioning)) : &phase.conditioning);
   }
   const auto& model = *parts_.denoisers[generations[0]->phase().denoiser].model;
   auto rows = stack_rows(conditioning);

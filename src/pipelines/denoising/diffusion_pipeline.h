@@ -69,6 +69,7 @@ class DiffusionPipeline : public Pipeline {
 
  private:
   void check(const GenerationRequest& request) const;
+  void check_guidance_interval(const GenerationRequest& request) const;
   double guidance_scale(const GenerationRequest& request) const;
   /// The scale by which the rows of an image are combined.
   double row_guidance_scale(const GenerationRequest& request) const;

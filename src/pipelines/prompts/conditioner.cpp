@@ -56,10 +56,33 @@ DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& 
           .images = std::move(rows)};
 }
 
+std::int64_t text_row(std::int64_t rows) {
+  return rows == 2 ? 1 : 0;
+}
+
+DenoiserConditioning text_row_of(const DenoiserConditioning& image) {
+  const auto row = text_row(image.prompt_embeds.size(0));
+  const auto own = [&](const at::Tensor& rows) { return rows.defined() ? rows.narrow(0, row, 1) : rows; };
+  DenoiserConditioning one{.prompt_embeds = own(image.prompt_embeds),
+                           .text_embeds = own(image.text_embeds),
+                           .time_ids = own(image.time_ids),
+                           .class_labels = own(image.class_labels),
+                           .timestep_cond = own(image.timestep_cond),
+                           .prompt_cut = image.prompt_cut,
+                           .prompt_tokens = image.prompt_tokens};
+  if (!image.prompt_lengths.empty()) one.prompt_lengths = {image.prompt_lengths.at(static_cast<std::size_t>(row))};
+  for (const auto& reference : image.references) one.references.push_back(own(reference));
+  if (image.text_projections) {
+    one.images = {{.projections = image.text_projections, .rows = 1, .tokens = one.prompt_embeds.size(1)}};
+  }
+  return one;
+}
+
 void keep_projections(DenoiserConditioning& conditioning) {
   conditioning.images = {{.projections = std::make_shared<PromptProjections>(),
                           .rows = conditioning.prompt_embeds.size(0),
                           .tokens = conditioning.prompt_embeds.size(1)}};
+  conditioning.text_projections = std::make_shared<PromptProjections>();
 }
 
 }  // namespace easel

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "easel/generation.h"
@@ -32,8 +34,9 @@ struct DenoiserConditioning {
   std::vector<at::Tensor> references = {};
   /// What the model keeps of the prompts from step to step, by image. Set by keep_projections.
   std::vector<ImageRows> images = {};
-  bool prompt_cut = false;         ///< GeneratedImage::prompt_cut
-  std::int64_t prompt_tokens = 0;  ///< GeneratedImage::prompt_tokens
+  std::shared_ptr<PromptProjections> text_projections = {};  ///< the same for text_row_of; null where it is not kept
+  bool prompt_cut = false;                                   ///< GeneratedImage::prompt_cut
+  std::int64_t prompt_tokens = 0;                            ///< GeneratedImage::prompt_tokens
 };
 
 /// Rows of several images, one below another; undefined when there are none.
@@ -42,6 +45,11 @@ at::Tensor stack_rows(const std::vector<at::Tensor>& parts);
 /// The same for all of a DenoiserConditioning; prompts with lengths of their own are filled up to the longest.
 /// @param images  of one model, so that the same tensors are defined in each, with references of the same sizes
 DenoiserConditioning stack_rows(const std::vector<const DenoiserConditioning*>& images);
+
+/// The conditioning of a step without guidance: the prompt's own row.
+DenoiserConditioning text_row_of(const DenoiserConditioning& image);
+/// The index of that row among an image's k.
+std::int64_t text_row(std::int64_t rows);
 
 /// Lets the model compute once for all steps what depends on the prompts only. Copies of the conditioning share the
 /// results, so they must be for the same model with the same adapters.

@@ -149,6 +149,18 @@ void read_cfg_scale(const Fields& fields, FieldContext& context, ImageRequest& r
   if (scale) (context.model->separate_guidance ? request.true_cfg_scale : request.guidance_scale) = scale;
 }
 
+void read_guidance_interval(const Fields& fields, FieldContext&, ImageRequest& request) {
+  constexpr const char* kName = "guidance_interval";
+  constexpr std::size_t kEnds = 2;
+  const auto ends = fields.numbers(kName, kEnds, 0, 1);
+  if (!ends) return;
+  if (ends->size() != kEnds || ends->front() >= ends->back()) {
+    throw field_error(kName, "invalid_value",
+                      concat("`", kName, "` must be two numbers, the first below the second, e.g. [0.2, 0.8]."));
+  }
+  request.guidance_interval = GuidanceInterval{.start = ends->front(), .end = ends->back()};
+}
+
 void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request) {
   auto& response = request.response;
   if (const auto format = fields.choice("response_format", {"url", "b64_json"})) {

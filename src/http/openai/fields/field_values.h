@@ -42,6 +42,7 @@ void read_rng_seed(const Fields& fields, FieldContext& context, ImageRequest& re
 /// As A1111's users understand it: the scale of the difference between two predictions. A model that takes
 /// `guidance_scale` as an input has `true_cfg_scale` for it.
 void read_cfg_scale(const Fields& fields, FieldContext& context, ImageRequest& request);
+void read_guidance_interval(const Fields& fields, FieldContext& context, ImageRequest& request);
 /// Names as users write them: "DPM++ 2M Karras" is "dpmpp_2m_karras". Reads `sampler_name` and `sampler`, too: with
 /// one of them, `scheduler` may be the spacing of the sigmas, as in A1111's requests.
 void read_scheduler(const Fields& fields, FieldContext& context, ImageRequest& request);

@@ -61,6 +61,8 @@ constexpr char kHiresSchema[] = R"({"type": "object", "additionalProperties": {"
   "strength": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
   "upscaler": {"type": ["string", "null"], "maxLength": 255}},
   "examples": [{"scale": 2, "strength": 0.6, "upscaler": "Latent"}]})";
+constexpr char kIntervalSchema[] = R"({"type": "array", "minItems": 2, "maxItems": 2,
+  "items": {"type": "number", "minimum": 0, "maximum": 1}, "examples": [[0.2, 0.8]]})";
 constexpr double kTimestepsExample[] = {999, 749, 499, 249};
 constexpr double kSigmasExample[] = {14.6, 3.2, 0.9, 0};
 
@@ -210,6 +212,10 @@ const RequestField kFields[] = {
      "Share of noise that DDIM and TCD add in each step. Other schedulers ignore it."},
     {"clip_skip", IntegerField{0, kMaxClipSkip, [](Request& r, std::int64_t layers) { r.clip_skip = layers; }, 1},
      "Layers of the text encoder to leave out, counted from the last."},
+    {"guidance_interval",
+     CustomField{FieldType::kArray, "`[start, end]`, two numbers, 0 to 1", &read_guidance_interval, kIntervalSchema},
+     "The part of the steps that guidance applies to, as fractions; the other steps take about half the time. Default: "
+     "all steps. See [schedulers.md](schedulers.md#guidance-in-a-part-of-the-steps)."},
     {"guidance_rescale", NumberField{0, 1, [](Request& r, double share) { r.guidance_rescale = share; }, 0.7},
      "How far to bring guided predictions back to the standard deviation of the prompt's own."},
     {"denoising_end", NumberField{0, 1, [](Request& r, double share) { r.denoising_end = share; }, 0.8},

@@ -35,6 +35,7 @@ constexpr Row kRows[] = {
     field_row<&GenerationRequest::guidance_scale>("guidance_scale"),
     field_row<&GenerationRequest::true_cfg_scale>("true_cfg_scale"),
     field_row<&GenerationRequest::negative_prompt>("negative_prompt"),
+    field_row<&GenerationRequest::guidance_interval>("guidance_interval"),
     field_row<&GenerationRequest::guidance_rescale>("guidance_rescale"),
     field_row<&GenerationRequest::eta>("eta"),
     {"clip_skip", [](const GenerationRequest& request) { return request.clip_skip.value_or(0) != 0; },
@@ -73,6 +74,7 @@ std::string reason_against(std::string_view field, const GenerationRequest& requ
   }
   if (field == "true_cfg_scale" && request.negative_prompt.empty()) return "has no use without a `negative_prompt`";
   if (field == "negative_prompt") return reason_against_negative_prompt(request, model);
+  if (field == "guidance_interval" && !is_guided(request, model)) return "has no use without guidance";
   const auto& scheduler = request.scheduler.value_or(model.default_scheduler);
   if (field == "eta" && !lists(model.eta_schedulers, scheduler)) {
     return concat("has no use in the scheduler ", quote(scheduler));
