@@ -75,7 +75,7 @@ struct ProgressEvent {
   Kind kind = Kind::kQueued;
   std::int64_t image = 0;          ///< index in the request; kStep and kDecoding
   StepProgress progress{};         ///< of that image; kStep and kDecoding
-  std::optional<Image> preview{};  ///< rough, at latent resolution; kStep, if SubmitOptions asks for it
+  std::optional<Image> preview{};  ///< rough, mostly at latent resolution; kStep, if SubmitOptions asks for it
   QueuePosition position{};        ///< kQueued
 };
 

@@ -15,7 +15,8 @@ namespace easel {
 
 /// How a model is loaded. The defaults suit most machines.
 struct ModelOptions {
-  std::string id = {};   ///< what requests call the model; empty: checkpoint_name() of its path
+  std::string id = {};           ///< what requests call the model; empty: checkpoint_name() of its path
+  std::string preview_vae = {};  ///< folder or file of an AutoencoderTiny that decodes previews; empty: colours only
   std::string vae = {};  ///< folder or file of an autoencoder to use in place of the checkpoint's own; empty: its own
   std::string variant = {};  ///< of the weights in a folder, such as "bf16" or "non_ema"; empty: the plain files
   /// Files and folders of single components, by role: a component's name in model_index.json, or "clip_l", "clip_g",

@@ -98,9 +98,9 @@ class Pipeline {
   /// @throws Error(kCancelled)          stop returned true
   virtual std::unique_ptr<StepTicket> step(std::span<Generation* const> generations, const StopPredicate& stop) = 0;
 
-  /// An approximate image of the current state at latent resolution; none before the first step. A later step of the
-  /// generation may already be in progress. The engine calls it only if a client wants previews, and less often if it
-  /// is slow.
+  /// An approximate image of the current state, mostly at latent resolution; none before the first step. A later step
+  /// of the generation may already be in progress. The engine calls it only if a client wants previews, and less often
+  /// if it is slow.
   virtual std::optional<Image> preview(const Generation& generation) = 0;
 
   /// Decodes finished latents into images of the requested size. May be called before the last step's ticket was waited

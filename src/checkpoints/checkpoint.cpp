@@ -211,6 +211,9 @@ Checkpoint Checkpoint::open(const std::string& path, const CheckpointOptions& op
   const bool is_denoiser = !checkpoint.components.contains(Component::kUnet) && !fs::is_directory(checkpoint.path);
   const auto other = vae.empty() ? resolve_from(checkpoint.resolve(""), checkpoint.manifest.vae) : vae;
   if (!other.empty() && !is_denoiser) checkpoint.source = with_vae(checkpoint.source, other, options.ignored_tensors);
+  if (!options.preview_vae.empty()) {
+    checkpoint.preview_source = with_vae(checkpoint.source, options.preview_vae, options.ignored_tensors);
+  }
   if (options.quantization) checkpoint.source = with_quantization(checkpoint.source, *options.quantization);
   return checkpoint;
 }

@@ -51,6 +51,7 @@ struct Manifest {
 /// How a checkpoint is opened.
 struct CheckpointOptions {
   std::string vae = {};  ///< path of an autoencoder that replaces the checkpoint's own and the manifest's; empty: none
+  std::string preview_vae = {};  ///< path of an AutoencoderTiny for previews; empty: none
   std::string variant = {};  ///< of the weights in a folder, in place of the manifest's: "fp16", "non_ema"; empty: none
   /// Patterns of tensors that may be left out if the model does not use them; see is_ignored.
   std::vector<std::string> ignored_tensors = {};
@@ -67,6 +68,8 @@ struct Checkpoint {
   nlohmann::json settings = nlohmann::json::object();  ///< e.g. "force_zeros_for_empty_prompt", "max_noise_level"
   Manifest manifest;
   std::shared_ptr<const CheckpointSource> source;  ///< configs, weights and tokenizers; never null once opened
+  std::shared_ptr<const CheckpointSource> preview_source =
+      {};                         ///< its autoencoder decodes previews; null: none is given
   std::string prediction_source;  ///< where the prediction type of its scheduler was found, for the user
   LoadContext load_context;       ///< for the weights that are loaded from it; set by open_model for each load
 

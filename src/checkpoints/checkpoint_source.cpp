@@ -1,10 +1,12 @@
 #include "checkpoints/checkpoint_source.h"
 
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "checkpoints/single_file_configs.h"
+#include "checkpoints/tiny_autoencoder.h"
 #include "checkpoints/unused_tensors.h"
 #include "core/text.h"
 #include "weights/format/message_format.h"
@@ -62,8 +64,9 @@ class FolderSource : public CheckpointSource {
 std::shared_ptr<const TensorStore> open_vae_file(const std::string& path, const std::vector<std::string>& ignored) {
   const auto original = std::make_shared<SafetensorsFile>(path);
   refuse_unknown_quantization(*original);
-  auto file = with_scales(original);
+  auto file = with_both_tiny_halves(with_scales(original), path);
   const NameSet names(*file);
+  if (is_tiny_autoencoder(names)) return without_ignored(std::move(file), ignored);
   if (names.has_prefix("encoder.down_blocks.")) return without_ignored(with_attention_names(std::move(file)), ignored);
   const auto prefix = find_vae(names);
   if (!prefix)
@@ -92,6 +95,35 @@ Config config_for_file(const std::string& path, Config fields) {
                          .force_upcast = fields.get<bool>("force_upcast"),
                          .sample_size = fields.get<std::int64_t>("sample_size")};
   return {vae_config_of(file, original_vae_layout(names, *prefix), *prefix, traits), path};
+}
+
+/// The config of a file that holds an AutoencoderTiny; none for other files.
+std::optional<Config> tiny_file_config(const std::string& path) {
+  const auto file = with_both_tiny_halves(std::make_shared<SafetensorsFile>(path), path);
+  if (!is_tiny_autoencoder(NameSet(*file))) return std::nullopt;
+  return Config(tiny_config_of(*file), path);
+}
+
+/// @param own  of the model
+/// @throws Error(kUnsupported)  the model's latents are others than those of the AutoencoderTiny
+void check_tiny_fits(Config tiny, Config own) {
+  const auto reject = [&](const std::string& why) {
+    throw Error(ErrorCode::kUnsupported, concat(tiny.where(), ": this AutoencoderTiny does not fit the model: ", why));
+  };
+  if (own.raw("_class_name") == "AutoencoderKLFlux2") reject("its autoencoder is an AutoencoderKLFlux2");
+  constexpr std::int64_t kDefaultChannels = 4;
+  const auto channels = tiny.get<std::int64_t>("latent_channels", kDefaultChannels),
+             own_channels = own.get<std::int64_t>("latent_channels", kDefaultChannels);
+  if (channels != own_channels) {
+    reject(concat("`latent_channels` is ", channels, ", but ", own_channels, " in the model's own"));
+  }
+  constexpr std::size_t kDefaultLevels = 4;
+  const auto& blocks = tiny.raw("num_encoder_blocks");
+  const auto levels = blocks.is_array() ? blocks.size() : kDefaultLevels;
+  const auto& own_blocks = own.raw("block_out_channels");
+  if (own_blocks.is_array() && own_blocks.size() != levels) {
+    reject(concat("it has ", levels, " levels, but the model's own ", own_blocks.size()));
+  }
 }
 
 /// The folder itself or, for a whole checkpoint, the folder of its autoencoder.
@@ -132,8 +164,13 @@ class VaeOverrideSource : public ChangedSource {
     if (component != Component::kVae) return source_->config(component);
     if (fs::is_directory(path_) || fs::exists(config_)) {
       auto config = Config::read_file(config_, config_);
-      config.require("_class_name", {"AutoencoderKL"});
+      config.require("_class_name", {"AutoencoderKL", "AutoencoderTiny"});
+      if (config.raw("_class_name") == "AutoencoderTiny") check_tiny_fits(config, source_->config(component));
       return config;
+    }
+    if (auto tiny = tiny_file_config(path_)) {
+      check_tiny_fits(*tiny, source_->config(component));
+      return std::move(*tiny);
     }
     auto own = source_->config(component);
     return has_vae(*source_) ? own : config_for_file(path_, std::move(own));

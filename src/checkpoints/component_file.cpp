@@ -4,6 +4,7 @@
 
 #include "checkpoints/layouts/component_layout.h"
 #include "checkpoints/single_file_configs.h"
+#include "checkpoints/tiny_autoencoder.h"
 #include "checkpoints/unused_tensors.h"
 #include "core/text.h"
 #include "easel/error.h"
@@ -44,7 +45,7 @@ std::shared_ptr<const TensorStore> open_tensor_file(const std::string& path) {
   if (is_gguf_name(path)) return std::make_shared<GgufFile>(path);
   const auto file = std::make_shared<SafetensorsFile>(path);
   refuse_unknown_quantization(*file);
-  return with_scales(file);
+  return with_both_tiny_halves(with_scales(file), path);
 }
 
 bool is_read_from_files(const std::string& class_name) {
@@ -53,7 +54,7 @@ bool is_read_from_files(const std::string& class_name) {
 
 std::optional<std::string> find_in_file(const NameSet& names, const std::string& class_name) {
   if (class_name == kVaeClass) {
-    if (names.has_prefix("encoder.down_blocks.")) return "";
+    if (names.has_prefix("encoder.down_blocks.") || is_tiny_autoencoder(names)) return "";
     return find_vae(names);
   }
   if (is_clip(class_name)) {
@@ -79,7 +80,8 @@ ComponentFile::ComponentFile(std::shared_ptr<const TensorStore> file, const std:
       ignored_(std::move(ignored)) {
   const NameSet names(*file_);
   const auto* layout = find_layout(class_name);
-  has_original_vae_ = class_name == kVaeClass && !names.has_prefix(prefix + "encoder.down_blocks.");
+  is_tiny_ = class_name == kVaeClass && is_tiny_autoencoder(names);
+  has_original_vae_ = class_name == kVaeClass && !is_tiny_ && !names.has_prefix(prefix + "encoder.down_blocks.");
   const bool fits = class_name == kVaeClass ? !has_original_vae_ || names.has_prefix(prefix + "encoder.down.")
                     : is_clip(class_name)   ? find_clip(names, prefix).has_value()
                                             : layout != nullptr && layout->fits(names, prefix);
@@ -89,6 +91,7 @@ ComponentFile::ComponentFile(std::shared_ptr<const TensorStore> file, const std:
 }
 
 std::shared_ptr<const TensorStore> ComponentFile::weights() const {
+  if (is_tiny_) return file_;
   if (class_name_ == kVaeClass && !has_original_vae_) return with_attention_names(file_);
   OriginalNames names;
   auto kind = FilePart::Kind::kTransformer;
@@ -109,6 +112,7 @@ std::shared_ptr<const TensorStore> ComponentFile::weights() const {
 
 nlohmann::json ComponentFile::config() const {
   const NameSet names(*file_);
+  if (is_tiny_) return tiny_config_of(*file_);
   if (class_name_ == kVaeClass) {
     if (!has_original_vae_) {
       throw Error(ErrorCode::kUnsupported,

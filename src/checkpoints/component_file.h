@@ -40,6 +40,7 @@ class ComponentFile {
   nlohmann::json vae_;
   std::vector<std::string> ignored_;
   bool has_original_vae_ = false;
+  bool is_tiny_ = false;
 };
 
 /// Whether ComponentFile reads this class.

@@ -47,6 +47,7 @@ PipelineOptions make_pipeline_options(const ModelOptions& options) {
 ServedModel open_model(const std::string& path, const ModelOptions& options) {
   const auto id = options.id.empty() ? checkpoint_name(path) : options.id;
   CheckpointOptions how{.vae = options.vae,
+                        .preview_vae = options.preview_vae,
                         .variant = options.variant,
                         .ignored_tensors = options.ignored_tensors,
                         .components = options.components};

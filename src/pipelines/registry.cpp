@@ -48,7 +48,11 @@ void check_components(const Checkpoint& folder, const Family& family) {
   const bool is_other_class = denoiser != folder.components.end() && family.other_denoising_model_class &&
                               denoiser->second == family.other_denoising_model_class;
   if (!is_other_class) folder.require(family.denoising_model, family.denoising_model_class);
-  folder.require(Component::kVae, family.autoencoder_class);
+  const auto vae = folder.components.find(Component::kVae);
+  const bool is_tiny = vae != folder.components.end() && vae->second == "AutoencoderTiny";
+  if (!is_tiny || std::string_view(family.autoencoder_class) != "AutoencoderKL") {
+    folder.require(Component::kVae, family.autoencoder_class);
+  }
   if (folder.components.contains(Component::kImageEncoder)) {
     throw Error(ErrorCode::kUnsupported, folder.index + ": `image_encoder` is not supported; it must be null");
   }

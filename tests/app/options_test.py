@@ -150,6 +150,11 @@ class Flags(unittest.TestCase):
         self.assert_rejected("models", "--model", MODEL, "--vae", "emoji=/nowhere/at/all", says="/nowhere/at/all does not exist")
         self.assertEqual(run("models", "--model", MODEL, "--vae", f"{MODEL}/vae").stdout, run("models", "--model", MODEL).stdout)
 
+    def test_preview_vae_flag(self):
+        self.assert_rejected("models", "--model", MODEL, "--preview-vae", "zebra=/nowhere", says="--preview-vae zebra is not among the models: emoji")
+        self.assert_rejected("models", "--model", MODEL, "--preview-vae", "/nowhere/at/all", says="the autoencoder /nowhere/at/all does not exist")
+        self.assert_rejected("models", "--model", MODEL, "--preview-vae", f"{MODEL}/vae", says="is not supported for previews")
+
     def test_component_flag(self):
         for text in ("emoji=/nowhere", "emoji.=/nowhere", ".vae=/nowhere", "emoji.vae="):
             self.assert_rejected("models", "--model", MODEL, "--component", text, says=f"--component is {text}, expected MODEL.ROLE=PATH")

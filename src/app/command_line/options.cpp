@@ -58,6 +58,9 @@ void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--vae", "PATH", o.vaes,
       "autoencoder to use in place of the models' own: a folder or a .safetensors file, or MODEL=PATH; may be "
       "repeated");
+  add(app, kModelGroup, "--preview-vae", "PATH", o.preview_vaes,
+      "tiny autoencoder (TAESD and its relatives) that decodes partial images and previews: a folder or a .safetensors "
+      "file, or MODEL=PATH; may be repeated");
   add(app, kModelGroup, "--variant", "NAME", o.variants,
       "variant of the weights in checkpoint folders, such as bf16 or non_ema, or MODEL=NAME; may be repeated");
   add(app, kModelGroup, "--component", "MODEL.ROLE=PATH", o.components,

@@ -16,12 +16,13 @@ namespace easel {
 enum class Command { kServe, kDraw, kModels, kConvert, kPull, kRemove, kHealth };
 
 struct ModelFlags {
-  std::vector<std::string> models;      ///< folder or single file, or alias=path
-  std::string models_dir;               ///< every checkpoint in it is served, under the name of its folder or file
-  std::vector<std::string> vaes;        ///< folder or file of an autoencoder for all models, or id=path for one model
-  std::vector<std::string> variants;    ///< of the weights in folders: for all models, or id=name for one
-  std::vector<std::string> components;  ///< id.role=path
-  std::string quantize;                 ///< of the weights when they are loaded: "fp8", "q8_0"; empty: no change
+  std::vector<std::string> models;        ///< folder or single file, or alias=path
+  std::string models_dir;                 ///< every checkpoint in it is served, under the name of its folder or file
+  std::vector<std::string> vaes;          ///< folder or file of an autoencoder for all models, or id=path for one model
+  std::vector<std::string> preview_vaes;  ///< the same for previews: of an AutoencoderTiny
+  std::vector<std::string> variants;      ///< of the weights in folders: for all models, or id=name for one
+  std::vector<std::string> components;    ///< id.role=path
+  std::string quantize;                   ///< of the weights when they are loaded: "fp8", "q8_0"; empty: no change
   std::vector<std::string> ignored_tensors;  ///< patterns of tensors that models may leave over
   std::vector<std::string> pinned;           ///< ids of models that are loaded at the start and stay in memory
   std::string default_model;                 ///< id; empty: the first of `models`, else the first of `models_dir`

@@ -78,7 +78,8 @@ std::vector<std::pair<std::string, std::string>> models_of(const std::string& te
   return models;
 }
 
-/// The value of --vae or --variant for a model: the one given for its id, else the one given for all models.
+/// The value of --vae, --preview-vae or --variant for a model: the one given for its id, else the one given for all
+/// models.
 std::string value_for(const std::string& id, const std::vector<std::string>& given) {
   std::string for_all;
   for (const auto& text : given) {
@@ -109,6 +110,7 @@ ComponentFlag split_component(const std::string& text) {
 
 CheckpointOptions checkpoint_options(const std::string& id, const ModelFlags& flags) {
   CheckpointOptions options{.vae = value_for(id, flags.vaes),
+                            .preview_vae = value_for(id, flags.preview_vaes),
                             .variant = value_for(id, flags.variants),
                             .ignored_tensors = flags.ignored_tensors};
   for (const auto& text : flags.components) {
@@ -241,8 +243,10 @@ std::vector<ServedModel> list_models(const ModelFlags& flags, const FoundModels&
   if (models.empty()) {
     throw Error(ErrorCode::kNotFound, "no model to serve; give --model PATH or --models-dir FOLDER");
   }
-  for (const auto& text : flags.vaes) {
-    if (const auto name = split_name(text).first; !name.empty()) find("--vae", name, models);
+  for (const auto& [flag, values] : {std::pair{"--vae", &flags.vaes}, {"--preview-vae", &flags.preview_vaes}}) {
+    for (const auto& text : *values) {
+      if (const auto name = split_name(text).first; !name.empty()) find(flag, name, models);
+    }
   }
   for (const auto& text : flags.components) find("--component", split_component(text).id, models);
   for (const auto& text : flags.variants) {

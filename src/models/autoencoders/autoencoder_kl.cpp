@@ -4,6 +4,8 @@
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/sqrt.h>
 
+#include <utility>
+
 #include "core/text.h"
 #include "models/config_reading.h"
 
@@ -74,6 +76,36 @@ AutoencoderKLConfig flux2_config(Config& config) {
   return c;
 }
 
+/// AutoencoderTiny has no fields for pipelines but the factors.
+AutoencoderKLConfig tiny_config(Config& config) {
+  constexpr std::int64_t kTile = 512;  // pixels
+  const auto tiny = AutoencoderTinyConfig::from(config);
+  AutoencoderKLConfig c;
+  c.in_channels = tiny.in_channels;
+  c.out_channels = tiny.out_channels;
+  c.latent_channels = tiny.latent_channels;
+  c.block_out_channels = tiny.encoder_block_out_channels;
+  c.use_quant_conv = c.use_post_quant_conv = false;
+  c.tiny = tiny;
+  c.scaling_factor = config.get<double>("scaling_factor", 1.0);
+  c.shift_factor = config.get<double>("shift_factor", 0.0);
+  c.sample_size = kTile;
+  c.force_upcast = false;  // the reference sets it so, whatever the file says
+  config.ignore({"force_upcast"});
+  return c;
+}
+
+std::variant<Encoder, EncoderTiny> make_encoder(const ModuleScope& scope, const AutoencoderKLConfig& config) {
+  if (config.tiny) return EncoderTiny(scope, *config.tiny);
+  return Encoder(scope, half_options(config, config.block_out_channels, config.in_channels, config.moments()));
+}
+
+std::variant<Decoder, DecoderTiny> make_decoder(const ModuleScope& scope, const AutoencoderKLConfig& config) {
+  if (config.tiny) return DecoderTiny(scope, *config.tiny);
+  return Decoder(scope, half_options(config, config.decoder_block_out_channels.value_or(config.block_out_channels),
+                                     config.latent_channels, config.out_channels));
+}
+
 void check_decoder_channels(const Config& config, const AutoencoderKLConfig& c) {
   if (!c.decoder_block_out_channels) return;
   const auto& channels = *c.decoder_block_out_channels;
@@ -100,6 +132,12 @@ ModuleScope encoder_scope(const ModuleScope& scope) {
 }  // namespace
 
 AutoencoderKLConfig AutoencoderKLConfig::from(Config& config) {
+  if (config.raw("_class_name") == "AutoencoderTiny") {
+    auto c = tiny_config(config);
+    if (!(c.scaling_factor > 0)) throw invalid_field(config, "scaling_factor", "must be above 0");
+    config.finish();
+    return c;
+  }
   const bool flux2 = config.raw("_class_name") == "AutoencoderKLFlux2";
   auto c = flux2 ? flux2_config(config) : AutoencoderKLConfig();
   const auto default_levels = c.block_out_channels.size();
@@ -135,18 +173,16 @@ DiagonalGaussianDistribution DiagonalGaussianDistribution::of(const at::Tensor& 
 }
 
 at::Tensor DiagonalGaussianDistribution::sample(const at::Tensor& noise) const {
+  if (!is_random()) return mean;
   return logvar.mul(0.5).exp_().mul_(noise).add_(mean);
 }
 
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScope& scope)
     : config_(config),
       offload_handle_(scope.offload_handle()),
-      encoder_(encoder_scope(scope),
-               half_options(config, config.block_out_channels, config.in_channels, 2 * config.latent_channels)),
-      decoder_(scope / "decoder",
-               half_options(config, config.decoder_block_out_channels.value_or(config.block_out_channels),
-                            config.latent_channels, config.out_channels)) {
-  const auto moments = 2 * config.latent_channels;
+      encoder_(make_encoder(encoder_scope(scope), config)),
+      decoder_(make_decoder(scope / "decoder", config)) {
+  const auto moments = config.moments();
   if (config.use_quant_conv) quant_conv_.emplace(scope / "quant_conv", moments, moments, kPointwise);
   if (config.use_post_quant_conv) {
     post_quant_conv_.emplace(scope / "post_quant_conv", config.latent_channels, config.latent_channels, kPointwise);
@@ -161,17 +197,23 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const ModuleScop
 
 at::Tensor AutoencoderKL::moments(const at::Tensor& x, const RunContext& ctx) const {
   offload_handle_.make_resident();
-  const auto moments = encoder_(x, ctx);  // [B, 2 latent_channels, h, w]
+  const auto moments = std::visit([&](const auto& encoder) { return encoder(x, ctx); }, encoder_);
   return quant_conv_ ? (*quant_conv_)(moments, ctx) : moments;
 }
 
 DiagonalGaussianDistribution AutoencoderKL::encode(const at::Tensor& x, const RunContext& ctx) const {
-  return DiagonalGaussianDistribution::of(moments(x, ctx));
+  return distribution_of(moments(x, ctx));
+}
+
+DiagonalGaussianDistribution AutoencoderKL::distribution_of(const at::Tensor& moments) const {
+  if (config_.tiny) return {.mean = moments, .logvar = {}};
+  return DiagonalGaussianDistribution::of(moments);
 }
 
 at::Tensor AutoencoderKL::decode(const at::Tensor& z, const RunContext& ctx) const {
   offload_handle_.make_resident();
-  return decoder_(post_quant_conv_ ? (*post_quant_conv_)(z, ctx) : z, ctx);  // [B, out_channels, scale h, scale w]
+  const auto latents = post_quant_conv_ ? (*post_quant_conv_)(z, ctx) : z;
+  return std::visit([&](const auto& decoder) { return decoder(latents, ctx); }, decoder_);
 }
 
 at::Tensor AutoencoderKL::patch_mean(const at::Tensor& like) const {

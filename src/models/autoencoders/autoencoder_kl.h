@@ -6,18 +6,20 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "core/config.h"
 #include "models/autoencoders/autoencoder_blocks.h"
+#include "models/autoencoders/autoencoder_tiny.h"
 #include "nn/layers.h"
 #include "nn/module_scope.h"
 #include "nn/run_context.h"
 
 namespace easel {
 
-/// vae/config.json of an AutoencoderKL, or of an AutoencoderKLFlux2, which is the same network with other defaults and
-/// with statistics of its latents. Names and defaults are diffusers'.
+/// vae/config.json of an AutoencoderKL, of an AutoencoderKLFlux2, which is the same network with other defaults and
+/// with statistics of its latents, or of an AutoencoderTiny. Names and defaults are diffusers'.
 struct AutoencoderKLConfig {
   std::int64_t in_channels = 3;
   std::int64_t out_channels = 3;
@@ -33,7 +35,8 @@ struct AutoencoderKLConfig {
   /// Of AutoencoderKLFlux2: latents along each edge of a patch that denoising models see as one cell; 1 for
   /// AutoencoderKL.
   std::int64_t patch_size = 1;
-  double batch_norm_eps = 1e-4;  ///< of the statistics of patches
+  double batch_norm_eps = 1e-4;               ///< of the statistics of patches
+  std::optional<AutoencoderTinyConfig> tiny;  ///< of an AutoencoderTiny, whose sizes are not those above
   // The model does not use the fields below; they are for the pipeline.
   double scaling_factor = 0.18215;                               ///< latents times this have unit variance
   std::optional<double> shift_factor;                            ///< subtracted before scaling
@@ -43,6 +46,8 @@ struct AutoencoderKLConfig {
 
   /// Pixels per latent cell, along each edge.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
+  /// The channels that an image is encoded to: the mean and the logarithm of the variance, or latents that are certain.
+  std::int64_t moments() const { return tiny ? latent_channels : 2 * latent_channels; }
   /// The channels of a patch.
   std::int64_t patch_channels() const { return latent_channels * patch_size * patch_size; }
 
@@ -53,7 +58,10 @@ struct AutoencoderKLConfig {
 /// The result of encoding: a normal distribution for each number of the latents.
 struct DiagonalGaussianDistribution {
   at::Tensor mean;    ///< [B, latent_channels, h, w]
-  at::Tensor logvar;  ///< the same shape, within -30 to 20
+  at::Tensor logvar;  ///< the same shape, within -30 to 20; undefined where the latents are certain
+
+  /// Whether `sample` uses its noise. The reference draws none where it does not.
+  bool is_random() const { return logvar.defined(); }
 
   /// @param moments  [B, 2 latent_channels, h, w]: mean and logarithm of the variance, as an encoder returns them
   static DiagonalGaussianDistribution of(const at::Tensor& moments);
@@ -63,8 +71,8 @@ struct DiagonalGaussianDistribution {
 };
 
 /// Kingma and Welling 2013 (arXiv:1312.6114), as trained for latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
-/// Numbers agree with diffusers 0.42.1, autoencoder_kl.py. Immutable once made; calls are thread-safe unless
-/// the model takes turns on its device with others (see ComponentOffloader).
+/// Numbers agree with diffusers 0.42.1, autoencoder_kl.py. Also AutoencoderTiny, which has other halves. Immutable once
+/// made; calls are thread-safe unless the model takes turns on its device with others (see ComponentOffloader).
 class AutoencoderKL {
  public:
   /// Takes its tensors from scope; Weights::finish reports missing tensors.
@@ -76,8 +84,9 @@ class AutoencoderKL {
   /// @throws Error(kCancelled)
   DiagonalGaussianDistribution encode(const at::Tensor& x, const RunContext& ctx) const;
 
-  /// The moments that encode makes its distribution of: [B, 2 latent_channels, h, w].
+  /// The moments that encode makes its distribution of: [B, config().moments(), h, w].
   at::Tensor moments(const at::Tensor& x, const RunContext& ctx) const;
+  DiagonalGaussianDistribution distribution_of(const at::Tensor& moments) const;
 
   /// @param z  [B, latent_channels, h, w], already divided by scaling_factor, of the weights' dtype and device
   /// @return   [B, out_channels, scale h, scale w], about -1 to 1, not clamped
@@ -99,8 +108,8 @@ class AutoencoderKL {
 
   AutoencoderKLConfig config_;
   OffloadHandle offload_handle_;
-  Encoder encoder_;
-  Decoder decoder_;
+  std::variant<Encoder, EncoderTiny> encoder_;
+  std::variant<Decoder, DecoderTiny> decoder_;
   std::optional<Conv2d> quant_conv_, post_quant_conv_;
   at::Tensor running_mean_, running_var_;  // [patch_channels]; undefined for AutoencoderKL
 };

@@ -20,12 +20,16 @@ at::Tensor Downsample2D::operator()(const at::Tensor& x, const RunContext& ctx) 
   return conv_(pad_after_ ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x, ctx);
 }
 
+at::Tensor upsample_nearest(const at::Tensor& x, std::array<std::int64_t, 2> size) {
+  const auto output = x.size(0) * x.size(1) * size[0] * size[1];
+  const bool beyond = x.size(0) > kMaxChannelsLastBatch || output > kMaxChannelsLastOutput;
+  return at::upsample_nearest2d(beyond ? x.contiguous() : x, size);
+}
+
 Upsample2D::Upsample2D(const ModuleScope& scope, std::int64_t channels) : conv_(scope / "conv", channels, channels) {}
 
 at::Tensor Upsample2D::operator()(const at::Tensor& x, std::array<std::int64_t, 2> size, const RunContext& ctx) const {
-  const auto output = x.size(0) * x.size(1) * size[0] * size[1];
-  const bool beyond = x.size(0) > kMaxChannelsLastBatch || output > kMaxChannelsLastOutput;
-  return conv_(at::upsample_nearest2d(beyond ? x.contiguous() : x, size), ctx);
+  return conv_(upsample_nearest(x, size), ctx);
 }
 
 }  // namespace easel

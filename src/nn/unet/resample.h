@@ -23,6 +23,9 @@ class Downsample2D {
   bool pad_after_;
 };
 
+/// Nearest neighbour: [B, C, H, W] -> [B, C, size[0], size[1]].
+at::Tensor upsample_nearest(const at::Tensor& x, std::array<std::int64_t, 2> size);
+
 /// diffusers' Upsample2D with convolution: nearest neighbour, then 3 x 3.
 class Upsample2D {
  public:

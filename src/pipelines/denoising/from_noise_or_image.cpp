@@ -112,8 +112,10 @@ class ImageStart : public RequestStart {
  private:
   at::Tensor sample(DiffusionGeneration& generation, const DiagonalGaussianDistribution& distribution) const {
     const auto& mean = distribution.mean;
-    const auto noise = noise_.draw(generation).to(mean.device(), mean.scalar_type());
-    const auto latents = distribution.sample(noise).to(noise_.placement.device, noise_.placement.dtype);
+    const auto sampled = distribution.is_random()
+                             ? distribution.sample(noise_.draw(generation).to(mean.device(), mean.scalar_type()))
+                             : mean;
+    const auto latents = sampled.to(noise_.placement.device, noise_.placement.dtype);
     return source_.mask.defined() ? codec_.scale_masked(latents) : codec_.scale(latents);
   }
 

@@ -99,6 +99,18 @@ ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placemen
                     [=] { return with_load_errors([&] { return load(wide, again); }); });
 }
 
+AutoencoderKLConfig preview_config(const Checkpoint& folder) {
+  auto json = folder.preview_source->config(Component::kVae);
+  auto config = AutoencoderKLConfig::from(json);
+  if (config.tiny) return config;
+  throw unsupported_field(json, "_class_name", "is not supported for previews; easel supports AutoencoderTiny there");
+}
+
+AutoencoderKL load_preview_decoder(const Checkpoint& folder, const Placement& placement) {
+  return load_model<AutoencoderKL>(folder.preview_source->weights(Component::kVae), preview_config(folder), placement,
+                                   folder.load_context);
+}
+
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,
                                                    const Placement& placement,
                                                    std::shared_ptr<EmbeddingFolder> embeddings) {

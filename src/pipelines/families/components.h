@@ -79,6 +79,11 @@ Placement vae_placement(const Checkpoint& folder, VaeFields fields, const Placem
 ImageCodec load_codec(const Checkpoint& folder, VaeFields fields, const Placement& placement,
                       std::optional<double> scaling_factor = std::nullopt);
 
+/// The AutoencoderTiny of Checkpoint::preview_source, which is not null.
+/// @throws Error(kUnsupported)  it is another autoencoder
+AutoencoderKL load_preview_decoder(const Checkpoint& folder, const Placement& placement);
+AutoencoderKLConfig preview_config(const Checkpoint& folder);
+
 /// @param component   the text encoder, which is loaded with its tokenizer
 /// @param embeddings  textual inversions; null for none
 std::shared_ptr<PromptEncoder> load_prompt_encoder(const Checkpoint& folder, Component component, PromptState state,

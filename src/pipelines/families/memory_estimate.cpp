@@ -230,6 +230,11 @@ void describe_memory(const Checkpoint& folder, const Family& family, const Pipel
   auto vae_config = folder.source->config(Component::kVae);
   runners.vae = {.config = AutoencoderKLConfig::from(vae_config),
                  .placement = placement_of(vae_memory, vae_own_placement)};
+  if (folder.preview_source) {
+    preview_config(folder);  // reports a wrong one now and not with the first request
+    const auto store = folder.preview_source->weights(Component::kVae);
+    components.push_back(measure_component(Component::kVae, "preview_vae", *store, placement));
+  }
   estimate_activations(runners, family, folder, options, d);
 
   for (const auto& [component, memory, streamed_bytes, announces_blocks] : components) {

@@ -46,6 +46,20 @@ std::int64_t unix_seconds(const fs::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
+/// The channels of each level of the autoencoder.
+/// @throws Error(kUnsupported)  the family does not take an AutoencoderTiny
+std::vector<std::int64_t> level_channels(Config& vae, const Family& family) {
+  if (vae.raw("_class_name") != "AutoencoderTiny") {
+    return vae.get<std::vector<std::int64_t>>("block_out_channels");
+  }
+  if (family.upscale_factor > 0) {
+    throw Error(ErrorCode::kUnsupported,
+                vae.where() + ": `_class_name` is AutoencoderTiny, which is not supported with models that upscale");
+  }
+  auto fields = vae;
+  return AutoencoderKLConfig::from(fields).block_out_channels;
+}
+
 /// The number of layers that every text encoder of CLIP can skip; 0 without any.
 std::int64_t max_clip_skip(const Checkpoint& folder, const Family& family) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
@@ -198,7 +212,7 @@ ModelDescription describe_model(const std::string& id, const Checkpoint& folder,
   d.created = unix_seconds(folder.index);
 
   Config vae = folder.source->config(Component::kVae);
-  const auto channels = vae.get<std::vector<std::int64_t>>("block_out_channels");
+  const auto channels = level_channels(vae, family);
   if (channels.empty() || channels.size() > 16) {
     throw Error(ErrorCode::kCorruptData, vae.where() + ": `block_out_channels` must have 1 to 16 entries");
   }

@@ -66,6 +66,10 @@ PipelineBuilder::PipelineBuilder(const Family& family, const Checkpoint& folder,
       text_encoders_(load_text_encoders(family, folder, options)),
       codec_(load_codec(folder, family.vae_fields, options.placement, family.vae_scaling_factor)) {
   codec_.set_tiling(options.vae_tiling);
+  if (folder.preview_source) {
+    const Placement resident{.device = options.placement.device, .dtype = options.placement.dtype};
+    codec_.set_preview_decoder(load_preview_decoder(folder, resident), resident);
+  }
   // The server's default syntax is for CLIP's encoders; others read prompts as they are.
   if (!reads_with_clip_only(family)) options_.prompt_syntax = PromptSyntax::kPlain;
 }

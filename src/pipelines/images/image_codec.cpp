@@ -36,7 +36,7 @@ ImageCodec::ImageCodec(AutoencoderKL vae, VaeFields fields, const Placement& pla
 
 at::Tensor ImageCodec::unscale(const AutoencoderKL& vae, const at::Tensor& latents, Masking masking) const {
   if (fields_ == VaeFields::kPatches) return vae.from_patches(latents);
-  const auto& c = config();
+  const auto& c = vae.config();
   if (fields_ == VaeFields::kAll && c.latents_mean && c.latents_std) {
     return latents * per_channel(*c.latents_std, latents) / c.scaling_factor + per_channel(*c.latents_mean, latents);
   }
@@ -160,7 +160,16 @@ at::Tensor ImageCodec::fit_preview_map() const {
   return std::get<0>(at::linalg_lstsq(design, target, std::nullopt, std::nullopt));
 }
 
+void ImageCodec::set_preview_decoder(AutoencoderKL tiny, const Placement& placement) {
+  preview_decoder_.emplace(std::move(tiny));
+  preview_placement_ = placement;
+}
+
 Image ImageCodec::preview(const at::Tensor& latents) {
+  if (preview_decoder_) {
+    return to_image(to_pixels(decode_with(*preview_decoder_, preview_placement_, latents, Masking::kNone, {})));
+  }
+  if (config().tiny) return to_image(to_pixels(decode(latents, {})));
   if (!preview_map_.defined()) preview_map_ = fit_preview_map();
   const auto channels = latents.to(at::kCPU, at::kFloat).squeeze(0).permute({1, 2, 0});  // [h, w, C]
   const auto rgb = channels.matmul(preview_map_.narrow(0, 0, channels.size(2))) + preview_map_[channels.size(2)];

@@ -46,6 +46,10 @@ class ImageCodec {
   /// Applies to later calls. The default is kAuto.
   void set_tiling(VaeTiling tiling) { tiling_ = tiling; }
 
+  /// Decodes previews by this autoencoder instead of fitting colours. Its latents are those of the codec's own.
+  /// @param placement  of its weights
+  void set_preview_decoder(AutoencoderKL tiny, const Placement& placement);
+
   /// @param latents  [1, latent_channels(), h, w], denoised, any float dtype
   /// @return         [1, 3, H, W], about -1 to 1, not clamped, in the autoencoder's dtype
   /// @throws Error(kCancelled)
@@ -69,7 +73,8 @@ class ImageCodec {
   /// The same without latents_mean and latents_std, which the reference ignores where an image has a mask.
   at::Tensor scale_masked(const at::Tensor& latents) const;
 
-  /// An approximate image at latent resolution. The first call decodes a patch of noise to fit the colours.
+  /// An approximate image at latent resolution. The first call decodes a patch of noise to fit the colours. With a
+  /// decoder of previews, or where the autoencoder itself is an AutoencoderTiny, what that decodes, in full size.
   /// @param latents  as for decode
   Image preview(const at::Tensor& latents);
 
@@ -102,7 +107,9 @@ class ImageCodec {
   mutable std::map<std::pair<Work, std::int64_t>, std::int64_t> estimates_;
   mutable std::map<Work, std::int64_t> learned_tiles_;  ///< smaller ones than estimated, since memory ran out
   mutable std::optional<AutoencoderKL> float32_vae_;    ///< once an image has overflowed
-  at::Tensor preview_map_;                              ///< float32 [C + 1, 3] on the CPU; made by the first preview
+  std::optional<AutoencoderKL> preview_decoder_;
+  Placement preview_placement_;
+  at::Tensor preview_map_;  ///< float32 [C + 1, 3] on the CPU; made by the first preview
 };
 
 }  // namespace easel

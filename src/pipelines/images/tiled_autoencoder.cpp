@@ -111,7 +111,7 @@ std::int64_t tiled_encode_bytes(const AutoencoderKLConfig& config, const LatentS
   if (tile == 0) return encode_bytes(config, whole, placement);
   const auto scale = config.scale(), size = static_cast<std::int64_t>(c10::elementSize(placement.dtype));
   const Extent pixels{.height = whole.height * scale, .width = whole.width * scale, .bytes = config.in_channels * size};
-  const Extent result{.height = whole.height, .width = whole.width, .bytes = 2 * config.latent_channels * size};
+  const Extent result{.height = whole.height, .width = whole.width, .bytes = config.moments() * size};
   const auto run = encode_bytes(config, tile_size_within(whole, tile / scale), placement);
   return pixels.total() + tiled_bytes(result, tile / scale, run);
 }
@@ -149,8 +149,8 @@ at::Tensor tiled_decode(const AutoencoderKL& vae, const at::Tensor& z, std::int6
 
 DiagonalGaussianDistribution tiled_encode(const AutoencoderKL& vae, const at::Tensor& x, std::int64_t tile,
                                           const RunContext& ctx) {
-  return DiagonalGaussianDistribution::of(run_tiled(x, tile_layout(tile, tile / vae.config().scale()), ctx,
-                                                    [&](const at::Tensor& part) { return vae.moments(part, ctx); }));
+  return vae.distribution_of(run_tiled(x, tile_layout(tile, tile / vae.config().scale()), ctx,
+                                       [&](const at::Tensor& part) { return vae.moments(part, ctx); }));
 }
 
 }  // namespace easel

@@ -56,7 +56,8 @@ std::optional<std::int64_t> next_smaller_tile(const ImageExtent& image, std::int
 
 // The same as diffusers 0.42.1 with enable_tiling: tiles overlap by a quarter of their edge, and each is blended
 // linearly with its neighbours above and to the left. Numbers agree with tiled diffusers; they differ from those of the
-// whole image, because every tile has its own GroupNorm statistics and attention. Cancellation is also checked between
+// whole image, because every tile has its own GroupNorm statistics and attention. The tiles of an AutoencoderTiny are
+// those of AutoencoderKL, too; diffusers divides its images otherwise. Cancellation is also checked between
 // tiles.
 // @param tile  pixels along a tile's edge, a multiple of four cells
 // @throws Error(kCancelled)

@@ -16,7 +16,7 @@ class ProgressFeed {
   /// What has happened since the last call of take().
   struct News {
     bool changed = false;              ///< whether anything below is new
-    std::vector<Image> previews;       ///< in order, at latent resolution
+    std::vector<Image> previews;       ///< in order, mostly at latent resolution
     std::optional<StepProgress> step;  ///< the newest; none before the first
   };
 
