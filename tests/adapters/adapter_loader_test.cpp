@@ -185,7 +185,7 @@ TEST_F(AdapterLoaderTest, EightBitFloatsAreReadAsTheirValues) {
 }
 
 TEST_F(AdapterLoaderTest, MismatchedTensorsAreNamed) {
-  const std::string linear = kLinear, convolution = kConvolution;
+  const std::string linear = kLinear;
   expect_rejected(low_rank(kLinear, {2, 9}), ErrorCode::kInvalidArgument,
                   "`" + linear + ".lora_down.weight` is [2, 9], expected [2, 8] for mid_block.attentions.0.proj_in");
   expect_rejected(low_rank(kLinear, {2, 8}, {6, 3}), ErrorCode::kInvalidArgument, "lora_up.weight` is [6, 3]");

@@ -7,15 +7,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "checkpoints/assembled.h"
 #include "checkpoints/layouts/component_layout.h"
 #include "checkpoints/layouts/denoiser_file.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "weights/convert/gguf_writer.h"
-#include "weights/convert/safetensors_writer.h"
 #include "weights/stores/memory_store.h"
 
 namespace easel {

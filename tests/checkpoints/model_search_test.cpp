@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "checkpoints/single_file.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "weights/convert/safetensors_writer.h"

@@ -1,6 +1,5 @@
 // What is read from single files before any model is built: formats, left-over tensors, prediction types, families.
 // Whole models are compared with diffusers in tests/pipelines/single_file_test.cpp.
-#include "checkpoints/single_file.h"
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "harness.h"
 #include "support/message_of.h"
@@ -32,7 +33,7 @@ std::unique_ptr<Engine> serve_pinned(const std::vector<std::string>& ids, FakeOp
     models.push_back(served_fake(options, record));
     models.back().pinned = true;
   }
-  auto engine = make_engine(std::move(models), engine_options);
+  auto engine = make_engine(std::move(models), std::move(engine_options));
   for (const auto& id : ids) wait_for([&] { return engine->model_state(id) == ModelState::kReady; });
   return engine;
 }

@@ -5,7 +5,6 @@
 
 #include <ctime>
 #include <future>
-#include <set>
 #include <thread>
 
 #include "harness.h"

@@ -88,7 +88,7 @@ class Gate {
 /// An engine with one fake model, and the record of its calls.
 struct EngineFixture {
   explicit EngineFixture(FakeOptions options = {}, EngineOptions engine_options = {})
-      : engine(make_engine(served(std::move(options), record), engine_options)) {}
+      : engine(make_engine(served(std::move(options), record), std::move(engine_options))) {}
 
   static std::vector<ServedModel> served(FakeOptions options, std::shared_ptr<FakeRecord> record) {
     std::vector<ServedModel> models;

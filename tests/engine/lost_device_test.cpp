@@ -1,8 +1,6 @@
 // A device that fails every call until the process is started again: nothing is given to it any more.
 #include <gmock/gmock.h>
 
-#include <thread>
-
 #include "harness.h"
 
 namespace easel::testing {

@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
-#include <numeric>
 #include <sstream>
 
 #include "baselines.h"

@@ -132,7 +132,7 @@ TEST(FairSojourn, CostlyBatchMatesAreDroppedWithinTheWasteBudget) {
 }
 
 // Drives the policy as the loop does, with work that never ends.
-std::vector<int> turns(std::vector<Claim> claims, int count) {
+std::vector<int> turns(const std::vector<Claim>& claims, int count) {
   FairSojourn policy(0);
   std::vector<Candidate> candidates;
   for (const auto& claim : claims) {
@@ -190,7 +190,7 @@ TEST(FairSojourn, SharesAndPrioritiesAreWeights) {
   const auto claim = [](std::uint64_t request, const std::string& account, double share, int priority) {
     return Claim{request, account, share, priority, 100};
   };
-  const auto first = [](std::vector<Claim> claims) {
+  const auto first = [](const std::vector<Claim>& claims) {
     FairSojourn policy(0);
     std::vector<Candidate> candidates;
     for (const auto& each : claims) {

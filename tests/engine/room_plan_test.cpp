@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "engine/residency/model_entry.h"

@@ -3,7 +3,6 @@
 // left over.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <map>
 #include <random>
 #include <thread>

@@ -1,6 +1,5 @@
 // Fuzzes JSON bodies of image requests: the parser with its limits, and every field of every route.
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string_view>

@@ -59,7 +59,8 @@ TEST(Delivery, TheKeysOfAnImageFollowTheRequest) {
 TEST(Delivery, LinksServeTheImage) {
   const RunningServer server({.api_keys = {"key"}});
   const Fields key = {{"Authorization", "Bearer key"}};
-  const auto base64 = server.draw(draw_body({{"response_format", "b64_json"}}), key).json()["data"][0]["b64_json"];
+  const auto base64 =
+      server.draw(draw_body({{"response_format", "b64_json"}}), key).json()["data"][0]["b64_json"].get<std::string>();
   const auto url =
       server.draw(draw_body({{"response_format", "url"}}), key).json()["data"][0]["url"].get<std::string>();
   EXPECT_TRUE(url.starts_with("http://localhost/v1/images/files/")) << url;

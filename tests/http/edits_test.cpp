@@ -1,8 +1,6 @@
 // The routes with input images, over sockets: edits, variations, upscale.
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "core/base64.h"
 #include "core/text.h"
 #include "http/support/form_text.h"

@@ -1,5 +1,4 @@
 // Names that are neither OpenAI's nor easel's, and fields that a model cannot use: honoured, refused, or listed.
-#include "http/openai/fields/foreign_fields.h"
 
 #include <gtest/gtest.h>
 

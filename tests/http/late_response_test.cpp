@@ -1,5 +1,4 @@
 // Responses that begin before their images are finished.
-#include "http/openai/streaming/late_response.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,4 @@
 // Operators bring and remove models over HTTP.
-#include "http/openai/model_pull.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +10,6 @@
 #include <vector>
 
 #include "core/mutex.h"
-#include "core/text.h"
 #include "easel/error.h"
 #include "http/support/running_server.h"
 

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "http/support/scripted_engine.h"
-#include "http/wire/fields.h"
 #include "http/wire/http_error.h"
 
 namespace easel::http {

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "http/openai/description/components.h"
-#include "http/openai/description/field_schema.h"
 #include "http/openai/requests/openai_images.h"
 #include "http/sdapi/body.h"
 #include "http/sdapi/members.h"

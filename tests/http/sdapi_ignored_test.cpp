@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/base64.h"
-#include "easel/image_output.h"
 #include "http/support/running_server.h"
 
 namespace easel::test {

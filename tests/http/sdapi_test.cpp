@@ -6,7 +6,6 @@
 
 #include "core/base64.h"
 #include "core/text.h"
-#include "easel/image_file.h"
 #include "easel/image_output.h"
 #include "http/support/running_server.h"
 

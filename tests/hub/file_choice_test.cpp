@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "easel/error.h"
 #include "support/message_of.h"
 
 namespace easel::hub {

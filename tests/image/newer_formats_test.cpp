@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "easel/error.h"
 #include "easel/image_file.h"
 #include "image/files/decoders.h"
 #include "support/image_files.h"

@@ -1,6 +1,7 @@
 // Against diffusers: see make_flux_models.py.
 #include "models/transformers/flux_transformer_2d.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

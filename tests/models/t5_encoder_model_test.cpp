@@ -1,6 +1,7 @@
 // Against transformers: see make_flux_models.py.
 #include "models/text_encoders/t5_encoder_model.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

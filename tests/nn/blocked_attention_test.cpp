@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 
 #include "core/text.h"
 #include "nn/kernels/attention_kernel.h"

@@ -223,7 +223,8 @@ TEST(Flux2KleinPipeline, ReferencesThatDoNotFitAreRefusedWithTheNumberThatDoes) 
     return message_of([&] { open().check(r); });
   };
   std::int64_t weights = 0;
-  for (const auto& [dtype, bytes] : open().description.components.at(1).memory_bytes) weights += bytes;
+  const auto description = open().description;
+  for (const auto& [dtype, bytes] : description.components.at(1).memory_bytes) weights += bytes;
   EXPECT_THAT(message(1), ::testing::HasSubstr("no memory for a reference"));
   // 64 tokens of the image, 512 of the prompt and 1024 of each reference: between two and three of them.
   std::string found;

@@ -10,7 +10,6 @@
 
 #include "image/tiles.h"
 #include "pipelines/denoising/diffusion_generation.h"
-#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/denoising/preconditioning.h"
 #include "pipelines/family_cases.h"
 #include "pipelines/pipeline_cases.h"

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "image/mask_region.h"
-#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/families/families.h"
 #include "pipelines/families/warm_up.h"
 #include "pipelines/family_cases.h"

@@ -22,7 +22,6 @@
 #include "tensor/component_offloader.h"
 #include "tensor/torch_errors.h"
 #include "weights/loading/weights.h"
-#include "weights/stores/key_mapping.h"
 
 namespace easel {
 namespace {

@@ -17,7 +17,6 @@
 #include "support/parity_results.h"
 #include "support/rehearsal/rehearsal_device.h"
 #include "tensor/placement.h"
-#include "weights/loading/weights.h"
 #include "weights/stores/component_store.h"
 
 namespace easel::testing {

@@ -12,7 +12,6 @@
 #include "support/temporary_folder.h"
 #include "tokenizers/prompt_weights.h"
 #include "tokenizers/token_chunks.h"
-#include "weights/loading/weights.h"
 #include "weights/stores/component_store.h"
 
 namespace easel {

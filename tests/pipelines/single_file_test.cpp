@@ -399,7 +399,7 @@ TEST_P(PublishedFile, MatchesNamesShapesAndConfigsOfTheDiffusersFolder) {
   const auto file = reference("published/" + name + ".safetensors");
   const auto configs = std::string(EASEL_CONFIGS_DIR) + "/" + name + "/";
   const auto checkpoint = Checkpoint::open(file);
-  EXPECT_EQ(checkpoint.class_name, read_json(configs + "model_index.json")["_class_name"]);
+  EXPECT_EQ(checkpoint.class_name, read_json(configs + "model_index.json")["_class_name"].get<std::string>());
   EXPECT_EQ(open_model("m", file, {}).description.parameters, GetParam().second);
   const auto published = read_json(reference("published/" + name + ".json"));
   for (const auto& [model, wanted] : published.at("shapes").items()) {

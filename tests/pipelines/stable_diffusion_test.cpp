@@ -8,7 +8,6 @@
 #include <limits>
 #include <set>
 
-#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 
 namespace easel {

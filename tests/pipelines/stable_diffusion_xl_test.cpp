@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "pipelines/denoising/diffusion_pipeline.h"
 #include "pipelines/pipeline_cases.h"
 #include "pipelines/registry.h"
 

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <map>
 
 #include "core/text.h"
 #include "easel/error.h"

@@ -10,7 +10,6 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <typeinfo>
 
 #include "core/text.h"
 #include "easel/error.h"

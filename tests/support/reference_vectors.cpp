@@ -4,7 +4,6 @@
 
 #include <fstream>
 
-#include "core/text.h"
 #include "weights/stores/safetensors.h"
 
 namespace easel::testing {

@@ -11,7 +11,6 @@
 #include "easel/error.h"
 #include "easel/tokenizer.h"
 #include "sentencepiece_samples.h"
-#include "tokenizers/unigram/unigram_vocabulary.h"
 
 namespace easel {
 namespace {

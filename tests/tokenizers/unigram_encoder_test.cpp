@@ -10,7 +10,6 @@
 #include <random>
 #include <utility>
 
-#include "core/text.h"
 #include "easel/error.h"
 
 namespace easel {

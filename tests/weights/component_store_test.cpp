@@ -6,7 +6,6 @@
 
 #include "support.h"
 #include "tensor_support.h"
-#include "weights/stores/sharded_store.h"
 
 namespace easel {
 namespace {

@@ -1,6 +1,7 @@
 // GGUF files that the gguf package wrote, against the float32 values of its formulas.
 #include "weights/stores/gguf_file.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>

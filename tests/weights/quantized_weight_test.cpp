@@ -1,6 +1,7 @@
 // Blocks decoded for a layer, in its dtype, on a CPU and by the operators of other devices.
 #include "weights/loading/quantized_weight.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/randint.h>
@@ -9,7 +10,6 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "support.h"
 #include "tensor_support.h"
 #include "weights/stores/gguf_file.h"
 

@@ -1,5 +1,4 @@
 // Image requests that outlive their connection: jobs, and requests with an idempotency key.
-#include <algorithm>
 #include <chrono>
 #include <string_view>
 #include <utility>

@@ -1,7 +1,6 @@
 // Image requests that are answered with a stream of events.
 #include <chrono>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "core/text.h"

@@ -110,7 +110,7 @@ struct Weights::State {
   bool files_noted = false;
 };
 
-Weights::Weights(std::shared_ptr<const TensorStore> store, Placement placement, LoadContext context)
+Weights::Weights(std::shared_ptr<const TensorStore> store, const Placement& placement, LoadContext context)
     : store_(std::move(store)),
       placement_(placement),
       load_placement_(placement),

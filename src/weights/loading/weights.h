@@ -22,7 +22,7 @@ namespace easel {
 class Weights {
  public:
   /// @param context  who follows the loading
-  Weights(std::shared_ptr<const TensorStore> store, Placement placement, LoadContext context = {});
+  Weights(std::shared_ptr<const TensorStore> store, const Placement& placement, LoadContext context = {});
   ~Weights();
 
   WeightScope root() { return {*this, ""}; }

@@ -74,7 +74,7 @@ ShardedStore::ShardedStore(const std::string& folder, const std::string& index_n
     : where_(folder + "/" + index_name), index_(read_shard_index(where_, ".safetensors")) {
   for (const auto& file : index_.shards) {
     try {
-      shards_[file] = std::make_shared<SafetensorsFile>(folder + "/" + file);
+      shards_[file] = std::make_shared<SafetensorsFile>(concat(folder, "/", file));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNotFound) throw;
       throw Error(ErrorCode::kCorruptData, concat(where_, " names a shard that cannot be opened: ", error.what()));

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "http/support/form_text.h"
 #include "http/transport/protocol_error.h"
 
@@ -44,9 +42,9 @@ std::string with_header(const std::string& header) {
 }
 
 TEST(Multipart, PartsKeepTheirOrderAcrossAnySplit) {
-  const std::string odd =
-      "\r\n--xYzZ\r\n--\r\n-\r\n\r\n--xYz\0ZY--xYzZY"  // near misses of the boundary
-      "\r\n\r\n--xYzZ";
+  using std::string_literals::operator""s;
+  // Near misses of the boundary, and a NUL.
+  const auto odd = "\r\n--xYzZ\r\n--\r\n-\r\n\r\n--xYz\0ZY--xYzZY\r\n\r\n--xYzZ"s;
   const auto text = form_text({{"prompt", "a cat"}, {"image", odd, true}, {"n", ""}, {"image", "\r\n", true}});
   for (std::size_t piece = 1; piece < 80; ++piece) {
     const auto parts = read(text, piece);

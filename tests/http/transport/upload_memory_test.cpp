@@ -5,8 +5,6 @@
 
 #include <future>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "http/transport/protocol_error.h"
 

@@ -17,7 +17,6 @@
 #include <torch/library.h>
 
 #include <cstring>
-#include <utility>
 #include <vector>
 
 #include "support/rehearsal/runtime.h"
@@ -56,7 +55,7 @@ const at::Tensor& resize(const at::Tensor& self, at::IntArrayRef size, std::opti
     }
     if (format && self.dim() == 4) impl->empty_tensor_restride(*format);
   }
-  return self;
+  return self;  // as the operator's signature has it. NOLINT(bugprone-return-const-ref-from-parameter)
 }
 
 /// One call of an operator.

@@ -9,7 +9,8 @@ namespace {
 bool install() {
   easel::testing::install_rehearsal_device();
   const char* const kernels = std::getenv("EASEL_REHEARSAL_LOSE_AFTER");
-  if (kernels != nullptr) (new easel::testing::RehearsalDevice(0))->lose_after(std::atoll(kernels));  // never destroyed
+  if (kernels != nullptr)
+    (new easel::testing::RehearsalDevice(0))->lose_after(std::strtoll(kernels, nullptr, 10));  // never destroyed
   return true;
 }
 
