@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base64.h"
+#include "core/text.h"
 #include "easel/image.h"
 #include "easel/image_file.h"
 #include "http/support/scripted_engine.h"
@@ -106,7 +107,7 @@ TEST(ImageResult, LinksLeadToTheImages) {
       const auto& item = body["data"][i];
       EXPECT_EQ(item.contains("b64_json"), base64);
       const auto url = item["url"].get<std::string>();
-      const auto begin = std::string(kBase) + "/v1/images/files/";
+      const auto begin = concat(kBase, "/v1/images/files/");
       ASSERT_TRUE(url.starts_with(begin) && url.ends_with(".webp")) << url;
       const auto file = store.find(url.substr(begin.size(), 32));
       ASSERT_TRUE(file);
