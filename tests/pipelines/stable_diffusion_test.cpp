@@ -8,6 +8,9 @@
 #include <limits>
 #include <set>
 
+#include "easel/error.h"
+#include "easel/scheduler.h"
+#include "pipelines/denoising/diffusion_generation.h"
 #include "pipelines/pipeline_cases.h"
 
 namespace easel {

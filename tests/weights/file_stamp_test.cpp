@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "support/temporary_folder.h"
+
 namespace easel {
 namespace {
 
