@@ -121,8 +121,8 @@ TEST(OpenModel, UnsupportedFamiliesAndComponentsAreRejectedByName) {
   }
   EXPECT_NE(load_error(copy.path()).find("no depth estimator"), std::string::npos);
   copy.edit("model_index.json", {{"_class_name", "StableDiffusionPipeline"}});
-  copy.set("model_index.json", "vae", {"diffusers", "AutoencoderTiny"});
-  EXPECT_NE(load_error(copy.path()).find("`vae` is a AutoencoderTiny"), std::string::npos);
+  copy.set("model_index.json", "vae", {"diffusers", "AsymmetricAutoencoderKL"});
+  EXPECT_NE(load_error(copy.path()).find("`vae` is a AsymmetricAutoencoderKL"), std::string::npos);
 }
 
 TEST(OpenModel, SafetyCheckerIsSkipped) {

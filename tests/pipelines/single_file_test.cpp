@@ -134,10 +134,10 @@ TEST(SingleFile, WrongKindOfAutoencoderIsRejectedByName) {
   const auto rejection = [](const std::string& vae) {
     return message_of([&] { open_model("m", reference("sd1.safetensors"), {}, {.vae = reference(vae)}); });
   };
-  fs::create_directories(reference("no_vae/tiny"));
-  std::ofstream(reference("no_vae/tiny/config.json")) << R"({"_class_name": "AutoencoderTiny"})";
+  fs::create_directories(reference("no_vae/asymmetric"));
+  std::ofstream(reference("no_vae/asymmetric/config.json")) << R"({"_class_name": "AsymmetricAutoencoderKL"})";
   std::ofstream(reference("no_vae/vae.pt")) << "PK\3\4 and so on, as torch.save writes it";
-  EXPECT_THAT(rejection("no_vae/tiny"), HasSubstr("`_class_name` is \"AutoencoderTiny\""));
+  EXPECT_THAT(rejection("no_vae/asymmetric"), HasSubstr("`_class_name` is \"AsymmetricAutoencoderKL\""));
   EXPECT_THAT(rejection("no_vae/vae.pt"), HasSubstr("`easel convert`"));
 }
 
