@@ -11,7 +11,6 @@
 #include "app/models/hub_options.h"
 #include "app/models/models_dir.h"
 #include "app/models/pull_display.h"
-#include "core/text.h"
 #include "easel/error.h"
 #include "hub/reference.h"
 

@@ -4,8 +4,6 @@
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/sqrt.h>
 
-#include <utility>
-
 #include "core/text.h"
 #include "models/config_reading.h"
 
