@@ -15,6 +15,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tensor/parallel.h"
 
 namespace easel {
 namespace {
@@ -41,7 +42,7 @@ void require_threads(std::size_t count) {
 void make_compute_threads() {
   const auto count = std::max(at::get_num_threads(), 1);
   require_threads(static_cast<std::size_t>(count));
-  at::parallel_for(0, count, 1, [](std::int64_t, std::int64_t) {});
+  parallel_for(0, count, 1, [](std::int64_t, std::int64_t) {});
 }
 
 void set_compute_threads(int count) {

@@ -1,6 +1,5 @@
 #include "nn/kernels/blocked_attention.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/Version.h>
 #include <ATen/ops/empty.h>
@@ -13,6 +12,7 @@
 #include <numbers>
 
 #include "nn/kernels/attention_kernel.h"
+#include "tensor/parallel.h"
 #include "tensor/placement.h"
 
 namespace easel {
@@ -90,7 +90,7 @@ at::Tensor blocked_attention(const at::Tensor& query, const at::Tensor& key, con
   const auto packed_values = at::empty({images * heads * value_bytes}, bytes);
   auto* const key_memory = packed_keys.mutable_data_ptr<std::uint8_t>();
   auto* const value_memory = packed_values.mutable_data_ptr<std::uint8_t>();
-  at::parallel_for(0, images * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, images * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = begin; i < end; ++i) {
       kernel.pack_keys(head_of(k, i / heads, i % heads, width), k.stride(1), keys, width, key_memory + i * key_bytes);
       kernel.pack_values(head_of(v, i / heads, i % heads, width), v.stride(1), keys, width,
@@ -103,7 +103,7 @@ at::Tensor blocked_attention(const at::Tensor& query, const at::Tensor& key, con
   const auto score_bias = bias.defined() ? bias_of_scores(bias, keys, width) : at::Tensor();
   const auto scale = static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(width)));
   const auto blocks = (queries + kernels::kAttentionQueries - 1) / kernels::kAttentionQueries;
-  at::parallel_for(0, images * heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, images * heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = begin; i < end; ++i) {
       const auto index = i / blocks, first = i % blocks * kernels::kAttentionQueries;
       const auto image = index / heads, number = index % heads;

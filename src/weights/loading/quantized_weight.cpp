@@ -1,12 +1,13 @@
 #include "weights/loading/quantized_weight.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <span>
+
+#include "tensor/parallel.h"
 
 namespace easel {
 namespace {
@@ -25,7 +26,7 @@ void decode_rows(const QuantizedWeight& weight, std::int64_t first, const at::Te
   const float* scale = weight.scale.defined() ? weight.scale.const_data_ptr<float>() : nullptr;
   const bool by_row = scale != nullptr && weight.scale.numel() > 1;
   const auto grain = std::max<std::int64_t>(1, kValuesPerTask / std::max<std::int64_t>(columns, 1));
-  at::parallel_for(0, values.size(0), grain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, values.size(0), grain, [&](std::int64_t begin, std::int64_t end) {
     for (auto row = begin; row < end; ++row) {
       const auto* bytes = reinterpret_cast<const std::byte*>(blocks + (first + row) * stride);
       const std::span decoded(out + row * columns, static_cast<std::size_t>(columns));
@@ -97,7 +98,7 @@ QuantizedWeight encode_q8_0(const at::Tensor& weight) {
     const auto count = std::min(step, rows - row);
     const auto values = weight.narrow(0, row, count).to(at::kFloat).contiguous();
     const auto* in = values.const_data_ptr<float>();
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       encode_q8_0({in + begin * columns, static_cast<std::size_t>((end - begin) * columns)},
                   {bytes + (row + begin) * row_bytes, static_cast<std::size_t>((end - begin) * row_bytes)});
     });

@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "easel/error.h"
 #include "tensor/free_memory.h"
+#include "tensor/parallel.h"
 #include "weights/format/message_format.h"
 
 namespace easel {
@@ -251,7 +252,7 @@ void Weights::prepare() {
   std::atomic<std::size_t> next = 0;
   Mutex meter;
   // Each thread takes whole weights, within which libtorch and oneDNN do not use further threads.
-  at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
+  parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
     for (auto i = next++; i < unprepared.size(); i = next++) {
       unprepared[i].weight.get();
       const MutexLock lock(meter);
