@@ -14,6 +14,7 @@
 
 #include "easel/error.h"
 #include "nn/kernels/blocked_attention.h"
+#include "nn/kernels/winograd.h"
 #include "nn/onednn_scratch.h"
 #include "nn/packed_weight.h"
 #include "tensor/placement.h"
@@ -82,7 +83,21 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                              input.options().memory_format(at::MemoryFormat::ChannelsLast));
   if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
-  if (cpu_supports(input.scalar_type())) {
+  const ConvolutionShape shape{.images = input.size(0),
+                               .in_channels = input.size(1),
+                               .out_channels = channels,
+                               .height = input.size(2),
+                               .width = input.size(3),
+                               .kernel = weight.size(2),
+                               .stride = stride[0],
+                               .padding = padding[0]};
+  const auto threads = at::get_num_threads();
+  if (!transposed && uses_winograd(shape, input.scalar_type())) {
+    // A packed weight is copied first.
+    const bool packed = packs_convolutions(weight.scalar_type());
+    const auto plain = packed ? at::empty(weight.sizes(), weight.options()) : at::Tensor();
+    at::empty({winograd_bytes(shape, input.scalar_type(), packed, threads)}, input.options().dtype(at::kByte));
+  } else if (cpu_supports(input.scalar_type())) {
     // Of a weight that is not packed, oneDNN makes a copy for the call.
     const bool packed = !transposed && weight.size(2) > 1 && packs_convolutions(weight.scalar_type());
     const auto reordered = packed ? at::Tensor() : at::empty(weight.sizes(), weight.options());
@@ -95,7 +110,7 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                                  .stride = stride[0],
                                  .padding = padding[0]};
     if (!transposed)
-      at::empty({convolution_scratch_bytes(call, onednn_kernels(input.scalar_type()), at::get_num_threads())},
+      at::empty({convolution_scratch_bytes(call, onednn_kernels(input.scalar_type()), threads)},
                 input.options().dtype(at::kByte));
   } else if (!pointwise) {
     at::empty({input.size(0), weight.size(1) * weight.size(2) * weight.size(3), size(2) * size(3)}, input.options());

@@ -19,10 +19,11 @@ namespace {
 using MaybeTensor = std::optional<at::Tensor>;
 using Scalars = c10::List<std::optional<at::Scalar>>;
 using Algorithm = std::optional<std::string_view>;
-using Linear = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, std::string_view, Scalars,
-                          Algorithm);
-using Convolution = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, at::IntArrayRef,
-                               at::IntArrayRef, at::IntArrayRef, std::int64_t, std::string_view, Scalars, Algorithm);
+using LinearOperator = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, std::string_view, Scalars,
+                                  Algorithm);
+using ConvolutionOperator = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, at::IntArrayRef,
+                                       at::IntArrayRef, at::IntArrayRef, std::int64_t, std::string_view, Scalars,
+                                       Algorithm);
 using PackLinear = at::Tensor(const at::Tensor&, std::optional<std::int64_t>);
 using PackConvolution = at::Tensor(const at::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, std::int64_t,
                                    at::OptionalIntArrayRef);
@@ -35,9 +36,10 @@ std::optional<c10::TypedOperatorHandle<Signature>> find_operator(const char* nam
 }
 
 struct Operators {
-  std::optional<c10::TypedOperatorHandle<Linear>> linear = find_operator<Linear>("mkldnn::_linear_pointwise");
-  std::optional<c10::TypedOperatorHandle<Convolution>> convolution =
-      find_operator<Convolution>("mkldnn::_convolution_pointwise");
+  std::optional<c10::TypedOperatorHandle<LinearOperator>> linear =
+      find_operator<LinearOperator>("mkldnn::_linear_pointwise");
+  std::optional<c10::TypedOperatorHandle<ConvolutionOperator>> convolution =
+      find_operator<ConvolutionOperator>("mkldnn::_convolution_pointwise");
   std::optional<c10::TypedOperatorHandle<PackLinear>> pack_linear =
       find_operator<PackLinear>("mkldnn::_reorder_linear_weight");
   std::optional<c10::TypedOperatorHandle<PackConvolution>> pack_convolution =

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "nn/kernels/attention_kernel.h"
+#include "nn/kernels/register_blocks.h"
 
 namespace easel::kernels {
 namespace {
@@ -20,13 +21,12 @@ template <class Arith>
 class BlockedAttention {
   using Unit = typename Arith::Unit;
   using Sums = typename Arith::Sums;
+  using Blocks = RegisterBlocks<Arith>;
   static constexpr int64_t kWidth = Arith::kWidth;
-  static constexpr int64_t kRows = Arith::kRows;        // of a block of accumulators in registers
-  static constexpr int64_t kColumns = Arith::kColumns;  // vectors of such a block
-  static constexpr int64_t kPanel = kColumns * kWidth;  // keys that are packed together
-  static constexpr int64_t kPerUnit = Arith::kPerUnit;  // numbers in a unit
+  static constexpr int64_t kPanel = Arith::kColumns * kWidth;  // keys that are packed together
+  static constexpr int64_t kPerUnit = Arith::kPerUnit;         // numbers in a unit
   static constexpr int64_t kQueries = kAttentionQueries, kKeys = kAttentionKeys;
-  static_assert(kKeys % kPanel == 0 && kWidth % kPerUnit == 0 && kColumns <= 4);
+  static_assert(kKeys % kPanel == 0 && kWidth % kPerUnit == 0);
 
  public:
   static void run(const AttentionHead& head, int64_t first, int64_t count) {
@@ -91,65 +91,13 @@ class BlockedAttention {
   }
 
  private:
-  /// Rows x Columns vectors of sums += products of `depth` units: rows of `a`, columns of `b`.
-  template <int64_t Rows, int64_t Columns>
-  static inline __attribute__((always_inline)) void multiply(const Unit* a, int64_t a_stride, const Unit* b,
-                                                             int64_t b_stride, int64_t depth, float* out,
-                                                             int64_t out_stride, bool continued) {
-    Sums sums[Rows][Columns];
-    for (int64_t r = 0; r < Rows; ++r) {
-      for (int64_t c = 0; c < Columns; ++c) {
-        sums[r][c] = continued ? Arith::load(out + r * out_stride + c * kWidth) : Arith::zero();
-      }
-    }
-    for (int64_t k = 0; k < depth; ++k) {
-      typename Arith::Operand columns[Columns];
-      for (int64_t c = 0; c < Columns; ++c) columns[c] = Arith::load_units(b + k * b_stride + c * kWidth);
-      for (int64_t r = 0; r < Rows; ++r) {
-        const auto row = Arith::broadcast(a + r * a_stride + k);
-        for (int64_t c = 0; c < Columns; ++c) sums[r][c] = Arith::multiply_add(row, columns[c], sums[r][c]);
-      }
-    }
-    for (int64_t r = 0; r < Rows; ++r) {
-      for (int64_t c = 0; c < Columns; ++c) Arith::store(out + r * out_stride + c * kWidth, sums[r][c]);
-    }
-  }
-
-  /// The same with any number of rows: whole blocks, then one of the rest.
-  template <int64_t Columns>
-  static void multiply_rows(int64_t rows, const Unit* a, int64_t a_stride, const Unit* b, int64_t b_stride,
-                            int64_t depth, float* out, int64_t out_stride, bool continued) {
-    for (; rows >= kRows; rows -= kRows, a += kRows * a_stride, out += kRows * out_stride) {
-      multiply<kRows, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
-    }
-    for (; rows > 0; --rows, a += a_stride, out += out_stride) {
-      multiply<1, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
-    }
-  }
-
-  /// The same with any number of whole vectors as columns.
-  static void multiply_columns(int64_t rows, int64_t columns, const Unit* a, int64_t a_stride, const Unit* b,
-                               int64_t b_stride, int64_t depth, float* out, int64_t out_stride, bool continued) {
-    while (columns > 0) {
-      const int64_t vectors = columns / kWidth < kColumns ? columns / kWidth : kColumns;
-      const auto multiply_these = vectors == 1   ? &multiply_rows<1>
-                                  : vectors == 2 ? &multiply_rows<2>
-                                  : vectors == 3 ? &multiply_rows<3>
-                                                 : &multiply_rows<kColumns>;
-      multiply_these(rows, a, a_stride, b, b_stride, depth, out, out_stride, continued);
-      columns -= vectors * kWidth;
-      b += vectors * kWidth;
-      out += vectors * kWidth;
-    }
-  }
-
   static void score(const AttentionHead& head, int64_t first, int64_t count, int64_t key, int64_t padded,
                     float* scores) {
     const int64_t units = head.width / kPerUnit;
     const Unit* queries = Arith::units(head.query, first * head.query_stride);
     const auto* keys = static_cast<const Unit*>(head.packed_keys) + key * units;
     for (int64_t panel = 0; panel < padded; panel += kPanel) {
-      multiply_columns(count, padded - panel < kPanel ? padded - panel : kPanel, queries, head.query_stride / kPerUnit,
+      Blocks::multiply(count, padded - panel < kPanel ? padded - panel : kPanel, queries, head.query_stride / kPerUnit,
                        keys + panel * units, kPanel, units, scores + panel, kKeys, false);
     }
   }
@@ -185,7 +133,7 @@ class BlockedAttention {
                          float* sums, int64_t width) {
     const auto* values = static_cast<const Unit*>(head.packed_values) + key / kPerUnit * width;
     const int64_t depth = padded / kPerUnit, stride = kKeys / kPerUnit;
-    multiply_columns(count, width, weights, stride, values, width, depth, sums, width, true);
+    Blocks::multiply(count, width, weights, stride, values, width, depth, sums, width, true);
   }
 };
 
