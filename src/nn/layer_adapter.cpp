@@ -58,22 +58,12 @@ at::Tensor delta(const KroneckerProduct& change, at::IntArrayRef shape) {
   return at::kron(w1, rows(w2)).reshape(shape);
 }
 
-ConvolutionShape shape_of(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight) {
-  return {.images = input.size(0),
-          .in_channels = input.size(1),
-          .out_channels = weight.size(0),
-          .height = input.size(2),
-          .width = input.size(3),
-          .kernel = weight.size(2),
-          .stride = call.stride,
-          .padding = call.padding};
-}
-
 /// The layer's own operation with another weight and bias.
 at::Tensor run_layer(const LayerCall& call, const at::Tensor& input, const at::Tensor& weight,
                      const at::Tensor& bias = {}) {
   if (weight.dim() == 2) return affine(input, weight, bias);
-  if (input.device().is_cpu() && uses_winograd(shape_of(call, input, weight), weight.scalar_type())) {
+  if (input.device().is_cpu() &&
+      uses_winograd(convolution_shape(input, weight, call.stride, call.padding), weight.scalar_type())) {
     return winograd_convolution(input, unpacked(weight), bias);
   }
   if (is_packed(weight)) return packed_convolution(input, weight, bias, call.stride, call.padding);

@@ -5,6 +5,7 @@
 #include <ATen/ops/layer_norm.h>
 
 #include "nn/adapter_set.h"
+#include "nn/kernels/winograd.h"
 #include "nn/layer_adapter.h"
 #include "nn/packed_weight.h"
 #include "nn/prompt_projections.h"
@@ -87,8 +88,9 @@ at::Tensor Conv2d::weight() const {
 at::Tensor Conv2d::operator()(const at::Tensor& x, const RunContext& ctx) const {
   const auto used = weight();
   // A weight that is converted for the call is not packed, so oneDNN copies it. A run on the meta device, which counts
-  // only what is allocated here, cannot see that.
-  const bool is_copied = used.is_meta() && packs_convolutions(dtype_) && !used.is_same(weight_.get());
+  // only what is allocated here, cannot see that. Winograd's algorithm makes no such copy.
+  const bool is_copied = used.is_meta() && packs_convolutions(dtype_) && !used.is_same(weight_.get()) &&
+                         !uses_winograd(convolution_shape(x, used, options_.stride, options_.padding), dtype_);
   const auto copy = is_copied ? at::empty_like(used) : at::Tensor();
   const LayerCall call{
       .input = x, .weight = used, .bias = bias_, .stride = options_.stride, .padding = options_.padding};

@@ -97,8 +97,16 @@ class BlockedAttention {
     const Unit* queries = Arith::units(head.query, first * head.query_stride);
     const auto* keys = static_cast<const Unit*>(head.packed_keys) + key * units;
     for (int64_t panel = 0; panel < padded; panel += kPanel) {
-      Blocks::multiply(count, padded - panel < kPanel ? padded - panel : kPanel, queries, head.query_stride / kPerUnit,
-                       keys + panel * units, kPanel, units, scores + panel, kKeys, false);
+      Blocks::multiply(count, padded - panel < kPanel ? padded - panel : kPanel,
+                       {.a = queries,
+                        .a_stride = head.query_stride / kPerUnit,
+                        .b = keys + panel * units,
+                        .b_stride = kPanel,
+                        .depth = units,
+                        .part = units,
+                        .out = scores + panel,
+                        .out_stride = kKeys,
+                        .continued = false});
     }
   }
 
@@ -133,7 +141,16 @@ class BlockedAttention {
                          float* sums, int64_t width) {
     const auto* values = static_cast<const Unit*>(head.packed_values) + key / kPerUnit * width;
     const int64_t depth = padded / kPerUnit, stride = kKeys / kPerUnit;
-    Blocks::multiply(count, width, weights, stride, values, width, depth, sums, width, true);
+    Blocks::multiply(count, width,
+                     {.a = weights,
+                      .a_stride = stride,
+                      .b = values,
+                      .b_stride = width,
+                      .depth = depth,
+                      .part = depth,
+                      .out = sums,
+                      .out_stride = width,
+                      .continued = true});
   }
 };
 

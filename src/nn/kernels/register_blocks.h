@@ -20,61 +20,74 @@ class RegisterBlocks {
   static_assert(kColumns <= 4);
 
  public:
+  /// Matrices in memory; strides in elements.
+  struct Operands {
+    const Unit* a;  ///< [rows, depth]
+    int64_t a_stride;
+    const Unit* b;  ///< [depth, columns]
+    int64_t b_stride;
+    int64_t depth;
+    int64_t part;  ///< units whose products are added together before they are added to `out`; at least 1
+    float* out;    ///< [rows, columns]
+    int64_t out_stride;
+    bool continued;  ///< whether the products are added to what `out` holds
+  };
+
   /// out (+)= a b.
-  /// @param rows       any number
-  /// @param columns    a multiple of kWidth
-  /// @param a          [rows, depth] units; `b` [depth, columns] units
-  /// @param continued  whether the products are added to what `out` [rows, columns] holds
-  static void multiply(int64_t rows, int64_t columns, const Unit* a, int64_t a_stride, const Unit* b, int64_t b_stride,
-                       int64_t depth, float* out, int64_t out_stride, bool continued) {
+  /// @param rows     any number
+  /// @param columns  a multiple of kWidth
+  static void multiply(int64_t rows, int64_t columns, Operands x) {
     while (columns > 0) {
       const int64_t vectors = columns / kWidth < kColumns ? columns / kWidth : kColumns;
       const auto multiply_these = vectors == 1   ? &multiply_rows<1>
                                   : vectors == 2 ? &multiply_rows<2>
                                   : vectors == 3 ? &multiply_rows<3>
                                                  : &multiply_rows<kColumns>;
-      multiply_these(rows, a, a_stride, b, b_stride, depth, out, out_stride, continued);
+      multiply_these(rows, x);
       columns -= vectors * kWidth;
-      b += vectors * kWidth;
-      out += vectors * kWidth;
+      x.b += vectors * kWidth;
+      x.out += vectors * kWidth;
     }
   }
 
  private:
-  /// Rows x Columns vectors of sums += products of `depth` units: rows of `a`, columns of `b`.
+  /// Rows of `a` and Columns vectors of `b`.
   template <int64_t Rows, int64_t Columns>
-  static inline __attribute__((always_inline)) void multiply_block(const Unit* a, int64_t a_stride, const Unit* b,
-                                                                   int64_t b_stride, int64_t depth, float* out,
-                                                                   int64_t out_stride, bool continued) {
-    Sums sums[Rows][Columns];
-    for (int64_t r = 0; r < Rows; ++r) {
-      for (int64_t c = 0; c < Columns; ++c) {
-        sums[r][c] = continued ? Arith::load(out + r * out_stride + c * kWidth) : Arith::zero();
-      }
-    }
-    for (int64_t k = 0; k < depth; ++k) {
-      typename Arith::Operand columns[Columns];
-      for (int64_t c = 0; c < Columns; ++c) columns[c] = Arith::load_units(b + k * b_stride + c * kWidth);
+  static inline __attribute__((always_inline)) void multiply_block(const Operands& x) {
+    for (int64_t first = 0; first < x.depth; first += x.part) {
+      const int64_t end = x.depth - first < x.part ? x.depth : first + x.part;
+      Sums sums[Rows][Columns];
       for (int64_t r = 0; r < Rows; ++r) {
-        const auto row = Arith::broadcast(a + r * a_stride + k);
-        for (int64_t c = 0; c < Columns; ++c) sums[r][c] = Arith::multiply_add(row, columns[c], sums[r][c]);
+        for (int64_t c = 0; c < Columns; ++c) sums[r][c] = Arith::zero();
       }
-    }
-    for (int64_t r = 0; r < Rows; ++r) {
-      for (int64_t c = 0; c < Columns; ++c) Arith::store(out + r * out_stride + c * kWidth, sums[r][c]);
+      for (int64_t k = first; k < end; ++k) {
+        typename Arith::Operand columns[Columns];
+        for (int64_t c = 0; c < Columns; ++c) columns[c] = Arith::load_units(x.b + k * x.b_stride + c * kWidth);
+        for (int64_t r = 0; r < Rows; ++r) {
+          const auto row = Arith::broadcast(x.a + r * x.a_stride + k);
+          for (int64_t c = 0; c < Columns; ++c) sums[r][c] = Arith::multiply_add(row, columns[c], sums[r][c]);
+        }
+      }
+      const bool adds = x.continued || first > 0;
+      for (int64_t r = 0; r < Rows; ++r) {
+        for (int64_t c = 0; c < Columns; ++c) {
+          float* const out = x.out + r * x.out_stride + c * kWidth;
+          Arith::store(out, adds ? Arith::plus(Arith::load(out), sums[r][c]) : sums[r][c]);
+        }
+      }
     }
   }
 
-  /// The same with any number of rows: whole blocks, then one row after the other.
+  /// Any number of rows: whole blocks, then one row after the other.
   template <int64_t Columns>
-  static void multiply_rows(int64_t rows, const Unit* a, int64_t a_stride, const Unit* b, int64_t b_stride,
-                            int64_t depth, float* out, int64_t out_stride, bool continued) {
-    for (; rows >= kRows; rows -= kRows, a += kRows * a_stride, out += kRows * out_stride) {
-      multiply_block<kRows, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
-    }
-    for (; rows > 0; --rows, a += a_stride, out += out_stride) {
-      multiply_block<1, Columns>(a, a_stride, b, b_stride, depth, out, out_stride, continued);
-    }
+  static void multiply_rows(int64_t rows, Operands x) {
+    const auto skip = [&](int64_t count) {
+      rows -= count;
+      x.a += count * x.a_stride;
+      x.out += count * x.out_stride;
+    };
+    for (; rows >= kRows; skip(kRows)) multiply_block<kRows, Columns>(x);
+    for (; rows > 0; skip(1)) multiply_block<1, Columns>(x);
   }
 };
 

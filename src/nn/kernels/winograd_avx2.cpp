@@ -11,6 +11,7 @@ struct Float32 {
   using Sums = __m256;
   using Operand = __m256;
   static constexpr int64_t kWidth = 8, kRows = 6, kColumns = 2;
+  static constexpr int64_t kPart = 16;
 
   static Sums zero() { return _mm256_setzero_ps(); }
   static Sums all(float x) { return _mm256_set1_ps(x); }

@@ -62,6 +62,7 @@ struct Vectors16 {
 };
 
 struct Float32 : Vectors16 {
+  static constexpr int64_t kPart = 16;
   static Sums load_channels(const void* x, int64_t offset, int64_t count) {
     return load_numbers(static_cast<const float*>(x) + offset, count);
   }
@@ -71,6 +72,8 @@ struct Float32 : Vectors16 {
 };
 
 struct BFloat16 : Vectors16 {
+  static constexpr int64_t kPart = 1024;  // the rounding of the result is a thousand times as large
+
   static Sums load_channels(const void* x, int64_t offset, int64_t count) {
     const auto half = _mm256_maskz_loadu_epi16(mask_of(count), static_cast<const uint16_t*>(x) + offset);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
