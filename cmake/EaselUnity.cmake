@@ -8,40 +8,12 @@
 option(EASEL_UNITY "Compile several files of a target as one translation unit" OFF)
 set(EASEL_UNITY_BATCH 12 CACHE STRING "How many files a translation unit of a unity build has at most")
 
-# These files are compiled on their own, because they use a name of an anonymous namespace in their own sense.
+# These files are compiled on their own: the first overrides an allocator's symbols, the second embeds a file by assembler
+# code, and the third has compiler options of its own.
 set(EASEL_SEPARATE_SOURCES
-  src/adapters/prompt_adapters.cpp
   src/app/allocator.cpp
-  src/engine/waiting/queue.cpp
-  src/http/metrics/metrics.cpp
-  src/http/openai/image_endpoints.cpp
-  src/http/transport/multipart.cpp
-  src/http/wire/json_text.cpp
-  src/models/unet/k_unet_blocks.cpp
   src/tokenizers/clip_vocabulary.cpp
-  src/tokenizers/unigram/precompiled_charsmap.cpp
-  src/tokenizers/unigram/t5_tokenizer.cpp
-  src/tokenizers/text_splitter.cpp
-  src/tokenizers/unicode_segments.cpp
-  src/tokenizers/unigram/unigram_encoder.cpp
-  src/tokenizers/unigram/unigram_vocabulary.cpp
-  src/tokenizers/vocabulary_files.cpp
-  src/weights/format/block_format.cpp
-  tests/http/access_test.cpp
-  tests/http/concurrency_test.cpp
-  tests/http/delivery_test.cpp
-  tests/http/edits_test.cpp
-  tests/http/input_images_test.cpp
-  tests/http/transport/multipart_test.cpp
-  tests/http/openai_images_test.cpp
-  tests/http/operations_test.cpp
-  tests/http/transport/request_head_test.cpp
-  tests/http/request_fields_test.cpp
-  tests/http/submit_options_test.cpp
-  tests/http/transport/transport_test.cpp
-  tests/http/with_engine_test.cpp
-  tests/image/png_test.cpp
-  tests/tokenizers/tokenizer_folder_test.cpp)
+  src/weights/format/block_format.cpp)
 
 # easel_unite(TARGET): a unity build of TARGET, if EASEL_UNITY is on.
 function(easel_unite target)

@@ -39,9 +39,12 @@ enum class PromptSyntax {
 /// Guidance in a part of the steps only (Kynkaanniemi et al. 2024, arXiv:2404.07724): a step outside of it computes the
 /// prompt's row only. In fractions of a pass's steps, that is, of its model evaluations after `strength` skipped some.
 struct GuidanceInterval {
-  double start = 0;  ///< 0 to 1
-  double end = 1;    ///< start to 1
+  double start = 0;  ///< 0 or above
+  double end = 1;    ///< above start, at most 1
   auto operator<=>(const GuidanceInterval&) const = default;
+
+  /// Whether both are in their ranges; false where one is NaN.
+  bool is_valid() const { return start >= 0 && start < end && end <= 1; }
 
   /// Steps first to end - 1 of a pass, counted from 0. As in diffusers' guiders, both ends are rounded down.
   struct Steps {

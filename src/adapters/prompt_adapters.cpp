@@ -29,7 +29,7 @@ std::string_view without_plus(std::string_view number) {
   return number;
 }
 
-Error rejected(std::string_view text, const std::string& why) {
+Error rejected_prompt(std::string_view text, const std::string& why) {
   return {ErrorCode::kInvalidArgument, concat(quote_name(concat("<lora:", text, ">")), " in the prompt: ", why),
           "prompt"};
 }
@@ -40,7 +40,7 @@ double parse_weight(std::string_view number, std::string_view text) {
   double weight = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), weight);
   if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw rejected(text, concat(quote_name(digits), " is not a number"));
+    throw rejected_prompt(text, concat(quote_name(digits), " is not a number"));
   }
   return weight;
 }
@@ -69,7 +69,8 @@ AdapterSelection parse_use(std::string_view text) {
       in_order.push_back(parse_weight(part, text));
     }
   }
-  if (in_order.size() > 2) throw rejected(text, "expected at most two weights, for the text encoders and for the UNet");
+  if (in_order.size() > 2)
+    throw rejected_prompt(text, "expected at most two weights, for the text encoders and for the UNet");
   if (!text_encoder && !in_order.empty()) text_encoder = in_order[0];
   if (!unet && in_order.size() == 2) unet = in_order[1];
   use.weight = unet.value_or(text_encoder.value_or(1.0));

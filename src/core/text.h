@@ -55,7 +55,4 @@ std::string quote(std::string_view text);
 /// then neither start a new line nor send commands to a terminal.
 std::string escape_control_characters(std::string_view text);
 
-/// "512x768" as width and height, both positive; none for any other text.
-std::optional<std::pair<int, int>> parse_size(std::string_view text);
-
 }  // namespace easel

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "provenance/file_hashes.h"  // IWYU pragma: keep
 #include "provenance/hashes.h"
 #include "provenance/request_json.h"
 

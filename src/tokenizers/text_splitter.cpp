@@ -8,16 +8,13 @@
 #include "core/open_file.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "tokenizers/corrupt_data.h"
 #include "tokenizers/unicode_text.h"
 
 namespace easel {
 namespace {
 
 using nlohmann::json;
-
-Error corrupt(const std::string& message) {
-  return Error(ErrorCode::kCorruptData, message);
-}
 
 AddedToken parse_token(const json& object, const std::string& where) {
   Config fields(object, where);
@@ -33,22 +30,22 @@ AddedToken parse_token(const json& object, const std::string& where) {
 }
 
 void insert(AddedTokensById& tokens, TokenId id, AddedToken token, const std::string& where) {
-  if (token.content.empty()) throw corrupt(concat(where, ": the added token ", id, " is empty"));
+  if (token.content.empty()) throw corrupt_data(concat(where, ": the added token ", id, " is empty"));
   const auto [there, inserted] = tokens.emplace(id, token);
   if (!inserted && there->second.content != token.content) {
-    throw corrupt(concat(where, ": `", there->second.content, "` and `", token.content, "` both have id ", id));
+    throw corrupt_data(concat(where, ": `", there->second.content, "` and `", token.content, "` both have id ", id));
   }
   there->second = std::move(token);
 }
 
 AddedTokensById tokens_of_config(const json& decoder, const std::string& where) {
   AddedTokensById tokens;
-  if (!decoder.is_object()) throw corrupt(concat(where, " is ", decoder.type_name(), ", expected an object"));
+  if (!decoder.is_object()) throw corrupt_data(concat(where, " is ", decoder.type_name(), ", expected an object"));
   for (const auto& [key, token] : decoder.items()) {
     TokenId id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size()) {
-      throw corrupt(concat(where, " has `", key, "`, expected an id"));
+      throw corrupt_data(concat(where, " has `", key, "`, expected an id"));
     }
     insert(tokens, id, parse_token(token, concat(where, ".", key)), where);
   }
@@ -62,7 +59,7 @@ AddedTokensById tokens_of_older_files(const AddedTokenSources& sources, const st
     const auto file = Config::read_file(path, concat(sources.name, "/added_tokens.json"));
     for (const auto& [content, id] : file.object().items()) {
       if (!id.is_number_integer()) {
-        throw corrupt(
+        throw corrupt_data(
             concat(file.where(), ": the id of `", content, "` is ", shortened(id.dump()), ", expected an integer"));
       }
       const bool is_special = special.contains(content);
@@ -85,7 +82,7 @@ std::optional<std::string> token_text(const json& file, const std::string& key, 
   if (value.is_object() && value.contains("content") && value["content"].is_string()) {
     return value["content"].get<std::string>();
   }
-  throw corrupt(concat(where, ": `", key, "` is ", shortened(value.dump()), ", expected a string or an object"));
+  throw corrupt_data(concat(where, ": `", key, "` is ", shortened(value.dump()), ", expected a string or an object"));
 }
 
 /// The tokens for which the flag `normalized` is `wanted`, with the flag removed and their content as it is looked for.
@@ -155,7 +152,7 @@ AddedTokensById read_added_tokens(const AddedTokenSources& sources, TokenId voca
     return id;
   };
   for (auto [listed_id, token] : listed) {
-    if (ids.contains(token.content)) throw corrupt(concat(sources.name, ": `", token.content, "` is added twice"));
+    if (ids.contains(token.content)) throw corrupt_data(concat(sources.name, ": `", token.content, "` is added twice"));
     token.special = token.special || special_texts.contains(token.content);
     const auto content = token.content;
     const auto id = add(std::move(token));

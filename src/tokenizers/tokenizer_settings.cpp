@@ -12,6 +12,7 @@
 #include "core/open_file.h"
 #include "core/text.h"
 #include "easel/error.h"
+#include "tokenizers/corrupt_data.h"
 
 namespace easel {
 namespace {
@@ -26,9 +27,6 @@ constexpr std::int64_t kMinLength = 2;  // bos and eos
 constexpr std::array<const char*, 7> kNamedTokens = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                      "pad_token", "cls_token", "mask_token"};
 
-Error corrupt(const std::string& message) {
-  return Error(ErrorCode::kCorruptData, message);
-}
 Error unsupported(const std::string& message) {
   return Error(ErrorCode::kUnsupported, message);
 }
@@ -70,7 +68,7 @@ std::vector<ParsedToken> read_list(const Config& config, const char* key) {
   const auto where = concat(config.where(), ": ", key);
   if (list.is_object())
     throw unsupported(concat(where, " is an object, which names tokens that CLIP does not have; supported: a list"));
-  if (!list.is_array()) throw corrupt(concat(where, " is ", list.type_name(), ", expected a list"));
+  if (!list.is_array()) throw corrupt_data(concat(where, " is ", list.type_name(), ", expected a list"));
   std::vector<ParsedToken> entries;
   for (const auto& item : list) {
     entries.push_back(item.is_string() ? ParsedToken::from_string(item.get<std::string>())
@@ -129,7 +127,7 @@ void TokenTable::read_named(const Config& config) {
     } else if (value.is_object()) {
       entry = parse_token_object(value, where);
     } else {
-      throw corrupt(concat(where, " is ", value.dump(), ", expected a string or an object"));
+      throw corrupt_data(concat(where, " is ", value.dump(), ", expected a string or an object"));
     }
   }
 }
@@ -156,7 +154,7 @@ void TokenTable::read_config(Config& config) {
     std::int64_t index = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
     if (error != std::errc() || end != key.data() + key.size()) {
-      throw corrupt(concat(where, " has `", key, "`, expected an id"));
+      throw corrupt_data(concat(where, " has `", key, "`, expected an id"));
     }
     add_by_index(index, parse_token_object(token, concat(where, ".", key)), where);
   }
@@ -205,7 +203,8 @@ void TokenTable::read_added_tokens_file() {
   const auto special = promoted_special_tokens();
   for (const auto& [content, index] : file->object().items()) {
     if (!index.is_number_integer()) {
-      throw corrupt(concat(file->where(), ": the id of `", content, "` is ", index.dump(), ", expected an integer"));
+      throw corrupt_data(
+          concat(file->where(), ": the id of `", content, "` is ", index.dump(), ", expected an integer"));
     }
     auto entry = ParsedToken::from_string(content);
     entry.is_plain_string = false;
@@ -226,7 +225,7 @@ void TokenTable::read_tokenizer_json(const VocabularyFiles& vocabulary) {
 void TokenTable::add_by_index(std::int64_t index, const ParsedToken& entry, const std::string& where) {
   const auto [there, inserted] = by_index_.try_emplace(index, entry);
   if (!inserted && there->second.token.content != entry.token.content) {
-    throw corrupt(
+    throw corrupt_data(
         concat(where, ": `", there->second.token.content, "` and `", entry.token.content, "` both have id ", index));
   }
   there->second = entry;
@@ -273,7 +272,7 @@ std::vector<AddedToken> TokenTable::ordered_tokens() const {
 
 std::string required_token(const TokenTable& table, const char* key, const std::string& name) {
   const auto entry = table.named(key);
-  if (!entry || entry->token.content.empty()) throw corrupt(concat(name, ": `", key, "` is null or empty"));
+  if (!entry || entry->token.content.empty()) throw corrupt_data(concat(name, ": `", key, "` is null or empty"));
   return entry->token.content;
 }
 
@@ -285,7 +284,7 @@ std::int64_t read_length(Config& config) {
     throw unsupported(concat(config.where(), ": `model_max_length` is missing; prompts are padded to it, ", range));
   }
   if (!value.is_number())
-    throw corrupt(concat(config.where(), ": `", key, "` is ", value.dump(), ", expected an integer"));
+    throw corrupt_data(concat(config.where(), ": `", key, "` is ", value.dump(), ", expected an integer"));
   // 1e30, which stands for "no limit", does not fit into 64 bits.
   const double length = value.get<double>();
   if (!(length >= kMinLength && length <= kMaxLength)) {

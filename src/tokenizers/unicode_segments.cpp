@@ -36,7 +36,7 @@ Kind next_kind(std::string_view text, std::size_t& i) {
 
 /// The end of the longest run from `begin` of characters for which `belongs` is true.
 template <class Predicate>
-std::size_t end_of_run(std::string_view text, std::size_t begin, Predicate belongs) {
+std::size_t end_of_matching_run(std::string_view text, std::size_t begin, Predicate belongs) {
   std::size_t end = begin;
   for (std::size_t i = begin; i < text.size(); end = i) {
     if (!belongs(next_kind(text, i))) break;
@@ -58,7 +58,7 @@ bool is_other(Kind kind) {
 }
 
 /// The length of 's, 't, 're, 've, 'm, 'll or 'd in letters of either case at the beginning of `rest`; 0 without one.
-std::size_t contraction_length(std::string_view rest) {
+std::size_t qwen_contraction_length(std::string_view rest) {
   constexpr std::string_view kLongS = "\u017F";  // equals an s when case is ignored
   constexpr std::array<std::string_view, 7> kEndings = {"s", "t", "re", "ve", "m", "ll", "d"};
   if (!rest.starts_with('\'')) return 0;
@@ -74,7 +74,7 @@ std::size_t contraction_length(std::string_view rest) {
 
 /// The end of a piece that begins with white space, which no letter or punctuation has taken.
 std::size_t end_of_white_space(std::string_view text, std::size_t begin) {
-  const auto end = end_of_run(text, begin, is_white_space);
+  const auto end = end_of_matching_run(text, begin, is_white_space);
   const auto newline = text.substr(begin, end - begin).find_last_of("\r\n");
   if (newline != std::string_view::npos) return begin + newline + 1;
   if (end == text.size()) return end;
@@ -86,18 +86,18 @@ std::size_t end_of_white_space(std::string_view text, std::size_t begin) {
 
 /// The end of the piece that begins at `begin`: the alternatives of the pattern, in its order.
 std::size_t end_of_qwen_word(std::string_view text, std::size_t begin) {
-  if (const auto length = contraction_length(text.substr(begin))) return begin + length;
+  if (const auto length = qwen_contraction_length(text.substr(begin))) return begin + length;
   std::size_t second = begin;
   const Kind first = next_kind(text, second);
-  if (first == Kind::kLetter) return end_of_run(text, begin, is_letter);
+  if (first == Kind::kLetter) return end_of_matching_run(text, begin, is_letter);
   if (first == Kind::kNumber) return second;
   if (first != Kind::kNewline) {
-    const auto end = end_of_run(text, second, is_letter);
+    const auto end = end_of_matching_run(text, second, is_letter);
     if (end > second) return end;
   }
   const bool after_space = text[begin] == ' ';
-  const auto other = end_of_run(text, after_space ? second : begin, is_other);
-  if (other > (after_space ? second : begin)) return end_of_run(text, other, is_newline);
+  const auto other = end_of_matching_run(text, after_space ? second : begin, is_other);
+  if (other > (after_space ? second : begin)) return end_of_matching_run(text, other, is_newline);
   return end_of_white_space(text, begin);
 }
 
@@ -137,8 +137,8 @@ std::vector<std::string_view> split_at_white_space(std::string_view text) {
   std::vector<std::string_view> words;
   std::size_t begin = 0;
   while (begin < text.size()) {
-    begin = end_of_run(text, begin, is_white_space);
-    const auto end = end_of_run(text, begin, [](Kind kind) { return !is_white_space(kind); });
+    begin = end_of_matching_run(text, begin, is_white_space);
+    const auto end = end_of_matching_run(text, begin, [](Kind kind) { return !is_white_space(kind); });
     if (end > begin) words.push_back(text.substr(begin, end - begin));
     begin = end;
   }

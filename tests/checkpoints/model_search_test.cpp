@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoints/checkpoint.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 #include "weights/convert/safetensors_writer.h"

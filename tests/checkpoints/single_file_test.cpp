@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoints/checkpoint.h"
 #include "checkpoints/unused_tensors.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"

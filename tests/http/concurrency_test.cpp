@@ -14,8 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
-
 std::vector<std::unique_ptr<RawClient>> connect(const RunningServer& server, std::size_t count) {
   std::vector<std::unique_ptr<RawClient>> clients;
   for (std::size_t i = 0; i < count; ++i) clients.push_back(std::make_unique<RawClient>(server.port));
@@ -27,20 +25,20 @@ TEST(Concurrency, FullQueueStillServesHealthAndModels) {
   RunningServer server({.max_waiting = kMaxWaiting});
   server.engine.hold(true);
   auto clients = connect(server, kMaxWaiting);
-  for (auto& client : clients) client->send(image_request(kGoodBody));
+  for (auto& client : clients) client->send(image_request(kImageBody));
   ASSERT_TRUE(eventually([&] { return server.engine.held() == kMaxWaiting; }));
 
   EXPECT_EQ(server.get("/health").status, 200);
   EXPECT_EQ(server.get("/v1/models").status, 200);
   for (int i = 0; i < 5; ++i) {
-    const auto one_too_many = server.draw(kGoodBody);
+    const auto one_too_many = server.draw(kImageBody);
     EXPECT_EQ(one_too_many.status, 429);
     EXPECT_EQ(one_too_many.json()["error"]["code"], "rate_limit_exceeded");
     EXPECT_TRUE(one_too_many.has("retry-after"));
   }
   server.engine.hold(false);
   for (auto& client : clients) EXPECT_EQ(client->read().status, 200);
-  EXPECT_EQ(server.draw(kGoodBody).status, 200) << "the places are free again";
+  EXPECT_EQ(server.draw(kImageBody).status, 200) << "the places are free again";
 }
 
 TEST(Concurrency, IdleConnectionsYieldTheirThreads) {
@@ -48,7 +46,7 @@ TEST(Concurrency, IdleConnectionsYieldTheirThreads) {
   auto idle = connect(server, 300);  // far more than there are threads
   for (auto& client : idle) client->send(request_text("GET", "/health"));
   for (auto& client : idle) EXPECT_EQ(client->read().status, 200);
-  EXPECT_EQ(server.draw(kGoodBody).status, 200);
+  EXPECT_EQ(server.draw(kImageBody).status, 200);
 }
 
 TEST(Concurrency, StalledConnectionsYieldTheirThreads) {
@@ -81,27 +79,27 @@ TEST(Concurrency, ResponsesGoToTheirRequests) {
   EXPECT_EQ(server.engine.requests().size(), 160u);
 }
 
-class DisconnectingClient : public testing::TestWithParam<void (RawClient::*)()> {};
+class DisconnectingClient : public ::testing::TestWithParam<void (RawClient::*)()> {};
 
 TEST_P(DisconnectingClient, CancelsItsJob) {
   RunningServer server({.max_waiting = 1});
   server.engine.hold(true);
   RawClient client(server.port);
-  client.send(image_request(kGoodBody));
+  client.send(image_request(kImageBody));
   ASSERT_TRUE(eventually([&] { return server.engine.held() == 1; }));
   (client.*GetParam())();
   EXPECT_TRUE(eventually([&] { return server.engine.cancelled() == 1; }));
   server.engine.hold(false);
-  EXPECT_TRUE(eventually([&] { return server.draw(kGoodBody).status == 200; })) << "its place is free again";
+  EXPECT_TRUE(eventually([&] { return server.draw(kImageBody).status == 200; })) << "its place is free again";
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, DisconnectingClient, testing::Values(&RawClient::close, &RawClient::reset));
+INSTANTIATE_TEST_SUITE_P(Ways, DisconnectingClient, ::testing::Values(&RawClient::close, &RawClient::reset));
 
 TEST(Concurrency, HalfClosedClientStillGetsItsResponse) {
   RunningServer server;
   server.engine.hold(true);
   RawClient client(server.port);
-  client.send(image_request(kGoodBody));
+  client.send(image_request(kImageBody));
   client.end_sending();
   ASSERT_TRUE(eventually([&] { return server.engine.held() == 1; }));
   std::this_thread::sleep_for(700ms);  // long enough for several checks of whether the client has left
@@ -116,7 +114,7 @@ TEST(Concurrency, DisconnectOfAPipeliningClientIsDetected) {
   RunningServer server;
   server.engine.hold(true);
   RawClient client(server.port);
-  client.send(image_request(kGoodBody) + request_text("GET", "/health"));
+  client.send(image_request(kImageBody) + request_text("GET", "/health"));
   ASSERT_TRUE(eventually([&] { return server.engine.held() == 1; }));
   client.close();
   EXPECT_TRUE(eventually([&] { return server.engine.cancelled() == 1; }));
@@ -126,12 +124,12 @@ TEST(Shutdown, RejectsNewRequestsAndFinishesRunningOnes) {
   RunningServer server;
   server.engine.hold(true);
   RawClient drawing(server.port);
-  drawing.send(image_request(kGoodBody));
+  drawing.send(image_request(kImageBody));
   ASSERT_TRUE(eventually([&] { return server.engine.held() == 1; }));
 
   server.server->begin_shutdown();
   RawClient late(server.port);
-  const auto refused = late.exchange(image_request(kGoodBody));
+  const auto refused = late.exchange(image_request(kImageBody));
   EXPECT_EQ(refused.status, 503);
   EXPECT_EQ(refused.header("connection"), "close");
   EXPECT_EQ(refused.json()["error"]["type"], "server_error");

@@ -46,10 +46,6 @@ std::string chunked(const std::string& request, std::size_t chunk) {
   return text + "0\r\n\r\n";
 }
 
-nlohmann::json error_of(const Response& response) {
-  return response.json().value("error", nlohmann::json::object());
-}
-
 std::vector<ModelDescription> with_upscaler() {
   auto larger = tiny_model("larger");
   larger.upscale_factor = 2;

@@ -44,9 +44,9 @@ ModelDescription ordinary_model() {
   return model;
 }
 
-ImageRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
-                  const ModelDescription& model = ordinary_model(), const ServerOptions& limits = {},
-                  std::optional<int> width = {}, std::optional<int> height = {}) {
+ImageRequest with_upload(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
+                         const ModelDescription& model = ordinary_model(), const ServerOptions& limits = {},
+                         std::optional<int> width = {}, std::optional<int> height = {}) {
   ImageRequest request;
   request.width = width;
   request.height = height;
@@ -55,9 +55,9 @@ ImageRequest with(const ImageUpload& upload, ImageTask task = ImageTask::kEdit,
 }
 
 template <class... Arguments>
-HttpError refusal(const Arguments&... arguments) {
+HttpError upload_refusal(const Arguments&... arguments) {
   try {
-    with(arguments...);
+    with_upload(arguments...);
   } catch (const HttpFailure& failure) {
     return failure.error();
   }
@@ -75,7 +75,7 @@ std::string marks(const std::shared_ptr<const Image>& mask) {
 TEST(InputImages, EverySupportedFormatIsDecoded) {
   const auto image = gradient(40, 24);
   for (const auto& file : {png_file(image), jpeg_file(image), webp_file(image)}) {
-    const auto request = with(upload_of(file));
+    const auto request = with_upload(upload_of(file));
     ASSERT_TRUE(request.image);
     EXPECT_EQ(request.image->pixels, decode_image(file).image.pixels);
     EXPECT_EQ(request.width, 40);
@@ -89,15 +89,16 @@ TEST(InputImages, MaskIsTransparencyOrWhite) {
   const auto colours = flat(16, 16, 255, 255, 255);
   std::vector<std::uint8_t> alpha(256, 255);
   for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = i % 16 < 4 ? 0 : i % 16 < 6 ? 127 : i % 16 < 8 ? 128 : 255;
-  EXPECT_EQ(marks(with(upload_of(image, png_file(colours, alpha))).mask), "1111110000000000");
-  EXPECT_EQ(marks(with(upload_of(image, webp_file(colours, alpha))).mask), "1111110000000000");
+  EXPECT_EQ(marks(with_upload(upload_of(image, png_file(colours, alpha))).mask), "1111110000000000");
+  EXPECT_EQ(marks(with_upload(upload_of(image, webp_file(colours, alpha))).mask), "1111110000000000");
 
   auto half = flat(16, 16, 0, 0, 0);
   for (int y = 0; y < 16; ++y) std::fill_n(half.pixels.begin() + y * 48, 24, std::uint8_t{255});
-  EXPECT_EQ(marks(with(upload_of(image, png_file(half))).mask), "1111111100000000");
-  EXPECT_EQ(marks(with(upload_of(image, png_file(half, std::vector<std::uint8_t>(256, 255)))).mask), "1111111100000000")
+  EXPECT_EQ(marks(with_upload(upload_of(image, png_file(half))).mask), "1111111100000000");
+  EXPECT_EQ(marks(with_upload(upload_of(image, png_file(half, std::vector<std::uint8_t>(256, 255)))).mask),
+            "1111111100000000")
       << "an alpha channel that is opaque everywhere marks nothing";
-  EXPECT_EQ(marks(with(upload_of(image, jpeg_file(half))).mask), "1111111100000000");
+  EXPECT_EQ(marks(with_upload(upload_of(image, jpeg_file(half))).mask), "1111111100000000");
 }
 
 TEST(InputImages, MaskIsBlurredAsPillowBlursIt) {
@@ -163,37 +164,37 @@ TEST(InputImages, PixelsAreKeptOnlyWithAMask) {
 
 TEST(InputImages, TransparentPartsOfTheImageAreTheMask) {
   std::vector<std::uint8_t> alpha(256, 255);
-  EXPECT_EQ(marks(with(upload_of(png_file(gradient(16, 16), alpha))).mask), "none");
+  EXPECT_EQ(marks(with_upload(upload_of(png_file(gradient(16, 16), alpha))).mask), "none");
   for (std::size_t i = 0; i < alpha.size(); i += 16) alpha[i] = 0;
   const auto cut = png_file(gradient(16, 16), alpha);
-  EXPECT_EQ(marks(with(upload_of(cut)).mask), "1000000000000000");
-  EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kVary).mask), "none");
-  EXPECT_EQ(marks(with(upload_of(cut), ImageTask::kUpscale, upscaler()).mask), "none");
-  EXPECT_EQ(marks(with(upload_of(cut, png_file(flat(16, 16, 0, 0, 0)))).mask), "0000000000000000")
+  EXPECT_EQ(marks(with_upload(upload_of(cut)).mask), "1000000000000000");
+  EXPECT_EQ(marks(with_upload(upload_of(cut), ImageTask::kVary).mask), "none");
+  EXPECT_EQ(marks(with_upload(upload_of(cut), ImageTask::kUpscale, upscaler()).mask), "none");
+  EXPECT_EQ(marks(with_upload(upload_of(cut, png_file(flat(16, 16, 0, 0, 0)))).mask), "0000000000000000")
       << "a mask that was sent is preferred";
 }
 
 TEST(InputImages, ErrorsNameTheField) {
   const auto good = png_file(gradient(16, 16));
-  EXPECT_EQ(refusal(upload_of({})).code, "missing_required_parameter");
-  EXPECT_EQ(refusal(upload_of({})).param, "image");
+  EXPECT_EQ(upload_refusal(upload_of({})).code, "missing_required_parameter");
+  EXPECT_EQ(upload_refusal(upload_of({})).param, "image");
   for (const std::string& bad : {std::string(), std::string("text"), good.substr(0, 60), std::string("GIF89a")}) {
-    EXPECT_EQ(refusal(upload_of(bad)).param, "image");
-    EXPECT_EQ(refusal(upload_of(bad)).code, "invalid_image_file");
-    EXPECT_EQ(refusal(upload_of(good, bad)).param, "mask");
-    EXPECT_EQ(refusal(upload_of(good, bad)).code, "invalid_image_file");
+    EXPECT_EQ(upload_refusal(upload_of(bad)).param, "image");
+    EXPECT_EQ(upload_refusal(upload_of(bad)).code, "invalid_image_file");
+    EXPECT_EQ(upload_refusal(upload_of(good, bad)).param, "mask");
+    EXPECT_EQ(upload_refusal(upload_of(good, bad)).code, "invalid_image_file");
   }
-  const auto sizes = refusal(upload_of(good, png_file(gradient(16, 17))));
+  const auto sizes = upload_refusal(upload_of(good, png_file(gradient(16, 17))));
   EXPECT_EQ(sizes.param, "mask");
   EXPECT_EQ(sizes.code, "invalid_mask_image_format");
   EXPECT_NE(sizes.message.find("16x17"), std::string::npos);
   for (const auto task : {ImageTask::kVary, ImageTask::kUpscale}) {
-    EXPECT_EQ(refusal(upload_of(good, good), task, upscaler()).param, "mask");
+    EXPECT_EQ(upload_refusal(upload_of(good, good), task, upscaler()).param, "mask");
   }
   auto inpainting = test::tiny_model("inpainting");
   inpainting.needs_image = inpainting.needs_mask = true;
-  EXPECT_EQ(refusal(upload_of(good), ImageTask::kEdit, inpainting).param, "mask");
-  EXPECT_EQ(refusal(upload_of(good, good), ImageTask::kEdit, inpainting).status, 0);
+  EXPECT_EQ(upload_refusal(upload_of(good), ImageTask::kEdit, inpainting).param, "mask");
+  EXPECT_EQ(upload_refusal(upload_of(good, good), ImageTask::kEdit, inpainting).status, 0);
 }
 
 std::string resized_from(const ImageRequest& request) {
@@ -206,19 +207,19 @@ TEST(InputImages, PhotographsAreScaledToTheModelsArea) {
   const auto model = test::tiny_model("tiny");
   ASSERT_EQ(model.native_width * model.native_height, 384);
   for (const auto task : {ImageTask::kEdit, ImageTask::kVary}) {
-    const auto twice = with(upload_of(png_file(gradient(32, 24))), task, model);
+    const auto twice = with_upload(upload_of(png_file(gradient(32, 24))), task, model);
     EXPECT_EQ(twice.width, 32) << "not more than twice the area";
     EXPECT_EQ(resized_from(twice), "none");
-    const auto photograph = with(upload_of(png_file(gradient(200, 100))), task, model);
+    const auto photograph = with_upload(upload_of(png_file(gradient(200, 100))), task, model);
     EXPECT_EQ(photograph.width, 24) << "27.7 pixels are nearest to three cells";
     EXPECT_EQ(photograph.height, 16) << "13.9 pixels are nearest to two cells";
     EXPECT_EQ(resized_from(photograph), "200x100");
     EXPECT_EQ(photograph.image->width, 200) << "the pipeline resamples it";
-    const auto asked = with(upload_of(png_file(gradient(200, 100))), task, model, {}, 64, 32);
+    const auto asked = with_upload(upload_of(png_file(gradient(200, 100))), task, model, {}, 64, 32);
     EXPECT_EQ(asked.width, 64);
     EXPECT_EQ(resized_from(asked), "none");
   }
-  const auto larger = with(upload_of(png_file(gradient(200, 100))), ImageTask::kUpscale, upscaler());
+  const auto larger = with_upload(upload_of(png_file(gradient(200, 100))), ImageTask::kUpscale, upscaler());
   EXPECT_EQ(larger.width, 800) << "an upscaler enlarges the whole image";
   EXPECT_EQ(resized_from(larger), "none");
 }
@@ -227,15 +228,16 @@ TEST(InputImages, PhotographsAreScaledToTheModelsArea) {
 TEST(InputImages, LargeJpegFilesAreDecodedAtAFraction) {
   const auto model = test::tiny_model("tiny");
   const auto file = jpeg_file(gradient(200, 100));
-  const auto photograph = with(upload_of(file, png_file(flat(200, 100, 255, 255, 255))), ImageTask::kEdit, model);
+  const auto photograph =
+      with_upload(upload_of(file, png_file(flat(200, 100, 255, 255, 255))), ImageTask::kEdit, model);
   EXPECT_EQ(photograph.image->width, 50);
   EXPECT_EQ(photograph.image->height, 25);
   EXPECT_EQ(photograph.mask->width, 200);
   EXPECT_EQ(resized_from(photograph), "200x100");
-  const auto asked = with(upload_of(file), ImageTask::kEdit, model, {}, 64, 48);
+  const auto asked = with_upload(upload_of(file), ImageTask::kEdit, model, {}, 64, 48);
   EXPECT_EQ(asked.image->width, 100);
-  EXPECT_EQ(with(upload_of(file), ImageTask::kEdit, model, {}, 150, 80).image->width, 200);
-  EXPECT_EQ(with(upload_of(file), ImageTask::kUpscale, upscaler()).image->width, 200);
+  EXPECT_EQ(with_upload(upload_of(file), ImageTask::kEdit, model, {}, 150, 80).image->width, 200);
+  EXPECT_EQ(with_upload(upload_of(file), ImageTask::kUpscale, upscaler()).image->width, 200);
 }
 
 TEST(InputImages, TwoAreDecodedAtATimeAndOthersWait) {
@@ -271,18 +273,20 @@ TEST(InputImages, UploadAndOutputLimitsAreSeparate) {
   const auto model = ordinary_model();
   const auto file = png_file(gradient(100, 50));
   const ServerOptions small{.max_edge = 64, .max_pixels = 64 * 64};
-  const auto error = refusal(upload_of(file), ImageTask::kEdit, model, small);
+  const auto error = upload_refusal(upload_of(file), ImageTask::kEdit, model, small);
   EXPECT_EQ(error.param, "image");
   EXPECT_NE(error.message.find("100x50"), std::string::npos);
   EXPECT_NE(error.message.find("64"), std::string::npos);
-  const auto resized = with(upload_of(file), ImageTask::kEdit, model, small, 64, 32);
+  const auto resized = with_upload(upload_of(file), ImageTask::kEdit, model, small, 64, 32);
   EXPECT_EQ(resized.width, 64);
   EXPECT_EQ(resized.image->width, 100) << "the pipeline resamples it";
-  EXPECT_EQ(refusal(upload_of(png_file(gradient(8, 8)))).param, "image") << "smaller than any image that is generated";
-  EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_pixels = 4999}).code,
+  EXPECT_EQ(upload_refusal(upload_of(png_file(gradient(8, 8)))).param, "image")
+      << "smaller than any image that is generated";
+  EXPECT_EQ(upload_refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_pixels = 4999}).code,
             "invalid_image_file");
-  EXPECT_EQ(refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_bytes = file.size() - 1}).code,
-            "invalid_image_file");
+  EXPECT_EQ(
+      upload_refusal(upload_of(file), ImageTask::kEdit, model, ServerOptions{.max_image_bytes = file.size() - 1}).code,
+      "invalid_image_file");
 }
 
 TEST(InputImages, ReferencesKeepTheirSizesAndTheModelChoosesThatOfTheResult) {
@@ -291,13 +295,13 @@ TEST(InputImages, ReferencesKeepTheirSizesAndTheModelChoosesThatOfTheResult) {
   model.max_input_images = 2;
   auto upload = upload_of(png_file(gradient(2000, 1000)));
   upload.images.push_back(png_file(gradient(100, 60)));
-  const auto own = with(upload, ImageTask::kEdit, model);
+  const auto own = with_upload(upload, ImageTask::kEdit, model);
   EXPECT_EQ(own.image->width, 2000);
   EXPECT_EQ(own.more_images.at(0)->height, 60);
   EXPECT_FALSE(own.width) << "about 724 x 362, which the model decides";
   EXPECT_FALSE(own.response.resized_from);
-  EXPECT_EQ(with(upload, ImageTask::kEdit, model, {}, 64, 64).width, 64);
-  EXPECT_EQ(refusal(upload, ImageTask::kEdit, model, ServerOptions{.max_pixels = 512 * 500}).param, "image");
+  EXPECT_EQ(with_upload(upload, ImageTask::kEdit, model, {}, 64, 64).width, 64);
+  EXPECT_EQ(upload_refusal(upload, ImageTask::kEdit, model, ServerOptions{.max_pixels = 512 * 500}).param, "image");
 }
 
 TEST(InputImages, StrengthWithoutAMaskHasNoUseForReferences) {
@@ -324,48 +328,48 @@ TEST(InputImages, ModelsGetAsManyImagesAsTheyTake) {
   upload.images.push_back(jpeg_file(gradient(32, 16)));
   upload.images.push_back(webp_file(gradient(16, 48)));
   auto model = ordinary_model();
-  const auto first = with(upload, ImageTask::kEdit, model);
+  const auto first = with_upload(upload, ImageTask::kEdit, model);
   EXPECT_EQ(first.image->width, 40);
   EXPECT_TRUE(first.more_images.empty());
   EXPECT_EQ(first.response.images_used, 1);
   EXPECT_EQ(first.width, 40) << "the size of the first image";
   EXPECT_TRUE(first.mask) << "which the mask belongs to";
   model.max_input_images = 2;
-  EXPECT_EQ(with(upload, ImageTask::kEdit, model).more_images.size(), 1u);
+  EXPECT_EQ(with_upload(upload, ImageTask::kEdit, model).more_images.size(), 1u);
   model.second_image_needs_mask = true;
-  EXPECT_EQ(with(upload, ImageTask::kEdit, model).more_images.size(), 1u);
+  EXPECT_EQ(with_upload(upload, ImageTask::kEdit, model).more_images.size(), 1u);
   auto without_mask = upload;
   without_mask.mask.reset();
-  EXPECT_TRUE(with(without_mask, ImageTask::kEdit, model).more_images.empty());
-  EXPECT_EQ(with(without_mask, ImageTask::kEdit, model).response.images_used, 1);
+  EXPECT_TRUE(with_upload(without_mask, ImageTask::kEdit, model).more_images.empty());
+  EXPECT_EQ(with_upload(without_mask, ImageTask::kEdit, model).response.images_used, 1);
   model.second_image_needs_mask = false;
   model.max_input_images = 4;
-  const auto all = with(upload, ImageTask::kEdit, model);
+  const auto all = with_upload(upload, ImageTask::kEdit, model);
   ASSERT_EQ(all.more_images.size(), 2u);
   EXPECT_EQ(all.more_images[0]->width, 32);
   EXPECT_EQ(all.more_images[1]->height, 48);
   EXPECT_EQ(all.response.images_used, 3);
-  EXPECT_FALSE(with(upload_of(png_file(gradient(40, 24))), ImageTask::kEdit, model).response.images_used);
+  EXPECT_FALSE(with_upload(upload_of(png_file(gradient(40, 24))), ImageTask::kEdit, model).response.images_used);
   upload.images[2] = "not an image";
-  EXPECT_EQ(refusal(upload, ImageTask::kEdit, model).param, "image");
+  EXPECT_EQ(upload_refusal(upload, ImageTask::kEdit, model).param, "image");
   upload.mask.reset();
   for (const auto task : {ImageTask::kVary, ImageTask::kUpscale}) {
-    EXPECT_EQ(refusal(upload, task, upscaler()).code, "duplicate_parameter");
+    EXPECT_EQ(upload_refusal(upload, task, upscaler()).code, "duplicate_parameter");
   }
 }
 
 TEST(InputImages, UpscalersScaleByTheirFactor) {
   const auto file = png_file(gradient(40, 20));
-  const auto own = with(upload_of(file), ImageTask::kUpscale, upscaler());
+  const auto own = with_upload(upload_of(file), ImageTask::kUpscale, upscaler());
   EXPECT_EQ(own.width, 160);
   EXPECT_EQ(own.height, 80);
   EXPECT_EQ(own.image->width, 40);
-  const auto asked = with(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 80, 80);
+  const auto asked = with_upload(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 80, 80);
   EXPECT_EQ(asked.width, 80);
   EXPECT_EQ(asked.image->width, 20);
   EXPECT_EQ(asked.image->height, 20);
-  EXPECT_EQ(refusal(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 81, 80).param, "size");
-  const auto large = refusal(upload_of(png_file(gradient(600, 20))), ImageTask::kUpscale, upscaler());
+  EXPECT_EQ(upload_refusal(upload_of(file), ImageTask::kUpscale, upscaler(), ServerOptions{}, 81, 80).param, "size");
+  const auto large = upload_refusal(upload_of(png_file(gradient(600, 20))), ImageTask::kUpscale, upscaler());
   EXPECT_EQ(large.param, "image");
   EXPECT_NE(large.message.find("2400x80"), std::string::npos);
 }

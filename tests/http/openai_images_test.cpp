@@ -16,13 +16,14 @@ using nlohmann::json;
 
 const std::vector<ModelDescription> kModels = {test::tiny_model("tiny"), test::tiny_model("dall-e-3")};
 
-GenerationRequest read(const json& fields, const ServerOptions& limits = {}, const std::string& deployment = "") {
+GenerationRequest read_image_body(const json& fields, const ServerOptions& limits = {},
+                                  const std::string& deployment = "") {
   json body = {{"prompt", "a cat"}};
   for (const auto& [field, value] : fields.items()) body[field] = value;
   return read_image_request(body, kModels, limits, deployment);
 }
 
-HttpError refusal(const json& body, const ServerOptions& limits = {}) {
+HttpError body_refusal(const json& body, const ServerOptions& limits = {}) {
   try {
     read_image_request(body, kModels, limits, "");
   } catch (const HttpFailure& failure) {
@@ -31,14 +32,14 @@ HttpError refusal(const json& body, const ServerOptions& limits = {}) {
   return {.status = 0};
 }
 
-HttpError refusal_of(const char* field, const json& value) {
+HttpError field_refusal(const char* field, const json& value) {
   json body = {{"prompt", "a cat"}};
   body[field] = value;
-  return refusal(body);
+  return body_refusal(body);
 }
 
 TEST(ImageRequest, AppliesDefaults) {
-  const auto request = read({});
+  const auto request = read_image_body({});
   EXPECT_EQ(request.model, "tiny");
   EXPECT_EQ(request.prompt, "a cat");
   EXPECT_EQ(request.negative_prompt, "");
@@ -49,16 +50,16 @@ TEST(ImageRequest, AppliesDefaults) {
 }
 
 TEST(ImageRequest, ReadsEveryField) {
-  const auto request = read({{"model", "dall-e-3"},
-                             {"n", 3},
-                             {"size", "640x512"},
-                             {"negative_prompt", "blur"},
-                             {"seed", 7},
-                             {"guidance_scale", 3.5},
-                             {"num_inference_steps", 12},
-                             {"scheduler", "ddim"},
-                             {"eta", 0.5},
-                             {"clip_skip", 2}});
+  const auto request = read_image_body({{"model", "dall-e-3"},
+                                        {"n", 3},
+                                        {"size", "640x512"},
+                                        {"negative_prompt", "blur"},
+                                        {"seed", 7},
+                                        {"guidance_scale", 3.5},
+                                        {"num_inference_steps", 12},
+                                        {"scheduler", "ddim"},
+                                        {"eta", 0.5},
+                                        {"clip_skip", 2}});
   EXPECT_EQ(request.model, "dall-e-3");
   EXPECT_EQ(request.num_images, 3);
   EXPECT_EQ(request.width, 640);
@@ -106,7 +107,7 @@ TEST(ImageRequest, NullMeansAbsentExceptForThePrompt) {
                             "sigmas",
                             "prompt_syntax",
                             "loras"}) {
-    EXPECT_NO_THROW(read({{field, nullptr}})) << field;
+    EXPECT_NO_THROW(read_image_body({{field, nullptr}})) << field;
   }
 }
 
@@ -152,10 +153,10 @@ TEST(ImageRequest, AcceptsOpenAiClientRequests) {
                            {{"num_inference_steps", 250}},
                            {{"num_inference_steps", 20.0}},
                            {{"negative_prompt", ""}}};
-  for (const auto& fields : harmless) EXPECT_NO_THROW(read(fields)) << fields.dump();
+  for (const auto& fields : harmless) EXPECT_NO_THROW(read_image_body(fields)) << fields.dump();
 }
 
-struct Refusal {
+struct BodyRefusal {
   const char* field;
   json value;
   const char* code;
@@ -163,7 +164,7 @@ struct Refusal {
 
 TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
   const std::string long_prompt(32001, 'x');
-  const Refusal refusals[] = {
+  const BodyRefusal refusals[] = {
       {"prompt", "", "empty_string"},
       {"prompt", nullptr, "invalid_type"},
       {"prompt", 123, "invalid_type"},
@@ -274,7 +275,7 @@ TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
       {"seed", "-99999999999999999999", "integer_below_min_value"},
   };
   for (const auto& expected : refusals) {
-    const auto error = refusal_of(expected.field, expected.value);
+    const auto error = field_refusal(expected.field, expected.value);
     SCOPED_TRACE(std::string(expected.field) + " = " + expected.value.dump().substr(0, 80) + ": " + error.message);
     EXPECT_EQ(error.status, 400);
     EXPECT_EQ(error.type, "invalid_request_error");
@@ -285,36 +286,36 @@ TEST(ImageRequest, InvalidValuesAreReportedWithParam) {
 }
 
 TEST(ImageRequest, MissingPromptReturns400) {
-  const auto error = refusal(json::object());
+  const auto error = body_refusal(json::object());
   EXPECT_EQ(error.code, "missing_required_parameter");
   EXPECT_EQ(error.param, "prompt");
 }
 
 TEST(ImageRequest, MessagesNameTheAllowedValues) {
-  EXPECT_NE(refusal_of("quality", "ultra").message.find("standard, hd, low"), std::string::npos);
-  EXPECT_NE(refusal_of("scheduler", "magic").message.find("ddim, euler"), std::string::npos);
-  EXPECT_NE(refusal_of("n", 11).message.find("1 to 10"), std::string::npos);
-  EXPECT_NE(refusal_of("n", 1.5).message.find("a decimal number"), std::string::npos);
-  EXPECT_NE(refusal_of("size", "2049x512").message.find("2048"), std::string::npos);
+  EXPECT_NE(field_refusal("quality", "ultra").message.find("standard, hd, low"), std::string::npos);
+  EXPECT_NE(field_refusal("scheduler", "magic").message.find("ddim, euler"), std::string::npos);
+  EXPECT_NE(field_refusal("n", 11).message.find("1 to 10"), std::string::npos);
+  EXPECT_NE(field_refusal("n", 1.5).message.find("a decimal number"), std::string::npos);
+  EXPECT_NE(field_refusal("size", "2049x512").message.find("2048"), std::string::npos);
 }
 
 TEST(ImageRequest, PromptLimitCountsCodePoints) {
   const ServerOptions limits{.max_prompt_chars = 4};
-  EXPECT_NO_THROW(read({{"prompt", "é😀漢x"}}, limits));
-  EXPECT_EQ(refusal({{"prompt", "é😀漢xy"}}, limits).code, "string_above_max_length");
+  EXPECT_NO_THROW(read_image_body({{"prompt", "é😀漢x"}}, limits));
+  EXPECT_EQ(body_refusal({{"prompt", "é😀漢xy"}}, limits).code, "string_above_max_length");
 }
 
 TEST(ImageRequest, PromptIsPassedUnchanged) {
   const auto odd = "  a\r\nb\t\0c \xe2\x80\xae \xf0\x9f\x98\x80 "s;
-  EXPECT_EQ(read({{"prompt", odd}}).prompt, odd);
+  EXPECT_EQ(read_image_body({{"prompt", odd}}).prompt, odd);
 }
 
 TEST(ImageRequest, BoundsTheSizeByEdgesAndArea) {
   const ServerOptions limits{.min_edge = 32, .max_edge = 1000, .max_pixels = 500 * 500};
-  EXPECT_NO_THROW(read({{"size", "1000x250"}}, limits));
-  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "501x500"}}, limits).param, "size");
-  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "1001x32"}}, limits).param, "size");
-  EXPECT_EQ(refusal({{"prompt", "x"}, {"size", "31x32"}}, limits).param, "size");
+  EXPECT_NO_THROW(read_image_body({{"size", "1000x250"}}, limits));
+  EXPECT_EQ(body_refusal({{"prompt", "x"}, {"size", "501x500"}}, limits).param, "size");
+  EXPECT_EQ(body_refusal({{"prompt", "x"}, {"size", "1001x32"}}, limits).param, "size");
+  EXPECT_EQ(body_refusal({{"prompt", "x"}, {"size", "31x32"}}, limits).param, "size");
 }
 
 TEST(ImageRequest, ReportsErrorsInAFixedOrder) {
@@ -361,26 +362,26 @@ TEST(ImageRequest, ReportsErrorsInAFixedOrder) {
   json body;
   for (const auto& [field, value] : faults) body[field] = value;
   for (const auto& [field, value] : faults) {
-    EXPECT_EQ(refusal(body).param, field);
+    EXPECT_EQ(body_refusal(body).param, field);
     body.erase(field);
     body.emplace("prompt", "a cat");
   }
-  EXPECT_EQ(refusal(body).status, 0);
+  EXPECT_EQ(body_refusal(body).status, 0);
 }
 
 TEST(ImageRequest, OpenAiModelNamesMeanTheDefaultUnlessServed) {
   for (const char* name :
        {"dall-e-2", "gpt-image-1", "gpt-image-2.5-sunburst-2026-09-08", "chatgpt-image-latest", ""}) {
-    EXPECT_EQ(read({{"model", name}}).model, "tiny") << name;
+    EXPECT_EQ(read_image_body({{"model", name}}).model, "tiny") << name;
   }
-  EXPECT_EQ(read({{"model", "dall-e-3"}}).model, "dall-e-3");
+  EXPECT_EQ(read_image_body({{"model", "dall-e-3"}}).model, "dall-e-3");
 }
 
 TEST(ImageRequest, AzuresDeploymentIsTheDefaultModel) {
-  EXPECT_EQ(read({}, {}, "dall-e-3").model, "dall-e-3");
-  EXPECT_EQ(read({{"model", "tiny"}}, {}, "dall-e-3").model, "tiny");
-  EXPECT_EQ(read({}, {}, "gpt-image-1").model, "tiny");
-  EXPECT_THROW(read({}, {}, "unknown"), HttpFailure);
+  EXPECT_EQ(read_image_body({}, {}, "dall-e-3").model, "dall-e-3");
+  EXPECT_EQ(read_image_body({{"model", "tiny"}}, {}, "dall-e-3").model, "tiny");
+  EXPECT_EQ(read_image_body({}, {}, "gpt-image-1").model, "tiny");
+  EXPECT_THROW(read_image_body({}, {}, "unknown"), HttpFailure);
 }
 
 }  // namespace

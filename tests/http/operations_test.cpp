@@ -15,7 +15,7 @@
 namespace easel::test {
 namespace {
 
-constexpr char kGoodBody[] = R"({"prompt":"a secret cat","seed":5})";
+constexpr char kSecretBody[] = R"({"prompt":"a secret cat","seed":5})";
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -90,7 +90,7 @@ TEST(Metrics, HostileRequestsAddNoTimeSeries) {
     server.ask(request_text("GET", concat("/", i, "\"}/%22")));
     server.ask(request_text(concat("BREW", i), "/v1/models"));
     server.draw(concat(R"({"prompt":"x","model":")", i, R"("})"));
-    server.draw(kGoodBody, {{"Content-Type", concat("odd/", i)}});
+    server.draw(kSecretBody, {{"Content-Type", concat("odd/", i)}});
     server.ask(concat("GARBAGE", i, "\r\n\r\n"));
   };
   provoke(0);
@@ -110,7 +110,7 @@ TEST(Metrics, HostileRequestsAddNoTimeSeries) {
 
 TEST(Metrics, CountRequestsByRouteAndStatus) {
   const RunningServer server({.version = "1.2.3"});
-  for (int i = 0; i < 3; ++i) server.draw(kGoodBody);
+  for (int i = 0; i < 3; ++i) server.draw(kSecretBody);
   server.draw("{");
   server.get("/models/tiny");
   EXPECT_EQ(series(server, request_series("/v1/images/generations", "POST", 200)), 3);
@@ -123,7 +123,7 @@ TEST(Metrics, CountRequestsByRouteAndStatus) {
 
 TEST(Metrics, AreInPrometheusFormat) {
   const RunningServer server;
-  server.draw(kGoodBody);
+  server.draw(kSecretBody);
   const auto response = server.get("/metrics");
   EXPECT_EQ(response.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   const std::regex comment(R"(# (HELP|TYPE) [a-z_]+ .+)");
@@ -147,15 +147,15 @@ TEST(Health, ServerWithAStalledDeviceIsNotReady) {
 
 TEST(SubmitOptions, ReachTheEngine) {
   RunningServer server({.local_operator = true, .request_timeout = std::chrono::seconds(60)});
-  EXPECT_EQ(server.draw(kGoodBody).status, 200);
+  EXPECT_EQ(server.draw(kSecretBody).status, 200);
   EXPECT_EQ(server.engine.last_options().account, "127.0.0.1");
   EXPECT_EQ(server.engine.last_options().timeout, std::chrono::seconds(60));
-  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-timeout", "2.5"}, {"x-easel-priority", "-2"}}).status, 200);
+  EXPECT_EQ(server.draw(kSecretBody, {{"x-easel-timeout", "2.5"}, {"x-easel-priority", "-2"}}).status, 200);
   EXPECT_EQ(server.engine.last_options().timeout, std::chrono::milliseconds(2500));
   EXPECT_EQ(server.engine.last_options().priority, -2);
   const auto drawn = server.engine.requests().size();
-  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-timeout", "soon"}}).status, 400);
-  EXPECT_EQ(server.draw(kGoodBody, {{"x-easel-priority", "3"}, {"Via", "1.1 proxy"}}).status, 403);
+  EXPECT_EQ(server.draw(kSecretBody, {{"x-easel-timeout", "soon"}}).status, 400);
+  EXPECT_EQ(server.draw(kSecretBody, {{"x-easel-priority", "3"}, {"Via", "1.1 proxy"}}).status, 403);
   EXPECT_EQ(server.engine.requests().size(), drawn);
 }
 
@@ -163,7 +163,7 @@ TEST(Queue, PositionAndWaitAreReportedInHeaders) {
   RunningServer server;
   server.engine.set_position({.ahead = 4, .wait_seconds = 12.3456});
   server.engine.set_stats({.queued_seconds = 3.25});
-  const auto answer = server.draw(kGoodBody);
+  const auto answer = server.draw(kSecretBody);
   EXPECT_EQ(answer.header("x-easel-queue-position"), "4");
   EXPECT_EQ(answer.header("x-easel-estimated-wait"), "12.346");
   EXPECT_EQ(answer.header("x-easel-waited"), "3.25");
@@ -181,24 +181,24 @@ TEST(Queue, FullQueueReturns429WithEstimatedRetryAfter) {
                                                                                {1e300, "60"},
                                                                                {std::nan(""), "1"}}) {
     server.engine.set_estimated_wait(wait);
-    const auto full = server.draw(kGoodBody);
+    const auto full = server.draw(kSecretBody);
     EXPECT_EQ(full.status, 429);
     EXPECT_EQ(full.header("retry-after"), field) << wait;
     EXPECT_EQ(full.json()["error"]["code"], "rate_limit_exceeded");
     EXPECT_TRUE(full.has("x-easel-estimated-wait"));
   }
   server.engine.set_estimated_wait(250.5);
-  const auto full = server.draw(kGoodBody);
+  const auto full = server.draw(kSecretBody);
   EXPECT_EQ(full.header("x-easel-estimated-wait"), "250.5") << "the header retry-after is limited, the estimate is not";
   EXPECT_EQ(full.json()["error"]["message"], "64 requests wait already (a place is expected to be free in 251 s)");
   server.engine.fail_submit(Error(ErrorCode::kUnavailable, "draining"));
-  EXPECT_EQ(server.draw(kGoodBody).header("retry-after"), "5") << "there is no estimate of when a place will be free";
+  EXPECT_EQ(server.draw(kSecretBody).header("retry-after"), "5") << "there is no estimate of when a place will be free";
 }
 
 TEST(Deadline, ExceededReturns504WithoutRetry) {
   RunningServer server;
   server.engine.fail_generation(Error(ErrorCode::kDeadlineExceeded, "it took longer than 2 s"));
-  const auto late = server.draw(kGoodBody);
+  const auto late = server.draw(kSecretBody);
   EXPECT_EQ(late.status, 504);
   EXPECT_EQ(late.reason, "Gateway Timeout");
   EXPECT_EQ(late.json()["error"]["type"], "server_error");
@@ -284,35 +284,36 @@ TEST(Health, EvictedModelStillCountsAsReady) {
 }
 
 TEST(Keys, FromAFileBecomeAccounts) {
-  const auto path = testing::TempDir() + "easel_operations_keys.json";
+  const auto path = ::testing::TempDir() + "easel_operations_keys.json";
   // The SHA-256 of "abc".
   constexpr char kAbc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   std::ofstream(path) << R"({"keys":[{"name":"ann","max_requests":2,"share":3,"operator":true,"sha256":")" << kAbc
                       << "\"}]}";
   RunningServer server({.api_keys_file = path});
-  EXPECT_EQ(server.draw(kGoodBody).status, 401);
-  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abd"}}).status, 401);
-  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}, {"x-easel-priority", "1"}}).status, 200);
+  EXPECT_EQ(server.draw(kSecretBody).status, 401);
+  EXPECT_EQ(server.draw(kSecretBody, {{"Authorization", "Bearer abd"}}).status, 401);
+  EXPECT_EQ(server.draw(kSecretBody, {{"Authorization", "Bearer abc"}, {"x-easel-priority", "1"}}).status, 200);
   EXPECT_EQ(server.engine.last_options().account, "ann");
   EXPECT_EQ(server.engine.last_options().max_pending_per_account, 2u);
   EXPECT_EQ(server.engine.last_options().share, 3.0);
   EXPECT_EQ(server.ask(request_text("POST", "/v1/models/tiny/load", "", {{"api-key", "abc"}})).status, 200);
   std::remove(path.c_str());
-  EXPECT_EQ(server.draw(kGoodBody, {{"Authorization", "Bearer abc"}}).status, 200) << "the keys read before stay valid";
+  EXPECT_EQ(server.draw(kSecretBody, {{"Authorization", "Bearer abc"}}).status, 200)
+      << "the keys read before stay valid";
 }
 
-class RequestLog : public testing::Test {
+class RequestLog : public ::testing::Test {
  protected:
   void SetUp() override {
     log::set_format(log::Format::kJson);
-    testing::internal::CaptureStderr();
+    ::testing::internal::CaptureStderr();
   }
   void TearDown() override { log::set_format(log::Format::kText); }
 
   /// The lines written since the test began, as objects.
   static std::vector<nlohmann::json> written() {
     std::vector<nlohmann::json> objects;
-    for (const auto& line : lines_of(testing::internal::GetCapturedStderr())) {
+    for (const auto& line : lines_of(::testing::internal::GetCapturedStderr())) {
       objects.push_back(nlohmann::json::parse(line));
     }
     return objects;
@@ -324,7 +325,7 @@ TEST_F(RequestLog, HasOneLineForEachRequest) {
     RunningServer server;
     server.engine.set_stats(
         {.queued_seconds = 0.5, .run_seconds = 1.23456, .device_seconds = 0.75, .max_rows = 6, .device = "cuda:1"});
-    server.draw(kGoodBody, {{"x-request-id", "one"}});
+    server.draw(kSecretBody, {{"x-request-id", "one"}});
     server.draw(R"({"prompt":"a secret cat","n":99})", {{"x-request-id", "two"}});
     server.get("/nowhere\"", {{"x-request-id", "three"}});
     server.get("/health", {{"x-request-id", "probe"}});
@@ -361,7 +362,7 @@ TEST_F(RequestLog, ClientDisconnectIsLoggedAs499) {
     server.engine.set_stats({.queued_seconds = 0.5});
     server.engine.hold(true);
     RawClient client(server.port);
-    client.send(image_request(kGoodBody, {{"x-request-id", "gone"}}));
+    client.send(image_request(kSecretBody, {{"x-request-id", "gone"}}));
     EXPECT_TRUE(eventually([&] { return server.engine.held() == 1; }));
     client.close();
     EXPECT_TRUE(eventually([&] { return server.engine.cancelled() == 1; }));
@@ -392,7 +393,7 @@ TEST_F(RequestLog, ServerErrorsLogTheirCause) {
   {
     RunningServer server;
     server.engine.fail_generation(Error(ErrorCode::kInternal, "the card fell off"));
-    server.draw(kGoodBody, {{"x-request-id", "unlucky"}});
+    server.draw(kSecretBody, {{"x-request-id", "unlucky"}});
   }
   const auto lines = written();
   ASSERT_EQ(lines.size(), 2u);

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 using Pixels = MicroConditioning::Pixels;
 
-ImageRequest read(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
+ImageRequest read_object(const json& object, bool has_input_image = true, const ServerOptions& limits = {}) {
   static const std::vector<ModelDescription> models = {test::tiny_model("tiny")};
   auto body = object;
   body["prompt"] = "a cat";
@@ -24,9 +24,9 @@ ImageRequest read(const json& object, bool has_input_image = true, const ServerO
                                             .task = has_input_image ? ImageTask::kEdit : ImageTask::kGenerate});
 }
 
-HttpError refusal(const json& object, bool has_input_image = true) {
+HttpError object_refusal(const json& object, bool has_input_image = true) {
   try {
-    read(object, has_input_image);
+    read_object(object, has_input_image);
   } catch (const HttpFailure& failure) {
     return failure.error();
   }
@@ -34,27 +34,27 @@ HttpError refusal(const json& object, bool has_input_image = true) {
 }
 
 TEST(RequestFields, FillTheRequest) {
-  const auto request = read({{"guidance_interval", {0.2, 1}},
-                             {"guidance_rescale", 0.7},
-                             {"denoising_end", 0.8},
-                             {"strength", 0.25},
-                             {"padding_mask_crop", 12},
-                             {"keep_unmasked", false},
-                             {"image_guidance_scale", 1.5},
-                             {"negative_prompt", "x"},
-                             {"true_cfg_scale", 2.5},
-                             {"noise_level", 20},
-                             {"original_size", {1024, 768}},
-                             {"crops_coords_top_left", {1, 2}},
-                             {"target_size", {512, 256}},
-                             {"negative_original_size", {3, 4}},
-                             {"negative_crops_coords_top_left", {5, 6}},
-                             {"negative_target_size", {7, 8}},
-                             {"aesthetic_score", 7.5},
-                             {"negative_aesthetic_score", 1},
-                             {"timesteps", {999, 499.5, 0}},
-                             {"prompt_syntax", "a1111"},
-                             {"loras", {"plain", {{"name", "strong"}, {"weight", -1.5}}, {{"name", "usual"}}}}});
+  const auto request = read_object({{"guidance_interval", {0.2, 1}},
+                                    {"guidance_rescale", 0.7},
+                                    {"denoising_end", 0.8},
+                                    {"strength", 0.25},
+                                    {"padding_mask_crop", 12},
+                                    {"keep_unmasked", false},
+                                    {"image_guidance_scale", 1.5},
+                                    {"negative_prompt", "x"},
+                                    {"true_cfg_scale", 2.5},
+                                    {"noise_level", 20},
+                                    {"original_size", {1024, 768}},
+                                    {"crops_coords_top_left", {1, 2}},
+                                    {"target_size", {512, 256}},
+                                    {"negative_original_size", {3, 4}},
+                                    {"negative_crops_coords_top_left", {5, 6}},
+                                    {"negative_target_size", {7, 8}},
+                                    {"aesthetic_score", 7.5},
+                                    {"negative_aesthetic_score", 1},
+                                    {"timesteps", {999, 499.5, 0}},
+                                    {"prompt_syntax", "a1111"},
+                                    {"loras", {"plain", {{"name", "strong"}, {"weight", -1.5}}, {{"name", "usual"}}}}});
   EXPECT_EQ(request.guidance_interval, (GuidanceInterval{.start = 0.2, .end = 1}));
   EXPECT_EQ(request.guidance_rescale, 0.7);
   EXPECT_EQ(request.denoising_end, 0.8);
@@ -82,28 +82,29 @@ TEST(RequestFields, FillTheRequest) {
   EXPECT_EQ(request.loras[1].name, "strong");
   EXPECT_EQ(request.loras[1].weight, -1.5);
   EXPECT_EQ(request.loras[2].weight, 1.0);
-  EXPECT_EQ(read({{"sigmas", {14.6, 0.03}}}).sigmas, (std::vector<double>{14.6, 0.03}));
-  EXPECT_EQ(read({{"prompt_syntax", "plain"}}).prompt_syntax, PromptSyntax::kPlain);
-  EXPECT_EQ(read({{"image_guidance_scale", 0.5}}).image_guidance_scale, 0.5) << "turns guidance off, as in diffusers";
+  EXPECT_EQ(read_object({{"sigmas", {14.6, 0.03}}}).sigmas, (std::vector<double>{14.6, 0.03}));
+  EXPECT_EQ(read_object({{"prompt_syntax", "plain"}}).prompt_syntax, PromptSyntax::kPlain);
+  EXPECT_EQ(read_object({{"image_guidance_scale", 0.5}}).image_guidance_scale, 0.5)
+      << "turns guidance off, as in diffusers";
 }
 
 TEST(RequestFields, HaveDiffusersDefaults) {
-  const auto request = read(json::object());
+  const auto request = read_object(json::object());
   EXPECT_FALSE(request.guidance_interval || request.strength || request.denoising_end || request.image_guidance_scale ||
                request.noise_level || request.prompt_syntax);
   EXPECT_TRUE(request.timesteps.empty() && request.sigmas.empty() && request.loras.empty());
   EXPECT_TRUE(request.keep_unmasked) << "unlike diffusers, edits keep what the mask keeps";
   EXPECT_FALSE(request.padding_mask_crop);
-  EXPECT_FALSE(read(json::object(), /*has_input_image=*/false).keep_unmasked);
+  EXPECT_FALSE(read_object(json::object(), /*has_input_image=*/false).keep_unmasked);
   EXPECT_EQ(request.guidance_rescale, 0.0);
   EXPECT_FALSE(request.micro_conditioning.original_size || request.micro_conditioning.target_size);
   EXPECT_EQ(request.micro_conditioning.crops_coords_top_left, Pixels(0, 0));
   EXPECT_EQ(request.micro_conditioning.aesthetic_score, 6.0);
   EXPECT_EQ(request.micro_conditioning.negative_aesthetic_score, 2.5);
-  EXPECT_TRUE(read({{"loras", json::array()}}).loras.empty());
+  EXPECT_TRUE(read_object({{"loras", json::array()}}).loras.empty());
 }
 
-struct Refusal {
+struct ObjectRefusal {
   json object;
   const char* param;
   const char* code;
@@ -111,7 +112,7 @@ struct Refusal {
 
 TEST(RequestFields, InvalidValuesAreReportedWithParam) {
   const json one = json::array({1});
-  const Refusal refusals[] = {
+  const ObjectRefusal refusals[] = {
       {{{"guidance_rescale", 1.5}}, "guidance_rescale", "decimal_above_max_value"},
       {{{"guidance_rescale", "1"}}, "guidance_rescale", "invalid_type"},
       {{{"guidance_interval", 0.5}}, "guidance_interval", "invalid_type"},
@@ -160,7 +161,7 @@ TEST(RequestFields, InvalidValuesAreReportedWithParam) {
       {{{"loras", json(std::vector<std::string>(17, "a"))}}, "loras", "array_above_max_length"}};
   for (const auto& expected : refusals) {
     SCOPED_TRACE(expected.object.dump().substr(0, 100));
-    const auto error = refusal(expected.object);
+    const auto error = object_refusal(expected.object);
     EXPECT_EQ(error.status, 400);
     EXPECT_EQ(error.param, expected.param) << error.message;
     EXPECT_EQ(error.code, expected.code) << error.message;
@@ -172,12 +173,13 @@ TEST(RequestFields, ImageFieldsHaveNoUseWithoutAnInputImage) {
                                      {"denoising_strength", 0.5},
                                      {"image_guidance_scale", 1.5},
                                      {"noise_level", 20.0}}) {
-    EXPECT_TRUE(read({{field, value}}).response.ignored.empty()) << field;
-    const auto request = read({{field, value}}, /*has_input_image=*/false);
+    EXPECT_TRUE(read_object({{field, value}}).response.ignored.empty()) << field;
+    const auto request = read_object({{field, value}}, /*has_input_image=*/false);
     EXPECT_EQ(request.response.ignored, std::vector<std::string>{field});
     EXPECT_FALSE(request.strength || request.image_guidance_scale || request.noise_level) << field;
-    EXPECT_EQ(refusal({{field, "x"}}, /*has_input_image=*/false).code, "invalid_type") << "their types are checked";
-    const auto error = refusal({{field, value}, {"strict", true}}, /*has_input_image=*/false);
+    EXPECT_EQ(object_refusal({{field, "x"}}, /*has_input_image=*/false).code, "invalid_type")
+        << "their types are checked";
+    const auto error = object_refusal({{field, value}, {"strict", true}}, /*has_input_image=*/false);
     EXPECT_EQ(error.param, field);
     EXPECT_EQ(error.code, "unsupported_parameter");
     EXPECT_NE(error.message.find("/v1/images/edits"), std::string::npos);
@@ -202,7 +204,7 @@ TEST(RequestFields, EveryRowChecksTheTypeOfItsValue) {
     if (type_of(field) == FieldType::kFile || field.name == std::string_view("prompt")) continue;
     json fields = {{"width", 24}, {"height", 16}};  // each of them counts only with the other
     fields[field.name] = type_of(field) == FieldType::kObject ? json({"a", "list"}) : json({{"an", "object"}});
-    const auto error = refusal(fields);
+    const auto error = object_refusal(fields);
     EXPECT_EQ(error.status, 400) << field.name;
     EXPECT_EQ(error.param, field.name);
     EXPECT_EQ(error.code, "invalid_type") << field.name;
@@ -211,33 +213,33 @@ TEST(RequestFields, EveryRowChecksTheTypeOfItsValue) {
 
 TEST(RequestFields, ListsAreBoundedByMaxSteps) {
   const ServerOptions limits{.max_steps = 3};
-  EXPECT_EQ(read({{"timesteps", {3, 2, 1}}}, true, limits).timesteps.size(), 3u);
-  EXPECT_THROW(read({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
+  EXPECT_EQ(read_object({{"timesteps", {3, 2, 1}}}, true, limits).timesteps.size(), 3u);
+  EXPECT_THROW(read_object({{"timesteps", {4, 3, 2, 1}}}, true, limits), HttpFailure);
 }
 
 TEST(RequestFields, StepsIsAnAliasOfNumInferenceSteps) {
-  EXPECT_EQ(read({{"steps", 5}}).num_inference_steps, 5);
-  EXPECT_EQ(read({{"steps", 6.0}, {"num_inference_steps", 6}}).num_inference_steps, 6);
-  const auto error = refusal({{"steps", 5}, {"num_inference_steps", 6}});
+  EXPECT_EQ(read_object({{"steps", 5}}).num_inference_steps, 5);
+  EXPECT_EQ(read_object({{"steps", 6.0}, {"num_inference_steps", 6}}).num_inference_steps, 6);
+  const auto error = object_refusal({{"steps", 5}, {"num_inference_steps", 6}});
   EXPECT_EQ(error.code, "invalid_value");
   EXPECT_NE(error.message.find("`num_inference_steps`"), std::string::npos);
   EXPECT_NE(error.message.find("`steps`"), std::string::npos);
 }
 
 TEST(RequestFields, SeedsAreTakenAsGiven) {
-  EXPECT_EQ(read({{"seed", 0}}).seed, 0u);
-  EXPECT_EQ(read({{"seed", "0"}}).seed, 0u);
-  EXPECT_EQ(read({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
-  EXPECT_EQ(read({{"seed", "9223372036854775807"}}).seed, 9223372036854775807u);
-  EXPECT_EQ(read({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
-  EXPECT_EQ(read({{"seed", 18446744073709551615u}}).seed, 18446744073709551615u);
-  EXPECT_EQ(read({{"seed", "18446744073709551615"}}).seed, 18446744073709551615u);
+  EXPECT_EQ(read_object({{"seed", 0}}).seed, 0u);
+  EXPECT_EQ(read_object({{"seed", "0"}}).seed, 0u);
+  EXPECT_EQ(read_object({{"seed", 9223372036854775807}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read_object({{"seed", "9223372036854775807"}}).seed, 9223372036854775807u);
+  EXPECT_EQ(read_object({{"seed", "9007199254740993"}}).seed, 9007199254740993u);
+  EXPECT_EQ(read_object({{"seed", 18446744073709551615u}}).seed, 18446744073709551615u);
+  EXPECT_EQ(read_object({{"seed", "18446744073709551615"}}).seed, 18446744073709551615u);
 }
 
 TEST(RequestFields, RandomSeedsFitIn32Bits) {
   for (const json& fields : {json::object(), json{{"seed", nullptr}}, json{{"seed", -1}}, json{{"seed", "-1"}}}) {
     std::set<std::uint64_t> seeds;
-    for (int i = 0; i < 50; ++i) seeds.insert(read(fields).seed);
+    for (int i = 0; i < 50; ++i) seeds.insert(read_object(fields).seed);
     EXPECT_GT(seeds.size(), 45u) << fields.dump();
     EXPECT_LT(*seeds.rbegin(), std::uint64_t{1} << 32);
   }

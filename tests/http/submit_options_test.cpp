@@ -16,15 +16,15 @@ using std::chrono::milliseconds;
 constexpr std::optional<milliseconds> kNoLimit = std::nullopt;
 const Principal kOperator{.account = "ops", .share = 2.5, .max_requests = 3, .is_operator = true};
 
-Headers with(const char* name, const std::string& value) {
+Headers with_header_field(const char* name, const std::string& value) {
   Headers headers;
   headers.add(name, value);
   return headers;
 }
 
-int refusal(const char* name, const std::string& value, const Principal& principal = kOperator) {
+int header_refusal(const char* name, const std::string& value, const Principal& principal = kOperator) {
   try {
-    read_submit_options(with(name, value), principal, kNoLimit);
+    read_submit_options(with_header_field(name, value), principal, kNoLimit);
   } catch (const HttpFailure& failure) {
     return failure.error().status;
   }
@@ -34,16 +34,16 @@ int refusal(const char* name, const std::string& value, const Principal& princip
 TEST(SubmitOptions, InvalidTimeoutsReturn400) {
   for (const char* value :
        {"", "0", "-1", "0.0", "abc", "1s", "1 2", "1,5", "nan", "inf", "-inf", "1e999", "0x10", "+1"}) {
-    EXPECT_EQ(refusal(kTimeoutHeader, value), 400) << value;
+    EXPECT_EQ(header_refusal(kTimeoutHeader, value), 400) << value;
   }
-  auto twice = with(kTimeoutHeader, "1");
+  auto twice = with_header_field(kTimeoutHeader, "1");
   twice.add("X-Easel-Timeout", "2");
   EXPECT_THROW(read_submit_options(twice, {}, kNoLimit), HttpFailure);
 }
 
 TEST(SubmitOptions, ShorterTimeoutWins) {
   const auto timeout = [](const char* value, std::optional<milliseconds> max) {
-    return read_submit_options(with(kTimeoutHeader, value), {}, max).timeout;
+    return read_submit_options(with_header_field(kTimeoutHeader, value), {}, max).timeout;
   };
   EXPECT_EQ(timeout("1.5", kNoLimit), 1500ms);
   EXPECT_EQ(timeout(" 20 ", 60s), 20s);
@@ -57,11 +57,12 @@ TEST(SubmitOptions, ShorterTimeoutWins) {
 
 TEST(SubmitOptions, PriorityRequiresAnOperator) {
   for (const char* value : {"", "4", "-4", "1.0", "high", "99999999999", "2 1", "-2147483648", "2147483647"}) {
-    EXPECT_EQ(refusal(kPriorityHeader, value), 400) << value;
+    EXPECT_EQ(header_refusal(kPriorityHeader, value), 400) << value;
   }
   for (const char* value : {"0", "3", "-3"}) {
-    EXPECT_EQ(read_submit_options(with(kPriorityHeader, value), kOperator, kNoLimit).priority, std::stoi(value));
-    EXPECT_EQ(refusal(kPriorityHeader, value, {.account = "ann"}), 403) << value;
+    EXPECT_EQ(read_submit_options(with_header_field(kPriorityHeader, value), kOperator, kNoLimit).priority,
+              std::stoi(value));
+    EXPECT_EQ(header_refusal(kPriorityHeader, value, {.account = "ann"}), 403) << value;
   }
   EXPECT_EQ(read_submit_options({}, kOperator, kNoLimit).priority, 0);
 }

@@ -12,12 +12,6 @@
 namespace easel::test {
 namespace {
 
-constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
-
-nlohmann::json error_of(const Response& response) {
-  return response.json().value("error", nlohmann::json::object());
-}
-
 TEST(Wire, ReturnsImages) {
   const RunningServer server;
   const auto response = server.draw(R"({"prompt":"a cat","n":3,"seed":41,"size":"40x20","model":"gpt-image-1"})");
@@ -40,7 +34,7 @@ TEST(Wire, ReturnsImages) {
 TEST(Wire, EveryResponseHasTheCommonHeaders) {
   const RunningServer server;
   std::set<std::string> ids;
-  for (const auto& response : {server.draw(kGoodBody), server.draw("{"), server.get("/nowhere"), server.get("/health"),
+  for (const auto& response : {server.draw(kImageBody), server.draw("{"), server.get("/nowhere"), server.get("/health"),
                                server.ask("GARBAGE\r\n\r\n"), server.ask(request_text("OPTIONS", "/v1/models"))}) {
     EXPECT_TRUE(ids.insert(response.header("x-request-id")).second) << "unique";
     EXPECT_EQ(response.header("openai-version"), "2020-10-01");
@@ -63,15 +57,15 @@ TEST(Wire, AcceptsTheContentTypesOfJson) {
   const RunningServer server;
   for (const char* type :
        {"application/json", "application/json; charset=utf-8", "Application/JSON", "application/json;charset=UTF-8"}) {
-    EXPECT_EQ(server.ask(request_text("POST", "/v1/images/generations", kGoodBody, {{"Content-Type", type}})).status,
+    EXPECT_EQ(server.ask(request_text("POST", "/v1/images/generations", kImageBody, {{"Content-Type", type}})).status,
               200)
         << type;
   }
-  EXPECT_EQ(server.ask(request_text("POST", "/v1/images/generations", kGoodBody)).status, 200) << "without any";
+  EXPECT_EQ(server.ask(request_text("POST", "/v1/images/generations", kImageBody)).status, 200) << "without any";
   for (const char* type :
        {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"}) {
     const auto response =
-        server.ask(request_text("POST", "/v1/images/generations", kGoodBody, {{"Content-Type", type}}));
+        server.ask(request_text("POST", "/v1/images/generations", kImageBody, {{"Content-Type", type}}));
     EXPECT_EQ(response.status, 400) << type;
     EXPECT_EQ(error_of(response)["code"], "unsupported_content_type");
   }
@@ -82,7 +76,7 @@ TEST(Wire, RefusesCompressedBodies) {
   const auto response = server.draw("\x1f\x8b\x08", {{"Content-Encoding", "gzip"}});
   EXPECT_EQ(response.status, 415);
   EXPECT_EQ(response.header("accept-encoding"), "identity");
-  EXPECT_EQ(server.draw(kGoodBody, {{"Content-Encoding", "identity"}}).status, 200);
+  EXPECT_EQ(server.draw(kImageBody, {{"Content-Encoding", "identity"}}).status, 200);
 }
 
 TEST(Wire, ServesEverySpellingOfAPath) {
@@ -91,11 +85,11 @@ TEST(Wire, ServesEverySpellingOfAPath) {
        {"/v1/images/generations", "/images/generations", "/v1//images/generations", "/v1/images/generations/",
         "/v1/images/generations?api-version=2025-04-01-preview", "http://localhost/v1/images/generations",
         "/openai/deployments/tiny/images/generations?api-version=1"}) {
-    EXPECT_EQ(server.ask(request_text("POST", path, kGoodBody)).status, 200) << path;
+    EXPECT_EQ(server.ask(request_text("POST", path, kImageBody)).status, 200) << path;
   }
-  server.ask(request_text("POST", "/openai/deployments/other%20model/images/generations", kGoodBody));
+  server.ask(request_text("POST", "/openai/deployments/other%20model/images/generations", kImageBody));
   EXPECT_EQ(server.engine.requests().back().model, "other model");
-  EXPECT_EQ(server.ask(request_text("POST", "/openai/deployments/nope/images/generations", kGoodBody)).status, 400);
+  EXPECT_EQ(server.ask(request_text("POST", "/openai/deployments/nope/images/generations", kImageBody)).status, 400);
 }
 
 TEST(Wire, WrongMethodsAndPathsReturnJsonErrors) {
@@ -108,11 +102,11 @@ TEST(Wire, WrongMethodsAndPathsReturnJsonErrors) {
       EXPECT_EQ(error_of(response)["type"], "invalid_request_error");
     }
   }
-  const auto post = server.ask(request_text("POST", "/v1/models", kGoodBody));
+  const auto post = server.ask(request_text("POST", "/v1/models", kImageBody));
   EXPECT_EQ(post.status, 405);
   EXPECT_EQ(post.header("allow"), "GET, HEAD, OPTIONS");
   for (const char* path : {"/v1/images", "/v1/images/edit", "/v2/models", "/favicon.ico", "/v1/%2e%2e/etc/passwd"}) {
-    const auto response = server.ask(request_text("POST", path, kGoodBody));
+    const auto response = server.ask(request_text("POST", path, kImageBody));
     EXPECT_EQ(response.status, 404) << path;
     EXPECT_TRUE(error_of(response)["code"].is_null());
     const auto message = error_of(response)["message"].get<std::string>();
@@ -216,7 +210,7 @@ TEST(Wire, KeysAreCheckedBeforeBodies) {
   EXPECT_TRUE(error_of(none)["code"].is_null());
   EXPECT_EQ(error_of(server.draw("{", {{"Authorization", "Bearer wrong"}}))["code"], "invalid_api_key");
   EXPECT_EQ(server.draw("{", {{"Authorization", "bearer key"}}).status, 400);
-  EXPECT_EQ(server.draw(kGoodBody, {{"api-key", "key"}}).status, 200);
+  EXPECT_EQ(server.draw(kImageBody, {{"api-key", "key"}}).status, 200);
   EXPECT_EQ(server.get("/v1/models").status, 401);
 }
 
@@ -224,7 +218,7 @@ TEST(Wire, ForeignOriginsAndHostsAreRejectedEarly) {
   const RunningServer server;
   for (const Fields& fields :
        {Fields{{"Origin", "https://evil.example"}}, Fields{{"Origin", "null"}}, Fields{{"Host", "evil.example"}}}) {
-    const auto response = server.draw(kGoodBody, fields);
+    const auto response = server.draw(kImageBody, fields);
     EXPECT_EQ(response.status, 403);
     EXPECT_EQ(error_of(response).size(), 4u);
     EXPECT_FALSE(response.has("access-control-allow-origin"));
@@ -236,7 +230,7 @@ TEST(Wire, ForeignOriginsAndHostsAreRejectedEarly) {
             403);
   EXPECT_TRUE(server.engine.requests().empty());
   const auto own = "localhost:" + std::to_string(server.port);
-  EXPECT_EQ(server.draw(kGoodBody, {{"Host", own}, {"Origin", "http://" + own}}).status, 200);
+  EXPECT_EQ(server.draw(kImageBody, {{"Host", own}, {"Origin", "http://" + own}}).status, 200);
 }
 
 TEST(Wire, AllowedOriginsGetCorsHeadersOnErrorsToo) {
@@ -254,7 +248,7 @@ TEST(Wire, AllowedOriginsGetCorsHeadersOnErrorsToo) {
   auto with_key = origin;
   with_key.emplace_back("Authorization", "Bearer key");
   for (const auto& response :
-       {asked, server.draw(kGoodBody, origin), server.draw("{", with_key), server.draw(kGoodBody, with_key),
+       {asked, server.draw(kImageBody, origin), server.draw("{", with_key), server.draw(kImageBody, with_key),
         server.get("/nowhere", origin), server.get("/v1/images/generations", with_key)}) {
     EXPECT_EQ(response.header("access-control-allow-origin"), "https://chat.example") << response.status;
     EXPECT_EQ(response.header("vary"), "Origin");
@@ -274,26 +268,26 @@ TEST(Wire, OptionsWithoutOriginReturnsAllow) {
 TEST(Wire, EngineErrorsMapToStatusAndCode) {
   RunningServer server;
   server.engine.fail_submit(Error(ErrorCode::kResourceExhausted, "64 requests wait already"));
-  const auto full = server.draw(kGoodBody);
+  const auto full = server.draw(kImageBody);
   EXPECT_EQ(full.status, 429);
   EXPECT_EQ(error_of(full)["code"], "rate_limit_exceeded");
   EXPECT_TRUE(full.has("retry-after"));
   server.engine.fail_submit(Error(ErrorCode::kUnavailable, "draining"));
-  EXPECT_EQ(server.draw(kGoodBody).status, 503);
+  EXPECT_EQ(server.draw(kImageBody).status, 503);
   server.engine.fail_submit(std::nullopt);
 
   server.engine.fail_generation(Error(ErrorCode::kResourceExhausted, "out of memory at 2048x2048"));
-  const auto memory = server.draw(kGoodBody);
+  const auto memory = server.draw(kImageBody);
   EXPECT_EQ(memory.status, 500);
   EXPECT_EQ(memory.header("x-should-retry"), "false");
   server.engine.fail_generation(Error(ErrorCode::kInternal, "/root/secret.cpp: assertion"));
-  const auto bug = server.draw(kGoodBody);
+  const auto bug = server.draw(kImageBody);
   EXPECT_EQ(bug.status, 500);
   EXPECT_EQ(bug.body.find("secret"), std::string::npos);
   server.engine.fail_generation(Error(ErrorCode::kInvalidArgument, "clip_skip is too large", "clip_skip"));
-  EXPECT_EQ(error_of(server.draw(kGoodBody))["param"], "clip_skip");
+  EXPECT_EQ(error_of(server.draw(kImageBody))["param"], "clip_skip");
   server.engine.fail_generation(std::nullopt);
-  EXPECT_EQ(server.draw(kGoodBody).status, 200);
+  EXPECT_EQ(server.draw(kImageBody).status, 200);
 }
 
 }  // namespace

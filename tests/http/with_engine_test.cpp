@@ -27,8 +27,6 @@ using easel::testing::FakeOptions;
 using easel::testing::FakeRecord;
 using easel::testing::served_fake;
 
-constexpr char kGoodBody[] = R"({"prompt":"a cat","seed":5})";
-
 class Drawing {
  public:
   explicit Drawing(FakeOptions options, std::size_t max_waiting = 64, ServerOptions limits = {})
@@ -138,7 +136,7 @@ TEST(WithEngine, ClientDisconnectFreesThePipeline) {
   client.close();
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
   EXPECT_LT(std::chrono::steady_clock::now() - left_at, 5s) << "generating it would have taken 10 s";
-  EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
+  EXPECT_EQ(drawing.draw(kImageBody).status, 200);
 }
 
 // Device calls that would take an hour, at every stage; another request must be generated as usual meanwhile.
@@ -150,10 +148,10 @@ TEST(WithEngine, ClientDisconnectIsDetectedAtEveryStage) {
     SCOPED_TRACE(static_cast<int>(kind));
     Drawing drawing(options);
     RawClient client(drawing.port);
-    client.send(image_request(kGoodBody));
+    client.send(image_request(kImageBody));
     ASSERT_TRUE(eventually([&, wanted = kind] { return !drawing.record->calls(wanted).empty(); }));
     RawClient queued(drawing.port);
-    queued.send(image_request(kGoodBody));
+    queued.send(image_request(kImageBody));
     ASSERT_TRUE(
         eventually([&] { return drawing.get("/metrics").body.find("{state=\"waiting\"} 1") != std::string::npos; }));
     queued.close();
@@ -172,7 +170,7 @@ TEST(WithEngine, SurvivesDisconnectWhileWritingTheResponse) {
     ASSERT_TRUE(drawing.ended("drawn", i + 1));
     client.reset();
   }
-  EXPECT_EQ(drawing.draw(kGoodBody).status, 200);
+  EXPECT_EQ(drawing.draw(kImageBody).status, 200);
   // The response is sent before the loop releases the image's resources.
   EXPECT_TRUE(eventually([&] { return drawing.record->live_generations() == 0; }));
 }
@@ -186,7 +184,7 @@ TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
   EXPECT_EQ(drawing.get("/health").json()["status"], "loading");
   EXPECT_EQ(drawing.get("/ready").status, 503);
   RawClient client(drawing.port);
-  client.send(image_request(kGoodBody));
+  client.send(image_request(kImageBody));
   EXPECT_EQ(drawing.get("/health").status, 200);
   may_load.set_value();
   EXPECT_EQ(client.read().status, 200);
@@ -196,7 +194,7 @@ TEST(WithEngine, RequestsWaitWhileTheModelLoads) {
 TEST(WithEngine, FailedModelLoadReturns500) {
   const FakeFault fault{.where = FakeCallKind::kLoad, .code = ErrorCode::kNotFound};
   Drawing drawing({.faults = {fault}});
-  const auto response = drawing.draw(kGoodBody);
+  const auto response = drawing.draw(kImageBody);
   EXPECT_EQ(response.status, 500);
   EXPECT_EQ(response.header("x-should-retry"), "false");
   EXPECT_EQ(response.json()["error"]["code"], "image_generation_failed");
@@ -208,7 +206,7 @@ TEST(WithEngine, FullQueueReturns429WithRetryAfter) {
   RawClient first(drawing.port);
   first.send(image_request(R"({"prompt":"a cat","steps":100})"));
   ASSERT_TRUE(eventually([&] { return drawing.record->live_generations() > 0; }));
-  const auto second = drawing.draw(kGoodBody);
+  const auto second = drawing.draw(kImageBody);
   EXPECT_EQ(second.status, 429);
   EXPECT_GE(std::stoi(second.header("retry-after")), 1);
   EXPECT_EQ(first.read().status, 200);
@@ -268,7 +266,7 @@ TEST(WithEngine, EachRequestLogsOneLine) {
   ::testing::internal::CaptureStderr();
   {
     Drawing drawing({.faults = {{.where = FakeCallKind::kBegin, .seed = 9, .code = ErrorCode::kInvalidArgument}}});
-    EXPECT_EQ(drawing.draw(kGoodBody, {{"x-request-id", "good"}}).status, 200);
+    EXPECT_EQ(drawing.draw(kImageBody, {{"x-request-id", "good"}}).status, 200);
     drawing.draw(R"({"prompt":"a cat","seed":9})", {{"x-request-id", "refused"}});
   }
   std::istringstream log(::testing::internal::GetCapturedStderr());

@@ -11,7 +11,7 @@
 namespace easel {
 namespace {
 
-Image noise(int width, int height) {
+Image png_noise(int width, int height) {
   std::mt19937 random(static_cast<unsigned>(width * 7919 + height));
   Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height * 3))};
   for (auto& value : image.pixels) value = static_cast<std::uint8_t>(random());
@@ -36,7 +36,7 @@ Image decode(const std::string& bytes) {
   return image;
 }
 
-void expect_equal(const Image& found, const Image& expected) {
+void expect_same_image(const Image& found, const Image& expected) {
   EXPECT_EQ(found.width, expected.width);
   EXPECT_EQ(found.height, expected.height);
   EXPECT_EQ(found.pixels, expected.pixels);
@@ -44,21 +44,21 @@ void expect_equal(const Image& found, const Image& expected) {
 
 TEST(Png, LibpngReadsThePixelsBack) {
   for (const auto& [width, height] : {std::pair(1, 1), {3, 5}, {513, 2}, {2, 513}, {64, 64}, {1, 700}, {333, 257}}) {
-    SCOPED_TRACE(testing::Message() << width << " x " << height);
-    const auto image = noise(width, height);
-    expect_equal(decode(encode_png(image)), image);
+    SCOPED_TRACE(::testing::Message() << width << " x " << height);
+    const auto image = png_noise(width, height);
+    expect_same_image(decode(encode_png(image)), image);
   }
 }
 
 TEST(Png, FlatAndSmoothImagesUseEveryFilter) {
   const auto white = flat(512, 512, {255, 255, 255});
-  expect_equal(decode(encode_png(white)), white);
+  expect_same_image(decode(encode_png(white)), white);
   auto gradient = flat(200, 300, {0, 0, 0});
   for (std::size_t i = 0; i < gradient.pixels.size(); ++i) {
     gradient.pixels[i] = static_cast<std::uint8_t>(i % 600 / 3 + i / 600 * (i % 3));
   }
   const auto png = encode_png(gradient);
-  expect_equal(decode(png), gradient);
+  expect_same_image(decode(png), gradient);
   EXPECT_LT(png.size(), gradient.pixels.size() / 4);
 }
 
@@ -75,7 +75,7 @@ TEST(Png, InvalidImagesAreRejected) {
 }
 
 TEST(Png, EncodingIsThreadSafe) {
-  const auto image = noise(97, 61);
+  const auto image = png_noise(97, 61);
   const auto alone = encode_png(image);
   std::vector<std::string> files(4);
   std::vector<std::thread> threads;

@@ -11,6 +11,7 @@ imported or opened, the pinned packages, the models that come with easel, the en
 decide about last bits, and the files that the script wrote. OUT.inputs.json has the list.
 """
 import ast
+import ctypes
 import hashlib
 import importlib
 import json
@@ -69,8 +70,19 @@ def is_current(out):
         return False
 
 
+def keep_freed_memory():
+    """Lets the C library keep what is freed. Otherwise it maps and unmaps each large tensor, and the kernel, which clears
+    the pages each time, takes a third of the processor time of scripts that make large images."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        m_trim_threshold, m_mmap_max = -1, -4  # of malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)
+
+
 def make(script, out):
     """Runs a script in this process, as `python SCRIPT OUT` would, and writes the record."""
+    keep_freed_memory()
     record_of(out).unlink(missing_ok=True)
     opened = {str(PACKAGES), str(script), __file__}
     sys.addaudithook(lambda event, arguments: opened.add(str(arguments[0])) if event == "open" else None)

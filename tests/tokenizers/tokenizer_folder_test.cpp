@@ -17,22 +17,22 @@ using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const json kVocabulary = {{"a", 0},
-                          {"b", 1},
-                          {"!", 2},
-                          {"a</w>", 3},
-                          {"b</w>", 4},
-                          {"!</w>", 5},
-                          {"ab</w>", 6},
-                          {"<|startoftext|>", 7},
-                          {"<|endoftext|>", 8}};
+const json kFolderVocabulary = {{"a", 0},
+                                {"b", 1},
+                                {"!", 2},
+                                {"a</w>", 3},
+                                {"b</w>", 4},
+                                {"!</w>", 5},
+                                {"ab</w>", 6},
+                                {"<|startoftext|>", 7},
+                                {"<|endoftext|>", 8}};
 
 /// Each test has its own folder, which it fills file by file.
 class TokenizerFolder : public testing::Test {
  protected:
   TokenizerFolder() {
     std::filesystem::create_directories(folder_);
-    write("vocab.json", kVocabulary.dump());
+    write("vocab.json", kFolderVocabulary.dump());
     write("merges.txt", "#version: 0.2\na b</w>\n");
     write("tokenizer_config.json", R"({"model_max_length": 8})");
   }
@@ -48,7 +48,7 @@ class TokenizerFolder : public testing::Test {
     write("tokenizer_config.json", whole.dump());
   }
   json tokenizer_json() const {
-    return {{"model", {{"type", "BPE"}, {"vocab", kVocabulary}, {"merges", {"a b</w>"}}}}};
+    return {{"model", {{"type", "BPE"}, {"vocab", kFolderVocabulary}, {"merges", {"a b</w>"}}}}};
   }
 
   std::unique_ptr<Tokenizer> load() const { return load_clip_tokenizer(folder_.string()); }

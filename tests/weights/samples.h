@@ -28,7 +28,7 @@ inline std::string safetensors(const std::string& header, std::size_t data_bytes
   return file;
 }
 
-/// Four tensors, one empty and one a scalar, and metadata.
+/// A file with four tensors, of which one is empty and one a scalar, and with metadata.
 inline std::string valid_safetensors() {
   return safetensors(R"({"__metadata__":{"format":"pt","note":"\u00e9"},)"
                      R"("a.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
@@ -42,7 +42,7 @@ inline std::string valid_safetensors() {
 inline std::string gguf_string(const std::string& value) {
   return little_endian(value.size(), 8) + value;
 }
-/// A metadata that is a number of 32 bits, a string, or an array of numbers of 32 bits.
+/// Entries of the metadata: a number of 32 bits, a string, and an array of numbers of 32 bits.
 inline std::string gguf_number(const std::string& key, std::uint32_t value) {
   return gguf_string(key) + little_endian(4, 4) + little_endian(value, 4);
 }
@@ -54,7 +54,7 @@ inline std::string gguf_array(const std::string& key, const std::vector<std::uin
   for (const auto value : values) text += little_endian(value, 4);
   return text;
 }
-/// What a header says of a tensor. @param shape  fastest dimension first
+/// The description of a tensor in the header. @param shape  fastest dimension first
 inline std::string gguf_tensor(const std::string& name, const std::vector<std::uint64_t>& shape, std::uint32_t type,
                                std::uint64_t offset) {
   std::string text = gguf_string(name) + little_endian(shape.size(), 4);
@@ -73,7 +73,7 @@ inline std::string gguf(const std::vector<std::string>& metadata, const std::vec
   return file;
 }
 
-/// A matrix of F32, one of Q8_0 and a scalar of F16, with metadata of each kind.
+/// A file with a matrix of F32, one of Q8_0, a scalar of F16, and metadata of each kind.
 inline std::string valid_gguf() {
   return gguf(
       {gguf_text("general.architecture", "flux"), gguf_number("general.alignment", 32),

@@ -36,7 +36,7 @@ GuidanceInterval parse_interval(const std::string& text) {
   const auto start = std::from_chars(text.data(), middle, interval.start);
   const auto end = std::from_chars(std::min(middle + 1, last), last, interval.end);
   const bool read = start.ec == std::errc() && start.ptr == middle && end.ec == std::errc() && end.ptr == last;
-  if (!read || !(interval.start >= 0 && interval.start < interval.end && interval.end <= 1)) {
+  if (!read || !interval.is_valid()) {
     throw CLI::ValidationError("--guidance-interval is `" + text +
                                "`; expected START,END, two numbers from 0 to 1, the first below the second");
   }

@@ -24,8 +24,8 @@ constexpr std::array<std::string_view, 7> kMethods = {"GET", "HEAD", "POST", "OP
 constexpr char kOther[] = "other";
 
 // From a status page to an image generated on a CPU.
-const prometheus::Histogram::BucketBoundaries kRequestSeconds = {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
-                                                                 5,     10,   30,   60,  120,  300, 600, 1800};
+const prometheus::Histogram::BucketBoundaries kHttpRequestSeconds = {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
+                                                                     5,     10,   30,   60,  120,  300, 600, 1800};
 
 std::string method_label(std::string_view method) {
   return std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end() ? kOther : std::string(method);
@@ -134,7 +134,7 @@ void PrometheusMetrics::count_request(std::string_view route, std::string_view m
   const std::string path = route.empty() ? kOther : std::string(route);
   http_->requests.Add({{"route", path}, {"method", method_label(method)}, {"status", std::to_string(status)}})
       .Increment();
-  http_->seconds.Add({{"route", path}}, kRequestSeconds).Observe(seconds);
+  http_->seconds.Add({{"route", path}}, kHttpRequestSeconds).Observe(seconds);
 }
 
 std::string PrometheusMetrics::text() {

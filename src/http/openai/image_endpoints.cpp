@@ -30,7 +30,7 @@ HttpFailure shutting_down() {
   return HttpFailure(http_error(Error(ErrorCode::kUnavailable, "The server is shutting down.")));
 }
 
-void check_encoding(const RequestHead& head) {
+void check_content_encoding(const RequestHead& head) {
   const auto* encoding = head.headers.find("Content-Encoding");
   if (encoding && !equal_ignoring_case(*encoding, "identity")) {
     HttpError error{
@@ -161,7 +161,7 @@ ImageRequest ImageEndpoints::read_request(ImageTask task, const ImageUpload& upl
 void ImageEndpoints::check_accepting(const RequestHead& head) const {
   if (shutting_down_) throw shutting_down();
   if (options_.download) check_download(*options_.download);
-  check_encoding(head);
+  check_content_encoding(head);
 }
 
 PreparedRequest ImageEndpoints::prepare(ImageTask task, const ImageUpload& body, const Headers& headers,

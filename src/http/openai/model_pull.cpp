@@ -20,8 +20,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kPollInterval{100};
-constexpr milliseconds kMaxWaitForStart{10'000};  // for a failure that can have a status of its own
+constexpr milliseconds kPullPollInterval{100};
+constexpr milliseconds kMaxWaitForPull{10'000};  // for a failure that can have a status of its own
 constexpr std::size_t kMaxNameChars = 1024;
 
 struct PullRequest {
@@ -141,7 +141,7 @@ void stream_pull(Task& task, BodyWriter& body, RequestRecord& record) {
   EventWriter events(body);
   std::uint64_t sent = 0;
   bool any_sent = false, connected = true;
-  for (auto news = task.wait_for(milliseconds(0)); connected && !news.ended; news = task.wait_for(kPollInterval)) {
+  for (auto news = task.wait_for(milliseconds(0)); connected && !news.ended; news = task.wait_for(kPullPollInterval)) {
     if (news.total > 0 && (!any_sent || news.done != sent)) {
       connected = events.send("model_pull.progress",
                               without_braces(json_text({{"done_bytes", news.done}, {"total_bytes", news.total}})));
@@ -178,11 +178,11 @@ std::optional<Response> ModelPulls::pull(Client& client, RequestRecord& record) 
     busy_ = false;
     throw;
   }
-  const auto until = Clock::now() + kMaxWaitForStart;
+  const auto until = Clock::now() + kMaxWaitForPull;
   auto news = task->wait_for(milliseconds(0));
   while (!news.ended && (!asked.stream || (news.total == 0 && Clock::now() < until))) {
     if (client.gone()) return std::nullopt;
-    news = task->wait_for(kPollInterval);
+    news = task->wait_for(kPullPollInterval);
   }
   if (news.ended) {
     const auto pulled = task->result();

@@ -210,7 +210,7 @@ void Connection::respond(httplib::Response& response, const httplib::ContentRead
   if (head_.method != "HEAD" && response_->status != 204) response.body = std::move(response_->body);
 }
 
-// HTTP/1.0 knows no chunks: the body ends with the connection.
+// HTTP/1.0 has no chunked encoding: the body ends with the connection.
 void Connection::stream_body(httplib::Response& response) {
   const auto provide = [this](std::size_t, httplib::DataSink& sink) {
     StreamedBody body(sink, stream_);

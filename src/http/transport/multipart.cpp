@@ -15,7 +15,7 @@ constexpr std::size_t kMaxPadding = 256;  // spaces and tabs after a delimiter
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 
-ProtocolError malformed(std::string message, std::string param = {}) {
+ProtocolError malformed_form(std::string message, std::string param = {}) {
   return ProtocolError({.status = 400, .message = std::move(message), .part = std::move(param)});
 }
 
@@ -44,7 +44,7 @@ std::string unescape(std::string_view quoted) {
 std::string take_quoted(std::string_view& text) {
   std::size_t end = 1;
   while (end < text.size() && text[end] != '"') end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
-  if (end >= text.size()) throw malformed("A quoted value in a header of the form has no closing quote.");
+  if (end >= text.size()) throw malformed_form("A quoted value in a header of the form has no closing quote.");
   auto value = unescape(text.substr(1, end - 1));
   text.remove_prefix(end + 1);
   return value;
@@ -59,16 +59,17 @@ std::string take_token(std::string_view& text) {
 }
 
 // The parameters after the first semicolon of a header's value.
-std::vector<Parameter> parameters_of(std::string_view value) {
+std::vector<Parameter> header_parameters(std::string_view value) {
   std::vector<Parameter> parameters;
   value.remove_prefix(std::min(value.find(';'), value.size()));
   while (!value.empty()) {
     value = trimmed(value);
-    if (!value.starts_with(';')) throw malformed("A header of the form has other text where a semicolon is expected.");
+    if (!value.starts_with(';'))
+      throw malformed_form("A header of the form has other text where a semicolon is expected.");
     value = trimmed(value.substr(1));
     if (value.empty()) break;
     const auto equals = value.find('=');
-    if (equals == std::string_view::npos) throw malformed("A header of the form has a parameter without a value.");
+    if (equals == std::string_view::npos) throw malformed_form("A header of the form has a parameter without a value.");
     const auto name = trimmed(value.substr(0, equals));
     value = trimmed(value.substr(equals + 1));
     parameters.push_back({name, value.starts_with('"') ? take_quoted(value) : take_token(value)});
@@ -86,7 +87,7 @@ std::optional<std::string> sole_parameter(const std::vector<Parameter>& paramete
   std::optional<std::string> found;
   for (const auto& parameter : parameters) {
     if (!equal_ignoring_case(parameter.name, name)) continue;
-    if (found) throw malformed(concat("A header of the form has the parameter ", quote(name), " twice."));
+    if (found) throw malformed_form(concat("A header of the form has the parameter ", quote(name), " twice."));
     found = parameter.value;
   }
   return found;
@@ -99,11 +100,11 @@ bool is_boundary_char(char c) {
 
 FormPart read_disposition(std::string_view disposition) {
   if (!equal_ignoring_case(first_word(disposition), "form-data")) {
-    throw malformed("A part of the form is not form-data.");
+    throw malformed_form("A part of the form is not form-data.");
   }
-  const auto parameters = parameters_of(disposition);
+  const auto parameters = header_parameters(disposition);
   const auto name = sole_parameter(parameters, "name");
-  if (!name || name->empty()) throw malformed("A part of the form has no name.");
+  if (!name || name->empty()) throw malformed_form("A part of the form has no name.");
   const bool has_file_name = std::any_of(parameters.begin(), parameters.end(), [](const Parameter& parameter) {
     const bool is_file_name =
         equal_ignoring_case(parameter.name, "filename") || equal_ignoring_case(parameter.name, "filename*");
@@ -112,23 +113,23 @@ FormPart read_disposition(std::string_view disposition) {
   return {.name = *name, .content = {}, .has_file_name = has_file_name};
 }
 
-void check_encoding(std::string_view encoding, const std::string& name) {
+void check_transfer_encoding(std::string_view encoding, const std::string& name) {
   for (const char* plain : {"binary", "8bit", "7bit"}) {
     if (equal_ignoring_case(encoding, plain)) return;
   }
-  throw malformed(concat("The part ", quote(name), " of the form has the transfer encoding ", quote(encoding),
-                         "; only binary, 8bit and 7bit are supported."),
-                  name);
+  throw malformed_form(concat("The part ", quote(name), " of the form has the transfer encoding ", quote(encoding),
+                              "; only binary, 8bit and 7bit are supported."),
+                       name);
 }
 
 }  // namespace
 
 std::optional<std::string> form_boundary(std::string_view content_type) {
   if (!equal_ignoring_case(first_word(content_type), "multipart/form-data")) return std::nullopt;
-  const auto boundary = sole_parameter(parameters_of(content_type), "boundary");
+  const auto boundary = sole_parameter(header_parameters(content_type), "boundary");
   if (!boundary || boundary->empty() || boundary->size() > kMaxBoundary || boundary->ends_with(' ') ||
       !std::all_of(boundary->begin(), boundary->end(), is_boundary_char)) {
-    throw malformed("The Content-Type multipart/form-data needs a boundary of 1 to 70 characters.");
+    throw malformed_form("The Content-Type multipart/form-data needs a boundary of 1 to 70 characters.");
   }
   return boundary;
 }
@@ -177,7 +178,7 @@ bool MultipartReader::end_delimiter() {
     return true;
   }
   const auto end = std::min(buffer_.find_first_not_of(" \t"), buffer_.size());
-  if (end > kMaxPadding) throw malformed("There are too many spaces after a boundary of the form.");
+  if (end > kMaxPadding) throw malformed_form("There are too many spaces after a boundary of the form.");
   if (buffer_.size() < end + kLineEnd.size()) return false;
   // The boundary with more behind it is content: a file may have a line that only begins with the boundary.
   if (buffer_.compare(end, kLineEnd.size(), kLineEnd) != 0) {
@@ -193,7 +194,7 @@ bool MultipartReader::end_delimiter() {
 bool MultipartReader::read_header() {
   const auto end = buffer_.starts_with(kLineEnd) ? 0 : buffer_.find(kHeaderEnd);
   if (std::min(end, buffer_.size()) > limits_.max_header_bytes) {
-    throw malformed(concat("A part's headers have more than ", limits_.max_header_bytes, " bytes."));
+    throw malformed_form(concat("A part's headers have more than ", limits_.max_header_bytes, " bytes."));
   }
   if (end == std::string::npos) return false;
   begin_part(std::string_view(buffer_).substr(0, end));
@@ -204,7 +205,7 @@ bool MultipartReader::read_header() {
 
 void MultipartReader::begin_part(std::string_view header) {
   if (parts_.size() == limits_.max_parts) {
-    throw malformed(concat("The form has more than ", limits_.max_parts, " parts."));
+    throw malformed_form(concat("The form has more than ", limits_.max_parts, " parts."));
   }
   std::optional<FormPart> part;
   std::string_view encoding;
@@ -212,15 +213,15 @@ void MultipartReader::begin_part(std::string_view header) {
     const auto line = header.substr(0, header.find(kLineEnd));
     header.remove_prefix(std::min(line.size() + kLineEnd.size(), header.size()));
     const auto colon = line.find(':');
-    if (colon == std::string_view::npos) throw malformed("A header of the form has no colon.");
+    if (colon == std::string_view::npos) throw malformed_form("A header of the form has no colon.");
     const auto field = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
     if (equal_ignoring_case(field, "Content-Transfer-Encoding")) encoding = value;
     if (!equal_ignoring_case(field, "Content-Disposition")) continue;
-    if (part) throw malformed("A part of the form has two Content-Dispositions.");
+    if (part) throw malformed_form("A part of the form has two Content-Dispositions.");
     part = read_disposition(value);
   }
-  if (!part) throw malformed("A part of the form has no Content-Disposition.");
-  if (!encoding.empty()) check_encoding(encoding, part->name);
+  if (!part) throw malformed_form("A part of the form has no Content-Disposition.");
+  if (!encoding.empty()) check_transfer_encoding(encoding, part->name);
   in_file_ = limits_.is_file != nullptr && limits_.is_file(part->name);
   parts_.push_back(std::move(*part));
 }
@@ -240,8 +241,8 @@ void MultipartReader::add_content(std::string_view piece) {
 }
 
 std::vector<FormPart> MultipartReader::finish() {
-  if (state_ == State::kPreamble) throw malformed("The boundary that the Content-Type names is not in the body.");
-  if (state_ != State::kEpilogue) throw malformed("The form ends before its last boundary.");
+  if (state_ == State::kPreamble) throw malformed_form("The boundary that the Content-Type names is not in the body.");
+  if (state_ != State::kEpilogue) throw malformed_form("The form ends before its last boundary.");
   return std::move(parts_);
 }
 

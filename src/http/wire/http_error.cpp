@@ -16,7 +16,7 @@ enum class Retry {
   kNever,  // the same request would fail again, and SDKs would send it three times
 };
 
-struct Row {
+struct ErrorRow {
   ErrorCode code;
   int status;
   const char* type;
@@ -25,7 +25,7 @@ struct Row {
 };
 
 // One row per ErrorCode, in the order of the enumeration.
-constexpr Row kRows[] = {
+constexpr ErrorRow kErrorRows[] = {
     {ErrorCode::kInvalidArgument, 400, kInvalidRequest, "invalid_value", Retry::kUsual},
     {ErrorCode::kNotFound, 404, kInvalidRequest, "model_not_found", Retry::kUsual},
     {ErrorCode::kUnsupported, 400, kInvalidRequest, "unsupported_parameter", Retry::kUsual},
@@ -46,7 +46,7 @@ std::string wire_name(const std::string& param) {
   return param;
 }
 
-HttpError from_row(const Row& row, const Error& error, const std::string& retry_after = kRetryAfterSeconds) {
+HttpError from_row(const ErrorRow& row, const Error& error, const std::string& retry_after = kRetryAfterSeconds) {
   HttpError result{.status = row.status,
                    .message = error.what(),
                    .type = row.type,
@@ -65,7 +65,7 @@ ordered_json string_or_null(const std::string& text) {
 
 HttpError http_error(const Error& error, const std::optional<std::string>& retry_after) {
   if (error.code() == ErrorCode::kInternal) return unexpected_error(error.what());
-  const auto& row = kRows[static_cast<std::size_t>(error.code())];
+  const auto& row = kErrorRows[static_cast<std::size_t>(error.code())];
   auto result = from_row(row, error, retry_after.value_or(kRetryAfterSeconds));
   if (error.code() == ErrorCode::kNotFound && result.param.empty()) result.param = "model";
   return result;
@@ -103,7 +103,7 @@ HttpError protocol_error(const ProtocolError& error) {
   const auto& reason = error.reason();
   HttpError result{.status = reason.status, .message = reason.message, .param = reason.part, .close = reason.close};
   if (reason.status == 429) {
-    const auto& row = kRows[static_cast<std::size_t>(ErrorCode::kResourceExhausted)];
+    const auto& row = kErrorRows[static_cast<std::size_t>(ErrorCode::kResourceExhausted)];
     result.type = row.type;
     result.code = row.wire_code;
     result.headers.add("retry-after", kRetryAfterSeconds);

@@ -15,12 +15,12 @@ namespace {
 
 using nlohmann::json;
 
-HttpFailure refuse(std::string message) {
+HttpFailure invalid_json(std::string message) {
   return HttpFailure({.status = 400, .message = std::move(message)});
 }
 
 HttpFailure not_json(std::size_t byte) {
-  return refuse(concat("The request's body is not valid JSON in UTF-8: the fault is at byte ", byte, "."));
+  return invalid_json(concat("The request's body is not valid JSON in UTF-8: the fault is at byte ", byte, "."));
 }
 
 /// Builds the value that the parser reports. It throws instead of returning false, so that parsing ends at once.
@@ -45,7 +45,7 @@ class ValueBuilder final : public nlohmann::json_sax<json> {
   bool end_array() override { return close(); }
   bool parse_error(std::size_t position, const std::string&, const json::exception& error) override {
     if (dynamic_cast<const json::out_of_range*>(&error)) {
-      throw refuse("The request's body holds a number that is out of range.");
+      throw invalid_json("The request's body holds a number that is out of range.");
     }
     throw not_json(position);
   }
@@ -59,7 +59,7 @@ class ValueBuilder final : public nlohmann::json_sax<json> {
   // An element's address is stable while it is open, because nothing is added to the list around it meanwhile.
   json& place(json value) {
     if (++values_ > kMaxJsonValues) {
-      throw refuse(concat("The JSON body has more than ", kMaxJsonValues, " values."));
+      throw invalid_json(concat("The JSON body has more than ", kMaxJsonValues, " values."));
     }
     if (open_.empty()) return root_ = std::move(value);
     if (!open_.back()->is_array()) return *member_ = std::move(value);
@@ -69,7 +69,7 @@ class ValueBuilder final : public nlohmann::json_sax<json> {
 
   bool open(json value) {
     if (open_.size() >= static_cast<std::size_t>(kMaxJsonDepth)) {
-      throw refuse(concat("The JSON body is nested deeper than ", kMaxJsonDepth, " levels."));
+      throw invalid_json(concat("The JSON body is nested deeper than ", kMaxJsonDepth, " levels."));
     }
     open_.push_back(&place(std::move(value)));
     return true;
@@ -95,12 +95,12 @@ json parse(std::string_view text) {
 }  // namespace
 
 json parse_json_object(std::string_view text) {
-  if (text.empty()) throw refuse("The request has no body; expected a JSON object.");
+  if (text.empty()) throw invalid_json("The request has no body; expected a JSON object.");
   // The parser takes a NUL byte for the end of its input and would ignore what follows it.
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) throw not_json(nul + 1);
   auto body = parse(text);
   if (!body.is_object())
-    throw refuse(concat("The request's body must be a JSON object, not a JSON ", body.type_name(), "."));
+    throw invalid_json(concat("The request's body must be a JSON object, not a JSON ", body.type_name(), "."));
   return body;
 }
 

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kGroupSize = 32;
 
-ResnetCondNormOptions resnet_options(const UNet2DConditionConfig& config, std::int64_t in_channels,
-                                     std::int64_t hidden_channels, std::int64_t out_channels) {
+ResnetCondNormOptions k_resnet_options(const UNet2DConditionConfig& config, std::int64_t in_channels,
+                                       std::int64_t hidden_channels, std::int64_t out_channels) {
   return {.in_channels = in_channels,
           .hidden_channels = hidden_channels,
           .out_channels = out_channels,
@@ -39,7 +39,7 @@ KDownBlock::KDownBlock(const ModuleScope& scope, const UNet2DConditionConfig& co
   const bool last = level + 1 == config.levels.size();
   for (std::int64_t i = 0; i < here.layers; ++i) {
     const auto in_channels = i == 0 && level > 0 ? config.levels[level - 1].channels : here.channels;
-    resnets_.emplace_back(scope / "resnets" / i, resnet_options(config, in_channels, here.channels, here.channels));
+    resnets_.emplace_back(scope / "resnets" / i, k_resnet_options(config, in_channels, here.channels, here.channels));
     if (here.down_attention) {
       attentions_.emplace_back(scope / "attentions" / i,
                                attention_options(config, here, here.channels, /*self_attention=*/last));
@@ -67,7 +67,7 @@ KUpBlock::KUpBlock(const ModuleScope& scope, const UNet2DConditionConfig& config
     const auto in_channels = i > 0 || first ? channels : 2 * channels;
     const auto out_channels = i + 1 == here.layers ? finer : channels;
     // With attention the width changes in the block's last convolution; without attention in the one before.
-    auto options = resnet_options(config, in_channels, here.up_attention ? channels : out_channels, out_channels);
+    auto options = k_resnet_options(config, in_channels, here.up_attention ? channels : out_channels, out_channels);
     options.hidden_groups = channels / kGroupSize;
     resnets_.emplace_back(scope / "resnets" / i, options);
     if (here.up_attention) {

@@ -177,10 +177,10 @@ void DiffusionPipeline::check(const GenerationRequest& request) const {
 }
 
 void DiffusionPipeline::check_guidance_interval(const GenerationRequest& request) const {
-  const auto& [start, end] = *request.guidance_interval;
-  if (!(start >= 0 && start < end && end <= 1)) {
-    reject_field("guidance_interval",
-                 concat("is [", start, ", ", end, "], expected two numbers from 0 to 1, the first below the second"));
+  const auto& interval = *request.guidance_interval;
+  if (!interval.is_valid()) {
+    reject_field("guidance_interval", concat("is [", interval.start, ", ", interval.end,
+                                             "], expected two numbers from 0 to 1, the first below the second"));
   }
   const bool guided = std::ranges::any_of(parts_.denoisers, [&](const Denoiser& denoiser) {
     return parts_.start->guidance(request, row_guidance_scale(request), *denoiser.model) == Guidance::kOn;

@@ -1,4 +1,5 @@
 // DEIS: Zhang and Chen 2022 (arXiv:2204.13902).
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/scalar_tensor.h>
 

@@ -1,4 +1,5 @@
 // Euler: Karras et al. 2022 (arXiv:2206.00364).
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/log.h>
 

@@ -1,4 +1,6 @@
 // Heun for flow matching: Karras et al. 2022 (arXiv:2206.00364), on the noise levels of flow matching.
+#include <ATen/TensorOperators.h>
+
 #include "schedulers/algorithms/algorithms.h"
 #include "schedulers/schedule/flow_schedule.h"
 #include "schedulers/schedule/k_diffusion_schedule.h"

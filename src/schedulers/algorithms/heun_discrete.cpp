@@ -1,4 +1,5 @@
 // Heun: Karras et al. 2022 (arXiv:2206.00364).
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/clamp.h>
 
 #include <utility>

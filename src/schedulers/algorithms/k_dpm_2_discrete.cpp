@@ -1,4 +1,5 @@
 // DPM2, after Crowson's k-diffusion.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/lerp.h>
 #include <ATen/ops/log.h>

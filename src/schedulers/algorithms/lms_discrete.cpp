@@ -1,4 +1,6 @@
 // LMS, after Crowson's k-diffusion.
+#include <ATen/TensorOperators.h>
+
 #include <algorithm>
 #include <span>
 

@@ -1,4 +1,5 @@
 // UniPC: Zhao et al. 2023 (arXiv:2302.04867).
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/expm1.h>
 #include <ATen/ops/linalg_solve_ex.h>

@@ -2,7 +2,7 @@
 #include "tokenizers/unigram/precompiled_charsmap.h"
 
 #include "core/text.h"
-#include "easel/error.h"
+#include "tokenizers/corrupt_data.h"
 #include "tokenizers/unicode_segments.h"
 #include "tokenizers/unicode_text.h"
 
@@ -25,10 +25,6 @@ std::size_t offset(std::uint32_t unit) {
   return std::size_t{unit >> 10} << ((unit & (1u << 9)) >> 6);
 }
 
-Error corrupt(const std::string& message) {
-  return Error(ErrorCode::kCorruptData, message);
-}
-
 std::size_t code_point_length(std::string_view text, std::size_t begin) {
   std::size_t end = begin + 1;
   while (end < text.size() && is_utf8_continuation(text[end])) ++end;
@@ -44,26 +40,27 @@ PrecompiledCharsmap::PrecompiledCharsmap(std::string_view bytes, const std::stri
     for (std::size_t k = 4; k-- > 0;) word = word << 8 | static_cast<unsigned char>(bytes[i + k]);
     return word;
   };
-  if (bytes.size() < 4) throw corrupt(concat(where, " has ", bytes.size(), " bytes, expected the size of a trie"));
+  if (bytes.size() < 4) throw corrupt_data(concat(where, " has ", bytes.size(), " bytes, expected the size of a trie"));
   const std::size_t size = word_at(0);
   if (size > bytes.size() - 4 || size == 0 || size % (4 * kBlock) != 0) {
-    throw corrupt(concat(where, ": the trie has ", size, " of the table's ", bytes.size(),
-                         " bytes, expected a multiple of ", 4 * kBlock, " that leaves room for the replacements"));
+    throw corrupt_data(concat(where, ": the trie has ", size, " of the table's ", bytes.size(),
+                              " bytes, expected a multiple of ", 4 * kBlock, " that leaves room for the replacements"));
   }
   for (std::size_t i = 4; i < 4 + size; i += 4) units_.push_back(word_at(i));
   replacements_ = bytes.substr(4 + size);
   if (replacements_.empty() || replacements_.back() != '\0') {
-    throw corrupt(concat(where, ": the replacements do not end with a zero byte"));
+    throw corrupt_data(concat(where, ": the replacements do not end with a zero byte"));
   }
-  if (to_valid_utf8(replacements_) != replacements_) throw corrupt(concat(where, ": the replacements are not UTF-8"));
+  if (to_valid_utf8(replacements_) != replacements_)
+    throw corrupt_data(concat(where, ": the replacements are not UTF-8"));
   check_trie(where);
 }
 
 void PrecompiledCharsmap::check_leaf(std::size_t unit, const std::string& where) const {
   const auto value = units_[unit] & ~kLeafBit;
   if ((units_[unit] & kLeafBit) == 0 || value >= replacements_.size() || is_utf8_continuation(replacements_[value])) {
-    throw corrupt(concat(where, ": unit ", unit, " of the trie is ", units_[unit],
-                         ", expected the offset of a replacement, below ", replacements_.size()));
+    throw corrupt_data(concat(where, ": unit ", unit, " of the trie is ", units_[unit],
+                              ", expected the offset of a replacement, below ", replacements_.size()));
   }
 }
 
@@ -79,11 +76,12 @@ void PrecompiledCharsmap::check_trie(const std::string& where) const {
   const auto enter = [&](std::size_t unit) {
     const auto base = unit ^ offset(units_[unit]);
     if (base >= units_.size()) {
-      throw corrupt(
+      throw corrupt_data(
           concat(where, ": unit ", unit, " of the trie leads to ", base, ", expected less than ", units_.size()));
     }
     if (unit != 0 && has_leaf(units_[unit])) check_leaf(base, where);
-    if (states[base] == State::kOpen) throw corrupt(concat(where, ": unit ", unit, " of the trie closes a circle"));
+    if (states[base] == State::kOpen)
+      throw corrupt_data(concat(where, ": unit ", unit, " of the trie closes a circle"));
     if (states[base] == State::kDone) return;
     states[base] = State::kOpen;
     stack.push_back({base, 1});
@@ -150,14 +148,14 @@ std::string identity_charsmap() {
 std::string decode_charsmap_base64(std::string_view text, const std::string& where) {
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   constexpr std::size_t kNotFound = std::string_view::npos;
-  if (text.size() % 4 != 0) throw corrupt(concat(where, " has ", text.size(), " characters, expected base64"));
+  if (text.size() % 4 != 0) throw corrupt_data(concat(where, " has ", text.size(), " characters, expected base64"));
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   std::string bytes;
   bytes.reserve(text.size() / 4 * 3);
   std::uint32_t bits = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto value = i + padding >= text.size() ? 0 : kAlphabet.find(text[i]);
-    if (value == kNotFound) throw corrupt(concat(where, ": character ", i + 1, " is not base64"));
+    if (value == kNotFound) throw corrupt_data(concat(where, ": character ", i + 1, " is not base64"));
     bits = bits << 6 | static_cast<std::uint32_t>(value);
     if (i % 4 != 3) continue;
     for (unsigned shift = 24; shift > 0; shift -= 8) bytes += static_cast<char>(bits >> (shift - 8));

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kSpace = "\u2581";
 constexpr TokenId kPad = 0;
-constexpr TokenId kEndOfText = 1;
+constexpr TokenId kEndOfTextId = 1;
 constexpr TokenId kUnknown = 2;
 constexpr std::int64_t kMaxSentinels = 1000;
 
@@ -24,7 +24,7 @@ std::string sentinel(std::int64_t i) {
 }
 
 /// The vocabulary with its sentinels, which spiece.model does not contain. When a folder has both files, they agree.
-UnigramVocabulary read_vocabulary(AddedTokenSources& sources, std::int64_t sentinels) {
+UnigramVocabulary read_pieces(AddedTokenSources& sources, std::int64_t sentinels) {
   constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
   const auto model = concat(sources.folder, "/spiece.model");
   if (path_exists(model)) {
@@ -38,11 +38,11 @@ UnigramVocabulary read_vocabulary(AddedTokenSources& sources, std::int64_t senti
   if (!path_exists(file)) {
     throw Error(ErrorCode::kNotFound, concat(sources.name, " has neither spiece.model nor tokenizer.json"));
   }
-  const auto json = Config::read_file(file, where);
-  const auto added = json.object().value("added_tokens", nlohmann::json::array());
+  const auto tokenizer = Config::read_file(file, where);
+  const auto added = tokenizer.object().value("added_tokens", nlohmann::json::array());
   if (!added.is_array()) throw Error(ErrorCode::kCorruptData, concat(where, ": `added_tokens` is not a list"));
   sources.from_tokenizer_json.assign(added.begin(), added.end());
-  return read_unigram_json(json.object(), where);
+  return read_unigram_json(tokenizer.object(), where);
 }
 
 void check_special_tokens(const AddedTokenSources& sources, const UnigramVocabulary& vocabulary) {
@@ -50,7 +50,7 @@ void check_special_tokens(const AddedTokenSources& sources, const UnigramVocabul
     const char* key;
     const char* text;
     TokenId id;
-  } kExpected[] = {{"pad_token", "<pad>", kPad}, {"eos_token", "</s>", kEndOfText}, {"unk_token", "<unk>", kUnknown}};
+  } kExpected[] = {{"pad_token", "<pad>", kPad}, {"eos_token", "</s>", kEndOfTextId}, {"unk_token", "<unk>", kUnknown}};
   for (const auto& [key, text, id] : kExpected) {
     const auto found = special_token(sources, key).value_or(text);
     if (found != text) {
@@ -87,7 +87,7 @@ T5Tokenizer::T5Tokenizer(const std::string& folder, std::int64_t vocab_size) {
     throw Error(ErrorCode::kUnsupported,
                 concat(sources.config.where(), ": `extra_ids` is ", sentinels, ", expected 0 to ", kMaxSentinels));
   }
-  const auto vocabulary = read_vocabulary(sources, sentinels);
+  const auto vocabulary = read_pieces(sources, sentinels);
   check_special_tokens(sources, vocabulary);
   encoder_ = std::make_unique<UnigramEncoder>(vocabulary, kUnknown);
 
@@ -142,7 +142,7 @@ EncodedText T5Tokenizer::encode(std::string_view text, std::int64_t max_length) 
   const auto capacity = check_max_length(max_length) - 1;  // without the end of the text
   EncodedText encoded{.input_ids = {}, .token_count = 0, .truncated = ids.size() > capacity};
   if (encoded.truncated) ids.resize(capacity);
-  ids.push_back(kEndOfText);
+  ids.push_back(kEndOfTextId);
   encoded.token_count = ids.size();
   ids.resize(capacity + 1, kPad);
   encoded.input_ids = std::move(ids);

@@ -34,7 +34,7 @@ std::uint64_t character_key(std::string_view character) {
   return key;
 }
 
-std::uint64_t pair_key(std::string_view left, std::string_view right) {
+std::uint64_t character_pair_key(std::string_view left, std::string_view right) {
   return character_key(left) << 32 | character_key(right);
 }
 
@@ -53,17 +53,17 @@ void for_each_pair(std::string_view text, Visit visit) {
 /// The pieces as a serialised ModelProto that takes a word as it is: without normalisation, with every piece but the
 /// unknown one as an ordinary piece.
 std::string library_model(const std::vector<UnigramPiece>& pieces, TokenId unknown) {
-  constexpr std::uint64_t kNormal = 1, kUnknown = 2, kUnigram = 1;
+  constexpr std::uint64_t kNormalPiece = 1, kUnknownPiece = 2, kUnigramModel = 1;
   std::string model;
   for (std::size_t id = 0; id < pieces.size(); ++id) {
     std::string piece;
     append_protobuf_bytes(piece, 1, pieces[id].text);
     append_protobuf_float(piece, 2, static_cast<float>(pieces[id].score));
-    append_protobuf_varint(piece, 3, static_cast<TokenId>(id) == unknown ? kUnknown : kNormal);
+    append_protobuf_varint(piece, 3, static_cast<TokenId>(id) == unknown ? kUnknownPiece : kNormalPiece);
     append_protobuf_bytes(model, 1, piece);
   }
   std::string trainer_spec;
-  append_protobuf_varint(trainer_spec, 3, kUnigram);
+  append_protobuf_varint(trainer_spec, 3, kUnigramModel);
   append_protobuf_bytes(model, 2, trainer_spec);
   std::string normalizer_spec;
   append_protobuf_bytes(normalizer_spec, 2, identity_charsmap());
@@ -114,7 +114,7 @@ void UnigramEncoder::find_dominant_pieces() {
   dominant_.resize(pieces_.size());
   for (std::size_t id = 0; id < pieces_.size(); ++id) {
     const auto& [text, score, added] = pieces_[id];
-    for_each_pair(text, [&](auto left, auto right) { neighbours_.insert(pair_key(left, right)); });
+    for_each_pair(text, [&](auto left, auto right) { neighbours_.insert(character_pair_key(left, right)); });
     if (count_code_points(text) > kMaxLibraryCharacters || static_cast<TokenId>(id) == unknown_) continue;
     const auto otherwise = best_paths(text, /*whole_piece_allowed=*/false).back();
     dominant_[id] = !otherwise.reached || score - otherwise.score > margin;
@@ -210,7 +210,7 @@ bool UnigramEncoder::routes_agree(std::string_view word) const {
   std::size_t begin = 0;
   bool certain = !word.empty();
   for_each_pair(word, [&](std::string_view left, std::string_view right) {
-    if (!certain || neighbours_.contains(pair_key(left, right))) return;
+    if (!certain || neighbours_.contains(character_pair_key(left, right))) return;
     const auto end = static_cast<std::size_t>(right.data() - word.data());
     certain = is_certain(word.substr(begin, end - begin));
     begin = end;

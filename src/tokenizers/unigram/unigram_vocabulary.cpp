@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "tokenizers/corrupt_data.h"
 #include "tokenizers/unicode_text.h"
 #include "tokenizers/unigram/precompiled_charsmap.h"
 #include "tokenizers/unigram/protobuf_reader.h"
@@ -32,10 +33,6 @@ constexpr std::uint64_t kPrecompiledCharsmap = 2;  // of the normalizer spec
 constexpr std::uint64_t kUnigram = 1;
 constexpr std::uint64_t kUserDefined = 4;
 
-Error corrupt(const std::string& message) {
-  return Error(ErrorCode::kCorruptData, message);
-}
-
 /// The last value of a field, as protocol buffers read a field that is there more than once.
 std::optional<ProtobufField> last_field(std::string_view message, std::uint64_t number, const std::string& where) {
   std::optional<ProtobufField> found;
@@ -55,7 +52,8 @@ std::string select_fields(std::string_view bytes, const std::string& where) {
   ProtobufReader reader(bytes, where);
   while (const auto field = reader.next()) {
     if (field->number > kNormalizerSpec) continue;
-    if (!field->has_length) throw corrupt(concat(where, ": field ", field->number, " is a number, expected a message"));
+    if (!field->has_length)
+      throw corrupt_data(concat(where, ": field ", field->number, " is a number, expected a message"));
     if (field->number == kTrainerSpec) {
       const auto type = last_field(field->bytes, kModelType, concat(where, ": trainer_spec"));
       if (type && type->value != kUnigram) {
@@ -70,7 +68,7 @@ std::string select_fields(std::string_view bytes, const std::string& where) {
       if (type && type->value == kUserDefined) {
         throw Error(ErrorCode::kUnsupported, concat(name, " is a user-defined symbol"));
       }
-      if (pieces > kMaxPieces) throw corrupt(concat(where, " has more than ", kMaxPieces, " pieces"));
+      if (pieces > kMaxPieces) throw corrupt_data(concat(where, " has more than ", kMaxPieces, " pieces"));
     } else {
       const auto charsmap = last_field(field->bytes, kPrecompiledCharsmap, concat(where, ": normalizer_spec"));
       has_charsmap = has_charsmap || (charsmap && !charsmap->bytes.empty());
@@ -94,7 +92,7 @@ void load(sentencepiece::SentencePieceProcessor& processor, const std::string& m
   } catch (const std::exception& error) {  // of the trie, for pieces that it cannot hold
     message = error.what();
   }
-  throw corrupt(concat(where, " is not a sentencepiece model: ", message));
+  throw corrupt_data(concat(where, " is not a sentencepiece model: ", message));
 }
 
 std::string charsmap_of(const sentencepiece::SentencePieceProcessor& processor, const std::string& where) {
@@ -113,12 +111,12 @@ void check_piece(const UnigramPiece& piece, std::size_t id, const std::string& w
   const bool valid = !text.empty() && text.size() <= kMaxPieceBytes && text.find('\0') == std::string::npos &&
                      to_valid_utf8(text) == text;
   if (!valid) {
-    throw corrupt(concat(where, ": the text of piece ", id, " is ", text.size(), " bytes, expected UTF-8 of 1 to ",
-                         kMaxPieceBytes, " bytes without zeros"));
+    throw corrupt_data(concat(where, ": the text of piece ", id, " is ", text.size(), " bytes, expected UTF-8 of 1 to ",
+                              kMaxPieceBytes, " bytes without zeros"));
   }
   if (!std::isfinite(piece.score) || piece.score > 0) {
-    throw corrupt(concat(where, ": the score of piece ", id, ", `", text, "`, is ", piece.score,
-                         ", expected the logarithm of a probability"));
+    throw corrupt_data(concat(where, ": the score of piece ", id, ", `", text, "`, is ", piece.score,
+                              ", expected the logarithm of a probability"));
   }
 }
 
@@ -128,7 +126,7 @@ std::string charsmap_of(const json& normalizer, const std::string& where) {
   const json* list = &normalizer;
   if (normalizer.value("type", json()) == "Sequence") {
     if (!normalizer.contains("normalizers") || !normalizer["normalizers"].is_array()) {
-      throw corrupt(concat(where, ": `normalizer.normalizers` is not a list"));
+      throw corrupt_data(concat(where, ": `normalizer.normalizers` is not a list"));
     }
     list = &normalizer["normalizers"];
   }
@@ -137,7 +135,7 @@ std::string charsmap_of(const json& normalizer, const std::string& where) {
     const json charsmap = one.value("precompiled_charsmap", json());
     if (charsmap.is_null()) return {};
     if (!charsmap.is_string()) {
-      throw corrupt(concat(where, ": `precompiled_charsmap` is ", charsmap.type_name(), ", expected a string"));
+      throw corrupt_data(concat(where, ": `precompiled_charsmap` is ", charsmap.type_name(), ", expected a string"));
     }
     return decode_charsmap_base64(charsmap.get_ref<const std::string&>(), concat(where, ": `precompiled_charsmap`"));
   };
@@ -168,27 +166,29 @@ UnigramVocabulary parse_sentencepiece_model(std::string_view bytes, const std::s
 
 UnigramVocabulary read_unigram_json(const json& file, const std::string& where) {
   const json model = file.value("model", json());
-  if (!model.is_object()) throw corrupt(concat(where, ": `model` is missing"));
+  if (!model.is_object()) throw corrupt_data(concat(where, ": `model` is missing"));
   const json type = model.value("type", json("Unigram"));
   if (type != "Unigram") {
     throw Error(ErrorCode::kUnsupported, concat(where, ": `model.type` is ", type.dump(), ", supported: \"Unigram\""));
   }
   const json vocab = model.value("vocab", json());
-  if (!vocab.is_array()) throw corrupt(concat(where, ": `model.vocab` is ", vocab.type_name(), ", expected a list"));
-  if (vocab.size() > kMaxPieces) throw corrupt(concat(where, ": `model.vocab` has more than ", kMaxPieces, " pieces"));
+  if (!vocab.is_array())
+    throw corrupt_data(concat(where, ": `model.vocab` is ", vocab.type_name(), ", expected a list"));
+  if (vocab.size() > kMaxPieces)
+    throw corrupt_data(concat(where, ": `model.vocab` has more than ", kMaxPieces, " pieces"));
   UnigramVocabulary vocabulary{
       .pieces = {}, .charsmap = charsmap_of(file.value("normalizer", json()), where), .where = where};
   std::unordered_set<std::string> texts;
   for (const auto& entry : vocab) {
     const auto id = vocabulary.pieces.size();
     if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number()) {
-      throw corrupt(
+      throw corrupt_data(
           concat(where, ": piece ", id, " of `model.vocab` is ", shortened(entry.dump()), ", expected text and score"));
     }
     vocabulary.pieces.push_back({.text = entry[0].get<std::string>(), .score = entry[1].get<double>()});
     check_piece(vocabulary.pieces.back(), id, where);
     if (!texts.insert(vocabulary.pieces.back().text).second) {
-      throw corrupt(concat(where, ": piece ", id, ", `", vocabulary.pieces.back().text, "`, is there twice"));
+      throw corrupt_data(concat(where, ": piece ", id, ", `", vocabulary.pieces.back().text, "`, is there twice"));
     }
   }
   return vocabulary;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,6 +14,9 @@
 #include "http/support/scripted_engine.h"
 
 namespace easel::test {
+
+/// A request for an image that every scripted engine accepts.
+inline constexpr char kImageBody[] = R"({"prompt":"a cat","seed":5})";
 
 class RunningServer {
  public:
@@ -47,6 +51,11 @@ class RunningServer {
  private:
   std::thread thread_;
 };
+
+/// OpenAI's error object of a response, empty where there is none.
+inline nlohmann::json error_of(const Response& response) {
+  return response.json().value("error", nlohmann::json::object());
+}
 
 /// A server of the model `x2`, which doubles the size of images, after `tiny`.
 inline RunningServer server_with_upscaler() {

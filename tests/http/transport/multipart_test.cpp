@@ -19,8 +19,8 @@ bool is_file(std::string_view name) {
 constexpr FormLimits kLimits{
     .max_parts = 4, .max_header_bytes = 200, .max_text_bytes = 100, .max_file_bytes = 300, .is_file = &is_file};
 
-std::vector<FormPart> read(const std::string& text, std::size_t piece = std::string::npos,
-                           const FormLimits& limits = kLimits) {
+std::vector<FormPart> read_form(const std::string& text, std::size_t piece = std::string::npos,
+                                const FormLimits& limits = kLimits) {
   MultipartReader reader(kBoundary, limits);
   for (std::size_t at = 0; at < text.size(); at += std::min(piece, text.size() - at)) {
     reader.feed(std::string_view(text).substr(at, piece));
@@ -28,9 +28,9 @@ std::vector<FormPart> read(const std::string& text, std::size_t piece = std::str
   return reader.finish();
 }
 
-ProtocolError::Reason refusal(const std::string& text) {
+ProtocolError::Reason form_refusal(const std::string& text) {
   try {
-    read(text);
+    read_form(text);
   } catch (const ProtocolError& failure) {
     return failure.reason();
   }
@@ -47,7 +47,7 @@ TEST(Multipart, PartsKeepTheirOrderAcrossAnySplit) {
   const auto odd = "\r\n--xYzZ\r\n--\r\n-\r\n\r\n--xYz\0ZY--xYzZY\r\n\r\n--xYzZ"s;
   const auto text = form_text({{"prompt", "a cat"}, {"image", odd, true}, {"n", ""}, {"image", "\r\n", true}});
   for (std::size_t piece = 1; piece < 80; ++piece) {
-    const auto parts = read(text, piece);
+    const auto parts = read_form(text, piece);
     ASSERT_EQ(parts.size(), 4u) << piece;
     EXPECT_EQ(parts[0].name, "prompt");
     EXPECT_EQ(parts[0].content, "a cat");
@@ -63,7 +63,7 @@ TEST(Multipart, ALineThatOnlyBeginsWithTheBoundaryIsContent) {
   const auto text =
       "--" + std::string(kBoundary) + "in the preamble\r\n" + form_text({{"image", content, true}, {"n", "1"}});
   for (std::size_t piece = 1; piece < 80; ++piece) {
-    const auto parts = read(text, piece);
+    const auto parts = read_form(text, piece);
     ASSERT_EQ(parts.size(), 2u) << piece;
     EXPECT_EQ(parts[0].content, content) << piece;
     EXPECT_EQ(parts[1].content, "1");
@@ -74,11 +74,11 @@ TEST(Multipart, PreambleEpilogueAndPaddingAreDropped) {
   const auto body = std::string("This is a form.\r\n\r\n--") + kBoundary +
                     " \t \r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--" + kBoundary +
                     "--\r\n\r\nand --" + kBoundary + " more\r\n";
-  const auto parts = read(body);
+  const auto parts = read_form(body);
   ASSERT_EQ(parts.size(), 1u);
   EXPECT_EQ(parts[0].content, "1");
-  EXPECT_EQ(read(body, 1).size(), 1u);
-  EXPECT_TRUE(read(std::string("--") + kBoundary + "--").empty());
+  EXPECT_EQ(read_form(body, 1).size(), 1u);
+  EXPECT_TRUE(read_form(std::string("--") + kBoundary + "--").empty());
 }
 
 TEST(Multipart, PartNamesAcceptEveryClientQuoting) {
@@ -95,7 +95,7 @@ TEST(Multipart, PartNamesAcceptEveryClientQuoting) {
       {"Content-Disposition: form-data; name=\"image[]\";", "image[]"},
       {"Content-Disposition: form-data; name=\"a\"\r\nContent-Transfer-Encoding: BINARY\r\nX-Else: y", "a"}};
   for (const auto& [header, name] : headers) {
-    const auto parts = read(with_header(header));
+    const auto parts = read_form(with_header(header));
     ASSERT_EQ(parts.size(), 1u) << header;
     EXPECT_EQ(parts[0].name, name) << header;
     EXPECT_EQ(parts[0].content, "v");
@@ -129,28 +129,29 @@ TEST(Multipart, MalformedFormsReturn400) {
       with_header("Content-Disposition: form-data; name=a\r\n folded"),
       form_text({{"a", "1"}, {"b", ""}, {"c", ""}, {"d", ""}, {"e", ""}})};
   for (const auto& body : bodies) {
-    const auto error = refusal(body);
+    const auto error = form_refusal(body);
     EXPECT_EQ(error.status, 400) << body;
     EXPECT_FALSE(error.message.empty());
   }
-  EXPECT_EQ(refusal(with_header("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64")).part,
-            "a");
+  EXPECT_EQ(
+      form_refusal(with_header("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64")).part,
+      "a");
 }
 
 TEST(Multipart, EveryLimitIsEnforced) {
-  EXPECT_EQ(refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(40, 'x')}})).status, 0);
-  const auto texts = refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(41, 'x')}}));
+  EXPECT_EQ(form_refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(40, 'x')}})).status, 0);
+  const auto texts = form_refusal(form_text({{"a", std::string(60, 'x')}, {"b", std::string(41, 'x')}}));
   EXPECT_EQ(texts.status, 413);
   EXPECT_EQ(texts.part, "b");
-  EXPECT_EQ(refusal(form_text({{"image", std::string(300, 'x'), true}})).status, 0);
-  const auto file = refusal(form_text({{"image", std::string(301, 'x'), true}}));
+  EXPECT_EQ(form_refusal(form_text({{"image", std::string(300, 'x'), true}})).status, 0);
+  const auto file = form_refusal(form_text({{"image", std::string(301, 'x'), true}}));
   EXPECT_EQ(file.status, 413);
   EXPECT_EQ(file.part, "image");
   const auto long_name = [](std::size_t size) {
     return with_header("Content-Disposition: form-data; name=\"" + std::string(size, 'x') + "\"");
   };
-  EXPECT_EQ(refusal(long_name(150)).status, 0);
-  EXPECT_EQ(refusal(long_name(180)).status, 400);
+  EXPECT_EQ(form_refusal(long_name(150)).status, 0);
+  EXPECT_EQ(form_refusal(long_name(180)).status, 400);
   // The reader does not wait for the end of a header that is too long.
   MultipartReader reader(kBoundary, kLimits);
   reader.feed(std::string("--") + kBoundary + "\r\n");

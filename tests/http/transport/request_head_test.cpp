@@ -19,7 +19,7 @@ RequestHead parse(const std::string& text) {
 }
 
 // The status of the error; it must end the connection.
-int refusal_of(const std::string& text) {
+int head_refusal(const std::string& text) {
   try {
     parse(text);
   } catch (const ProtocolError& failure) {
@@ -68,30 +68,30 @@ TEST(RequestHead, RejectsMalformedRequestLines) {
         "GET / HTTP/1", "G@T / HTTP/1.1", "GET v1/models HTTP/1.1", "GET * HTTP/1.1", "GET /a b HTTP/1.1",
         "GET /a\tb HTTP/1.1", "GET /a\x01 HTTP/1.1", "CONNECT host:443 HTTP/1.1", "GET http:///x HTTP/1.1",
         "GET file:///etc HTTP/1.1"}) {
-    EXPECT_EQ(refusal_of(line + "\r\nHost: a\r\n\r\n"), 400) << line;
+    EXPECT_EQ(head_refusal(line + "\r\nHost: a\r\n\r\n"), 400) << line;
   }
-  EXPECT_EQ(refusal_of(std::string(33, 'M') + " / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("PRI * HTTP/2.0\r\n\r\n"), 505);
-  EXPECT_EQ(refusal_of("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
-  EXPECT_EQ(refusal_of("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"s), 400);
+  EXPECT_EQ(head_refusal(std::string(33, 'M') + " / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("PRI * HTTP/2.0\r\n\r\n"), 505);
+  EXPECT_EQ(head_refusal("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
+  EXPECT_EQ(head_refusal("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"s), 400);
 }
 
 TEST(RequestHead, RefusesMalformedFields) {
   for (const std::string field : {"Name : value", "Na me: value", "no colon", ": value", " folded: x", "\tfolded",
                                   "A: b\r\n folded", "A: b\x01", "A: b\x7f", "N\xc3\xa4me: value", "A: b\rc"}) {
-    EXPECT_EQ(refusal_of(get_with(field + "\r\n")), 400) << field;
+    EXPECT_EQ(head_refusal(get_with(field + "\r\n")), 400) << field;
   }
-  EXPECT_EQ(refusal_of(get_with("A: b\0c\r\n"s)), 400);
+  EXPECT_EQ(head_refusal(get_with("A: b\0c\r\n"s)), 400);
   EXPECT_EQ(*parse(get_with("A: caf\xc3\xa9\r\n")).headers.find("a"), "caf\xc3\xa9");
 }
 
 TEST(RequestHead, RequiresExactlyOneHost) {
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"), 400);
-  EXPECT_EQ(refusal_of("GET http://localhost:80@b/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET http://localhost:80@b/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(parse("GET / HTTP/1.0\r\n\r\n").host, "");
 }
 
@@ -101,13 +101,13 @@ TEST(RequestHead, RejectsAmbiguousBodyLength) {
         "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: -5", "Content-Length: +5",
         "Content-Length: 0x5", "Content-Length:", "Content-Length: 5 5", "Content-Length: five",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"}) {
-    EXPECT_EQ(refusal_of(get_with(fields + "\r\n")), 400) << fields;
+    EXPECT_EQ(head_refusal(get_with(fields + "\r\n")), 400) << fields;
   }
-  EXPECT_EQ(refusal_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
   for (const std::string coding : {"gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked", ""}) {
-    EXPECT_EQ(refusal_of(get_with("Transfer-Encoding: " + coding + "\r\n")), 501) << coding;
+    EXPECT_EQ(head_refusal(get_with("Transfer-Encoding: " + coding + "\r\n")), 501) << coding;
   }
-  EXPECT_EQ(refusal_of(get_with("Content-Length: 99999999999999999999\r\n")), 413);
+  EXPECT_EQ(head_refusal(get_with("Content-Length: 99999999999999999999\r\n")), 413);
   EXPECT_EQ(parse(get_with("Content-Length: 18446744073709551615\r\n")).body_bytes, 18446744073709551615u);
   EXPECT_TRUE(parse(get_with("Transfer-Encoding: Chunked\r\n")).chunked);
 }
@@ -124,17 +124,17 @@ TEST(RequestHead, DeterminesKeepAlive) {
 TEST(RequestHead, AcceptsOnly100Continue) {
   EXPECT_TRUE(parse(get_with("Content-Length: 1\r\nExpect: 100-Continue\r\n")).expects_continue);
   EXPECT_FALSE(parse(get_with("Expect: 100-continue\r\n")).expects_continue) << "there is no body to wait for";
-  EXPECT_EQ(refusal_of(get_with("Expect: a-miracle\r\n")), 417);
+  EXPECT_EQ(head_refusal(get_with("Expect: a-miracle\r\n")), 417);
   EXPECT_FALSE(parse("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").expects_continue);
 }
 
 TEST(RequestHead, HeadSizeAndFieldCountAreBounded) {
-  EXPECT_EQ(refusal_of("GET /" + std::string(65536, 'a')), 414);
-  EXPECT_EQ(refusal_of("GET /" + std::string(65536, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n"), 414);
-  EXPECT_EQ(refusal_of(get_with("A: " + std::string(65536, 'a') + "\r\n")), 431);
+  EXPECT_EQ(head_refusal("GET /" + std::string(65536, 'a')), 414);
+  EXPECT_EQ(head_refusal("GET /" + std::string(65536, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n"), 414);
+  EXPECT_EQ(head_refusal(get_with("A: " + std::string(65536, 'a') + "\r\n")), 431);
   std::string many;
   for (int i = 0; i < 200; ++i) many += concat("A", i, ": b\r\n");
-  EXPECT_EQ(refusal_of(get_with(many)), 431);
+  EXPECT_EQ(head_refusal(get_with(many)), 431);
   EXPECT_EQ(parse("GET /" + std::string(8000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n").path.size(), 8001u);
 }
 
@@ -148,14 +148,14 @@ TEST(HeadScanner, FindsTheEndAcrossAnySplit) {
 }
 
 TEST(HeadScanner, RejectsOtherProtocolsAtTheFirstByte) {
-  EXPECT_EQ(refusal_of("\x16\x03\x01\x02"), 400) << "a TLS hello";
-  EXPECT_EQ(refusal_of("\0\0"s), 400);
-  EXPECT_EQ(refusal_of("{\"prompt\""), 400);
+  EXPECT_EQ(head_refusal("\x16\x03\x01\x02"), 400) << "a TLS hello";
+  EXPECT_EQ(head_refusal("\0\0"s), 400);
+  EXPECT_EQ(head_refusal("{\"prompt\""), 400);
 }
 
 TEST(HeadScanner, RefusesBareLineFeeds) {
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\nHost: a\n\n"), 400);
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: a\n\r\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\nHost: a\n\n"), 400);
+  EXPECT_EQ(head_refusal("GET / HTTP/1.1\r\nHost: a\n\r\n"), 400);
 }
 
 }  // namespace

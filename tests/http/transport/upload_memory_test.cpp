@@ -14,15 +14,15 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMebibyte = std::size_t{1} << 20;
-constexpr milliseconds kShort{50};
-constexpr std::chrono::seconds kLong{20};
+constexpr milliseconds kShortWait{50};
+constexpr std::chrono::seconds kLongWait{20};
 
 /// Takes memory on a thread of its own.
 class Taking {
  public:
   Taking(UploadMemory& memory, const std::string& account, std::size_t bytes)
       : result_(std::async(std::launch::async, [&memory, account, bytes] { return memory.take(account, 0, bytes); })) {}
-  bool waits() const { return result_.wait_for(kShort) == std::future_status::timeout; }
+  bool waits() const { return result_.wait_for(kShortWait) == std::future_status::timeout; }
   bool succeeded() { return result_.get(); }
 
  private:
@@ -30,7 +30,7 @@ class Taking {
 };
 
 TEST(UploadMemory, SmallBodiesHaveAQuarterOfTheirOwn) {
-  UploadMemory memory(8 * kMebibyte, kShort);
+  UploadMemory memory(8 * kMebibyte, kShortWait);
   EXPECT_EQ(memory.max_body(), 6 * kMebibyte);
   EXPECT_TRUE(memory.take("a", 0, 3 * kMebibyte));
   EXPECT_TRUE(memory.take("b", 0, 3 * kMebibyte));
@@ -41,7 +41,7 @@ TEST(UploadMemory, SmallBodiesHaveAQuarterOfTheirOwn) {
 }
 
 TEST(UploadMemory, NoAccountHoldsMoreThanHalfWhileAnotherWaits) {
-  UploadMemory memory(8 * kMebibyte, kLong);
+  UploadMemory memory(8 * kMebibyte, kLongWait);
   EXPECT_TRUE(memory.take("a", 0, 3 * kMebibyte));
   EXPECT_TRUE(memory.take("a", 0, 3 * kMebibyte)) << "nobody else wants it";
   Taking other(memory, "b", 4 * kMebibyte);
@@ -56,7 +56,7 @@ TEST(UploadMemory, NoAccountHoldsMoreThanHalfWhileAnotherWaits) {
 }
 
 TEST(UploadMemory, LargeBodiesAreNotStarvedBySmallerOnes) {
-  UploadMemory memory(8 * kMebibyte, kLong);
+  UploadMemory memory(8 * kMebibyte, kLongWait);
   EXPECT_TRUE(memory.take("a", 0, 3 * kMebibyte));
   EXPECT_TRUE(memory.take("b", 0, 2 * kMebibyte));
   Taking large(memory, "c", 6 * kMebibyte);
@@ -72,7 +72,7 @@ TEST(UploadMemory, LargeBodiesAreNotStarvedBySmallerOnes) {
 }
 
 TEST(UploadMemory, NobodyWaitsOnceTheServerEnds) {
-  UploadMemory memory(8 * kMebibyte, kLong);
+  UploadMemory memory(8 * kMebibyte, kLongWait);
   EXPECT_TRUE(memory.take("a", 0, 6 * kMebibyte));
   Taking other(memory, "b", 2 * kMebibyte);
   EXPECT_TRUE(other.waits());
@@ -108,7 +108,7 @@ RequestHead head_of(std::size_t bytes, bool chunked) {
 }
 
 TEST(BudgetedClient, HoldsTheDeclaredLengthUntilItIsDestroyed) {
-  UploadMemory memory(8 * kMebibyte, kShort);
+  UploadMemory memory(8 * kMebibyte, kShortWait);
   const auto head = head_of(4 * kMebibyte, /*chunked=*/false);
   const std::string account = "a";
   {
@@ -122,7 +122,7 @@ TEST(BudgetedClient, HoldsTheDeclaredLengthUntilItIsDestroyed) {
 }
 
 TEST(BudgetedClient, BodyOfUnknownLengthGrows) {
-  UploadMemory memory(64 * kMebibyte, kShort);
+  UploadMemory memory(64 * kMebibyte, kShortWait);
   const auto head = head_of(0, /*chunked=*/true);
   const std::string account = "a";
   SendingClient client(20 * kMebibyte);
@@ -133,7 +133,7 @@ TEST(BudgetedClient, BodyOfUnknownLengthGrows) {
 }
 
 TEST(BudgetedClient, Returns429WithoutMemory) {
-  UploadMemory memory(64 * kMebibyte, kShort);
+  UploadMemory memory(64 * kMebibyte, kShortWait);
   ASSERT_TRUE(memory.take("b", 0, 36 * kMebibyte));
   const std::string account = "a";
   for (const bool chunked : {false, true}) {
@@ -153,7 +153,7 @@ TEST(BudgetedClient, Returns429WithoutMemory) {
 }
 
 TEST(BudgetedClient, Returns503OnceTheServerEnds) {
-  UploadMemory memory(64 * kMebibyte, kLong);
+  UploadMemory memory(64 * kMebibyte, kLongWait);
   ASSERT_TRUE(memory.take("b", 0, 40 * kMebibyte));
   memory.end_waiting();
   const auto head = head_of(20 * kMebibyte, /*chunked=*/false);

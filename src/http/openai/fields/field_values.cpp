@@ -154,11 +154,13 @@ void read_guidance_interval(const Fields& fields, FieldContext&, ImageRequest& r
   constexpr std::size_t kEnds = 2;
   const auto ends = fields.numbers(kName, kEnds, 0, 1);
   if (!ends) return;
-  if (ends->size() != kEnds || ends->front() >= ends->back()) {
+  GuidanceInterval interval;
+  if (ends->size() == kEnds) interval = {.start = ends->front(), .end = ends->back()};
+  if (ends->size() != kEnds || !interval.is_valid()) {
     throw field_error(kName, "invalid_value",
                       concat("`", kName, "` must be two numbers, the first below the second, e.g. [0.2, 0.8]."));
   }
-  request.guidance_interval = GuidanceInterval{.start = ends->front(), .end = ends->back()};
+  request.guidance_interval = interval;
 }
 
 void read_response_format(const Fields& fields, FieldContext& context, ImageRequest& request) {

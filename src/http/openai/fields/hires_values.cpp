@@ -19,12 +19,13 @@ constexpr double kMaxScale = 8;
 constexpr double kDefaultScale = 2;
 constexpr std::int64_t kMaxHiresEdge = 99999;
 constexpr std::size_t kMaxUpscalerChars = 255;
-constexpr std::string_view kMembers[] = {"scale", "width", "height", "steps", "strength", "upscaler"};
+constexpr std::string_view kHiresMembers[] = {"scale", "width", "height", "steps", "strength", "upscaler"};
 
 // A member that would be passed over may be a misspelt one.
 void check_members(const json& object) {
   for (const auto& [name, value] : object.items()) {
-    const bool is_known = std::find(std::begin(kMembers), std::end(kMembers), name) != std::end(kMembers);
+    const bool is_known =
+        std::find(std::begin(kHiresMembers), std::end(kHiresMembers), name) != std::end(kHiresMembers);
     if (is_known || value.is_null()) continue;
     throw field_error(concat("hires.", shortened(name)), "unknown_parameter",
                       concat("`hires` has the member ", quote(name), "; it has `scale`, or `width` and `height`, and ",

@@ -9,20 +9,20 @@
 namespace easel::http {
 namespace {
 
-struct Row {
+struct UnusedFieldRow {
   const char* name;
   bool (*is_set)(const GenerationRequest& request);
   void (*reset)(GenerationRequest& request);
 };
 
 template <auto member>
-constexpr Row field_row(const char* name) {
+constexpr UnusedFieldRow field_row(const char* name) {
   return {name, [](const GenerationRequest& request) { return request.*member != GenerationRequest().*member; },
           [](GenerationRequest& request) { request.*member = GenerationRequest().*member; }};
 }
 
 template <auto member>
-constexpr Row condition_row(const char* name) {
+constexpr UnusedFieldRow condition_row(const char* name) {
   return {name,
           [](const GenerationRequest& request) {
             return request.micro_conditioning.*member != MicroConditioning().*member;
@@ -30,7 +30,7 @@ constexpr Row condition_row(const char* name) {
           [](GenerationRequest& request) { request.micro_conditioning.*member = MicroConditioning().*member; }};
 }
 
-constexpr Row kRows[] = {
+constexpr UnusedFieldRow kUnusedFieldRows[] = {
     // First: the negative prompt depends on them.
     field_row<&GenerationRequest::guidance_scale>("guidance_scale"),
     field_row<&GenerationRequest::true_cfg_scale>("true_cfg_scale"),
@@ -86,7 +86,7 @@ std::string reason_against(std::string_view field, const GenerationRequest& requ
 
 std::vector<UnusedField> drop_unused_fields(GenerationRequest& request, const ModelDescription& model) {
   std::vector<UnusedField> unused;
-  for (const auto& row : kRows) {
+  for (const auto& row : kUnusedFieldRows) {
     if (!row.is_set(request)) continue;
     auto why = reason_against(row.name, request, model);
     if (why.empty()) continue;

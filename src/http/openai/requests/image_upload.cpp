@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxFiles = kMaxUploadedImages + 1;  // and the mask
-constexpr std::size_t kFramingBytes = 64 * 1024;           // boundaries and part headers of an ordinary form
+constexpr std::size_t kFormFramingBytes = 64 * 1024;       // boundaries and part headers of an ordinary form
 
 // Of all files of one request together.
 std::size_t max_file_bytes(const ServerOptions& limits) {
@@ -87,7 +87,7 @@ ImageUpload read_form(const std::string& boundary, Client& client, const ServerO
       FormLimits{
           .max_text_bytes = limits.max_body_bytes, .max_file_bytes = limits.max_image_bytes, .is_file = &is_file});
   std::optional<ProtocolError> failure;
-  client.receive_body(limits.max_body_bytes + max_file_bytes(limits) + kFramingBytes, [&](std::string_view piece) {
+  client.receive_body(limits.max_body_bytes + max_file_bytes(limits) + kFormFramingBytes, [&](std::string_view piece) {
     if (!reader) return;
     try {
       reader->feed(piece);
