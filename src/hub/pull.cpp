@@ -208,7 +208,7 @@ bool is_same_model(const std::string& name, const std::string& other) {
   return a.repository == b.repository && a.folder == b.folder && a.file == b.file && same_revision;
 }
 
-std::string remove_pulled(const std::string& folder, const std::string& given) {
+std::string check_removable(const std::string& folder, const std::string& given) {
   const auto name = pulled_name(folder, given);
   const auto target = concat(folder, "/", name);
   if (!is_safe_path(name) || !fs::exists(fs::symlink_status(target))) {
@@ -217,6 +217,12 @@ std::string remove_pulled(const std::string& folder, const std::string& given) {
   if (!read_record(target)) {
     throw Error(ErrorCode::kInvalidArgument, concat(target, " was not pulled by easel, which therefore keeps it"));
   }
+  prepare_models_folder(fs::path(target).parent_path().string());
+  return target;
+}
+
+std::string remove_pulled(const std::string& folder, const std::string& given) {
+  const auto target = check_removable(folder, given);
   const auto record = record_path(target);
   const fs::path path(target);
   Staging(path.parent_path().string(), path.filename().string()).remove_target();
