@@ -64,7 +64,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   return size;
 }
 
-/// The hashes and ranges of a file are those of its own bytes, so easel asks for no encoding and takes none.
+/// The checksums and ranges of a file are those of its own bytes, so easel asks for no encoding and takes none.
 void check_encoding(const HttpResponse& response, const std::string& host) {
   const auto encoding = response.header("content-encoding");
   if (encoding.empty() || lower_case(encoding) == "identity") return;
@@ -227,9 +227,9 @@ HttpResponse HttpClient::get_once(const HttpRequest& request, BodySink& sink) co
   auto* curl = handle.get();
   Transfer transfer{.curl = curl, .sink = sink, .host = part_of(request.url, CURLUPART_HOST)};
   char detail[CURL_ERROR_SIZE] = "";
-  HeaderList headers(nullptr, &curl_slist_free_all);
-  if (!request.token.empty()) {
-    headers.reset(curl_slist_append(nullptr, concat("Authorization: Bearer ", request.token).c_str()));
+  HeaderList headers(curl_slist_append(nullptr, "Accept-Encoding: identity"), &curl_slist_free_all);
+  if (!request.token.empty()) {  // appended to the list, whose head stays the same
+    curl_slist_append(headers.get(), concat("Authorization: Bearer ", request.token).c_str());
   }
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -87,10 +87,15 @@ class Shards(PullTest):
 
 class Transfers(PullTest):
     def test_encodings_that_were_not_asked_for_are_refused(self):
+        asked = []
         for kind, name in (("revision", "org/model"), ("file", f"{self.hub.url}/x.safetensors")):
-            body = gzip.compress(b"weights")
-            self.hub.fault = lambda handler, found, kind=kind, body=body: found == kind and (handler.respond(200, body, Content_Encoding="gzip") or True)
+
+            def compress(handler, found, kind=kind):
+                asked.append(handler.headers["Accept-Encoding"])
+                return found == kind and (handler.respond(200, gzip.compress(b"weights"), Content_Encoding="gzip") or True)
+            self.hub.fault = compress
             self.assert_refused('127.0.0.1 responds in the encoding "gzip"', name)
+            self.assertEqual(asked.pop(), "identity")
         self.assertEqual(list(self.models.rglob("*.safetensors")), [])
 
     def test_parts_that_are_shorter_than_asked_for_are_put_together(self):
