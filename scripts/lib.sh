@@ -504,7 +504,8 @@ build_estimate() {
   if [ -x "$EASEL_ROOT/build/$1/easel" ]; then
     printf 'only what has changed since the last time\n'
   else
-    printf 'about %d minutes with %d compilers at a time\n' $(((BUILD_CPU_MINUTES + jobs - 1) / jobs)) "$jobs"
+    printf 'about %d minutes with %d compiler%s at a time\n' $(((BUILD_CPU_MINUTES + jobs - 1) / jobs)) "$jobs" \
+      "$([ "$jobs" = 1 ] || printf s)"
   fi
 }
 

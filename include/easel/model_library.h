@@ -30,9 +30,16 @@ class ModelLibrary {
   /// @throws Error  the name is not known, or the model cannot be fetched; says why
   virtual Pulled pull(const std::string& name, const Progress& on_progress, const std::function<bool()>& stop) = 0;
 
-  /// Removes the files of a model.
+  /// Returns where remove() may be called. To be asked before the model is taken from clients.
   /// @throws Error(kInvalidArgument)  easel did not pull it
   /// @throws Error(kNotFound)         it is not in the models folder
+  /// @throws Error(kUnavailable)      the folder is read-only
+  virtual void check_removable(const ModelDescription& model) = 0;
+
+  /// Removes the files of a model, which should not be served any more: a load of it would fail. Where this fails and
+  /// the files are still whole, the model is served again when the server has noticed it.
+  /// @throws Error(kUnavailable)  they cannot be removed
+  /// @throws Error                as check_removable()
   virtual void remove(const ModelDescription& model) = 0;
 };
 

@@ -131,27 +131,33 @@ class AppendingSink : public BodySink {
       : file_(file), partial_(partial), use_ranges_(use_ranges) {}
 
   void begin(const HttpResponse& response) override {
-    if (response.status == 200) {
-      if (partial_.size() > 0) partial_.discard();
-    } else if (!response.header("content-range").starts_with(concat("bytes ", partial_.size(), "-"))) {
-      use_ranges_ = false;
-      partial_.discard();
-      throw TransientFailure("the server answers a range request with other bytes");
-    }
+    if (response.status == 200 && partial_.size() > 0) partial_.discard();
+    if (response.status == 206) check_range(response.header("content-range"));
     const bool has_changed = (!file_.etag.empty() && response.header("etag") != file_.etag) ||
                              (!file_.last_modified.empty() && response.header("last-modified") != file_.last_modified);
     if (has_changed) {
       throw Error(ErrorCode::kCorruptData, concat(file_.name, " has changed on the server; run the command again"));
     }
-    const auto length = response.content_length();
-    if (file_.size && length && partial_.size() + *length != *file_.size) {
-      throw Error(ErrorCode::kCorruptData,
-                  concat(file_.name, " has ", partial_.size() + *length, " bytes, expected ", *file_.size));
-    }
+    // A part that is shorter than what was asked for is followed by another request.
+    if (response.status == 200) check_size(response.content_length());
   }
   void write(std::string_view bytes) override { partial_.append(bytes); }
 
  private:
+  /// @param range  as RFC 9110 has it: "bytes FIRST-LAST/LENGTH", or * for a length that the server does not know
+  void check_range(const std::string& range) {
+    if (!range.starts_with(concat("bytes ", partial_.size(), "-"))) {
+      use_ranges_ = false;
+      partial_.discard();
+      throw TransientFailure("the server answers a range request with other bytes");
+    }
+    check_size(parse_length(range.substr(range.find('/') + 1)));
+  }
+  void check_size(std::optional<std::uint64_t> size) const {
+    if (!file_.size || !size || *size == *file_.size) return;
+    throw Error(ErrorCode::kCorruptData, concat(file_.name, " has ", *size, " bytes, expected ", *file_.size));
+  }
+
   const Download& file_;
   PartialFile& partial_;
   bool& use_ranges_;

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "easel/error.h"
+#include "hub/http_client.h"
 #include "hub/reference.h"
 
 namespace easel::hub {
@@ -36,24 +37,55 @@ struct WeightFormat {
   std::string stem, extension, variant;  ///< the variant is empty, "fp16" or "bf16"
 };
 
+using Component = std::map<std::string, RemoteFile>;  // files by name
+
+/// The shards of an index, which are called STEM-00001-of-00003EXTENSION and so on; empty where there are none. Sets of
+/// several lengths are taken together.
+/// @throws Error(kNotFound)  no set is whole
+std::vector<RemoteFile> shards_of(const Component& component, const RemoteFile& index, const std::string& stem,
+                                  const std::string& extension) {
+  std::map<std::string, std::vector<RemoteFile>> sets;  // by the number after "-of-"
+  const auto name_of = [&](std::size_t number, const std::string& count) {
+    const auto digits = std::to_string(number);
+    return concat(stem, "-", std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0'), digits, "-of-", count,
+                  extension);
+  };
+  for (const auto& [name, file] : component) {
+    const auto of = name.find("-of-", stem.size());
+    if (!name.starts_with(stem + "-") || !name.ends_with(extension) || of == std::string::npos) continue;
+    sets[name.substr(of + 4, name.size() - extension.size() - of - 4)].push_back(file);
+  }
+  std::vector<RemoteFile> shards;
+  std::string missing;
+  for (const auto& [count, files] : sets) {
+    std::size_t number = 1;
+    while (number <= files.size() && component.contains(name_of(number, count))) ++number;
+    if (number > files.size() && parse_length(count) == files.size()) {
+      shards.insert(shards.end(), files.begin(), files.end());
+    } else if (missing.empty()) {
+      missing = name_of(number, count);
+    }
+  }
+  if (shards.empty() && !missing.empty()) {
+    throw Error(ErrorCode::kNotFound, concat("the repository has ", index.path, " but not the shard ", missing));
+  }
+  return shards;
+}
+
 /// The files of a component that hold its weights in this format: one file, or an index with its shards; empty when
 /// the component does not have it.
-std::vector<RemoteFile> weight_files(const std::map<std::string, RemoteFile>& component, const WeightFormat& format) {
+std::vector<RemoteFile> weight_files(const Component& component, const WeightFormat& format) {
   const auto infix = format.variant.empty() ? "" : concat(".", format.variant);
   const auto single = component.find(concat(format.stem, infix, format.extension));
   if (single != component.end()) return {single->second};
   const auto index = component.find(concat(format.stem, format.extension, ".index", infix, ".json"));
   if (index == component.end()) return {};
-  std::vector<RemoteFile> files = {index->second};
-  for (const auto& [name, file] : component) {
-    const bool is_shard = name.starts_with(concat(format.stem, infix, "-")) && name.ends_with(format.extension) &&
-                          name.find("-of-") != std::string::npos;
-    if (is_shard) files.push_back(file);
-  }
+  auto files = shards_of(component, index->second, format.stem + infix, format.extension);
+  if (!files.empty()) files.insert(files.begin(), index->second);
   return files;
 }
 
-std::vector<RemoteFile> best_weights(const std::map<std::string, RemoteFile>& component, bool prefer_half) {
+std::vector<RemoteFile> best_weights(const Component& component, bool prefer_half) {
   using Variants = std::vector<std::string>;
   const auto variants = prefer_half ? Variants{"fp16", "bf16", ""} : Variants{"", "fp16", "bf16"};
   for (const char* extension : {".safetensors", ".bin"}) {
@@ -69,8 +101,7 @@ std::vector<RemoteFile> best_weights(const std::map<std::string, RemoteFile>& co
 }
 
 /// Checks that a component has weights, and that none of their files is empty.
-void check_weights(const std::string& component, const std::map<std::string, RemoteFile>& contents,
-                   const std::vector<RemoteFile>& weights) {
+void check_weights(const std::string& component, const Component& contents, const std::vector<RemoteFile>& weights) {
   for (const auto& file : weights) {
     if (file.size == 0) throw Error(ErrorCode::kCorruptData, concat(file.path, " is empty in the repository"));
   }
@@ -123,7 +154,7 @@ const RemoteFile& find_model_index(const std::vector<RemoteFile>& files, const s
 
 std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files, const WantedModel& wanted) {
   find_model_index(files, wanted.folder);
-  std::map<std::string, std::map<std::string, RemoteFile>> folders;  // by component and name; "" is the root
+  std::map<std::string, Component> folders;  // by component and name; "" is the root
   const auto prefix = prefix_of(wanted.folder);
   for (const auto& file : files) {
     if (!file.path.starts_with(prefix)) continue;

@@ -38,6 +38,7 @@ bool is_redirect(long status) {
 struct Transfer {
   CURL* curl;
   BodySink& sink;
+  std::string host;
   HttpResponse response = {};
   std::size_t header_bytes = 0;
   bool begun = false;
@@ -63,12 +64,24 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   return size;
 }
 
+/// The checksums and ranges of a file are those of its own bytes, so easel asks for no encoding and takes none.
+void check_encoding(const HttpResponse& response, const std::string& host) {
+  const auto encoding = response.header("content-encoding");
+  if (encoding.empty() || lower_case(encoding) == "identity") return;
+  throw Error(ErrorCode::kUnavailable,
+              concat(host, " responds in the encoding ", quote(escape_control_characters(encoding)),
+                     ", which easel has not asked for"));
+}
+
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &transfer.response.status);
   if (!is_document(transfer.response.status)) return 0;  // the body of an error is not needed
   try {
-    if (!transfer.begun) transfer.sink.begin(transfer.response);
+    if (!transfer.begun) {
+      check_encoding(transfer.response, transfer.host);
+      transfer.sink.begin(transfer.response);
+    }
     transfer.begun = true;
     transfer.sink.write({data, size});
     return size;
@@ -94,19 +107,6 @@ std::string part_of(const std::string& url, CURLUPart part) {
 std::string origin_of(const std::string& url) {
   return concat(part_of(url, CURLUPART_SCHEME), "://", lower_case(part_of(url, CURLUPART_HOST)), ":",
                 part_of(url, CURLUPART_PORT));
-}
-
-std::string resolve(const std::string& base, const std::string& location) {
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
-  char* text = nullptr;
-  if (curl_url_set(parsed.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
-      curl_url_set(parsed.get(), CURLUPART_URL, location.c_str(), 0) != CURLUE_OK ||
-      curl_url_get(parsed.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
-    return "";
-  }
-  std::string result(text);
-  curl_free(text);
-  return result;
 }
 
 /// @param text  a number of seconds or a date
@@ -144,7 +144,12 @@ void pause_for(std::chrono::milliseconds time, const std::function<bool()>& stop
 
 [[noreturn]] void throw_curl_error(CURLcode code, const char* detail, const std::string& host) {
   const std::string reason = *detail != '\0' ? detail : curl_easy_strerror(code);
-  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
+  if (code == CURLE_SSL_CACERT_BADFILE) {
+    throw Error(ErrorCode::kUnavailable,
+                concat("the certificate of ", host, " cannot be verified: ", reason,
+                       "; install the package ca-certificates, or set SSL_CERT_FILE to a file of certificates"));
+  }
+  if (code == CURLE_PEER_FAILED_VERIFICATION) {
     throw Error(ErrorCode::kUnavailable, concat("the certificate of ", host, " cannot be verified: ", reason));
   }
   if (code == CURLE_UNSUPPORTED_PROTOCOL && reason.find("HTTP/0.9") != std::string::npos) {
@@ -186,13 +191,29 @@ class StringSink : public BodySink {
 
 }  // namespace
 
+std::string absolute_address(const std::string& base, const std::string& reference) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  char* text = nullptr;
+  if (curl_url_set(parsed.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
+      curl_url_set(parsed.get(), CURLUPART_URL, reference.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
+    return "";
+  }
+  std::string result(text);
+  curl_free(text);
+  return result;
+}
+
 std::string HttpResponse::header(const std::string& name) const {
   const auto found = headers.find(name);
   return found == headers.end() ? "" : found->second;
 }
 
 std::optional<std::uint64_t> HttpResponse::content_length() const {
-  const auto text = header("content-length");
+  return parse_length(header("content-length"));
+}
+
+std::optional<std::uint64_t> parse_length(std::string_view text) {
   std::uint64_t length = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -204,11 +225,11 @@ HttpResponse HttpClient::get_once(const HttpRequest& request, BodySink& sink) co
   const Handle handle(curl_easy_init(), &curl_easy_cleanup);
   if (initialized != CURLE_OK || handle == nullptr) throw Error(ErrorCode::kInternal, "libcurl cannot be initialized");
   auto* curl = handle.get();
-  Transfer transfer{.curl = curl, .sink = sink};
+  Transfer transfer{.curl = curl, .sink = sink, .host = part_of(request.url, CURLUPART_HOST)};
   char detail[CURL_ERROR_SIZE] = "";
-  HeaderList headers(nullptr, &curl_slist_free_all);
-  if (!request.token.empty()) {
-    headers.reset(curl_slist_append(nullptr, concat("Authorization: Bearer ", request.token).c_str()));
+  HeaderList headers(curl_slist_append(nullptr, "Accept-Encoding: identity"), &curl_slist_free_all);
+  if (!request.token.empty()) {  // appended to the list, whose head stays the same
+    curl_slist_append(headers.get(), concat("Authorization: Bearer ", request.token).c_str());
   }
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -237,10 +258,10 @@ HttpResponse HttpClient::get_once(const HttpRequest& request, BodySink& sink) co
   const auto code = curl_easy_perform(curl);
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &transfer.response.status);
   if (transfer.failure) std::rethrow_exception(transfer.failure);
-  if (code == CURLE_ABORTED_BY_CALLBACK) throw stopped(part_of(request.url, CURLUPART_HOST));
+  if (code == CURLE_ABORTED_BY_CALLBACK) throw stopped(transfer.host);
   const bool has_status = transfer.response.status != 0 && !is_document(transfer.response.status);
   if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && has_status)) {
-    throw_curl_error(code, detail, part_of(request.url, CURLUPART_HOST));
+    throw_curl_error(code, detail, transfer.host);
   }
   if (is_document(transfer.response.status) && !transfer.begun) sink.begin(transfer.response);  // an empty document
   return std::move(transfer.response);
@@ -252,7 +273,7 @@ HttpResponse HttpClient::get(const HttpRequest& request, BodySink& sink) const {
     auto response = get_once(hop, sink);
     if (is_redirect(response.status)) {
       const auto location = response.header("location");
-      const auto target = location.empty() ? "" : resolve(hop.url, location);
+      const auto target = location.empty() ? "" : absolute_address(hop.url, location);
       check_redirect(hop.url, target);
       if (origin_of(target) != origin_of(hop.url)) hop.token.clear();
       hop.url = target;

@@ -43,6 +43,9 @@ struct HttpResponse {
   std::string header(const std::string& name) const;
 };
 
+/// A number of bytes in decimal digits; none where the text is something else.
+std::optional<std::uint64_t> parse_length(std::string_view text);
+
 /// A failure that another attempt may not have: a broken connection, a slow transfer, status 429 or 5xx.
 struct TransientFailure : std::runtime_error {
   TransientFailure(const std::string& message, std::optional<std::chrono::seconds> wanted_pause = std::nullopt)
@@ -59,6 +62,9 @@ class BodySink {
   virtual void write(std::string_view bytes) = 0;
 };
 
+/// The address that `reference` stands for in a document at `base`; empty where one of them is malformed.
+std::string absolute_address(const std::string& base, const std::string& reference);
+
 /// Uses the proxies that HTTPS_PROXY, https_proxy, http_proxy and NO_PROXY name, and the certificates of the system, or
 /// those in the file that SSL_CERT_FILE names. Not thread-safe.
 class HttpClient {
@@ -72,7 +78,8 @@ class HttpClient {
   /// One GET, redirects followed. Responses with a status other than 200 and 206 are returned without their body.
   /// @throws TransientFailure
   /// @throws Error(kCancelled)        TransferPolicy::stop returned true; the other functions throw it, too
-  /// @throws Error(kUnavailable)      the certificate cannot be verified, or there are too many redirects
+  /// @throws Error(kUnavailable)      the certificate cannot be verified, there are too many redirects, or the document
+  ///                                  has a content encoding
   /// @throws Error(kInvalidArgument)  not an address of http or https, or a redirect from https to http
   HttpResponse get(const HttpRequest& request, BodySink& sink) const;
 

@@ -14,6 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxIndexBytes = 1 << 20;
+constexpr std::size_t kMaxShardIndexBytes = 64 << 20;
 
 Error invalid_index(const std::string& where, const std::string& what) {
   return {ErrorCode::kCorruptData, concat(where, " ", what)};
@@ -69,6 +70,19 @@ ModelIndex read_model_index(const HttpClient& client, const Endpoint& endpoint, 
     if (is_pair && !key.starts_with('_')) index.components.insert(key);
   }
   return index;
+}
+
+void check_shard_index(const std::string& path, const std::string& name, const std::set<std::string>& shards) {
+  const auto index = parse_index(read_file(path, name, kMaxShardIndexBytes), name);
+  const auto map = index.find("weight_map");
+  if (map == index.end() || !map->is_object()) throw invalid_index(name, "has no `weight_map`");
+  for (const auto& [tensor, shard] : map->items()) {
+    if (shard.is_string() && shards.contains(shard.get<std::string>())) continue;
+    throw invalid_index(
+        name, concat("says that ", quote(escape_control_characters(tensor)), " is in ",
+                     quote(escape_control_characters(shard.is_string() ? shard.get<std::string>() : shard.dump())),
+                     ", which is not a shard of it in the repository"));
+  }
 }
 
 }  // namespace easel::hub

@@ -21,4 +21,11 @@ struct ModelIndex {
 ModelIndex read_model_index(const HttpClient& client, const Endpoint& endpoint, const Snapshot& snapshot,
                             const RemoteFile& file, const std::string& copy);
 
+/// Checks that the index of a sharded file, which was fetched already, names only shards of the plan.
+/// @param path    of the index
+/// @param name    of the index in its repository, for messages
+/// @param shards  the names of the files that will be in its folder
+/// @throws Error(kCorruptData)  it is not an index, or names another file
+void check_shard_index(const std::string& path, const std::string& name, const std::set<std::string>& shards);
+
 }  // namespace easel::hub

@@ -190,6 +190,12 @@ void check_address_status(const HttpResponse& response, const std::string& publi
       concat("the server responds with status ", response.status, " for ", public_address, is_refused ? hint : ""));
 }
 
+/// What a server says of a file's version, in characters that a record can hold.
+std::string printable(const std::string& text) {
+  const bool is_plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
+  return is_plain ? text : escape_path(text);
+}
+
 /// Ends a transfer when the headers are there.
 struct HeadersSeen : std::exception {
   explicit HeadersSeen(HttpResponse headers) : response(std::move(headers)) {}
@@ -237,9 +243,9 @@ PullPlan plan_address(const HttpClient& client, const std::string& address, cons
   if (*size == 0) throw Error(ErrorCode::kCorruptData, concat(name, " is empty on the server"));
   // Without a checksum, these tell whether a partial file is of the version that the server has now.
   const auto etag = response.header("etag"), last_modified = response.header("last-modified");
-  const auto version = options.sha256.empty() ? concat(public_address, " ", *size, " ",
-                                                       escape_control_characters(concat(etag, last_modified)))
-                                              : concat(public_address, " ", options.sha256);
+  const auto version = options.sha256.empty()
+                           ? concat(public_address, " ", *size, " ", printable(concat(etag, last_modified)))
+                           : concat(public_address, " ", options.sha256);
   PullPlan plan{.target = name, .version = version, .single_file = name};
   plan.files.push_back({.url = address,
                         .token = token,

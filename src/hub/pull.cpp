@@ -8,11 +8,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "core/config.h"
 #include "core/text.h"
 #include "easel/error.h"
 #include "hub/download.h"
+#include "hub/model_index.h"
 #include "hub/plan.h"
 #include "hub/recipes.h"
 #include "hub/reference.h"
@@ -68,12 +70,10 @@ void write_text(const std::string& path, const std::string& text) {
 /// Writes the record into a staged folder, or next to where a staged file will be.
 void write_record(const Staging& staging, const std::string& what, const PullPlan& plan) {
   nlohmann::json record = {{"source", without_secrets(what)}, {"version", plan.version}, {"licence", plan.licence}};
-  if (plan.single_file.empty()) {
-    write_text(staging.file(kRecord), record.dump(2));
-  } else {
-    record["modified"] = modification_time(staging.file(plan.single_file));
-    write_text(record_path(staging.target_path()), record.dump(2));
-  }
+  const bool is_folder = plan.single_file.empty();
+  if (!is_folder) record["modified"] = modification_time(staging.file(plan.single_file));
+  write_text(is_folder ? staging.file(kRecord) : record_path(staging.target_path()),
+             record.dump(2, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
 }
 
 /// What tells whether a staged file of this path has the contents that are wanted now.
@@ -117,13 +117,36 @@ void check_space(const PullPlan& plan, const std::string& folder) {
                      space.available >> 20, " MiB left"));
 }
 
+bool is_shard_index(const std::string& path) {
+  return fs::path(path).filename().string().find(".index.") != std::string::npos && path.ends_with(".json");
+}
+
+/// The names of the files that the plan puts into the folder of `file`.
+std::set<std::string> names_next_to(const Download& file, const PullPlan& plan) {
+  std::set<std::string> names;
+  for (const auto& other : plan.files) {
+    const fs::path path(other.path);
+    if (path.parent_path() == fs::path(file.path).parent_path()) names.insert(path.filename().string());
+  }
+  return names;
+}
+
+/// The indexes of shards come first, because one that is of no use ends the pull.
 void fetch_all(const HttpClient& client, const PullPlan& plan, const PullOptions& options) {
   PullProgress progress{.total = total_size(plan)};
-  for (const auto& file : plan.files) {
+  const auto fetch = [&](const Download& file) {
     download(client, file, [&](std::int64_t bytes) {
       progress.done += static_cast<std::uint64_t>(bytes);
       if (options.on_progress) options.on_progress(progress);
     });
+  };
+  for (const auto& file : plan.files) {
+    if (!is_shard_index(file.path)) continue;
+    fetch(file);
+    check_shard_index(file.path, file.name, names_next_to(file, plan));
+  }
+  for (const auto& file : plan.files) {
+    if (!is_shard_index(file.path)) fetch(file);
   }
 }
 
@@ -208,7 +231,7 @@ bool is_same_model(const std::string& name, const std::string& other) {
   return a.repository == b.repository && a.folder == b.folder && a.file == b.file && same_revision;
 }
 
-std::string remove_pulled(const std::string& folder, const std::string& given) {
+std::string check_removable(const std::string& folder, const std::string& given) {
   const auto name = pulled_name(folder, given);
   const auto target = concat(folder, "/", name);
   if (!is_safe_path(name) || !fs::exists(fs::symlink_status(target))) {
@@ -217,6 +240,12 @@ std::string remove_pulled(const std::string& folder, const std::string& given) {
   if (!read_record(target)) {
     throw Error(ErrorCode::kInvalidArgument, concat(target, " was not pulled by easel, which therefore keeps it"));
   }
+  prepare_models_folder(fs::path(target).parent_path().string());
+  return target;
+}
+
+std::string remove_pulled(const std::string& folder, const std::string& given) {
+  const auto target = check_removable(folder, given);
   const auto record = record_path(target);
   const fs::path path(target);
   Staging(path.parent_path().string(), path.filename().string()).remove_target();

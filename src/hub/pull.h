@@ -67,12 +67,17 @@ std::string pulled_source(const std::string& path);
 /// only where both names have one.
 bool is_same_model(const std::string& name, const std::string& other);
 
-/// Removes a model that pull() has brought.
+/// The path of a model that pull() has brought.
 /// @param given  the name of its folder or file in `folder`, or what it was pulled as
-/// @return       the path that was removed
 /// @throws Error(kNotFound)         there is no such model
 /// @throws Error(kInvalidArgument)  easel did not pull it
-/// @throws Error(kUnavailable)      it cannot be removed
+/// @throws Error(kUnavailable)      its folder is read-only
+std::string check_removable(const std::string& folder, const std::string& given);
+
+/// Removes a model that pull() has brought.
+/// @return  the path that was removed
+/// @throws Error                as check_removable()
+/// @throws Error(kUnavailable)  it cannot be removed
 std::string remove_pulled(const std::string& folder, const std::string& given);
 
 }  // namespace easel::hub

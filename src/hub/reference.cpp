@@ -115,13 +115,14 @@ std::string reference_of_page(std::string_view address, std::string_view hub) {
     }
   }
   for (auto& part : parts) part = unescape(part);
-  const bool is_page = parts.size() > 3 && (parts[2] == "tree" || parts[2] == "blob");
-  if (parts.size() != 2 && !is_page) return "";
+  const bool is_folder = parts.size() > 3 && parts[2] == "tree";
+  const bool is_file = parts.size() > 4 && (parts[2] == "blob" || parts[2] == "resolve");
+  if (parts.size() != 2 && !is_folder && !is_file) return "";
   auto repository = concat(parts[0], "/", parts[1]);
   if (parts.size() == 2) return repository;
-  if (parts.size() == 4) return parts[2] == "tree" ? concat(repository, "@", parts[3]) : "";
-  return parts[2] == "tree" ? concat(repository, "/", parts[4], "@", parts[3])
-                            : concat(repository, "@", parts[3], ":", parts[4]);
+  if (parts.size() == 4) return concat(repository, "@", parts[3]);
+  return is_folder ? concat(repository, "/", parts[4], "@", parts[3])
+                   : concat(repository, "@", parts[3], ":", parts[4]);
 }
 
 std::string lower_case(std::string_view text) {

@@ -25,7 +25,8 @@ Reference parse_reference(std::string_view text);
 bool is_safe_path(std::string_view path);
 
 /// The reference to what a page of the hub shows, from the address in a browser: a repository, one of its folders
-/// (".../tree/REVISION/FOLDER") or one of its files (".../blob/REVISION/FILE").
+/// (".../tree/REVISION/FOLDER") or one of its files (".../blob/REVISION/FILE", or ".../resolve/REVISION/FILE", from
+/// which a browser downloads it).
 /// @param hub  the hub's address without a slash at its end
 /// @return     empty where the address is not that of such a page
 std::string reference_of_page(std::string_view address, std::string_view hub);

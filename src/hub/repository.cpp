@@ -15,6 +15,7 @@ using nlohmann::json;
 constexpr std::size_t kMaxDocumentBytes = 16 << 20;
 constexpr std::size_t kMaxFiles = 20'000;
 constexpr int kMaxPages = 100;
+constexpr std::size_t kMaxListedPart = 100;  // bytes of a name that is only looked at
 
 Error corrupt(const std::string& repository, const std::string& what) {
   return {ErrorCode::kCorruptData, concat("the hub's description of ", repository, " ", what)};
@@ -44,24 +45,36 @@ std::string string_field(const json& object, const char* key) {
 std::string read_licence(const json& model) {
   const auto card = model.find("cardData");
   if (card == model.end() || !card->is_object()) return "";
-  const auto licence = string_field(*card, "license"), name = string_field(*card, "license_name");
+  auto licence = string_field(*card, "license");
+  if (const auto list = card->find("license"); list != card->end() && list->is_array()) {
+    std::vector<std::string> names;
+    for (const auto& each : *list) {
+      if (each.is_string()) names.push_back(each.get<std::string>());
+    }
+    licence = join(names);
+  }
+  const auto name = string_field(*card, "license_name");
   return escape_control_characters(shortened(licence == "other" && !name.empty() ? name : licence));
 }
 
-/// Hidden files and those in hidden folders, such as git's own and what file managers leave, are not needed and not
-/// written. Their paths are safe but for the dots.
-bool is_hidden(std::string path) {
-  bool hidden = false;
-  for (std::size_t begin = 0; begin < path.size();) {
+/// A part of a path as is_safe_path() takes it, if it was harmless: hidden, too long, or with a colon.
+std::string harmless_part(std::string part) {
+  if (part.starts_with('.') && part != "." && part != "..") part.front() = '_';
+  std::replace(part.begin() + std::min<std::ptrdiff_t>(2, std::ssize(part)), part.end(), ':', '_');  // not that of C:x
+  return part.substr(0, kMaxListedPart);
+}
+
+/// Files that easel does not write and that no model needs: hidden files and those in hidden folders, such as git's own
+/// and what file managers leave, and sample images with a prompt or a time as their name. Their paths do not climb out.
+bool is_passed_over(const std::string& path) {
+  if (is_safe_path(path)) return false;
+  std::string harmless;
+  for (std::size_t begin = 0; begin <= path.size();) {
     const auto end = std::min(path.find('/', begin), path.size());
-    const auto part = path.substr(begin, end - begin);
-    if (part.starts_with('.') && part != "." && part != "..") {
-      path[begin] = '_';
-      hidden = true;
-    }
+    harmless += (begin > 0 ? "/" : "") + harmless_part(path.substr(begin, end - begin));
     begin = end + 1;
   }
-  return hidden && is_safe_path(path);
+  return is_safe_path(harmless);
 }
 
 RemoteFile read_file_entry(const json& entry, const std::string& repository) {
@@ -86,11 +99,17 @@ RemoteFile read_file_entry(const json& entry, const std::string& repository) {
   return file;
 }
 
-/// The address of the next page from a header Link; empty on the last page.
+/// The address of the next page from a header Link, which may name others, too (RFC 8288); empty on the last page.
 std::string next_page(const std::string& link) {
-  const auto begin = link.find('<'), end = link.find('>');
-  const bool is_next = link.find("rel=\"next\"") != std::string::npos;
-  return is_next && begin != std::string::npos && end > begin ? link.substr(begin + 1, end - begin - 1) : "";
+  for (auto begin = link.find('<'); begin != std::string::npos; begin = link.find('<', begin + 1)) {
+    const auto end = link.find('>', begin);
+    if (end == std::string::npos) break;
+    const auto parameters = lower_case(link.substr(end, link.find('<', end) - end));
+    const bool is_next =
+        parameters.find("rel=\"next\"") != std::string::npos || parameters.find("rel=next") != std::string::npos;
+    if (is_next) return link.substr(begin + 1, end - begin - 1);
+  }
+  return "";
 }
 
 std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& endpoint, const Reference& reference,
@@ -110,11 +129,13 @@ std::vector<RemoteFile> list_files(const HttpClient& client, const Endpoint& end
     if (!entries.is_array()) throw corrupt(repository, "has no list of files");
     for (const auto& entry : entries) {
       if (!entry.is_object() || string_field(entry, "type") != "file") continue;
-      if (is_hidden(string_field(entry, "path"))) continue;
+      if (is_passed_over(string_field(entry, "path"))) continue;
       files.push_back(read_file_entry(entry, repository));
       if (files.size() > kMaxFiles) throw corrupt(repository, concat("lists more than ", kMaxFiles, " files"));
     }
-    url = next_page(response.header("link"));
+    const auto next = next_page(response.header("link"));
+    url = next.empty() ? "" : absolute_address(url, next);
+    if (url.empty() && !next.empty()) throw corrupt(repository, "has invalid pages");
   }
   return files;
 }
@@ -123,8 +144,9 @@ void check_endpoint(const Endpoint& endpoint) {
   for (const std::string scheme : {"https://", "http://"}) {
     if (endpoint.url.starts_with(scheme) && endpoint.url.size() > scheme.size()) return;
   }
-  throw Error(ErrorCode::kInvalidArgument, concat("HF_ENDPOINT is ", quote(escape_control_characters(endpoint.url)),
-                                                  "; expected an address such as https://huggingface.co"));
+  throw Error(ErrorCode::kInvalidArgument,
+              concat("HF_ENDPOINT is ", quote(escape_control_characters(without_secrets(endpoint.url))),
+                     "; expected an address such as https://huggingface.co"));
 }
 
 }  // namespace
@@ -147,7 +169,7 @@ void check_hub_status(const HttpResponse& response, const Endpoint& endpoint, co
 }
 
 std::string page_of(const Endpoint& endpoint, const std::string& repository) {
-  return concat(endpoint.url, "/", repository);
+  return concat(without_secrets(endpoint.url), "/", repository);
 }
 
 Snapshot read_snapshot(const HttpClient& client, const Endpoint& endpoint, const Reference& reference) {

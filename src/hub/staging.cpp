@@ -205,7 +205,11 @@ void Staging::remove_target() {
     throw Error(ErrorCode::kUnavailable, concat("cannot remove ", target_path(), ": ", std::strerror(errno)));
   }
   sync_folder(models_dir_);
-  fs::remove_all(removed_path());
+  std::error_code failed;
+  fs::remove_all(removed_path(), failed);
+  if (failed) {
+    throw Error(ErrorCode::kUnavailable, concat("cannot remove ", removed_path(), ": ", failed.message()));
+  }
 }
 
 }  // namespace easel::hub

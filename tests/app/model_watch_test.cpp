@@ -106,6 +106,20 @@ TEST_F(ModelWatchTest, RemovedFileIsServedNoMore) {
   EXPECT_THAT(opened_, ElementsAre("second", "first"));
 }
 
+TEST_F(ModelWatchTest, ModelThatOthersTookOutOfTheEngineIsServedAgainOnlyIfItsFileStays) {
+  write("second");
+  write("third");
+  look_twice();
+  engine_->remove("second");
+  engine_->remove("third");
+  watch_->look();
+  EXPECT_THAT(served(), ElementsAre("first")) << "its file may be about to be removed";
+  remove("second");
+  look_twice();
+  EXPECT_THAT(served(), ElementsAre("first", "third"));
+  EXPECT_THAT(opened_, UnorderedElementsAre("second", "third", "third"));
+}
+
 TEST_F(ModelWatchTest, BrokenFileIsOpenedOnceAndServedWhenItIsMended) {
   write("second", "broken");
   look_twice();

@@ -47,7 +47,7 @@ class Flags(unittest.TestCase):
             result = run(*command.split(), "--help")
             self.assertEqual(result.returncode, 0)
             lines = result.stdout.splitlines()
-            self.assertLessEqual(len(lines), 40, command)
+            self.assertLessEqual(len(lines), 24, command)
             self.assertLessEqual(max(len(line) for line in lines), 80, command)
             self.assertIn("\nExamples:\n  ", result.stdout)
 

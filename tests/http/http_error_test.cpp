@@ -76,6 +76,13 @@ TEST(HttpError, GenerationErrorsAboutAFieldReturn400) {
   EXPECT_EQ(generation_error(Error(ErrorCode::kUnsupported, "no", "scheduler")).status, 400);
 }
 
+TEST(HttpError, ModelThatIsServedNoMoreReturns404) {
+  const auto error = generation_error(Error(ErrorCode::kNotFound, "model \"a\" is not served here", "model"));
+  EXPECT_EQ(error.status, 404);
+  EXPECT_EQ(error.code, "model_not_found");
+  EXPECT_EQ(error.param, "model");
+}
+
 TEST(HttpError, ParamUsesWireNames) {
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "x", "num_images")).param, "n");
   EXPECT_EQ(http_error(Error(ErrorCode::kInvalidArgument, "x", "width")).param, "size");

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,7 +13,9 @@
 
 #include "core/mutex.h"
 #include "easel/error.h"
+#include "easel/server.h"
 #include "http/support/running_server.h"
+#include "support/fake_pipeline.h"
 
 namespace easel::http {
 namespace {
@@ -44,14 +48,19 @@ class ScriptedLibrary : public ModelLibrary {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     return {.model = name, .licence = "apache-2.0", .bytes = 100};
   }
-  void remove(const ModelDescription& model) override {
+  void check_removable(const ModelDescription& model) override {
     if (model.id == "own") throw Error(ErrorCode::kInvalidArgument, "own was not pulled by easel");
+  }
+  void remove(const ModelDescription& model) override {
     note("remove " + model.id);
+    if (on_remove) on_remove();
   }
   std::vector<std::string> calls() const {
     const MutexLock lock(mutex_);
     return calls_;
   }
+
+  std::function<void()> on_remove;  ///< called while the files are removed; may throw
 
  private:
   void note(std::string call) {
@@ -176,6 +185,50 @@ TEST(ModelRemoval, RemovesWhatEaselPulled) {
   EXPECT_EQ(l.remove("nope").status, 404);
   EXPECT_EQ(l.remove("own").status, 400);
   EXPECT_EQ(l.server.engine.controls().size(), 1u) << "what is kept stays a model";
+}
+
+TEST(ModelRemoval, TheModelLeavesTheEngineBeforeItsFilesGo) {
+  const Library l;
+  std::vector<std::string> before;
+  l.library->on_remove = [&] { before = l.server.engine.controls(); };
+  EXPECT_EQ(l.remove("tiny").status, 200);
+  EXPECT_EQ(before, std::vector<std::string>{"remove tiny"});
+}
+
+TEST(ModelRemoval, FilesThatCannotBeRemovedAreReported) {
+  const Library l;
+  l.library->on_remove = [] {
+    throw Error(ErrorCode::kUnavailable, "cannot remove models/tiny: Device or resource busy");
+  };
+  const auto response = l.remove("tiny");
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.json()["error"]["message"], "cannot remove models/tiny: Device or resource busy");
+}
+
+TEST(ModelRemoval, RequestThatWaitsForTheModelToBeLoadedEndsAsIfItWereUnknown) {
+  std::promise<void> loading, files_are_gone;
+  testing::FakeOptions options{.description = testing::fake_description("other")};
+  options.on_call = [&](const testing::FakeCall& call) {
+    if (call.kind != testing::FakeCallKind::kLoad) return;
+    loading.set_value();
+    files_are_gone.get_future().wait();
+    throw Error(ErrorCode::kNotFound, "models/other has no weights");
+  };
+  const auto library = std::make_shared<ScriptedLibrary>();
+  library->on_remove = [&] { files_are_gone.set_value(); };
+  const auto engine = make_engine({testing::served_fake(), testing::served_fake(options)}, {});
+  const auto server = make_http_server(*engine, {.port = 0, .local_operator = true, .model_library = library});
+  const int port = server->bind();
+  std::thread thread([&] { server->run(); });
+  RawClient waiting(port);
+  waiting.send(test::image_request(R"({"prompt": "a cat", "model": "other"})"));
+  loading.get_future().wait();
+  EXPECT_EQ(RawClient(port).exchange(request_text("DELETE", "/v1/models/other")).status, 200);
+  const auto response = waiting.read();
+  EXPECT_EQ(response.status, 404) << response.body;
+  EXPECT_EQ(response.json()["error"]["code"], "model_not_found");
+  server->stop();
+  thread.join();
 }
 
 TEST(ModelRemoval, TheOnlyModelIsKept) {

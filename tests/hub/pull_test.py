@@ -41,7 +41,8 @@ class Repositories(PullTest):
         files = {name: data for name, data in self.hub.files.items() if not name.startswith("unet/diffusion")}
         names = ["unet/diffusion_pytorch_model.safetensors.index.json", "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
                  "unet/diffusion_pytorch_model-00002-of-00002.safetensors"]
-        self.hub.files = files | {name: b"x" * 100 for name in names}
+        shards = [name.rpartition("/")[2] for name in names[1:]]
+        self.hub.files = files | {name: b"x" * 100 for name in names[1:]} | {names[0]: json.dumps({"weight_map": {"a": shards[0], "b": shards[1]}}).encode()}
         self.assert_pulled()
         self.assert_whole(PLAIN - {UNET} | set(names))
         shutil.rmtree(self.models)
@@ -88,8 +89,10 @@ class Repositories(PullTest):
             self.assert_pulled(f"{self.hub.url}/org/model{page}")
             self.assert_whole()
             self.assertEqual(self.run_easel("rm", "model").returncode, 0)
-        self.assert_pulled(f"{self.hub.url}/org/model/blob/main/v1-5.safetensors")
-        self.assertEqual((self.models / "v1-5.safetensors").read_bytes(), self.hub.files["v1-5.safetensors"])
+        for page in ("blob/main/v1-5.safetensors", "resolve/main/v1-5.safetensors?download=true"):
+            self.assert_pulled(f"{self.hub.url}/org/model/{page}", env={"HF_TOKEN": "secret"})
+            self.assertEqual((self.models / "v1-5.safetensors").read_bytes(), self.hub.files["v1-5.safetensors"])
+            self.assertEqual(self.run_easel("rm", "org/model@main:v1-5.safetensors").returncode, 0)
 
     def test_a_checksum_is_compared_with_that_of_the_repository(self):
         right = hashlib.sha256(self.hub.files["v1-5.safetensors"]).hexdigest()

@@ -78,7 +78,7 @@ class Encrypted(PullTest):
 class Addresses(PullTest):
     def test_a_file_by_address_with_its_checksum(self):
         data = self.hub.files["v1-5.safetensors"]
-        url = f"{self.hub.url}/org/model/resolve/{COMMIT}/v1-5.safetensors?download=true"
+        url = f"{self.hub.url}/mirror/org/model/resolve/{COMMIT}/v1-5.safetensors?download=true"
         self.assert_refused("does not have the expected checksum", url, "--sha256", "0" * 64)
         self.assert_pulled(url, "--sha256", hashlib.sha256(data).hexdigest())
         self.assertEqual((self.models / "v1-5.safetensors").read_bytes(), data)

@@ -43,7 +43,8 @@ TEST(ReferenceOfPage, IsWhatThePageShows) {
   EXPECT_EQ(of("/org/name/tree/main"), "org/name@main");
   EXPECT_EQ(of("/org/name/tree/refs%2Fpr%2F1/some/folder/"), "org/name/some/folder@refs/pr/1");
   EXPECT_EQ(of("/org/name/blob/v1/some/a%20b.safetensors"), "org/name@v1:some/a b.safetensors");
-  for (const char* path : {"", "/", "/org", "/org/name/resolve/main/x.safetensors", "/org/name/blob/main", "/a/b/c",
+  EXPECT_EQ(of("/org/name/resolve/main/a.safetensors?download=true"), "org/name@main:a.safetensors");
+  for (const char* path : {"", "/", "/org", "/org/name/resolve/main", "/org/name/blob/main", "/a/b/c",
                            "/api/models/org/name/revision/main"}) {
     EXPECT_EQ(of(path), "") << path;
   }

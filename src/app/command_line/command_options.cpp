@@ -198,7 +198,7 @@ void add_commands(CLI::App& app, Options& options, ParsedTexts& texts) {
   add_own(*convert, "path", "PATH", options.convert_path,
           "checkpoint folder, .ckpt file, or with --quantize a .safetensors file")
       ->required();
-  app.add_subcommand("health", "Ask the server at --host and --port whether it is ready");
+  app.add_subcommand("health", "Ask whether the server at --host and --port is ready");
   auto* completion = app.add_subcommand("completion", "Print the completion script of a shell");
   add_own(*completion, "shell", "bash|zsh", texts.shell, "shell to complete commands for")
       ->required()

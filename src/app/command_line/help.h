@@ -16,7 +16,7 @@ inline constexpr const char* kServerGroup = "Server options";
 inline constexpr const char* kLimitGroup = "Limits";
 
 /// The help of the program, or of a command, with examples, at most 80 columns wide.
-/// @param all  every option, instead of the usual ones, which fit on a screen
+/// @param all  every option; otherwise the usual ones, within 24 lines, which is a screen
 std::string help_text(const CLI::App& app, bool all);
 
 /// A manual page in roff's man macros. @param version  of the program

@@ -7,6 +7,14 @@
 #include "core/text.h"
 
 namespace easel {
+namespace {
+
+std::string with_default(const std::string& text, const CLI::Option& option) {
+  const auto value = option.get_default_str();
+  return value.empty() || value == "\"\"" ? text : concat(text, " [", value, "]");
+}
+
+}  // namespace
 
 const std::vector<CommandNotes>& all_command_notes() {
   static const std::vector<CommandNotes> notes = {
@@ -19,26 +27,23 @@ const std::vector<CommandNotes>& all_command_notes() {
                     {"easel draw \"a red fox\" -o fox.png --model models/emoji", "generate one image"}}},
       {.name = "serve",
        .usage = "easel serve [OPTIONS]",
-       .usual = {"--model",         "--models-dir", "--default-model", "--device",          "--dtype",
-                 "--threads",       "--max-batch",  "--lora-dir",      "--embeddings-dir",  "--host",
-                 "--port",          "--api-key",    "--api-keys-file", "--allow-origin",    "--log-level",
-                 "--memory-budget", "--keep-alive", "--max-waiting",   "--request-timeout", "--config"},
+       .usual = {"--model", "--models-dir", "--device", "--dtype", "--host", "--port", "--api-key", "--api-keys-file",
+                 "--lora-dir", "--memory-budget", "--keep-alive", "--max-waiting", "--config"},
        .groups = {kModelGroup, kServerGroup, kLimitGroup, kGeneralGroup},
-       .examples = {{"easel serve --model sd15=v1-5.safetensors --device cuda", "serve one checkpoint on a GPU"},
-                    {"easel serve --models-dir models --host 0.0.0.0 --api-key KEY", "serve other machines"}}},
+       .examples = {{"easel serve --model sd15=v1-5.safetensors --device cuda", "one file on a GPU"},
+                    {"easel serve --models-dir models --host 0.0.0.0 --api-key KEY", "in a network"}}},
       {.name = "draw",
        .usage = "easel draw PROMPT... -o FILE [OPTIONS]",
        .usual = {"prompt", "--output", "--num-images", "--size", "--seed", "--negative-prompt", "--steps",
-                 "--scheduler", "--guidance-scale", "--image", "--mask", "--strength", "--lora", "--model", "--device",
-                 "--dtype"},
+                 "--guidance-scale", "--image", "--mask", "--strength", "--lora", "--model"},
        .groups = {kModelGroup, kGeneralGroup},
-       .examples = {{"easel draw \"a red fox\" -o fox.png --model models/emoji --seed 7", "text to image"},
+       .examples = {{"easel draw \"a red fox\" -o fox.png --model models/emoji", "text to image"},
                     {"easel draw \"a cat\" -o cat.png --image fox.png --strength 0.6", "image to image"}}},
       {.name = "models",
        .usage = "easel models [OPTIONS]",
        .usual = {"--available", "--size", "--model", "--models-dir", "--device", "--dtype", "--lora-dir"},
        .groups = {kModelGroup, kGeneralGroup},
-       .examples = {{"easel models --models-dir models --size 1024x1024", "list models, and memory for this size"},
+       .examples = {{"easel models --models-dir models --size 1024x1024", "memory for it"},
                     {"easel models --available", "list what can be pulled by name"}}},
       {.name = "pull",
        .usage = "easel pull NAME [OPTIONS]",
@@ -46,8 +51,8 @@ const std::vector<CommandNotes>& all_command_notes() {
                  "--sha256"},
        .groups = {kModelGroup, kGeneralGroup},
        .examples = {{"easel pull sd15", "a model by the name of its recipe"},
-                    {"easel pull stabilityai/sdxl-turbo --dtype float16", "a model, in half precision where it exists"},
-                    {"easel pull ORG/NAME:style.safetensors --lora --lora-dir loras", "one file, as a LoRA"}}},
+                    {"easel pull stabilityai/sdxl-turbo --dtype float16", "half of its size"},
+                    {"easel pull ORG/NAME:style.safetensors --lora --lora-dir loras", "one LoRA"}}},
       {.name = "rm",
        .usage = "easel rm NAME [OPTIONS]",
        .usual = {"name", "--models-dir", "--lora", "--embedding", "--lora-dir", "--embeddings-dir"},
@@ -109,11 +114,15 @@ std::vector<std::string> value_choices(const CLI::Option& option) {
   return choices;
 }
 
-std::string option_description(const CLI::Option& option, bool brief) {
-  auto text = option.get_description();
-  if (brief) text = text.substr(0, text.find(';'));
-  const auto value = option.get_default_str();
-  return value.empty() || value == "\"\"" ? text : concat(text, " [", value, "]");
+std::string option_description(const CLI::Option& option) {
+  return with_default(option.get_description(), option);
+}
+
+std::string brief_description(const CLI::Option& option) {
+  const auto description = option.get_description();
+  const auto choices = value_choices(option);
+  return with_default(concat(description.substr(0, description.find(';')), choices.empty() ? "" : ": ", join(choices)),
+                      option);
 }
 
 }  // namespace easel

@@ -37,7 +37,8 @@ std::string value_name(const CLI::Option& option);
 /// The fixed choices of the option's value; empty when there are none.
 std::vector<std::string> value_choices(const CLI::Option& option);
 /// Description and, where there is one, the default value.
-/// @param brief  only the description's first part, which ends at the first semicolon
-std::string option_description(const CLI::Option& option, bool brief = false);
+std::string option_description(const CLI::Option& option);
+/// The description's first part, which ends at the first semicolon, the choices of the value, and the default value.
+std::string brief_description(const CLI::Option& option);
 
 }  // namespace easel

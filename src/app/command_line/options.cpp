@@ -50,10 +50,9 @@ void add_flag(CLI::App& app, const char* group, const std::string& flag, bool& t
 
 void add_model_options(CLI::App& app, ModelFlags& o) {
   add(app, kModelGroup, "--model", "PATH", o.models,
-      "checkpoint folder or .safetensors file, or a name as for `easel pull`; ALIAS=PATH gives it a name; may be "
-      "repeated");
+      "checkpoint folder or file, or name for `easel pull`; ALIAS=PATH gives it a name; may be repeated");
   add(app, kModelGroup, "--models-dir", "FOLDER", o.models_dir,
-      "serve every checkpoint in this folder and its subfolders; their names are their paths in it");
+      "serve all checkpoints in this folder and below it; their names are their paths in it");
   add(app, kModelGroup, "--default-model", "ID", o.default_model, "the model of requests that name none");
   add(app, kModelGroup, "--vae", "PATH", o.vaes,
       "autoencoder to use in place of the models' own: a folder or a .safetensors file, or MODEL=PATH; may be "

@@ -6,12 +6,22 @@
 #include "core/text.h"
 
 namespace easel {
+namespace {
+
+std::set<std::string> ids_of(const Engine& engine) {
+  std::set<std::string> ids;
+  for (const auto& model : engine.models()) ids.insert(model.id);
+  return ids;
+}
+
+}  // namespace
 
 ModelWatch::ModelWatch(Engine& engine, Actions actions, const std::vector<WatchedModel>& served,
                        std::shared_ptr<FailedLoads> failed_loads)
     : engine_(engine), actions_(std::move(actions)), failed_loads_(std::move(failed_loads)) {
   for (const auto& model : served) served_[model.id] = look_at_files(model.path);
   seen_ = served_;
+  in_engine_ = ids_of(engine_);
 }
 
 ModelWatch::~ModelWatch() {
@@ -52,6 +62,7 @@ bool ModelWatch::wait_for_next(std::chrono::milliseconds interval) {
 
 void ModelWatch::look() {
   try {
+    forget_taken_out();
     std::map<std::string, ModelFiles> now;
     for (const auto& model : actions_.find()) now.try_emplace(model.id, look_at_files(model.path));
     std::vector<std::string> gone;
@@ -77,10 +88,21 @@ void ModelWatch::look() {
   }
 }
 
+void ModelWatch::forget_taken_out() {
+  auto now = ids_of(engine_);
+  for (const auto& id : in_engine_) {
+    if (now.contains(id)) continue;
+    served_.erase(id);
+    seen_.erase(id);  // its files may be about to be removed
+  }
+  in_engine_ = std::move(now);
+}
+
 void ModelWatch::open(const std::string& id, const ModelFiles& files) {
   const bool replaced = served_.contains(id);
   try {
     engine_.put(failed_loads_->watched(actions_.open({.id = id, .path = files.path}), files.path));
+    in_engine_.insert(id);
     served_[id] = files;
     failed_.erase(id);
     log::info(concat("model ", id, replaced ? " was replaced" : " was added"));
@@ -105,6 +127,7 @@ void ModelWatch::load_again(const std::string& id) {
 void ModelWatch::remove(const std::string& id) {
   try {
     engine_.remove(id);
+    in_engine_.erase(id);
     log::info(concat("model ", id, " was removed"));
   } catch (const Error& e) {
     log::warning(concat("model ", id, " is gone: ", e.what()));

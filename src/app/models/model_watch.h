@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,7 +18,9 @@ namespace easel {
 
 /// Looks at the files of all checkpoints every two seconds and changes the engine's models accordingly. A change counts
 /// once two looks in a row have found the same, so that a file that is still being written is not opened. A model whose
-/// load failed is loaded again once its files are others than they were then. Methods are for one thread; the engine
+/// load failed is loaded again once its files are others than they were then. A model that was taken out of the engine
+/// by others, who then remove its files, counts as one that is not served: where its files stay, it is served again
+/// after two looks. Methods are for one thread; the engine
 /// must outlive this object.
 class ModelWatch {
  public:
@@ -44,6 +47,8 @@ class ModelWatch {
  private:
   /// Waits for the time of the next look. @return false where there is none
   bool wait_for_next(std::chrono::milliseconds interval);
+  /// Forgets models that others have taken out of the engine since the previous look.
+  void forget_taken_out();
   void open(const std::string& id, const ModelFiles& files);
   void load_again(const std::string& id);
   void remove(const std::string& id);
@@ -54,6 +59,7 @@ class ModelWatch {
   std::map<std::string, ModelFiles> served_;  // by id
   std::map<std::string, ModelFiles> seen_;    // by the latest look
   std::map<std::string, ModelFiles> failed_;  // could not be opened
+  std::set<std::string> in_engine_;           // at the latest look, and what it has changed
 
   std::thread thread_;
   Mutex mutex_;

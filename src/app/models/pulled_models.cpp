@@ -33,14 +33,19 @@ class PulledModels : public ModelLibrary {
             .has_pickles = model.has_pickles};
   }
 
+  void check_removable(const ModelDescription& model) override { hub::check_removable(folder_, name_of(model)); }
+
   void remove(const ModelDescription& model) override {
-    const auto name =
-        fs::path(model.folder).lexically_normal().lexically_relative(fs::path(folder_).lexically_normal());
-    hub::remove_pulled(folder_, name.string());
+    hub::remove_pulled(folder_, name_of(model));
     log::info(concat("removed the files of model ", model.id));
   }
 
  private:
+  /// The path of the model in the models folder.
+  std::string name_of(const ModelDescription& model) const {
+    return fs::path(model.folder).lexically_normal().lexically_relative(fs::path(folder_).lexically_normal()).string();
+  }
+
   hub::PullOptions options_;
   std::string folder_;
 };

@@ -86,14 +86,12 @@ Response ModelEndpoints::remove(const std::string& encoded_id) {
                       concat(quote(resolved.model.id), " is the only model of this server and cannot be removed."));
   }
   try {
+    library.check_removable(resolved.model);
+    // First, so that requests that wait for the model end as if it were unknown, instead of with a load that fails.
+    engine_.remove(resolved.model.id);
     library.remove(resolved.model);
   } catch (const Error& error) {
     throw HttpFailure(http_error(error));
-  }
-  try {
-    engine_.remove(resolved.model.id);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kNotFound) throw HttpFailure(http_error(error));  // else it was noticed already
   }
   return json_response(200, json_text({{"id", resolved.id}, {"object", "model"}, {"deleted", true}}));
 }

@@ -74,9 +74,9 @@ HttpError http_error(const Error& error, const std::optional<std::string>& retry
 HttpError generation_error(const Error& error) {
   const bool names_field = !error.param().empty();
   switch (error.code()) {
-    case ErrorCode::kNotFound:
     case ErrorCode::kResourceExhausted:
       break;
+    case ErrorCode::kNotFound:  // with a field: a model that is served no more
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kUnsupported:
       // Without a field the fault is in the model's files.
