@@ -9,6 +9,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"))
+from program import Program
+
 EASEL, MODEL = sys.argv[1:3]
 LIBGOMP_ROUNDS = 300_000  # where nothing is set
 
@@ -44,6 +47,19 @@ class Memory(unittest.TestCase):
         # With blocks that are split for those down to a sixteenth of their size only, a step adds 1 to 2 MiB.
         few, many = (self.timings("--steps", steps, "--dtype", "float32", "--threads", "1")["vm_hwm_bytes"] for steps in ("5", "80"))
         self.assertLess(many - few, 32 << 20)
+
+
+class Threads(unittest.TestCase):
+    def test_a_server_keeps_those_of_its_loop_only(self):
+        """Else there would be more of them than processors, and libgomp would let all of them sleep as soon as they wait."""
+        # Eight of them more are one of the loop each, and one in a pool that libtorch makes and that only its quantised operators use.
+        # The server itself may make another thread for a connection.
+        more, each, for_connections = 8, 2, 3
+        servers = [Program(EASEL, MODEL, "--threads", str(count), stderr=subprocess.DEVNULL) for count in (1, 1 + more)]
+        with servers[0] as one, servers[1] as several:
+            self.assertEqual([one.draw(), several.draw()], [200, 200])
+            few, many = (len(os.listdir(f"/proc/{program.process.pid}/task")) for program in (one, several))
+        self.assertAlmostEqual(many - few, more * each, delta=for_connections)
 
 
 class Spinning(unittest.TestCase):
