@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <future>
 #include <latch>
 #include <string>
 #include <system_error>
@@ -52,12 +51,10 @@ void set_compute_threads(int count) {
 
 void load_on_own_thread(ServedModel& model) {
   model.load = [load = std::move(model.load)](const std::string& device, const LoadProgress& progress) {
-    return std::async(std::launch::async,
-                      [&] {
-                        make_compute_threads();
-                        return load(device, progress);
-                      })
-        .get();
+    return on_own_thread([&] {
+      make_compute_threads();
+      return load(device, progress);
+    });
   };
 }
 

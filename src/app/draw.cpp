@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "app/allocator.h"
 #include "app/command_line/commands.h"
 #include "app/command_line/hires_flags.h"
 #include "app/command_line/like.h"
@@ -239,6 +240,7 @@ void save(const std::vector<GeneratedImage>& images, const MetadataOf& metadata,
 
 int draw(const Options& options) {
   const auto start = Clock::now();
+  keep_freed_memory(true);
   set_compute_threads(options.model.threads);
   make_compute_threads();
   if (options.model.tf32 == "off") allow_tf32(false);

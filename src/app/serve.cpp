@@ -143,7 +143,7 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   const auto found = find_models(options.model);
   const auto failed_loads = std::make_shared<FailedLoads>();
   std::vector<ServedModel> models;
-  for (auto& model : list_models(options.model, found)) {
+  for (auto& model : on_own_thread([&] { return list_models(options.model, found); })) {
     note_requests(model);
     load_on_own_thread(model);
     const auto path = model.description.folder;
@@ -152,7 +152,7 @@ std::unique_ptr<ModelWatch> start_engine(const Options& options, const std::shar
   if (!engine.set(make_engine(std::move(models), engine_options))) return nullptr;
   auto actions = watch_actions(options.model);
   actions.open = [open = std::move(actions.open)](const WatchedModel& added) {
-    auto model = open(added);
+    auto model = on_own_thread([&] { return open(added); });
     load_on_own_thread(model);
     return model;
   };

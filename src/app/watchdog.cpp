@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/allocator.h"
 #include "app/service_manager.h"
 #include "core/background_log.h"
 #include "core/log.h"
@@ -37,6 +38,7 @@ void Watchdog::work() {
 }
 
 void Watchdog::look() {
+  keep_freed_memory(!engine_.at_rest());
   if (engine_.all_devices_lost() && !std::exchange(ending_process_, true)) {
     log::error("no device works any more; the process ends when its responses are sent");
     kill(getpid(), SIGTERM);

@@ -11,7 +11,8 @@ namespace easel {
 
 /// Looks at the loops from time to time, on a thread of its own, until it is destroyed. A loop that has been in one
 /// turn for too long is logged with what it does. While none has, the service manager gets the WATCHDOG=1 that it asks
-/// for. When all devices are lost, the process is asked to end as by a signal from outside.
+/// for. When all devices are lost, the process is asked to end as by a signal from outside. While a device has work,
+/// freed memory is kept for longer.
 class Watchdog {
  public:
   /// @param engine         must outlive this object

@@ -9,6 +9,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "faults"))
+from program import Program
+
 EASEL, MODEL = sys.argv[1:3]
 LIBGOMP_ROUNDS = 300_000  # where nothing is set
 
@@ -25,17 +28,38 @@ def draw(folder, *flags, **variables):
 
 
 class Memory(unittest.TestCase):
+    def timings(self, *flags):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "timings.json")
+            result, _ = draw(folder, *flags, "--timings", str(path))
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return json.loads(path.read_text())
+
     def test_steps_keep_the_memory_of_the_steps_before(self):
         # On a quiet machine a step has fewer than 5 page faults. On others the system may be out of huge pages, whose parts then come
         # one by one: 512 of them. Where the allocator gives memory back at once (MALLOC_CONF=dirty_decay_ms:0), it is 7,500 a step.
         limit_a_step = 2000
-        with tempfile.TemporaryDirectory() as folder:
-            timings = pathlib.Path(folder, "timings.json")
-            result, _ = draw(folder, "--steps", "6", "--dtype", "float32", "--threads", "2", "--timings", str(timings))
-            self.assertEqual(result.returncode, 0, result.stderr)
-            faults = json.loads(timings.read_text())["step_page_faults"]
+        faults = self.timings("--steps", "6", "--dtype", "float32", "--threads", "2")["step_page_faults"]
         self.assertEqual(len(faults), 6)
         self.assertLess(statistics.median(faults[2:]), limit_a_step, faults)
+
+    def test_many_steps_need_no_more_memory_than_few(self):
+        # With blocks that are split for those down to a sixteenth of their size only, a step adds 1 to 2 MiB.
+        few, many = (self.timings("--steps", steps, "--dtype", "float32", "--threads", "1")["vm_hwm_bytes"] for steps in ("5", "80"))
+        self.assertLess(many - few, 32 << 20)
+
+
+class Threads(unittest.TestCase):
+    def test_a_server_keeps_those_of_its_loop_only(self):
+        """Else there would be more of them than processors, and libgomp would let all of them sleep as soon as they wait."""
+        # Eight of them more are one of the loop each, and one in a pool that libtorch makes and that only its quantised operators use.
+        # The server itself may make another thread for a connection.
+        more, each, for_connections = 8, 2, 3
+        servers = [Program(EASEL, MODEL, "--threads", str(count), stderr=subprocess.DEVNULL) for count in (1, 1 + more)]
+        with servers[0] as one, servers[1] as several:
+            self.assertEqual([one.draw(), several.draw()], [200, 200])
+            few, many = (len(os.listdir(f"/proc/{program.process.pid}/task")) for program in (one, several))
+        self.assertAlmostEqual(many - few, more * each, delta=for_connections)
 
 
 class Spinning(unittest.TestCase):
