@@ -15,8 +15,8 @@
 extern "C" const char* malloc_conf;
 
 // A freed block may be split for a request of at least a 64th of its size, which is jemalloc's default
-// (lg_extent_max_active_fit). With a 16th, the memory of small images grew with every step: small blocks that were freed
-// next to each other became one block, which was then too large for any of them.
+// (lg_extent_max_active_fit). With a 16th, the memory of small images grew with every step: small blocks that were
+// freed next to each other became one block, which was then too large for any of them.
 const char* malloc_conf =
     "thp:always,"            // one page fault for 2 MiB
     "oversize_threshold:0,"  // large blocks are in the same arena as others

@@ -3,12 +3,15 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
+#include <utility>
 
 #include "support.h"
 #include "tensor_support.h"
@@ -69,6 +72,24 @@ TEST(Weights, MatchingTensorsAreViewsAndConvertedOnesReleased) {
   Weights half(store, {c10::kCPU, c10::kHalf});
   EXPECT_EQ(half.root().take("conv.bias", {2}).const_data_ptr(), store->read("conv.bias").const_data_ptr());
   EXPECT_EQ(half.root().take("conv.weight", {2, 3}).scalar_type(), c10::kHalf);
+}
+
+/// 16-bit numbers of a dtype with every pattern of bits but those of NaN, whose bits may change; six times over, which
+/// is more than is converted at a time.
+at::Tensor all_halves(c10::ScalarType dtype) {
+  const auto patterns = at::arange(1 << 16, c10::kInt).to(c10::kShort).view(dtype);
+  return at::nan_to_num(patterns.to(c10::kFloat), 0, HUGE_VAL, -HUGE_VAL).to(dtype).repeat({6, 1});
+}
+
+TEST(Weights, EveryNumberOfOneHalfDtypeIsRoundedAsByLibtorch) {
+  for (const auto& [from, to] : {std::pair(c10::kHalf, c10::kBFloat16), std::pair(c10::kBFloat16, c10::kHalf)}) {
+    const auto stored = all_halves(from);
+    ASSERT_GT(stored.numel(), 1 << 18);
+    Weights weights(
+        std::make_shared<MemoryStore>(std::map<std::string, at::Tensor>{{"weight", stored}}, "unet.safetensors"),
+        {c10::kCPU, to});
+    EXPECT_TRUE(same(weights.root().take("weight", stored.sizes()), stored.to(to)));
+  }
 }
 
 std::shared_ptr<CountingStore> kernel_store(std::vector<std::int64_t> shape) {

@@ -2,6 +2,7 @@
 
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -59,6 +60,24 @@ struct LoadedTensor {
   bool is_view;  ///< of what is stored
 };
 
+bool is_half(c10::ScalarType dtype) {
+  return dtype == c10::kHalf || dtype == c10::kBFloat16;
+}
+
+/// The same as `stored.to(dtype)` from float16 to bfloat16 or back. libtorch converts between these one number after
+/// the other; by way of float32, which holds both exactly, it takes a third of the time.
+/// @param stored  contiguous, on the CPU
+at::Tensor between_halves(const at::Tensor& stored, c10::ScalarType dtype) {
+  constexpr std::int64_t kPiece = 1 << 18;  // numbers, which stay in the cache of a core as float32
+  auto result = at::empty(stored.sizes(), stored.options().dtype(dtype));
+  const auto from = stored.view(-1), to = result.view(-1);
+  for (std::int64_t i = 0; i < from.numel(); i += kPiece) {
+    const auto length = std::min(kPiece, from.numel() - i);
+    to.narrow(0, i, length).copy_(from.narrow(0, i, length).to(c10::kFloat));
+  }
+  return result;
+}
+
 /// @param format  none: as stored
 /// @param upload  null: the copy to a device waits for the work that its current stream has
 LoadedTensor place(const at::Tensor& stored, const Placement& placement, std::optional<at::MemoryFormat> format,
@@ -68,7 +87,12 @@ LoadedTensor place(const at::Tensor& stored, const Placement& placement, std::op
   }
   const bool converted = stored.device() != placement.device || stored.scalar_type() != placement.dtype;
   at::Tensor loaded = stored;
-  if (converted) {
+  const bool stays_contiguous =
+      stored.is_contiguous() && format.value_or(at::MemoryFormat::Contiguous) == at::MemoryFormat::Contiguous;
+  if (converted && stays_contiguous && stored.is_cpu() && placement.device.is_cpu() && is_half(stored.scalar_type()) &&
+      is_half(placement.dtype)) {
+    loaded = between_halves(stored, placement.dtype);
+  } else if (converted) {
     loaded = stored.to(stored.options().device(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
                        /*copy=*/false, format);
   } else if (format) {
