@@ -14,6 +14,12 @@ if(EASEL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EASEL_CCACHE})
 endif()
 
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc looks for memory that it no longer needs each time its heap has doubled, from 128 MiB on, and reads what it has
+  # precompiled each time. From 512 MiB on, it takes a tenth less time and up to a third more memory.
+  add_compile_options(--param=ggc-min-heapsize=524288)
+endif()
+
 add_library(easel_options INTERFACE)
 # BUILD_INTERFACE: what programs that use an installed easel do not get.
 target_compile_options(easel_options INTERFACE $<BUILD_INTERFACE:-Wall> $<BUILD_INTERFACE:-Wextra>

@@ -18,7 +18,7 @@ HTTPLIB_SDIST=llama-cpp-python==0.3.36
 HTTPLIB_SDIST_SHA256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 HTTPLIB_FOLDER_IN_SDIST=vendor/llama.cpp/vendor/cpp-httplib
 # Compiling several files against ATen as one takes up to this much memory.
-COMPILER_MEMORY_MIB=1300
+COMPILER_MEMORY_MIB=1500
 # Minutes that one processor takes to build the program from nothing: 368 s on an EPYC of the Zen 4 generation, at rest.
 BUILD_CPU_MINUTES=7
 # The checkers of scripts/quick-checks. Another version of clang-format lays out some lines differently.
