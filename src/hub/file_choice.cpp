@@ -85,9 +85,10 @@ std::vector<RemoteFile> weight_files(const Component& component, const WeightFor
   return files;
 }
 
-std::vector<RemoteFile> best_weights(const Component& component, bool prefer_half) {
+std::vector<RemoteFile> best_weights(const Component& component, const std::string& half_variant) {
   using Variants = std::vector<std::string>;
-  const auto variants = prefer_half ? Variants{"fp16", "bf16", ""} : Variants{"", "fp16", "bf16"};
+  const auto other = half_variant == "bf16" ? "fp16" : "bf16";
+  const auto variants = half_variant.empty() ? Variants{"", "fp16", "bf16"} : Variants{half_variant, other, ""};
   for (const char* extension : {".safetensors", ".bin"}) {
     const bool is_pickle = std::string(extension) == ".bin";
     for (const auto& variant : variants) {
@@ -175,7 +176,7 @@ std::vector<RemoteFile> choose_model_files(const std::vector<RemoteFile>& files,
       if (contains(kSmallFiles, name)) chosen.push_back(file);
     }
     if (contains(wanted.without, component)) continue;
-    const auto weights = best_weights(contents, wanted.prefer_half);
+    const auto weights = best_weights(contents, wanted.half_variant);
     check_weights(component, contents, weights);
     chosen.insert(chosen.end(), weights.begin(), weights.end());
   }

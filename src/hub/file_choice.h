@@ -13,7 +13,7 @@ namespace easel::hub {
 struct WantedModel {
   std::string folder = {};                ///< of the repository; empty: its root
   std::set<std::string> components = {};  ///< that model_index.json names; other folders are left out
-  bool prefer_half = false;               ///< the model will run in float16 or bfloat16
+  std::string half_variant = {};          ///< as PullOptions::half_variant
   std::vector<std::string> without = {};  ///< components whose weights are left out, because they come from elsewhere
 };
 

@@ -45,7 +45,7 @@ std::vector<RemoteFile> model_files(const HttpClient& client, const Snapshot& sn
     if (options.check_class) options.check_class(index.class_name, file.path);
     return choose_model_files(snapshot.files, {.folder = reference.folder,
                                                .components = index.components,
-                                               .prefer_half = options.prefer_half,
+                                               .half_variant = options.half_variant,
                                                .without = without});
   } catch (const Error& e) {
     const std::string_view what = e.what();

@@ -19,8 +19,8 @@ struct PullOptions {
   std::string folder;  ///< where models are kept; created if it does not exist
   Endpoint endpoint = {};
   std::string civitai_token = {};
-  bool prefer_half = false;  ///< the model will run in float16 or bfloat16
-  std::string sha256 = {};   ///< expected of a single file, in lower case; empty: not stated
+  std::string half_variant = {};  ///< of the weights, that suits the dtype: fp16 or bf16; empty: full precision
+  std::string sha256 = {};        ///< expected of a single file, in lower case; empty: not stated
   /// Called with the class of a model's pipeline and the name of its file before anything else is fetched. What it
   /// throws ends the pull. Empty: every class is accepted.
   std::function<void(const std::string& class_name, const std::string& where)> check_class = {};

@@ -21,7 +21,7 @@ std::vector<RemoteFile> files_of(const std::vector<std::string>& paths) {
 
 /// What is chosen of a repository whose index names a UNet, an autoencoder, a text encoder and a safety checker,
 /// without the index itself. Weights of components that do not matter to a test are added and left out again.
-std::vector<std::string> choose(std::vector<std::string> paths, bool prefer_half = false) {
+std::vector<std::string> choose(std::vector<std::string> paths, const std::string& half_variant = "") {
   const std::vector<std::string> others = {"unet/diffusion_pytorch_model.safetensors",
                                            "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"};
   paths.push_back("model_index.json");
@@ -33,7 +33,8 @@ std::vector<std::string> choose(std::vector<std::string> paths, bool prefer_half
   }
   paths.insert(paths.end(), added.begin(), added.end());
   std::vector<std::string> chosen;
-  const WantedModel wanted{.components = {"unet", "vae", "text_encoder", "safety_checker"}, .prefer_half = prefer_half};
+  const WantedModel wanted{.components = {"unet", "vae", "text_encoder", "safety_checker"},
+                           .half_variant = half_variant};
   for (const auto& file : choose_model_files(files_of(paths), wanted)) {
     if (file.path != "model_index.json" && !added.contains(file.path)) chosen.push_back(file.path);
   }
@@ -50,7 +51,7 @@ TEST(FileChoice, PrefersSafetensorsOfTheWantedPrecision) {
                                           "unet/diffusion_pytorch_model.safetensors",
                                           "unet/diffusion_pytorch_model.fp16.safetensors"};
   EXPECT_THAT(choose(paths), UnorderedElementsAre("unet/config.json", "unet/diffusion_pytorch_model.safetensors"));
-  EXPECT_THAT(choose(paths, true),
+  EXPECT_THAT(choose(paths, "fp16"),
               UnorderedElementsAre("unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"));
 }
 
@@ -63,6 +64,16 @@ TEST(FileChoice, LeavesOutTheWeightsOfComponentsThatComeFromElsewhere) {
   for (const auto& file : choose_model_files(files_of(paths), wanted)) chosen.push_back(file.path);
   EXPECT_THAT(chosen, UnorderedElementsAre("model_index.json", "transformer/config.json", "vae/config.json",
                                            "vae/diffusion_pytorch_model.safetensors"));
+}
+
+TEST(FileChoice, PrefersTheVariantOfTheDtypeToTheOtherOfItsSize) {
+  const std::string stem = "unet/diffusion_pytorch_model.";
+  const std::vector<std::string> all = {stem + "safetensors", stem + "fp16.safetensors", stem + "bf16.safetensors"};
+  for (const std::string variant : {"fp16", "bf16"}) {
+    EXPECT_THAT(choose(all, variant), UnorderedElementsAre(stem + variant + ".safetensors"));
+    const auto other = variant == "fp16" ? all[2] : all[1];
+    EXPECT_THAT(choose({all[0], other}, variant), UnorderedElementsAre(other));
+  }
 }
 
 TEST(FileChoice, TakesTheOtherPrecisionRatherThanAPickle) {

@@ -35,6 +35,11 @@ hub::Endpoint make_endpoint() {
   return endpoint;
 }
 
+std::string half_variant(c10::ScalarType dtype) {
+  if (dtype == c10::kBFloat16) return "bf16";
+  return dtype == c10::kHalf ? "fp16" : "";
+}
+
 }  // namespace
 
 hub::PullOptions make_pull_options(const Options& options, const std::string& folder) {
@@ -42,7 +47,7 @@ hub::PullOptions make_pull_options(const Options& options, const std::string& fo
   hub::PullOptions pull_options{.folder = folder,
                                 .endpoint = make_endpoint(),
                                 .civitai_token = token("CIVITAI_TOKEN"),
-                                .prefer_half = placement.dtype != c10::kFloat,
+                                .half_variant = half_variant(placement.dtype),
                                 .sha256 = hub::lower_case(options.pull.sha256),
                                 .check_class = &check_pipeline_class};
   pull_options.policy.first_pause =

@@ -104,8 +104,9 @@ ModelStatus Residency::status(ModelId model) const {
 void Residency::update(DemandByModel demand) {
   demand_ = std::move(demand);
   for (auto& [id, entry] : entries_) entry.update_began();
-  take_changes();
   take_load_result();
+  // After the result: a load may have failed because the model was removed and its files after it.
+  take_changes();
   take_wishes();
   bool acted = !lost_;
   while (acted) {
