@@ -81,13 +81,17 @@ class RegisterBlocks {
   /// Any number of rows: whole blocks, then one row after the other.
   template <int64_t Columns>
   static void multiply_rows(int64_t rows, Operands x) {
-    const auto skip = [&](int64_t count) {
+    while (rows > 0) {
+      const int64_t count = rows < kRows ? 1 : kRows;
+      if (count == 1) {
+        multiply_block<1, Columns>(x);
+      } else {
+        multiply_block<kRows, Columns>(x);
+      }
       rows -= count;
       x.a += count * x.a_stride;
       x.out += count * x.out_stride;
-    };
-    for (; rows >= kRows; skip(kRows)) multiply_block<kRows, Columns>(x);
-    for (; rows > 0; skip(1)) multiply_block<1, Columns>(x);
+    }
   }
 };
 

@@ -26,7 +26,7 @@ struct WinogradPoints {
 /// `Arith` supplies what RegisterBlocks needs for float32, arithmetic on its vectors, how channels are read and
 /// written, and how many channels' products are added together before they are added to the rest (kPart). The rounding
 /// of these sums is the largest error of the algorithm: with 16 channels, the whole error is 1.1 times that of sums in
-/// the order of the definition for 64 channels, 0.9 for 128 and 0.5 for 512; with all channels in one sum, it is 1.7
+/// the order of the definition for 64 channels, 0.9 for 128 and 0.6 for 512; with all channels in one sum, it is 1.7
 /// times that.
 template <class Arith>
 class WinogradTiles {
