@@ -1,23 +1,13 @@
 // Compiled for AVX2 with FMA; see attention_blocks.h for what may be included.
-#include <immintrin.h>
-
 #include "nn/kernels/attention_blocks.h"
+#include "nn/kernels/vectors_avx2.h"
 
 namespace easel::kernels {
 namespace {
 
-struct Float32 : Float32Rows {
-  using Operand = __m256;
-  using Sums = __m256;
-  static constexpr int64_t kWidth = 8, kRows = 6, kColumns = 2;
+struct Float32 : Vectors8, Float32Rows {
+  using Unit = float;
 
-  static Sums zero() { return _mm256_setzero_ps(); }
-  static Sums all(float x) { return _mm256_set1_ps(x); }
-  static Sums load(const float* x) { return _mm256_loadu_ps(x); }
-  static void store(float* x, Sums v) { _mm256_storeu_ps(x, v); }
-  static Sums plus(Sums a, Sums b) { return _mm256_add_ps(a, b); }
-  static Sums minus(Sums a, Sums b) { return _mm256_sub_ps(a, b); }
-  static Sums times(Sums a, Sums b) { return _mm256_mul_ps(a, b); }
   static Sums larger(Sums a, Sums b) { return _mm256_max_ps(a, b); }
   static float largest_of(Sums v) {
     float numbers[kWidth], largest;
@@ -49,9 +39,6 @@ struct Float32 : Float32Rows {
   }
   static float exp2_of(float x) { return _mm256_cvtss_f32(exp2(all(x))); }
 
-  static Operand load_units(const float* x) { return _mm256_loadu_ps(x); }
-  static Operand broadcast(const float* x) { return _mm256_broadcast_ss(x); }
-  static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm256_fmadd_ps(a, b, sum); }
   static void store_weights(float* weights, int64_t key, Sums v) { _mm256_storeu_ps(weights + key, v); }
   static void store_result(void* output, int64_t offset, const float* sums, int64_t width, float factor) {
     auto* out = static_cast<float*>(output) + offset;

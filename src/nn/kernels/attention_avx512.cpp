@@ -1,29 +1,12 @@
 // Compiled for AVX-512 with BF16; see attention_blocks.h for what may be included.
-#ifndef __clang__
-// GCC 12 reports the undefined registers that its own intrinsics start from (its bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include <immintrin.h>
-
 #include "nn/kernels/attention_blocks.h"
+#include "nn/kernels/vectors_avx512.h"
 
 namespace easel::kernels {
 namespace {
 
 /// Sums of 16 float32 numbers.
-struct Sums16 {
-  using Sums = __m512;
-  static constexpr int64_t kWidth = 16, kRows = 6, kColumns = 4;
-
-  static Sums zero() { return _mm512_setzero_ps(); }
-  static Sums all(float x) { return _mm512_set1_ps(x); }
-  static Sums load(const float* x) { return _mm512_loadu_ps(x); }
-  static void store(float* x, Sums v) { _mm512_storeu_ps(x, v); }
-  static Sums plus(Sums a, Sums b) { return _mm512_add_ps(a, b); }
-  static Sums minus(Sums a, Sums b) { return _mm512_sub_ps(a, b); }
-  static Sums times(Sums a, Sums b) { return _mm512_mul_ps(a, b); }
+struct Sums16 : Vectors16 {
   static Sums larger(Sums a, Sums b) { return _mm512_max_ps(a, b); }
   static float largest_of(Sums v) { return _mm512_reduce_max_ps(v); }
   static float sum_of(Sums v) { return _mm512_reduce_add_ps(v); }
@@ -45,12 +28,9 @@ struct Sums16 {
   static float exp2_of(float x) { return _mm512_cvtss_f32(exp2(all(x))); }
 };
 
-struct Float32 : Sums16, Float32Rows {
-  using Operand = __m512;
+struct Float32 : Sums16, Products16, Float32Rows {
+  using Unit = float;
 
-  static Operand load_units(const float* x) { return _mm512_loadu_ps(x); }
-  static Operand broadcast(const float* x) { return _mm512_set1_ps(*x); }
-  static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm512_fmadd_ps(a, b, sum); }
   static void store_weights(float* weights, int64_t key, Sums v) { _mm512_storeu_ps(weights + key, v); }
   static void store_result(void* output, int64_t offset, const float* sums, int64_t width, float factor) {
     auto* out = static_cast<float*>(output) + offset;

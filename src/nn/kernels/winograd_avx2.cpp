@@ -1,28 +1,12 @@
 // Compiled for AVX2 with FMA; see attention_blocks.h for what may be included.
-#include <immintrin.h>
-
+#include "nn/kernels/vectors_avx2.h"
 #include "nn/kernels/winograd_tiles.h"
 
 namespace easel::kernels {
 namespace {
 
-struct Float32 {
-  using Unit = float;
-  using Sums = __m256;
-  using Operand = __m256;
-  static constexpr int64_t kWidth = 8, kRows = 6, kColumns = 2;
+struct Float32 : Vectors8 {
   static constexpr int64_t kPart = 16;
-
-  static Sums zero() { return _mm256_setzero_ps(); }
-  static Sums all(float x) { return _mm256_set1_ps(x); }
-  static Sums load(const float* x) { return _mm256_loadu_ps(x); }
-  static void store(float* x, Sums v) { _mm256_storeu_ps(x, v); }
-  static Sums plus(Sums a, Sums b) { return _mm256_add_ps(a, b); }
-  static Sums minus(Sums a, Sums b) { return _mm256_sub_ps(a, b); }
-  static Sums times(Sums a, Sums b) { return _mm256_mul_ps(a, b); }
-  static Operand load_units(const float* x) { return _mm256_loadu_ps(x); }
-  static Operand broadcast(const float* x) { return _mm256_broadcast_ss(x); }
-  static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm256_fmadd_ps(a, b, sum); }
 
   static __m256i mask_of(int64_t count) {
     const auto lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

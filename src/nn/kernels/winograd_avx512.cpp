@@ -1,34 +1,11 @@
 // Compiled for AVX-512 with BF16; see attention_blocks.h for what may be included.
-#ifndef __clang__
-// GCC 12 reports the undefined registers that its own intrinsics start from (its bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include <immintrin.h>
-
+#include "nn/kernels/vectors_avx512.h"
 #include "nn/kernels/winograd_tiles.h"
 
 namespace easel::kernels {
 namespace {
 
-struct Vectors16 {
-  using Unit = float;
-  using Sums = __m512;
-  using Operand = __m512;
-  static constexpr int64_t kWidth = 16, kRows = 6, kColumns = 4;
-
-  static Sums zero() { return _mm512_setzero_ps(); }
-  static Sums all(float x) { return _mm512_set1_ps(x); }
-  static Sums load(const float* x) { return _mm512_loadu_ps(x); }
-  static void store(float* x, Sums v) { _mm512_storeu_ps(x, v); }
-  static Sums plus(Sums a, Sums b) { return _mm512_add_ps(a, b); }
-  static Sums minus(Sums a, Sums b) { return _mm512_sub_ps(a, b); }
-  static Sums times(Sums a, Sums b) { return _mm512_mul_ps(a, b); }
-  static Operand load_units(const float* x) { return _mm512_loadu_ps(x); }
-  static Operand broadcast(const float* x) { return _mm512_set1_ps(*x); }
-  static Sums multiply_add(Operand a, Operand b, Sums sum) { return _mm512_fmadd_ps(a, b, sum); }
-
+struct Channels16 : Vectors16, Products16 {
   static __mmask16 mask_of(int64_t count) { return static_cast<__mmask16>((1U << count) - 1); }
   static Sums load_numbers(const float* x, int64_t count) { return _mm512_maskz_loadu_ps(mask_of(count), x); }
 
@@ -61,7 +38,7 @@ struct Vectors16 {
   }
 };
 
-struct Float32 : Vectors16 {
+struct Float32 : Channels16 {
   static constexpr int64_t kPart = 16;
   static Sums load_channels(const void* x, int64_t offset, int64_t count) {
     return load_numbers(static_cast<const float*>(x) + offset, count);
@@ -71,7 +48,7 @@ struct Float32 : Vectors16 {
   }
 };
 
-struct BFloat16 : Vectors16 {
+struct BFloat16 : Channels16 {
   static constexpr int64_t kPart = 1024;  // the rounding of the result is a thousand times as large
 
   static Sums load_channels(const void* x, int64_t offset, int64_t count) {
