@@ -83,15 +83,8 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                              input.options().memory_format(at::MemoryFormat::ChannelsLast));
   if (simulates_cuda()) return out;
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1 && stride[0] == 1 && stride[1] == 1;
-  const ConvolutionShape shape{.images = input.size(0),
-                               .in_channels = input.size(1),
-                               .out_channels = channels,
-                               .height = input.size(2),
-                               .width = input.size(3),
-                               .kernel = weight.size(2),
-                               .stride = stride[0],
-                               .padding = padding[0]};
   const auto threads = at::get_num_threads();
+  const auto shape = convolution_shape(input, weight, stride[0], padding[0]);
   if (!transposed && uses_winograd(shape, input.scalar_type())) {
     // A packed weight is copied first.
     const bool packed = packs_convolutions(weight.scalar_type());

@@ -13,6 +13,7 @@
 #include "easel/noise.h"
 #include "easel/scheduler.h"
 #include "easel/tokenizer.h"
+#include "nn/kernels/instruction_set.h"
 #include "nn/kernels/winograd.h"
 #include "pipelines/registry.h"
 
@@ -140,7 +141,6 @@ at::Tensor direct_convolution(const at::Tensor& input, const at::Tensor& weight,
   return at::conv2d(input, weight, bias, {1, 1}, {1, 1});
 }
 BENCHMARK_CAPTURE(convolution, direct, &direct_convolution)->Unit(benchmark::kMicrosecond)->UseRealTime();
-BENCHMARK_CAPTURE(convolution, winograd, &winograd_convolution)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 }  // namespace
 }  // namespace easel
@@ -150,6 +150,11 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark(("scheduler_run/" + name).c_str(), [name](benchmark::State& state) {
       easel::scheduler_run(state, name);
     })->Unit(benchmark::kMillisecond);
+  }
+  if (easel::instructions_for(at::kFloat) != easel::InstructionSet::kNone) {
+    benchmark::RegisterBenchmark("convolution/winograd", &easel::convolution, &easel::winograd_convolution)
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime();
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -20,8 +20,7 @@ namespace easel {
 /// once two looks in a row have found the same, so that a file that is still being written is not opened. A model whose
 /// load failed is loaded again once its files are others than they were then. A model that was taken out of the engine
 /// by others, who then remove its files, counts as one that is not served: where its files stay, it is served again
-/// after two looks. Methods are for one thread; the engine
-/// must outlive this object.
+/// after two looks. Methods are for one thread; the engine must outlive this object.
 class ModelWatch {
  public:
   struct Actions {

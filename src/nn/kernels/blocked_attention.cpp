@@ -1,7 +1,6 @@
 #include "nn/kernels/blocked_attention.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -12,8 +11,8 @@
 #include <numbers>
 
 #include "nn/kernels/attention_kernel.h"
+#include "nn/kernels/instruction_set.h"
 #include "tensor/parallel.h"
-#include "tensor/placement.h"
 
 namespace easel {
 namespace {
@@ -21,33 +20,25 @@ namespace {
 using kernels::AttentionHead;
 using kernels::AttentionKernel;
 
+const AttentionKernel* find_attention_kernel(c10::ScalarType dtype) {
 #if defined(__x86_64__)
-
-const AttentionKernel* find_float32_kernel() {
-  const auto allowed = at::get_cpu_capability();
-  if (allowed == "AVX512") return &kernels::float32_attention_avx512();
-  return allowed == "AVX2" ? &kernels::float32_attention_avx2() : nullptr;
-}
-
-const AttentionKernel* find_bfloat16_kernel() {
-  if (at::get_cpu_capability() != "AVX512" || !cpu_has("avx512_bf16") || cpu_has("amx_bf16")) return nullptr;
-  return &kernels::bfloat16_attention_avx512();
-}
-
-#else
-
-const AttentionKernel* find_float32_kernel() {
-  return nullptr;
-}
-const AttentionKernel* find_bfloat16_kernel() {
-  return nullptr;
-}
-
+  switch (instructions_for(dtype)) {
+    case InstructionSet::kAvx2:
+      return &kernels::float32_attention_avx2();
+    case InstructionSet::kAvx512:
+      return &kernels::float32_attention_avx512();
+    case InstructionSet::kAvx512BFloat16:
+      return &kernels::bfloat16_attention_avx512();
+    case InstructionSet::kNone:
+      break;
+  }
 #endif
+  return nullptr;
+}
 
 const AttentionKernel* kernel_for(c10::ScalarType dtype) {
-  static const AttentionKernel* const float32 = find_float32_kernel();
-  static const AttentionKernel* const bfloat16 = find_bfloat16_kernel();
+  static const AttentionKernel* const float32 = find_attention_kernel(at::kFloat);
+  static const AttentionKernel* const bfloat16 = find_attention_kernel(at::kBFloat16);
   return dtype == at::kFloat ? float32 : dtype == at::kBFloat16 ? bfloat16 : nullptr;
 }
 

@@ -10,9 +10,7 @@
 
 namespace easel {
 
-/// Whether blocked_attention computes heads of this width in this dtype on this machine: float32 with AVX2 or AVX-512,
-/// bfloat16 with AVX512-BF16. With AMX, libtorch's own kernel for bfloat16 uses it and is left in place. The
-/// environment variable ATEN_CPU_CAPABILITY limits the instructions, as in libtorch.
+/// Whether blocked_attention computes heads of this width in this dtype on this machine; see instructions_for().
 bool has_blocked_attention(c10::ScalarType dtype, std::int64_t head_width);
 
 /// Whether a bias, if there is one, is the same for all heads and queries of an image, as blocked_attention needs it.

@@ -1,16 +1,15 @@
 #include "nn/kernels/winograd.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
+#include "nn/kernels/instruction_set.h"
 #include "nn/kernels/winograd_kernel.h"
 #include "tensor/parallel.h"
-#include "tensor/placement.h"
 
 namespace easel {
 namespace {
@@ -18,33 +17,25 @@ namespace {
 using kernels::WinogradConvolution;
 using kernels::WinogradKernel;
 
+const WinogradKernel* find_winograd_kernel(c10::ScalarType dtype) {
 #if defined(__x86_64__)
-
-const WinogradKernel* find_float32_winograd() {
-  const auto allowed = at::get_cpu_capability();
-  if (allowed == "AVX512") return &kernels::float32_winograd_avx512();
-  return allowed == "AVX2" ? &kernels::float32_winograd_avx2() : nullptr;
-}
-
-const WinogradKernel* find_bfloat16_winograd() {
-  if (at::get_cpu_capability() != "AVX512" || !cpu_has("avx512_bf16") || cpu_has("amx_bf16")) return nullptr;
-  return &kernels::bfloat16_winograd_avx512();
-}
-
-#else
-
-const WinogradKernel* find_float32_winograd() {
-  return nullptr;
-}
-const WinogradKernel* find_bfloat16_winograd() {
-  return nullptr;
-}
-
+  switch (instructions_for(dtype)) {
+    case InstructionSet::kAvx2:
+      return &kernels::float32_winograd_avx2();
+    case InstructionSet::kAvx512:
+      return &kernels::float32_winograd_avx512();
+    case InstructionSet::kAvx512BFloat16:
+      return &kernels::bfloat16_winograd_avx512();
+    case InstructionSet::kNone:
+      break;
+  }
 #endif
+  return nullptr;
+}
 
 const WinogradKernel* winograd_kernel_for(c10::ScalarType dtype) {
-  static const WinogradKernel* const float32 = find_float32_winograd();
-  static const WinogradKernel* const bfloat16 = find_bfloat16_winograd();
+  static const WinogradKernel* const float32 = find_winograd_kernel(at::kFloat);
+  static const WinogradKernel* const bfloat16 = find_winograd_kernel(at::kBFloat16);
   return dtype == at::kFloat ? float32 : dtype == at::kBFloat16 ? bfloat16 : nullptr;
 }
 

@@ -28,17 +28,14 @@ ConvolutionShape convolution_shape(const at::Tensor& input, const at::Tensor& we
 /// others of its batch.
 bool is_winograd_faster(const ConvolutionShape& shape, c10::ScalarType dtype);
 
-/// Whether winograd_convolution is to compute this shape: if it can, and is faster. The environment variable
-/// EASEL_WINOGRAD, if it is `always` at the first call, has all shapes computed that can be, and none if it is `never`:
-/// to compare images and speed.
-///
-/// float32 needs AVX2 or AVX-512 (which ATEN_CPU_CAPABILITY limits, as in libtorch), bfloat16 AVX512-BF16; with AMX,
-/// oneDNN's convolutions in bfloat16 are faster.
+/// Whether winograd_convolution is to compute this shape: if this machine has a kernel for the dtype, see
+/// instructions_for(), and it is faster. The environment variable EASEL_WINOGRAD, if it is `always` at the first call,
+/// has all shapes computed that can be, and none if it is `never`: to compare images and speed.
 bool uses_winograd(const ConvolutionShape& shape, c10::ScalarType dtype);
 
-/// A convolution with stride 1 and padding 1. Thread-safe. Products are added in float32: from 128
-/// channels on, the error is smaller than that of float32 sums in the order of the definition, and in bfloat16 it is
-/// the rounding of the result. An image's result does not depend on the other images of the batch.
+/// A convolution with stride 1 and padding 1. Thread-safe. Products are added in float32: from 128 channels
+/// on, the error is smaller than that of float32 sums in the order of the definition, and in bfloat16 it is the
+/// rounding of the result. An image's result does not depend on the other images of the batch.
 /// @param input   [B, in, H, W] on the CPU, float32 or bfloat16, for which this machine has a kernel
 /// @param weight  [out, in, 3, 3], plain, of the same dtype
 /// @param bias    [out]; undefined for none
