@@ -78,15 +78,18 @@ std::string without_peft_wrapping(std::string key) {
   return key;
 }
 
+/// How OneTrainer names the embeddings of words that it adds to an adapter.
+constexpr std::string_view kBundledEmbedding = "bundle_emb.";
+
 /// What OneTrainer adds to an adapter: the step of training, and embeddings of words, which are not adapters.
 bool is_left_over(const std::string& key) {
-  return key == "global_step" || key.starts_with("bundle_emb.");
+  return key == "global_step" || key.starts_with(kBundledEmbedding);
 }
 
 /// The word that an embedding is for and its text encoder, from "bundle_emb.WORD.clip_l". The word may contain dots.
 std::pair<std::string, std::string> word_and_part(const std::string& key) {
   constexpr std::string_view kListed = ".string_to_param.*";
-  const auto begin = key.find('.') + 1;
+  constexpr auto begin = kBundledEmbedding.size();
   const auto end = key.ends_with(kListed) ? key.size() - kListed.size() : key.rfind('.');
   if (end == std::string::npos || end < begin) return {key.substr(begin), ""};
   return {key.substr(begin, end - begin), key.substr(end + 1)};
