@@ -17,7 +17,9 @@
 namespace easel::http {
 namespace {
 
-constexpr int kBacklog = 512;
+// As many as the kernel allows. A connection for which there is no room is tried again by the client's kernel after a
+// second, so a crowd that connects at once must fit.
+constexpr int kBacklog = SOMAXCONN;
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
