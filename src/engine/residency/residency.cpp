@@ -251,8 +251,8 @@ void Residency::succeed(ModelId model, std::unique_ptr<Pipeline> pipeline) {
   } catch (...) {
     return fail(model, current_failure());
   }
+  used(model);  // before it is ready, so that a model which is ready always has a time
   publish(model, ModelState::kReady);
-  used(model);
   dependencies_.load_times->add(model, entry.bytes, entry.load_seconds);
   const auto& dtype = served_.at(model)->description.dtype;
   log::info(concat("model ", labels(model).model, " is ready on ", options_.device, dtype.empty() ? "" : " in ", dtype,
