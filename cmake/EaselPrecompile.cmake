@@ -26,13 +26,11 @@ if(EASEL_PRECOMPILE)
       easel_add_precompiled(easel_precompiled_torch_tests LIBS easel::torch GTest::gmock
         HEADERS ${torch_headers} ${test_headers})
     endif()
-    if(EASEL_SANITIZE MATCHES "address") # as tests/CMakeLists.txt has it: a header must be compiled like its files
-      foreach(name easel_precompiled_tests easel_precompiled_torch_tests)
-        if(TARGET ${name})
-          target_compile_options(${name} PRIVATE -O0)
-        endif()
-      endforeach()
-    endif()
+    foreach(name easel_precompiled_tests easel_precompiled_torch_tests)
+      if(TARGET ${name}) # as tests/CMakeLists.txt has it: a header must be compiled like its files
+        target_compile_options(${name} PRIVATE $<$<CONFIG:Debug>:-O0>)
+      endif()
+    endforeach()
   endif()
 endif()
 
