@@ -32,9 +32,10 @@ inline std::string mutate(std::string bytes, std::mt19937_64& random) {
       case 4:
         bytes.resize(at);
         break;
-      default:
-        bytes.insert(at, bytes.substr(below(bytes.size()), below(64)));
-        break;
+      default: {
+        const auto count = below(64);  // drawn first, since compilers evaluate arguments in different orders
+        bytes.insert(at, bytes.substr(below(bytes.size()), count));
+      }
     }
   }
   return bytes;
