@@ -8,11 +8,11 @@ Without --checkpoint, a full-size checkpoint with random weights is made first, 
 make_full_size.py). --size is the size of the result. Models that take an image get one: upscalers enlarge it to that size, and the
 refiner starts from it with strength 0.5 and twice the steps, so that the requested number of steps is run. The x2 upscaler needs
 --scheduler euler. diffusers runs with contiguous and with channels-last memory unless --references names one; in each row easel is
-compared with the better of the two. OpenVINO GenAI runs Stable Diffusion 1.x and 2.x with the schedulers pndm, ddim and euler, if
+compared with the better of the two. OpenVINO GenAI runs Stable Diffusion 1.x, 2.x and SDXL with the schedulers pndm, ddim and euler, if
 --references names it and the packages of openvino/requirements.txt are installed along with the reference's; the checkpoint is exported
-first, once (openvino/export.py). Its noise is its own, so that its image is another one. SDXL in float32 takes diffusers about 19 GB at 256x256 and more at 1024x1024. Prints medians
-over all rounds, the ratios, and the differences between the two images. Run it with the Python of the reference, on a machine
-without other work.
+first, once (openvino/export.py). Its noise is its own, so that its image is another one. SDXL in float32 takes diffusers about 19 GB at
+256x256 and more at 1024x1024. Prints medians over all rounds, the ratios, and the differences between the two images. Run it with the
+Python of the reference, on a machine without other work.
 """
 import argparse
 import json
