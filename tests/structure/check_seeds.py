@@ -9,14 +9,15 @@ import pathlib
 import re
 import sys
 
-PROGRAM = re.compile(r"easel_add_test\(\s*(\w+)(.*?)\)\n", re.DOTALL)
+from check_unity import TARGET
+
 DRAW = re.compile(r"\bat::rand\w*\(|\.(?:normal|uniform|random)_\(")
 
 
 def violations(cmake, files):
     """What is wrong with a CMakeLists.txt, where {name: text} are the sources next to it, as sentences."""
     found = []
-    for program, arguments in PROGRAM.findall(cmake):
+    for program, arguments in TARGET.findall(cmake):
         drawing = [name for name in re.findall(r"[\w./]+\.cpp", arguments) if DRAW.search(files.get(name, ""))]
         if drawing and "easel_fixed_seed" not in arguments:
             found.append(f"{program} does not link easel_fixed_seed, and {', '.join(drawing)} draws random tensors")
